@@ -1,0 +1,56 @@
+# One list of dependencies (pyproject.toml), pinned in requirements.lock, installed into .venv.
+# Needs Python 3.11, 3.12 or 3.13 and a package index. Another Python: make lessons PYTHON=/path/to/python
+
+PYTHON ?=
+CANDIDATES = $(or $(PYTHON),python3.11 python3.12 python3.13 python3)
+SUPPORTED = import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+NEEDED = vaekit needs Python 3.11, 3.12 or 3.13, and none of these is one: $(CANDIDATES). \
+	Install one, or say where it is: make PYTHON=/path/to/python
+ACTIVATE = . .venv/bin/activate
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+lessons: .venv/installed  ## install everything, open JupyterLab on the first lesson
+	$(ACTIVATE) && jupyter lab --LabApp.default_url=/lab/tree/lessons/00_start_here.ipynb \
+	    $$(test $$(id -u) -ne 0 || echo --allow-root)
+
+test: .venv/installed  ## install everything, test the library on both backends, then the lessons
+	@report=; for part in tensorflow jax lessons; do \
+	    if $(MAKE) --no-print-directory test-$$part; then result=passed; else result=FAILED; fi; \
+	    report="$$report$$result  test-$$part\n"; \
+	done; printf "\n$$report"; ! printf "$$report" | grep -q FAILED
+
+test-tensorflow test-jax: test-%: .venv/installed
+	$(ACTIVATE) && KERAS_BACKEND=$* pytest tests
+
+test-lessons: .venv/installed
+	$(ACTIVATE) && KERAS_BACKEND=tensorflow VAEKIT_FAST=1 \
+	    pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300 lessons/*.ipynb
+
+check: .venv/installed  ## style, and lessons that differ from their sources
+	$(ACTIVATE) && ruff check && ruff format --check && vaekit notebooks --check
+
+notebooks: .venv/installed  ## generate and execute all lessons, or make notebooks LESSON=lessons/source/NN_name.py
+	$(ACTIVATE) && vaekit notebooks $(LESSON)
+
+lock: .venv/installed  ## pin pyproject.toml's dependencies in requirements.lock
+	$(ACTIVATE) && uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header \
+	    --extra jax --extra course --extra dev --output-file requirements.lock pyproject.toml
+
+clean:  ## remove what was installed or built here
+	rm -rf .venv build dist .pytest_cache .ruff_cache .hypothesis
+
+# The stamp is written last and removed first: without it, .venv is incomplete and is made anew.
+.venv/installed: requirements.lock pyproject.toml
+	@test -f $@ || { \
+	    for python in $(CANDIDATES) ""; do $$python -c '$(SUPPORTED)' 2> /dev/null && break; done; \
+	    test -n "$$python" || { echo "$(NEEDED)" >&2; exit 1; }; \
+	    $$python -m venv --clear .venv; }
+	@rm -f $@
+	@echo "Installing into .venv: some minutes, once."
+	@.venv/bin/pip install --quiet --disable-pip-version-check -r requirements.lock
+	@.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.PHONY: help lessons test test-tensorflow test-jax test-lessons check notebooks lock clean

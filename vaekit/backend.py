@@ -1,0 +1,168 @@
+"""The one file that tells TensorFlow from JAX: which TFP, seeds, gradients, compiling.
+
+Everything above this file is written once, with `keras.ops` and `tfd`, and runs on both.
+"""
+
+import contextlib
+import os
+import sys
+import tempfile
+
+import numpy as np
+
+
+@contextlib.contextmanager
+def _quiet_start():
+    """Keeps what native code writes to stderr while a library starts; shows it only if the start fails."""
+    sys.stderr.flush()
+    with tempfile.TemporaryFile() as log:
+        saved = os.dup(2)
+        os.dup2(log.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            log.seek(0)
+            os.write(saved, log.read())
+            raise
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
+
+
+_CHOOSE = (
+    'Set the environment variable KERAS_BACKEND to "tensorflow" or "jax" before Python starts, '
+    "or edit ~/.keras/keras.json."
+)
+try:
+    with _quiet_start():
+        import keras
+except ModuleNotFoundError as error:
+    raise ImportError(
+        f"Keras could not start its backend, because the module {error.name!r} is not installed. vaekit runs on "
+        f"TensorFlow (installed with vaekit) and JAX (pip install 'vaekit[jax]'). {_CHOOSE}"
+    ) from error
+
+NAME = keras.backend.backend()
+
+if NAME == "tensorflow":
+    with _quiet_start():
+        import tensorflow as tf
+        import tensorflow_probability as tfp
+
+        # wakes devices and data pipeline, which have more to say
+        list(tf.data.Dataset.from_generator(lambda: iter([0.0]), output_types=tf.float32))
+
+elif NAME == "jax":
+    import jax
+
+    # TFP 0.25 reads a name that JAX has since moved out of jax.interpreters.xla.
+    import jax.interpreters.xla
+    from jax._src.core import pytype_aval_mappings
+
+    jax.interpreters.xla.pytype_aval_mappings = pytype_aval_mappings
+
+    # TFP's JAX substrate imports TensorFlow wherever it finds it, for two helpers that it can do
+    # without. While its (lazy) modules load, TensorFlow is made to look absent.
+    hidden = {"tensorflow": None} if "tensorflow" not in sys.modules else {}
+    sys.modules.update(hidden)
+    from tensorflow_probability.substrates import jax as tfp
+
+    for _module in (tfp.bijectors, tfp.distributions, tfp.mcmc, tfp.random, tfp.util):
+        dir(_module)  # loads it
+    for _name in hidden:
+        del sys.modules[_name]
+
+else:
+    raise ImportError(
+        f"vaekit runs on Keras' TensorFlow and JAX backends; Keras is set to {NAME!r}. {_CHOOSE}"
+    )
+
+tfd = tfp.distributions
+
+
+def seed(source):
+    """A seed that TFP's samplers take, from an int or from a `keras.random.SeedGenerator`.
+
+    An int always gives the same seed; a generator gives a new one at each call, also inside compiled code.
+    """
+    if isinstance(source, keras.random.SeedGenerator):
+        key = source.next()
+    else:
+        key = np.array([0, int(source) % 2**31], dtype="uint32")
+    return tf.cast(key, "int32") if NAME == "tensorflow" else jax.numpy.asarray(key)
+
+
+def split_seed(key, n):
+    """`n` independent seeds from one."""
+    return tfp.random.split_seed(key, n)
+
+
+def value_and_gradient(function, *arrays):
+    r"""$f(a_1, …)$ and $(\partial f/\partial a_1, …)$ for a scalar function of arrays.
+
+    Returns: the value, and a tuple of gradients shaped like `arrays`.
+    """
+    if NAME == "tensorflow":
+        arrays = [tf.convert_to_tensor(a) for a in arrays]
+        with tf.GradientTape() as tape:
+            tape.watch(arrays)
+            value = function(*arrays)
+        return value, tuple(tape.gradient(value, arrays, unconnected_gradients="zero"))
+    return jax.value_and_grad(function, argnums=tuple(range(len(arrays))))(*arrays)
+
+
+def variables_gradient(function, variables, state=()):
+    """A scalar `function()` of Keras variables: its value and its gradient with respect to `variables`.
+
+    Args:
+        function: takes nothing, returns a scalar tensor; may update the variables in `state`.
+        variables: list of trainable `keras.Variable`.
+        state: further variables that `function` reads or writes (seed generators' states, counters).
+    """
+    if NAME == "tensorflow":
+        with tf.GradientTape() as tape:
+            value = function()
+        return value, tape.gradient(value, variables, unconnected_gradients="zero")
+
+    def pure(values, state_values):
+        with keras.StatelessScope([*zip(variables, values, strict=True), *zip(state, state_values, strict=True)]) as s:
+            value = function()
+        return value, [s.get_current_value(v) for v in state]
+
+    (value, new_state), gradient = jax.value_and_grad(pure, has_aux=True)(
+        [v.value for v in variables], [v.value for v in state]
+    )
+    for variable, new in zip(state, new_state, strict=True):
+        variable.assign(new)
+    return value, gradient
+
+
+def prefers_jit():
+    """Whether XLA is the faster way to run Keras' training step here: JAX always, TensorFlow on a GPU only."""
+    return NAME == "jax" or bool(tf.config.list_physical_devices("GPU"))
+
+
+def compile(function, variables=()):
+    """A compiled version of `function(*arrays)`, which may read and update the Keras `variables`.
+
+    Args:
+        function: takes and returns arrays (or nests of them); runs as one program of the backend.
+        variables: every `keras.Variable` that `function` touches. Their values are inputs and outputs of the
+            program, so that later training is seen and updates are kept.
+    """
+    if NAME == "tensorflow":
+        return tf.function(function, reduce_retracing=True)
+
+    @jax.jit
+    def program(values, *arrays):
+        with keras.StatelessScope(list(zip(variables, values, strict=True))) as scope:
+            result = function(*arrays)
+        return result, [scope.get_current_value(v) for v in variables]
+
+    def call(*arrays):
+        result, new_values = program([v.value for v in variables], *arrays)
+        for variable, new in zip(variables, new_values, strict=True):
+            variable.assign(new)
+        return result
+
+    return call

@@ -1,0 +1,106 @@
+"""Seeded minibatches of arrays, and arrays that are drawn anew each time they are read.
+
+Keras shuffles arrays with the process's global random state; vaekit's models feed on `Batches`
+instead, so that one seed gives the same batches on every backend, and nothing else is disturbed.
+"""
+
+import keras
+import numpy as np
+
+
+class DynamicBinarization:
+    r"""Binary data whose every pass is a new draw, $x \sim \mathrm{Bernoulli}(p)$ for grey values $p$.
+
+    It stands where an array could stand: `len`, `shape`, slicing and `np.asarray` work, and so does
+    `model.fit`, which then sees other 0/1 images in every epoch. `np.asarray(data)` is one fixed draw,
+    always the same for the same seed; `data.probabilities` are the grey values themselves.
+
+    Args:
+        probabilities: array `[N, ...]` with values in [0, 1].
+        seed: integer; decides the fixed draw.
+
+    Raises:
+        ValueError: if a value lies outside [0, 1].
+
+    Source: Burda et al. 2015, section 5: "we re-sampled the binary values each time".
+    """
+
+    def __init__(self, probabilities, seed=0):
+        probabilities = np.asarray(probabilities, dtype="float32")
+        if probabilities.size and not (probabilities.min() >= 0 and probabilities.max() <= 1):
+            raise ValueError(
+                "DynamicBinarization expects probabilities in [0, 1]; these lie in "
+                f"[{probabilities.min():g}, {probabilities.max():g}]. Divide grey values by their maximum (255) first."
+            )
+        self.probabilities = probabilities
+        self.seed = seed
+
+    shape = property(lambda self: self.probabilities.shape)
+    ndim = property(lambda self: self.probabilities.ndim)
+    dtype = property(lambda self: self.probabilities.dtype)
+
+    def __len__(self):
+        return len(self.probabilities)
+
+    def __getitem__(self, index):
+        return DynamicBinarization(self.probabilities[index], self.seed)
+
+    def __array__(self, dtype=None, copy=None):
+        return self.draw(np.random.default_rng(self.seed)).astype(dtype or "float32", copy=False)
+
+    def __repr__(self):
+        return f"DynamicBinarization(shape={self.shape}, mean={self.probabilities.mean():.4f})"
+
+    def draw(self, generator, index=slice(None)):
+        """New 0/1 values, float32, for the rows `index`, drawn with the NumPy `generator`."""
+        p = self.probabilities[index]
+        return (generator.random(p.shape, dtype="float32") < p).astype("float32")  # u < p
+
+
+class Batches(keras.utils.PyDataset):
+    """Minibatches of an array, or of a dict of arrays of equal length, in an order that the seed decides.
+
+    Args:
+        data: an array `[N, ...]`, a `DynamicBinarization`, or a dict of them.
+        batch_size: rows a batch; the last batch may be smaller.
+        shuffle: a new order in every epoch, and new draws of dynamically binarized data.
+        seed: integer, or list of integers; batch `i` of epoch `e` depends on (seed, e, i) alone.
+    """
+
+    def __init__(self, data, batch_size=100, shuffle=True, seed=0):
+        super().__init__()
+        arrays = data if isinstance(data, dict) else {"data": data}
+        lengths = {name: len(array) for name, array in arrays.items()}
+        if len(set(lengths.values())) != 1:
+            raise ValueError(f"Batches expects arrays of equal length, received {lengths}.")
+        self.length = next(iter(lengths.values()))
+        if self.length == 0:
+            raise ValueError("Batches received no data: the arrays have length 0.")
+        self.data, self.batch_size, self.shuffle = data, int(batch_size), shuffle
+        self.seed = [seed] if isinstance(seed, int) else list(seed)
+        self.epoch = 0
+        self.order = self._new_order()
+
+    def _new_order(self):
+        if not self.shuffle:
+            return np.arange(self.length)
+        return np.random.default_rng([*self.seed, self.epoch, 0]).permutation(self.length)
+
+    def __len__(self):
+        return -(-self.length // self.batch_size)
+
+    def __getitem__(self, i):
+        index = self.order[i * self.batch_size : (i + 1) * self.batch_size]
+        generator = np.random.default_rng([*self.seed, self.epoch, 1 + i])
+
+        def rows(array):
+            return array.draw(generator, index) if hasattr(array, "draw") else np.asarray(array[index])
+
+        if isinstance(self.data, dict):
+            return ({name: rows(array) for name, array in self.data.items()},)
+        return (rows(self.data),)
+
+    def on_epoch_end(self):
+        if self.shuffle:
+            self.epoch += 1
+            self.order = self._new_order()

@@ -1,0 +1,209 @@
+"""Lessons as notebooks: edited as scripts, generated and executed from them.
+
+`lessons/source/NN_name.py` (jupytext's percent format) is what people edit; `lessons/NN_name.ipynb` is what they read.
+`build` makes the second from the first, `check` finds where the two have drifted apart. Both refuse whatever nbval,
+which tests the committed outputs, would let pass in silence.
+"""
+
+import hashlib
+import os
+import re
+from collections import Counter
+from itertools import zip_longest
+from pathlib import Path
+
+try:
+    import jupytext
+    import nbformat
+    from nbclient import NotebookClient
+    from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+except ImportError as error:
+    raise ImportError(f"Notebooks need {error.name}: pip install 'vaekit[course]'") from error
+
+COMPARED = "nbval-check-output"
+TAGS = {COMPARED, "nbval-ignore-output", "nbval-skip", "nbval-raises-exception", "raises-exception"}
+METADATA = {
+    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "language_info": {"name": "python"},
+}
+LARGEST = 1_500_000  # bytes
+PROGRESS_BAR = re.compile(r"━━|\d%\|")  # of Keras, of tqdm
+ADDRESS = re.compile(r" at 0x[0-9a-f]{6}")
+
+
+class NotebookError(Exception):
+    """What is wrong, in which lesson and cell."""
+
+
+def sources(paths=("lessons",)) -> list[Path]:
+    """The percent-format sources behind `paths`: sources, notebooks, or directories of notebooks.
+
+    A notebook without a source is listed by the source that it should have, so that `check` reports it.
+    """
+    found = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            stems = {file.stem for file in [*path.glob("*.ipynb"), *path.glob("source/*.py")]}
+            found += sorted(path / "source" / f"{stem}.py" for stem in stems)
+        elif path.suffix == ".ipynb":
+            found.append(path.parent / "source" / f"{path.stem}.py")
+        else:
+            found.append(path)
+    if not found:
+        raise NotebookError(f"No lessons in {', '.join(map(str, paths))}: expected source/*.py there.")
+    return found
+
+
+def target(source: Path) -> Path:
+    """`lessons/source/NN_name.py` → `lessons/NN_name.ipynb`."""
+    return source.parent.parent / f"{source.stem}.ipynb"
+
+
+def generate(source: Path) -> nbformat.NotebookNode:
+    """The notebook of one source, not executed.
+
+    A cell's id is a hash of the lesson's name and the cell's content, so that editing one cell leaves all others as
+    they were.
+
+    Raises:
+        NotebookError: no such source, or a tag that nbval does not know.
+    """
+    if not source.is_file():
+        raise NotebookError(f"{source}: no such source; {target(source).name} is generated from it.")
+    notebook = nbformat.v4.new_notebook(metadata=METADATA)
+    seen = Counter()
+    for cell in jupytext.read(source, fmt="py:percent").cells:
+        content = f"{source.stem}\n{cell.cell_type}\n{cell.source}"
+        seen[content] += 1
+        cell.id = hashlib.sha256(f"{content}\n{seen[content]}".encode()).hexdigest()[:12]
+        cell.metadata = {key: value for key, value in cell.metadata.items() if not key.startswith("lines_to_")}
+        notebook.cells.append(cell)
+    _refuse(
+        [f"{_where(source, i, cell)}: {p}" for i, cell in enumerate(notebook.cells) for p in _source_problems(cell)]
+    )
+    return notebook
+
+
+def execute(notebook: nbformat.NotebookNode, source: Path, timeout: float = 3600) -> None:
+    """Runs every code cell in a fresh kernel, in the directory of the lesson, and keeps the outputs.
+
+    Training is never shortened here: VAEKIT_FAST is not passed on.
+
+    Args:
+        notebook: of `generate`; its cells receive their outputs.
+        source: where it comes from.
+        timeout: for one cell, in seconds.
+
+    Raises:
+        NotebookError: a cell fails, writes to stderr, or leaves an output that does not belong into a committed file.
+    """
+    client = NotebookClient(
+        notebook,
+        timeout=timeout,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(target(source).parent)}},
+        record_timing=False,
+        store_widget_state=False,
+        coalesce_streams=True,
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "VAEKIT_FAST"}
+    with client.setup_kernel(env=environment):
+        for count, (index, cell) in enumerate(_code(notebook), start=1):
+            where = _where(source, index, cell)
+            try:
+                client.execute_cell(cell, index, execution_count=count)
+            except CellExecutionError as error:
+                raise NotebookError(f"{where}: {error.ename}: {error.evalue}\n{error.traceback}") from None
+            except CellTimeoutError:
+                raise NotebookError(f"{where}: still running after {timeout:g} s.") from None
+            except DeadKernelError:
+                raise NotebookError(f"{where}: the kernel died, perhaps for want of memory.") from None
+            for output in cell.outputs:
+                output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)  # a random id
+                if output.output_type == "error":
+                    output.traceback = [f"{output.ename}: {output.evalue}"]  # without this machine's paths
+            _refuse([f"{where}: {problem}" for problem in _output_problems(cell)])
+
+
+def build(source: Path) -> Path:
+    """Generates, executes and writes the notebook of one source. On an error the old notebook stays as it was."""
+    notebook = generate(source)
+    execute(notebook, source)
+    text = nbformat.writes(notebook) + "\n"
+    _refuse(_size_problems(target(source), len(text.encode())))
+    target(source).write_text(text, encoding="utf-8")
+    return target(source)
+
+
+def check(source: Path) -> list[str]:
+    """What is wrong with the committed notebook of one source; empty when all is well. Executes nothing."""
+    path = target(source)
+    try:
+        expected = generate(source)
+    except NotebookError as error:
+        return str(error).splitlines()
+    if not path.is_file():
+        return [f"{path}: missing. Build it: vaekit notebooks {source}"]
+    committed = nbformat.read(path, as_version=4)
+
+    problems = _size_problems(path, path.stat().st_size)
+    if committed.metadata != expected.metadata:
+        problems.append(f"{path}: its metadata are not those of a generated notebook.")
+    for index, (old, new) in enumerate(zip_longest(committed.cells, expected.cells)):
+        if old is None or new is None or any(old[k] != new[k] for k in ("id", "cell_type", "source", "metadata")):
+            problems.append(f"{_where(path, index, old or new)}: differs from {source}. Run: vaekit notebooks {source}")
+            break
+    for count, (index, cell) in enumerate(_code(committed), start=1):
+        where = _where(path, index, cell)
+        if cell.execution_count != count:
+            problems.append(f"{where}: executed as [{cell.execution_count or ' '}] where [{count}] was expected.")
+        problems += [f"{where}: {problem}" for problem in _output_problems(cell)]
+    return problems
+
+
+def _code(notebook):
+    return [(i, cell) for i, cell in enumerate(notebook.cells) if cell.cell_type == "code" and cell.source.strip()]
+
+
+def _where(path, index, cell):
+    first_line = cell.source.strip().split("\n")[0]
+    return f"{path}, cell {index + 1} ({first_line[:60]})"
+
+
+def _refuse(problems):
+    if problems:
+        raise NotebookError("\n".join(problems))
+
+
+def _size_problems(path, size):
+    return [f"{path}: {size / 1e6:.1f} MB, at most {LARGEST / 1e6} are allowed: fewer or smaller pictures."] * (
+        size > LARGEST
+    )
+
+
+def _source_problems(cell):
+    tags = cell.metadata.get("tags", [])
+    for tag in sorted(set(tags) - TAGS):  # nbval would ignore it
+        yield f"unknown tag {tag!r}; known are {', '.join(sorted(TAGS))}."
+    if re.search(r"#\s*NBVAL", cell.source):
+        yield f"nbval is told by tags, not comments: tags=[{COMPARED!r}]."
+    if COMPARED in tags and cell.source.rstrip().endswith(";"):
+        yield "nbval sees the output that the last ';' hides from readers: assign it to a name instead."
+
+
+def _output_problems(cell):
+    outputs = cell.outputs
+    for output in outputs:
+        data = output.get("data", {})
+        text = output.get("text", "") + data.get("text/plain", "")
+        if output.get("name") == "stderr":
+            yield f"writes to stderr:\n{text.rstrip()}"
+        if PROGRESS_BAR.search(text):
+            yield "leaves a progress bar in its output: verbose=0 or 2."
+        if ADDRESS.search(text):
+            yield f"shows an address in memory, another one at each run: {text.strip()}"
+    if COMPARED in cell.metadata.get("tags", []):
+        if not outputs:  # nbval would compare nothing
+            yield f"is tagged {COMPARED} and has no output to compare."
+        if any("image/svg+xml" in output.get("data", {}) for output in outputs):
+            yield "compares an SVG picture, whose ids are random: use PNG, which nbval leaves alone."

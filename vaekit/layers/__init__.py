@@ -1,0 +1,6 @@
+"""Layers whose output is a distribution, and the building blocks around them."""
+
+from vaekit.layers.blocks import MLP, DenseBlock, GatedDense
+from vaekit.layers.distribution import Bernoulli, DiagonalNormal, DistributionLayer, Normal
+
+__all__ = ["MLP", "Bernoulli", "DenseBlock", "DiagonalNormal", "DistributionLayer", "GatedDense", "Normal"]

@@ -1,0 +1,121 @@
+"""Building blocks: fully connected layers as the papers draw them."""
+
+import math
+
+import keras
+from keras import ops
+
+
+class DenseBlock(keras.layers.Layer):
+    """Base of layers made of fully connected parts that share initializers and regularizers.
+
+    Args:
+        kernel_initializer, bias_initializer: Keras initializers; every part gets a fresh copy, so that
+            two parts never start with equal weights.
+        kernel_regularizer, bias_regularizer: Keras regularizers, for instance the MAP weight prior
+            of Kingma & Welling, `vaekit.priors.weight_prior`.
+    """
+
+    def __init__(
+        self,
+        kernel_initializer="glorot_uniform",
+        bias_initializer="zeros",
+        kernel_regularizer=None,
+        bias_regularizer=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.kernel_initializer = keras.initializers.get(kernel_initializer)
+        self.bias_initializer = keras.initializers.get(bias_initializer)
+        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        self.bias_regularizer = keras.regularizers.get(bias_regularizer)
+
+    def dense(self, units, name, layer=keras.layers.Dense):
+        """A fully connected `layer` with this block's initializers, regularizers and dtype."""
+        fresh = {key: keras.saving.deserialize_keras_object(value) for key, value in self._dense_config().items()}
+        return layer(units, name=name, dtype=self.dtype_policy, **fresh)
+
+    def _dense_config(self):
+        names = ("kernel_initializer", "bias_initializer", "kernel_regularizer", "bias_regularizer")
+        return {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in names}
+
+    def get_config(self):
+        return {**super().get_config(), **self._dense_config()}
+
+
+def flatten(inputs):
+    """`[B, ...]` to `[B, F]`."""
+    return ops.reshape(inputs, (-1, math.prod(inputs.shape[1:])))
+
+
+@keras.saving.register_keras_serializable("vaekit")
+class GatedDense(DenseBlock):
+    r"""Gated fully connected layer: $(W x + b) \odot \sigma(V x + c)$.
+
+    Images and feature maps are flattened first.
+
+    Args:
+        units: width of the output `[B, units]`.
+
+    Source: Tomczak & Welling 2018, section 6.1 (after Dauphin et al. 2016).
+    """
+
+    def __init__(self, units, **kwargs):
+        super().__init__(**kwargs)
+        self.units = int(units)
+
+    def build(self, input_shape):
+        flat = (None, math.prod(input_shape[1:]))
+        self.value, self.gate = self.dense(self.units, "value"), self.dense(self.units, "gate")
+        self.value.build(flat)
+        self.gate.build(flat)
+
+    def call(self, inputs):
+        inputs = flatten(inputs)
+        return self.value(inputs) * ops.sigmoid(self.gate(inputs))
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], self.units)
+
+    def get_config(self):
+        return {**super().get_config(), "units": self.units}
+
+
+@keras.saving.register_keras_serializable("vaekit")
+class MLP(DenseBlock):
+    r"""Multilayer perceptron: $h_l = f(W_l h_{l-1} + b_l)$, every layer followed by the same nonlinearity.
+
+    Images and feature maps are flattened first.
+
+    Args:
+        units: width of the hidden layer, or a list of widths.
+        activation: `"tanh"` (Kingma & Welling; Burda et al.), `"relu"`, any other Keras activation, or
+            `"gated"` for layers of `GatedDense` (Tomczak & Welling).
+    """
+
+    def __init__(self, units, activation="tanh", **kwargs):
+        super().__init__(**kwargs)
+        self.units = [units] if isinstance(units, int) else [int(n) for n in units]
+        self.activation = activation if activation == "gated" else keras.activations.get(activation)
+
+    def build(self, input_shape):
+        width = math.prod(input_shape[1:])
+        self.hidden = []
+        for i, units in enumerate(self.units):
+            layer = self.dense(units, f"hidden_{i}", GatedDense if self.activation == "gated" else keras.layers.Dense)
+            layer.build((None, width))
+            self.hidden.append(layer)
+            width = units
+
+    def call(self, inputs):
+        h = flatten(inputs)
+        for layer in self.hidden:
+            h = layer(h) if self.activation == "gated" else self.activation(layer(h))
+        return h
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], self.units[-1])
+
+    def get_config(self):
+        activation = "gated" if self.activation == "gated" else keras.activations.serialize(self.activation)
+        return {**super().get_config(), "units": self.units, "activation": activation}

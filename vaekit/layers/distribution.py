@@ -1,0 +1,198 @@
+"""Layers whose output is a probability distribution: the heads of encoders and decoders."""
+
+import math
+
+import keras
+import numpy as np
+from keras import ops
+
+from vaekit.backend import tfd
+from vaekit.layers.blocks import DenseBlock, flatten
+
+
+class DistributionLayer(DenseBlock):
+    r"""A Keras layer that turns features into a `tfd.Distribution` over events of a given shape.
+
+    A subclass names its `parameters` and says in `distribution` what they parametrize. Each parameter is an
+    affine function of the features (its head): of all of them, or, where the features are laid out like the
+    event (a feature map as large as the image), of the features at the same place, a 1×1 convolution.
+
+    ```python
+    class Laplace(DistributionLayer):
+        parameters = ("mean", "log_scale")
+
+        def distribution(self, mean, log_scale):
+            return self.independent(tfd.Laplace(mean, ops.exp(log_scale)))
+    ```
+
+    The layer stands last in a Sequential or functional model; called on features `[B, ...]` such a model
+    returns a distribution with batch shape `[B]`, in `fit` as well as by hand, and is saved in `.keras` files.
+    Heads and densities stay in float32 under mixed precision.
+
+    Args:
+        event_shape: shape of one event without the batch axis, an int for a vector.
+        kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer: of the heads.
+    """
+
+    parameters = ()
+
+    def __init__(self, event_shape, **kwargs):
+        kwargs["dtype"] = kwargs.get("dtype") or "float32"
+        super().__init__(**kwargs)
+        shape = (event_shape,) if isinstance(event_shape, (int, np.integer)) else tuple(event_shape)
+        if not shape or not all(isinstance(n, (int, np.integer)) and n > 0 for n in shape):
+            raise ValueError(
+                f"{type(self).__name__} expects an event shape of positive integers, such as 20 or (28, 28, 1); "
+                f"received {event_shape!r}."
+            )
+        self.event_shape = tuple(int(n) for n in shape)
+
+    def build(self, input_shape):
+        *place, channels = self.event_shape
+        self.local = len(input_shape) > 1 and list(input_shape[1:-1]) == place  # one head for every place
+        units = channels if self.local else math.prod(self.event_shape)
+        features = input_shape if self.local else (None, math.prod(input_shape[1:]))
+        self.heads = {name: self.dense(units, name) for name in self.parameters}
+        for head in self.heads.values():
+            head.build(features)
+
+    def call(self, inputs):
+        features = inputs if self.local else flatten(inputs)
+        return self.distribution(
+            **{name: ops.reshape(head(features), (-1, *self.event_shape)) for name, head in self.heads.items()}
+        )
+
+    def distribution(self, **parameters):
+        """The distribution with the given parameters, each `[B, *event_shape]`."""
+        raise NotImplementedError(f"{type(self).__name__} must define distribution({', '.join(self.parameters)}).")
+
+    def independent(self, distribution):
+        """Sums log-densities over the event's axes: batch `[B, *event_shape]` becomes batch `[B]`."""
+        return tfd.Independent(distribution, reinterpreted_batch_ndims=len(self.event_shape))
+
+    def compute_output_spec(self, inputs):
+        # What makes a distribution a legal Keras output: symbolically it is a tensor shaped like a sample.
+        if not self.built:
+            self.build(inputs.shape)
+        return keras.KerasTensor((inputs.shape[0], *self.event_shape), dtype=self.compute_dtype)
+
+    def compute_output_shape(self, input_shape):
+        return (input_shape[0], *self.event_shape)
+
+    def check_values(self, x):
+        """Raises ValueError if the NumPy array `x` holds values outside the distribution's support."""
+
+    def get_config(self):
+        return {**super().get_config(), "event_shape": self.event_shape}
+
+
+@keras.saving.register_keras_serializable("vaekit")
+class Bernoulli(DistributionLayer):
+    r"""Binary data: $p(x \mid h) = \prod_d y_d^{x_d} (1 - y_d)^{1 - x_d}$, $y = \sigma(W h + b)$.
+
+    Computed from the logits, exact however sure the network is. Its support is {0, 1}: grey values are not
+    Bernoulli data, and a "likelihood" of theirs cannot be compared with anyone's.
+
+    Source: Kingma & Welling 2014, appendix C.1.
+    """
+
+    parameters = ("logits",)
+
+    def distribution(self, logits):
+        return self.independent(tfd.Bernoulli(logits=logits, dtype=logits.dtype))
+
+    def check_values(self, x):
+        wrong = x[(x != 0) & (x != 1)]
+        if wrong.size:
+            raise ValueError(
+                f"A Bernoulli likelihood expects the values 0 and 1; {wrong.size} of {x.size} values differ, "
+                f"for instance {float(wrong.flat[0]):g}. For grey images in [0, 1] either draw binary ones, "
+                "vaekit.batches.DynamicBinarization(x), or use a likelihood for real values, "
+                "vaekit.layers.Normal(event_shape)."
+            )
+
+
+SCALES = {
+    "log_variance": lambda a: ops.exp(a / 2),
+    "log_scale": ops.exp,
+    "softplus": ops.softplus,
+}
+
+
+@keras.saving.register_keras_serializable("vaekit")
+class DiagonalNormal(DistributionLayer):
+    r"""Normal distribution with mean and scale both from the network: $\mathcal N(\mu(h), \mathrm{diag}\,\sigma^2(h))$.
+
+    The usual posterior q(z|x), and the Gaussian decoder of Kingma & Welling.
+
+    Args:
+        event_shape: an int for a latent vector, a shape for images.
+        scale: how the head `a = W h + b` gives σ: `"log_variance"`, σ = exp(a/2) (Kingma & Welling; Tomczak &
+            Welling); `"log_scale"`, σ = exp(a) (Burda et al.); `"softplus"`, σ = log(1 + exp(a)).
+        log_variance_range: `(low, high)` clips log σ², wherever it is used; Tomczak & Welling use (-6, 2).
+            Only with `scale="log_variance"`.
+        mean_activation: Keras activation for μ, `"sigmoid"` for data in (0, 1).
+
+    Source: Kingma & Welling 2014, appendix C.2.
+    """
+
+    def __init__(self, event_shape, scale="log_variance", log_variance_range=None, mean_activation=None, **kwargs):
+        super().__init__(event_shape, **kwargs)
+        if scale not in SCALES:
+            raise ValueError(f"DiagonalNormal expects scale to be one of {sorted(SCALES)}; received {scale!r}.")
+        if log_variance_range is not None and scale != "log_variance":
+            raise ValueError(f"log_variance_range goes with scale='log_variance'; received scale={scale!r}.")
+        self.scale = scale
+        self.log_variance_range = log_variance_range
+        self.mean_activation = keras.activations.get(mean_activation)
+        self.parameters = ("mean", scale)
+
+    def distribution(self, mean, **spread):
+        (a,) = spread.values()
+        if self.log_variance_range is not None:
+            a = ops.clip(a, *self.log_variance_range)
+        return self.independent(tfd.Normal(self.mean_activation(mean), SCALES[self.scale](a)))
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "scale": self.scale,
+            "log_variance_range": self.log_variance_range,
+            "mean_activation": keras.activations.serialize(self.mean_activation),
+        }
+
+
+@keras.saving.register_keras_serializable("vaekit")
+class Normal(DistributionLayer):
+    r"""Gaussian decoder whose scale does not depend on the input: $\mathcal N(\mu(h), \sigma^2 I)$.
+
+    Args:
+        event_shape: shape of an image or vector.
+        scale: a positive number, fixed; or `"shared"`, one σ for all pixels and images, learned as log σ.
+        mean_activation: Keras activation for μ, `"sigmoid"` for data in (0, 1).
+
+    Source: Rybkin et al. 2021, section 3 (fixed and shared σ).
+    """
+
+    parameters = ("mean",)
+
+    def __init__(self, event_shape, scale=1.0, mean_activation=None, **kwargs):
+        super().__init__(event_shape, **kwargs)
+        if scale != "shared" and not (isinstance(scale, (int, float)) and scale > 0):
+            raise ValueError(f'Normal expects scale to be a positive number or "shared"; received {scale!r}.')
+        self.scale = scale
+        self.mean_activation = keras.activations.get(mean_activation)
+
+    def build(self, input_shape):
+        if self.scale == "shared":
+            self.log_scale = self.add_weight(shape=(), initializer="zeros", name="log_scale")
+        super().build(input_shape)
+
+    def distribution(self, mean):
+        mean = self.mean_activation(mean)
+        scale = ops.exp(self.log_scale) if self.scale == "shared" else float(self.scale)
+        return self.independent(tfd.Normal(mean, scale * ops.ones_like(mean)))
+
+    def get_config(self):
+        activation = keras.activations.serialize(self.mean_activation)
+        return {**super().get_config(), "scale": self.scale, "mean_activation": activation}
