@@ -188,6 +188,7 @@ class LatentVariableModel(keras.Model):
                     f"The generative factor of {factor.name!r} ({factor.layer.name}) describes events of shape "
                     f"{shape}, but {factor.name!r} has shape {expected}. Give its last layer that event shape."
                 )
+        self.event_shapes = {name: tuple(spec.shape[1:]) for name, spec in specs.items()}
 
     def _named(self, x):
         """Data as a dict by variable name."""
@@ -200,7 +201,7 @@ class LatentVariableModel(keras.Model):
         return x
 
     def observe(self, x):
-        """Data as a dict of float32 tensors `[B, ...]` by variable name; arrays are checked.
+        """Data as a dict of float32 tensors `[B, ...]` by variable name; arrays are checked, an unbuilt model is built.
 
         Raises:
             ValueError: missing or unknown names, wrong shapes, no rows, NaN, values outside the support.
@@ -211,6 +212,8 @@ class LatentVariableModel(keras.Model):
                 value = self._checked(name, value)
                 value = np.asarray(value)
             data[name] = ops.cast(value, "float32")
+        if not self.built:
+            self.build({name: tuple(value.shape) for name, value in data.items()})
         return data
 
     def _checked(self, name, array):
@@ -249,7 +252,7 @@ class LatentVariableModel(keras.Model):
 
     # ---------------------------------------------------------------- densities
 
-    def trace(self, x, samples=1, training=False, repeat=False, seed=None):
+    def trace(self, x, samples=1, training=False, repeat=False, detach=False, seed=None):
         r"""Draws $z_1, …, z_S \sim q(z|x)$ through the inference factors and evaluates every factor there.
 
         Networks that depend on the data alone run once for each example, not once for each sample.
@@ -259,28 +262,31 @@ class LatentVariableModel(keras.Model):
             samples: S.
             training: training mode of layers such as dropout.
             repeat: give every distribution the batch `[S·B]`, by repeating the data instead.
+            detach: cut the path from the samples back to q, so that gradients take z as a constant.
             seed: an int or a `keras.random.SeedGenerator`; None: the model's own.
 
         Returns: `Trace`.
         """
         data = self.observe(x)
         if repeat:
-            t = self.trace({name: fold(tile(v, samples)) for name, v in data.items()}, 1, training, seed=seed)
+            data_s = {name: fold(tile(v, samples)) for name, v in data.items()}
+            t = self.trace(data_s, 1, training, detach=detach, seed=seed)
             rows = {name: ops.reshape(v, (samples, -1, *v.shape[2:])) for name, v in t.values.items() if name in t.q}
             log_q, log_p = ({n: ops.reshape(v, (samples, -1)) for n, v in d.items()} for d in (t.log_q, t.log_p))
             return Trace(samples, {**data, **rows}, t.q, t.p, log_q, log_p)
 
         source = self._seed_source(seed)
+        drawn = ops.stop_gradient if detach else lambda z: z
         values, q, p, log_q, log_p = dict(data), {}, {}, {}, {}
         for factor in self.inference:
             q[factor.name], sampled = self._condition(factor, values, samples, training)
             key = backend.seed(source)
             if sampled:  # batch [S·B]
-                z = q[factor.name].sample(seed=key)
+                z = drawn(q[factor.name].sample(seed=key))
                 values[factor.name] = unfold(z, samples)
                 log_q[factor.name] = unfold(q[factor.name].log_prob(z), samples)
             else:  # batch [B]
-                values[factor.name] = z = q[factor.name].sample(samples, seed=key)  # [S, B, ...]
+                values[factor.name] = z = drawn(q[factor.name].sample(samples, seed=key))  # [S, B, ...]
                 log_q[factor.name] = q[factor.name].log_prob(z)  # [S, B]
         for factor in self.generative:
             p[factor.name], sampled = self._condition(factor, values, samples, training)
@@ -312,6 +318,17 @@ class LatentVariableModel(keras.Model):
     def log_weights(self, x, samples=1, seed=None):
         r"""$\log p(x, z_s) - \log q(z_s|x)$ at samples of the posterior: array `[S, B]`, in nats."""
         return ops.convert_to_numpy(self.trace(x, samples, seed=seed).log_weights())
+
+    def log_p(self, values, training=False):
+        """log p(x, z) `[N]`, in nats, at given values of all variables: dict of tensors `[N, ...]` by name."""
+        return self._log_density(self.generative, values, training)
+
+    def log_q(self, values, training=False):
+        """log q(z|x) `[N]`, in nats, at given values of all variables: dict of tensors `[N, ...]` by name."""
+        return self._log_density(self.inference, values, training)
+
+    def _log_density(self, factors, values, training):
+        return sum(f([values[name] for name in f.given], training).log_prob(values[f.name]) for f in factors)
 
     # ---------------------------------------------------------------- encoding, decoding, sampling
 
@@ -463,8 +480,9 @@ class LatentVariableModel(keras.Model):
         if validation_data is not None:
             validation_data = self._batches(validation_data, kwargs.pop("validation_batch_size", None) or batch_size)
         batches = self._batches(x, batch_size, shuffle)
-        options = dict(epochs=epochs, verbose=verbose, callbacks=callbacks, validation_data=validation_data, **kwargs)
-        return super().fit(batches, **options)
+        # shuffle=False: `Batches` have an order of their own, other iterables keep theirs
+        options = dict(epochs=epochs, verbose=verbose, callbacks=callbacks, shuffle=False, **kwargs)
+        return super().fit(batches, validation_data=validation_data, **options)
 
     def evaluate(self, x=None, y=None, batch_size=None, verbose="auto", seed=None, return_dict=True, **kwargs):
         """The objective's terms on data: dict of means in nats (`return_dict=False`: a list, as in Keras).
@@ -568,9 +586,18 @@ class VAE(LatentVariableModel):
             **kwargs,
         )
 
-    encoder = property(lambda self: self.inference[0].layer)
-    prior = property(lambda self: self.generative[0].layer)
-    decoder = property(lambda self: self.generative[1].layer)
+    @property
+    def encoder(self):
+        return self.inference[0].layer
+
+    @property
+    def prior(self):
+        return self.generative[0].layer
+
+    @property
+    def decoder(self):
+        return self.generative[1].layer
+
 
     @classmethod
     def _assemble(cls, generative, inference, config):

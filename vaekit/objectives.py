@@ -102,6 +102,16 @@ def _report(bound, reconstruction, kl):
     return {"bound": bound, "reconstruction": reconstruction, "kl": sum(kl.values()), **per_latent}
 
 
+def _require_reparameterized(trace, objective):
+    for name, q in trace.q.items():
+        if q.reparameterization_type != tfd.FULLY_REPARAMETERIZED:
+            raise ValueError(
+                f"The posterior of {name!r} ({q.name}) cannot be reparameterized, so the pathwise gradient of "
+                f'{objective} would ignore part of it. Use ELBO(gradient="score_function"), or a posterior such as '
+                "vaekit.layers.DiagonalNormal."
+            )
+
+
 def _sampled_kl(trace):
     # KL(q‖p) ≈ 1/S Σ_s [log q(z_s|·) − log p(z_s|·)], one term a latent
     return {name: ops.mean(trace.log_q[name] - trace.log_p[name], axis=0) for name in trace.log_q}
@@ -119,26 +129,51 @@ class ELBO(Objective):
         samples: S, samples of z for each example.
         analytic_kl: False for estimator A, True for estimator B.
         beta: weight of the KL in the loss (β-VAE), a number or a schedule such as `WarmUp`.
+        gradient: `"pathwise"`, through z = g(ε, x); or `"score_function"`, with a leave-one-out baseline when S > 1,
+            which needs no reparameterization and is noisier.
 
     Raises:
-        ValueError: with `analytic_kl`, when TFP knows no closed form, or when a latent's prior depends on latents
+        ValueError: for a pathwise gradient through a posterior that cannot be reparameterized; with `analytic_kl`, when TFP knows no closed form, or when a latent's prior depends on latents
             that the posterior draws after it (no closed form can exist for that order).
 
     Source: Kingma & Welling 2014, eq. 6 (A) and eq. 7 (B); Higgins et al. 2017 (β).
     """
 
-    def __init__(self, samples=1, analytic_kl=False, beta=1.0):
+    def __init__(self, samples=1, analytic_kl=False, beta=1.0, gradient="pathwise"):
         super().__init__(samples, beta)
+        if gradient not in ("pathwise", "score_function"):
+            raise ValueError(f'ELBO expects gradient "pathwise" or "score_function"; received {gradient!r}.')
         self.analytic_kl = bool(analytic_kl)
+        self.gradient = gradient
 
     def __call__(self, model, data, step, training):
         # closed forms are compared factor by factor: all of them need the same batch, [S·B]
         repeat = self.analytic_kl and len(model.latents) > 1
-        trace = model.trace(data, self.samples, training=training, repeat=repeat)
+        score = self.gradient == "score_function"
+        trace = model.trace(data, self.samples, training=training, repeat=repeat, detach=score)
+        if not score:
+            _require_reparameterized(trace, "ELBO")
         reconstruction = _reconstruction(trace, model)
         kl = self._closed_form_kl(trace, model) if self.analytic_kl else _sampled_kl(trace)
         terms = _report(reconstruction - sum(kl.values()), reconstruction, kl)
-        return -(reconstruction - self.weight(step) * terms["kl"]), terms
+        beta = self.weight(step)
+        loss = -(reconstruction - beta * terms["kl"])
+        return (loss + self._score(trace, beta) if score else loss), terms
+
+    def _score(self, trace, beta):
+        """A term of value zero whose gradient is the score function's, −1/S Σ_s (f_s − b_s) ∇ log q(z_s|x).
+
+        f is what is averaged: the log-weight, without its KL part where that is in closed form. The baseline b_s is
+        the mean of the other samples' f, so that it is independent of z_s.
+        """
+        if self.analytic_kl:
+            f = sum(value for name, value in trace.log_p.items() if name not in trace.log_q)
+        else:
+            f = trace.log_weights(beta)  # [S, B]
+        if self.samples > 1:
+            f = f - (ops.sum(f, axis=0) - f) / (self.samples - 1)
+        log_q = sum(trace.log_q.values())
+        return -ops.mean(ops.stop_gradient(f) * (log_q - ops.stop_gradient(log_q)), axis=0)
 
     def _closed_form_kl(self, trace, model):
         kl, drawn = {}, set(model.data_names)
@@ -163,7 +198,7 @@ class ELBO(Objective):
         return kl
 
     def get_config(self):
-        return {**super().get_config(), "analytic_kl": self.analytic_kl}
+        return {**super().get_config(), "analytic_kl": self.analytic_kl, "gradient": self.gradient}
 
 
 @keras.saving.register_keras_serializable("vaekit")
@@ -181,8 +216,48 @@ class IWAE(Objective):
 
     def __call__(self, model, data, step, training):
         trace = model.trace(data, self.samples, training=training)
+        _require_reparameterized(trace, "IWAE")
         terms = _report(self._bound(trace, 1.0), _reconstruction(trace, model), _sampled_kl(trace))
         return -self._bound(trace, self.weight(step)), terms
 
     def _bound(self, trace, beta):
         return ops.logsumexp(trace.log_weights(beta), axis=0) - math.log(self.samples)  # log 1/k Σ w_i, [B]
+
+
+@keras.saving.register_keras_serializable("vaekit")
+class WakeSleep(Objective):
+    r"""The wake–sleep algorithm, the baseline of Kingma & Welling.
+
+    Wake: draw z ~ q(z|x) and ascend $\log p(x, z)$ in the generative weights. Sleep: dream (x', z') ~ p and ascend
+    $\log q(z'|x')$ in the inference weights. Both are one loss here, since each weight has a gradient in one of the
+    two terms only; they do not ascend one common bound.
+
+    Args:
+        samples: samples of z for each example in the wake phase.
+
+    Source: Hinton et al. 1995.
+    """
+
+    def __init__(self, samples=1):
+        super().__init__(samples)
+
+    def terms(self, model):
+        return [*super().terms(model), "sleep"]
+
+    def __call__(self, model, data, step, training):
+        trace = model.trace(data, self.samples, training=training, detach=True)
+        reconstruction, kl = _reconstruction(trace, model), _sampled_kl(trace)
+        terms = _report(reconstruction - sum(kl.values()), reconstruction, kl)
+        wake = ops.mean(sum(trace.log_p.values()), axis=0)  # log p(x, z), [B]
+        conditions = {name: data[name] for name in model.conditions}
+        n = ops.shape(wake)[0]
+        dream = {name: ops.stop_gradient(value) for name, value in model.draw(n, conditions).items()}
+        sleep = model.log_q(dream, training=training)  # log q(z'|x'), [B]
+        return -(wake + sleep), {**terms, "sleep": sleep}
+
+    def get_config(self):
+        return {"samples": self.samples}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)

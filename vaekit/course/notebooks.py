@@ -73,6 +73,7 @@ def generate(source: Path) -> nbformat.NotebookNode:
     notebook = nbformat.v4.new_notebook(metadata=METADATA)
     seen = Counter()
     for cell in jupytext.read(source, fmt="py:percent").cells:
+        cell.source = cell.source.strip("\n")
         content = f"{source.stem}\n{cell.cell_type}\n{cell.source}"
         seen[content] += 1
         cell.id = hashlib.sha256(f"{content}\n{seen[content]}".encode()).hexdigest()[:12]

@@ -2,5 +2,15 @@
 
 from vaekit.layers.blocks import MLP, DenseBlock, GatedDense
 from vaekit.layers.distribution import Bernoulli, DiagonalNormal, DistributionLayer, Normal
+from vaekit.layers.variational import VariationalWeights
 
-__all__ = ["MLP", "Bernoulli", "DenseBlock", "DiagonalNormal", "DistributionLayer", "GatedDense", "Normal"]
+__all__ = [
+    "MLP",
+    "Bernoulli",
+    "DenseBlock",
+    "DiagonalNormal",
+    "DistributionLayer",
+    "GatedDense",
+    "Normal",
+    "VariationalWeights",
+]

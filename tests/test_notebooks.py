@@ -1,0 +1,276 @@
+"""Lessons are what their sources say, and nothing slips through nbval unseen."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from vaekit.course import epochs, notebooks
+from vaekit.course.notebooks import NotebookError
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def lesson(tmp_path):
+    """Writes the source of a lesson."""
+    source = tmp_path / "lessons" / "source" / "00_first.py"
+    source.parent.mkdir(parents=True)
+
+    def write(text):
+        source.write_text(text)
+        return source
+
+    return write
+
+
+def commit(source, *outputs):
+    """Writes the notebook of a source as though its code cells had been executed with these outputs."""
+    notebook = notebooks.generate(source)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    for count, (cell, output) in enumerate(zip(code, outputs, strict=True), start=1):
+        cell.execution_count, cell.outputs = count, output
+    nbformat.write(notebook, notebooks.target(source))
+    return notebook
+
+
+def edit(source, change):
+    """Changes the committed notebook behind its source's back, then checks it."""
+    notebook = nbformat.read(notebooks.target(source), as_version=4)
+    change(notebook)
+    nbformat.write(notebook, notebooks.target(source))
+    return "\n".join(notebooks.check(source))
+
+
+def shows(text):
+    return [nbformat.v4.new_output("execute_result", {"text/plain": text}, execution_count=1)]
+
+
+def prints(text, name="stdout"):
+    return [nbformat.v4.new_output("stream", name=name, text=text)]
+
+
+COMPARED = '# %% tags=["nbval-check-output"]\n'
+TWO_CELLS = f"# %% [markdown]\n# # First\n\n{COMPARED}1 + 1\n\n# %%\nx = 1\n"
+
+
+def test_the_lessons_agree_with_their_sources():
+    sources = notebooks.sources([ROOT / "lessons"])
+    assert [problem for source in sources for problem in notebooks.check(source)] == []
+
+
+def test_epochs(monkeypatch):
+    for value, expected in (("", 100), ("0", 100), ("1", 1)):
+        monkeypatch.setenv("VAEKIT_FAST", value)
+        assert epochs(100) == expected
+    assert epochs(100, fast=3) == 3
+    monkeypatch.delenv("VAEKIT_FAST")
+    assert epochs(100) == 100
+
+
+def test_sources(lesson):
+    source = lesson(TWO_CELLS)
+    directory = source.parent.parent
+    for path in (directory, source, notebooks.target(source)):
+        assert notebooks.sources([path]) == [source]
+    (directory / "01_orphan.ipynb").touch()
+    source, orphan = notebooks.sources([directory])
+    assert "no such source" in notebooks.check(orphan)[0]
+
+
+# ---- identity -------------------------------------------------------------------------------------------------------
+
+
+def test_ids_are_stable_and_local(lesson):
+    first = [cell.id for cell in notebooks.generate(lesson(TWO_CELLS)).cells]
+    again = [cell.id for cell in notebooks.generate(lesson(TWO_CELLS)).cells]
+    edited = [cell.id for cell in notebooks.generate(lesson(TWO_CELLS.replace("1 + 1", "1 + 2"))).cells]
+    assert first == again
+    assert [old == new for old, new in zip(first, edited, strict=True)] == [True, False, True]
+    twins = notebooks.generate(lesson("# %%\nx = 1\n\n# %%\nx = 1\n"))
+    nbformat.validate(twins)
+    assert twins.cells[0].id != twins.cells[1].id
+
+
+def test_formatting_of_the_source_leaves_no_trace(lesson):
+    assert notebooks.generate(lesson("# %%\nx = 1\n# %%\ny = 1\n")) == notebooks.generate(
+        lesson("# %%\nx = 1\n\n\n\n# %%\ny = 1\n")
+    )
+
+
+# ---- drift ----------------------------------------------------------------------------------------------------------
+
+
+def test_agreement(lesson):
+    source = lesson(TWO_CELLS)
+    commit(source, shows("2"), [])
+    assert notebooks.check(source) == []
+
+
+@pytest.mark.parametrize(
+    "changed, cell",
+    [
+        (TWO_CELLS.replace("1 + 1", "1 + 2"), "cell 2 (1 + 1)"),
+        (TWO_CELLS.replace('"nbval-check-output"', ""), "cell 2 (1 + 1)"),
+        (TWO_CELLS + "\n# %%\ny = 1\n", "cell 4 (y = 1)"),
+        (TWO_CELLS.replace("# # First", "# # Last"), "cell 1 (# First)"),
+    ],
+)
+def test_drift_names_the_cell(lesson, changed, cell):
+    source = lesson(TWO_CELLS)
+    commit(source, shows("2"), [])
+    (problem,) = notebooks.check(lesson(changed))
+    assert "00_first.ipynb" in problem and cell in problem and "differs" in problem
+
+
+def test_drift_of_metadata(lesson):
+    source = lesson(TWO_CELLS)
+    commit(source, shows("2"), [])
+    assert "metadata" in edit(source, lambda notebook: notebook.metadata.update(author="?"))
+    source = lesson(TWO_CELLS)
+    commit(source, shows("2"), [])
+    assert "differs" in edit(source, lambda notebook: notebook.cells[2].metadata.update(collapsed=True))
+
+
+# ---- what nbval would let pass --------------------------------------------------------------------------------------
+
+
+def test_cells_run_out_of_order(lesson):
+    source = lesson(TWO_CELLS)
+    commit(source, shows("2"), [])
+    assert "executed as [7] where [2]" in edit(source, lambda n: n.cells[2].update(execution_count=7))
+
+
+def test_compared_cell_that_was_never_run(lesson):
+    source = lesson(TWO_CELLS)
+    commit(source, shows("2"), [])
+    problems = edit(source, lambda n: n.cells[1].update(execution_count=None, outputs=[]))
+    assert "executed as [ ] where [1]" in problems and "no output to compare" in problems
+
+
+@pytest.mark.parametrize("cell", ['# %% tags=["nbval-check-ouput"]\n1', '# %% [markdown] tags=["nbval"]\n# text'])
+def test_misspelt_tag(lesson, cell):
+    source = lesson(cell)
+    with pytest.raises(NotebookError, match=r"00_first.py, cell 1 .*unknown tag .*nbval-check-output"):
+        notebooks.generate(source)
+    assert "unknown tag" in notebooks.check(source)[0]
+
+
+def test_marker_in_a_comment(lesson):
+    with pytest.raises(NotebookError, match="by tags, not comments"):
+        notebooks.generate(lesson("# %%\n# NBVAL_CHEK_OUTPUT\n1\n"))
+
+
+def test_semicolon_in_a_compared_cell(lesson):
+    with pytest.raises(NotebookError, match="';'"):
+        notebooks.generate(lesson(f"{COMPARED}1 + 1;\n"))
+
+
+@pytest.mark.parametrize(
+    "outputs, problem",
+    [
+        ([], "no output to compare"),
+        (prints("warning", name="stderr"), "stderr:\nwarning"),
+        ([nbformat.v4.new_output("display_data", {"image/svg+xml": "<svg/>", "text/plain": "x"})], "SVG"),
+        (prints("10/10 ━━━━━━━━━━ 0s"), "progress bar"),
+        (shows(" 50%|█████     | 5/10"), "progress bar"),
+        (shows("<object at 0x7f3a00112233>"), "address"),
+        (shows("x" * 1_600_000), "1.6 MB"),
+    ],
+)
+def test_outputs_that_do_not_belong_into_a_compared_cell(lesson, outputs, problem):
+    source = lesson(f"{COMPARED}1 + 1\n")
+    commit(source, outputs)
+    found = "\n".join(notebooks.check(source))
+    assert problem in found and "00_first.ipynb" in found
+
+
+def test_outputs_are_compared_as_they_are():
+    """nbval's sanitizer drops a rule that replaces by nothing, so the lessons do without it."""
+    plugin = pytest.importorskip("nbval.plugin")
+    assert len(plugin.get_sanitize_patterns("regex: a\nreplace: b\n")) == 1
+    assert plugin.get_sanitize_patterns("regex: a\nreplace:\n") == []
+    assert "sanitize" not in (ROOT / "Makefile").read_text()
+
+
+def nbval(source, *options):
+    command = [sys.executable, "-m", "pytest", "--nbval-lax", "--nbval-current-env", "-p", "no:cacheprovider", "-rx"]
+    arguments = [*command, *options, str(notebooks.target(source))]
+    return subprocess.run(arguments, cwd=source.parent, capture_output=True, text=True)
+
+
+def test_nbval_fails_after_a_timeout(lesson):
+    """Cells after one that timed out are expected to fail; the run as a whole fails all the same."""
+    source = lesson("# %%\nimport time\n\ntime.sleep(60)\n\n# %%\nassert False\n")
+    commit(source, [], [])
+    run = nbval(source, "--nbval-cell-timeout=1")
+    assert run.returncode == 1 and "1 failed, 1 xfailed" in run.stdout
+
+
+# ---- execution ------------------------------------------------------------------------------------------------------
+
+FULL = f"""# %% [markdown]
+# # First
+
+{COMPARED}import os
+from pathlib import Path
+
+print(Path.cwd().name, os.environ.get("VAEKIT_FAST"))
+1 + 1
+
+# %% tags=["raises-exception"]
+1 / 0
+
+# %%
+from ipywidgets import IntSlider
+
+IntSlider()
+"""
+
+
+def test_build(lesson, monkeypatch):
+    monkeypatch.setenv("VAEKIT_FAST", "1")
+    source = lesson(FULL)
+    path = notebooks.build(source)
+    assert notebooks.check(source) == []
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    assert notebook.metadata == notebooks.METADATA
+    _, compared, raising, widget = notebook.cells
+    assert compared.metadata == {"tags": ["nbval-check-output"]}  # no time stamps
+    assert compared.outputs[0].text == "lessons None\n" and compared.outputs[1].data == {"text/plain": "2"}
+    assert raising.outputs[0].traceback == ["ZeroDivisionError: division by zero"]
+    assert list(widget.outputs[0].data) == ["text/plain"]
+    first = path.read_bytes()
+    assert notebooks.build(source).read_bytes() == first
+
+    monkeypatch.delenv("VAEKIT_FAST")
+    assert nbval(source).returncode == 0
+    edit(source, lambda n: n.cells[1].outputs[1].data.update({"text/plain": "3"}))
+    assert "1 failed, 2 passed" in nbval(source).stdout
+
+
+@pytest.mark.parametrize(
+    "cell, problem",
+    [
+        ("1 / 0", "ZeroDivisionError: division by zero"),
+        ("import warnings\n\nwarnings.warn('careful')", "writes to stderr:\n.*careful"),
+        ("import os, time\n\nos.write(2, b'native chatter')\ntime.sleep(1)", "writes to stderr:\nnative chatter"),
+        ("x = 1", "no output to compare"),
+    ],
+)
+def test_build_fails_and_leaves_the_old_notebook(lesson, monkeypatch, cell, problem):
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")  # under which kernels do not watch their file descriptors
+    source = lesson(f"# %%\nx = 0\n\n{COMPARED}{cell}\n")
+    notebooks.target(source).write_text("old")
+    with pytest.raises(NotebookError, match=rf"(?s)00_first.py, cell 2 \({cell[:5]}.*{problem}"):
+        notebooks.build(source)
+    assert notebooks.target(source).read_text() == "old"
+
+
+def test_a_cell_that_does_not_end(lesson):
+    source = lesson("# %%\nimport time\n\ntime.sleep(60)\n")
+    with pytest.raises(NotebookError, match="cell 1 .*still running after 1 s"):
+        notebooks.execute(notebooks.generate(source), source, timeout=1)

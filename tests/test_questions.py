@@ -1,0 +1,134 @@
+"""Questions: what a reader sees, what is kept, what a mistake in the TOML file is told."""
+
+import json
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from vaekit.course import questions
+from vaekit.course.questions import Questions
+
+TOML = """
+[spread]
+question = 'Which estimator has variance $4\\sigma^2$?'
+right = "a"
+[spread.options]
+a = 'pathwise'
+b = 'score function'
+[spread.reasons]
+a = 'It knows the slope.'
+b = 'It knows values only.'
+"""
+LESSONS = Path(__file__).parent.parent / "lessons"
+
+
+@pytest.fixture
+def answers(tmp_path, monkeypatch):
+    path = tmp_path / "deep" / "answers.json"
+    monkeypatch.setenv("VAEKIT_ANSWERS", str(path))
+    return path
+
+
+@pytest.fixture
+def quiz(tmp_path, answers):
+    return Questions(write(tmp_path, TOML))
+
+
+def write(folder, text):
+    path = folder / "07.toml"
+    path.write_text(text)
+    return path
+
+
+def test_the_question_is_shown_without_its_answer(quiz, capsys):
+    quiz.ask("spread")
+    out, err = capsys.readouterr()
+    assert r"$4\sigma^2$" in out and "**a**  pathwise" in out and "**b**  score function" in out
+    assert "slope" not in out and err == ""
+
+
+def test_an_answer_is_kept_and_discussed(quiz, answers, tmp_path, capsys):
+    quiz.ask("spread", answer=" B")
+    assert json.loads(answers.read_text()) == {"07": {"spread": "b"}}
+    assert [p.name for p in answers.parent.iterdir()] == ["answers.json"]
+    assert quiz.answer("spread") == Questions(tmp_path / "07.toml").answer("spread") == "b"
+    quiz.discuss("spread")
+    out, err = capsys.readouterr()
+    assert "You answered **b**. The answer is **a**." in out and "slope" in out and "values only" in out and err == ""
+
+
+def test_discussion_without_an_answer(quiz, answers, capsys):
+    quiz.discuss("spread")
+    assert "You have not answered" in capsys.readouterr().out and not answers.exists()
+
+
+def test_a_second_answer_replaces_the_first_and_leaves_other_lessons_alone(quiz, answers):
+    answers.parent.mkdir()
+    answers.write_text('{"01": {"x": "c"}}')
+    quiz.ask("spread", answer="a")
+    quiz.ask("spread", answer="b")
+    assert json.loads(answers.read_text()) == {"01": {"x": "c"}, "07": {"spread": "b"}}
+
+
+@pytest.mark.parametrize("content", ["{half", "[1, 2]", '{"07": "b"}'])
+def test_a_damaged_file_is_put_aside(quiz, answers, content):
+    answers.parent.mkdir()
+    answers.write_text(content)
+    assert quiz.answer("spread") is None
+    assert answers.with_name("answers.json.damaged").read_text() == content
+
+
+def test_an_answer_that_cannot_be_stored_is_remembered(quiz, answers, capsys):
+    answers.parent.write_text("a file where the directory should be")
+    quiz.ask("spread")
+    quiz.ask("spread", answer="b")
+    assert "cannot be written" in capsys.readouterr().out and quiz.answer("spread") == "b"
+
+
+def test_a_click_is_kept(quiz, answers):
+    pytest.importorskip("ipywidgets")
+    buttons, said = quiz._buttons("spread").children
+    assert buttons.value is None
+    buttons.value = "a"
+    assert json.loads(answers.read_text()) == {"07": {"spread": "a"}} and said.value == "Your answer: a."
+    assert quiz._buttons("spread").children[0].value == "a"
+
+
+def test_unknown_names_and_letters_are_told(quiz):
+    with pytest.raises(ValueError, match="no question 'spred'; it has spread"):
+        quiz.ask("spred")
+    with pytest.raises(ValueError, match="the options a, b; received 'z'"):
+        quiz.ask("spread", answer="z")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('right = "a"', 'right = "c"', "right 'c'"),
+        ("b = 'It knows values only.'", "", r"reasons \['a'\]"),
+        ('right = "a"', "", "should have"),
+    ],
+)
+def test_incomplete_questions_are_refused(tmp_path, old, new, message):
+    with pytest.raises(ValueError, match=message):
+        Questions(write(tmp_path, TOML.replace(old, new)))
+
+
+def test_missing_file_says_where_lessons_run(tmp_path):
+    with pytest.raises(FileNotFoundError, match="Lessons run in their own directory"):
+        Questions(tmp_path / "none.toml")
+
+
+def test_without_a_setting_answers_lie_in_the_users_data_directory(monkeypatch):
+    monkeypatch.delenv("VAEKIT_ANSWERS", raising=False)
+    assert questions.answers_file().name == "answers.json" and "vaekit" in str(questions.answers_file().parent)
+
+
+@pytest.mark.parametrize("path", sorted((LESSONS / "questions").glob("*.toml")), ids=lambda path: path.stem)
+def test_every_question_of_a_lesson_is_asked_before_it_is_discussed(path):
+    (source,) = (LESSONS / "source").glob(f"{path.stem}_*.py")
+    text = source.read_text()
+    Questions(path)
+    for name in tomllib.loads(path.read_text()):
+        assert 0 < text.find(f'ask("{name}")') < text.find(f'discuss("{name}")'), name

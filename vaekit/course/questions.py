@@ -1,0 +1,152 @@
+"""Questions to answer before running a cell, and their discussion: why each option is right or wrong.
+
+Questions stand in one TOML file a lesson, where a notebook does not give them away:
+
+```toml
+[spread]
+question = 'Which estimator spreads less?'
+right = "a"
+[spread.options]
+a = 'The pathwise one.'
+b = 'The score function.'
+[spread.reasons]
+a = 'It uses the slope of f.'
+b = 'It sees nothing but the values of f.'
+```
+"""
+
+import html
+import json
+import os
+import tempfile
+import tomllib
+from pathlib import Path
+
+import platformdirs
+
+from vaekit.course import widgets
+
+PARTS = {"question", "right", "options", "reasons"}
+
+
+def answers_file():
+    """Where a reader's answers are kept: VAEKIT_ANSWERS, else answers.json in the user's data directory."""
+    return Path(os.environ.get("VAEKIT_ANSWERS") or platformdirs.user_data_path("vaekit") / "answers.json").expanduser()
+
+
+class Questions:
+    """The questions of one lesson.
+
+    Args:
+        path: its TOML file; lessons run in the directory `lessons`, so `"questions/01.toml"` there.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a question is incomplete.
+    """
+
+    def __init__(self, path):
+        path = Path(path)
+        if not path.is_file():
+            raise FileNotFoundError(
+                f"No questions in {str(path)!r}, seen from {os.getcwd()!r}. Lessons run in their own directory: "
+                "open the notebook in the course's directory lessons/, or change there with %cd."
+            )
+        self.lesson = path.stem
+        self.questions = tomllib.loads(path.read_text(encoding="utf-8"))
+        self._given = {}  # what could not be stored is at least remembered
+        for name, question in self.questions.items():
+            if set(question) != PARTS:
+                raise ValueError(f"{path}: [{name}] should have {sorted(PARTS)}; it has {sorted(question)}.")
+            options, reasons = question["options"], question["reasons"]
+            if len(options) < 2 or set(options) != set(reasons) or question["right"] not in options:
+                raise ValueError(
+                    f"{path}: [{name}] should have two or more options, a reason for each, and the right one among "
+                    f"them; it has options {sorted(options)}, reasons {sorted(reasons)}, right {question['right']!r}."
+                )
+
+    def ask(self, name, answer=None):
+        """Shows a question and its options; keeps the answer that is clicked, or given here as a letter."""
+        question = self._find(name)
+        if answer is not None:
+            return widgets.show(self._keep(name, answer))
+        lines = [f"- **{letter}**  {text}" for letter, text in question["options"].items()]
+        widgets.show("\n".join([f"**Before you run on.** {question['question']}\n", *lines]))
+        if (buttons := self._buttons(name)) is not None:
+            letters = ", ".join(question["options"])
+            hint = f"*Your answer, one of {letters}: a click when the notebook runs, or `ask({name!r}, answer=…)`.*"
+            widgets.live(buttons, {"text/markdown": hint, "text/plain": hint})
+
+    def discuss(self, name):
+        """Shows what was answered, and why each option is right or wrong."""
+        question = self._find(name)
+        answer, right = self.answer(name), question["right"]
+        verdict = "You have not answered this one." if answer is None else f"You answered **{answer}**."
+        lines = [
+            f"- **{letter}**, {'right' if letter == right else 'wrong'}: {text} *{question['reasons'][letter]}*"
+            for letter, text in question["options"].items()
+        ]
+        widgets.show("\n".join([f"{question['question']}\n\n{verdict} The answer is **{right}**.\n", *lines]))
+
+    def answer(self, name):
+        """The letter that the reader chose, or None."""
+        self._find(name)
+        try:
+            return self._given.get(name) or _stored().get(self.lesson, {}).get(name)
+        except OSError:
+            return None
+
+    def _find(self, name):
+        if name not in self.questions:
+            raise ValueError(f"Lesson {self.lesson} has no question {name!r}; it has {', '.join(self.questions)}.")
+        return self.questions[name]
+
+    def _keep(self, name, answer):
+        """Stores an answer; returns what to tell the reader."""
+        options = self.questions[name]["options"]
+        letter = str(answer).strip().lower()
+        if letter not in options:
+            raise ValueError(f"Question {name!r} has the options {', '.join(options)}; received {answer!r}.")
+        self._given[name] = letter
+        try:
+            answers = _stored()
+            answers.setdefault(self.lesson, {})[name] = letter
+            _write(answers)
+        except OSError as error:
+            return f"Your answer: {letter}. It holds for now, but {answers_file()} cannot be written: {error.strerror}."
+        return f"Your answer: {letter}."
+
+    def _buttons(self, name):
+        try:
+            from ipywidgets import HTML, RadioButtons, VBox
+        except ImportError:
+            return None
+        buttons = RadioButtons(
+            options=list(self.questions[name]["options"]), value=self.answer(name), orientation="horizontal"
+        )
+        said = HTML()
+        buttons.observe(lambda change: setattr(said, "value", html.escape(self._keep(name, change["new"]))), "value")
+        return VBox([buttons, said])
+
+
+def _stored():
+    """All answers, {lesson: {question: letter}}. An unreadable file is put aside, not overwritten."""
+    path = answers_file()
+    try:
+        answers = json.loads(path.read_text(encoding="utf-8") or "{}")
+        if isinstance(answers, dict) and all(isinstance(lesson, dict) for lesson in answers.values()):
+            return answers
+    except FileNotFoundError:
+        return {}
+    except ValueError:
+        pass
+    path.replace(path.with_name(f"{path.name}.damaged"))
+    return {}
+
+
+def _write(answers):
+    path = answers_file()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
+        json.dump(answers, file, indent=1)
+    os.replace(file.name, path)
