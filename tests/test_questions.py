@@ -1,12 +1,14 @@
 """Questions: what a reader sees, what is kept, what a mistake in the TOML file is told."""
 
+import base64
 import json
 import tomllib
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 
-from vaekit.course import questions
+from vaekit.course import questions, widgets
 from vaekit.course.questions import Questions
 
 TOML = """
@@ -55,7 +57,7 @@ def test_an_answer_is_kept_and_discussed(quiz, answers, tmp_path, capsys):
     assert quiz.answer("spread") == Questions(tmp_path / "07.toml").answer("spread") == "b"
     quiz.discuss("spread")
     out, err = capsys.readouterr()
-    assert "You answered **b**. The answer is **a**." in out and "slope" in out and "values only" in out and err == ""
+    assert "You answered **b**; the answer is **a**." in out and "slope" in out and "values only" in out and err == ""
 
 
 def test_discussion_without_an_answer(quiz, answers, capsys):
@@ -93,6 +95,17 @@ def test_a_click_is_kept(quiz, answers):
     buttons.value = "a"
     assert json.loads(answers.read_text()) == {"07": {"spread": "a"}} and said.value == "Your answer: a."
     assert quiz._buttons("spread").children[0].value == "a"
+
+
+def test_a_figure_follows_its_control_and_stays_as_a_picture_on_a_page(monkeypatch):
+    ipywidgets = pytest.importorskip("ipywidgets")
+    shown, values = [], []
+    monkeypatch.setattr(widgets, "_display", shown.append)
+    slider = ipywidgets.FloatSlider(1.0, min=0, max=3)
+    widgets.explore(lambda k: values.append(k) or Figure(figsize=(1, 1)), k=slider)
+    slider.value = 2.5
+    assert values == [1.0, 2.5]
+    assert base64.b64decode(shown[0]["image/png"])[1:4] == b"PNG" and any("widget-view" in mime for mime in shown[0])
 
 
 def test_unknown_names_and_letters_are_told(quiz):

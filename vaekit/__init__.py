@@ -2,10 +2,17 @@
 
 from importlib.metadata import version
 
-from vaekit import backend, batches, datasets, layers, models, objectives, priors
-from vaekit.models import VAE, Factor, LatentVariableModel
-
 __version__ = version("vaekit")
+
+try:
+    from vaekit import backend, batches, datasets, evaluation, inference, layers, models, objectives, plotting, priors
+    from vaekit.models import VAE, Factor, LatentVariableModel
+except ImportError as _error:  # no usable backend; `vaekit doctor` must start all the same, to say what to do about it
+    _fault = _error
+
+    def __getattr__(name):
+        raise _fault
+
 
 __all__ = [
     "VAE",
@@ -14,8 +21,11 @@ __all__ = [
     "backend",
     "batches",
     "datasets",
+    "evaluation",
+    "inference",
     "layers",
     "models",
     "objectives",
+    "plotting",
     "priors",
 ]

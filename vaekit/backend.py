@@ -4,6 +4,7 @@ Everything above this file is written once, with `keras.ops` and `tfd`, and runs
 """
 
 import contextlib
+import importlib.util
 import os
 import sys
 import tempfile
@@ -50,7 +51,7 @@ if NAME == "tensorflow":
         import tensorflow_probability as tfp
 
         # wakes devices and data pipeline, which have more to say
-        list(tf.data.Dataset.from_generator(lambda: iter([0.0]), output_types=tf.float32))
+        list(tf.data.Dataset.from_generator(lambda: iter([0.0]), output_signature=tf.TensorSpec((), tf.float32)))
 
 elif NAME == "jax":
     import jax
@@ -71,6 +72,26 @@ elif NAME == "jax":
         dir(_module)  # loads it
     for _name in hidden:
         del sys.modules[_name]
+
+    class _QuietTensorFlow:
+        """Keras imports TensorFlow, if it is there, when it saves a model; that start is kept quiet too."""
+
+        def find_spec(self, name, path=None, target=None):
+            if name != "tensorflow":
+                return None
+            sys.meta_path.remove(self)
+            spec = importlib.util.find_spec(name)
+            if spec is not None:
+                execute = spec.loader.exec_module
+
+                def exec_module(module):
+                    with _quiet_start():
+                        execute(module)
+
+                spec.loader.exec_module = exec_module
+            return spec
+
+    sys.meta_path.insert(0, _QuietTensorFlow())
 
 else:
     raise ImportError(
@@ -137,6 +158,15 @@ def variables_gradient(function, variables, state=()):
     return value, gradient
 
 
+def dry_run(function):
+    """Traces `function()` without computing anything: errors surface here, and no variable changes."""
+    if NAME == "tensorflow":
+        tf.function(function, autograph=False).get_concrete_function()
+    else:
+        with keras.StatelessScope():
+            jax.eval_shape(function)
+
+
 def prefers_jit():
     """Whether XLA is the faster way to run Keras' training step here: JAX always, TensorFlow on a GPU only."""
     return NAME == "jax" or bool(tf.config.list_physical_devices("GPU"))
@@ -151,7 +181,7 @@ def compile(function, variables=()):
             program, so that later training is seen and updates are kept.
     """
     if NAME == "tensorflow":
-        return tf.function(function, reduce_retracing=True)
+        return tf.function(function, reduce_retracing=True, autograph=False)
 
     @jax.jit
     def program(values, *arrays):

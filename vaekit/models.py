@@ -247,6 +247,9 @@ class LatentVariableModel(keras.Model):
             name: self._checked(name, ops.convert_to_numpy(value) if ops.is_tensor(value) else value)
             for name, value in self._named(x).items()
         }
+        if self.compiled:  # what does not fit together fails here, before Keras takes the model's variables apart
+            few = self.observe({name: np.asarray(array[:2]) for name, array in arrays.items()})
+            backend.dry_run(lambda: self.objective(self, few, self.step, training=False))
         seed = [int(n) for n in ops.convert_to_numpy(self.seed_generator.next())]
         return Batches(arrays if isinstance(x, dict) else arrays[self.data_names[0]], batch_size or 100, shuffle, seed)
 
@@ -310,6 +313,13 @@ class LatentVariableModel(keras.Model):
             ]
         return factor(inputs, training), sampled
 
+    def _require_built(self):
+        if not self.built:
+            raise ValueError(
+                "This model does not know the shape of its data yet. Train it, call it on some data, or say "
+                "model.build((None, 28, 28, 1)) with the data's shape."
+            )
+
     def _seed_source(self, seed):
         if seed is None:
             return self.seed_generator
@@ -364,6 +374,7 @@ class LatentVariableModel(keras.Model):
 
         With several observed variables: a dict of distributions by name.
         """
+        self._require_built()
         names = (*self.latents, *self.conditions)
         z = z if isinstance(z, dict) else {self.latents[0]: z}
         if set(z) != set(names):
@@ -381,6 +392,7 @@ class LatentVariableModel(keras.Model):
 
     def draw(self, n, conditions=None, seed=None):
         """All variables, drawn from p in the order of the generative factors: dict of tensors `[n, ...]` by name."""
+        self._require_built()
         source = self._seed_source(seed)
         values = {name: ops.cast(value, "float32") for name, value in (conditions or {}).items()}
         if set(values) != set(self.conditions):
@@ -514,7 +526,7 @@ class LatentVariableModel(keras.Model):
 
         return {
             "name": self.name,
-            "seed": self.seed_generator._initial_seed,
+            **self.seed_generator.get_config(),
             "layers": [keras.saving.serialize_keras_object(layer) for layer in self.networks],
             "inference": rows(self.inference),
             "generative": rows(self.generative),

@@ -6,16 +6,19 @@ argument also draw into a figure of yours: `left, right = Figure(figsize=(8, 4))
 """
 
 import io
+import math
 from collections.abc import Mapping
 from statistics import NormalDist
 
 import matplotlib.figure
 import numpy as np
 from matplotlib.lines import Line2D
+from matplotlib.patheffects import withStroke
 
 # Ten colours told apart in the common forms of colour blindness. Source: Petroff 2021, arXiv 2107.02270.
 COLORS = ("#3f90da", "#ffa90e", "#bd1f01", "#94a4a2", "#832db6", "#a96b59", "#e76300", "#b9ac70", "#717581", "#92dadd")
 MOST_IMAGES = 2500  # more than fit a screen
+HALO = withStroke(linewidth=3, foreground="white")
 WIDTH = 8.0  # inches; 800 pixels
 
 
@@ -39,7 +42,7 @@ def image_grid(images, columns=None, titles=None, value_range=(0, 1), cmap="gray
 
     Args:
         images: array `[N, H, W]`, `[N, H, W, 1]` (grey) or `[N, H, W, 3]` (RGB); of binarized data one fixed draw.
-        columns: images a row; None: as many as rows.
+        columns: images a row; None: about as many as rows.
         titles: N short texts or numbers, set above the images.
         value_range: the values shown as black and as white, beyond which they are clipped; None: the images' own.
         cmap: matplotlib's name of a colour map, for grey images.
@@ -50,19 +53,17 @@ def image_grid(images, columns=None, titles=None, value_range=(0, 1), cmap="gray
         ValueError: another shape, NaN, values far outside `value_range`, a wrong number of titles.
     """
     images = _images(images, "image_grid")
-    n, h, w, _ = images.shape
-    columns = min(n, columns or int(np.ceil(np.sqrt(n))))
-    if titles is not None and len(titles) != n:
+    n, _, w, _ = images.shape
+    titles = [""] * n if titles is None else titles
+    if len(titles) != n:
         raise ValueError(f"image_grid expects a title for each of the {n} images; received {len(titles)}.")
+    columns = min(n, columns or math.ceil(math.sqrt(n)))
     inches = min(WIDTH / columns, 1.5)  # of an image's width
-    gap = 0.06 * w
-    above = 0 if titles is None else 0.22 * w / inches  # a line of text
-    rows, column = np.divmod(np.arange(n), columns)
-    left, top = column * (w + gap), -rows * (h + gap + above)
-    axes = _canvas(columns * (w + gap) - gap, (rows[-1] + 1) * (h + gap + above) - gap, above, inches / w)
-    _show(axes, images, left, top, (w, h), value_range, cmap)
-    for title, x, y in zip(() if titles is None else titles, left, top, strict=False):
-        axes.text(x + w / 2, y + gap / 2, title, ha="center", va="bottom", fontsize=9)
+    row, column = np.divmod(np.arange(n), columns)
+    above = np.full(row.max() + 1, 0.22 * w / inches if any(str(title) for title in titles) else 0)  # a line of text
+    axes, left, top = _grid(images, row, column, above, inches, value_range, cmap)
+    for title, x, y in zip(titles, left, top, strict=True):
+        axes.text(x + w / 2, y + 0.03 * w, title, ha="center", va="bottom", fontsize=9)
     return axes.figure
 
 
@@ -88,22 +89,18 @@ def reconstructions(x, reconstruction, columns=10, labels=("x", "reconstruction"
             f"{list(reconstruction.shape)}. Reconstruct just the images you show: x = test[:10]."
         )
     n, h, w, _ = x.shape
-    columns, gap = min(n, columns), 0.06 * w
-    block, column = np.divmod(np.arange(n), columns)
-    pitch = 2 * h + 4 * gap  # a row of x, one of reconstructions, and room
-    left, top = np.tile(column * (w + gap), 2), np.concatenate([-block * pitch, -block * pitch - h - gap])
-    inches = min((WIDTH - 1) / columns, 1.2)  # of an image's width; one inch for the labels
-    axes = _canvas(columns * (w + gap) - gap, (block[-1] + 1) * pitch - 3 * gap, 0, inches / w, margin=1)
-    _show(axes, np.concatenate([x, reconstruction]), left, top, (w, h), value_range, cmap)
-    rows = np.arange(block[-1] + 1)
-    axes.set_yticks(
-        np.concatenate([-rows * pitch - h / 2, -rows * pitch - 1.5 * h - gap]), np.repeat(labels, len(rows))
-    )
+    pair, column = np.divmod(np.arange(n), min(n, columns))
+    row = np.concatenate([2 * pair, 2 * pair + 1])
+    above = np.resize([0.15 * w, 0], row.max() + 1)  # room between pairs
+    inches = min((WIDTH - 1) / min(n, columns), 1.2)  # of an image's width; one inch for the labels
+    images = np.concatenate([x, reconstruction])
+    axes, _, top = _grid(images, row, np.tile(column, 2), above, inches, value_range, cmap, margin=1)
+    axes.set_yticks(np.unique(top)[::-1] - h / 2, np.resize(labels, row.max() + 1))
     return axes.figure
 
 
 def manifold(decode, n=20, value_range=(0, 1), cmap="gray", axes=None):
-    r"""The data manifold of a 2-D latent with prior N(0, I): n × n decoded images, each for an equal share of the prior.
+    r"""The data manifold of a 2-D latent with prior N(0, I): n × n decoded images, each for 1/n² of the prior's mass.
 
     $z = (\Phi^{-1}(u_i), \Phi^{-1}(u_j))$ with $u_i = (i + ½)/n$: z₁ grows to the right, z₂ upwards.
 
@@ -120,20 +117,20 @@ def manifold(decode, n=20, value_range=(0, 1), cmap="gray", axes=None):
 
     Source: Kingma & Welling 2014, figure 4 and appendix A.
     """
-    normal = NormalDist()
-    u = (np.arange(n) + 0.5) / n
-    z = _pairs(*[[normal.inv_cdf(u_i) for u_i in u]] * 2)
-    images = _images(decode(z.astype("float32")), "manifold")
+    u, normal = (np.arange(n) + 0.5) / n, NormalDist()
+    quantiles = [normal.inv_cdf(u_i) for u_i in u]
+    images = _images(decode(_pairs(quantiles, quantiles).astype("float32")), "manifold")
     if len(images) != n * n:
         raise ValueError(f"manifold expects decode to return {n * n} images, one a row of z; it gave {len(images)}.")
-    center = _pairs(u, u)
-    axes = _new_axes(6.5, 6.5 * images.shape[1] / images.shape[2]) if axes is None else axes
-    _show(axes, images, center[:, 0] - 0.5 / n, center[:, 1] + 0.5 / n, (1 / n, 1 / n), value_range, cmap)
-    ticks = [-2, -1, 0, 1, 2]
-    at = [normal.cdf(tick) for tick in ticks]
-    axes.set(xlim=(0, 1), ylim=(0, 1), aspect=images.shape[1] / images.shape[2], xlabel="$z_1$", ylabel="$z_2$")
-    axes.set_xticks(at, ticks)
-    axes.set_yticks(at, ticks)
+    shape = images.shape[1] / images.shape[2]
+    axes = axes or Figure(figsize=(6.5, 6.5 * shape)).add_subplot()
+    side = 0.95 / n  # the picture's coordinates are those of the unit square
+    left, top = (_pairs(u, u) + [-side / 2, side / 2]).T
+    _show(axes, images, left, top, (side, side), value_range, cmap)
+    ticks = [normal.cdf(z) for z in range(-2, 3)]
+    axes.set_xticks(ticks, ["−2", "−1", "0", "1", "2"])
+    axes.set_yticks(ticks, ["−2", "−1", "0", "1", "2"])
+    axes.set(xlim=(0, 1), ylim=(0, 1), aspect=shape, xlabel="$z_1$", ylabel="$z_2$")
     axes.spines[:].set_visible(False)
     return axes.figure
 
@@ -151,40 +148,40 @@ def _images(images, function):
         )
     if len(images) > MOST_IMAGES:
         raise ValueError(f"{function} shows {MOST_IMAGES} images at most; received {len(images)}. Try images[:64].")
-    if not np.isfinite(images).all():
-        bad = np.flatnonzero(~np.isfinite(images).all(axis=(1, 2, 3)))
-        raise ValueError(
-            f"{function}: {len(bad)} of {len(images)} images hold NaN or infinite values, first: {bad[0]}."
-        )
+    bad = np.flatnonzero(~np.isfinite(images).all(axis=(1, 2, 3)))
+    if len(bad):
+        raise ValueError(f"{function}: {len(bad)} of {len(images)} images hold NaN or infinity, the first is {bad[0]}.")
     return images
+
+
+def _grid(images, row, column, above, inches, value_range, cmap, margin=0):
+    """Draws images `[N, H, W, C]`, `inches` wide, at their rows and columns, with room `above` each row (in pixels).
+
+    Returns: axes, and the images' left `[N]` and top `[N]`.
+    """
+    h, w = images.shape[1:3]
+    gap = 0.06 * w
+    left, top = column * (w + gap), -row * (h + gap) - np.cumsum(above)[row]
+    right, bottom = left.max() + w, top.min() - h
+    axes = Figure(figsize=(right * inches / w + margin, -bottom * inches / w)).add_subplot()
+    _show(axes, images, left, top, (w, h), value_range, cmap)
+    axes.set(xlim=(0, right), ylim=(bottom, 0), xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+    axes.tick_params(length=0)
+    return axes, left, top
 
 
 def _show(axes, images, left, top, size, value_range, cmap):
     """Draws images `[N, H, W, C]` with their upper left corners at (left, top), as shades from 0 to 1."""
     low, high = (images.min(), images.max()) if value_range is None else value_range
-    shades = (images - low) / (high - low if high > low else 1)
-    if np.abs(shades).max() > 20:
+    shades = (images - low) / ((high - low) or 1)
+    if np.abs(shades).max() > 10:
         raise ValueError(
             f"The images' values run from {images.min():g} to {images.max():g}, far outside value_range=({low:g}, "
             f"{high:g}). Say value_range=(0, 255) for bytes, or None for the images' own range."
         )
     for shade, x, y in zip(np.clip(shades, 0, 1), left, top, strict=True):
         axes.imshow(shade, cmap=cmap, vmin=0, vmax=1, extent=(x, x + size[0], y - size[1], y))
-
-
-def _canvas(width, height, above, scale, margin=0):
-    """Axes without frame, from (0, above) down to (width, above - height), `scale` inches a unit."""
-    axes = _new_axes(width * scale + margin, height * scale)
-    axes.spines[:].set_visible(False)
-    axes.tick_params(length=0)
-    axes.set(xticks=[], yticks=[])
-    axes.set_autoscale_on(False)
-    axes.set(xlim=(0, width), ylim=(above - height, above))
-    return axes
-
-
-def _new_axes(width, height):
-    return Figure(figsize=(width, height)).add_subplot()
 
 
 # ---------------------------------------------------------------- latents
@@ -217,13 +214,16 @@ def latent_scatter(z, labels=None, axes=None):
             f"latent_scatter expects a label for each point, shape [{len(z)}]; received {list(labels.shape)}. "
             "Of one-hot labels take labels.argmax(1)."
         )
-    axes = _new_axes(6.5, 5.5) if axes is None else axes
+    axes = axes or Figure(figsize=(6.5, 5.5)).add_subplot()
     values, index = np.unique(labels, return_inverse=True)
-    style = dict(s=np.clip(10000 / len(z), 3, 25), alpha=0.8, linewidths=0)
+    style = dict(s=np.clip(20000 / len(z), 4, 25), alpha=0.8, linewidths=0)
     if len(values) <= len(COLORS):  # in the order of the data: no class lies on top
         axes.scatter(*z.T, c=np.array(COLORS)[index], **style)
         if len(values) > 1:
             _legend(axes, [_key(COLORS[i], value, ls="", marker="o") for i, value in enumerate(values)])
+            for i, value in enumerate(values):  # named in place too: colour is not for everyone
+                x, y = np.median(z[index == i], axis=0)
+                axes.text(x, y, value, weight="bold", ha="center", va="center", path_effects=[HALO])
     elif labels.dtype.kind in "fiu":
         axes.figure.colorbar(axes.scatter(*z.T, c=labels, cmap="viridis", **style), ax=axes)
     else:
@@ -246,7 +246,7 @@ def posterior_contours(densities, limits=(-3, 3), points=100, masses=(0.5, 0.9, 
     """Densities over a 2-D latent, such as the true posterior and q(z|x): regions of highest density, drawn together.
 
     The contours enclose the given shares of each density's mass on the grid, so that log-densities need no
-    normalization: log p(x, z) at one x draws p(z|x). The first density is filled.
+    normalization: log p(x, z) at one x draws p(z|x). Choose limits that leave no mass outside. The first is filled.
 
     Args:
         densities: dict of label to log-density in nats: a function from z `[M, 2]` to `[M]`, or its values on
@@ -262,7 +262,7 @@ def posterior_contours(densities, limits=(-3, 3), points=100, masses=(0.5, 0.9, 
     """
     z = latent_grid(limits, points)
     z1, z2 = z.reshape(points, points, 2).transpose(2, 0, 1)
-    axes = _new_axes(6.5, 5.5) if axes is None else axes
+    axes = axes or Figure(figsize=(6.5, 5.5)).add_subplot()
     for i, (label, density) in enumerate(densities.items()):
         log_p = np.asarray(density(z) if callable(density) else density, dtype="float64")
         if log_p.shape not in [(points**2,), (points, points)] or np.isnan(log_p).any() or not np.isfinite(log_p.max()):
@@ -277,8 +277,8 @@ def posterior_contours(densities, limits=(-3, 3), points=100, masses=(0.5, 0.9, 
         levels = ordered[enclosing]  # the highest densities down to levels[k] hold masses[k]
         if (np.diff([*levels, 0]) <= 0).any():
             raise ValueError(
-                f"Half of {label!r} or more lies on a grid point or two: set limits closer around it (now "
-                f"{limits}), or take more points (now {points})."
+                f"posterior_contours: the regions of {label!r} coincide. It is flat, or lies on a few grid points: set "
+                f"limits closer around it (now {limits}), or take more points (now {points})."
             )
         if i == 0:
             shades = [(COLORS[i], alpha) for alpha in np.linspace(0.15, 0.7, len(levels))]
@@ -334,27 +334,29 @@ def training_curves(history, terms=("bound", "reconstruction", "kl"), examples_p
     figure = Figure(figsize=(WIDTH, 3.2 if len(shown) > 1 else 4.5))
     panels = figure.subplots(1, len(shown), squeeze=False)[0]
     for i, (label, curves) in enumerate(histories.items()):
-        epochs = 1 + np.arange(max(len(curve) for curve in curves.values()))
-        for axes, term in zip(panels, shown, strict=True):
-            for part, name, ls, x in (
-                ("training", term, "-", epochs),
-                ("validation", f"val_{term}", "--", epochs[epochs % validation_frequency == 0]),
-            ):
-                if name not in curves:
-                    continue
-                if len(curves[name]) != len(x):
+        epochs = 1 + np.arange(max(map(len, curves.values()), default=0))
+        parts = ("", "training", "-", epochs), ("val_", "validation", "--", epochs[epochs % validation_frequency == 0])
+        for j, (prefix, part, ls, x) in enumerate(parts):
+            style = dict(
+                color=COLORS[(i if several else j) % len(COLORS)],
+                marker="." if len(x) <= 30 else None,
+                label=f"{label}, {part}" if several else part,
+            )
+            for axes, term in zip(panels, shown, strict=True):
+                y = curves.get(prefix + term)
+                if y is not None and len(y) != len(x):
                     raise ValueError(
-                        f"training_curves expects {len(x)} values of {name!r}; received {len(curves[name])}. If "
+                        f"training_curves expects {len(x)} values of {prefix + term!r}; received {len(y)}. If "
                         "validation did not run after every epoch, say validation_frequency=..., as in fit."
                     )
-                color = COLORS[(i if several else ls == "--") % len(COLORS)]
-                marker = "." if len(x) <= 30 else None
-                text = f"{label}, {part}" if several else part
-                axes.plot(x * (examples_per_epoch or 1), curves[name], ls=ls, color=color, marker=marker, label=text)
+                if y is not None:
+                    axes.plot(x * (examples_per_epoch or 1), y, ls=ls, **style)
     for axes, term in zip(panels, shown, strict=True):
-        axes.set(title="KL" if term == "kl" else term, xlabel="training samples evaluated", xscale="log")
-        if examples_per_epoch is None:
-            axes.set(xlabel="epoch", xscale="linear")
+        axes.set_title("KL" if term == "kl" else term)
+        if examples_per_epoch:
+            axes.set(xlabel="training samples evaluated", xscale="log")
+        else:
+            axes.set_xlabel("epoch")
             axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
         axes.spines[["top", "right"]].set_visible(False)

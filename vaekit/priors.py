@@ -13,13 +13,14 @@ class Prior(keras.layers.Layer):
     `shape` is the latent's, batch axis left out. A model builds its priors itself, from its encoder's output.
 
     Args:
-        event_shape: shape of the latent, an int for a vector; None: learned from the model.
+        event_shape: shape of the latent, an int for a vector; None: the model says it. (A subclass with layers of its
+            own leaves it None: a layer that is built takes no new parts.)
     """
 
     def __init__(self, event_shape=None, **kwargs):
         kwargs["dtype"] = kwargs.get("dtype") or "float32"
         super().__init__(**kwargs)
-        self.event_shape = None
+        self.event_shape, self._given_shape = None, event_shape
         if event_shape is not None:
             self.build((event_shape,) if isinstance(event_shape, int) else tuple(event_shape))
 
@@ -40,7 +41,7 @@ class Prior(keras.layers.Layer):
         return tfd.Independent(distribution, reinterpreted_batch_ndims=len(self.event_shape))
 
     def get_config(self):
-        return {**super().get_config(), "event_shape": self.event_shape}
+        return {**super().get_config(), "event_shape": self._given_shape}
 
 
 @keras.saving.register_keras_serializable("vaekit")

@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from itertools import zip_longest
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 try:
     import jupytext
@@ -88,7 +89,7 @@ def generate(source: Path) -> nbformat.NotebookNode:
 def execute(notebook: nbformat.NotebookNode, source: Path, timeout: float = 3600) -> None:
     """Runs every code cell in a fresh kernel, in the directory of the lesson, and keeps the outputs.
 
-    Training is never shortened here: VAEKIT_FAST is not passed on.
+    Training is never shortened here: VAEKIT_FAST is not passed on. Nor are the builder's own answers to questions.
 
     Args:
         notebook: of `generate`; its cells receive their outputs.
@@ -108,7 +109,7 @@ def execute(notebook: nbformat.NotebookNode, source: Path, timeout: float = 3600
         coalesce_streams=True,
     )
     environment = {name: value for name, value in os.environ.items() if name != "VAEKIT_FAST"}
-    with client.setup_kernel(env=environment):
+    with TemporaryDirectory() as scratch, client.setup_kernel(env={**environment, "VAEKIT_ANSWERS": f"{scratch}/none"}):
         for count, (index, cell) in enumerate(_code(notebook), start=1):
             where = _where(source, index, cell)
             try:

@@ -74,19 +74,21 @@ class Questions:
         widgets.show("\n".join([f"**Before you run on.** {question['question']}\n", *lines]))
         if (buttons := self._buttons(name)) is not None:
             letters = ", ".join(question["options"])
-            hint = f"*Your answer, one of {letters}: a click when the notebook runs, or `ask({name!r}, answer=…)`.*"
+            hint = (
+                f'*Your answer, one of {letters}: a click when the notebook runs, or `quiz.ask("{name}", answer=…)`.*'
+            )
             widgets.live(buttons, {"text/markdown": hint, "text/plain": hint})
 
     def discuss(self, name):
         """Shows what was answered, and why each option is right or wrong."""
         question = self._find(name)
         answer, right = self.answer(name), question["right"]
-        verdict = "You have not answered this one." if answer is None else f"You answered **{answer}**."
+        said = "You have not answered yet" if answer is None else f"You answered **{answer}**"
         lines = [
-            f"- **{letter}**, {'right' if letter == right else 'wrong'}: {text} *{question['reasons'][letter]}*"
+            f"- **{letter}**  *{text}* {'Right' if letter == right else 'Wrong'}. {question['reasons'][letter]}"
             for letter, text in question["options"].items()
         ]
-        widgets.show("\n".join([f"{question['question']}\n\n{verdict} The answer is **{right}**.\n", *lines]))
+        widgets.show("\n".join([f"{said}; the answer is **{right}**.\n", *lines]))
 
     def answer(self, name):
         """The letter that the reader chose, or None."""

@@ -26,7 +26,7 @@ def live(widget, otherwise):
 def explore(draw, **controls):
     """Shows the figure `draw(**values)` and draws it anew as the reader moves the controls.
 
-    On a page, and without ipywidgets, it is the figure of the controls' first values.
+    On a page it is the figure of the controls' first values.
 
     Args:
         draw: function of the controls' values, returns a matplotlib figure.
@@ -46,7 +46,7 @@ def explore(draw, **controls):
     for control in controls.values():
         control.observe(lambda change: setattr(image, "value", picture()), names="value")
     png = base64.b64encode(image.value).decode()
-    live(VBox([*controls.values(), image]), {"image/png": png, "text/plain": "The figure for the first values."})
+    live(VBox([*controls.values(), image]), {"image/png": png, "text/plain": "(a figure)"})
 
 
 def _display(bundle):

@@ -32,15 +32,26 @@ class DenseBlock(keras.layers.Layer):
 
     def dense(self, units, name, layer=keras.layers.Dense):
         """A fully connected `layer` with this block's initializers, regularizers and dtype."""
-        fresh = {key: keras.saving.deserialize_keras_object(value) for key, value in self._dense_config().items()}
-        return layer(units, name=name, dtype=self.dtype_policy, **fresh)
 
-    def _dense_config(self):
-        names = ("kernel_initializer", "bias_initializer", "kernel_regularizer", "bias_regularizer")
-        return {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in names}
+        def fresh(initializer):
+            return initializer.clone() if hasattr(initializer, "clone") else initializer
+
+        return layer(
+            units,
+            kernel_initializer=fresh(self.kernel_initializer),
+            bias_initializer=fresh(self.bias_initializer),
+            kernel_regularizer=self.kernel_regularizer,
+            bias_regularizer=self.bias_regularizer,
+            name=name,
+            dtype=self.dtype_policy,
+        )
 
     def get_config(self):
-        return {**super().get_config(), **self._dense_config()}
+        names = ("kernel_initializer", "bias_initializer", "kernel_regularizer", "bias_regularizer")
+        return {
+            **super().get_config(),
+            **{name: keras.saving.serialize_keras_object(getattr(self, name)) for name in names},
+        }
 
 
 def flatten(inputs):

@@ -30,7 +30,7 @@ class Settings:
         batch_size: M.
         samples: L, samples of z for each example.
         learning_rate: Adagrad's global step; the paper picks it from `learning_rates` by the first iterations.
-        weight_scale: standard deviation of the initial weights, √0.01 read as a variance would be 0.1.
+        weight_scale: standard deviation of the initial weights: N(0, 0.01), read as a variance of 0.01.
         hidden_mnist, hidden_frey: hidden tanh units, each way.
     """
 
@@ -38,7 +38,7 @@ class Settings:
     samples: int = 1
     learning_rate: float = 0.02
     learning_rates: tuple = (0.01, 0.02, 0.1)
-    weight_scale: float = 0.01
+    weight_scale: float = 0.1
     hidden_mnist: int = 500
     hidden_frey: int = 200
 

@@ -1,0 +1,32 @@
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import vaekit  # noqa: E402, F401  first: it keeps the backend's start-up messages away
+import keras  # noqa: E402
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    keras.utils.set_random_seed(0)
+    keras.config.set_dtype_policy("float32")
+
+
+@pytest.fixture
+def other_backend():
+    """The backend that this run does not use; skips where its library is missing."""
+    name = {"tensorflow": "jax", "jax": "tensorflow"}[keras.backend.backend()]
+    pytest.importorskip(name, reason=f"{name} is not installed")
+    return name
+
+
+@pytest.fixture
+def mirror():
+    path = os.environ.get("VAEKIT_DATA")
+    if not path or not Path(path).is_dir():
+        pytest.skip("VAEKIT_DATA names no directory with the data files")
+    return Path(path)
