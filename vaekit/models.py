@@ -13,6 +13,7 @@ import numpy as np
 from keras import ops
 
 from vaekit import backend
+from vaekit.backend import tfd
 from vaekit.batches import Batches, DynamicBinarization
 from vaekit.layers import DistributionLayer
 from vaekit.objectives import ELBO, Objective
@@ -49,11 +50,14 @@ class Factor:
         if not self.given:
             return self.layer.distribution()
         inputs = inputs[0] if len(inputs) == 1 else inputs
-        return self.layer(inputs, training=training) if _takes_training(self.layer) else self.layer(inputs)
-
-
-def _takes_training(layer):
-    return getattr(layer, "_call_has_training_arg", False)
+        takes_training = getattr(self.layer, "_call_has_training_arg", False)
+        output = self.layer(inputs, training=training) if takes_training else self.layer(inputs)
+        if not isinstance(output, (tfd.Distribution, keras.KerasTensor)):
+            raise ValueError(
+                f"The network of {self.name!r} ({self.layer.name}) must end in a distribution layer, such as "
+                f"vaekit.layers.DiagonalNormal or Bernoulli; it returned a {type(output).__name__}."
+            )
+        return output
 
 
 @dataclass
@@ -154,14 +158,14 @@ class LatentVariableModel(keras.Model):
         known = {*self.latents, *self.observed}
         self.conditions = tuple(dict.fromkeys(name for name in given if name not in known))
         self.data_names = (*self.observed, *self.conditions)
-        _check_factors("inference", self.inference, known={*self.data_names})
-        _check_factors("generative", self.generative, known={*self.conditions})
         missing = [name for name in self.latents if name not in {f.name for f in self.generative}]
         if missing or not self.latents or not self.observed:
             raise ValueError(
                 f"A model needs a latent variable, an observed one, and a generative factor for each; latent: "
                 f"{self.latents}, observed: {self.observed}, without a generative factor: {missing}."
             )
+        _check_factors("inference", self.inference, known={*self.data_names})
+        _check_factors("generative", self.generative, known={*self.conditions})
         # Inference first: a network that a prior contains must be met before the prior (see get_config).
         self.networks = list({id(f.layer): f.layer for f in (*self.inference, *self.generative)}.values())
         self.seed_generator = keras.random.SeedGenerator(seed)
@@ -241,7 +245,7 @@ class LatentVariableModel(keras.Model):
     def _batches(self, x, batch_size=None, shuffle=False):
         """Arrays as seeded `Batches`; what iterates by itself (tf.data, PyDataset, generator) as it is."""
         x = x[0] if isinstance(x, tuple) and len(x) == 1 else x
-        if not isinstance(x, (dict, list, np.ndarray, DynamicBinarization)) and not ops.is_tensor(x):
+        if not isinstance(x, (dict, list, np.ndarray, np.generic, DynamicBinarization)) and not ops.is_tensor(x):
             return x
         arrays = {
             name: self._checked(name, ops.convert_to_numpy(value) if ops.is_tensor(value) else value)
@@ -526,7 +530,7 @@ class LatentVariableModel(keras.Model):
 
         return {
             "name": self.name,
-            **self.seed_generator.get_config(),
+            "seed": self.seed_generator.get_config()["seed"],
             "layers": [keras.saving.serialize_keras_object(layer) for layer in self.networks],
             "inference": rows(self.inference),
             "generative": rows(self.generative),

@@ -13,3 +13,18 @@ def epochs(full: int, fast: int = 1) -> int:
     Returns: one of the two. VAEKIT_FAST changes nothing else, and is off when empty or "0".
     """
     return fast if os.environ.get("VAEKIT_FAST", "0") not in ("", "0") else full
+
+
+def binary_images():
+    """Binary digits to learn from, without a download: MNIST where its files are, else scikit-learn's small digits.
+
+    Returns: the `vaekit.datasets.Dataset` "dynamic_mnist" or "dynamic_digits"; prints which.
+    """
+    from vaekit import datasets
+
+    where = {data.name: data.where for data in datasets.available()}["dynamic_mnist"]
+    if where != "download":
+        print("MNIST: 28×28 digits.")
+        return datasets.load("dynamic_mnist")
+    print("Small 8×8 digits, since MNIST's files are not here; `vaekit data dynamic_mnist` fetches them.")
+    return datasets.load("dynamic_digits")

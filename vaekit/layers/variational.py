@@ -75,7 +75,7 @@ class VariationalWeights(keras.layers.Layer):
             "network": keras.saving.serialize_keras_object(self.network),
             "examples": self.examples,
             "initial_scale": self.initial_scale,
-            **self.seed_generator.get_config(),
+            "seed": self.seed_generator.get_config()["seed"],
         }
 
     @classmethod

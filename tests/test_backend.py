@@ -1,0 +1,146 @@
+"""Backends: one door, no TensorFlow behind the JAX one, equal numbers on both."""
+
+import os
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from oracles import binary_images, small_vae, two_latents
+
+from vaekit import backend
+
+BLOCK_TENSORFLOW = """
+import sys
+class Block:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("tensorflow", "tf_keras"):
+            raise ImportError(f"{name} is blocked")
+sys.meta_path.insert(0, Block())
+"""
+
+
+def python(code, backend_name, *arguments):
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        env={**os.environ, "KERAS_BACKEND": backend_name},
+        cwd=os.path.dirname(__file__),
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+@pytest.mark.parametrize("name, message", [("numpy", "TensorFlow and JAX backends"), ("torch", "vaekit runs on")])
+def test_other_backends_are_refused_by_name(name, message):
+    result = python("import vaekit; vaekit.VAE", name)
+    assert result.returncode != 0
+    last = result.stderr.strip().splitlines()[-1]
+    assert message in last and "KERAS_BACKEND" in last and "JAX" in last
+
+
+def test_start_is_quiet(other_backend):
+    for name in (keras.backend.backend(), other_backend):
+        result = python("import vaekit as vk; vk.datasets.load('digits'); print('ready')", name)
+        assert (result.stdout, result.stderr) == ("ready\n", "")
+
+
+def test_jax_needs_no_tensorflow(tmp_path):
+    pytest.importorskip("jax", reason="jax is not installed")
+    code = (
+        BLOCK_TENSORFLOW
+        + """
+import vaekit as vk, keras, oracles
+model = oracles.small_vae(objective=vk.objectives.ELBO(analytic_kl=True))
+x = oracles.binary_images()
+model.fit(x, validation_data=x, verbose=0)
+model.save(sys.argv[1])
+model = keras.saving.load_model(sys.argv[1])
+vk.evaluation.log_likelihood(model, x, samples=10, progress=False)
+vk.inference.hmc(model, x[:2], samples=3, burn_in=3)
+assert not any(m.split(".")[0] == "tensorflow" for m in sys.modules), "TensorFlow was imported"
+print("trained")
+"""
+    )
+    result = python(code, "jax", tmp_path / "model.keras")
+    assert result.stdout == "trained\n", result.stderr
+
+
+COMPARE = """
+import sys, numpy as np, vaekit as vk, keras
+from keras import ops
+data = np.load(sys.argv[2])
+model = keras.saving.load_model(sys.argv[1])
+values = {k[2:]: ops.convert_to_tensor(v) for k, v in data.items() if k.startswith("v_")}
+weights = model.trainable_variables
+rest = [v for v in model.variables if not any(v is w for w in weights)]
+log_w, gradient = vk.backend.variables_gradient(
+    lambda: ops.sum(model.log_p(values) - model.log_q(values)), weights, rest)
+np.savez(sys.argv[3], *map(ops.convert_to_numpy, gradient), log_p=ops.convert_to_numpy(model.log_p(values)),
+         log_q=ops.convert_to_numpy(model.log_q(values)), reconstruction=model.reconstruct(data["v_x"]),
+         bound=model.evaluate(data["v_x"], verbose=0, seed=0)["bound"])
+"""
+
+
+@pytest.mark.parametrize("kind", ["VAE", "top-down"])
+def test_both_backends_agree(kind, other_backend, tmp_path):
+    model = small_vae() if kind == "VAE" else two_latents("top-down")
+    model.compile("adam")
+    x = binary_images()
+    model.fit(x, epochs=2, verbose=0)
+    model.save(tmp_path / "model.keras")
+    trace = model.trace(x, 1, seed=0)
+    z = {f"v_{name}": ops.convert_to_numpy(trace.values[name])[0] for name in model.latents}
+    np.savez(tmp_path / "values.npz", v_x=x, **z)
+    results = []
+    for name in (keras.backend.backend(), other_backend):
+        run = python(COMPARE, name, tmp_path / "model.keras", tmp_path / "values.npz", tmp_path / f"{name}.npz")
+        assert run.returncode == 0, run.stderr
+        results.append(np.load(tmp_path / f"{name}.npz"))
+    for key in set(results[0]) - {"bound"}:
+        np.testing.assert_allclose(results[0][key], results[1][key], rtol=1e-4, atol=1e-5, err_msg=key)
+    # the bound is estimated with other random numbers: equal within the noise of 60 one-sample estimates
+    scatter = model.log_weights(x, 100).std(axis=0).mean() / np.sqrt(60)
+    assert abs(results[0]["bound"] - results[1]["bound"]) < 6 * scatter
+
+
+def test_seeds():
+    tfd = backend.tfd
+    normal = tfd.Normal(0.0, 1.0)
+    draw = [float(normal.sample(seed=backend.seed(s))) for s in (1, 1, 2)]
+    assert draw[0] == draw[1] != draw[2]
+    generator = keras.random.SeedGenerator(0)
+    assert float(normal.sample(seed=backend.seed(generator))) != float(normal.sample(seed=backend.seed(generator)))
+    first, second = backend.split_seed(backend.seed(3), 2)
+    assert float(normal.sample(seed=first)) != float(normal.sample(seed=second))
+
+
+def test_value_and_gradient():
+    value, (a, b) = backend.value_and_gradient(lambda a, b: ops.sum(a * a * b), np.float32([1, 2]), np.float32([3, 4]))
+    assert float(value) == 19
+    np.testing.assert_allclose(ops.convert_to_numpy(a), [6, 16])
+    np.testing.assert_allclose(ops.convert_to_numpy(b), [1, 4])
+
+
+def test_compiled_functions_see_and_keep_variables():
+    weight, counter = keras.Variable(2.0), keras.Variable(0)
+
+    def step(x):
+        counter.assign(counter + 1)
+        return weight * x
+
+    compiled = backend.compile(step, [weight, counter])
+    assert float(compiled(ops.ones(()))) == 2
+    weight.assign(5.0)
+    assert float(compiled(ops.ones(()))) == 5
+    assert int(counter) == 2
+
+
+def test_dry_run_changes_nothing():
+    counter = keras.Variable(0)
+    backend.dry_run(lambda: counter.assign(counter + 1))
+    assert int(counter) == 0
+    with pytest.raises(ZeroDivisionError):
+        backend.dry_run(lambda: 1 / 0)
