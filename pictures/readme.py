@@ -12,13 +12,13 @@ import numpy as np
 
 import vaekit as vk
 
-SEED, EPOCHS, HIDDEN = 1, 30, 500
+SEED, EPOCHS, HIDDEN = 1, 30, [500, 500]
 GREY = "#444444"
 PNG = Path(__file__).with_suffix(".png")
 
 
 def trained(data, latents):
-    """A VAE with one hidden layer each way, and its test bound printed."""
+    """A VAE with two hidden layers each way; prints its test bound."""
     keras.utils.set_random_seed(SEED)
     encoder = keras.Sequential([vk.layers.MLP(HIDDEN, "relu"), vk.layers.DiagonalNormal(latents)])
     decoder = keras.Sequential([vk.layers.MLP(HIDDEN, "relu"), vk.layers.Bernoulli((28, 28, 1))])
@@ -26,7 +26,7 @@ def trained(data, latents):
     vae.compile(keras.optimizers.Adam(1e-3))
     vae.fit(data.train, epochs=EPOCHS, verbose=0)
     bound = vae.evaluate(data.test, seed=SEED, verbose=0)["bound"]
-    print(f"{latents} latents, {HIDDEN} hidden units, {EPOCHS} epochs, Adam 1e-3, seed {SEED}: {bound:.2f} nats (test)")
+    print(f"{latents} latents, hidden units {HIDDEN}, {EPOCHS} epochs, Adam 1e-3, seed {SEED}: {bound:.2f} nats (test)")
     return vae
 
 

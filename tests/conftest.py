@@ -6,8 +6,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-import vaekit  # noqa: E402, F401  first: it keeps the backend's start-up messages away
-import keras  # noqa: E402
+import vaekit  # noqa: E402, F401, I001  first: it keeps the backend's start-up messages away
+import keras  # noqa: E402, I001
 
 
 @pytest.fixture(autouse=True)

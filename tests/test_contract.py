@@ -18,7 +18,9 @@ LAYERS = {
     "MLP relu": (lambda: MLP(5, "relu"), (7,), 2, (5,)),
     "MLP gated": (lambda: MLP([6, 5], "gated"), (7,), 8, (5,)),
     "MLP regularized": (
-        lambda: MLP(5, kernel_initializer=keras.initializers.RandomNormal(), kernel_regularizer=keras.regularizers.L2()),
+        lambda: MLP(
+            5, kernel_initializer=keras.initializers.RandomNormal(), kernel_regularizer=keras.regularizers.L2()
+        ),
         (7,),
         2,
         (5,),

@@ -148,7 +148,9 @@ def _elbo_gradient(model, x, objective, seed):
     return float(value), [ops.convert_to_numpy(g) for g in gradient]
 
 
-@pytest.mark.parametrize("objective", [vk.objectives.ELBO(3), vk.objectives.ELBO(analytic_kl=True), vk.objectives.IWAE(4)])
+@pytest.mark.parametrize(
+    "objective", [vk.objectives.ELBO(3), vk.objectives.ELBO(analytic_kl=True), vk.objectives.IWAE(4)]
+)
 def test_gradient_is_the_finite_difference(objective):
     pca = ProbabilisticPCA(shift=0.3, stretch=1.2)
     _, gradient = _elbo_gradient(pca.model, pca.x, objective, seed=4)

@@ -94,9 +94,7 @@ elif NAME == "jax":
     sys.meta_path.insert(0, _QuietTensorFlow())
 
 else:
-    raise ImportError(
-        f"vaekit runs on Keras' TensorFlow and JAX backends; Keras is set to {NAME!r}. {_CHOOSE}"
-    )
+    raise ImportError(f"vaekit runs on Keras' TensorFlow and JAX backends; Keras is set to {NAME!r}. {_CHOOSE}")
 
 tfd = tfp.distributions
 

@@ -119,7 +119,7 @@ def _sampled_kl(trace):
 
 @keras.saving.register_keras_serializable("vaekit")
 class ELBO(Objective):
-    r"""Evidence lower bound $\mathcal L(x) = \mathbb E_{q(z|x)}[\log p(x|z)] - \mathrm{KL}(q(z|x) \,\|\, p(z))$, in nats.
+    r"""Evidence lower bound $\mathcal L(x) = \mathbb E_{q(z|x)}[\log p(x|z)] - \mathrm{KL}(q(z|x) \| p(z))$, in nats.
 
     Estimator A draws both terms from the same S samples, and works for every posterior and prior:
     $\frac1S \sum_s \log p(x, z_s) - \log q(z_s|x)$. Estimator B takes the KL in closed form, which TFP has for
@@ -133,8 +133,9 @@ class ELBO(Objective):
             which needs no reparameterization and is noisier.
 
     Raises:
-        ValueError: for a pathwise gradient through a posterior that cannot be reparameterized; with `analytic_kl`, when TFP knows no closed form, or when a latent's prior depends on latents
-            that the posterior draws after it (no closed form can exist for that order).
+        ValueError: for a pathwise gradient through a posterior that cannot be reparameterized; with `analytic_kl`,
+            when TFP knows no closed form, or when a latent's prior depends on latents that the posterior draws
+            after it (no closed form can exist for that order).
 
     Source: Kingma & Welling 2014, eq. 6 (A) and eq. 7 (B); Higgins et al. 2017 (β).
     """

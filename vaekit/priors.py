@@ -58,7 +58,7 @@ class StandardNormal(Prior):
 
 @keras.saving.register_keras_serializable("vaekit")
 class LearnedNormal(Prior):
-    r"""$p(z) = \mathcal N(\mu, \mathrm{diag}\,\sigma^2)$ with weights μ and log σ², which start at the standard normal."""
+    r"""$p(z) = \mathcal N(\mu, \mathrm{diag}\,\sigma^2)$, learned; μ and log σ² start at the standard normal."""
 
     def build(self, input_shape):
         super().build(input_shape)
@@ -83,5 +83,3 @@ def weight_prior(examples):
     if not examples > 0:
         raise ValueError(f"weight_prior expects the number of training examples, at least 1; received {examples!r}.")
     return keras.regularizers.L2(0.5 / examples)
-
-

@@ -8,12 +8,13 @@ from keras import ops
 
 @keras.saving.register_keras_serializable("vaekit")
 class VariationalWeights(keras.layers.Layer):
-    r"""A network whose weights θ are random: $q(\theta) = \mathcal N(\mu, \mathrm{diag}\,\sigma^2)$, $p(\theta) = \mathcal N(0, I)$.
+    r"""A network whose weights θ are random, with posterior $q(\theta) = \mathcal N(\mu, \mathrm{diag}\,\sigma^2)$ and
+    prior $p(\theta) = \mathcal N(0, I)$.
 
     The network's own weights become the means μ; this layer adds a scale σ for each. Every call draws one
     $\theta = \mu + \sigma \odot \zeta$, $\zeta \sim \mathcal N(0, I)$, and runs the network with it. The exact
-    $\mathrm{KL}(q(\theta) \| p(\theta)) / N$ joins the loss as a regularizer, so that with an ELBO as objective the loss
-    is a bound on −log p(X)/N over weights and latents together.
+    $\mathrm{KL}(q(\theta) \| p(\theta)) / N$ joins the loss as a regularizer, so that with an ELBO as objective the
+    loss is a bound on −log p(X)/N over weights and latents together.
 
     Args:
         network: a layer or model, for instance a whole decoder that ends in a distribution layer.

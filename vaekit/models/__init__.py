@@ -1,0 +1,11 @@
+r"""Latent variable models as pairs of factorizations, p(x, z) and q(z|x).
+
+A model is two lists of factors. `generative` multiplies to p(x, z), `inference` to q(z|x); in both, a factor comes
+after those it is conditioned on. All else (bounds, likelihood estimates, diagnostics) is computed from a `Trace`:
+samples drawn through the inference factors, and every log-density at them.
+"""
+
+from vaekit.models.factors import Factor, Trace
+from vaekit.models.latent_variable_model import VAE, LatentVariableModel
+
+__all__ = ["VAE", "Factor", "LatentVariableModel", "Trace"]

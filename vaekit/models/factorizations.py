@@ -1,0 +1,281 @@
+"""What a pair of factorizations can compute: log-densities at samples of q, encodings, reconstructions, new data."""
+
+import keras
+import numpy as np
+from keras import ops
+
+from vaekit import backend
+from vaekit.batches import DynamicBinarization
+from vaekit.models.factors import Trace, check_order, fold, location, output_layer, tile, unfold
+
+
+class Factorizations(keras.Model):
+    r"""The pair p(x, z) and q(z|x), its densities and samples; `LatentVariableModel` adds training and saving."""
+
+    def __init__(self, generative, inference, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        self.generative, self.inference = tuple(generative), tuple(inference)
+        self.latents = tuple(f.name for f in self.inference)
+        self.observed = tuple(f.name for f in self.generative if f.name not in self.latents)
+        given = [name for f in (*self.inference, *self.generative) for name in f.given]
+        known = {*self.latents, *self.observed}
+        self.conditions = tuple(dict.fromkeys(name for name in given if name not in known))
+        self.data_names = (*self.observed, *self.conditions)
+        missing = [name for name in self.latents if name not in {f.name for f in self.generative}]
+        if missing or not self.latents or not self.observed:
+            raise ValueError(
+                f"A model needs a latent variable, an observed one, and a generative factor for each; latent: "
+                f"{self.latents}, observed: {self.observed}, without a generative factor: {missing}."
+            )
+        check_order("inference", self.inference, known={*self.data_names})
+        check_order("generative", self.generative, known={*self.conditions})
+        # Inference first: a network that a prior contains must be met before the prior (see get_config).
+        self.networks = list({id(f.layer): f.layer for f in (*self.inference, *self.generative)}.values())
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    # ---------------------------------------------------------------- building and data
+
+    def build(self, input_shape):
+        shapes = input_shape if isinstance(input_shape, dict) else {self.data_names[0]: input_shape}
+        specs = {name: keras.KerasTensor((None, *shape[1:]), name=name) for name, shape in shapes.items()}
+        for factor in (*self.inference, *self.generative):
+            if not factor.given:
+                if not factor.layer.built:
+                    factor.layer.build(specs[factor.name].shape[1:])
+                shape = factor.layer.event_shape
+            else:
+                spec = factor([specs[name] for name in factor.given])
+                shape = tuple(spec.shape[1:])
+                specs.setdefault(factor.name, spec)
+            expected = tuple(specs[factor.name].shape[1:])
+            if shape != expected:
+                raise ValueError(
+                    f"The generative factor of {factor.name!r} ({factor.layer.name}) describes events of shape "
+                    f"{shape}, but {factor.name!r} has shape {expected}. Give its last layer that event shape."
+                )
+        self.event_shapes = {name: tuple(spec.shape[1:]) for name, spec in specs.items()}
+
+    def _named(self, x):
+        """Data as a dict by variable name."""
+        if not isinstance(x, dict):
+            if len(self.data_names) > 1:
+                raise ValueError(f"This model expects a dict with the arrays {self.data_names}; received one array.")
+            x = {self.data_names[0]: x}
+        if set(x) != set(self.data_names):
+            raise ValueError(f"This model expects data named {self.data_names}; received {tuple(x)}.")
+        return x
+
+    def observe(self, x):
+        """Data as a dict of float32 tensors `[B, ...]` by variable name; arrays are checked, an unbuilt model is built.
+
+        Raises:
+            ValueError: missing or unknown names, wrong shapes, no rows, NaN, values outside the support.
+        """
+        data = {}
+        for name, value in self._named(x).items():
+            if not ops.is_tensor(value):
+                value = self._checked(name, value)
+                value = np.asarray(value)
+            data[name] = ops.cast(value, "float32")
+        if not self.built:
+            self.build({name: tuple(value.shape) for name, value in data.items()})
+        return data
+
+    def _checked(self, name, array):
+        array = array if isinstance(array, DynamicBinarization) else np.asarray(array)
+        layer = next((output_layer(f.layer) for f in self.generative if f.name == name), None)
+        expected = array.shape[1:] if layer is None else layer.event_shape
+        if array.ndim == 0 or array.shape[1:] != tuple(expected):
+            raise ValueError(
+                f"{name!r} should have shape {['N', *expected]}; received an array of shape {list(array.shape)}. "
+                "A single example needs a batch axis, x[None]; grey images need a channel axis, x[..., None]."
+            )
+        if len(array) == 0:
+            raise ValueError(f"{name!r} is empty: received an array of shape {list(array.shape)}.")
+        if isinstance(array, DynamicBinarization):
+            return array
+        if array.dtype.kind not in "fiub":
+            raise ValueError(f"{name!r} should hold numbers; received an array of dtype {array.dtype}.")
+        if not np.isfinite(array).all():
+            bad = int((~np.isfinite(array)).sum())
+            raise ValueError(f"{name!r} holds {bad} values that are NaN or infinite: repair or leave out their rows.")
+        if layer is not None:
+            layer.check_values(array)
+        return array
+
+    # ---------------------------------------------------------------- densities
+
+    def trace(self, x, samples=1, training=False, repeat=False, detach=False, seed=None):
+        r"""Draws $z_1, …, z_S \sim q(z|x)$ through the inference factors and evaluates every factor there.
+
+        Networks that depend on the data alone run once for each example, not once for each sample.
+
+        Args:
+            x: data `[B, ...]`.
+            samples: S.
+            training: training mode of layers such as dropout.
+            repeat: give every distribution the batch `[S·B]`, by repeating the data instead.
+            detach: cut the path from the samples back to q, so that gradients take z as a constant.
+            seed: an int or a `keras.random.SeedGenerator`; None: the model's own.
+
+        Returns: `Trace`.
+        """
+        data = self.observe(x)
+        if repeat:
+            data_s = {name: fold(tile(v, samples)) for name, v in data.items()}
+            t = self.trace(data_s, 1, training, detach=detach, seed=seed)
+            rows = {name: ops.reshape(v, (samples, -1, *v.shape[2:])) for name, v in t.values.items() if name in t.q}
+            log_q, log_p = ({n: ops.reshape(v, (samples, -1)) for n, v in d.items()} for d in (t.log_q, t.log_p))
+            return Trace(samples, {**data, **rows}, t.q, t.p, log_q, log_p)
+
+        source = self._seed_source(seed)
+        drawn = ops.stop_gradient if detach else lambda z: z
+        values, q, p, log_q, log_p = dict(data), {}, {}, {}, {}
+        for factor in self.inference:
+            q[factor.name], sampled = self._condition(factor, values, samples, training)
+            key = backend.seed(source)
+            if sampled:  # batch [S·B]
+                z = drawn(q[factor.name].sample(seed=key))
+                values[factor.name] = unfold(z, samples)
+                log_q[factor.name] = unfold(q[factor.name].log_prob(z), samples)
+            else:  # batch [B]
+                values[factor.name] = z = drawn(q[factor.name].sample(samples, seed=key))  # [S, B, ...]
+                log_q[factor.name] = q[factor.name].log_prob(z)  # [S, B]
+        for factor in self.generative:
+            p[factor.name], sampled = self._condition(factor, values, samples, training)
+            value = values[factor.name]
+            if sampled:
+                value = fold(value if factor.name in self.latents else tile(value, samples))
+                log_p[factor.name] = unfold(p[factor.name].log_prob(value), samples)
+            else:
+                value = p[factor.name].log_prob(value)
+                log_p[factor.name] = value if factor.name in self.latents else tile(value, samples)
+        return Trace(samples, values, q, p, log_q, log_p)
+
+    def _condition(self, factor, values, samples, training):
+        """A factor's distribution at the values, and whether its batch is `[S·B]` rather than `[B]` or `[]`."""
+        sampled = any(name in self.latents for name in factor.given)
+        inputs = [values[name] for name in factor.given]
+        if sampled:
+            inputs = [
+                fold(value if name in self.latents else tile(value, samples))
+                for name, value in zip(factor.given, inputs, strict=True)
+            ]
+        return factor(inputs, training), sampled
+
+    def _require_built(self):
+        if not self.built:
+            raise ValueError(
+                "This model does not know the shape of its data yet. Train it, call it on some data, or say "
+                "model.build((None, 28, 28, 1)) with the data's shape."
+            )
+
+    def _seed_source(self, seed):
+        if seed is None:
+            return self.seed_generator
+        return seed if isinstance(seed, keras.random.SeedGenerator) else keras.random.SeedGenerator(seed)
+
+    def log_weights(self, x, samples=1, seed=None):
+        r"""$\log p(x, z_s) - \log q(z_s|x)$ at samples of the posterior: array `[S, B]`, in nats."""
+        return ops.convert_to_numpy(self.trace(x, samples, seed=seed).log_weights())
+
+    def log_p(self, values, training=False):
+        """log p(x, z) `[N]`, in nats, at given values of all variables: dict of tensors `[N, ...]` by name."""
+        return self._log_density(self.generative, values, training)
+
+    def log_q(self, values, training=False):
+        """log q(z|x) `[N]`, in nats, at given values of all variables: dict of tensors `[N, ...]` by name."""
+        return self._log_density(self.inference, values, training)
+
+    def _log_density(self, factors, values, training):
+        return sum(f([values[name] for name in f.given], training).log_prob(values[f.name]) for f in factors)
+
+    # ---------------------------------------------------------------- encoding, decoding, sampling
+
+    def posterior(self, x):
+        """The posterior q(z|x) as a `tfd.Distribution` with batch shape `[B]`.
+
+        With several latents: a dict of them by name, each given the means of those before it.
+        """
+        distributions = self._posteriors(self.observe(x))
+        return distributions if len(self.latents) > 1 else distributions[self.latents[0]]
+
+    def _posteriors(self, values):
+        values, distributions = dict(values), {}
+        for factor in self.inference:
+            distributions[factor.name] = factor([values[name] for name in factor.given])
+            if len(self.latents) > 1:
+                values[factor.name] = location(distributions[factor.name])
+        return distributions
+
+    def encode(self, x, batch_size=500):
+        """Posterior means, as a NumPy array `[N, ...]`; with several latents a dict of them."""
+        data = self.observe(x)
+        rows = range(0, len(next(iter(data.values()))), batch_size)
+        parts = [self._posteriors({k: v[i : i + batch_size] for k, v in data.items()}) for i in rows]
+        means = {
+            name: np.concatenate([ops.convert_to_numpy(location(part[name])) for part in parts])
+            for name in self.latents
+        }
+        return means if len(self.latents) > 1 else means[self.latents[0]]
+
+    def likelihood(self, z):
+        """The distribution p(x|z) of the data, for latents `[N, ...]` (a dict of them and of conditions, if several).
+
+        With several observed variables: a dict of distributions by name.
+        """
+        self._require_built()
+        names = (*self.latents, *self.conditions)
+        z = z if isinstance(z, dict) else {self.latents[0]: z}
+        if set(z) != set(names):
+            raise ValueError(f"likelihood and decode expect a dict with {names}; received {tuple(z)}.")
+        z = {name: ops.cast(value, "float32") for name, value in z.items()}
+        p = {f.name: f([z[n] for n in f.given]) for f in self.generative if f.name in self.observed}
+        return p if len(self.observed) > 1 else p[self.observed[0]]
+
+    def decode(self, z):
+        """Mean of p(x|z) as a NumPy array `[N, ...]`, for latents `[N, ...]`."""
+        p = self.likelihood(z)
+        if isinstance(p, dict):
+            return {name: ops.convert_to_numpy(location(d)) for name, d in p.items()}
+        return ops.convert_to_numpy(location(p))
+
+    def draw(self, n, conditions=None, seed=None):
+        """All variables, drawn from p in the order of the generative factors: dict of tensors `[n, ...]` by name."""
+        self._require_built()
+        source = self._seed_source(seed)
+        values = {name: ops.cast(value, "float32") for name, value in (conditions or {}).items()}
+        if set(values) != set(self.conditions):
+            raise ValueError(f"This model draws given {self.conditions}; received conditions {tuple(values)}.")
+        for factor in self.generative:
+            distribution = factor([values[name] for name in factor.given])
+            key = backend.seed(source)
+            sample = distribution.sample(seed=key) if factor.given else distribution.sample(n, seed=key)
+            values[factor.name] = ops.cast(sample, "float32")
+        return values
+
+    def sample(self, n, conditions=None, mean=False, seed=None):
+        """New data drawn from the model, NumPy array `[n, ...]`.
+
+        Args:
+            n: how many.
+            conditions: dict of arrays `[n, ...]`, for a model that has conditions.
+            mean: return the mean of p(x|z) for the drawn z, the usual picture, instead of a draw from p(x|z).
+            seed: an int, for the same draws again; None: the model's own generator.
+        """
+        values = self.draw(n, conditions, seed)
+        if mean:
+            return self.decode({name: values[name] for name in (*self.latents, *self.conditions)})
+        x = {name: ops.convert_to_numpy(values[name]) for name in self.observed}
+        return x if len(self.observed) > 1 else x[self.observed[0]]
+
+    def call(self, inputs):
+        """Reconstruction: the mean of p(x|z) at the mean of q(z|x)."""
+        data = self.observe(inputs)
+        z = {name: location(q) for name, q in self._posteriors(data).items()}
+        p = self.likelihood({**z, **{name: data[name] for name in self.conditions}})
+        return {name: location(d) for name, d in p.items()} if isinstance(p, dict) else location(p)
+
+    def reconstruct(self, x, batch_size=500):
+        """The mean of p(x|z) at the mean of q(z|x), NumPy array `[N, ...]`."""
+        return self.predict(x, batch_size=batch_size, verbose=0)

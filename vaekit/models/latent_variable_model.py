@@ -1,0 +1,231 @@
+"""Latent variable models in Keras: training, evaluation, saving."""
+
+from types import MappingProxyType
+
+import keras
+import numpy as np
+from keras import ops
+
+from vaekit import backend
+from vaekit.batches import Batches, DynamicBinarization
+from vaekit.models.factorizations import Factorizations
+from vaekit.models.factors import Factor
+from vaekit.objectives import ELBO, Objective
+from vaekit.priors import StandardNormal
+
+
+@keras.saving.register_keras_serializable("vaekit")
+class LatentVariableModel(Factorizations):
+    r"""A model $p(x, z) = \prod_i p(v_i | \mathrm{given}_i)$ with $q(z|x) = \prod_j q(z_j | \mathrm{given}_j)$.
+
+    ```python
+    LatentVariableModel(                                   # p(z2) p(z1|z2) p(x|z1),  q(z1|x) q(z2|z1)
+        generative=[Factor("z2", prior), Factor("z1", p_z1, given="z2"), Factor("x", p_x, given="z1")],
+        inference=[Factor("z1", q_z1, given="x"), Factor("z2", q_z2, given="z1")])
+    ```
+
+    Variables of `inference` are latent, the other ones of `generative` are observed; names that are only ever
+    given (labels, say) are conditions. Data are an array if one variable is observed and none is a condition,
+    otherwise a dict of arrays by name.
+
+    Args:
+        generative: factors of p, each after those it depends on.
+        inference: factors of q, each after those it depends on.
+        seed: integer for all of the model's sampling and shuffling; None: from Keras' own
+            (`keras.utils.set_random_seed`).
+
+    Raises:
+        ValueError: factorizations that do not fit together.
+    """
+
+    def __init__(self, generative, inference, seed=None, **kwargs):
+        super().__init__(generative, inference, seed, **kwargs)
+        self.step = self.add_weight(shape=(), dtype="int32", initializer="zeros", trainable=False, name="step")
+        self._terms = MappingProxyType({})
+
+    # ---------------------------------------------------------------- training
+
+    def compile(self, optimizer="adam", objective=None, **kwargs):
+        """Chooses optimizer and objective; the count of training steps, which schedules follow, starts anew.
+
+        Args:
+            optimizer: Keras optimizer or its name.
+            objective: from `vaekit.objectives`; None: `ELBO()`.
+            **kwargs: as for `keras.Model.compile`, without losses.
+        """
+        if kwargs.get("loss") is not None or (objective is not None and not isinstance(objective, Objective)):
+            wrong = kwargs.get("loss") if objective is None else objective
+            raise ValueError(
+                f"A latent variable model is trained by an objective, such as vaekit.objectives.ELBO(); got {wrong!r}."
+            )
+        kwargs.setdefault("jit_compile", backend.prefers_jit())
+        super().compile(optimizer=optimizer, **kwargs)
+        self.objective = objective or ELBO()
+        # a proxy, since Keras tracks the metrics in a plain dict as state, which a built model must not gain
+        self._terms = MappingProxyType({name: keras.metrics.Mean(name) for name in self.objective.terms(self)})
+        self.step.assign(0)
+
+    @property
+    def metrics(self):
+        return [*super().metrics, *self._terms.values()]
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        loss, terms = self.objective(self, x, self.step, training)  # [B]
+        for name, value in terms.items():
+            self._terms[name].update_state(value)
+        if training:
+            self.step.assign(self.step + 1)
+        loss = ops.mean(loss if sample_weight is None else loss * sample_weight)
+        return loss + sum(self.losses)  # weight priors
+
+    def _batches(self, x, batch_size=None, shuffle=False):
+        """Arrays as seeded `Batches`; what iterates by itself (tf.data, PyDataset, generator) as it is."""
+        x = x[0] if isinstance(x, tuple) and len(x) == 1 else x
+        if not isinstance(x, (dict, list, np.ndarray, np.generic, DynamicBinarization)) and not ops.is_tensor(x):
+            return x
+        arrays = {
+            name: self._checked(name, ops.convert_to_numpy(value) if ops.is_tensor(value) else value)
+            for name, value in self._named(x).items()
+        }
+        if self.compiled:  # what does not fit together fails here, before Keras takes the model's variables apart
+            few = self.observe({name: np.asarray(array[:2]) for name, array in arrays.items()})
+            backend.dry_run(lambda: self.objective(self, few, self.step, training=False))
+        seed = [int(n) for n in ops.convert_to_numpy(self.seed_generator.next())]
+        return Batches(arrays if isinstance(x, dict) else arrays[self.data_names[0]], batch_size or 100, shuffle, seed)
+
+    def fit(
+        self,
+        x=None,
+        y=None,
+        batch_size=None,
+        epochs=1,
+        verbose="auto",
+        callbacks=None,
+        validation_data=None,
+        shuffle=True,
+        **kwargs,
+    ):
+        """As `keras.Model.fit`, without targets.
+
+        Arrays, dynamically binarized data and dicts of them are checked, then shuffled by the model's own seed;
+        `tf.data`, `PyDataset` and other iterables are taken as they are. `history` has every term in nats.
+
+        Args:
+            x: data `[N, ...]`, a dict of arrays by variable name, or an iterable of batches.
+            batch_size: examples a step, 100 if None.
+            validation_data: like `x`.
+        """
+        if y is not None:
+            raise ValueError("A latent variable model has no targets: call fit(x) with the data alone.")
+        if validation_data is not None:
+            validation_data = self._batches(validation_data, kwargs.pop("validation_batch_size", None) or batch_size)
+        batches = self._batches(x, batch_size, shuffle)
+        # shuffle=False: `Batches` have an order of their own, other iterables keep theirs
+        options = dict(epochs=epochs, verbose=verbose, callbacks=callbacks, shuffle=False, **kwargs)
+        return super().fit(batches, validation_data=validation_data, **options)
+
+    def evaluate(self, x=None, y=None, batch_size=None, verbose="auto", seed=None, return_dict=True, **kwargs):
+        """The objective's terms on data: dict of means in nats (`return_dict=False`: a list, as in Keras).
+
+        Args:
+            seed: an int, for the same samples of z at each call.
+        """
+        state = ops.convert_to_numpy(self.seed_generator.state.value).copy()
+        if seed is not None:
+            self.seed_generator.state.assign(ops.cast([seed, 0], self.seed_generator.state.dtype))
+        try:
+            batches = self._batches(x, batch_size)
+            return super().evaluate(batches, verbose=verbose, return_dict=return_dict, **kwargs)
+        finally:
+            if seed is not None:
+                self.seed_generator.state.assign(state)
+
+    def predict(self, x, batch_size=None, verbose="auto", **kwargs):
+        """Reconstructions of data, NumPy array `[N, ...]`: see `call`."""
+        return super().predict(self._batches(x, batch_size), verbose=verbose, **kwargs)
+
+    # ---------------------------------------------------------------- saving
+
+    def get_config(self):
+        # Keras keeps a shared layer shared within one get_config, if it meets the layer itself before another
+        # object that contains it: so all layers stand in one flat list, inference first.
+        def rows(factors):
+            return [[f.name, [f.layer is layer for layer in self.networks].index(True), f.given] for f in factors]
+
+        return {
+            "name": self.name,
+            "seed": self.seed_generator.get_config()["seed"],
+            "layers": [keras.saving.serialize_keras_object(layer) for layer in self.networks],
+            "inference": rows(self.inference),
+            "generative": rows(self.generative),
+        }
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        layers = [keras.saving.deserialize_keras_object(layer, custom_objects) for layer in config["layers"]]
+
+        def factors(rows):
+            return [Factor(name, layers[i], tuple(given)) for name, i, given in rows]
+
+        return cls._assemble(factors(config["generative"]), factors(config["inference"]), config)
+
+    @classmethod
+    def _assemble(cls, generative, inference, config):
+        return cls(generative, inference, seed=config["seed"], name=config["name"])
+
+    def get_compile_config(self):
+        if not self.compiled:
+            return {}
+        kept = {k: v for k, v in super().get_compile_config().items() if k not in ("loss", "loss_weights")}
+        return {**kept, "objective": keras.saving.serialize_keras_object(self.objective)}
+
+    def compile_from_config(self, config):
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        if self.built:
+            self.optimizer.build(self.trainable_variables)
+
+
+@keras.saving.register_keras_serializable("vaekit")
+class VAE(LatentVariableModel):
+    r"""Variational autoencoder: $p(z)\,p(x|z)$ with posterior $q(z|x)$, one latent variable.
+
+    ```python
+    encoder = keras.Sequential([vk.layers.MLP(500), vk.layers.DiagonalNormal(20)])
+    decoder = keras.Sequential([vk.layers.MLP(500), vk.layers.Bernoulli((28, 28, 1))])
+    vae = vk.VAE(encoder, decoder)
+    ```
+
+    Args:
+        encoder: network from x to the distribution q(z|x).
+        decoder: network from z to the distribution p(x|z).
+        prior: from `vaekit.priors`; None: the standard normal.
+        seed: as for `LatentVariableModel`.
+
+    Source: Kingma & Welling 2014.
+    """
+
+    def __init__(self, encoder, decoder, prior=None, seed=None, **kwargs):
+        prior = StandardNormal() if prior is None else prior
+        super().__init__(
+            generative=[Factor("z", prior), Factor("x", decoder, given="z")],
+            inference=[Factor("z", encoder, given="x")],
+            seed=seed,
+            **kwargs,
+        )
+
+    @property
+    def encoder(self):
+        return self.inference[0].layer
+
+    @property
+    def prior(self):
+        return self.generative[0].layer
+
+    @property
+    def decoder(self):
+        return self.generative[1].layer
+
+    @classmethod
+    def _assemble(cls, generative, inference, config):
+        prior, decoder = (factor.layer for factor in generative)
+        return cls(inference[0].layer, decoder, prior, seed=config["seed"], name=config["name"])
