@@ -10,6 +10,7 @@ from vaekit import backend
 from vaekit.batches import Batches, DynamicBinarization
 from vaekit.models.factorizations import Factorizations
 from vaekit.models.factors import Factor
+from vaekit.models.progress import Progress
 from vaekit.objectives import ELBO, Objective
 from vaekit.priors import StandardNormal
 
@@ -121,10 +122,12 @@ class LatentVariableModel(Factorizations):
             validation_data = self._batches(validation_data, kwargs.pop("validation_batch_size", None) or batch_size)
         batches = self._batches(x, batch_size, shuffle)
         # shuffle=False: `Batches` have an order of their own, other iterables keep theirs
-        options = dict(epochs=epochs, verbose=verbose, callbacks=callbacks, shuffle=False, **kwargs)
-        return super().fit(batches, validation_data=validation_data, **options)
+        options = dict(epochs=epochs, callbacks=_with_progress(callbacks, verbose), shuffle=False, **kwargs)
+        return super().fit(batches, validation_data=validation_data, verbose=0, **options)
 
-    def evaluate(self, x=None, y=None, batch_size=None, verbose="auto", seed=None, return_dict=True, **kwargs):
+    def evaluate(
+        self, x=None, y=None, batch_size=None, verbose="auto", callbacks=None, seed=None, return_dict=True, **kwargs
+    ):
         """The objective's terms on data: dict of means in nats (`return_dict=False`: a list, as in Keras).
 
         Args:
@@ -135,7 +138,8 @@ class LatentVariableModel(Factorizations):
             self.seed_generator.state.assign(ops.cast([seed, 0], self.seed_generator.state.dtype))
         try:
             batches = self._batches(x, batch_size)
-            return super().evaluate(batches, verbose=verbose, return_dict=return_dict, **kwargs)
+            callbacks = _with_progress(callbacks, verbose)
+            return super().evaluate(batches, verbose=0, callbacks=callbacks, return_dict=return_dict, **kwargs)
         finally:
             if seed is not None:
                 self.seed_generator.state.assign(state)
@@ -183,6 +187,13 @@ class LatentVariableModel(Factorizations):
         self.compile(**keras.saving.deserialize_keras_object(config))
         if self.built:
             self.optimizer.build(self.trainable_variables)
+
+
+def _with_progress(callbacks, verbose):
+    if isinstance(callbacks, keras.callbacks.CallbackList):  # Keras evaluates within fit: its bar is there already
+        return callbacks
+    callbacks = list(callbacks) if isinstance(callbacks, (list, tuple)) else [callbacks] if callbacks else []
+    return [*callbacks, Progress(lines=verbose == 2)] if verbose else callbacks
 
 
 @keras.saving.register_keras_serializable("vaekit")

@@ -1,0 +1,39 @@
+"""README's code runs as it stands, on fewer data."""
+
+import re
+from pathlib import Path
+
+README = Path(__file__).parent.parent / "README.md"
+
+
+def blocks():
+    return re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.S)
+
+
+def test_readme_code_runs(mirror, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    ten_lines, spelled_out, hierarchy = blocks()
+    fewer = {"mnist.train,": "mnist.train[:1000],", "mnist.test,": "mnist.test[:50],", "epochs=10": "epochs=1"}
+    fewer |= {"mnist.validation": "mnist.validation[:100]", "samples=500": "samples=20"}
+    for whole, few in fewer.items():
+        assert whole in ten_lines, f"README no longer says {whole!r}"
+        ten_lines = ten_lines.replace(whole, few)
+    space = {}
+    exec(ten_lines, space)
+    assert "log p(x) =" in capsys.readouterr().out
+    assert (tmp_path / "vae.keras").is_file() and (tmp_path / "samples.png").is_file()
+    exec(spelled_out, space)
+    space["vae"].fit(space["mnist"].train[:200], verbose=0)
+    vk, units = space["vk"], {"z1": 5, "z2": 3}
+    space["prior"] = vk.priors.StandardNormal()
+    space["p_z1"], space["p_x"] = vk.layers.DiagonalNormal(units["z1"]), vk.layers.Bernoulli((28, 28, 1))
+    space["q_z1"], space["q_z2"] = vk.layers.DiagonalNormal(units["z1"]), vk.layers.DiagonalNormal(units["z2"])
+    exec(hierarchy, space)
+    space["hvae"].compile("adam")
+    space["hvae"].fit(space["mnist"].train[:200], verbose=0)
+
+
+def test_readme_links_lead_somewhere():
+    text = README.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\((?!http)([^)]+)\)", text):
+        assert (README.parent / target).exists(), target
