@@ -1,8 +1,8 @@
-"""The README's picture: what two VAEs, trained for some minutes on MNIST, draw.
+"""Makes readme.png, the picture in the README: what two VAEs have learned from MNIST.
 
     python pictures/readme.py
 
-Writes readme.png beside this file, and prints how each model was trained and what it reached.
+It takes some minutes on a laptop's CPU, and prints how each model was trained and what it reached.
 """
 
 from pathlib import Path
@@ -13,8 +13,7 @@ import numpy as np
 import vaekit as vk
 
 SEED, EPOCHS, HIDDEN = 1, 30, [500, 500]
-GREY = "#444444"
-PNG = Path(__file__).with_suffix(".png")
+IMAGE = 2  # the test image whose posterior is shown
 
 
 def trained(data, latents):
@@ -26,34 +25,47 @@ def trained(data, latents):
     vae.compile(keras.optimizers.Adam(1e-3))
     vae.fit(data.train, epochs=EPOCHS, verbose=0)
     bound = vae.evaluate(data.test, seed=SEED, verbose=0)["bound"]
-    print(f"{latents} latents, hidden units {HIDDEN}, {EPOCHS} epochs, Adam 1e-3, seed {SEED}: {bound:.2f} nats (test)")
+    print(f"{latents} latents, hidden {HIDDEN}, {EPOCHS} epochs, Adam 1e-3, seed {SEED}: test bound {bound:.2f} nats")
     return vae
 
 
 def draw(plane, wide, data):
-    """The figure, from a VAE with 2 latents and one with more."""
-    figure = vk.plotting.Figure(figsize=(10, 3.75))
-    samples, manifold, posteriors = figure.subplots(1, 3)
+    """The figure, of a VAE with 2 latents and one with more."""
+    figure = vk.plotting.Figure(figsize=(12, 3.3))
+    samples, manifold, codes, posterior = figure.subplots(1, 4)
 
-    pictures = wide.sample(81, mean=True, seed=SEED)[..., 0]  # [81, 28, 28]
-    mosaic = pictures.reshape(9, 9, 28, 28).transpose(0, 2, 1, 3).reshape(9 * 28, 9 * 28)
-    samples.imshow(mosaic, cmap="gray_r", vmin=0, vmax=1)
-    samples.set(xticks=[], yticks=[])
+    images = wide.sample(64, mean=True, seed=SEED).reshape(8, 8, 28, 28)
+    samples.imshow(images.transpose(0, 2, 1, 3).reshape(8 * 28, 8 * 28), cmap="gray_r", vmin=0, vmax=1)
     samples.set_title("new digits, from 20 latents")
 
-    vk.plotting.manifold(plane.decode, n=17, cmap="gray_r", axes=manifold)
-    manifold.set(xticks=[], yticks=[], xlabel="", ylabel="")
-    manifold.set_title("every code of 2 latents, decoded")
+    vk.plotting.manifold(plane.decode, n=14, cmap="gray_r", axes=manifold)
+    manifold.set_title("2 latents: what each code draws")
+    for spine in manifold.spines.values():
+        spine.set_visible(True)
 
-    vk.plotting.latent_scatter(plane.encode(data.test[:4000]), data.labels.test[:4000], axes=posteriors)
-    posteriors.get_legend().remove()
-    posteriors.set(xticks=[], yticks=[], xlabel="", ylabel="", xlim=(-3.3, 3.3), ylim=(-3.3, 3.3))
-    posteriors.set_title("where the encoder puts test digits")
+    vk.plotting.latent_scatter(plane.encode(data.test[:3000]), data.labels.test[:3000], axes=codes)
+    codes.set(xlim=(-3.6, 3.6), ylim=(-3.6, 3.6), title="where the encoder puts test digits")
+
+    x = data.test[IMAGE : IMAGE + 1]
+
+    def log_joint(z):
+        return plane.log_p({"x": np.repeat(x, len(z), axis=0), "z": z})  # log p(x, z), [M]
+
+    center = plane.encode(x)[0]
+    limits = [(z - 0.8, z + 0.8) for z in center]
+    densities = {"true posterior p(z|x)": log_joint, "encoder q(z|x)": plane.posterior(x).log_prob}
+    vk.plotting.posterior_contours(densities, limits, points=150, axes=posterior)
+    posterior.set_title("one digit's codes: truth and encoder")
+
+    for axes in (samples, manifold, codes, posterior):
+        axes.set(xticks=[], yticks=[], xlabel="", ylabel="")
+        axes.spines[:].set_color("0.7")
+        if legend := axes.get_legend():
+            legend.remove()
     return figure
 
 
 if __name__ == "__main__":
     mnist = vk.datasets.load("dynamic_mnist")
-    plane, wide = trained(mnist, 2), trained(mnist, 20)
-    plane.save("/tmp/l00/plane.keras"); wide.save("/tmp/l00/wide.keras")
-    draw(plane, wide, mnist).savefig(PNG, dpi=100)
+    figure = draw(trained(mnist, 2), trained(mnist, 20), mnist)
+    figure.savefig(Path(__file__).with_suffix(".png"), dpi=90)

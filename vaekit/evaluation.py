@@ -67,9 +67,10 @@ def log_likelihood(model, x, samples=5000, batch_size=100, chunk=None, seed=0, p
     """
     if samples < 1 or batch_size < 1:
         raise ValueError(f"log_likelihood expects samples and batch_size of at least 1; got {samples}, {batch_size}.")
-    data = model.observe(x)
+    data = {name: np.asarray(array) for name, array in model.arrays(x).items()}
     n = len(next(iter(data.values())))
     batch_size = min(batch_size, n)
+    model.observe({name: array[:1] for name, array in data.items()})  # builds it
     chunk = min(samples, chunk or max(1, 10_000 // batch_size))
     full, rest = divmod(samples, chunk)
     generator = keras.random.SeedGenerator(seed)
@@ -103,7 +104,7 @@ def _rows(data, start, size):
     """Rows `start : start + size`, the last one repeated where data end (one shape, one compiled program)."""
     n = len(next(iter(data.values())))
     index = np.minimum(np.arange(start, start + size), n - 1)
-    return {name: ops.take(value, index, axis=0) for name, value in data.items()}, min(size, n - start)
+    return {name: ops.cast(value[index], "float32") for name, value in data.items()}, min(size, n - start)
 
 
 @dataclass(frozen=True)

@@ -80,15 +80,17 @@ class Questions:
             widgets.live(buttons, {"text/markdown": hint, "text/plain": hint})
 
     def discuss(self, name):
-        """Shows what was answered, and why each option is right or wrong."""
+        """Shows why each option is right or wrong: at once where an answer was given, else behind a click."""
         question = self._find(name)
         answer, right = self.answer(name), question["right"]
-        said = "You have not answered yet" if answer is None else f"You answered **{answer}**"
         lines = [
             f"- **{letter}**  *{text}* {'Right' if letter == right else 'Wrong'}. {question['reasons'][letter]}"
             for letter, text in question["options"].items()
         ]
-        widgets.show("\n".join([f"{said}; the answer is **{right}**.\n", *lines]))
+        if answer is not None:
+            return widgets.show("\n".join([f"You answered **{answer}**; the answer is **{right}**.\n", *lines]))
+        summary = f"<summary>You have not answered <em>{name}</em> yet. Show the discussion all the same.</summary>"
+        widgets.show("\n".join(["<details>", summary, f"\nThe answer is **{right}**.\n", *lines, "\n</details>"]))
 
     def answer(self, name):
         """The letter that the reader chose, or None."""

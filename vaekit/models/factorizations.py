@@ -65,18 +65,30 @@ class Factorizations(keras.Model):
             raise ValueError(f"This model expects data named {self.data_names}; received {tuple(x)}.")
         return x
 
-    def observe(self, x):
-        """Data as a dict of float32 tensors `[B, ...]` by variable name; arrays are checked, an unbuilt model is built.
+    def arrays(self, x):
+        """Data as a dict of checked arrays by variable name; dynamically binarized data stay what they are.
 
         Raises:
             ValueError: missing or unknown names, wrong shapes, no rows, NaN, values outside the support.
         """
-        data = {}
-        for name, value in self._named(x).items():
-            if not ops.is_tensor(value):
-                value = self._checked(name, value)
-                value = np.asarray(value)
-            data[name] = ops.cast(value, "float32")
+        arrays = {
+            name: self._checked(name, ops.convert_to_numpy(value) if ops.is_tensor(value) else value)
+            for name, value in self._named(x).items()
+        }
+        lengths = {name: len(array) for name, array in arrays.items()}
+        if len(set(lengths.values())) > 1:
+            raise ValueError(f"Data should have as many rows for each variable; received {lengths}.")
+        return arrays
+
+    def observe(self, x):
+        """Data as a dict of float32 tensors `[B, ...]` by variable name; builds the model if need be.
+
+        Tensors, which may belong to a compiled program, are taken as they are; anything else is checked: see `arrays`.
+        """
+        named = self._named(x)
+        if not all(ops.is_tensor(value) for value in named.values()):
+            named = {name: np.asarray(array) for name, array in self.arrays(x).items()}
+        data = {name: ops.cast(value, "float32") for name, value in named.items()}
         if not self.built:
             self.build({name: tuple(value.shape) for name, value in data.items()})
         return data
@@ -210,9 +222,9 @@ class Factorizations(keras.Model):
 
     def encode(self, x, batch_size=500):
         """Posterior means, as a NumPy array `[N, ...]`; with several latents a dict of them."""
-        data = self.observe(x)
+        data = {name: np.asarray(array) for name, array in self.arrays(x).items()}
         rows = range(0, len(next(iter(data.values()))), batch_size)
-        parts = [self._posteriors({k: v[i : i + batch_size] for k, v in data.items()}) for i in rows]
+        parts = [self._posteriors(self.observe({k: v[i : i + batch_size] for k, v in data.items()})) for i in rows]
         means = {
             name: np.concatenate([ops.convert_to_numpy(location(part[name])) for part in parts])
             for name in self.latents

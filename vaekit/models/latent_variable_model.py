@@ -84,10 +84,7 @@ class LatentVariableModel(Factorizations):
         x = x[0] if isinstance(x, tuple) and len(x) == 1 else x
         if not isinstance(x, (dict, list, np.ndarray, np.generic, DynamicBinarization)) and not ops.is_tensor(x):
             return x
-        arrays = {
-            name: self._checked(name, ops.convert_to_numpy(value) if ops.is_tensor(value) else value)
-            for name, value in self._named(x).items()
-        }
+        arrays = self.arrays(x)
         if self.compiled:  # what does not fit together fails here, before Keras takes the model's variables apart
             few = self.observe({name: np.asarray(array[:2]) for name, array in arrays.items()})
             backend.dry_run(lambda: self.objective(self, few, self.step, training=False))
