@@ -156,6 +156,18 @@ def test_the_papers_models(name, shape):
     assert reconstruction.shape == (5, *shape) and np.all((reconstruction > 0) & (reconstruction < 1))
 
 
+def test_full_variational_bayes_trains_and_checks_its_data(tmp_path):
+    model = paper.full_variational_bayes(3, examples=100, hidden=20, seed=0)
+    x = binary_images(100, (28, 28, 1))
+    model.fit(x, epochs=1, verbose=0)
+    with pytest.raises(ValueError, match="expects the values 0 and 1"):
+        model.fit(x / 2, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    for a, b in zip(model.get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
 def test_settings_are_the_papers():
     s = paper.SETTINGS
     assert (s.batch_size, s.samples, s.hidden_mnist, s.hidden_frey) == (100, 1, 500, 200)

@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from vaekit.backend import tfd
-from vaekit.layers import DistributionLayer
+from vaekit.layers import DistributionLayer, VariationalWeights
 from vaekit.priors import Prior
 
 
@@ -108,6 +108,8 @@ def output_layer(network):
     """The distribution layer that a network ends in, or None if it cannot be told."""
     if isinstance(network, DistributionLayer):
         return network
+    if isinstance(network, VariationalWeights):
+        return output_layer(network.network)
     if isinstance(network, keras.Sequential):
         return output_layer(network.layers[-1]) if network.layers else None
     if hasattr(network, "operations"):  # functional

@@ -8,6 +8,9 @@ vae = paper.mnist(latents=20, examples=len(mnist.train))
 vae.fit(mnist.train, epochs=10, batch_size=paper.SETTINGS.batch_size)
 ```
 
+Its baselines: wake–sleep is another objective, `vae.compile(paper.optimizer(), objective=vk.objectives.WakeSleep())`;
+Monte Carlo EM another loop, `vk.inference.monte_carlo_em(vae, mnist.train, paper.optimizer())`.
+
 Where the paper is silent: Adagrad's accumulator starts at 0, so that the first step has the full size; the weight
 prior is on the generative weights θ alone; MNIST is drawn anew in binary in every epoch.
 """
@@ -16,7 +19,7 @@ from dataclasses import dataclass
 
 import keras
 
-from vaekit.layers import MLP, Bernoulli, DiagonalNormal
+from vaekit.layers import MLP, Bernoulli, DiagonalNormal, VariationalWeights
 from vaekit.models import VAE
 from vaekit.objectives import ELBO
 from vaekit.priors import weight_prior
@@ -79,14 +82,14 @@ def optimizer(settings=SETTINGS):
     return keras.optimizers.Adagrad(settings.learning_rate, initial_accumulator_value=0.0)
 
 
-def mnist(latents=20, examples=None, settings=SETTINGS, seed=None):
+def mnist(latents=20, examples=None, hidden=SETTINGS.hidden_mnist, settings=SETTINGS, seed=None):
     """The MNIST model of figure 2, compiled: 500 hidden units, Bernoulli decoder, estimator B, L = 1.
 
     Args:
         latents: the paper's are 3, 5, 10, 20 and 200.
         examples: N, for the prior on the weights (MAP); None: maximum likelihood.
+        hidden: tanh units; figure 3 has 100, with 3 latents.
     """
-    hidden = settings.hidden_mnist
     decoder = bernoulli_decoder((28, 28, 1), hidden, examples, settings)
     return _compiled(VAE(encoder(latents, hidden, settings), decoder, seed=seed), settings)
 
@@ -100,6 +103,16 @@ def frey_faces(latents=10, examples=None, settings=SETTINGS, seed=None):
     """
     hidden = settings.hidden_frey
     decoder = gaussian_decoder((28, 20, 1), hidden, examples, settings)
+    return _compiled(VAE(encoder(latents, hidden, settings), decoder, seed=seed), settings)
+
+
+def full_variational_bayes(latents, examples, hidden=SETTINGS.hidden_mnist, settings=SETTINGS, seed=None):
+    """The MNIST model with a posterior over the decoder's weights instead of a point, compiled (appendix F).
+
+    Args:
+        examples: N, the number of training examples.
+    """
+    decoder = VariationalWeights(bernoulli_decoder((28, 28, 1), hidden, settings=settings), examples, seed=seed)
     return _compiled(VAE(encoder(latents, hidden, settings), decoder, seed=seed), settings)
 
 
