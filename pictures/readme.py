@@ -36,15 +36,13 @@ def draw(plane, wide, data):
 
     images = wide.sample(64, mean=True, seed=SEED).reshape(8, 8, 28, 28)
     samples.imshow(images.transpose(0, 2, 1, 3).reshape(8 * 28, 8 * 28), cmap="gray_r", vmin=0, vmax=1)
-    samples.set_title("new digits, from 20 latents")
+    samples.set_title("new digits, from 20 latents each")
 
     vk.plotting.manifold(plane.decode, n=14, cmap="gray_r", axes=manifold)
-    manifold.set_title("2 latents: what each code draws")
-    for spine in manifold.spines.values():
-        spine.set_visible(True)
+    manifold.set_title("what every code of 2 latents draws")
 
     vk.plotting.latent_scatter(plane.encode(data.test[:3000]), data.labels.test[:3000], axes=codes)
-    codes.set(xlim=(-3.6, 3.6), ylim=(-3.6, 3.6), title="where the encoder puts test digits")
+    codes.set(xlim=(-3.5, 3.5), ylim=(-3.5, 3.5), title="where unseen digits have their codes")
 
     x = data.test[IMAGE : IMAGE + 1]
 
@@ -52,14 +50,19 @@ def draw(plane, wide, data):
         return plane.log_p({"x": np.repeat(x, len(z), axis=0), "z": z})  # log p(x, z), [M]
 
     center = plane.encode(x)[0]
-    limits = [(z - 0.8, z + 0.8) for z in center]
-    densities = {"true posterior p(z|x)": log_joint, "encoder q(z|x)": plane.posterior(x).log_prob}
+    limits = [(z - 0.5, z + 0.5) for z in center]
+    densities = {"the truth, p(z|x)": log_joint, "the encoder, q(z|x)": plane.posterior(x).log_prob}
     vk.plotting.posterior_contours(densities, limits, points=150, axes=posterior)
-    posterior.set_title("one digit's codes: truth and encoder")
+    posterior.set_title("the codes of one digit")
+    for y, label, colour in zip((0.1, 0.03), densities, vk.plotting.COLORS, strict=False):
+        posterior.text(0.97, y, label, color=colour, weight="bold", ha="right", transform=posterior.transAxes)
+    inset = posterior.inset_axes((0.03, 0.71, 0.26, 0.26))
+    inset.imshow(x[0], cmap="gray_r", vmin=0, vmax=1)
 
-    for axes in (samples, manifold, codes, posterior):
+    for axes in (samples, manifold, codes, posterior, inset):
         axes.set(xticks=[], yticks=[], xlabel="", ylabel="")
-        axes.spines[:].set_color("0.7")
+        axes.spines[:].set(color="0.7", visible=True)
+        axes.title.set_size(10.5)
         if legend := axes.get_legend():
             legend.remove()
     return figure

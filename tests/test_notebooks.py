@@ -109,6 +109,17 @@ def test_agreement(lesson):
     assert notebooks.check(source) == []
 
 
+def test_drift_of_questions(lesson):
+    source = lesson(TWO_CELLS)
+    questions = source.parent.parent / "questions" / "00.toml"
+    questions.parent.mkdir()
+    questions.write_text('[a]\nquestion = "?"')
+    commit(source, shows("2"), [])
+    assert notebooks.check(source) == []
+    questions.write_text('[a]\nquestion = "!"')
+    assert "questions" in "".join(notebooks.check(source))
+
+
 @pytest.mark.parametrize(
     "changed, cell",
     [

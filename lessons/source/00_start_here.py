@@ -365,7 +365,7 @@ figure
 #   you like. To forget all answers, delete the file that `vaekit.course.questions.answers_file()` names.
 # - **Your trained numbers will differ from ours a little:** processors round in different ways. Where they must not
 #   differ much, an `assert` watches over them.
-# - **Break things.** Give $z$ 8 numbers, train for 10 epochs only, leave out a hidden layer. A fresh copy of the
+# - **Break things.** Change a seed, train for 10 epochs only, leave out a hidden layer. A fresh copy of the
 #   notebook from the repository brings everything back.
 # - **In a hurry?** Start Jupyter with the environment variable `VAEKIT_FAST=1`, and training is cut short. Everything
 #   runs, pictures and numbers are worse.
@@ -373,8 +373,8 @@ figure
 # ## What it asks of you
 #
 # About an hour and a half for each lesson: an hour to read, predict and run, the rest to play. Python and NumPy; what
-# an expectation is; what a gradient is. Some Keras helps and is not needed for the first lessons. The two questions
-# that follow are all the mathematics you need in order to begin.
+# an expectation is; what a gradient is. From lesson 02 on, some Keras. The two questions that follow are
+# all the mathematics you need in order to begin.
 
 # %%
 quiz.ask("average")

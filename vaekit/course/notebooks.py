@@ -72,6 +72,9 @@ def generate(source: Path) -> nbformat.NotebookNode:
     if not source.is_file():
         raise NotebookError(f"{source}: no such source; {target(source).name} is generated from it.")
     notebook = nbformat.v4.new_notebook(metadata=METADATA)
+    questions = source.parent.parent / "questions" / f"{source.stem.split('_')[0]}.toml"
+    if questions.is_file():  # they show in the outputs: a notebook made with other questions has drifted
+        notebook.metadata["questions"] = hashlib.sha256(questions.read_bytes()).hexdigest()[:12]
     seen = Counter()
     for cell in jupytext.read(source, fmt="py:percent").cells:
         cell.source = cell.source.strip("\n")
@@ -150,7 +153,9 @@ def check(source: Path) -> list[str]:
 
     problems = _size_problems(path, path.stat().st_size)
     if committed.metadata != expected.metadata:
-        problems.append(f"{path}: its metadata are not those of a generated notebook.")
+        problems.append(
+            f"{path}: its metadata (questions among them) are not those of its source. Run: vaekit notebooks {source}"
+        )
     for index, (old, new) in enumerate(zip_longest(committed.cells, expected.cells)):
         if old is None or new is None or any(old[k] != new[k] for k in ("id", "cell_type", "source", "metadata")):
             problems.append(f"{_where(path, index, old or new)}: differs from {source}. Run: vaekit notebooks {source}")
