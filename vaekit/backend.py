@@ -111,9 +111,11 @@ def seed(source):
     return tf.cast(key, "int32") if NAME == "tensorflow" else jax.numpy.asarray(key)
 
 
-def split_seed(key, n):
-    """`n` independent seeds from one."""
-    return tfp.random.split_seed(key, n)
+def is_concrete(tensor):
+    """Whether a tensor has values, that is, is not a symbol in a program being traced."""
+    if isinstance(tensor, keras.KerasTensor):
+        return False
+    return not tf.is_symbolic_tensor(tensor) if NAME == "tensorflow" else not isinstance(tensor, jax.core.Tracer)
 
 
 def value_and_gradient(function, *arrays):

@@ -4,6 +4,8 @@ Keras shuffles arrays with the process's global random state; vaekit's models fe
 instead, so that one seed gives the same batches on every backend, and nothing else is disturbed.
 """
 
+from numbers import Integral
+
 import keras
 import numpy as np
 
@@ -12,8 +14,9 @@ class DynamicBinarization:
     r"""Binary data whose every pass is a new draw, $x \sim \mathrm{Bernoulli}(p)$ for grey values $p$.
 
     It stands where an array could stand: `len`, `shape`, slicing and `np.asarray` work, and so does
-    `model.fit`, which then sees other 0/1 images in every epoch. `np.asarray(data)` is one fixed draw,
-    always the same for the same seed; `data.probabilities` are the grey values themselves.
+    `model.fit`, which then sees other 0/1 images in every epoch. `np.asarray(data)` is one fixed draw, always the
+    same for the same seed; all evaluation uses it. (The fixed draw of a slice is another one than the slice of the
+    fixed draw.) `data.probabilities` are the grey values themselves.
 
     Args:
         probabilities: array `[N, ...]` with values in [0, 1].
@@ -73,11 +76,13 @@ class Batches(keras.utils.PyDataset):
         lengths = {name: len(array) for name, array in arrays.items()}
         if len(set(lengths.values())) != 1:
             raise ValueError(f"Batches expects arrays of equal length, received {lengths}.")
+        if batch_size < 1:
+            raise ValueError(f"Batches expects a batch size of at least 1; received {batch_size!r}.")
         self.length = next(iter(lengths.values()))
         if self.length == 0:
             raise ValueError("Batches received no data: the arrays have length 0.")
         self.data, self.batch_size, self.shuffle = data, int(batch_size), shuffle
-        self.seed = [seed] if isinstance(seed, int) else list(seed)
+        self.seed = [int(seed)] if isinstance(seed, Integral) else list(seed)
         self.epoch = 0
         self.order = self._new_order()
 

@@ -2,6 +2,7 @@ r"""How good a model is: estimates of log p(x), and which latent units it uses."
 
 import math
 from dataclasses import dataclass
+from numbers import Integral
 
 import keras
 import numpy as np
@@ -19,7 +20,7 @@ class LogLikelihood:
     Attributes:
         per_example: array `[N]`.
         effective_sample_size: array `[N]`, $(\\sum_s w_s)^2 / \\sum_s w_s^2$: from 1 (one sample carries the
-            estimate, which is then too low) to S (q(z|x) is the true posterior).
+            estimate; importance sampling is then too low) to S (q(z|x) is the true posterior).
         samples: S.
     """
 
@@ -65,8 +66,9 @@ def log_likelihood(model, x, samples=5000, batch_size=100, chunk=None, seed=0, p
 
     Source: Rezende et al. 2014, appendix E; Burda et al. 2016, section 5 (S = 5000).
     """
-    if samples < 1 or batch_size < 1:
-        raise ValueError(f"log_likelihood expects samples and batch_size of at least 1; got {samples}, {batch_size}.")
+    for name, value in {"samples": samples, "batch_size": batch_size, "chunk": 1 if chunk is None else chunk}.items():
+        if not (isinstance(value, Integral) and value >= 1):
+            raise ValueError(f"log_likelihood expects {name} to be an integer of at least 1; received {value!r}.")
     data = {name: np.asarray(array) for name, array in model.arrays(x).items()}
     n = len(next(iter(data.values())))
     batch_size = min(batch_size, n)
@@ -167,23 +169,33 @@ def hmc_log_likelihood(model, x, samples=50, burn_in=300, leapfrog_steps=4, thin
         samples: L, samples in each half.
         burn_in, leapfrog_steps, thinning, seed: as for `vaekit.inference.hmc`.
 
-    Returns: `LogLikelihood`; its effective sample size is that of the terms of the sum.
+    Returns: `LogLikelihood`; its effective sample size is that of the terms of the sum. (An estimate from few effective
+        samples is too high here, where importance sampling's is too low.)
+
+    Raises:
+        ValueError: too few samples for a covariance, a chain that does not move, and as for `vaekit.inference.hmc`.
 
     Source: Kingma & Welling 2014, appendix D.
     """
     data = model.observe(x)
+    dimensions = sum(math.prod(model.event_shapes[name]) for name in model.latents)
+    if samples <= dimensions:
+        raise ValueError(
+            f"hmc_log_likelihood fits a covariance in {dimensions} dimensions: it needs more than {dimensions} samples "
+            f"in each half; received samples={samples}."
+        )
     z, _ = inference.hmc(model, data, 2 * samples, burn_in, leapfrog_steps, thinning, seed=seed)
     n = len(next(iter(data.values())))
     flat = np.concatenate([part.reshape(2 * samples, n, -1) for part in z.values()], axis=-1).astype("float64")
-    if samples <= flat.shape[-1]:
-        raise ValueError(
-            f"hmc_log_likelihood fits a covariance in {flat.shape[-1]} dimensions: it needs more than "
-            f"{flat.shape[-1]} samples in each half; received samples={samples}."
-        )
     log_q = np.empty((samples, n))
     for i in range(n):
         fit, rest = flat[:samples, i], flat[samples:, i]
-        log_q[:, i] = multivariate_normal(fit.mean(axis=0), np.cov(fit, rowvar=False)).logpdf(rest)
+        try:
+            log_q[:, i] = multivariate_normal(fit.mean(axis=0), np.cov(fit, rowvar=False)).logpdf(rest)
+        except np.linalg.LinAlgError:
+            raise ValueError(
+                f"The chain of example {i} hardly moved, so no density fits its samples. Raise burn_in or thinning."
+            ) from None
     fresh = {name: part[samples:].reshape(samples * n, *part.shape[2:]) for name, part in z.items()}
     repeated = {name: np.tile(value, (samples, *(1 for _ in value.shape[1:]))) for name, value in data.items()}
     values = {name: ops.convert_to_tensor(value) for name, value in {**repeated, **fresh}.items()}

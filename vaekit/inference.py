@@ -8,11 +8,39 @@ from tqdm.auto import tqdm
 from vaekit import backend
 from vaekit.backend import tfp
 from vaekit.batches import Batches
+from vaekit.layers import VariationalWeights
+from vaekit.models.factors import contains
 
 
 def _target(model, data):
     """log p(x, z) `[B]` as a function of the latents' parts, each `[B, ...]`."""
     return lambda *z: model.log_p({**data, **dict(zip(model.latents, z, strict=True))})
+
+
+def _check(model):
+    """HMC follows the gradient of one fixed density of continuous latents."""
+    for factor in model.generative:
+        if contains(factor.layer, VariationalWeights):
+            raise ValueError(
+                f"The factor of {factor.name!r} draws its weights anew at every call (VariationalWeights), so that "
+                "log p(x, z) is no fixed density. Use a model with plain weights."
+            )
+    values = model.draw(1, {name: ops.zeros((1, *model.event_shapes[name])) for name in model.conditions}, seed=0)
+    for factor in model.generative:
+        if factor.name in model.latents:
+            p = factor([values[name] for name in factor.given])
+            try:
+                continuous = p.experimental_default_event_space_bijector() is not None
+            except NotImplementedError:
+                continuous = False
+            if not continuous:
+                raise ValueError(f"HMC needs continuous latents; {factor.name!r} has the distribution {p.name}.")
+
+
+def _initial(model, n, data, seed):
+    """Latents drawn from the prior, arrays `[n, ...]`."""
+    values = model.draw(n, {name: data[name] for name in model.conditions}, observed=False, seed=seed)
+    return {name: values[name] for name in model.latents}
 
 
 def _step_sizes(model, step_size, n):
@@ -50,12 +78,15 @@ def hmc(
 
     Returns: dict of latents by name, arrays `[L, B, ...]`, and the acceptance rate of each chain, array `[B]`.
 
+    Raises:
+        ValueError: discrete latents, weights that are drawn anew at every call, or unusable data.
+
     Source: Kingma & Welling 2014, appendix D (4 leapfrog steps); Neal 2011; Hoffman & Gelman 2014 (dual averaging).
     """
     data = model.observe(x)
+    _check(model)
     n = len(next(iter(data.values())))
-    if initial is None:
-        initial = model.draw(n, {name: data[name] for name in model.conditions}, seed=seed)
+    initial = _initial(model, n, data, seed) if initial is None else initial
     state = [ops.cast(initial[name], "float32") for name in model.latents]
 
     def run(values, state, key):
@@ -99,23 +130,28 @@ def monte_carlo_em(
 
     Args:
         model: a `LatentVariableModel`; its inference side is neither used nor trained.
-        x: data `[N, ...]`.
+        x: data `[N, ...]`; dynamically binarized data are used in their fixed draw.
         optimizer: a Keras optimizer.
+        epochs, batch_size: as in Keras.
         leapfrog_steps, updates: of each E and M step; the paper's are 10 and 5.
         target_acceptance: the step size grows by 2 % when more proposals are accepted, else shrinks by 2 %.
+        seed: an int.
+        progress: show a progress bar.
 
-    Returns: dict of lists, a value for each epoch: mean log p(x, z) at the sampled latents (nats, an upper view of the
-        fit, not a bound), acceptance rate, step size.
+    Returns: dict of lists, a value for each epoch: `"log_joint"`, the mean of log p(x, z) at the sampled latents,
+        weight priors included (nats; E log p(x, z) under p(z|x) is log p(x) less an entropy, so it is no bound on it);
+        `"acceptance"`, `"step_size"`.
+
+    Raises:
+        ValueError: as for `hmc`.
 
     Source: Kingma & Welling 2014, section 5 and appendix E.
     """
     data = {name: ops.convert_to_numpy(value) for name, value in model.observe(x).items()}
+    _check(model)
     n = len(next(iter(data.values())))
-    conditions = {name: data[name] for name in model.conditions}
-    latents = {
-        k: ops.convert_to_numpy(v).copy() for k, v in model.draw(n, conditions, seed).items() if k in model.latents
-    }
-    layers = {id(f.layer): f.layer for f in model.generative}.values()
+    latents = {name: ops.convert_to_numpy(value).copy() for name, value in _initial(model, n, data, seed).items()}
+    layers = list({id(f.layer): f.layer for f in model.generative}.values())
     weights = [variable for layer in layers for variable in layer.trainable_variables]
     optimizer = keras.optimizers.get(optimizer)
     optimizer.build(weights)
@@ -127,27 +163,27 @@ def monte_carlo_em(
 
     def maximization(values):
         def loss():
-            return -ops.mean(model.log_p(values))
+            priors = sum(sum(layer.losses) for layer in layers)  # on the weights (MAP)
+            return -ops.mean(model.log_p(values)) + priors
 
         state = [v for v in model.variables if not any(v is w for w in weights)]
         value, gradient = backend.variables_gradient(loss, weights, state)
         optimizer.apply(gradient, weights)
-        return -value
+        return -value  # with the weights' prior
 
     expectation = backend.compile(expectation, model.variables)
     maximization = backend.compile(maximization, [*model.variables, *optimizer.variables])
 
     history = {"log_joint": [], "acceptance": [], "step_size": []}
     size, generator = 0.1, keras.random.SeedGenerator(seed)
-    order = Batches({**data, "row": np.arange(n)}, batch_size, shuffle=True, seed=seed)
+    order = Batches(np.arange(n), batch_size, shuffle=True, seed=seed)
     for _ in tqdm(range(epochs), unit=" epochs", disable=not progress, leave=False):
         joint, rates = [], []
         for i in range(len(order)):
-            ((batch),) = order[i]
-            rows = batch.pop("row")
+            (rows,) = order[i]
             state = [ops.convert_to_tensor(latents[name][rows]) for name in model.latents]
             sizes = [ops.convert_to_tensor(s) for s in _step_sizes(model, size, len(rows))]
-            batch = {name: ops.convert_to_tensor(value) for name, value in batch.items()}
+            batch = {name: ops.convert_to_tensor(value[rows]) for name, value in data.items()}
             state, rate = expectation(batch, state, sizes, backend.seed(generator))
             for name, value in zip(model.latents, state, strict=True):
                 latents[name][rows] = ops.convert_to_numpy(value)

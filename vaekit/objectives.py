@@ -7,6 +7,7 @@ example, the loss to descend and the terms to report. Reported bounds are always
 
 import math
 from dataclasses import asdict, dataclass
+from numbers import Integral
 
 import keras
 from keras import ops
@@ -56,11 +57,11 @@ class Objective:
     """
 
     def __init__(self, samples=1, beta=1.0):
-        if not (isinstance(samples, int) and samples >= 1):
+        if not (isinstance(samples, Integral) and samples >= 1):
             raise ValueError(f"{type(self).__name__} expects samples to be an integer of at least 1; got {samples!r}.")
         if not callable(beta) and not beta >= 0:
             raise ValueError(f"{type(self).__name__} expects beta to be at least 0, or a schedule; got {beta!r}.")
-        self.samples = samples
+        self.samples = int(samples)
         self.beta = beta
 
     def __call__(self, model, data, step, training):
@@ -94,12 +95,14 @@ class Objective:
 
 
 def _reconstruction(trace, model):
-    return sum(ops.mean(trace.log_p[name], axis=0) for name in model.observed)  # [B]
+    return sum(trace.log_p[name] for name in model.observed)  # log p(x|z_s), [S, B]
 
 
 def _report(bound, reconstruction, kl):
+    """Terms `[B]` from a bound `[B]`, reconstructions `[S, B]`, and KL divergences `[S, B]` or `[1, B]` by latent."""
+    kl = {name: ops.mean(value, axis=0) for name, value in kl.items()}
     per_latent = {f"kl_{name}": value for name, value in kl.items()} if len(kl) > 1 else {}
-    return {"bound": bound, "reconstruction": reconstruction, "kl": sum(kl.values()), **per_latent}
+    return {"bound": bound, "reconstruction": ops.mean(reconstruction, axis=0), "kl": sum(kl.values()), **per_latent}
 
 
 def _require_reparameterized(trace, objective):
@@ -113,8 +116,8 @@ def _require_reparameterized(trace, objective):
 
 
 def _sampled_kl(trace):
-    # KL(q‖p) ≈ 1/S Σ_s [log q(z_s|·) − log p(z_s|·)], one term a latent
-    return {name: ops.mean(trace.log_q[name] - trace.log_p[name], axis=0) for name in trace.log_q}
+    # KL(q‖p) ≈ log q(z_s|·) − log p(z_s|·), [S, B], one term a latent
+    return {name: trace.log_q[name] - trace.log_p[name] for name in trace.log_q}
 
 
 @keras.saving.register_keras_serializable("vaekit")
@@ -156,21 +159,17 @@ class ELBO(Objective):
             _require_reparameterized(trace, "ELBO")
         reconstruction = _reconstruction(trace, model)
         kl = self._closed_form_kl(trace, model) if self.analytic_kl else _sampled_kl(trace)
-        terms = _report(reconstruction - sum(kl.values()), reconstruction, kl)
-        beta = self.weight(step)
-        loss = -(reconstruction - beta * terms["kl"])
-        return (loss + self._score(trace, beta) if score else loss), terms
+        total, beta = sum(kl.values()), self.weight(step)
+        terms = _report(ops.mean(reconstruction - total, axis=0), reconstruction, kl)
+        objective = reconstruction - beta * total  # what is averaged over the samples, [S, B]
+        loss = -ops.mean(objective, axis=0)
+        return (loss + self._score(objective, trace) if score else loss), terms
 
-    def _score(self, trace, beta):
+    def _score(self, f, trace):
         """A term of value zero whose gradient is the score function's, −1/S Σ_s (f_s − b_s) ∇ log q(z_s|x).
 
-        f is what is averaged: the log-weight, without its KL part where that is in closed form. The baseline b_s is
-        the mean of the other samples' f, so that it is independent of z_s.
+        The baseline b_s is the mean of the other samples' f, so that it is independent of z_s.
         """
-        if self.analytic_kl:
-            f = sum(value for name, value in trace.log_p.items() if name not in trace.log_q)
-        else:
-            f = trace.log_weights(beta)  # [S, B]
         if self.samples > 1:
             f = f - (ops.sum(f, axis=0) - f) / (self.samples - 1)
         log_q = sum(trace.log_q.values())
@@ -178,6 +177,7 @@ class ELBO(Objective):
 
     def _closed_form_kl(self, trace, model):
         kl, drawn = {}, set(model.data_names)
+        rows = self.samples if len(model.latents) > 1 else 1  # one latent: the same for all its samples
         for factor in model.inference:
             name = factor.name
             prior = next(f for f in model.generative if f.name == name)
@@ -194,7 +194,7 @@ class ELBO(Objective):
                     f"TFP knows no closed-form KL between the posterior ({trace.q[name].name}) and the prior "
                     f"({trace.p[name].name}) of {name!r}. Use estimator A: ELBO(analytic_kl=False)."
                 ) from None
-            kl[name] = ops.mean(ops.reshape(value, (self.samples, -1)), axis=0) if len(model.latents) > 1 else value
+            kl[name] = ops.reshape(value, (rows, -1))
             drawn.add(name)
         return kl
 
@@ -231,7 +231,8 @@ class WakeSleep(Objective):
 
     Wake: draw z ~ q(z|x) and ascend $\log p(x, z)$ in the generative weights. Sleep: dream (x', z') ~ p and ascend
     $\log q(z'|x')$ in the inference weights. Both are one loss here, since each weight has a gradient in one of the
-    two terms only; they do not ascend one common bound.
+    two terms only; they do not ascend one common bound. (A layer that p and q share, as in a VampPrior, would have one
+    in both. Batch normalization sees data and dreams.)
 
     Args:
         samples: samples of z for each example in the wake phase.
@@ -247,8 +248,7 @@ class WakeSleep(Objective):
 
     def __call__(self, model, data, step, training):
         trace = model.trace(data, self.samples, training=training, detach=True)
-        reconstruction, kl = _reconstruction(trace, model), _sampled_kl(trace)
-        terms = _report(reconstruction - sum(kl.values()), reconstruction, kl)
+        terms = _report(ops.mean(trace.log_weights(), axis=0), _reconstruction(trace, model), _sampled_kl(trace))
         wake = ops.mean(sum(trace.log_p.values()), axis=0)  # log p(x, z), [B]
         conditions = {name: data[name] for name in model.conditions}
         n = ops.shape(wake)[0]

@@ -27,6 +27,16 @@ class Prior(keras.layers.Layer):
     def build(self, input_shape):
         self.event_shape = tuple(int(n) for n in input_shape)
 
+    @property
+    def shape(self):
+        """The event shape of a built prior."""
+        if self.event_shape is None:
+            raise ValueError(
+                f"This {type(self).__name__} does not know the latent's shape yet: say {type(self).__name__}(20), or "
+                "build the model that it belongs to."
+            )
+        return self.event_shape
+
     def distribution(self):
         """The prior as a `tfd.Distribution` with batch shape `[]` and this event shape."""
         raise NotImplementedError(f"{type(self).__name__} must define distribution().")
@@ -38,6 +48,7 @@ class Prior(keras.layers.Layer):
         return self.call()
 
     def independent(self, distribution):
+        """Sums log-densities over the event's axes."""
         return tfd.Independent(distribution, reinterpreted_batch_ndims=len(self.event_shape))
 
     def get_config(self):
@@ -52,7 +63,7 @@ class StandardNormal(Prior):
     """
 
     def distribution(self):
-        zeros = ops.zeros(self.event_shape)
+        zeros = ops.zeros(self.shape)
         return self.independent(tfd.Normal(zeros, ops.ones_like(zeros)))
 
 
@@ -66,8 +77,8 @@ class LearnedNormal(Prior):
         self.log_variance = self.add_weight(shape=self.event_shape, initializer="zeros", name="log_variance")
 
     def distribution(self):
-        scale = ops.exp(ops.convert_to_tensor(self.log_variance) / 2)
-        return self.independent(tfd.Normal(ops.convert_to_tensor(self.mean), scale))
+        mean, log_variance = ops.zeros(self.shape) + self.mean, ops.zeros(self.shape) + self.log_variance
+        return self.independent(tfd.Normal(mean, ops.exp(log_variance / 2)))
 
 
 def weight_prior(examples):

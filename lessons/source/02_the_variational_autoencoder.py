@@ -90,18 +90,26 @@ assert coins < biased
 
 # %% [markdown]
 # A nat more makes every image $e \approx 2.7$ times as probable. Knowing the pixels' averages is worth a few hundred
-# nats. A good VAE on MNIST reaches about $-85$: the images that it makes are then more like digits than pixel averages
-# are, by a factor of $e^{120}$.
+# nats. A good VAE on MNIST reaches about $-85$: to it, a real digit is $e^{120}$ times as probable as to the biased
+# coins.
 #
 # ## Why it is hard
 #
 # Suppose that somebody lends you a decoder. (How it was trained is the subject of this lesson; do not read the code
-# too closely yet.) It has 20 latents. To find $p_\theta(x)$ for an image, an expectation under the prior, do what
+# too closely yet.) It has 40 latents. To find $p_\theta(x)$ for an image, an expectation under the prior, do what
 # one does with expectations: draw codes from the prior and average $p_\theta(x|z)$.
 
 # %%
-encoder = keras.Sequential([vk.layers.MLP(200), vk.layers.DiagonalNormal(20)])
-decoder = keras.Sequential([vk.layers.MLP(200), vk.layers.Bernoulli(images.event_shape)])
+LATENTS = 40
+
+
+def networks(latents=LATENTS, hidden=200):
+    encoder = keras.Sequential([vk.layers.MLP(hidden), vk.layers.DiagonalNormal(latents)])
+    decoder = keras.Sequential([vk.layers.MLP(hidden), vk.layers.Bernoulli(images.event_shape)])
+    return encoder, decoder
+
+
+encoder, decoder = networks()
 vae = vk.VAE(encoder, decoder, seed=0)
 vae.compile("adam", objective=vk.objectives.ELBO(analytic_kl=True))
 history = vae.fit(some, validation_data=images.test, epochs=passes(10), verbose=0)
@@ -125,7 +133,7 @@ def log_likelihoods(model, x, z):
 x = test[:1]
 rng = np.random.default_rng(1)
 repeats = 5
-codes = rng.standard_normal((repeats * 100_000, 20)).astype("float32")
+codes = rng.standard_normal((repeats * 100_000, LATENTS)).astype("float32")
 log_p_x_given_z = log_likelihoods(vae, x, codes)[0]
 running = np.logaddexp.accumulate(log_p_x_given_z.reshape(repeats, -1), axis=1) - np.log(np.arange(1, 100_001))
 truth = vk.evaluation.log_likelihood(vae, x, samples=5000, progress=False)
@@ -135,8 +143,9 @@ counts = np.unique(np.geomspace(1, 100_000, 200).astype(int))
 for course in running:
     axis.semilogx(counts, course[counts - 1], color=BLUE, linewidth=1)
 axis.axhline(truth.mean, color="black", linestyle="--", linewidth=1)
-axis.text(1, truth.mean + 5, "what it should be")
-axis.set(xlabel="codes drawn from the prior", ylabel="estimate of log p(x), nats", ylim=(None, truth.mean + 40))
+axis.text(1.5, truth.mean + 4, "what it should be")
+axis.set(xlabel="codes drawn from the prior", ylabel="estimate of log p(x), nats")
+axis.set_ylim(np.median(running[:, 9]) - 20, truth.mean + 20)
 axis.set_title("five attempts to average p(x|z) over the prior")
 plt.show()
 shares = np.exp(log_p_x_given_z[:100_000] - log_p_x_given_z[:100_000].max())
@@ -147,10 +156,11 @@ print(f"the best code alone contributes {1 / shares.sum():.0%} of the first atte
 quiz.discuss("prior")
 
 # %% [markdown]
-# The dashed line comes from a method that lesson 03 explains. After a hundred thousand codes each attempt still lies
-# far below it, and a jump to the right would be followed by the next. The average is carried by a handful of codes,
-# or by one. Nothing is biased here: $p_\theta(x)$ is right *on average*, because once in a very long while an attempt
-# hits the right region, and its result is then enormous. The picture shows what the others look like.
+# The dashed line comes from a method that we shall meet further down. After a hundred thousand codes each attempt still
+# lies more than ten nats below it. The curves climb in jumps: one code that is better than all before it, then a long
+# wait for the next. What there is of an average is carried by a handful of codes, or by one. Nothing is biased here.
+# The average estimates $p_\theta(x)$ rightly *in the mean*, because once in a very long while an attempt hits the
+# right codes, and its result is then enormous. What do the others look like?
 
 # %%
 order = np.argsort(log_p_x_given_z)[::-1]
@@ -162,9 +172,10 @@ titles[4], titles[5] = f"best: {titles[4]}", f"encoder: {titles[5]}"
 vk.plotting.image_grid(np.concatenate([x, vae.decode(shown)]), columns=7, titles=["x", *titles])
 
 # %% [markdown]
-# Left the image, then four codes drawn from the prior, each with its $\log p_\theta(x|z)$: other digits. Then the
-# best of half a million. The last one was not drawn from the prior but proposed by an *encoder* that looked at $x$:
-# a single draw, and tens of nats better than the best of half a million.
+# Left the image, then four codes drawn from the prior, each with its $\log p_\theta(x|z)$: something else, or nothing
+# at all (this model is young). Then the best of half a million. The last one was not drawn from the prior but
+# proposed by an *encoder* that looked at $x$: a single draw, and some twenty nats better than the best of half a
+# million.
 #
 # That is the whole idea. Most codes are irrelevant to a given $x$. Which are relevant is said by the **posterior**
 # $p_\theta(z|x) = p(z)\,p_\theta(x|z) / p_\theta(x)$, and its denominator is just what we do not have. So let us
@@ -218,8 +229,9 @@ print(f"codes to draw from the prior until one fits: about e^{terms['kl']:.0f} =
 assert np.isclose(terms["bound"], terms["reconstruction"] - terms["kl"], atol=0.01)
 
 # %% [markdown]
-# This explains the failure above. The borrowed model needs about 25 nats to single out the codes of an image, so
-# only one code in $e^{25}$, about a hundred billion, is any use. Against that, a hundred thousand is nothing.
+# This explains the failure above. The borrowed model needs more than 25 nats to single out the codes of an image, so
+# that only one code in hundreds of billions is any use. Against that, a hundred thousand is nothing. (If you are on the
+# small digits, your attempts have succeeded. Their codes hold about 5 nats, and one code in 150 is good enough.)
 #
 # For a normal $q_\varphi(z|x) = \mathcal N(\mu, \mathrm{diag}\,\sigma^2)$ and the standard normal prior, the KL
 # divergence is a formula (the paper's appendix B):
@@ -242,7 +254,7 @@ assert np.isclose(terms["bound"], terms["reconstruction"] - terms["kl"], atol=0.
 class PlainVAE(keras.Model):
     """A VAE for images of 0 and 1, flattened: [B, D]."""
 
-    def __init__(self, pixels=D, latents=20, hidden=200):
+    def __init__(self, pixels=D, latents=LATENTS, hidden=200):
         super().__init__()
         self.latents = latents
         self.encoder_hidden, self.decoder_hidden = layers.Dense(hidden, "tanh"), layers.Dense(hidden, "tanh")
@@ -291,7 +303,7 @@ plain = PlainVAE()
 plain_history = train(plain, some, 10, validation_data=Batches(flat(images.test), 100, shuffle=False))
 plain_bound = -plain_history.history["val_loss"][-1]
 print(f"bound on test images: {plain_bound:.1f} nats, biased coins: {biased:.1f}")
-assert epochs(1, 0) == 0 or plain_bound > biased + 5
+assert epochs(1, 0) == 0 or plain_bound > biased
 
 # %% [markdown]
 # A network of a few Keras layers and a loss of three lines, trained for seconds, and the biased coins are left nearly
@@ -340,9 +352,9 @@ vk.plotting.training_curves(history)
 
 # %% [markdown]
 # Same weights and same noise give the same terms; same training gives about the same bound (the two started from
-# different random weights). The curves show how training goes: first the KL *rises*. The model buys information about
-# $x$ at one nat a nat, and gets more than one nat of reconstruction for it. It stops buying where the next nat of
-# code no longer saves a nat of pixels.
+# different random weights). The curves show how training goes: the KL *rises*, although it is a cost. The model buys
+# information about $x$ as long as a nat of code saves more than a nat of pixels. (Validation is ahead of training,
+# since Keras averages training over an epoch in which the weights still improve.)
 #
 # From here on we use vaekit, where a change of posterior, prior or objective is a change of one line.
 
@@ -392,27 +404,25 @@ def spread(model, x, samples=100):
 
 
 keras.utils.set_random_seed(3)
-early = vk.VAE(
-    keras.Sequential([vk.layers.MLP(200), vk.layers.DiagonalNormal(20)]),
-    keras.Sequential([vk.layers.MLP(200), vk.layers.Bernoulli(images.event_shape)]),
-    seed=1,
-)
+early = vk.VAE(*networks(), seed=1)
 early.compile("adam", objective=vk.objectives.ELBO(analytic_kl=True))
-early.fit(some[:3000], epochs=1, verbose=0)  # 30 steps
-
-spreads = {"after 30 steps": spread(early, test[:50]), "trained": spread(vae, test[:50])}
+spreads = {"untrained": spread(early, test[:50])}
+early.fit(some[:3000], epochs=1, verbose=0)
+spreads["after 30 steps"] = spread(early, test[:50])
+spreads["trained"] = spread(vae, test[:50])
 print("standard deviation of one draw      bound     ∂/∂μ   ∂/∂log σ²")
 for name, (by_kind, _) in spreads.items():
     for kind, (value, for_mean, for_scale) in by_kind.items():
         deviation = [np.sqrt(v.reshape(len(v), -1).sum(axis=1).mean()) for v in (value, for_mean, for_scale)]
-        print(f"{name:15s} estimator {kind}      " + "  ".join(f"{d:8.2f}" for d in deviation))
+        print(f"{name:15s} estimator {kind}    " + "  ".join(f"{d:8.2f}" for d in deviation))
 
 # %%
 quiz.discuss("estimators")
 
 # %% [markdown]
-# Compare row by row. The *gradients* of B are less noisy, as the paper says: by a lot early in training, and hardly
-# at all in the end. But the *value* of the bound, in the trained model, is more precise with A. Both have a reason.
+# Compare two rows at a time. At the beginning B is quieter in everything, and its gradients are so by far. That changes
+# within a few steps. In the trained model the *gradients* of B are still quieter, but hardly, and the *value* of the
+# bound is now more precise with A. Both have a reason.
 #
 # If $q_\varphi(z|x)$ were the true posterior, then
 # $\widehat{\mathcal L}^A = \log\frac{p(z)\,p_\theta(x|z)}{q_\varphi(z|x)} = \log p_\theta(x)$ for *every* draw: no
@@ -422,27 +432,29 @@ quiz.discuss("estimators")
 # For the gradient, look at one latent near such an optimum, with standard deviation $\sigma$ under the posterior. To
 # second order $\log p_\theta(x|z)$ is a parabola in $z$ of curvature $1/\sigma^2 - 1$ (the prior adds the missing 1).
 # The gradient for $\mu$ then fluctuates by $\varepsilon/\sigma$ with A, and by $(1/\sigma - \sigma)\,\varepsilon$
-# with B. The ratio of the variances is $1/(1-\sigma^2)^2$. A latent which the model uses has a small $\sigma$, and it
-# makes no difference. One that it does not use has $\sigma \approx 1$: B *knows* that nothing is to be learned there,
-# while A keeps on shaking it. The formula can be tested: each point is one latent of one image.
+# with B. The ratio of the variances is $1/(1-\sigma^2)^2$. For a latent which the model uses, $\sigma$ is small, and A
+# or B makes no difference. For one that it does not use, $\sigma \approx 1$: B *knows* that nothing is to be learned
+# there, while A keeps on shaking it. (In an untrained model this is true of every latent.) The formula can be tested:
+# each point is one latent of one image.
 
 # %%
 by_kind, variance = spreads["trained"]
 ratio = by_kind["A"][1] / by_kind["B"][1]  # of the gradient for μ, [B, latents]
 figure, axis = plt.subplots(figsize=(7, 3.6))
 axis.loglog(variance.ravel(), ratio.ravel(), ".", color=BLUE, markersize=3, label="measured")
-line = np.geomspace(variance.min(), 0.97, 200)
+line = np.geomspace(variance.min(), 0.9, 200)
 axis.loglog(line, 1 / (1 - line) ** 2, color="black", linewidth=1, label=r"$1/(1 - \sigma^2)^2$")
 axis.set(xlabel="σ², variance of this latent under q(z|x)", ylabel="variance A / variance B, ∂/∂μ")
-axis.set_ylim(0.5, max(20, np.quantile(ratio, 0.999)))
+axis.set_ylim(0.7, 100)
 axis.legend()
 plt.show()
 assert np.median(ratio) > 0.9
 
 # %% [markdown]
-# The points scatter, since neither is the encoder perfect nor the decoder a parabola, but they follow the curve. In
-# practice: **train with B where you can**, for its quieter gradients, and do not expect miracles of it; to *measure* a
-# bound, A is often the more precise.
+# Latents in use lie on the left, and follow the curve. Those not in use, on the right, gain a factor of ten to twenty,
+# less than the curve promises: the decoder is no parabola, and has not quite unlearned to listen to them. In
+# practice: **train with B where you can**, for its quieter gradients, but do not expect miracles of it; to *measure* a
+# bound, A is often the more precise. The paper's "typically" was well chosen.
 
 # %% [markdown]
 # ## Two latents: a posterior one can see
@@ -452,13 +464,9 @@ assert np.median(ratio) > 0.9
 
 # %%
 keras.utils.set_random_seed(4)
-small = vk.VAE(
-    keras.Sequential([vk.layers.MLP(300), vk.layers.DiagonalNormal(2)]),
-    keras.Sequential([vk.layers.MLP(300), vk.layers.Bernoulli(images.event_shape)]),
-    seed=2,
-)
-small.compile("adam", objective=vk.objectives.ELBO(analytic_kl=True))
-small.fit(some, epochs=passes(25), verbose=0)
+small = vk.VAE(*networks(latents=2, hidden=300), seed=2)
+small.compile(keras.optimizers.Adam(0.002), objective=vk.objectives.ELBO(analytic_kl=True))
+small.fit(some, epochs=passes(20), verbose=0)
 
 figure = Figure(figsize=(10, 4.4))
 left, right = figure.subplots(1, 2)
@@ -533,8 +541,9 @@ for axis, i in zip(figure.subplots(2, 3).ravel(), chosen, strict=True):
     weight = np.exp(log_posterior[i] - log_posterior[i].max())
     weight /= weight.sum()
     center = weight @ grid
-    reach = 4 * max(np.sqrt(weight @ (grid - center) ** 2).max(), scale[i].max(), np.abs(center - mean[i]).max() / 2)
-    limits = tuple((c - reach, c + reach) for c in center)
+    spread_p = np.sqrt(weight @ (grid - center) ** 2)
+    reach = np.abs(center - mean[i]).max() / 2 + 4 * max(spread_p.max(), scale[i].max())
+    limits = tuple((c - reach, c + reach) for c in (center + mean[i]) / 2)
     fine = vk.plotting.latent_grid(limits, 120)
     densities = {
         "p(z|x)": log_likelihoods(small, x[i : i + 1], fine)[0] + norm.logpdf(fine).sum(axis=1),
@@ -542,8 +551,8 @@ for axis, i in zip(figure.subplots(2, 3).ravel(), chosen, strict=True):
     }
     vk.plotting.posterior_contours(densities, limits, 120, axes=axis)
     axis.get_legend().remove()
-    axis.set_title(f"gap {gap[i]:.2f} nats")
-    corner = axis.inset_axes([0.02, 0.72, 0.26, 0.26])
+    axis.set_title(f"gap {gap[i]:.2f} nats", loc="left")
+    corner = axis.inset_axes([0.8, 1.02, 0.2, 0.2])
     corner.imshow(x[i, :, :, 0], cmap="gray")
     corner.set(xticks=[], yticks=[])
 figure.suptitle("true posterior p(z|x) (filled) and encoder's q(z|x) (lines): 50, 90 and 99 % of the mass")
@@ -553,10 +562,10 @@ figure
 quiz.discuss("posterior")
 
 # %% [markdown]
-# Six test images, from a small gap to the largest of a hundred. The first encodings are nearly perfect: the posterior
-# *is* close to an ellipse with upright axes, and the encoder has found it. Further on posteriors are slanted,
-# curved, or have several parts, which no $q_\varphi(z|x)$ of independent normals can have; and some ellipses simply
-# lie in the wrong place.
+# Six test images, from a small gap to the largest of a hundred. In the first the encoder is nearly right. Further on
+# posteriors are slanted, which no $q_\varphi(z|x)$ of independent normals can be. And the largest
+# gaps come from something else: a fair ellipse, in the wrong place. The encoder has never seen these images, and it
+# misjudges the odd ones.
 #
 # The gap is now known, and so is $\log p_\theta(x)$. Everything that was derived above can be tested, image by image.
 
@@ -567,14 +576,15 @@ print("image   log p(x)   importance    bound    bound + KL(q(z|x) ‖ p(z|x))")
 for i in chosen:
     print(f"{i:5d}{log_p[i]:11.2f}{importance.per_example[i]:13.2f}{bound[i]:9.2f}{bound[i] + gap[i]:12.2f}")
 print(f" mean{log_p.mean():11.2f}{importance.mean:13.2f}{bound.mean():9.2f}{(bound + gap).mean():12.2f}")
-for value in (bound + gap, importance.per_example):
-    assert np.median(np.abs(value - log_p)) < 0.1
+assert abs((bound + gap - log_p).mean()) < 0.2
+assert bound.mean() < importance.mean < log_p.mean() + 0.1
 
 # %% [markdown]
 # `log p(x)` is the sum over the grid. `importance` is `vk.evaluation.log_likelihood`, which knows nothing of grids: it
 # averages 5000 importance weights $p_\theta(x, z)/q_\varphi(z|x)$, the very thing inside Jensen's inequality, *before*
-# taking the logarithm. They agree to a few hundredths, except where $q_\varphi$ misses a part of the posterior, and
-# then the estimate is too low. The last column is the second derivation of the bound, in numbers.
+# taking the logarithm. For most images they agree to a few hundredths. But where $q_\varphi$ misses the posterior,
+# 5000 samples miss it too, and the estimate is too low by many nats: it inherits the encoder's mistakes. The last
+# column is the second derivation of the bound, in numbers, and equals the first one up to the noise of 1000 draws.
 #
 # **Whose fault is the gap?** It can be split in two. The best normal $q$ for this one image still has a gap, because
 # the posterior is not of that form: the **approximation gap**. The encoder does not even find the best one, since it
@@ -656,7 +666,8 @@ if here:
 figure if here else None
 
 # %% [markdown]
-# In the first picture the same face looks round and changes its mood along smooth directions. In the second, test
+# In the first picture the same face turns its head and changes its mood along smooth directions; the grey smear is a
+# region of the prior where the young model has put no image. In the second, test
 # images, the decoder's mean for each, and a draw from $p_\theta(x|z)$, which is what the likelihood is about: the mean
 # plus independent noise for each pixel. Papers show the means.
 #
@@ -669,10 +680,10 @@ figure if here else None
 print(f"from the scale 0…1 to 0…255: {-560 * np.log(255):.0f} nats for 560 pixels")
 
 # %% [markdown]
-# So 700 nats become about −2400, without a better or worse model. Densities can be compared on the same data, with the
-# same unit, and no further; never with the nats of binary images. At the end of its training the paper has about
-# 870 nats with two latents on test frames. We stopped after eighty epochs, a hundred times earlier; and frames
-# of a video, shuffled, have their neighbours in the training set, which makes all such numbers flattering.
+# So 670 nats become about −2400, and the model is neither better nor worse. Densities can be compared on the same data
+# in the same unit, and never with the nats of binary images. The paper's curve for two latents ends at about 870 nats
+# on test frames, after a far longer training than our eighty epochs. (Shuffled frames of a video have their neighbours
+# in the training set, which flatters everybody's number. We come back to that.)
 
 # %% [markdown]
 # ## Figure 2, in small
@@ -682,40 +693,71 @@ print(f"from the scale 0…1 to 0…255: {-560 * np.log(255):.0f} nats for 560 p
 # **wake–sleep** algorithm, which has the same two networks but trains the encoder differently: on *dreams*, pairs
 # $(z, x)$ drawn from the model, to maximize $\log q_\varphi(z|x)$. The two phases do not climb one common bound.
 #
-# We train with 3 and with 20 latents, for ten epochs each. The paper's settings are in `vaekit.papers.vae`.
+# We train with 3 and with 20 latents, for eight epochs each. The paper's settings are in `vaekit.papers.vae`.
+
+# %%
+bounds = {}
+for latents, name in ((3, "AEVB"), (3, "wake–sleep"), (20, "AEVB"), (20, "wake–sleep")):
+    keras.utils.set_random_seed(6)
+    hidden = paper.SETTINGS.hidden_mnist
+    encoder = paper.encoder(latents, hidden)
+    decoder = paper.bernoulli_decoder(images.event_shape, hidden, examples=len(images.train))
+    model = vk.VAE(encoder, decoder, seed=4)
+    objective = vk.objectives.ELBO(analytic_kl=True) if name == "AEVB" else vk.objectives.WakeSleep()
+    model.compile(paper.optimizer(), objective=objective)
+    fit = {"validation_data": images.test, "batch_size": paper.SETTINGS.batch_size, "epochs": passes(8), "verbose": 0}
+    bounds[latents, name] = model.fit(images.train, **fit).history["val_bound"]
+
+curves = {f"{latents} latents, {name}": {"val_bound": values} for (latents, name), values in bounds.items()}
+figure = vk.plotting.training_curves(curves, terms=["bound"], examples_per_epoch=len(images.train))
+figure.axes[0].set_ylim(bottom=min(values[-1] for values in bounds.values()) - 40)
+figure
+
+# %%
+print("bound on test images        ours    paper (MNIST), at the end")
+for (latents, name), values in bounds.items():
+    theirs = paper.FIGURE_2["mnist", latents][0 if name == "AEVB" else 2]
+    print(f"{latents:4d} latents, {name:10s}{values[-1]:10.1f}{theirs:11.1f}")
+assert epochs(1, 0) == 0 or bounds[20, "AEVB"][-1] > bounds[3, "AEVB"][-1]
+
+# %% [markdown]
+# Higher is better (one curve starts far below the picture). Our numbers are twenty to forty nats below the paper's, and
+# the axis says why: the paper's curves go on to $10^8$ training samples, two thousand epochs, and we have stopped at
+# 400,000. (With 20 latents the same program gave $-119$ after 10 epochs and $-103$ after 100, while the paper ends at
+# $-99.5$.) The order is the paper's: three latents are too few, and the VAE is ahead of wake–sleep, by little with 3
+# latents and clearly with 20. Wake–sleep's encoder learns from dreams, and those of a young model do not look like
+# digits: it is trained on the wrong images until the decoder is good, and the decoder needs a good encoder to become
+# so.
+#
+# How many latents should one give? The paper tried up to 200.
 
 # %%
 quiz.ask("superfluous")
 
 # %%
-curves, models = {}, {}
-for latents, name in ((3, "AEVB"), (3, "wake–sleep"), (20, "AEVB"), (20, "wake–sleep"), (200, "AEVB")):
-    keras.utils.set_random_seed(6)
-    hidden = paper.SETTINGS.hidden_mnist
-    networks = paper.encoder(latents, hidden), paper.bernoulli_decoder(images.event_shape, hidden, len(images.train))
-    model = vk.VAE(*networks, seed=4)
-    objective = vk.objectives.ELBO(analytic_kl=True) if name == "AEVB" else vk.objectives.WakeSleep()
-    model.compile(paper.optimizer(), objective=objective)
-    fit = {"validation_data": images.test, "batch_size": paper.SETTINGS.batch_size, "epochs": passes(8), "verbose": 0}
-    curves[f"{latents}, {name}"] = model.fit(images.train, **fit)
-    models[latents, name] = model
-
-vk.plotting.training_curves(curves, terms=["bound"], examples_per_epoch=len(images.train))
-
-# %%
-final = {key: curve.history["val_bound"][-1] for key, curve in curves.items()}
-print("bound on test images        ours    paper, at the end")
-for (latents, name), model in models.items():
-    theirs = paper.FIGURE_2["mnist", latents][0 if name == "AEVB" else 2]
-    used = f"    {vk.evaluation.active_units(model, images.test).count} latents in use" if name == "AEVB" else ""
-    print(f"{latents:4d} latents, {name:10s}{final[f'{latents}, {name}']:10.1f}{theirs:11.1f}{used}")
-assert epochs(1, 0) == 0 or final["20, AEVB"] > final["3, AEVB"]
+print("latents   bound: training images      test images   KL")
+for latents in (5, LATENTS, 200):
+    if latents == LATENTS:
+        model = vae  # the borrowed one was trained in the same way
+    else:
+        keras.utils.set_random_seed(2)
+        model = vk.VAE(*networks(latents), seed=0)
+        model.compile("adam", objective=vk.objectives.ELBO(analytic_kl=True))
+        model.fit(some, epochs=passes(10), verbose=0)
+    seen, new = (model.evaluate(data, verbose=0, seed=0) for data in (some, images.test))
+    print(f"{latents:7d}{seen['bound']:26.1f}{new['bound']:17.1f}{new['kl']:9.1f}")
 
 # %%
 quiz.discuss("superfluous")
 
 # %% [markdown]
-# FIGURE2TEXT
+# Five latents are too few, even for images seen in training. Two hundred have not caught up with forty in ten epochs:
+# each superfluous latent sends noise into the decoder, which has to learn not to listen. (In the paper they do catch
+# up: 20 and 200 latents both end at $-99.5$.) But compare the two columns. There is no overfitting, with five latents
+# or with two hundred, and the KL has not risen with their number. A latent is no free parameter that could learn an
+# image by heart. It is integrated over, and every nat that it carries is paid for in the bound; one that does not earn
+# its price is switched off, $q_\varphi(z_j|x) \approx p(z_j)$ for every $x$. The paper says it in one sentence:
+# superfluous latent variables did not result in overfitting.
 
 # %% [markdown]
 # ## When it goes wrong
@@ -748,8 +790,8 @@ class MeanOverPixels(PlainVAE):
 
 rng = np.random.default_rng(8)
 x = flat(images.test[:1000])
-epsilon = rng.standard_normal((len(x), 20)).astype("float32")
-z = rng.standard_normal((8, 20)).astype("float32")
+epsilon = rng.standard_normal((len(x), LATENTS)).astype("float32")
+z = rng.standard_normal((8, LATENTS)).astype("float32")
 wrong = {"mean over latents": MeanOverLatents(), "mean over pixels": MeanOverPixels()}
 losses = {"sums": plain_history.history["loss"][-1]}
 losses |= {name: train(model, some, 10).history["loss"][-1] for name, model in wrong.items()}
@@ -770,7 +812,20 @@ vk.plotting.image_grid(rows, columns=16, titles=names)
 quiz.discuss("average")
 
 # %% [markdown]
-# WRONG1TEXT
+# Each row: eight test images reconstructed, then eight samples, decoded from draws of the prior.
+#
+# *Mean over latents* is a $\beta$-VAE with $\beta = 1/40$ that nobody ordered. Its reconstructions are the sharpest,
+# and its KL divergence is four times as large. The samples, poor as they are in any VAE this young, have gone to
+# pieces: the codes in use are no longer where the prior draws. Who looks at reconstructions alone will be pleased with
+# it.
+#
+# *Mean over pixels* makes each nat of code cost 784 nats. No code is worth that, the KL is zero, and the decoder gives
+# one average image to everybody: the VAE has become the biased coins of the beginning, within a few nats. Neither
+# mistake raises an error. What would have told: a loss of 0.27 "nats" an image is no sum over 784 pixels, and a KL of
+# 0.00 means no code.
+#
+# *Test:* compare your loss with $D\log 2$ before training, when the decoder knows nothing: it should be near 543 for
+# MNIST.
 
 # %% [markdown]
 # ### Grey pixels as Bernoulli
@@ -788,8 +843,8 @@ for y in (0.5, 0.9, 0.99, 0.999):
     print(f"y = {y:5.3f}: ∫ y^x (1 − y)^(1 − x) dx = {density.mean():.3f}")
 
 # %% [markdown]
-# A density integrates to one. This integrates to a half where the decoder is unsure, and to less where it is sure, and
-# so on for each of the pixels. What does that amount to? We train on grey images, and add the missing constants,
+# A density integrates to one. This integrates to a half where the decoder is unsure, and to less where it is sure,
+# for each of the pixels. What does that amount to? We train on grey images, and add the missing constants,
 # $-\log\int_0^1 y^x(1-y)^{1-x}\,\mathrm dx$ for each pixel (which makes it the *continuous Bernoulli* distribution,
 # [Loaiza-Ganem & Cunningham 2019](https://arxiv.org/abs/1907.06845)).
 
@@ -825,14 +880,22 @@ rows = np.concatenate([x[:8], means, draws]).reshape(-1, *images.event_shape)
 vk.plotting.image_grid(rows, columns=8, titles=["x, grey", *[""] * 7, "mean", *[""] * 7, "draw", *[""] * 7])
 
 # %% [markdown]
-# WRONG2TEXT
+# The usual number, about $-120$, looks like the bound on binary images, near $-119$, and that is the trap. It is no
+# log-density of the grey images: that one is more than a thousand nats higher. Its maximum is not zero either: a
+# perfect reconstruction scores about $-45$ here, which depends on how grey the images are. (It does mean something
+# else: since the formula is linear in $x$, it is the bound averaged over *binarizations* of $x$, by an encoder that
+# has not seen which. But then one should say so, and test on binary images like everybody.) And the model does not
+# describe grey images: what it draws, in the last row, is black and white.
+#
+# vaekit refuses, and says what to do: draw binary images, or take a likelihood for real numbers.
 
 # %% [markdown]
 # ### Train and test mixed
 #
-# With a thousand images a VAE can learn its images by heart. We train on $n$ images, and look at the bound on those,
-# and on $n$ others. Then we make the mistake: the "test" images are among the training images, because somebody
-# loaded both files, or split after augmenting, or took the wrong path.
+# A thousand images a VAE can learn by heart. We train on a thousand, and look at the bound on those and on a thousand
+# others. (Each is drawn in black and white once only, else the drawing anew would help against overfitting.) Then we
+# make the mistake: the "test" images are among the training images, because somebody loaded both files, or split after
+# augmenting, or took the wrong path.
 
 # %%
 quiz.ask("mixed")
@@ -840,40 +903,40 @@ quiz.ask("mixed")
 # %%
 n = min(1000, len(images.test))
 train_images, test_images = np.asarray(images.train[:n]), images.test[:n]
+number = epochs(60 if n == 1000 else 300)  # the small digits have fewer batches an epoch
 memories = {}
 for name, data in (("apart", train_images), ("mixed", np.concatenate([train_images, test_images]))):
     keras.utils.set_random_seed(7)
-    model = vk.VAE(
-        keras.Sequential([vk.layers.MLP(200), vk.layers.DiagonalNormal(20)]),
-        keras.Sequential([vk.layers.MLP(200), vk.layers.Bernoulli(images.event_shape)]),
-        seed=5,
-    )
+    model = vk.VAE(*networks(), seed=5)
     model.compile(keras.optimizers.Adam(0.002), objective=vk.objectives.ELBO(analytic_kl=True))
-    memories[name] = model.fit(data, validation_data=test_images, epochs=epochs(100, 2), verbose=0)
+    memories[name] = model.fit(data, validation_data=test_images, epochs=number, verbose=0)
 vk.plotting.training_curves(memories, terms=["bound"])
 
 # %%
 for name, memory in memories.items():
-    own, reported = memory.history["bound"], memory.history["val_bound"]
-    best = int(np.argmax(reported))
-    print(f"{name}: in the end {own[-1]:.1f} nats on its training images, {reported[-1]:.1f} on the test images,")
-    print(f"       where the best was {reported[best]:.1f}, after {best + 1} epochs")
+    own, reported = memory.history["bound"][-1], memory.history["val_bound"][-1]
+    print(f"{name}: {own:.1f} nats on the training images, {reported:.1f} on the test images")
 overfit = memories["apart"].history["bound"][-1] - memories["apart"].history["val_bound"][-1]
 flattered = memories["mixed"].history["val_bound"][-1] - memories["apart"].history["val_bound"][-1]
 print(f"\noverfitting {overfit:.1f} nats; flattery by mixing {flattered:.1f} nats")
-assert epochs(1, 0) == 0 or (overfit > 3 and flattered > 3)
+assert epochs(1, 0) == 0 or (overfit > 1 and flattered > 1)
 
 # %%
 quiz.discuss("mixed")
 
 # %% [markdown]
-# WRONG3TEXT
+# Blue is the honest experiment: training and test part company after a few epochs, and from then on much of what the
+# model gains on its training images is of no use elsewhere. By the end nearly twenty nats lie between the two. Orange
+# is the mistake, and there is nothing to be seen: test is as good as training, to the end. Its "test" bound is reported
+# more than twenty nats better than the truth (a part of that is the doubled training data), far more than separates
+# this year's papers from those of ten years ago. With all of MNIST the flattery is smaller, and harder to notice.
+# *Test:* look for equal rows in the two arrays, and look at the file names that your loader opens.
 
 # %% [markdown]
 # ## Take-aways
 #
-# $\log p_\theta(x)$ is an integral over all codes, of which one in $e^{25}$ matters. An encoder proposes the ones that
-# do.
+# $\log p_\theta(x)$ is an integral over all codes, of which one in a hundred billion matters. An encoder proposes the
+# ones that do.
 #
 # The bound is $\log p_\theta(x)$ minus the KL divergence between the encoder's guess and the true posterior. The same
 # bound is reconstruction minus what the code costs, both summed, both in nats.

@@ -1,6 +1,7 @@
 """Building blocks: fully connected layers as the papers draw them."""
 
 import math
+from numbers import Integral
 
 import keras
 from keras import ops
@@ -106,7 +107,7 @@ class MLP(DenseBlock):
 
     def __init__(self, units, activation="tanh", **kwargs):
         super().__init__(**kwargs)
-        self.units = [units] if isinstance(units, int) else [int(n) for n in units]
+        self.units = [int(units)] if isinstance(units, Integral) else [int(n) for n in units]
         self.activation = activation if activation == "gated" else keras.activations.get(activation)
 
     def build(self, input_shape):

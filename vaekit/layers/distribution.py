@@ -1,9 +1,9 @@
 """Layers whose output is a probability distribution: the heads of encoders and decoders."""
 
 import math
+from numbers import Integral, Real
 
 import keras
-import numpy as np
 from keras import ops
 
 from vaekit.backend import tfd
@@ -39,8 +39,8 @@ class DistributionLayer(DenseBlock):
     def __init__(self, event_shape, **kwargs):
         kwargs["dtype"] = kwargs.get("dtype") or "float32"
         super().__init__(**kwargs)
-        shape = (event_shape,) if isinstance(event_shape, (int, np.integer)) else tuple(event_shape)
-        if not shape or not all(isinstance(n, (int, np.integer)) and n > 0 for n in shape):
+        shape = (event_shape,) if isinstance(event_shape, Integral) else tuple(event_shape)
+        if not shape or not all(isinstance(n, Integral) and n > 0 for n in shape):
             raise ValueError(
                 f"{type(self).__name__} expects an event shape of positive integers, such as 20 or (28, 28, 1); "
                 f"received {event_shape!r}."
@@ -70,7 +70,7 @@ class DistributionLayer(DenseBlock):
         """Sums log-densities over the event's axes: batch `[B, *event_shape]` becomes batch `[B]`."""
         return tfd.Independent(distribution, reinterpreted_batch_ndims=len(self.event_shape))
 
-    def compute_output_spec(self, inputs):
+    def compute_output_spec(self, inputs, **kwargs):
         # What makes a distribution a legal Keras output: symbolically it is a tensor shaped like a sample.
         if not self.built:
             self.build(inputs.shape)
@@ -178,9 +178,9 @@ class Normal(DistributionLayer):
 
     def __init__(self, event_shape, scale=1.0, mean_activation=None, **kwargs):
         super().__init__(event_shape, **kwargs)
-        if scale != "shared" and not (isinstance(scale, (int, float)) and scale > 0):
+        if scale != "shared" and not (isinstance(scale, Real) and scale > 0):
             raise ValueError(f'Normal expects scale to be a positive number or "shared"; received {scale!r}.')
-        self.scale = scale
+        self.scale = scale if scale == "shared" else float(scale)
         self.mean_activation = keras.activations.get(mean_activation)
 
     def build(self, input_shape):
@@ -190,7 +190,7 @@ class Normal(DistributionLayer):
 
     def distribution(self, mean):
         mean = self.mean_activation(mean)
-        scale = ops.exp(self.log_scale) if self.scale == "shared" else float(self.scale)
+        scale = ops.exp(self.log_scale) if self.scale == "shared" else self.scale
         return self.independent(tfd.Normal(mean, scale * ops.ones_like(mean)))
 
     def get_config(self):

@@ -17,7 +17,8 @@ class VariationalWeights(keras.layers.Layer):
     loss is a bound on −log p(X)/N over weights and latents together.
 
     Args:
-        network: a layer or model, for instance a whole decoder that ends in a distribution layer.
+        network: a layer or model, for instance a whole decoder that ends in a distribution layer; its weights have
+            their prior here, and need no regularizer.
         examples: N, the number of training examples.
         initial_scale: σ at the start.
         seed: integer for ζ.
@@ -47,19 +48,21 @@ class VariationalWeights(keras.layers.Layer):
             for i, mean in enumerate(self.network.trainable_variables)
         ]
 
-    def call(self, inputs):
+    def call(self, inputs, training=False):
         means, state = self.network.trainable_variables, self.network.non_trainable_variables
         theta = [
             ops.convert_to_tensor(mean)
             + ops.exp(log_scale) * keras.random.normal(mean.shape, dtype=mean.dtype, seed=self.seed_generator)
             for mean, log_scale in zip(means, self.log_scales, strict=True)
         ]
-        outputs, new_state = self.network.stateless_call(theta, [v.value for v in state], inputs)
-        for variable, value in zip(state, new_state, strict=True):
-            variable.assign(value)
+        mapping = [*zip(means, theta, strict=True), *((v, v.value) for v in state)]
+        with keras.StatelessScope(mapping) as scope:
+            outputs = self.network(inputs, training=training)
+        for variable in state:
+            variable.assign(scope.get_current_value(variable))
         return outputs
 
-    def compute_output_spec(self, inputs):
+    def compute_output_spec(self, inputs, training=False):
         if not self.built:
             self.build(inputs.shape)
             self.built = True

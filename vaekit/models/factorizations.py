@@ -6,7 +6,7 @@ from keras import ops
 
 from vaekit import backend
 from vaekit.batches import DynamicBinarization
-from vaekit.models.factors import Trace, check_order, fold, location, output_layer, tile, unfold
+from vaekit.models.factors import Trace, check_order, event_shape, fold, location, output_layer, tile, unfold
 
 
 class Factorizations(keras.Model):
@@ -36,7 +36,7 @@ class Factorizations(keras.Model):
     # ---------------------------------------------------------------- building and data
 
     def build(self, input_shape):
-        shapes = input_shape if isinstance(input_shape, dict) else {self.data_names[0]: input_shape}
+        shapes = self._named(input_shape)
         specs = {name: keras.KerasTensor((None, *shape[1:]), name=name) for name, shape in shapes.items()}
         for factor in (*self.inference, *self.generative):
             if not factor.given:
@@ -44,9 +44,8 @@ class Factorizations(keras.Model):
                     factor.layer.build(specs[factor.name].shape[1:])
                 shape = factor.layer.event_shape
             else:
-                spec = factor([specs[name] for name in factor.given])
-                shape = tuple(spec.shape[1:])
-                specs.setdefault(factor.name, spec)
+                shape = event_shape(factor, [specs[name] for name in factor.given])
+                specs.setdefault(factor.name, keras.KerasTensor((None, *shape), name=factor.name))
             expected = tuple(specs[factor.name].shape[1:])
             if shape != expected:
                 raise ValueError(
@@ -59,7 +58,7 @@ class Factorizations(keras.Model):
         """Data as a dict by variable name."""
         if not isinstance(x, dict):
             if len(self.data_names) > 1:
-                raise ValueError(f"This model expects a dict with the arrays {self.data_names}; received one array.")
+                raise ValueError(f"This model expects a dict with the arrays {self.data_names}; received one alone.")
             x = {self.data_names[0]: x}
         if set(x) != set(self.data_names):
             raise ValueError(f"This model expects data named {self.data_names}; received {tuple(x)}.")
@@ -83,25 +82,38 @@ class Factorizations(keras.Model):
     def observe(self, x):
         """Data as a dict of float32 tensors `[B, ...]` by variable name; builds the model if need be.
 
-        Tensors, which may belong to a compiled program, are taken as they are; anything else is checked: see `arrays`.
+        Symbolic tensors, in a program being compiled, have shapes to check; everything else has values too.
+
+        Raises:
+            ValueError: as for `arrays`.
         """
         named = self._named(x)
-        if not all(ops.is_tensor(value) for value in named.values()):
-            named = {name: np.asarray(array) for name, array in self.arrays(x).items()}
+        if all(ops.is_tensor(value) and not backend.is_concrete(value) for value in named.values()):
+            for name, value in named.items() if self.built else ():
+                if tuple(value.shape[1:]) != self.event_shapes[name]:
+                    raise ValueError(self._shape_message(name, self.event_shapes[name], value.shape))
+        else:
+            named = {name: np.asarray(array) for name, array in self.arrays(named).items()}
         data = {name: ops.cast(value, "float32") for name, value in named.items()}
         if not self.built:
             self.build({name: tuple(value.shape) for name, value in data.items()})
         return data
 
+    def _shape_message(self, name, expected, shape):
+        return (
+            f"{name!r} should have shape {['N', *expected]}; received an array of shape {list(shape)}. "
+            "A single example needs a batch axis, x[None]; grey images need a channel axis, x[..., None]."
+        )
+
     def _checked(self, name, array):
         array = array if isinstance(array, DynamicBinarization) else np.asarray(array)
         layer = next((output_layer(f.layer) for f in self.generative if f.name == name), None)
-        expected = array.shape[1:] if layer is None else layer.event_shape
+        if self.built:
+            expected = self.event_shapes[name]
+        else:
+            expected = array.shape[1:] if layer is None else layer.event_shape
         if array.ndim == 0 or array.shape[1:] != tuple(expected):
-            raise ValueError(
-                f"{name!r} should have shape {['N', *expected]}; received an array of shape {list(array.shape)}. "
-                "A single example needs a batch axis, x[None]; grey images need a channel axis, x[..., None]."
-            )
+            raise ValueError(self._shape_message(name, expected, array.shape))
         if len(array) == 0:
             raise ValueError(f"{name!r} is empty: received an array of shape {list(array.shape)}.")
         if isinstance(array, DynamicBinarization):
@@ -188,7 +200,10 @@ class Factorizations(keras.Model):
         return seed if isinstance(seed, keras.random.SeedGenerator) else keras.random.SeedGenerator(seed)
 
     def log_weights(self, x, samples=1, seed=None):
-        r"""$\log p(x, z_s) - \log q(z_s|x)$ at samples of the posterior: array `[S, B]`, in nats."""
+        r"""$\log p(x, z_s) - \log q(z_s|x)$ at samples of the posterior: array `[S, B]`, in nats.
+
+        All at once; `vaekit.evaluation.log_likelihood` works through many samples in bounded memory.
+        """
         return ops.convert_to_numpy(self.trace(x, samples, seed=seed).log_weights())
 
     def log_p(self, values, training=False):
@@ -217,7 +232,7 @@ class Factorizations(keras.Model):
         for factor in self.inference:
             distributions[factor.name] = factor([values[name] for name in factor.given])
             if len(self.latents) > 1:
-                values[factor.name] = location(distributions[factor.name])
+                values[factor.name] = location(distributions[factor.name], self.seed_generator)
         return distributions
 
     def encode(self, x, batch_size=500):
@@ -226,7 +241,7 @@ class Factorizations(keras.Model):
         rows = range(0, len(next(iter(data.values()))), batch_size)
         parts = [self._posteriors(self.observe({k: v[i : i + batch_size] for k, v in data.items()})) for i in rows]
         means = {
-            name: np.concatenate([ops.convert_to_numpy(location(part[name])) for part in parts])
+            name: np.concatenate([ops.convert_to_numpy(location(part[name], self.seed_generator)) for part in parts])
             for name in self.latents
         }
         return means if len(self.latents) > 1 else means[self.latents[0]]
@@ -241,25 +256,57 @@ class Factorizations(keras.Model):
         z = z if isinstance(z, dict) else {self.latents[0]: z}
         if set(z) != set(names):
             raise ValueError(f"likelihood and decode expect a dict with {names}; received {tuple(z)}.")
-        z = {name: ops.cast(value, "float32") for name, value in z.items()}
-        p = {f.name: f([z[n] for n in f.given]) for f in self.generative if f.name in self.observed}
+        values = {name: ops.cast(value, "float32") for name, value in z.items()}
+        for name, value in values.items():
+            if tuple(value.shape[1:]) != self.event_shapes[name]:
+                expected = ["N", *self.event_shapes[name]]
+                raise ValueError(f"{name!r} should have shape {expected}; received {list(value.shape)}.")
+        return self._decode(values)
+
+    def _decode(self, values):
+        p = {}
+        for factor in self.generative:
+            if factor.name in self.observed:
+                p[factor.name] = factor([values[name] for name in factor.given])
+                if len(self.observed) > 1:
+                    values[factor.name] = location(p[factor.name], self.seed_generator)
         return p if len(self.observed) > 1 else p[self.observed[0]]
+
+    def _means(self, p):
+        if isinstance(p, dict):
+            return {name: location(d, self.seed_generator) for name, d in p.items()}
+        return location(p, self.seed_generator)
 
     def decode(self, z):
         """Mean of p(x|z) as a NumPy array `[N, ...]`, for latents `[N, ...]`."""
-        p = self.likelihood(z)
-        if isinstance(p, dict):
-            return {name: ops.convert_to_numpy(location(d)) for name, d in p.items()}
-        return ops.convert_to_numpy(location(p))
+        means = self._means(self.likelihood(z))
+        if isinstance(means, dict):
+            return {name: ops.convert_to_numpy(value) for name, value in means.items()}
+        return ops.convert_to_numpy(means)
 
-    def draw(self, n, conditions=None, seed=None):
-        """All variables, drawn from p in the order of the generative factors: dict of tensors `[n, ...]` by name."""
+    def draw(self, n, conditions=None, observed=True, seed=None):
+        """All variables, drawn from p in the order of the generative factors: dict of tensors `[n, ...]` by name.
+
+        Args:
+            n: how many.
+            conditions: dict of arrays `[n, ...]`, for a model that has conditions.
+            observed: False leaves out the observed variables (which no latent may depend on then).
+            seed: an int or a `keras.random.SeedGenerator`; None: the model's own.
+
+        Raises:
+            ValueError: missing conditions, or another number of them than n; an unbuilt model.
+        """
         self._require_built()
         source = self._seed_source(seed)
         values = {name: ops.cast(value, "float32") for name, value in (conditions or {}).items()}
         if set(values) != set(self.conditions):
             raise ValueError(f"This model draws given {self.conditions}; received conditions {tuple(values)}.")
+        for name, value in values.items():
+            if backend.is_concrete(value) and value.shape[0] != n:
+                raise ValueError(f"{n} draws need {n} rows of the condition {name!r}; received {value.shape[0]}.")
         for factor in self.generative:
+            if factor.name in self.observed and not observed:
+                continue
             distribution = factor([values[name] for name in factor.given])
             key = backend.seed(source)
             sample = distribution.sample(seed=key) if factor.given else distribution.sample(n, seed=key)
@@ -275,7 +322,7 @@ class Factorizations(keras.Model):
             mean: return the mean of p(x|z) for the drawn z, the usual picture, instead of a draw from p(x|z).
             seed: an int, for the same draws again; None: the model's own generator.
         """
-        values = self.draw(n, conditions, seed)
+        values = self.draw(n, conditions, seed=seed)
         if mean:
             return self.decode({name: values[name] for name in (*self.latents, *self.conditions)})
         x = {name: ops.convert_to_numpy(values[name]) for name in self.observed}
@@ -284,9 +331,8 @@ class Factorizations(keras.Model):
     def call(self, inputs):
         """Reconstruction: the mean of p(x|z) at the mean of q(z|x)."""
         data = self.observe(inputs)
-        z = {name: location(q) for name, q in self._posteriors(data).items()}
-        p = self.likelihood({**z, **{name: data[name] for name in self.conditions}})
-        return {name: location(d) for name, d in p.items()} if isinstance(p, dict) else location(p)
+        z = {name: location(q, self.seed_generator) for name, q in self._posteriors(data).items()}
+        return self._means(self._decode({**z, **{name: data[name] for name in self.conditions}}))
 
     def reconstruct(self, x, batch_size=500):
         """The mean of p(x|z) at the mean of q(z|x), NumPy array `[N, ...]`."""

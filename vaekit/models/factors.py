@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import keras
 from keras import ops
 
+from vaekit import backend
 from vaekit.backend import tfd
 from vaekit.layers import DistributionLayer, VariationalWeights
 from vaekit.priors import Prior
@@ -40,8 +41,7 @@ class Factor:
         if not self.given:
             return self.layer.distribution()
         inputs = inputs[0] if len(inputs) == 1 else inputs
-        takes_training = getattr(self.layer, "_call_has_training_arg", False)
-        output = self.layer(inputs, training=training) if takes_training else self.layer(inputs)
+        output = self.layer(inputs, training=training)
         if not isinstance(output, (tfd.Distribution, keras.KerasTensor)):
             raise ValueError(
                 f"The network of {self.name!r} ({self.layer.name}) must end in a distribution layer, such as "
@@ -93,15 +93,26 @@ def tile(value, samples):
     return ops.broadcast_to(value[None], (samples, *ops.shape(value)))
 
 
-def location(distribution):
-    """The mean of a distribution."""
+def location(distribution, generator):
+    """The mean of a distribution, or a sample where it has none."""
     try:
         return distribution.mean()
     except NotImplementedError:
-        raise NotImplementedError(
-            f"The distribution {distribution.name} has no mean, so there is no deterministic encoding or "
-            "reconstruction. Use samples: trace(x, samples=S), sample(n)."
-        ) from None
+        return distribution.sample(seed=backend.seed(generator))
+
+
+def event_shape(factor, inputs):
+    """Event shape of a factor's distribution for symbolic inputs; builds its network."""
+    try:
+        return tuple(factor(inputs).shape[1:])
+    except Exception:  # a subclassed network need not know its output's shape: look at one output
+        output = factor([ops.zeros((1, *tensor.shape[1:])) for tensor in inputs])
+        return tuple(int(n) for n in output.event_shape)
+
+
+def contains(layer, kind):
+    """Whether a layer is of a kind or has one inside."""
+    return isinstance(layer, kind) or any(contains(part, kind) for part in getattr(layer, "layers", ()))
 
 
 def output_layer(network):

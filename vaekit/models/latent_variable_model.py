@@ -59,12 +59,16 @@ class LatentVariableModel(Factorizations):
             raise ValueError(
                 f"A latent variable model is trained by an objective, such as vaekit.objectives.ELBO(); got {wrong!r}."
             )
+        if kwargs.get("metrics") or kwargs.get("weighted_metrics"):
+            raise ValueError("Metrics compare predictions with targets, which a latent variable model has not.")
+        self._jit_chosen = "jit_compile" in kwargs
         kwargs.setdefault("jit_compile", backend.prefers_jit())
         super().compile(optimizer=optimizer, **kwargs)
         self.objective = objective or ELBO()
         # a proxy, since Keras tracks the metrics in a plain dict as state, which a built model must not gain
         self._terms = MappingProxyType({name: keras.metrics.Mean(name) for name in self.objective.terms(self)})
         self.step.assign(0)
+        self._tried = set()
 
     @property
     def metrics(self):
@@ -79,17 +83,27 @@ class LatentVariableModel(Factorizations):
         loss = ops.mean(loss if sample_weight is None else loss * sample_weight)
         return loss + sum(self.losses)  # weight priors
 
-    def _batches(self, x, batch_size=None, shuffle=False):
+    def _batches(self, x, batch_size=None, shuffle=False, try_objective=True):
         """Arrays as seeded `Batches`; what iterates by itself (tf.data, PyDataset, generator) as it is."""
         x = x[0] if isinstance(x, tuple) and len(x) == 1 else x
-        if not isinstance(x, (dict, list, np.ndarray, np.generic, DynamicBinarization)) and not ops.is_tensor(x):
+        if isinstance(x, Batches):
+            self.arrays(x.data)
+        if not _is_array(x):
+            if batch_size is not None:
+                raise ValueError(f"batch_size goes with arrays; a {type(x).__name__} makes batches of its own.")
             return x
         arrays = self.arrays(x)
-        if self.compiled:  # what does not fit together fails here, before Keras takes the model's variables apart
-            few = self.observe({name: np.asarray(array[:2]) for name, array in arrays.items()})
+        few = self.observe({name: np.asarray(array[:2]) for name, array in arrays.items()})
+        if self.compiled and try_objective and (shapes := str(self.event_shapes)) not in self._tried:
+            # what does not fit together fails here, before Keras takes the model's variables apart
             backend.dry_run(lambda: self.objective(self, few, self.step, training=False))
-        seed = [int(n) for n in ops.convert_to_numpy(self.seed_generator.next())]
-        return Batches(arrays if isinstance(x, dict) else arrays[self.data_names[0]], batch_size or 100, shuffle, seed)
+            self._tried.add(shapes)
+        if shuffle:
+            seed = [int(n) for n in ops.convert_to_numpy(self.seed_generator.next())]
+        else:  # dynamically binarized data are evaluated in their one fixed draw
+            seed, arrays = 0, {name: np.asarray(array) for name, array in arrays.items()}
+        data = arrays if isinstance(x, dict) else arrays[self.data_names[0]]
+        return Batches(data, 100 if batch_size is None else batch_size, shuffle, seed)
 
     def fit(
         self,
@@ -103,21 +117,25 @@ class LatentVariableModel(Factorizations):
         shuffle=True,
         **kwargs,
     ):
-        """As `keras.Model.fit`, without targets.
+        """As `keras.Model.fit`, without targets and weights.
 
         Arrays, dynamically binarized data and dicts of them are checked, then shuffled by the model's own seed;
         `tf.data`, `PyDataset` and other iterables are taken as they are. `history` has every term in nats.
 
         Args:
             x: data `[N, ...]`, a dict of arrays by variable name, or an iterable of batches.
-            batch_size: examples a step, 100 if None.
+            batch_size: examples a step, 100 if None; only with arrays.
             validation_data: like `x`.
         """
         if y is not None:
             raise ValueError("A latent variable model has no targets: call fit(x) with the data alone.")
+        for name in {"validation_split", "sample_weight", "class_weight"} & set(kwargs):
+            raise ValueError(f"fit does without {name} here: pass validation_data, or batches of your own making.")
+        batches = self._batches(x, batch_size, shuffle=True) if shuffle else self._batches(x, batch_size)
         if validation_data is not None:
-            validation_data = self._batches(validation_data, kwargs.pop("validation_batch_size", None) or batch_size)
-        batches = self._batches(x, batch_size, shuffle)
+            size = kwargs.pop("validation_batch_size", None)
+            size = batches.batch_size if size is None and isinstance(batches, Batches) else size
+            validation_data = self._batches(validation_data, size if _is_array(validation_data) else None)
         # shuffle=False: `Batches` have an order of their own, other iterables keep theirs
         options = dict(epochs=epochs, callbacks=_with_progress(callbacks, verbose), shuffle=False, **kwargs)
         return super().fit(batches, validation_data=validation_data, verbose=0, **options)
@@ -130,8 +148,8 @@ class LatentVariableModel(Factorizations):
         Args:
             seed: an int, for the same samples of z at each call.
         """
-        state = ops.convert_to_numpy(self.seed_generator.state.value).copy()
         if seed is not None:
+            state = ops.convert_to_numpy(self.seed_generator.state.value).copy()
             self.seed_generator.state.assign(ops.cast([seed, 0], self.seed_generator.state.dtype))
         try:
             batches = self._batches(x, batch_size)
@@ -143,7 +161,7 @@ class LatentVariableModel(Factorizations):
 
     def predict(self, x, batch_size=None, verbose="auto", **kwargs):
         """Reconstructions of data, NumPy array `[N, ...]`: see `call`."""
-        return super().predict(self._batches(x, batch_size), verbose=verbose, **kwargs)
+        return super().predict(self._batches(x, batch_size, try_objective=False), verbose=verbose, **kwargs)
 
     # ---------------------------------------------------------------- saving
 
@@ -174,16 +192,30 @@ class LatentVariableModel(Factorizations):
     def _assemble(cls, generative, inference, config):
         return cls(generative, inference, seed=config["seed"], name=config["name"])
 
+    def save_own_variables(self, store):
+        store["step"] = ops.convert_to_numpy(self.step)
+        store["seed_state"] = ops.convert_to_numpy(self.seed_generator.state)
+
+    def load_own_variables(self, store):
+        self.step.assign(store["step"][()])
+        self.seed_generator.state.assign(ops.cast(store["seed_state"][()], self.seed_generator.state.dtype))
+
     def get_compile_config(self):
         if not self.compiled:
             return {}
-        kept = {k: v for k, v in super().get_compile_config().items() if k not in ("loss", "loss_weights")}
+        dropped = {"loss", "loss_weights", "metrics", "weighted_metrics"}
+        dropped |= set() if self._jit_chosen else {"jit_compile"}  # each machine's own choice
+        kept = {k: v for k, v in super().get_compile_config().items() if k not in dropped}
         return {**kept, "objective": keras.saving.serialize_keras_object(self.objective)}
 
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))
         if self.built:
             self.optimizer.build(self.trainable_variables)
+
+
+def _is_array(x):
+    return isinstance(x, (dict, list, tuple, DynamicBinarization)) or hasattr(x, "__array__")
 
 
 def _with_progress(callbacks, verbose):

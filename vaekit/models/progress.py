@@ -26,7 +26,7 @@ class Progress(keras.callbacks.Callback):
         self._open(f"epoch {epoch + 1}/{self.params['epochs']}")
 
     def on_train_batch_end(self, batch, logs=None):
-        self._advance(logs)
+        self._advance(batch, logs)
 
     def on_epoch_end(self, epoch, logs=None):
         self._close(logs)
@@ -37,7 +37,7 @@ class Progress(keras.callbacks.Callback):
 
     def on_test_batch_end(self, batch, logs=None):
         if not self.training:
-            self._advance(logs)
+            self._advance(batch, logs)
 
     def on_test_end(self, logs=None):
         if not self.training:
@@ -47,9 +47,9 @@ class Progress(keras.callbacks.Callback):
         self.title, self.shown = title, 0.0
         self.bar = None if self.lines else tqdm(total=self.params.get("steps"), desc=title)
 
-    def _advance(self, logs):
+    def _advance(self, batch, logs):
         if self.bar is not None:
-            self.bar.update()
+            self.bar.update(batch + 1 - self.bar.n)
             if time.monotonic() - self.shown > 0.2:  # reading the numbers waits for the device
                 self.bar.set_postfix_str(self._text(logs), refresh=False)
                 self.shown = time.monotonic()

@@ -82,14 +82,15 @@ def optimizer(settings=SETTINGS):
     return keras.optimizers.Adagrad(settings.learning_rate, initial_accumulator_value=0.0)
 
 
-def mnist(latents=20, examples=None, hidden=SETTINGS.hidden_mnist, settings=SETTINGS, seed=None):
+def mnist(latents=20, examples=None, hidden=None, settings=SETTINGS, seed=None):
     """The MNIST model of figure 2, compiled: 500 hidden units, Bernoulli decoder, estimator B, L = 1.
 
     Args:
         latents: the paper's are 3, 5, 10, 20 and 200.
         examples: N, for the prior on the weights (MAP); None: maximum likelihood.
-        hidden: tanh units; figure 3 has 100, with 3 latents.
+        hidden: tanh units, 500 if None; figure 3 has 100, with 3 latents.
     """
+    hidden = hidden or settings.hidden_mnist
     decoder = bernoulli_decoder((28, 28, 1), hidden, examples, settings)
     return _compiled(VAE(encoder(latents, hidden, settings), decoder, seed=seed), settings)
 
@@ -106,12 +107,13 @@ def frey_faces(latents=10, examples=None, settings=SETTINGS, seed=None):
     return _compiled(VAE(encoder(latents, hidden, settings), decoder, seed=seed), settings)
 
 
-def full_variational_bayes(latents, examples, hidden=SETTINGS.hidden_mnist, settings=SETTINGS, seed=None):
+def full_variational_bayes(latents, examples, hidden=None, settings=SETTINGS, seed=None):
     """The MNIST model with a posterior over the decoder's weights instead of a point, compiled (appendix F).
 
     Args:
         examples: N, the number of training examples.
     """
+    hidden = hidden or settings.hidden_mnist
     decoder = VariationalWeights(bernoulli_decoder((28, 28, 1), hidden, settings=settings), examples, seed=seed)
     return _compiled(VAE(encoder(latents, hidden, settings), decoder, seed=seed), settings)
 
