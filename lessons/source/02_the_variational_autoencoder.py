@@ -723,11 +723,10 @@ assert epochs(1, 0) == 0 or bounds[20, "AEVB"][-1] > bounds[3, "AEVB"][-1]
 # %% [markdown]
 # Higher is better (one curve starts far below the picture). Our numbers are twenty to forty nats below the paper's, and
 # the axis says why: the paper's curves go on to $10^8$ training samples, two thousand epochs, and we have stopped at
-# 400,000. (With 20 latents the same program gave $-119$ after 10 epochs and $-103$ after 100, while the paper ends at
-# $-99.5$.) The order is the paper's: three latents are too few, and the VAE is ahead of wake–sleep, by little with 3
-# latents and clearly with 20. Wake–sleep's encoder learns from dreams, and those of a young model do not look like
-# digits: it is trained on the wrong images until the decoder is good, and the decoder needs a good encoder to become
-# so.
+# 400,000, with all curves still rising. The order is the paper's: three latents are too few, and the VAE is ahead of
+# wake–sleep, by little with 3 latents and clearly with 20. Wake–sleep's encoder learns from dreams, and those of a
+# young model do not look like digits: it is trained on the wrong images until the decoder is good, and the decoder
+# needs a good encoder to become so.
 #
 # How many latents should one give? The paper tried up to 200.
 
