@@ -680,8 +680,9 @@ figure if here else None
 print(f"from the scale 0…1 to 0…255: {-560 * np.log(255):.0f} nats for 560 pixels")
 
 # %% [markdown]
-# So 670 nats become about −2400, and the model is neither better nor worse. Densities can be compared on the same data
-# in the same unit, and never with the nats of binary images. The paper's curve for two latents ends at about 870 nats
+# So seven hundred nats become about −2400, and the model is neither better nor worse. Densities can be compared on the
+# same data in the same unit, and never with the nats of binary images. The paper's curve for two latents ends at about
+# 870 nats
 # on test frames, after a far longer training than our eighty epochs. (Shuffled frames of a video have their neighbours
 # in the training set, which flatters everybody's number. We come back to that.)
 
@@ -721,12 +722,12 @@ for (latents, name), values in bounds.items():
 assert epochs(1, 0) == 0 or bounds[20, "AEVB"][-1] > bounds[3, "AEVB"][-1]
 
 # %% [markdown]
-# Higher is better (one curve starts far below the picture). Our numbers are twenty to forty nats below the paper's, and
-# the axis says why: the paper's curves go on to $10^8$ training samples, two thousand epochs, and we have stopped at
-# 400,000, with all curves still rising. The order is the paper's: three latents are too few, and the VAE is ahead of
-# wake–sleep, by little with 3 latents and clearly with 20. Wake–sleep's encoder learns from dreams, and those of a
-# young model do not look like digits: it is trained on the wrong images until the decoder is good, and the decoder
-# needs a good encoder to become so.
+# Higher is better (one curve starts far below the picture; "validation" are the test images here, as in the paper's
+# figure). Our numbers are twenty to forty nats below the paper's, and the axis says why: the paper's curves go on to
+# $10^8$ training samples, two thousand epochs, and we have stopped at 400,000, with all curves still rising. The order
+# is the paper's: three latents are too few, and the VAE is ahead of wake–sleep, by little with 3 latents and clearly
+# with 20. Wake–sleep's encoder learns from dreams, and those of a young model do not look like digits: it is trained
+# on the wrong images until the decoder is good, and the decoder needs a good encoder to become so.
 #
 # How many latents should one give? The paper tried up to 200.
 
