@@ -249,3 +249,13 @@ def test_run_eagerly_gives_the_same():
         histories.append(model.fit(X, batch_size=30, verbose=0).history)
     for name, values in histories[0].items():
         assert values == pytest.approx(histories[1][name], rel=1e-4)
+
+
+def test_a_model_compiled_anew_is_saved_and_loaded_without_complaint(tmp_path, recwarn):
+    model = small_vae()
+    model.fit(X, verbose=0)
+    model.compile("adam", objective=vk.objectives.IWAE(3))
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert not [w for w in recwarn if "optimizer" in str(w.message)]
+    assert loaded.evaluate(X, verbose=0, seed=0) == pytest.approx(model.evaluate(X, verbose=0, seed=0), rel=1e-5)

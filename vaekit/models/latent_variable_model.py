@@ -64,6 +64,8 @@ class LatentVariableModel(Factorizations):
         self._jit_chosen = "jit_compile" in kwargs
         kwargs.setdefault("jit_compile", backend.prefers_jit())
         super().compile(optimizer=optimizer, **kwargs)
+        if self.built:
+            self.optimizer.build(self.trainable_variables)
         self.objective = objective or ELBO()
         # a proxy, since Keras tracks the metrics in a plain dict as state, which a built model must not gain
         self._terms = MappingProxyType({name: keras.metrics.Mean(name) for name in self.objective.terms(self)})
@@ -210,8 +212,6 @@ class LatentVariableModel(Factorizations):
 
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))
-        if self.built:
-            self.optimizer.build(self.trainable_variables)
 
 
 def _is_array(x):
