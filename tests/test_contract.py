@@ -111,14 +111,12 @@ def test_layer_trains_in_a_plain_keras_model(case):
 
 def test_layer_under_mixed_precision(case):
     layer, shape, _, _ = case
-    expected = value(layer(inputs(shape))).dtype
     keras.config.set_dtype_policy("mixed_bfloat16")
     fresh = type(layer).from_config({k: v for k, v in layer.get_config().items() if k != "dtype"})
     output = keras.Sequential([keras.layers.Dense(shape[-1]), fresh])(inputs(shape))
     if isinstance(output, tfd.Distribution):
         assert value(output).dtype == "float32"  # densities stay exact
     assert all(w.dtype == "float32" for w in fresh.trainable_weights)
-    assert expected == "float32"
 
 
 def test_heads_do_not_start_equal():

@@ -52,7 +52,7 @@ class LatentVariableModel(Factorizations):
         Args:
             optimizer: Keras optimizer or its name.
             objective: from `vaekit.objectives`; None: `ELBO()`.
-            **kwargs: as for `keras.Model.compile`, without losses.
+            **kwargs: as for `keras.Model.compile`, without losses and metrics.
         """
         if kwargs.get("loss") is not None or (objective is not None and not isinstance(objective, Objective)):
             wrong = kwargs.get("loss") if objective is None else objective
@@ -128,12 +128,16 @@ class LatentVariableModel(Factorizations):
             x: data `[N, ...]`, a dict of arrays by variable name, or an iterable of batches.
             batch_size: examples a step, 100 if None; only with arrays.
             validation_data: like `x`.
+            shuffle: a new order, and new draws of dynamically binarized data, in every epoch; False: neither.
+
+        Raises:
+            ValueError: unusable data, targets, or options that need them.
         """
         if y is not None:
             raise ValueError("A latent variable model has no targets: call fit(x) with the data alone.")
         for name in {"validation_split", "sample_weight", "class_weight"} & set(kwargs):
             raise ValueError(f"fit does without {name} here: pass validation_data, or batches of your own making.")
-        batches = self._batches(x, batch_size, shuffle=True) if shuffle else self._batches(x, batch_size)
+        batches = self._batches(x, batch_size, shuffle)
         if validation_data is not None:
             size = kwargs.pop("validation_batch_size", None)
             size = batches.batch_size if size is None and isinstance(batches, Batches) else size

@@ -12,7 +12,7 @@ Its baselines: wake–sleep is another objective, `vae.compile(paper.optimizer()
 Monte Carlo EM another loop, `vk.inference.monte_carlo_em(vae, mnist.train, paper.optimizer())`.
 
 Where the paper is silent: Adagrad's accumulators start at Keras' 0.1 (from 0 the first step has the full size for every
-weight, and sometimes throws the model thousands of nats back); the weight prior is on the generative weights θ alone;
+weight, which can throw a model far back); the weight prior is on the generative weights θ alone;
 MNIST is drawn anew in binary in every epoch.
 """
 
