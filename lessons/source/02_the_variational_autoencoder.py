@@ -157,10 +157,11 @@ quiz.discuss("prior")
 
 # %% [markdown]
 # The dashed line comes from a method that we shall meet further down. After a hundred thousand codes each attempt still
-# lies more than ten nats below it. The curves climb in jumps: one code that is better than all before it, then a long
-# wait for the next. What there is of an average is carried by a handful of codes, or by one. Nothing is biased here.
-# The average estimates $p_\theta(x)$ rightly *in the mean*, because once in a very long while an attempt hits the
-# right codes, and its result is then enormous. What do the others look like?
+# lies many nats below it. The curves climb in jumps: one code that is better than all before it, then a long wait for
+# the next. What there is of an average is carried by a handful of codes, or by one. The average itself is unbiased: it
+# estimates $p_\theta(x)$ rightly *in the mean*, because once in a very long while an attempt hits the right codes, and
+# its result is then enormous. Every other attempt, and nearly every logarithm, is too low. What do those codes look
+# like?
 
 # %%
 order = np.argsort(log_p_x_given_z)[::-1]
