@@ -1,7 +1,7 @@
 """Layers whose output is a probability distribution: the heads of encoders and decoders."""
 
 import math
-from numbers import Integral, Real
+from numbers import Integral
 
 import keras
 from keras import ops
@@ -16,6 +16,7 @@ class DistributionLayer(DenseBlock):
     A subclass names its `parameters` and says in `distribution` what they parametrize. Each parameter is an
     affine function of the features (its head): of all of them, or, where the features are laid out like the
     event (a feature map as large as the image), of the features at the same place, a 1×1 convolution.
+    Parameters are shaped like the event, unless `parameter_shapes` says otherwise.
 
     ```python
     class Laplace(DistributionLayer):
@@ -47,20 +48,32 @@ class DistributionLayer(DenseBlock):
             )
         self.event_shape = tuple(int(n) for n in shape)
 
-    def build(self, input_shape):
-        *place, channels = self.event_shape
-        self.local = len(input_shape) > 1 and list(input_shape[1:-1]) == place  # one head for every place
-        units = channels if self.local else math.prod(self.event_shape)
-        features = input_shape if self.local else (None, math.prod(input_shape[1:]))
-        self.heads = {name: self.dense(units, name) for name in self.parameters}
-        for head in self.heads.values():
-            head.build(features)
+    def parameter_shapes(self):
+        """Shape of each parameter, batch axis left out: dict by name."""
+        return dict.fromkeys(self.parameters, self.event_shape)
 
-    def call(self, inputs):
-        features = inputs if self.local else flatten(inputs)
-        return self.distribution(
-            **{name: ops.reshape(head(features), (-1, *self.event_shape)) for name, head in self.heads.items()}
-        )
+    def build(self, input_shape):
+        place = self.event_shape[:-1]
+        self.heads, self.local = {}, {}
+        for name, shape in self.parameter_shapes().items():
+            # one head for every place
+            self.local[name] = len(input_shape) > 1 and tuple(input_shape[1:-1]) == place == tuple(shape[:-1])
+            self.heads[name] = self.dense(shape[-1] if self.local[name] else math.prod(shape), name)
+            self.heads[name].build(input_shape if self.local[name] else (None, math.prod(input_shape[1:])))
+
+    def parameter_values(self, inputs):
+        """The parameters at the features `[B, ...]`: dict by name of tensors `[B, *shape]`."""
+        return {
+            name: ops.reshape(self.heads[name](inputs if self.local[name] else flatten(inputs)), (-1, *shape))
+            for name, shape in self.parameter_shapes().items()
+        }
+
+    def call(self, inputs, training=False):
+        parameters = self.parameter_values(inputs)
+        distribution = self.distribution(**parameters)
+        # refinement (vaekit.inference) moves the parameters; a function, since TensorFlow would track a dict
+        distribution.head = lambda: (self, parameters)
+        return distribution
 
     def distribution(self, **parameters):
         """The distribution with the given parameters, each `[B, *event_shape]`."""
@@ -160,39 +173,3 @@ class DiagonalNormal(DistributionLayer):
             "log_variance_range": self.log_variance_range,
             "mean_activation": keras.activations.serialize(self.mean_activation),
         }
-
-
-@keras.saving.register_keras_serializable("vaekit")
-class Normal(DistributionLayer):
-    r"""Gaussian decoder whose scale does not depend on the input: $\mathcal N(\mu(h), \sigma^2 I)$.
-
-    Args:
-        event_shape: shape of an image or vector.
-        scale: a positive number, fixed; or `"shared"`, one σ for all pixels and images, learned as log σ.
-        mean_activation: Keras activation for μ, `"sigmoid"` for data in (0, 1).
-
-    Source: Rybkin et al. 2021, section 3 (fixed and shared σ).
-    """
-
-    parameters = ("mean",)
-
-    def __init__(self, event_shape, scale=1.0, mean_activation=None, **kwargs):
-        super().__init__(event_shape, **kwargs)
-        if scale != "shared" and not (isinstance(scale, Real) and scale > 0):
-            raise ValueError(f'Normal expects scale to be a positive number or "shared"; received {scale!r}.')
-        self.scale = scale if scale == "shared" else float(scale)
-        self.mean_activation = keras.activations.get(mean_activation)
-
-    def build(self, input_shape):
-        if self.scale == "shared":
-            self.log_scale = self.add_weight(shape=(), initializer="zeros", name="log_scale")
-        super().build(input_shape)
-
-    def distribution(self, mean):
-        mean = self.mean_activation(mean)
-        scale = ops.exp(self.log_scale) if self.scale == "shared" else self.scale
-        return self.independent(tfd.Normal(mean, scale * ops.ones_like(mean)))
-
-    def get_config(self):
-        activation = keras.activations.serialize(self.mean_activation)
-        return {**super().get_config(), "scale": self.scale, "mean_activation": activation}
