@@ -16,6 +16,7 @@ def digits():
     cuts = (TRAIN, TRAIN + VALIDATION)
     images = (bunch.images[order, :, :, None] / 16).astype("float32")  # [N, 8, 8, 1]
     return {
+        "title": "digits",
         **Splits(*np.split(images, cuts))._asdict(),
         "labels": Splits(*np.split(bunch.target[order], cuts)),
         "value_range": (0.0, 1.0),

@@ -26,13 +26,16 @@ class File:
 
     Args:
         name: its name at the official address.
-        sha256: checksum of the file under that name (not of a gzipped copy).
-        addresses: URLs to try, one after the other.
+        sha256: checksum of the file under that name (not of a gzipped copy), None where it is not known.
+        addresses: URLs to try, one after the other; none if it is not public.
+        git_blob: its git blob id, SHA-1 of "blob <size>\\0" and the content, which serves where `sha256` is None.
+            Where neither is known, the file is used with a warning that names its SHA-256.
     """
 
     name: str
-    sha256: str
+    sha256: str | None
     addresses: tuple[str, ...]
+    git_blob: str | None = None
 
 
 def mirror_directory():
@@ -98,21 +101,38 @@ def read(file):
 
 
 def find_fault(file, path):
-    """What is wrong with the content at `path`, in words; None if its SHA-256 is the expected one."""
+    """What is wrong with the content at `path`, in words; None if it has the expected checksum, or none is known."""
     gzipped_copy = path.name == file.name + ".gz"
     try:
         with gzip.open(path) if gzipped_copy else open(path, "rb") as stream:
-            received = hashlib.file_digest(stream, "sha256").hexdigest()
+            if file.sha256 is None and file.git_blob:
+                content = stream.read()
+                received = hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest()
+            else:
+                received = hashlib.file_digest(stream, "sha256").hexdigest()
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         return f"wrong checksum, as it is a truncated or damaged gzip file ({error})"
     except OSError as error:
         return f"it cannot be read ({error.strerror})"
-    return None if received == file.sha256 else f"wrong checksum, SHA-256 is {received}, expected {file.sha256}"
+    expected = file.sha256 or file.git_blob
+    if expected is None:
+        warnings.warn(
+            f"vaekit knows no checksum of {file.name!r}, so its content is not verified; its SHA-256 is {received}.",
+            stacklevel=2,
+        )
+        return None
+    kind = "SHA-256" if file.sha256 else "git blob id"
+    return None if received == expected else f"wrong checksum, {kind} is {received}, expected {expected}"
 
 
 def download(file):
     """Downloads a file into the cache from the first address that has it; nothing partial is left under its name."""
     folder = cache_directory()
+    if not file.addresses:
+        raise DatasetError(
+            f"{file.name!r} is not here and has no public address. Put it into a directory and name that in the "
+            "environment variable VAEKIT_DATA."
+        )
     temporary = folder / f"{file.name}.{uuid.uuid4().hex}.part"  # in the same directory, so os.replace is atomic
     faults = []
     try:

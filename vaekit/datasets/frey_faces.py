@@ -27,6 +27,7 @@ def frey_faces(seed=0):
     frames = unpickle_arrays(read(FREY_FACES))[0].reshape(-1, 28, 20, 1)  # uint8, in video order
     x = ((frames + np.float32(0.5)) / 256)[np.random.default_rng(seed).permutation(len(frames))]
     return {
+        "title": "Frey Faces",
         **Splits(*np.split(x, (TRAIN, TRAIN + VALIDATION)))._asdict(),
         "labels": None,
         "value_range": (0.0, 1.0),

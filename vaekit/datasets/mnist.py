@@ -3,7 +3,7 @@
 import numpy as np
 
 from .files import File, read
-from .registry import Splits, binarize, register
+from .registry import binarize, hold_out, register, sizes, unit_interval
 
 
 def _file(name, sha256):
@@ -29,15 +29,13 @@ def parse_idx(content):
 def mnist(validation=10_000):
     """28×28 grey digits, values/255 in [0, 1]; the last `validation` training images are held out."""
     images, labels, test_images, test_labels = (parse_idx(read(file)) for file in FILES)
-    if not 0 <= validation < len(images):
-        raise ValueError(f"mnist expects 0 <= validation < {len(images)} held-out images, received {validation}.")
-    x, test = (a[..., None] / np.float32(255) for a in (images, test_images))  # [N, 28, 28, 1]
-    y, cut = labels.astype("int64"), len(images) - validation
+    x, test = (unit_interval(a[..., None]) for a in (images, test_images))  # [N, 28, 28, 1]
+    splits = hold_out(validation, (x, labels), (test, test_labels))
     return {
-        **Splits(x[:cut], x[cut:], test)._asdict(),
-        "labels": Splits(y[:cut], y[cut:], test_labels.astype("int64")),
+        "title": "MNIST",
+        **splits,
         "value_range": (0.0, 1.0),
-        "description": f"28×28 grey handwritten digits, values/255. Split {cut}/{validation}/{len(test)}, "
+        "description": f"28×28 grey handwritten digits, values/255. Split {sizes(splits)}, "
         "validation from the end of the training file.",
         "source": "LeCun, Bottou, Bengio & Haffner 1998; http://yann.lecun.com/exdb/mnist/",
     }

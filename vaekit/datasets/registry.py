@@ -3,6 +3,7 @@
 import difflib
 import inspect
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,6 +27,7 @@ class Dataset:
 
     Args:
         name: the name it is loaded by.
+        title: what tables and figures call it; it says where the data are not the papers' own.
         train, validation, test: float32 arrays `[N, H, W, C]`; `train` of dynamically binarized data is a
             `DynamicBinarization`, new 0/1 draws in every pass.
         labels: `Splits` of integer arrays `[N]`, or None where the data have none.
@@ -35,6 +37,7 @@ class Dataset:
     """
 
     name: str
+    title: str
     train: Any
     validation: Any
     test: Any
@@ -58,7 +61,9 @@ class Dataset:
 
 
 class Availability(NamedTuple):
-    """Where the files of a data set are: "bundled", "mirror", "cache", "mirror and cache", or yet to "download"."""
+    """Where a data set's files are: "bundled", "mirror", "cache", "mirror and cache", yet to "download", or only to be
+    had "by hand", since they have no public address.
+    """
 
     name: str
     where: str
@@ -72,11 +77,12 @@ _loaders, _files = {}, {}  # by name
 def register(name, files=()):
     """Decorator: the loader of the data set `name`, which reads `files` (`File` records; none if bundled).
 
-    The loader takes keyword options and returns the fields of `Dataset` other than `name` as a dict.
+    `files` is None where an option names a folder that holds the data. The loader takes keyword options and returns
+    the fields of `Dataset` other than `name` as a dict.
     """
 
     def decorate(loader):
-        _loaders[name], _files[name] = loader, tuple(files)
+        _loaders[name], _files[name] = loader, files
         return loader
 
     return decorate
@@ -123,13 +129,48 @@ def available():
     """
     records = []
     for name, files in _files.items():
-        found = [place for place in map(locate, files) if place]
+        places = {file: locate(file) for file in files or ()}
+        found = [place for place in places.values() if place]
+        missing = [file for file, place in places.items() if not place]
         where = " and ".join(sorted({where for where, _ in found}, reverse=True)) or "bundled"
-        if len(found) < len(files):
+        if missing:
             where = "download"
+        if files is None or not all(file.addresses for file in missing):
+            where = "by hand"
         size = sum(path.stat().st_size for _, path in found)
         records.append(Availability(name, where, str(found[0][1]) if found else None, size))
     return records
+
+
+def unit_interval(k):
+    """float32 k/255 in [0, 1] of bytes k, laid out image by image."""
+    return np.divide(k, np.float32(255), order="C")
+
+
+def hold_out(validation, train, test, seed=None):
+    """Fields `train`, `validation`, `test` and `labels` of a `Dataset`, the last training images held out.
+
+    Args:
+        validation: how many images to hold out.
+        train, test: pairs of images `[N, H, W, C]` and labels `[N]`.
+        seed: integer that shuffles the training images first; None leaves them in the order of their file.
+
+    Raises:
+        ValueError: if `validation` is no number of training images.
+    """
+    (x, y), (test_x, test_y) = ((images, labels.astype("int64")) for images, labels in (train, test))
+    if not (isinstance(validation, Integral) and 0 <= validation < len(x)):
+        raise ValueError(f"load expects 0 <= validation < {len(x)} held-out images, received {validation!r}.")
+    if seed is not None:
+        order = np.random.default_rng(seed).permutation(len(x))
+        x, y = x[order], y[order]
+    cut = len(x) - validation
+    return {**Splits(x[:cut], x[cut:], test_x)._asdict(), "labels": Splits(y[:cut], y[cut:], test_y)}
+
+
+def sizes(fields):
+    """Sizes of the splits as descriptions give them, such as "50000/10000/10000"."""
+    return "/".join(str(len(fields[split])) for split in Splits._fields)
 
 
 def binarize(grey, seed):
@@ -147,4 +188,5 @@ def binarize(grey, seed):
         f"{grey['description']} Binarized with the grey values as probabilities: train anew in every pass, "
         "validation and test once."
     )
-    return {**grey, **fixed, "train": DynamicBinarization(grey["train"], seed), "description": description}
+    train = DynamicBinarization(grey["train"], seed)
+    return {**grey, **fixed, "train": train, "title": f"dynamic {grey['title']}", "description": description}

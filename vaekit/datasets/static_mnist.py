@@ -27,6 +27,7 @@ def parse_amat(content):
 def static_mnist():
     """28×28 binary digits."""
     return {
+        "title": "static MNIST",
         **Splits(*(parse_amat(read(file)) for file in FILES))._asdict(),
         "labels": None,
         "value_range": (0.0, 1.0),
