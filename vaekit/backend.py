@@ -100,15 +100,22 @@ tfd = tfp.distributions
 
 
 def seed(source):
-    """A seed that TFP's samplers take, from an int or from a `keras.random.SeedGenerator`.
+    """A seed that TFP's samplers take, from an int, from a `keras.random.SeedGenerator`, or from such a seed.
 
     An int always gives the same seed; a generator gives a new one at each call, also inside compiled code.
     """
+    if keras.ops.is_tensor(source):
+        return source
     if isinstance(source, keras.random.SeedGenerator):
         key = source.next()
     else:
         key = np.array([0, int(source) % 2**31], dtype="uint32")
     return tf.cast(key, "int32") if NAME == "tensorflow" else jax.numpy.asarray(key)
+
+
+def seeds(source, n):
+    """n independent seeds from one, as a list; a single one is the seed itself."""
+    return [seed(source)] if n == 1 else list(tfp.random.split_seed(seed(source), n=n))
 
 
 def is_concrete(tensor):

@@ -12,6 +12,7 @@ from numbers import Integral
 import keras
 from keras import ops
 
+from vaekit import backend
 from vaekit.backend import tfd
 
 
@@ -132,29 +133,34 @@ class ELBO(Objective):
         samples: S, samples of z for each example.
         analytic_kl: False for estimator A, True for estimator B.
         beta: weight of the KL in the loss (β-VAE), a number or a schedule such as `WarmUp`.
-        gradient: `"pathwise"`, through z = g(ε, x); or `"score_function"`, with a leave-one-out baseline when S > 1,
-            which needs no reparameterization and is noisier.
+        gradient: `"pathwise"`, through z = g(ε, x); `"stl"` (sticking the landing), which drops from it the score of
+            q, of mean zero, so that its noise vanishes as q nears the true posterior; or `"score_function"`, with a
+            leave-one-out baseline when S > 1, which needs no reparameterization and is noisier.
 
     Raises:
         ValueError: for a pathwise gradient through a posterior that cannot be reparameterized; with `analytic_kl`,
             when TFP knows no closed form, or when a latent's prior depends on latents that the posterior draws
             after it (no closed form can exist for that order).
 
-    Source: Kingma & Welling 2014, eq. 6 (A) and eq. 7 (B); Higgins et al. 2017 (β).
+    Source: Kingma & Welling 2014, eq. 6 (A) and eq. 7 (B); Higgins et al. 2017 (β); Roeder et al. 2017 (`"stl"`).
     """
 
     def __init__(self, samples=1, analytic_kl=False, beta=1.0, gradient="pathwise"):
         super().__init__(samples, beta)
-        if gradient not in ("pathwise", "score_function"):
-            raise ValueError(f'ELBO expects gradient "pathwise" or "score_function"; received {gradient!r}.')
+        self.gradient = _choice(self, gradient, ("pathwise", "stl", "score_function"))
         self.analytic_kl = bool(analytic_kl)
-        self.gradient = gradient
+        if analytic_kl and gradient == "stl":
+            raise ValueError(
+                'gradient="stl" takes the gradient of log q at samples, which a closed-form KL has not: use '
+                'ELBO(analytic_kl=False, gradient="stl"), or gradient="pathwise".'
+            )
 
     def __call__(self, model, data, step, training):
         # closed forms are compared factor by factor: all of them need the same batch, [S·B]
         repeat = self.analytic_kl and len(model.latents) > 1
         score = self.gradient == "score_function"
-        trace = model.trace(data, self.samples, training=training, repeat=repeat, detach=score)
+        frozen = ("q",) if self.gradient == "stl" else ()
+        trace = model.trace(data, self.samples, training, repeat, detach=score, frozen_sides=frozen)
         if not score:
             _require_reparameterized(trace, "ELBO")
         reconstruction = _reconstruction(trace, model)
@@ -202,8 +208,83 @@ class ELBO(Objective):
         return {**super().get_config(), "analytic_kl": self.analytic_kl, "gradient": self.gradient}
 
 
+def _choice(objective, gradient, known):
+    if gradient not in known:
+        raise ValueError(f"{type(objective).__name__} expects gradient to be one of {known}; received {gradient!r}.")
+    return gradient
+
+
+def _normalized(log_weights, axis):
+    return ops.exp(log_weights - ops.logsumexp(log_weights, axis=axis, keepdims=True))
+
+
 @keras.saving.register_keras_serializable("vaekit")
-class IWAE(Objective):
+class MIWAE(Objective):
+    r"""Multiply importance weighted bound: the mean of M independent IWAE bounds of K samples each, in nats.
+
+    $\mathcal L_{M,K}(x) = \mathbb E \frac1M \sum_m \log \frac1K \sum_k w_{mk}$, $w = p(x, z) / q(z|x)$. With M = 1 it
+    is `IWAE`; with K = 1 it is `ELBO` with M samples. In between the encoder's gradient is less noisy than IWAE's.
+
+    Args:
+        groups: M.
+        samples: K, samples of z in each group.
+        beta: weight of log p(z) − log q(z|x) in the loss's log-weights.
+        gradient: of the encoder. `"pathwise"`: as backpropagation gives it; `"stl"`: without the score of q (biased if
+            K > 1); `"dreg"`: doubly reparameterized, unbiased, with a signal-to-noise ratio that does not fall with K.
+
+    Raises:
+        ValueError: for a posterior that cannot be reparameterized.
+
+    Source: Rainforth et al. 2018, section 4; Roeder et al. 2017 (`"stl"`); Tucker et al. 2019, eq. 8 (`"dreg"`).
+    """
+
+    def __init__(self, groups, samples, beta=1.0, gradient="pathwise"):
+        super().__init__(samples, beta)
+        if not (isinstance(groups, Integral) and groups >= 1):
+            raise ValueError(f"{type(self).__name__} expects groups to be an integer of at least 1; got {groups!r}.")
+        self.groups = int(groups)
+        self.gradient = _choice(self, gradient, ("pathwise", "stl", "dreg"))
+
+    def __call__(self, model, data, step, training):
+        beta, total = self.weight(step), self.groups * self.samples
+        if self.split:
+            noise = backend.seed(model.seed_generator)  # the same samples for both sides
+            trace = model.trace(data, total, training, detach=True, frozen_sides=("q",), seed=noise)
+            sides = ("p", "q") if self.gradient == "dreg" else ("p",)
+            path = model.trace(data, total, training, frozen_sides=sides, seed=noise)
+            _require_reparameterized(path, type(self).__name__)
+            generative, inference = self.shares(ops.stop_gradient(trace.log_weights(beta)))
+            loss = -ops.sum(generative * trace.log_weights(beta) + inference * path.log_weights(beta), axis=0)
+        else:
+            trace = model.trace(data, total, training, frozen_sides=("q",) if self.gradient == "stl" else ())
+            _require_reparameterized(trace, type(self).__name__)
+            loss = -self.bound(trace.log_weights(beta))
+        return loss, _report(self.bound(trace.log_weights()), _reconstruction(trace, model), _sampled_kl(trace))
+
+    @property
+    def split(self):
+        """Whether p and q have gradients of their own, which `shares` gives."""
+        return self.gradient == "dreg"
+
+    def bound(self, log_weights):
+        """The bound `[B]` from log-weights `[M·K, B]`."""
+        grouped = self._grouped(log_weights)
+        return ops.mean(ops.logsumexp(grouped, axis=1) - math.log(self.samples), axis=0)  # log 1/K Σ w, mean over m
+
+    def shares(self, log_weights):
+        """What each log-weight's gradient counts, for p and for the samples' path to q: two tensors `[M·K, B]`."""
+        share = _normalized(self._grouped(log_weights), axis=1)  # w_mk / Σ_k w_mk
+        return tuple(ops.reshape(s / self.groups, ops.shape(log_weights)) for s in (share, share**2))
+
+    def _grouped(self, log_weights):
+        return ops.reshape(log_weights, (self.groups, self.samples, -1))  # [M, K, B]
+
+    def get_config(self):
+        return {**super().get_config(), "groups": self.groups, "gradient": self.gradient}
+
+
+@keras.saving.register_keras_serializable("vaekit")
+class IWAE(MIWAE):
     r"""Importance weighted bound $\mathcal L_k(x) = \mathbb E \log \frac1k \sum_i \frac{p(x, z_i)}{q(z_i|x)}$, in nats.
 
     $\mathcal L_1$ is the ELBO; $\mathcal L_k$ rises with k towards log p(x).
@@ -211,18 +292,79 @@ class IWAE(Objective):
     Args:
         samples: k.
         beta: weight of log p(z) − log q(z|x) in the loss's log-weights.
+        gradient: as for `MIWAE`.
+        analytic_kl: not to be had, for the logarithm of a sum does not split into reconstruction and KL.
 
     Source: Burda et al. 2016, eq. 8.
     """
 
-    def __call__(self, model, data, step, training):
-        trace = model.trace(data, self.samples, training=training)
-        _require_reparameterized(trace, "IWAE")
-        terms = _report(self._bound(trace, 1.0), _reconstruction(trace, model), _sampled_kl(trace))
-        return -self._bound(trace, self.weight(step)), terms
+    def __init__(self, samples=1, beta=1.0, gradient="pathwise", analytic_kl=False):
+        if analytic_kl:
+            raise ValueError(
+                "An importance weighted bound has no closed-form KL: the logarithm of the mean weight does not split "
+                "into reconstruction and KL. Use IWAE(samples=k), or ELBO(analytic_kl=True)."
+            )
+        super().__init__(1, samples, beta, gradient)
 
-    def _bound(self, trace, beta):
-        return ops.logsumexp(trace.log_weights(beta), axis=0) - math.log(self.samples)  # log 1/k Σ w_i, [B]
+    def get_config(self):
+        return {name: value for name, value in super().get_config().items() if name != "groups"}
+
+
+@keras.saving.register_keras_serializable("vaekit")
+class CIWAE(IWAE):
+    r"""Combination $\alpha\,\mathrm{ELBO} + (1 - \alpha)\,\mathcal L_k$ from the same k samples, in nats.
+
+    Args:
+        samples: k.
+        elbo_weight: α in [0, 1].
+        beta, gradient: as for `MIWAE`.
+
+    Source: Rainforth et al. 2018, section 4 (there β is this α).
+    """
+
+    def __init__(self, samples, elbo_weight=0.5, beta=1.0, gradient="pathwise"):
+        super().__init__(samples, beta, gradient)
+        if not 0 <= elbo_weight <= 1:
+            raise ValueError(f"CIWAE expects elbo_weight in [0, 1]; received {elbo_weight!r}.")
+        self.elbo_weight = float(elbo_weight)
+
+    def bound(self, log_weights):
+        return self._mixed(ops.mean(log_weights, axis=0), super().bound(log_weights))
+
+    def shares(self, log_weights):
+        return tuple(self._mixed(1 / self.samples, share) for share in super().shares(log_weights))
+
+    def _mixed(self, elbo, iwae):
+        return self.elbo_weight * elbo + (1 - self.elbo_weight) * iwae
+
+    def get_config(self):
+        return {**super().get_config(), "elbo_weight": self.elbo_weight}
+
+
+@keras.saving.register_keras_serializable("vaekit")
+class PIWAE(MIWAE):
+    r"""Partially importance weighted: p ascends $\mathcal L_{MK}$, the tighter bound, q ascends $\mathcal L_{M,K}$.
+
+    The reported bound is p's, IWAE with M·K samples.
+
+    Args:
+        groups, samples, beta: as for `MIWAE`.
+        gradient: `"pathwise"` or `"dreg"`.
+
+    Source: Rainforth et al. 2018, section 4.
+    """
+
+    split = True
+
+    def __init__(self, groups, samples, beta=1.0, gradient="pathwise"):
+        super().__init__(groups, samples, beta, _choice(self, gradient, ("pathwise", "dreg")))
+
+    def bound(self, log_weights):
+        return ops.logsumexp(log_weights, axis=0) - math.log(self.groups * self.samples)
+
+    def shares(self, log_weights):
+        pathwise, dreg = super().shares(log_weights)
+        return _normalized(log_weights, axis=0), dreg if self.gradient == "dreg" else pathwise
 
 
 @keras.saving.register_keras_serializable("vaekit")

@@ -1,19 +1,40 @@
 """What a pair of factorizations can compute: log-densities at samples of q, encodings, reconstructions, new data."""
 
+import contextlib
+from numbers import Integral
+
 import keras
 import numpy as np
 from keras import ops
 
 from vaekit import backend
 from vaekit.batches import DynamicBinarization
-from vaekit.models.factors import Trace, check_order, event_shape, fold, location, output_layer, tile, unfold
+from vaekit.models.factors import (
+    Trace,
+    check_order,
+    current,
+    event_shape,
+    fold,
+    frozen,
+    location,
+    moved,
+    output_layer,
+    tile,
+    unfold,
+)
+
+
+def _log_prob(distribution, value, samples, sampled):
+    """Log-densities `[S, B]` of values `[S, B, ...]` under a distribution of batch `[S·B]`, or of `[B]` or `[]`."""
+    return unfold(distribution.log_prob(fold(value)), samples) if sampled else distribution.log_prob(value)
 
 
 class Factorizations(keras.Model):
     r"""The pair p(x, z) and q(z|x), its densities and samples; `LatentVariableModel` adds training and saving."""
 
-    def __init__(self, generative, inference, seed=None, **kwargs):
+    def __init__(self, generative, inference, refinement=None, seed=None, **kwargs):
         super().__init__(**kwargs)
+        self.refinement = refinement
         self.generative, self.inference = tuple(generative), tuple(inference)
         self.latents = tuple(f.name for f in self.inference)
         self.observed = tuple(f.name for f in self.generative if f.name not in self.latents)
@@ -129,7 +150,7 @@ class Factorizations(keras.Model):
 
     # ---------------------------------------------------------------- densities
 
-    def trace(self, x, samples=1, training=False, repeat=False, detach=False, seed=None):
+    def trace(self, x, samples=1, training=False, repeat=False, detach=False, frozen_sides=(), offsets=None, seed=None):
         r"""Draws $z_1, …, z_S \sim q(z|x)$ through the inference factors and evaluates every factor there.
 
         Networks that depend on the data alone run once for each example, not once for each sample.
@@ -140,43 +161,59 @@ class Factorizations(keras.Model):
             training: training mode of layers such as dropout.
             repeat: give every distribution the batch `[S·B]`, by repeating the data instead.
             detach: cut the path from the samples back to q, so that gradients take z as a constant.
-            seed: an int or a `keras.random.SeedGenerator`; None: the model's own.
+            frozen_sides: `"p"`, `"q"` or both: log-densities whose gradients take that side's weights as constants
+                (the samples' path stays).
+            offsets: dict by latent of dicts of tensors `[B, ...]`, added to the posterior's parameters; None: those
+                of the model's refinement, if it has one.
+            seed: an int, a `keras.random.SeedGenerator`, or a seed of `vaekit.backend`; None: the model's own.
 
         Returns: `Trace`.
         """
         data = self.observe(x)
+        inner, key = backend.seeds(self._seed_source(seed), 2) if self.refinement else (None, self._seed_source(seed))
+        if self.refinement and offsets is None:
+            offsets = self.refinement(self, data, inner, training)
+        options = dict(training=training, detach=detach, frozen_sides=frozen_sides)
         if repeat:
             data_s = {name: fold(tile(v, samples)) for name, v in data.items()}
-            t = self.trace(data_s, 1, training, detach=detach, seed=seed)
+            offsets_s = keras.tree.map_structure(lambda v: fold(tile(v, samples)), offsets) if offsets else None
+            t = self._trace(data_s, 1, offsets=offsets_s, key=key, **options)
             rows = {name: ops.reshape(v, (samples, -1, *v.shape[2:])) for name, v in t.values.items() if name in t.q}
             log_q, log_p = ({n: ops.reshape(v, (samples, -1)) for n, v in d.items()} for d in (t.log_q, t.log_p))
             return Trace(samples, {**data, **rows}, t.q, t.p, log_q, log_p)
+        return self._trace(data, samples, offsets=offsets, key=key, **options)
 
-        source = self._seed_source(seed)
+    def _trace(self, data, samples, training, detach, frozen_sides, offsets, key):
         drawn = ops.stop_gradient if detach else lambda z: z
         values, q, p, log_q, log_p = dict(data), {}, {}, {}, {}
-        for factor in self.inference:
-            q[factor.name], sampled = self._condition(factor, values, samples, training)
-            key = backend.seed(source)
+        for factor, seed in zip(self.inference, backend.seeds(key, len(self.inference)), strict=True):
+            name, before = factor.name, current(factor.layer) if "q" in frozen_sides else None
+            q[name], sampled = self._condition(factor, values, samples, training, offsets)
             if sampled:  # batch [S·B]
-                z = drawn(q[factor.name].sample(seed=key))
-                values[factor.name] = unfold(z, samples)
-                log_q[factor.name] = unfold(q[factor.name].log_prob(z), samples)
+                z = unfold(drawn(q[name].sample(seed=seed)), samples)
             else:  # batch [B]
-                values[factor.name] = z = drawn(q[factor.name].sample(samples, seed=key))  # [S, B, ...]
-                log_q[factor.name] = q[factor.name].log_prob(z)  # [S, B]
-        for factor in self.generative:
-            p[factor.name], sampled = self._condition(factor, values, samples, training)
-            value = values[factor.name]
-            if sampled:
-                value = fold(value if factor.name in self.latents else tile(value, samples))
-                log_p[factor.name] = unfold(p[factor.name].log_prob(value), samples)
+                z = drawn(q[name].sample(samples, seed=seed))  # [S, B, ...]
+            if "q" in frozen_sides:
+                with frozen(factor.layer, before):
+                    constant = keras.tree.map_structure(ops.stop_gradient, offsets) if offsets else None
+                    again, _ = self._condition(factor, values, samples, training, constant)
+                    log_q[name] = _log_prob(again, z, samples, sampled)
             else:
-                value = p[factor.name].log_prob(value)
-                log_p[factor.name] = value if factor.name in self.latents else tile(value, samples)
+                log_q[name] = _log_prob(q[name], z, samples, sampled)
+            values[name] = z
+        for factor in self.generative:
+            with frozen(factor.layer) if "p" in frozen_sides else contextlib.nullcontext():
+                name, value = factor.name, values[factor.name]
+                p[name], sampled = self._condition(factor, values, samples, training)
+                if name in self.latents:
+                    log_p[name] = _log_prob(p[name], value, samples, sampled)
+                elif sampled:
+                    log_p[name] = _log_prob(p[name], tile(value, samples), samples, sampled)
+                else:
+                    log_p[name] = tile(p[name].log_prob(value), samples)
         return Trace(samples, values, q, p, log_q, log_p)
 
-    def _condition(self, factor, values, samples, training):
+    def _condition(self, factor, values, samples, training, offsets=None):
         """A factor's distribution at the values, and whether its batch is `[S·B]` rather than `[B]` or `[]`."""
         sampled = any(name in self.latents for name in factor.given)
         inputs = [values[name] for name in factor.given]
@@ -185,7 +222,11 @@ class Factorizations(keras.Model):
                 fold(value if name in self.latents else tile(value, samples))
                 for name, value in zip(factor.given, inputs, strict=True)
             ]
-        return factor(inputs, training), sampled
+        distribution = factor(inputs, training)
+        if offsets:
+            repeated = {n: fold(tile(v, samples)) if sampled else v for n, v in offsets[factor.name].items()}
+            distribution = moved(distribution, repeated)
+        return distribution, sampled
 
     def _require_built(self):
         if not self.built:
@@ -197,7 +238,7 @@ class Factorizations(keras.Model):
     def _seed_source(self, seed):
         if seed is None:
             return self.seed_generator
-        return seed if isinstance(seed, keras.random.SeedGenerator) else keras.random.SeedGenerator(seed)
+        return keras.random.SeedGenerator(seed) if isinstance(seed, Integral) else seed
 
     def log_weights(self, x, samples=1, seed=None):
         r"""$\log p(x, z_s) - \log q(z_s|x)$ at samples of the posterior: array `[S, B]`, in nats.
@@ -229,8 +270,10 @@ class Factorizations(keras.Model):
 
     def _posteriors(self, values):
         values, distributions = dict(values), {}
+        offsets = self.refinement(self, values, backend.seed(self.seed_generator), False) if self.refinement else None
         for factor in self.inference:
-            distributions[factor.name] = factor([values[name] for name in factor.given])
+            q = factor([values[name] for name in factor.given])
+            distributions[factor.name] = moved(q, offsets[factor.name]) if offsets else q
             if len(self.latents) > 1:
                 values[factor.name] = location(distributions[factor.name], self.seed_generator)
         return distributions

@@ -7,7 +7,7 @@ from keras import ops
 
 from vaekit import backend
 from vaekit.backend import tfd
-from vaekit.layers import DistributionLayer, VariationalWeights
+from vaekit.layers import DistributionLayer, Stack, VariationalWeights
 from vaekit.priors import Prior
 
 
@@ -78,6 +78,29 @@ class Trace:
         return observed + beta * latent
 
 
+def frozen(layer, values=None):
+    """A context in which gradients take a layer's weights as constants, and nothing it updates is kept.
+
+    Args:
+        values: of the layer's variables, so that a second pass repeats the first (its dropout, say); None: the present.
+    """
+    values = current(layer) if values is None else values
+    return keras.StatelessScope(
+        [(v, ops.stop_gradient(value)) for v, value in zip(layer.variables, values, strict=True)]
+    )
+
+
+def current(layer):
+    """The present values of a layer's variables, as tensors."""
+    return [ops.copy(v) for v in layer.variables]
+
+
+def moved(distribution, offsets):
+    """A distribution layer's output with its parameters moved by `offsets`, a dict of tensors by name."""
+    layer, parameters = distribution.head()
+    return layer.distribution(**{name: value + offsets[name] for name, value in parameters.items()})
+
+
 def fold(value):
     """`[S, B, ...]` to `[S·B, ...]`, the form in which networks see samples."""
     return ops.reshape(value, (-1, *value.shape[2:]))
@@ -121,7 +144,7 @@ def output_layer(network):
         return network
     if isinstance(network, VariationalWeights):
         return output_layer(network.network)
-    if isinstance(network, keras.Sequential):
+    if isinstance(network, (keras.Sequential, Stack)):
         return output_layer(network.layers[-1]) if network.layers else None
     if hasattr(network, "operations"):  # functional
         return output_layer(network.outputs[0]._keras_history.operation)

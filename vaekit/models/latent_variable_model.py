@@ -32,6 +32,7 @@ class LatentVariableModel(Factorizations):
     Args:
         generative: factors of p, each after those it depends on.
         inference: factors of q, each after those it depends on.
+        refinement: a `vaekit.inference.Refinement`, for semi-amortized inference; None: q is what its networks say.
         seed: integer for all of the model's sampling and shuffling; None: from Keras' own
             (`keras.utils.set_random_seed`).
 
@@ -39,8 +40,8 @@ class LatentVariableModel(Factorizations):
         ValueError: factorizations that do not fit together.
     """
 
-    def __init__(self, generative, inference, seed=None, **kwargs):
-        super().__init__(generative, inference, seed, **kwargs)
+    def __init__(self, generative, inference, refinement=None, seed=None, **kwargs):
+        super().__init__(generative, inference, refinement, seed, **kwargs)
         self.step = self.add_weight(shape=(), dtype="int32", initializer="zeros", trainable=False, name="step")
         self._terms = MappingProxyType({})
 
@@ -183,6 +184,7 @@ class LatentVariableModel(Factorizations):
             "layers": [keras.saving.serialize_keras_object(layer) for layer in self.networks],
             "inference": rows(self.inference),
             "generative": rows(self.generative),
+            "refinement": keras.saving.serialize_keras_object(self.refinement),
         }
 
     @classmethod
@@ -192,11 +194,13 @@ class LatentVariableModel(Factorizations):
         def factors(rows):
             return [Factor(name, layers[i], tuple(given)) for name, i, given in rows]
 
-        return cls._assemble(factors(config["generative"]), factors(config["inference"]), config)
+        refinement = keras.saving.deserialize_keras_object(config.get("refinement"), custom_objects)
+        options = dict(refinement=refinement, seed=config["seed"], name=config["name"])
+        return cls._assemble(factors(config["generative"]), factors(config["inference"]), options)
 
     @classmethod
-    def _assemble(cls, generative, inference, config):
-        return cls(generative, inference, seed=config["seed"], name=config["name"])
+    def _assemble(cls, generative, inference, options):
+        return cls(generative, inference, **options)
 
     def save_own_variables(self, store):
         store["step"] = ops.convert_to_numpy(self.step)
@@ -243,16 +247,17 @@ class VAE(LatentVariableModel):
         encoder: network from x to the distribution q(z|x).
         decoder: network from z to the distribution p(x|z).
         prior: from `vaekit.priors`; None: the standard normal.
-        seed: as for `LatentVariableModel`.
+        refinement, seed: as for `LatentVariableModel`.
 
     Source: Kingma & Welling 2014.
     """
 
-    def __init__(self, encoder, decoder, prior=None, seed=None, **kwargs):
+    def __init__(self, encoder, decoder, prior=None, refinement=None, seed=None, **kwargs):
         prior = StandardNormal() if prior is None else prior
         super().__init__(
             generative=[Factor("z", prior), Factor("x", decoder, given="z")],
             inference=[Factor("z", encoder, given="x")],
+            refinement=refinement,
             seed=seed,
             **kwargs,
         )
@@ -270,6 +275,6 @@ class VAE(LatentVariableModel):
         return self.generative[1].layer
 
     @classmethod
-    def _assemble(cls, generative, inference, config):
+    def _assemble(cls, generative, inference, options):
         prior, decoder = (factor.layer for factor in generative)
-        return cls(inference[0].layer, decoder, prior, seed=config["seed"], name=config["name"])
+        return cls(inference[0].layer, decoder, prior, **options)

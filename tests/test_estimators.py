@@ -1,0 +1,169 @@
+"""Gradient estimators and the importance weighted family against exact gradients and each other."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from oracles import ProbabilisticPCA, binary_images, small_vae, two_latents
+
+import vaekit as vk
+from vaekit import backend
+from vaekit.objectives import CIWAE, ELBO, IWAE, MIWAE, PIWAE
+
+
+def gradients(model, objective, x, repeats=1, seed=0):
+    """Gradients of the loss, one row for each repeat: arrays `[R, ...]` for encoder and decoder weights, flattened."""
+    data = model.observe(x)
+    sides = [factor.layer.trainable_variables for factor in (model.inference[0], model.generative[-1])]
+    state = [model.seed_generator.state]
+    model.seed_generator.state.assign(ops.cast([seed, 0], model.seed_generator.state.dtype))
+
+    def run():
+        def loss():
+            return ops.mean(objective(model, data, 0, training=True)[0])
+
+        return backend.variables_gradient(loss, [*sides[0], *sides[1]], state)[1]
+
+    run = backend.compile(run, model.variables)
+    rows = [[ops.convert_to_numpy(g).ravel() for g in run()] for _ in range(repeats)]
+    n = len(sides[0])
+    return (
+        np.array([np.concatenate(part) for part in parts]) for parts in ([r[:n] for r in rows], [r[n:] for r in rows])
+    )
+
+
+def close_in_mean(a, b, errors=5):
+    spread = np.sqrt(a.var(axis=0) / len(a) + b.var(axis=0) / len(b))
+    assert np.all(np.abs(a.mean(axis=0) - b.mean(axis=0)) < errors * spread + 1e-5)
+
+
+def model_of(shift=0.4, stretch=1.3):
+    return ProbabilisticPCA(shift=shift, stretch=stretch)
+
+
+@pytest.mark.parametrize(
+    "other", [ELBO(3, gradient="stl"), MIWAE(3, 1, gradient="dreg"), ELBO(3, gradient="score_function")]
+)
+def test_estimators_of_the_elbo_agree_in_expectation(other):
+    pca = model_of()
+    q, p = gradients(pca.model, ELBO(3), pca.x[:5], repeats=300)
+    q_other, p_other = gradients(pca.model, other, pca.x[:5], repeats=300, seed=1)
+    close_in_mean(q, q_other)
+    close_in_mean(p, p_other)
+
+
+def test_doubly_reparameterized_iwae_agrees_in_expectation_with_less_noise():
+    pca = model_of()
+    q, p = gradients(pca.model, IWAE(8), pca.x[:5], repeats=400)
+    q_dreg, p_dreg = gradients(pca.model, IWAE(8, gradient="dreg"), pca.x[:5], repeats=400, seed=1)
+    close_in_mean(q, q_dreg)
+    close_in_mean(p, p_dreg)
+    assert q_dreg.var(axis=0).sum() < 0.5 * q.var(axis=0).sum()
+
+
+@pytest.mark.parametrize("objective", [ELBO(2, gradient="stl"), IWAE(4, gradient="stl"), IWAE(4, gradient="dreg")])
+def test_no_noise_in_the_encoder_at_the_exact_posterior(objective):
+    pca = model_of(0.0, 1.0)
+    q, _ = gradients(pca.model, objective, pca.x[:5], repeats=5)
+    noisy, _ = gradients(pca.model, IWAE(4), pca.x[:5], repeats=5)
+    assert np.abs(q).max() < 1e-3 < 0.1 * np.abs(noisy).max()
+
+
+def test_generative_gradients_do_not_depend_on_the_encoders_estimator():
+    pca = model_of()
+    _, p = gradients(pca.model, IWAE(6), pca.x[:5])
+    for gradient in ("stl", "dreg"):
+        _, other = gradients(pca.model, IWAE(6, gradient=gradient), pca.x[:5])
+        np.testing.assert_allclose(other, p, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("gradient", ["pathwise", "dreg"])
+def test_piwae_is_iwae_for_the_decoder_and_miwae_for_the_encoder(gradient):
+    pca = model_of()
+    q, p = gradients(pca.model, PIWAE(2, 3, gradient=gradient), pca.x[:5])
+    q_miwae, _ = gradients(pca.model, MIWAE(2, 3, gradient=gradient), pca.x[:5])
+    _, p_iwae = gradients(pca.model, IWAE(6), pca.x[:5])
+    np.testing.assert_allclose(q, q_miwae, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(p, p_iwae, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("order", ["bottom-up", "top-down"])
+def test_hierarchies_keep_the_path_through_earlier_latents(order):
+    """q(z2|z1) at fixed weights still moves with z1: the estimators agree in both orders."""
+    model, x = two_latents(order), binary_images(6)
+    model.build((None, *x.shape[1:]))
+    plain, _ = gradients(model, ELBO(20), x, repeats=150)
+    stl, _ = gradients(model, ELBO(20, gradient="stl"), x, repeats=150, seed=1)
+    dreg, _ = gradients(model, MIWAE(20, 1, gradient="dreg"), x, repeats=150, seed=2)
+    close_in_mean(plain, stl)
+    close_in_mean(plain, dreg)
+
+
+def test_a_second_pass_repeats_the_first_ones_dropout():
+    """At the exact sample, log q with frozen weights equals log q, also where the encoder has dropout."""
+    encoder = keras.Sequential([keras.layers.Flatten(), keras.layers.Dropout(0.5, seed=1), vk.layers.DiagonalNormal(2)])
+    model = vk.VAE(encoder, keras.Sequential([vk.layers.MLP(4), vk.layers.Bernoulli((4, 4, 1))]), seed=0)
+    x = binary_images(5)
+    model.build((None, *x.shape[1:]))
+    traces = []
+    for sides in ((), ("q",)):
+        encoder.layers[1].seed_generator.state.assign(ops.cast([1, 0], encoder.layers[1].seed_generator.state.dtype))
+        traces.append(model.trace(x, 3, training=True, frozen_sides=sides, seed=4))
+    np.testing.assert_allclose(*(ops.convert_to_numpy(t.log_q["z"]) for t in traces), rtol=1e-5)
+
+
+def test_the_family_of_bounds_on_the_same_log_weights():
+    log_weights = np.random.default_rng(0).normal(size=(6, 4)).astype("float32")
+    iwae = np.log(np.exp(log_weights).mean(axis=0))
+    bound = lambda objective: ops.convert_to_numpy(objective.bound(ops.convert_to_tensor(log_weights)))  # noqa: E731
+    np.testing.assert_allclose(bound(IWAE(6)), iwae, rtol=1e-5)
+    np.testing.assert_allclose(bound(MIWAE(6, 1)), log_weights.mean(axis=0), rtol=1e-5)
+    two = np.log(np.exp(log_weights.reshape(2, 3, 4)).mean(axis=1)).mean(axis=0)
+    np.testing.assert_allclose(bound(MIWAE(2, 3)), two, rtol=1e-5)
+    np.testing.assert_allclose(bound(CIWAE(6, 0.25)), 0.25 * log_weights.mean(axis=0) + 0.75 * iwae, rtol=1e-5)
+    np.testing.assert_allclose(bound(PIWAE(2, 3)), iwae, rtol=1e-5)
+    assert np.all(log_weights.mean(axis=0) < two) and np.all(two < iwae)
+
+
+@pytest.mark.parametrize("objective", [IWAE(6), MIWAE(2, 3), CIWAE(6, 0.25), PIWAE(2, 3)])
+def test_shares_are_the_derivatives_of_the_bound(objective):
+    log_weights = ops.convert_to_tensor(np.random.default_rng(0).normal(size=(6, 4)).astype("float32"))
+    _, (derivative,) = backend.value_and_gradient(lambda w: ops.sum(objective.bound(w)), log_weights)
+    share, _ = objective.shares(log_weights)
+    np.testing.assert_allclose(ops.convert_to_numpy(share), ops.convert_to_numpy(derivative), rtol=1e-4)
+
+
+def test_ciwae_ends_in_elbo_and_iwae():
+    pca = model_of()
+    for objective, expected in ((CIWAE(5, 1.0), ELBO(5)), (CIWAE(5, 0.0), IWAE(5))):
+        for a, b in zip(gradients(pca.model, objective, pca.x), gradients(pca.model, expected, pca.x), strict=True):
+            np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+
+
+def test_objectives_can_be_switched_midway():
+    """Burda et al. 2016, table 2: the same weights, trained on with the other objective."""
+    model, x = small_vae(), binary_images()
+    model.fit(x, epochs=2, verbose=0)
+    before = model.get_weights()
+    model.compile("adam", objective=IWAE(5))
+    for a, b in zip(before, model.get_weights(), strict=True):
+        if a.dtype == "float32":
+            np.testing.assert_array_equal(a, b)
+    assert np.isfinite(model.fit(x, epochs=2, verbose=0).history["bound"]).all()
+
+
+BAD = {
+    "IWAE with a closed-form KL": (lambda: IWAE(5, analytic_kl=True), "no closed-form KL"),
+    "ELBO, closed-form KL, stl": (lambda: ELBO(analytic_kl=True, gradient="stl"), "closed-form KL has not"),
+    "unknown gradient": (lambda: IWAE(5, gradient="reinforce"), "'pathwise', 'stl', 'dreg'"),
+    "PIWAE, stl": (lambda: PIWAE(2, 3, gradient="stl"), "'pathwise', 'dreg'"),
+    "no groups": (lambda: MIWAE(0, 3), "groups"),
+    "α out of range": (lambda: CIWAE(3, 1.5), r"\[0, 1\]"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_what_cannot_be_is_refused(kind):
+    make, message = BAD[kind]
+    with pytest.raises(ValueError, match=message):
+        make()
