@@ -1,0 +1,117 @@
+"""Semi-amortized inference against exact posteriors, hand-made steps and finite differences."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from oracles import ProbabilisticPCA, binary_images, two_latents
+
+import vaekit as vk
+from vaekit import backend
+from vaekit.inference import Refinement
+
+
+def refined(model, **options):
+    """The same networks with a refinement."""
+    again = vk.LatentVariableModel(model.generative, model.inference, Refinement(**options), seed=0)
+    again.build({name: (None, *model.event_shapes[name]) for name in model.data_names})
+    again.compile("adam")
+    return again
+
+
+def test_refinement_finds_the_exact_posterior_mean():
+    pca = ProbabilisticPCA(shift=1.0)
+    mean, covariance = pca.posterior()
+    scatter = np.sqrt(np.diag(covariance) / 64)  # of the noise's mean
+    assert np.abs(pca.model.encode(pca.x) - mean).min() > 0.9
+    model = refined(pca.model, steps=200, learning_rate=0.02, samples=64, clip=None)
+    assert np.all(np.abs(model.encode(pca.x) - mean) < 5 * scatter)
+
+
+def test_refinement_closes_the_gap_of_the_bound():
+    pca = ProbabilisticPCA(shift=0.6, stretch=1.5)
+    before = pca.model.evaluate(pca.x, verbose=0, seed=0)["bound"]
+    model = refined(pca.model, steps=60, learning_rate=0.03, samples=64)
+    after = model.evaluate(pca.x, verbose=0, seed=0)["bound"]
+    exact = pca.log_p().mean()
+    assert exact - after < 0.2 * (exact - before)
+    estimate = vk.evaluation.log_likelihood(model, pca.x, samples=50, progress=False)
+    np.testing.assert_allclose(estimate.mean, exact, atol=0.05)
+
+
+def test_steps_are_those_of_the_definition():
+    """Two steps of momentum and clipping for N(z; 0, 1) N(x; z, 1) by hand, at the noise that was used."""
+    encoder, decoder = vk.layers.DiagonalNormal(1, scale="log_scale"), vk.layers.Normal(1, scale=1.0)
+    model = vk.VAE(encoder, decoder, seed=0)
+    model.build((None, 1))
+    decoder.set_weights([np.ones((1, 1)), np.zeros(1)])
+    encoder.set_weights([np.full((1, 1), 0.3), np.zeros(1), np.zeros((1, 1)), np.full(1, -0.5)])
+    x, seed = np.array([[2.0], [-7.0]], "float32"), backend.seed(5)
+    data = model.observe(x)
+    offsets = Refinement(steps=2, learning_rate=0.3, momentum=0.5, clip=1.5)(model, data, seed)["z"]
+    trace = model.trace(x, 1, seed=seed)
+    noise = (ops.convert_to_numpy(trace.values["z"])[0, :, 0] - 0.3 * x[:, 0]) / np.exp(-0.5)
+    start = np.stack([0.3 * x[:, 0], np.full(2, -0.5)])
+    parameters, velocity = start.copy(), np.zeros((2, 2))
+    for _ in range(2):
+        z = parameters[0] + np.exp(parameters[1]) * noise
+        slope = -z + (x[:, 0] - z)  # d/dz log p(x, z); log q(z) depends on log σ alone, with slope −1
+        gradient = np.stack([slope, slope * np.exp(parameters[1]) * noise + 1])
+        gradient *= np.minimum(1, 1.5 / np.sqrt((gradient**2).sum(axis=0)))
+        velocity = 0.5 * velocity + gradient
+        parameters = parameters + 0.3 * velocity
+    np.testing.assert_allclose(ops.convert_to_numpy(offsets["mean"])[:, 0], (parameters - start)[0], rtol=1e-4)
+    np.testing.assert_allclose(ops.convert_to_numpy(offsets["log_scale"])[:, 0], (parameters - start)[1], rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["VAE", "bottom-up"])
+def test_gradient_goes_through_the_steps(kind):
+    """Against central differences of the loss, for an encoder's and a decoder's weight."""
+    if kind == "VAE":
+        x = ProbabilisticPCA().x[:4]
+        model = ProbabilisticPCA(shift=0.5, stretch=1.2).model
+    else:
+        model, x = two_latents(kind), binary_images(4)
+        model.build((None, *x.shape[1:]))
+    model = refined(model, steps=3, learning_rate=0.1, clip=2.0)
+    data, objective = model.observe(x), vk.objectives.ELBO(2)
+    state = model.seed_generator.state
+
+    def loss():
+        state.assign(ops.cast([7, 0], state.dtype))
+        return ops.sum(objective(model, data, 0, training=True)[0])
+
+    variables = [model.inference[0].layer.trainable_variables[0], model.generative[-1].layer.trainable_variables[-1]]
+    slopes = backend.compile(lambda: backend.variables_gradient(loss, variables, [state])[1], model.variables)()
+    value = backend.compile(loss, model.variables)
+    for variable, slope in zip(variables, slopes, strict=True):
+        start = ops.convert_to_numpy(variable).copy()
+        direction = np.random.default_rng(0).normal(size=start.shape).astype("float32")
+        sides = []
+        for sign in (1, -1):
+            variable.assign(start + sign * 3e-3 * direction)
+            sides.append(float(value()))
+        variable.assign(start)
+        expected = (sides[0] - sides[1]) / 6e-3
+        assert np.sum(ops.convert_to_numpy(slope) * direction) == pytest.approx(expected, rel=0.02, abs=0.05)
+
+
+def test_a_refined_model_trains_and_reloads(tmp_path):
+    x, refinement = binary_images(40), Refinement(steps=2, learning_rate=0.1, beta=vk.objectives.WarmUp(4, start=0.1))
+    encoder = keras.Sequential([vk.layers.MLP(8), vk.layers.DiagonalNormal(2)])
+    decoder = keras.Sequential([vk.layers.MLP(8), vk.layers.Bernoulli((4, 4, 1))])
+    model = vk.VAE(encoder, decoder, refinement=refinement, seed=0)
+    model.compile("adam", objective=vk.objectives.IWAE(3, gradient="dreg"))
+    assert np.isfinite(model.fit(x, batch_size=20, epochs=2, verbose=0).history["bound"]).all()
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.refinement == refinement
+    assert loaded.evaluate(x, verbose=0, seed=0) == pytest.approx(model.evaluate(x, verbose=0, seed=0), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "options", [{"steps": 0}, {"learning_rate": 0.0}, {"momentum": 1.0}, {"clip": -1.0}, {"samples": 0}]
+)
+def test_unusable_settings_are_refused(options):
+    with pytest.raises(ValueError, match="Refinement expects"):
+        Refinement(**options)
