@@ -8,7 +8,26 @@ from oracles import binary_images, small_vae, two_latents
 
 import vaekit as vk
 from vaekit.backend import tfd
-from vaekit.layers import MLP, Bernoulli, DiagonalNormal, GatedDense, Normal, VariationalWeights
+from vaekit.layers import (
+    MLP,
+    Autoregressive,
+    Bernoulli,
+    BitwiseCategorical,
+    Categorical,
+    DiagonalNormal,
+    DiscretizedLogistic,
+    DiscretizedLogisticMixture,
+    GatedConv2D,
+    GatedConv2DTranspose,
+    GatedDense,
+    GatedPixelConv2D,
+    MaskedConv2D,
+    Normal,
+    ResidualBlock,
+    Stack,
+    StudentT,
+    VariationalWeights,
+)
 
 IMAGE = (4, 4, 1)
 # name: (layer, input shape without batch, number of weights, features or event shape of the output)
@@ -25,6 +44,32 @@ LAYERS = {
         2,
         (5,),
     ),
+    "GatedConv2D": (lambda: GatedConv2D(3, 5, strides=2), IMAGE, 4, (2, 2, 3)),
+    "GatedConv2DTranspose": (lambda: GatedConv2DTranspose(3, 4, strides=2), IMAGE, 4, (8, 8, 3)),
+    "ResidualBlock": (lambda: ResidualBlock(3), (4, 4, 3), 6, (4, 4, 3)),
+    "ResidualBlock of other width": (lambda: ResidualBlock(3, 5), IMAGE, 8, (4, 4, 3)),
+    "MaskedConv2D": (lambda: MaskedConv2D(3, 5, "A", activation="tanh"), IMAGE, 2, (4, 4, 3)),
+    "GatedPixelConv2D A": (lambda: GatedPixelConv2D(3, mask="A"), IMAGE, 7, (4, 4, 6)),
+    "GatedPixelConv2D B": (lambda: GatedPixelConv2D(3, 5), (4, 4, 7), 7, (4, 4, 6)),
+    "Stack": (lambda: Stack([keras.layers.Dense(6, "tanh"), MLP(5)]), (7,), 4, (5,)),
+    "Stack with skips, to a distribution": (
+        lambda: Stack([MLP(16), keras.layers.Reshape((4, 4, 1)), GatedConv2D(3, 3), Bernoulli(IMAGE)], skip=True),
+        (7,),
+        2 + 2 + 4 + 2 + 2,
+        IMAGE,
+    ),
+    "Autoregressive": (
+        lambda: Autoregressive([MaskedConv2D(3, mask="A"), keras.layers.BatchNormalization(), Bernoulli(IMAGE)]),
+        (7,),
+        2 + 2 + 2 + 2,
+        IMAGE,
+    ),
+    "Autoregressive with skips": (
+        lambda: Autoregressive([GatedPixelConv2D(2, mask="A"), GatedPixelConv2D(2), Bernoulli(IMAGE)], skip=True),
+        (7,),
+        3 * 2 + 2 * 7 + 2,
+        IMAGE,
+    ),
     "Bernoulli": (lambda: Bernoulli(IMAGE), (7,), 2, IMAGE),
     "Bernoulli of a feature map": (lambda: Bernoulli(IMAGE), (4, 4, 3), 2, IMAGE),
     "DiagonalNormal": (lambda: DiagonalNormal(3), (7,), 4, (3,)),
@@ -35,6 +80,32 @@ LAYERS = {
     "DiagonalNormal, sigmoid": (lambda: DiagonalNormal(IMAGE, mean_activation="sigmoid"), (7,), 4, IMAGE),
     "Normal, fixed": (lambda: Normal(IMAGE, scale=0.1), (7,), 2, IMAGE),
     "Normal, shared": (lambda: Normal(IMAGE, scale="shared", mean_activation="sigmoid"), (7,), 3, IMAGE),
+    "Normal, shared, soft-clipped": (lambda: Normal(IMAGE, scale="shared", soft_clip=-6.0), (7,), 3, IMAGE),
+    "Normal, per image": (lambda: Normal(IMAGE, scale="image", soft_clip=0.0), (7,), 4, IMAGE),
+    "Normal, per pixel": (lambda: Normal(IMAGE, scale="pixel", soft_clip=0.0), (4, 4, 3), 4, IMAGE),
+    "Normal, optimal": (lambda: Normal(IMAGE, scale="optimal", soft_clip=-6.0), (7,), 2, IMAGE),
+    "Normal, optimal per image": (lambda: Normal(IMAGE, scale="optimal_image"), (7,), 2, IMAGE),
+    "StudentT": (lambda: StudentT(IMAGE, mean_activation="sigmoid"), (7,), 6, IMAGE),
+    "StudentT, shared": (lambda: StudentT(IMAGE, "shared"), (4, 4, 3), 5, IMAGE),
+    "StudentT, fixed": (lambda: StudentT(IMAGE, 5), (7,), 4, IMAGE),
+    "DiscretizedLogistic": (lambda: DiscretizedLogistic(IMAGE), (7,), 4, IMAGE),
+    "DiscretizedLogistic, clipped": (
+        lambda: DiscretizedLogistic(IMAGE, 16, log_scale_range=(-4.5, 0), mean_range=(1 / 32, 31 / 32), edges=False),
+        (7,),
+        4,
+        IMAGE,
+    ),
+    "Categorical": (lambda: Categorical(IMAGE, bins=16), (7,), 2, IMAGE),
+    "Categorical of a feature map": (lambda: Categorical((4, 4, 3), bins=16), (4, 4, 5), 2, (4, 4, 3)),
+    "BitwiseCategorical": (lambda: BitwiseCategorical(IMAGE), (7,), 2, IMAGE),
+    "BitwiseCategorical of a feature map": (lambda: BitwiseCategorical((4, 4, 3), 4), (4, 4, 5), 2, (4, 4, 3)),
+    "DiscretizedLogisticMixture, grey": (lambda: DiscretizedLogisticMixture(IMAGE, 3), (7,), 6, IMAGE),
+    "DiscretizedLogisticMixture, colour": (
+        lambda: DiscretizedLogisticMixture((4, 4, 3), 3, log_scale_range=(-7, 2)),
+        (4, 4, 5),
+        8,
+        (4, 4, 3),
+    ),
     "VariationalWeights": (lambda: VariationalWeights(keras.layers.Dense(5), 100, seed=0), (7,), 4, (5,)),
     "VariationalWeights of a decoder": (lambda: VariationalWeights(Bernoulli(IMAGE), 100, seed=0), (7,), 4, IMAGE),
 }

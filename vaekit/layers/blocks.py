@@ -1,4 +1,4 @@
-"""Building blocks: fully connected layers as the papers draw them."""
+"""Building blocks: fully connected layers as the papers draw them, and the base they share with convolutions."""
 
 import math
 from numbers import Integral
@@ -8,7 +8,7 @@ from keras import ops
 
 
 class DenseBlock(keras.layers.Layer):
-    """Base of layers made of fully connected parts that share initializers and regularizers.
+    """Base of layers made of fully connected or convolutional parts that share initializers and regularizers.
 
     Args:
         kernel_initializer, bias_initializer: Keras initializers; every part gets a fresh copy, so that
@@ -31,8 +31,8 @@ class DenseBlock(keras.layers.Layer):
         self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
         self.bias_regularizer = keras.regularizers.get(bias_regularizer)
 
-    def dense(self, units, name, layer=keras.layers.Dense):
-        """A fully connected `layer` with this block's initializers, regularizers and dtype."""
+    def dense(self, units, name, layer=keras.layers.Dense, **options):
+        """A part of this block: a `layer` with the block's initializers, regularizers and dtype."""
 
         def fresh(initializer):
             return initializer.clone() if hasattr(initializer, "clone") else initializer
@@ -45,7 +45,12 @@ class DenseBlock(keras.layers.Layer):
             bias_regularizer=self.bias_regularizer,
             name=name,
             dtype=self.dtype_policy,
+            **options,
         )
+
+    def conv(self, filters, kernel_size, name, layer=keras.layers.Conv2D, padding="same", **options):
+        """A convolutional part."""
+        return self.dense(filters, name, layer, kernel_size=kernel_size, padding=padding, **options)
 
     def get_config(self):
         names = ("kernel_initializer", "bias_initializer", "kernel_regularizer", "bias_regularizer")

@@ -99,6 +99,19 @@ class DistributionLayer(DenseBlock):
         return {**super().get_config(), "event_shape": self.event_shape}
 
 
+def check_range(layer, name, values):
+    """A range `(low, high)` or None, as a tuple or None."""
+    if values is None:
+        return None
+    if len(values) != 2 or not values[0] < values[1]:
+        raise ValueError(f"{type(layer).__name__} expects {name}=(low, high) with low < high; received {values!r}.")
+    return tuple(float(v) for v in values)
+
+
+def clip(x, values):
+    return x if values is None else ops.clip(x, *values)
+
+
 @keras.saving.register_keras_serializable("vaekit")
 class Bernoulli(DistributionLayer):
     r"""Binary data: $p(x \mid h) = \prod_d y_d^{x_d} (1 - y_d)^{1 - x_d}$, $y = \sigma(W h + b)$.
@@ -106,12 +119,21 @@ class Bernoulli(DistributionLayer):
     Computed from the logits, exact however sure the network is. Its support is {0, 1}: grey values are not
     Bernoulli data, and a "likelihood" of theirs cannot be compared with anyone's.
 
+    Args:
+        event_shape: shape of an image or vector.
+        logit_range: `(low, high)` clips the logits, which bounds how sure the network can be; None: no bound.
+
     Source: Kingma & Welling 2014, appendix C.1.
     """
 
     parameters = ("logits",)
 
+    def __init__(self, event_shape, logit_range=None, **kwargs):
+        super().__init__(event_shape, **kwargs)
+        self.logit_range = check_range(self, "logit_range", logit_range)
+
     def distribution(self, logits):
+        logits = clip(logits, self.logit_range)
         return self.independent(tfd.Bernoulli(logits=logits, dtype=logits.dtype))
 
     def check_values(self, x):
@@ -123,6 +145,9 @@ class Bernoulli(DistributionLayer):
                 "vaekit.batches.DynamicBinarization(x), or use a likelihood for real values, "
                 "vaekit.layers.Normal(event_shape)."
             )
+
+    def get_config(self):
+        return {**super().get_config(), "logit_range": self.logit_range}
 
 
 SCALES = {
@@ -156,15 +181,14 @@ class DiagonalNormal(DistributionLayer):
         if log_variance_range is not None and scale != "log_variance":
             raise ValueError(f"log_variance_range goes with scale='log_variance'; received scale={scale!r}.")
         self.scale = scale
-        self.log_variance_range = log_variance_range
+        self.log_variance_range = check_range(self, "log_variance_range", log_variance_range)
         self.mean_activation = keras.activations.get(mean_activation)
         self.parameters = ("mean", scale)
 
     def distribution(self, mean, **spread):
         (a,) = spread.values()
-        if self.log_variance_range is not None:
-            a = ops.clip(a, *self.log_variance_range)
-        return self.independent(tfd.Normal(self.mean_activation(mean), SCALES[self.scale](a)))
+        scale = SCALES[self.scale](clip(a, self.log_variance_range))
+        return self.independent(tfd.Normal(self.mean_activation(mean), scale))
 
     def get_config(self):
         return {

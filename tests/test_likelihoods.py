@@ -1,0 +1,485 @@
+"""Likelihoods and mixtures against SciPy and TFP, enumeration, finite differences, and their own samples."""
+
+import itertools
+import math
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from scipy import stats
+
+import vaekit as vk
+from vaekit import backend, distributions
+from vaekit.backend import tfd
+from vaekit.layers import (
+    MLP,
+    BitwiseCategorical,
+    Categorical,
+    DiagonalNormal,
+    DiscretizedLogistic,
+    DiscretizedLogisticMixture,
+    Normal,
+    StudentT,
+)
+
+RNG = np.random.default_rng(0)
+H = RNG.normal(size=(3, 5)).astype("float32")
+X = RNG.uniform(size=(3, 2, 2, 1)).astype("float32")
+IMAGE = X.shape[1:]
+
+
+def array(tensor):
+    return ops.convert_to_numpy(tensor)
+
+
+def random(*shape, scale=1.0, seed=0):
+    return (scale * np.random.default_rng(seed).normal(size=shape)).astype("float32")
+
+
+def log_prob(p, x):
+    return array(backend.compile(p.log_prob)(x))
+
+
+def sampled(p, n, seed=0):
+    return array(backend.compile(lambda: p.sample(n, seed=backend.seed(seed)))())
+
+
+# ---------------------------------------------------------------- one Gaussian, seven scales
+
+
+def scale_of(layer, h=H):
+    """σ of the layer's density outside of training."""
+    return array(layer(h).distribution.stddev())
+
+
+@pytest.mark.parametrize("scale", [0.3, "shared", "image", "pixel", "optimal", "optimal_image"])
+def test_normal_is_scipys_with_its_sigma(scale):
+    clipped = None if scale == 0.3 else -1.0
+    layer = Normal(IMAGE, scale=scale, soft_clip=clipped, mean_activation="sigmoid")
+    layer(H)
+    if scale == "shared":
+        layer.log_scale.assign(-1.3)
+        a = np.full(IMAGE, -1.3)
+    elif scale in ("image", "pixel"):
+        shape = (3, 1, 1, 1) if scale == "image" else X.shape
+        a = array(layer.heads["log_scale"](H)).reshape(shape)
+    elif scale != 0.3:
+        layer.running_variance.assign(0.04)
+        a = np.log(0.2)
+    sigma = 0.3 if scale == 0.3 else np.exp(-1 + np.logaddexp(0, a + 1))
+    p = layer(H)
+    mean = 1 / (1 + np.exp(-array(layer.heads["mean"](H)).reshape(X.shape)))
+    np.testing.assert_allclose(array(p.mean()), mean, rtol=1e-5)
+    np.testing.assert_allclose(scale_of(layer), np.broadcast_to(sigma, X.shape), rtol=1e-5)
+    expected = stats.norm(mean, sigma).logpdf(X).sum(axis=(1, 2, 3))
+    np.testing.assert_allclose(array(p.log_prob(X)), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("scale, axes", [("optimal", (0, 1, 2, 3)), ("optimal_image", (1, 2, 3))])
+def test_optimal_sigma_is_the_likeliest_and_gives_the_closed_form(scale, axes):
+    layer = Normal(IMAGE, scale=scale)
+    p = layer(H, training=True)
+    mean, d = array(p.mean()), 4
+    variance = ((X - mean) ** 2).mean(axis=axes, keepdims=True)
+    log_prob = array(p.log_prob(X))
+    expected = stats.norm(mean, np.sqrt(variance)).logpdf(X).sum(axis=(1, 2, 3))
+    np.testing.assert_allclose(log_prob, expected, rtol=1e-5)
+    # −log p = D ln σ* + D/2 + D/2 ln 2π for each image, or on average over the batch
+    closed = np.mean(d * np.log(variance) / 2) + d / 2 + d / 2 * np.log(2 * np.pi)
+    assert -log_prob.mean() == pytest.approx(closed, rel=1e-5)
+
+    def negative_log_prob(log_sigma):
+        return -ops.mean(tfd.Normal(mean, ops.exp(log_sigma)).log_prob(X))
+
+    _, (gradient,) = backend.value_and_gradient(negative_log_prob, (np.log(variance) / 2).astype("float32"))
+    np.testing.assert_allclose(array(gradient), 0, atol=1e-6)  # stationary
+    for other in (0.9, 1.1):
+        worse = stats.norm(mean, other * np.sqrt(variance)).logpdf(X).sum(axis=(1, 2, 3)).mean()
+        assert worse < log_prob.mean()
+
+
+@pytest.mark.parametrize("axes", [None, (-1,)])
+@pytest.mark.parametrize("low", [None, -1.0])
+def test_gradients_flow_through_the_optimal_sigma(axes, low):
+    x, mean, weight = random(2, 5), random(2, 5, seed=1), np.array([[0.2], [0.8]], "float32")
+
+    def loss(mean):  # unequal weights, under which σ* is not stationary
+        return ops.sum(weight * distributions.OptimalNormal(mean, 1.0, axes, low).log_prob(x))
+
+    def exact(mean):
+        sigma = np.sqrt(((x - mean) ** 2).mean(axis=axes, keepdims=True))
+        sigma = sigma if low is None else np.exp(low + np.logaddexp(0, np.log(sigma) - low))
+        return (weight * stats.norm(mean, sigma).logpdf(x)).sum()
+
+    value, (gradient,) = backend.value_and_gradient(loss, mean)
+    assert float(value) == pytest.approx(exact(mean.astype("float64")), rel=1e-5)
+    for place in itertools.product(range(2), range(5)):
+        step = np.zeros_like(mean, "float64")
+        step[place] = 1e-5
+        difference = (exact(mean + step) - exact(mean - step)) / 2e-5
+        assert array(gradient)[place] == pytest.approx(difference, rel=1e-3, abs=1e-3)
+
+
+@pytest.mark.parametrize("scale", ["optimal", "optimal_image"])
+def test_the_running_sigma(scale):
+    layer = Normal(IMAGE, scale=scale, momentum=0.75)
+    assert np.all(scale_of(layer) == 1)  # before any data
+
+    def step(x):
+        p = layer(H, training=True)
+        p.log_prob(x)
+        return np.mean((x - array(p.mean())) ** 2)
+
+    first = step(X)
+    np.testing.assert_allclose(scale_of(layer), np.sqrt(first), rtol=1e-5)  # whole
+    second = step(3 * X)
+    np.testing.assert_allclose(scale_of(layer), np.sqrt(0.75 * first + 0.25 * second), rtol=1e-5)
+    layer(H).log_prob(5 * X)  # evaluation leaves it alone
+    np.testing.assert_allclose(scale_of(layer), np.sqrt(0.75 * first + 0.25 * second), rtol=1e-5)
+    x, changed = X[[0, 0, 0]], X[[0, 1, 2]]  # a density: that of one image does not depend on the others
+    assert float(layer(H).log_prob(x)[0]) == float(layer(H).log_prob(changed)[0])
+
+
+def gaussian_vae(likelihood, **objective):
+    keras.utils.set_random_seed(1)
+    encoder = keras.Sequential([MLP(6), DiagonalNormal(2)])
+    model = vk.VAE(encoder, keras.Sequential([MLP(6), likelihood]), seed=0)
+    model.compile(keras.optimizers.Adam(0.01), objective=vk.objectives.ELBO(**objective))
+    model.build((None, *IMAGE))
+    return model
+
+
+def test_the_running_sigma_is_learned_in_fit_and_saved_with_the_model(tmp_path):
+    layer = Normal(IMAGE, scale="optimal", soft_clip=-6.0, mean_activation="sigmoid")
+    model = gaussian_vae(layer)
+    x = np.repeat(X[:1], 60, axis=0)
+    layer.heads["mean"].kernel.assign(np.zeros((6, 4)))
+    model.optimizer.learning_rate = 0.0
+    model.fit(x, batch_size=20, epochs=2, verbose=0)  # nothing changes but the running value
+    assert float(layer.running_variance) == pytest.approx(np.mean((x - 0.5) ** 2), rel=1e-5)
+    model.optimizer.learning_rate = 0.01
+    model.fit(X, epochs=2, verbose=0)
+    before = float(layer.running_variance)
+    expected = model.evaluate(X, verbose=0, seed=0)
+    assert float(layer.running_variance) == before != pytest.approx(np.mean((x - 0.5) ** 2), rel=1e-3)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.evaluate(X, verbose=0, seed=0) == pytest.approx(expected, rel=1e-5)
+    assert float(loaded.decoder.layers[-1].running_variance) == before
+    np.testing.assert_allclose(array(loaded.likelihood(np.zeros((1, 2))).distribution.stddev()), before**0.5, rtol=0.02)
+
+
+def test_beta_and_sigma_squared_are_one():
+    """The loss of a β-VAE with σ = 1 is that of a VAE with σ² = β, times β, up to a constant."""
+    sigma = 0.3
+
+    def loss_gradient(model):
+        def loss():
+            state = model.seed_generator.state
+            state.assign(ops.cast([5, 0], state.dtype))
+            return ops.mean(model.objective(model, {"x": X}, model.step, training=True)[0])
+
+        weights = model.trainable_variables
+        rest = [v for v in model.variables if not any(v is w for w in weights)]
+        value, gradient = backend.compile(lambda: backend.variables_gradient(loss, weights, rest), model.variables)()
+        return float(value), [array(g) for g in gradient]
+
+    beta_value, beta_gradient = loss_gradient(gaussian_vae(Normal(IMAGE), beta=sigma**2))
+    value, gradient = loss_gradient(gaussian_vae(Normal(IMAGE, scale=sigma)))
+    assert any(np.abs(g).max() > 0.1 for g in gradient)
+    for a, b in zip(beta_gradient, gradient, strict=True):
+        np.testing.assert_allclose(a, sigma**2 * b, rtol=1e-4, atol=1e-6)
+    d = X[0].size
+    constant = d / 2 * np.log(2 * np.pi) * (1 - sigma**2) - sigma**2 * d * np.log(sigma)
+    assert beta_value == pytest.approx(sigma**2 * value + constant, rel=1e-5)
+
+
+# ---------------------------------------------------------------- Student-t
+
+
+@pytest.mark.parametrize("degrees", ["pixel", "shared", 3.5])
+def test_student_t_is_scipys(degrees):
+    layer = StudentT(IMAGE, degrees, mean_activation="sigmoid")
+    p = layer(H)
+    heads = {name: array(head(H)).reshape(X.shape) for name, head in layer.heads.items()}
+    if degrees == "shared":
+        layer.degrees.assign(0.7)
+        p = layer(H)
+    nu = 3.5 if degrees == 3.5 else 2 + np.logaddexp(0, heads.get("degrees", 0.7))
+    mean = 1 / (1 + np.exp(-heads["mean"]))
+    expected = stats.t(nu, mean, np.exp(heads["log_scale"])).logpdf(X).sum(axis=(1, 2, 3))
+    np.testing.assert_allclose(array(p.log_prob(X)), expected, rtol=1e-4)
+    np.testing.assert_allclose(array(p.mean()), mean, rtol=1e-5)
+
+
+# ---------------------------------------------------------------- bytes
+
+# distributions over few bins of one pixel: (distribution, bins, channels)
+PIXELS = {
+    "logistic": lambda: (distributions.DiscretizedLogistic(random(4), random(4, seed=1) - 1, bins=7), 7, 0),
+    "categorical": lambda: (distributions.Categorical(random(4, 7, scale=2)), 7, 0),
+    "bitwise": lambda: (distributions.BitwiseCategorical(random(4, 3, scale=2)), 8, 0),
+    "mixture, grey": lambda: (mixture(4, 2, 1, 7), 7, 1),
+    "mixture, colour": lambda: (mixture(4, 2, 3, 4), 4, 3),
+}
+
+
+def mixture(batch, components, channels, bins):
+    shape = (batch, components, channels)
+    alpha = np.tanh(2 * random(batch, components, math.comb(channels, 2), seed=2)) if channels > 1 else None
+    loc, log_scale = 0.5 + 0.5 * random(*shape), random(*shape, seed=1) - 2
+    return distributions.DiscretizedLogisticMixture(random(batch, components), loc, log_scale, alpha, bins)
+
+
+def enumerate_values(bins, channels):
+    """All values of a pixel, bin centres `[values]` or `[values, C]`."""
+    grid = (np.arange(bins) + 0.5) / bins
+    return (np.array(list(itertools.product(grid, repeat=channels))) if channels else grid).astype("float32")
+
+
+@pytest.mark.parametrize("kind", PIXELS)
+def test_bytes_sum_to_one_and_samples_follow_the_log_density(kind):
+    p, bins, channels = PIXELS[kind]()
+    values = enumerate_values(bins, channels)
+    probability = np.exp(log_prob(p, values[:, None]))  # [values, B]
+    np.testing.assert_allclose(probability.sum(axis=0), 1, rtol=2e-5)
+    n = 20000
+    x = sampled(p, n)
+    assert x.shape == (n, 4, *values.shape[1:]) and x.dtype == "float32"
+    counts = np.array([np.isclose(x, v).reshape(n, 4, -1).all(axis=-1).sum(axis=0) for v in values])
+    assert np.all(counts.sum(axis=0) == n)
+    bound = 5 * np.sqrt(n * probability * (1 - probability)) + 5
+    assert np.all(np.abs(counts - n * probability) < bound)
+    expected = np.tensordot(values.T, probability, axes=1)  # E[x], [C, B] or [B]
+    if channels < 2:
+        np.testing.assert_allclose(array(p.mean()).reshape(-1), expected.reshape(-1), rtol=1e-5)
+    else:  # green and blue at the means of those before
+        mean = array(p.mean()).T
+        np.testing.assert_allclose(mean[0], expected[0], rtol=1e-5)
+        np.testing.assert_allclose(mean, expected, atol=0.05)
+
+
+@pytest.mark.parametrize("kind", PIXELS)
+def test_both_grids_are_the_same_bytes(kind):
+    p, bins, channels = PIXELS[kind]()
+    values = enumerate_values(bins, channels)
+    other = (np.rint(values * bins - 0.5) / (bins - 1)).astype("float32")
+    np.testing.assert_array_equal(log_prob(p, values[:, None]), log_prob(p, other[:, None]))
+
+
+def test_every_byte_finds_its_bin_from_both_grids():
+    k = np.arange(256)
+    for x in (k / 255, (k + 0.5) / 256):
+        np.testing.assert_array_equal(array(distributions.level(x.astype("float32"), 256)), k)
+
+
+def test_discretized_logistic_is_tfps_and_scipys():
+    bins, k = 256, np.arange(256)
+    loc, log_scale = random(4, scale=0.3) + 0.5, random(4, seed=1) - 2
+    x = ((k + 0.5) / bins).astype("float32")[:, None]
+    ours = array(distributions.DiscretizedLogistic(loc, log_scale).log_prob(x))
+    theirs = tfd.QuantizedDistribution(tfd.Logistic(bins * loc, bins * np.exp(log_scale)), low=1.0, high=float(bins))
+    np.testing.assert_allclose(ours, array(theirs.log_prob((k + 1.0).astype("float32")[:, None])), rtol=1e-3, atol=1e-3)
+    edges = np.concatenate([[-np.inf], np.arange(1, bins) / bins, [np.inf]])[:, None]
+    logistic = stats.logistic(loc.astype("float64"), np.exp(log_scale.astype("float64")))
+    np.testing.assert_allclose(ours, np.log(np.diff(logistic.cdf(edges), axis=0)), rtol=1e-5, atol=2e-5)
+
+
+def test_tails_far_away_stay_exact():
+    # μ = 0.5, s = 0.002: bin 250 of 256 is 240 scales away, where cumulative probabilities are 1 in any precision
+    ours = float(distributions.DiscretizedLogistic(0.5, np.float32(np.log(0.002))).log_prob(250.5 / 256))
+    a, b = ((250 + i) / 256 - 0.5 for i in (0, 1))
+    exact = -a / 0.002 + np.log1p(-np.exp((a - b) / 0.002))  # log(e^{-a/s} − e^{-b/s})
+    assert ours == pytest.approx(exact, rel=1e-5)
+
+
+def test_without_edges_the_tails_are_lost():
+    values = enumerate_values(16, 0)[:, None]
+    loc, log_scale = np.array([0.02, 0.5], "float32"), np.float32([-2.0, -2.0])
+    p = distributions.DiscretizedLogistic(loc, log_scale, 16, edges=False)
+    inside = stats.logistic(loc, np.exp(log_scale))
+    np.testing.assert_allclose(np.exp(array(p.log_prob(values))).sum(axis=0), inside.cdf(1) - inside.cdf(0), rtol=1e-5)
+
+
+LIKELIHOODS = {
+    "Normal, pixel": lambda: Normal((2, 2, 3), scale="pixel"),
+    "Normal, image, clipped": lambda: Normal((2, 2, 3), scale="image", soft_clip=-6.0),
+    "StudentT": lambda: StudentT((2, 2, 3)),
+    "DiscretizedLogistic": lambda: DiscretizedLogistic((2, 2, 3)),
+    "Categorical": lambda: Categorical((2, 2, 3)),
+    "BitwiseCategorical": lambda: BitwiseCategorical((2, 2, 3)),
+    "DiscretizedLogisticMixture": lambda: DiscretizedLogisticMixture((2, 2, 3), components=2),
+}
+
+
+@pytest.mark.parametrize("kind", LIKELIHOODS)
+@pytest.mark.parametrize("size", [0.0, 15.0])
+def test_extreme_parameters_stay_finite_with_finite_gradients(kind, size):
+    layer = LIKELIHOODS[kind]()
+    layer.build((None, 5))
+    shapes = layer.parameter_shapes()
+    parameters = [np.float32(size) * np.sign(random(2, *shape, seed=i)) for i, shape in enumerate(shapes.values())]
+    x = np.float32([0.0, 0.5, 1.0])[:, None, None, None, None] * np.ones((2, 2, 2, 3), "float32")
+
+    def total(*values):
+        return ops.sum(layer.distribution(**dict(zip(shapes, values, strict=True))).log_prob(x))
+
+    value, gradients = backend.compile(lambda *values: backend.value_and_gradient(total, *values))(*parameters)
+    assert np.isfinite(float(value))
+    assert all(np.isfinite(array(g)).all() for g in gradients)
+
+
+def test_perfect_reconstructions_have_a_finite_optimal_sigma():
+    p = distributions.OptimalNormal(X, 1.0)
+    value, (gradient,) = backend.value_and_gradient(
+        lambda mean: ops.sum(distributions.OptimalNormal(mean, 1.0).log_prob(X)), X
+    )
+    assert np.isfinite(float(value)) and np.isfinite(array(gradient)).all()
+    assert float(value) == pytest.approx(X.size * stats.norm(0, 1e-6).logpdf(0), rel=1e-4)
+    assert p.sample(seed=backend.seed(0)).shape == X.shape
+
+
+def test_the_layers_spell_out_their_parameters():
+    """Heads to distributions: sigmoid and clipped means, reshaped channels, tanh of coefficients."""
+    x = ((np.arange(12) % 4 + 0.5) / 4).reshape(1, 2, 2, 3).astype("float32")
+    features = random(1, 2, 2, 5)
+
+    def density(layer):
+        layer.build(features.shape)
+        return float(backend.compile(lambda h: layer(h).log_prob(x), layer.variables)(features)[0])
+
+    logistic = DiscretizedLogistic((2, 2, 3), 4, log_scale_range=(-1, 0), mean_range=(0.3, 0.6))
+    ours = density(logistic)
+    mean, log_scale = (array(head(features)) for head in logistic.heads.values())
+    edges = np.where(x == 0.125, -np.inf, x - 0.125), np.where(x == 0.875, np.inf, x + 0.125)
+    reference = stats.logistic(np.clip(1 / (1 + np.exp(-mean)), 0.3, 0.6), np.exp(np.clip(log_scale, -1, 0)))
+    expected = np.log(reference.cdf(edges[1]) - reference.cdf(edges[0])).sum()
+    assert ours == pytest.approx(expected, rel=1e-4)
+
+    categorical = Categorical((2, 2, 3), bins=4)
+    ours = density(categorical)
+    logits = array(categorical.heads["logits"](features)).reshape(1, 2, 2, 3, 4)
+    k = (x * 4 - 0.5).astype(int)[..., None]
+    log_p = logits - np.log(np.exp(logits).sum(axis=-1, keepdims=True))
+    assert ours == pytest.approx(np.take_along_axis(log_p, k, axis=-1).sum(), rel=1e-4)
+
+    bitwise = BitwiseCategorical((2, 2, 3), bits=2)
+    ours = density(bitwise)
+    logits = array(bitwise.heads["logits"](features)).reshape(1, 2, 2, 3, 2)
+    bits = np.concatenate([k % 2, k // 2], axis=-1)
+    assert ours == pytest.approx(-np.logaddexp(0, (1 - 2 * bits) * logits).sum(), rel=1e-4)
+
+    mixtures = DiscretizedLogisticMixture((2, 2, 3), components=2, bins=4)
+    ours = density(mixtures)
+    parameters = {name: array(head(features)) for name, head in mixtures.heads.items()}
+    mean, log_scale, alpha = (parameters[name].reshape(1, 2, 2, 2, 3) for name in ("mean", "log_scale", "coefficients"))
+    alpha, y = np.tanh(alpha), x[..., None, :]
+    red, green = y[..., 0] - 0.5, y[..., 1] - 0.5
+    moved = 0.5 + mean
+    moved[..., 1] += alpha[..., 0] * red
+    moved[..., 2] += alpha[..., 1] * red + alpha[..., 2] * green
+    reference = stats.logistic(moved, np.exp(log_scale))
+    channels = np.log(reference.cdf(edges[1][..., None, :]) - reference.cdf(edges[0][..., None, :])).sum(axis=-1)
+    weights = np.exp(parameters["logits"]) / np.exp(parameters["logits"]).sum(axis=-1, keepdims=True)
+    assert ours == pytest.approx(np.log((weights * np.exp(channels)).sum(axis=-1)).sum(), rel=1e-4)
+
+
+# ---------------------------------------------------------------- mixtures of normals
+
+
+@pytest.mark.parametrize("weighted", [True, False])
+@pytest.mark.parametrize("event", [(3,), (2, 2)])
+def test_normal_mixture_is_tfps(weighted, event):
+    k = 4
+    loc, scale = random(k, *event), np.exp(random(k, *event, seed=1))
+    logits = random(k, seed=2) if weighted else None
+    p = distributions.NormalMixture(loc, scale, logits)
+    reference = tfd.MixtureSameFamily(
+        tfd.Categorical(logits=np.zeros(k, "float32") if logits is None else logits),
+        tfd.Independent(tfd.Normal(loc, scale), len(event)),
+    )
+    assert tuple(p.batch_shape) == () and tuple(p.event_shape) == event
+    assert p.reparameterization_type == tfd.NOT_REPARAMETERIZED
+    for shape in ((), (6,), (2, 6)):
+        z = random(*shape, *event, seed=3)
+        np.testing.assert_allclose(array(p.log_prob(z)), array(reference.log_prob(z)), rtol=1e-4)
+    np.testing.assert_allclose(array(p.mean()), array(reference.mean()), rtol=1e-5, atol=1e-6)
+    n = 20000
+    z = sampled(p, n)
+    assert z.shape == (n, *event)
+    deviation = array(reference.stddev())
+    assert np.all(np.abs(z.mean(axis=0) - array(reference.mean())) < 5 * deviation / np.sqrt(n))
+    np.testing.assert_allclose(z.std(axis=0), deviation, rtol=0.06)
+
+
+def test_normal_mixture_has_the_gradients_of_finite_differences():
+    arguments = [random(4, 3), np.exp(random(4, 3, seed=1)), random(4, seed=2), random(6, 3, seed=3)]
+
+    def exact(loc, scale, logits, z):
+        components = stats.norm(loc, scale).logpdf(z[:, None]).sum(axis=-1)
+        return (np.logaddexp.reduce(logits - np.logaddexp.reduce(logits) + components, axis=-1)).sum()
+
+    value, gradients = backend.value_and_gradient(
+        lambda loc, scale, logits, z: ops.sum(distributions.NormalMixture(loc, scale, logits).log_prob(z)), *arguments
+    )
+    exactly = [a.astype("float64") for a in arguments]
+    assert float(value) == pytest.approx(exact(*exactly), rel=1e-5)
+    for i, gradient in enumerate(gradients):
+        for place in np.ndindex(arguments[i].shape):
+            up, down = ([a.copy() for a in exactly] for _ in range(2))
+            up[i][place] += 1e-5
+            down[i][place] -= 1e-5
+            difference = (exact(*up) - exact(*down)) / 2e-5
+            assert array(gradient)[place] == pytest.approx(difference, rel=1e-3, abs=1e-4)
+
+
+def test_normal_mixture_far_from_every_component():
+    p = distributions.NormalMixture(np.zeros((3, 2), "float32"), np.full((3, 2), 0.01, "float32"))
+    value, (gradient,) = backend.value_and_gradient(lambda z: p.log_prob(z), np.full(2, 50.0, "float32"))
+    assert float(value) == pytest.approx(2 * stats.norm(0, 0.01).logpdf(50), rel=1e-5)
+    assert np.isfinite(array(gradient)).all()
+
+
+# ---------------------------------------------------------------- bad input
+
+
+@pytest.mark.parametrize("layer", [DiscretizedLogistic, Categorical, BitwiseCategorical, DiscretizedLogisticMixture])
+def test_values_off_the_grid_are_refused(layer):
+    layer = layer((2, 2, 1))
+    k = np.arange(256).reshape(64, 2, 2, 1)
+    for x in (k / 255, (k + 0.5) / 256, (k / 255).astype("float16"), (k >= 128).astype("uint8"), k >= 128):
+        layer.check_values(x)
+    with pytest.raises(ValueError, match=r"look like whole numbers from 0 to 255: divide by 255"):
+        layer.check_values(k.astype("uint8"))
+    for wrong in (k / 254.5, RNG.uniform(size=(9, 2, 2, 1)), k / 255 - 0.5, 2 * k / 255):
+        with pytest.raises(ValueError, match=r"for instance .* numpy\.rint\(x \* 255\) / 255"):
+            layer.check_values(wrong)
+
+
+def test_a_model_refuses_data_off_the_grid():
+    model = gaussian_vae(Categorical(IMAGE))
+    with pytest.raises(ValueError, match="Categorical expects 256 values"):
+        model.fit(X, verbose=0)
+    assert np.isfinite(model.log_weights(np.rint(X * 255) / 255)).all()
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (lambda: Normal(3, scale=0), 'positive number or one of .*"?optimal_image'),
+        (lambda: Normal(3, scale="best"), "received 'best'"),
+        (lambda: Normal(3, scale=0.1, soft_clip=-6.0), "learned or optimal"),
+        (lambda: Normal(3, scale="optimal", momentum=1.0), "momentum"),
+        (lambda: StudentT(3, degrees_of_freedom=1), "greater than 1"),
+        (lambda: StudentT(3, degrees_of_freedom="image"), "received 'image'"),
+        (lambda: Categorical(3, bins=1), "at least 2 bins"),
+        (lambda: BitwiseCategorical(3, bits=0), "1 to 16 bits"),
+        (lambda: DiscretizedLogistic(3, log_scale_range=(0, -4.5)), "low < high"),
+        (lambda: DiscretizedLogistic(3, mean_range=(0.1,)), "low < high"),
+        (lambda: DiscretizedLogisticMixture((2, 2, 3), components=0), "at least 1"),
+    ],
+)
+def test_constructors_refuse_what_makes_no_sense(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()

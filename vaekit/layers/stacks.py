@@ -1,0 +1,145 @@
+"""Layers in sequence on one tensor or several, with skip connections from the inputs to every layer."""
+
+import math
+
+import keras
+from keras import ops
+
+L = keras.layers
+# Layers without a weight matrix. No input enters them by a skip connection, having no weights there to meet.
+ELEMENTWISE = (
+    *(L.Activation, L.ReLU, L.LeakyReLU, L.PReLU, L.ELU, L.BatchNormalization),
+    *(L.Dropout, L.SpatialDropout2D, L.GaussianDropout, L.GaussianNoise, L.Identity),
+)
+RESHAPING = (
+    *(L.LayerNormalization, L.GroupNormalization, L.RMSNormalization),
+    *(L.Reshape, L.Flatten, L.Permute, L.UpSampling2D, L.ZeroPadding2D, L.Cropping2D),
+    *(L.MaxPooling2D, L.AveragePooling2D, L.GlobalMaxPooling2D, L.GlobalAveragePooling2D),
+)
+
+
+def shapes_of(input_shape):
+    """The shape of one tensor, or the shapes of several, as a list of tuples."""
+    several = isinstance(input_shape[0], (list, tuple))
+    return [tuple(shape) for shape in (input_shape if several else [input_shape])]
+
+
+@keras.saving.register_keras_serializable("vaekit")
+class Join(keras.layers.Layer):
+    """One tensor made of several: vectors `[B, D]` are concatenated.
+
+    As soon as one of them is a feature map `[B, H, W, C]`, each vector becomes a map `[B, H, W, 1]` by a linear layer
+    of its own, and maps are concatenated by channels.
+
+    Raises:
+        ValueError: maps of different sizes, or tensors that are neither vectors nor maps.
+
+    Source: Dieng et al. 2019, section 4 (z as a channel of a PixelCNN's layers).
+    """
+
+    def build(self, input_shape):
+        shapes = shapes_of(input_shape)
+        places = {shape[1:3] for shape in shapes if len(shape) == 4}
+        if len(shapes) > 1 and (len(places) > 1 or any(len(shape) not in (2, 4) for shape in shapes)):
+            raise ValueError(
+                "Tensors to be joined should be vectors [B, D] or feature maps [B, H, W, C] of one size; received "
+                f"shapes {shapes}. Flatten or resize them first."
+            )
+        self.place = next(iter(places), None)
+        self.maps = [
+            L.Dense(math.prod(self.place), name=f"map_{i}", dtype=self.dtype_policy)
+            if self.place and len(shape) == 2
+            else None
+            for i, shape in enumerate(shapes)
+        ]
+        for linear, shape in zip(self.maps, shapes, strict=True):
+            if linear is not None:
+                linear.build(shape)
+
+    def call(self, inputs):
+        parts = [
+            tensor if linear is None else ops.reshape(linear(tensor), (-1, *self.place, 1))
+            for linear, tensor in zip(self.maps, inputs if isinstance(inputs, (list, tuple)) else [inputs], strict=True)
+        ]
+        return parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=-1)
+
+    def compute_output_shape(self, input_shape):
+        shapes = shapes_of(input_shape)
+        largest = max(shapes, key=len)
+        return (*largest[:-1], sum(shape[-1] if len(shape) == len(largest) else 1 for shape in shapes))
+
+
+@keras.saving.register_keras_serializable("vaekit")
+class Stack(keras.layers.Layer):
+    r"""Layers in sequence, on one tensor or several: $h_0 = z_1 \oplus z_2 …$, $h_l = f_l(h_{l-1})$, ⊕ being `Join`.
+
+    With `skip=True` the inputs enter every layer: $h_l = f_l(h_{l-1} \oplus z)$, so that none can lose them. For a
+    dense layer this is the additive form $h_l = f(W_l h_{l-1} + U_l z + b_l)$; in a convolutional one, z is one more
+    channel, by a linear map of its own for each layer. Layers without a weight matrix (activations, normalization,
+    dropout, pooling, reshaping) are left out.
+
+    ```python
+    decoder = vk.layers.Stack(
+        [keras.layers.Dense(512, "relu"), keras.layers.Dense(512, "relu"), vk.layers.Bernoulli((28, 28, 1))], skip=True)
+    ```
+
+    Args:
+        layers: list of layers; the last may be a distribution layer, which z enters too.
+        skip: whether the inputs enter every layer.
+
+    Source: Dieng et al. 2019, eqs. 6-8.
+    """
+
+    def __init__(self, layers, skip=False, **kwargs):
+        super().__init__(**kwargs)
+        self.layers, self.skip = list(layers), bool(skip)
+        wrong = [layer for layer in self.layers if not isinstance(layer, keras.layers.Layer)]
+        if wrong or not self.layers:
+            raise ValueError(f"{type(self).__name__} expects a list of Keras layers; received {wrong or layers!r}.")
+        self.joins = [Join(name=f"join_{i}", dtype=self.dtype_policy) for i in range(len(self.layers))]
+
+    def parts(self, i, h, first, skips):
+        """What layer i sees, before joining: tensors, or their shapes."""
+        if i == 0:
+            return first
+        return [h] if isinstance(self.layers[i], ELEMENTWISE + RESHAPING) else [h, *skips]
+
+    def build_layers(self, first, skips):
+        """Builds all layers by shapes, lists of the first layer's inputs and of those that enter every layer."""
+        h = None
+        for i, (join, layer) in enumerate(zip(self.joins, self.layers, strict=True)):
+            parts = self.parts(i, h, first, skips)
+            join.build(parts)
+            joined = join.compute_output_shape(parts)
+            if not layer.built:
+                layer.build(joined)
+            h = tuple(layer.compute_output_spec(keras.KerasTensor(joined, self.compute_dtype)).shape)
+        self.features = h[1:]
+
+    def run(self, first, skips, training):
+        """The last layer's output, for the first layer's inputs and those that enter every layer, lists of tensors."""
+        h = None
+        for i, (join, layer) in enumerate(zip(self.joins, self.layers, strict=True)):
+            h = layer(join(self.parts(i, h, first, skips)), training=training)
+        return h
+
+    def build(self, input_shape):
+        shapes = shapes_of(input_shape)
+        self.build_layers(shapes, shapes if self.skip else [])
+
+    def call(self, inputs, training=False):
+        inputs = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
+        return self.run(inputs, inputs if self.skip else [], training)
+
+    def compute_output_shape(self, input_shape):
+        if not self.built:
+            self.build(input_shape)
+        return (shapes_of(input_shape)[0][0], *self.features)
+
+    def get_config(self):
+        layers = [keras.saving.serialize_keras_object(layer) for layer in self.layers]
+        return {**super().get_config(), "layers": layers, "skip": self.skip}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**{**config, "layers": [keras.saving.deserialize_keras_object(c) for c in config["layers"]]})
