@@ -1,9 +1,13 @@
 """Priors p(z): Keras layers that need no input and offer `distribution()`."""
 
+from numbers import Integral
+
 import keras
+import numpy as np
 from keras import ops
 
 from vaekit.backend import tfd
+from vaekit.distributions import NormalMixture
 
 
 class Prior(keras.layers.Layer):
@@ -79,6 +83,187 @@ class LearnedNormal(Prior):
     def distribution(self):
         mean, log_variance = ops.zeros(self.shape) + self.mean, ops.zeros(self.shape) + self.log_variance
         return self.independent(tfd.Normal(mean, ops.exp(log_variance / 2)))
+
+
+def _positive(kind, components):
+    if not (isinstance(components, Integral) and components >= 1):
+        raise ValueError(f"{kind} expects components to be an integer of at least 1; received {components!r}.")
+    return int(components)
+
+
+@keras.saving.register_keras_serializable("vaekit")
+class MixtureOfNormals(Prior):
+    r"""$p(z) = \sum_k \pi_k\, \mathcal N(z; \mu_k, \mathrm{diag}\,\sigma_k^2)$, learned.
+
+    Args:
+        components: K.
+        learned_weights: learn π, which starts uniform; False: it stays 1/K.
+        mean_scale: the means start as draws from $\mathcal N(0, \text{mean\_scale}^2)$; the σ start at 1.
+        seed: integer for the start.
+
+    Source: the "MoG" prior of Tomczak & Welling 2018, section 6.2.
+    """
+
+    def __init__(self, components, learned_weights=False, mean_scale=1.0, seed=None, event_shape=None, **kwargs):
+        self.components = _positive("MixtureOfNormals", components)
+        self.learned_weights, self.mean_scale, self.seed = bool(learned_weights), float(mean_scale), seed
+        super().__init__(event_shape, **kwargs)
+
+    def build(self, input_shape):
+        super().build(input_shape)
+        shape = (self.components, *self.event_shape)
+        start = keras.initializers.RandomNormal(stddev=self.mean_scale, seed=self.seed)
+        self.mean = self.add_weight(shape=shape, initializer=start, name="mean")
+        self.log_variance = self.add_weight(shape=shape, initializer="zeros", name="log_variance")
+        if self.learned_weights:
+            self.logits = self.add_weight(shape=(self.components,), initializer="zeros", name="logits")
+
+    def distribution(self):
+        mean, scale = ops.convert_to_tensor(self.mean), ops.exp(self.log_variance / 2)
+        logits = ops.convert_to_tensor(self.logits) if self.learned_weights else None
+        return NormalMixture(mean, scale, logits)
+
+    def get_config(self):
+        names = ("components", "learned_weights", "mean_scale", "seed")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
+
+
+@keras.saving.register_keras_serializable("vaekit")
+class VampPrior(Prior):
+    r"""Variational mixture of posteriors: $p(z) = \frac1K \sum_k q(z | u_k)$, with learned pseudo-inputs $u_k$.
+
+    ```python
+    vae = vk.VAE(encoder, decoder, prior=vk.priors.VampPrior(encoder, components=500))
+    vk.plotting.image_grid(vae.prior.pseudo_inputs[:25])
+    ```
+
+    The prior shares the encoder of its latent: one object, one set of weights, also after saving and loading. Each
+    sample comes from a component drawn uniformly. The pseudo-inputs are a weight shaped like the encoder's input,
+    clipped to `value_range` wherever they are used (so that the gradient of one outside is zero).
+
+    Args:
+        encoder: network of q(z|x), with one input; its distribution layer is the factor's of this latent.
+        components: K.
+        mean, stddev: the pseudo-inputs start as draws from a normal distribution with these. Tomczak & Welling's:
+            (0.05, 0.01) for MNIST and OMNIGLOT, (0.5, 0.02) for Caltech 101 and Frey Faces, (0.4, 0.05) for
+            histopathology.
+        value_range: `(low, high)` of the data, None: unbounded.
+        learned: False keeps the pseudo-inputs as they are (`VampPrior.from_data`).
+        input_shape: shape of one pseudo-input; None: the encoder's input shape.
+        seed: integer for the start.
+
+    Raises:
+        ValueError: an encoder that expects another shape, or describes another latent than the prior's.
+
+    Source: Tomczak & Welling 2018, eq. 10.
+    """
+
+    def __init__(
+        self,
+        encoder,
+        components=500,
+        mean=0.05,
+        stddev=0.01,
+        value_range=(0.0, 1.0),
+        learned=True,
+        input_shape=None,
+        seed=None,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if not isinstance(encoder, keras.layers.Layer):
+            raise ValueError(f"VampPrior expects the model's encoder, a Keras layer; received {encoder!r}.")
+        if value_range is not None and not value_range[0] < value_range[1]:
+            raise ValueError(f"VampPrior expects value_range (low, high) with low < high; received {value_range!r}.")
+        self.encoder, self.components = encoder, _positive("VampPrior", components)
+        self.mean, self.stddev, self.value_range, self.learned = mean, stddev, value_range, bool(learned)
+        self._given_input_shape = None if input_shape is None else tuple(int(n) for n in input_shape)
+        self.seed, self._data = seed, None
+
+    @classmethod
+    def from_data(cls, encoder, x, components=500, stddev=0.0, learned=False, seed=0, **kwargs):
+        r"""The prior with pseudo-inputs that are training examples, "VampPrior-data" in the paper.
+
+        Args:
+            x: data `[N, ...]`, of which `components` are drawn without replacement.
+            stddev: of normal noise added to them (0.01 where the paper's code learns them from there).
+            learned: whether training changes them.
+
+        Raises:
+            ValueError: fewer examples than components.
+        """
+        x = np.asarray(x, dtype="float32")
+        if len(x) < components:
+            raise ValueError(f"VampPrior.from_data draws {components} of the examples, but received {len(x)}.")
+        rng = np.random.default_rng(seed)
+        rows = x[rng.permutation(len(x))[:components]]
+        rows = rows + np.float32(stddev) * rng.standard_normal(rows.shape, dtype="float32")
+        prior = cls(encoder, components, learned=learned, input_shape=rows.shape[1:], seed=seed, **kwargs)
+        prior._data = rows
+        return prior
+
+    def build(self, input_shape):
+        shape = self._input_shape()
+        event = tuple(self.encoder(keras.KerasTensor((None, *shape))).shape[1:])
+        if event != tuple(input_shape):
+            raise ValueError(
+                f"VampPrior's encoder ({self.encoder.name}) describes a latent of shape {event}, but the prior is of "
+                f"one of shape {tuple(input_shape)}: give it the encoder of its own latent."
+            )
+        start = keras.initializers.RandomNormal(self.mean, self.stddev, seed=self.seed)
+        if self._data is not None:
+            start, self._data = lambda shape, dtype=None, start=self._data: ops.cast(start, dtype), None
+        self.inputs = self.add_weight(
+            shape=(self.components, *shape), initializer=start, trainable=self.learned, name="pseudo_inputs"
+        )
+        super().build(input_shape)
+
+    def _input_shape(self):
+        """Shape of one pseudo-input: the encoder's input, or what was given where the encoder is yet to be built."""
+        known = getattr(self.encoder, "input_shape", None) if self.encoder.built else None
+        known = known or (self.encoder.get_build_config() or {}).get("input_shape")
+        if known is not None and isinstance(known[0], (list, tuple)):
+            raise ValueError(f"VampPrior expects an encoder of one input; {self.encoder.name} has inputs {known}.")
+        given = self._given_input_shape
+        if given and known and tuple(known[1:]) != given:
+            raise ValueError(
+                f"VampPrior was given pseudo-inputs of shape {given}, but its encoder ({self.encoder.name}) expects "
+                f"inputs of shape {tuple(known[1:])}. Use the encoder of the model, and data shaped like the model's."
+            )
+        if not (given or known):
+            raise ValueError(
+                "VampPrior makes pseudo-inputs shaped like its encoder's input, not known yet. Build the model "
+                "or the encoder first, or say VampPrior(encoder, input_shape=(28, 28, 1))."
+            )
+        return given or tuple(int(n) for n in known[1:])
+
+    def _clipped(self):
+        inputs = ops.convert_to_tensor(self.inputs)
+        return inputs if self.value_range is None else ops.clip(inputs, *self.value_range)
+
+    @property
+    def pseudo_inputs(self):
+        """The pseudo-inputs u as they are used, NumPy array `[K, ...]`, shaped like the data."""
+        if not self.built:
+            raise ValueError("A VampPrior makes its pseudo-inputs when its model is built: model.build(shape).")
+        return ops.convert_to_numpy(self._clipped())
+
+    def distribution(self):
+        q = self.encoder(self._clipped())  # q(z|u_k), batch [K]
+        if isinstance(q, tfd.Independent) and type(q.distribution) is tfd.Normal:
+            return NormalMixture(q.distribution.loc, q.distribution.scale)
+        return tfd.MixtureSameFamily(tfd.Categorical(logits=ops.zeros(self.components)), q)
+
+    def get_config(self):
+        names = ("components", "mean", "stddev", "value_range", "learned", "seed")
+        shape = self._given_input_shape
+        config = {k: v for k, v in super().get_config().items() if k != "event_shape"}
+        config |= {"encoder": keras.saving.serialize_keras_object(self.encoder), "input_shape": shape}
+        return {**config, **{name: getattr(self, name) for name in names}}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**{**config, "encoder": keras.saving.deserialize_keras_object(config["encoder"])})
 
 
 def weight_prior(examples):

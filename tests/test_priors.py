@@ -1,0 +1,202 @@
+"""Mixture priors and VampPriors against tfd.MixtureSameFamily, their definitions, and themselves after loading."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from oracles import binary_images, small_vae, two_latents
+
+import vaekit as vk
+from vaekit import backend
+from vaekit.backend import tfd
+from vaekit.layers import MLP, Bernoulli, DiagonalNormal
+from vaekit.priors import MixtureOfNormals, VampPrior
+
+IMAGE = (4, 4, 1)
+
+
+def encoder_of(latents=2):
+    return keras.Sequential([MLP(8), DiagonalNormal(latents)])
+
+
+def decoder_of():
+    return keras.Sequential([MLP(8), Bernoulli(IMAGE)])
+
+
+def vamp_vae(components=5, latents=2, **options):
+    encoder = encoder_of(latents)
+    model = vk.VAE(encoder, decoder_of(), VampPrior(encoder, components, **options), seed=0)
+    model.build((None, *IMAGE))
+    model.compile(keras.optimizers.Adam(0.01))
+    return model
+
+
+def numpy(tensor):
+    return ops.convert_to_numpy(tensor)
+
+
+@pytest.mark.parametrize("learned_weights", [False, True])
+def test_mixture_of_normals_is_the_mixture(learned_weights):
+    prior = MixtureOfNormals(4, learned_weights, seed=1, event_shape=3)
+    rng = np.random.default_rng(0)
+    prior.set_weights([rng.normal(size=w.shape) for w in prior.get_weights()])
+    mean, log_variance, *logits = prior.get_weights()
+    expected = tfd.MixtureSameFamily(
+        tfd.Categorical(logits=logits[0] if logits else np.zeros(4, "float32")),
+        tfd.Independent(tfd.Normal(mean, np.exp(log_variance / 2)), 1),
+    )
+    z = rng.normal(size=(6, 3)).astype("float32")
+    np.testing.assert_allclose(numpy(prior.distribution().log_prob(z)), numpy(expected.log_prob(z)), rtol=1e-5)
+    np.testing.assert_allclose(numpy(prior.distribution().mean()), numpy(expected.mean()), rtol=1e-4, atol=1e-6)
+
+
+def test_vamp_prior_is_the_mean_of_the_posteriors_of_its_pseudo_inputs():
+    model = vamp_vae(stddev=0.5)
+    z = np.random.default_rng(0).normal(size=(6, 2)).astype("float32")
+    each = numpy(model.encoder(model.prior.pseudo_inputs).log_prob(z[:, None]))  # [6, K]
+    expected = np.logaddexp.reduce(each, axis=1) - np.log(5)
+    np.testing.assert_allclose(numpy(model.prior.distribution().log_prob(z)), expected, rtol=1e-5)
+
+
+def test_one_component_is_its_posterior():
+    model = vamp_vae(components=1, stddev=0.5)
+    z = np.random.default_rng(0).normal(size=(6, 2)).astype("float32")
+    posterior = model.encoder(model.prior.pseudo_inputs)
+    np.testing.assert_allclose(numpy(model.prior.distribution().log_prob(z)), numpy(posterior.log_prob(z)), rtol=1e-5)
+
+
+def test_another_family_of_posteriors_works_too():
+    @keras.saving.register_keras_serializable("vaekit-tests")
+    class Laplace(vk.layers.DistributionLayer):
+        parameters = ("mean", "log_scale")
+
+        def distribution(self, mean, log_scale):
+            return self.independent(tfd.Laplace(mean, ops.exp(log_scale)))
+
+    encoder = keras.Sequential([MLP(8), Laplace(2)])
+    model = vk.VAE(encoder, decoder_of(), VampPrior(encoder, 3), seed=0)
+    model.build((None, *IMAGE))
+    z = np.zeros((4, 2), "float32")
+    each = numpy(model.encoder(model.prior.pseudo_inputs).log_prob(z[:, None]))
+    expected = np.logaddexp.reduce(each, axis=1) - np.log(3)
+    np.testing.assert_allclose(numpy(model.prior.distribution().log_prob(z)), expected, rtol=1e-5)
+
+
+def test_pseudo_inputs_start_as_the_paper_says_are_shaped_like_data_and_bounded():
+    model = vamp_vae(components=400, mean=0.5, stddev=0.02)
+    u = model.prior.pseudo_inputs
+    assert u.shape == (400, *IMAGE)
+    assert u.mean() == pytest.approx(0.5, abs=0.002) and u.std() == pytest.approx(0.02, rel=0.05)
+    model.prior.inputs.assign(np.linspace(-1, 2, u.size).reshape(u.shape))
+    assert model.prior.pseudo_inputs.min() == 0 and model.prior.pseudo_inputs.max() == 1
+    vk.plotting.image_grid(model.prior.pseudo_inputs[:9])
+
+
+def test_training_moves_pseudo_inputs_and_encoder_through_the_prior():
+    model, x = vamp_vae(mean=0.5, stddev=0.1), binary_images()
+    before, data = model.prior.pseudo_inputs, model.observe(x)
+    weights = model.encoder.trainable_variables
+    z = np.zeros((1, 2), "float32")
+    _, gradient = backend.variables_gradient(lambda: ops.sum(model.prior.distribution().log_prob(z)), weights)
+    assert all(np.abs(numpy(g)).max() > 0 for g in gradient)
+    model.fit(x, epochs=2, verbose=0)
+    assert np.abs(model.prior.pseudo_inputs - before).max() > 1e-3
+    assert np.isfinite(numpy(model.trace(data).log_weights())).all()
+
+
+def test_components_are_drawn_uniformly():
+    model = vamp_vae(components=4, stddev=0.5)
+    head = model.encoder.layers[-1]
+    # four far apart, narrow posteriors
+    model.prior.inputs.assign(np.eye(16)[:4].reshape(4, *IMAGE))
+    model.encoder.layers[0].set_weights([5 * np.eye(16, 8), np.zeros(8)])
+    kernel = np.zeros((8, 2))
+    kernel[:4] = [[10, 0], [0, 10], [-10, 0], [0, -10]]
+    head.heads["mean"].set_weights([kernel, np.zeros(2)])
+    head.heads["log_variance"].set_weights([np.zeros((8, 2)), np.full(2, -6.0)])
+    z = numpy(model.prior.distribution().sample(4000, seed=backend.seed(0)))
+    corner = (np.abs(z[:, :1]) > np.abs(z[:, 1:])).ravel() * 2 + (z.sum(axis=1) > 0)
+    counts = np.bincount(corner, minlength=4)
+    assert np.all(np.abs(counts - 1000) < 5 * np.sqrt(4000 * 0.25 * 0.75))
+
+
+def test_data_as_pseudo_inputs():
+    x = binary_images()
+    encoder = encoder_of()
+    prior = VampPrior.from_data(encoder, x, components=7, seed=3)
+    model = vk.VAE(encoder, decoder_of(), prior, seed=0)
+    model.compile("adam")
+    model.fit(x, verbose=0)
+    rows = {row.tobytes() for row in x}
+    assert len(prior.pseudo_inputs) == 7 and all(u.tobytes() in rows for u in prior.pseudo_inputs)
+    assert not any(v is prior.inputs for v in model.trainable_variables)
+    noisy = VampPrior.from_data(encoder, x, components=7, stddev=0.01, value_range=None, seed=3)
+    noisy.build((2,))
+    assert np.std(noisy.pseudo_inputs - prior.pseudo_inputs) == pytest.approx(0.01, rel=0.3)
+
+
+@pytest.mark.parametrize("kind", ["VAE", "from data", "top-down"])
+def test_encoder_stays_one_object_after_loading(kind, tmp_path):
+    x = binary_images()
+    if kind == "VAE":
+        model = vamp_vae()
+    elif kind == "from data":
+        encoder = encoder_of()
+        model = vk.VAE(encoder, decoder_of(), VampPrior.from_data(encoder, x, 5), seed=0)
+    else:
+        plain = two_latents("top-down")
+        prior = VampPrior(plain.inference[0].layer, 5)
+        model = vk.LatentVariableModel([vk.Factor("z2", prior), *plain.generative[1:]], plain.inference, seed=0)
+    model.compile("adam")
+    model.fit(x, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.generative[0].layer.encoder is loaded.inference[0].layer
+    assert len(loaded.weights) == len(model.weights)
+    np.testing.assert_array_equal(loaded.generative[0].layer.pseudo_inputs, model.generative[0].layer.pseudo_inputs)
+    assert loaded.evaluate(x, verbose=0, seed=0) == pytest.approx(model.evaluate(x, verbose=0, seed=0), rel=1e-5)
+    loaded.fit(x, verbose=0)
+    seen = {id(v) for v in loaded.encoder.variables} if kind == "VAE" else set()
+    assert seen <= {id(v) for v in loaded.prior.encoder.variables} if kind == "VAE" else True
+
+
+def test_a_prior_that_does_not_fit_is_refused():
+    x, encoder = binary_images(), encoder_of()
+    other = keras.Sequential([keras.Input((5, 5, 1)), MLP(8), DiagonalNormal(2)])
+    with pytest.raises(ValueError, match=r"pseudo-inputs of shape \(4, 4, 1\), but its encoder .* expects"):
+        vk.VAE(encoder, decoder_of(), VampPrior(other, 5, input_shape=IMAGE)).build((None, *IMAGE))
+    with pytest.raises(ValueError, match="describes a latent of shape"):
+        vk.VAE(encoder, decoder_of(), VampPrior(encoder_of(3), 5, input_shape=IMAGE)).build((None, *IMAGE))
+    with pytest.raises(ValueError, match="not known yet"):
+        VampPrior(encoder_of(), 5).build((2,))
+    with pytest.raises(ValueError, match="one input"):
+        model = two_latents("top-down")
+        model.build((None, *IMAGE))
+        VampPrior(model.inference[1].layer, 5).build((3,))
+    with pytest.raises(ValueError, match="when its model is built"):
+        VampPrior(encoder, 5).pseudo_inputs  # noqa: B018
+    with pytest.raises(ValueError, match="components"):
+        VampPrior(encoder, 0)
+    with pytest.raises(ValueError, match="Keras layer"):
+        VampPrior(x, 5)
+    with pytest.raises(ValueError, match="low < high"):
+        VampPrior(encoder, 5, value_range=(1, 0))
+    with pytest.raises(ValueError, match="draws 100 of the examples"):
+        VampPrior.from_data(encoder, x, 100)
+    with pytest.raises(ValueError, match="components"):
+        MixtureOfNormals(2.5)
+
+
+def test_kl_of_a_vamp_prior_has_no_closed_form():
+    model, x = vamp_vae(), binary_images()
+    model.compile("adam", objective=vk.objectives.ELBO(analytic_kl=True))
+    with pytest.raises(ValueError, match="estimator A"):
+        model.fit(x, verbose=0)
+
+
+def test_mixture_prior_in_a_model_reloads(tmp_path):
+    model, x = small_vae(prior=MixtureOfNormals(3, learned_weights=True, seed=0)), binary_images()
+    model.fit(x, epochs=2, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.evaluate(x, verbose=0, seed=0) == pytest.approx(model.evaluate(x, verbose=0, seed=0), rel=1e-5)
