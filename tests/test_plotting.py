@@ -317,3 +317,60 @@ def test_histories_without_the_terms(h):
         plotting.training_curves(h)
     if "loss" in h:
         assert len(plotting.training_curves(h, terms=["loss"]).axes[0].lines) == 1
+
+
+# ---------------------------------------------------------------- labels, legends, t-SNE
+
+
+@pytest.mark.parametrize("names", [np.arange(10), np.array(["sandal", "trousers", "bag", "shirt", "coat"])])
+def test_names_of_classes_in_one_place_are_moved_apart(names):
+    figure = plotting.Figure(figsize=(9, 4))
+    left, right = figure.subplots(1, 2)
+    plotting.latent_scatter(RNG.normal(size=(1000, 2)), np.resize(names, 1000), axes=left)
+    plotting.latent_scatter(np.ones((20, 2)), np.resize(names, 20), axes=right, legend=False)
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        boxes = [text.get_window_extent() for text in axes.texts]
+        assert len(boxes) == len(names)
+        assert not any(a.overlaps(b) for i, a in enumerate(boxes) for b in boxes[:i])
+        assert all(axes.bbox.contains(*box.get_points().mean(axis=0)) for box in boxes)  # and stay inside
+
+
+def test_legends_can_be_left_out():
+    z = RNG.normal(size=(60, 2))
+    axes = plotting.latent_scatter(z, np.arange(60) % 3, legend=False).axes[0]
+    assert axes.get_legend() is None and len(axes.texts) == 3
+    assert len(plotting.latent_scatter(z, np.arange(60), legend=False).axes) == 1
+    axes = plotting.posterior_contours({"p": lambda z: -(z**2).sum(1)}, legend=False).axes[0]
+    assert axes.get_legend() is None
+
+
+def test_tsne_keeps_clusters_together():
+    labels = np.arange(90) % 3
+    codes = RNG.normal(size=(90, 2, 3)) + 20 * labels[:, None, None]
+    axes = plotting.tsne(codes, labels, points=60, perplexity=10).axes[0]
+    points = np.asarray(axes.collections[0].get_offsets())
+    colors = axes.collections[0].get_facecolors()
+    assert points.shape == (60, 2)
+    distance = np.linalg.norm(points[:, None] - points, axis=-1) + np.diag(np.full(60, np.inf))
+    np.testing.assert_array_equal(colors[distance.argmin(axis=1)], colors)  # the nearest is of the same class
+    again = plotting.tsne(codes, labels, points=60, perplexity=10).axes[0].collections[0].get_offsets()
+    np.testing.assert_array_equal(again, points)
+    figure = plotting.Figure()
+    left, right = figure.subplots(1, 2)
+    assert plotting.tsne(codes, np.arange(90), perplexity=5, axes=right) is figure
+    assert len(left.collections) == 0 and len(right.collections) == 1
+
+
+@pytest.mark.parametrize(
+    "codes, options, message",
+    [
+        (np.zeros(5), {}, r"received \[5\]"),
+        (np.zeros((50, 3)), dict(labels=np.zeros(4)), r"labels of shape \[50\]; received \[4\]"),
+        (np.full((50, 3), np.nan), {}, "50 of 50 codes"),
+        (np.zeros((20, 3)), {}, "number of points, 20; received 30"),
+    ],
+)
+def test_codes_that_tsne_refuses(codes, options, message):
+    with pytest.raises(ValueError, match=message):
+        plotting.tsne(codes, **options)

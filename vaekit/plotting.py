@@ -187,13 +187,14 @@ def _show(axes, images, left, top, size, value_range, cmap):
 # ---------------------------------------------------------------- latents
 
 
-def latent_scatter(z, labels=None, axes=None):
+def latent_scatter(z, labels=None, axes=None, legend=True):
     """Points in a 2-D latent space, such as posterior means, coloured by label.
 
     Args:
         z: array `[N, 2]`.
         labels: array `[N]`: up to ten distinct values get colours and a legend, more of them (numbers) a colour bar.
         axes: matplotlib axes to draw into; None: a new figure.
+        legend: False leaves out the legend or colour bar; classes are named in place all the same.
 
     Returns: `Figure`.
 
@@ -220,16 +221,81 @@ def latent_scatter(z, labels=None, axes=None):
     if len(values) <= len(COLORS):  # in the order of the data: no class lies on top
         axes.scatter(*z.T, c=np.array(COLORS)[index], **style)
         if len(values) > 1:
-            _legend(axes, [_key(COLORS[i], value, ls="", marker="o") for i, value in enumerate(values)])
-            for i, value in enumerate(values):  # named in place too: colour is not for everyone
-                x, y = np.median(z[index == i], axis=0)
+            if legend:
+                _legend(axes, [_key(COLORS[i], value, ls="", marker="o") for i, value in enumerate(values)])
+            medians = np.array([np.median(z[index == i], axis=0) for i in range(len(values))])
+            limits = np.ptp([axes.get_xlim(), axes.get_ylim()], axis=1).max()
+            inches = 0.9 * min(axes.bbox.size) / axes.figure.dpi / limits  # of one unit of z, about
+            size = np.array([[0.04 + 0.1 * len(str(value)), 0.18] for value in values]) / inches
+            for value, (x, y) in zip(values, _apart(medians, size), strict=True):  # colour is not for everyone
                 axes.text(x, y, value, weight="bold", ha="center", va="center", path_effects=[HALO])
     elif labels.dtype.kind in "fiu":
-        axes.figure.colorbar(axes.scatter(*z.T, c=labels, cmap="viridis", **style), ax=axes)
+        points = axes.scatter(*z.T, c=labels, cmap="viridis", **style)
+        if legend:
+            axes.figure.colorbar(points, ax=axes)
     else:
         raise ValueError(f"latent_scatter has colours for {len(COLORS)} names; received {len(values)} different ones.")
     axes.set(aspect="equal", xlabel="$z_1$", ylabel="$z_2$")
     return axes.figure
+
+
+def _apart(centres, size):
+    """Centres `[K, 2]` of boxes of widths and heights `[K, 2]`, moved just so far that hardly two overlap."""
+    centres = centres.astype("float64")
+    for _ in range(100):
+        moved = False
+        for j in range(1, len(centres)):
+            for i in range(j):
+                distance = centres[j] - centres[i]
+                overlap = (size[i] + size[j]) / 2 - np.abs(distance)
+                if (overlap > 1e-9).all():
+                    axis = overlap.argmin()
+                    step = np.copysign(overlap[axis] / 2, distance[axis])
+                    centres[i, axis] -= step
+                    centres[j, axis] += step
+                    moved = True
+        if not moved:
+            break
+    return centres
+
+
+def tsne(codes, labels=None, points=2000, perplexity=30, seed=0, axes=None, legend=True):
+    """A map of posterior means in two dimensions that keeps near ones near (t-SNE); far distances mean nothing.
+
+    Args:
+        codes: array `[N, D]`, such as `vae.encode(x)`; what is longer than a vector is flattened.
+        labels: array `[N]`, as for `latent_scatter`.
+        points: at most this many of the codes, drawn at random.
+        perplexity: about how many neighbours count as near; fewer than the points.
+        seed: an int.
+        axes, legend: as for `latent_scatter`.
+
+    Returns: `Figure`.
+
+    Raises:
+        ValueError: as for `latent_scatter`, and for too few points.
+
+    Source: van der Maaten & Hinton 2008; Dieng et al. 2019, section 6.
+    """
+    from sklearn.manifold import TSNE  # loads slowly
+
+    codes = np.asarray(codes)
+    if codes.ndim < 2:
+        raise ValueError(f"tsne expects codes of shape [N, D]; received {list(codes.shape)}.")
+    codes = codes.reshape(len(codes), -1).astype("float64")
+    if labels is not None and np.shape(labels) != (len(codes),):
+        raise ValueError(f"tsne expects labels of shape [{len(codes)}]; received {list(np.shape(labels))}.")
+    if not np.isfinite(codes).all():
+        raise ValueError(f"tsne: {(~np.isfinite(codes)).any(1).sum()} of {len(codes)} codes are NaN or infinite.")
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(codes))[:points])
+    if not 0 < perplexity < len(chosen):
+        raise ValueError(
+            f"tsne expects a perplexity between 0 and the number of points, {len(chosen)}; received {perplexity!r}."
+        )
+    z = TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(codes[chosen])
+    figure = latent_scatter(z, None if labels is None else np.asarray(labels)[chosen], axes, legend)
+    (axes or figure.axes[0]).set(xlabel="", ylabel="", xticks=[], yticks=[])  # t-SNE's axes have no unit
+    return figure
 
 
 def latent_grid(limits=(-3, 3), points=100):
@@ -242,7 +308,7 @@ def latent_grid(limits=(-3, 3), points=100):
     return _pairs(*(np.linspace(low, high, points) for low, high in np.broadcast_to(limits, (2, 2)))).astype("float32")
 
 
-def posterior_contours(densities, limits=(-3, 3), points=100, masses=(0.5, 0.9, 0.99), axes=None):
+def posterior_contours(densities, limits=(-3, 3), points=100, masses=(0.5, 0.9, 0.99), axes=None, legend=True):
     """Densities over a 2-D latent, such as the true posterior and q(z|x): regions of highest density, drawn together.
 
     The contours enclose the given shares of each density's mass on the grid, so that log-densities need no
@@ -254,6 +320,7 @@ def posterior_contours(densities, limits=(-3, 3), points=100, masses=(0.5, 0.9, 
         limits, points: as for `latent_grid`.
         masses: shares enclosed.
         axes: matplotlib axes to draw into; None: a new figure.
+        legend: False leaves it out.
 
     Returns: `Figure`.
 
@@ -285,8 +352,9 @@ def posterior_contours(densities, limits=(-3, 3), points=100, masses=(0.5, 0.9, 
             axes.contourf(z1, z2, log_p, levels=[*levels, 0], colors=shades)
         else:
             axes.contour(z1, z2, log_p, levels=levels, colors=COLORS[i % len(COLORS)], linestyles="solid")
-    keys = [_key(COLORS[i % len(COLORS)], label, lw=6 if i == 0 else 1.5) for i, label in enumerate(densities)]
-    _legend(axes, keys)
+    if legend:
+        keys = [_key(COLORS[i % len(COLORS)], label, lw=6 if i == 0 else 1.5) for i, label in enumerate(densities)]
+        _legend(axes, keys)
     axes.set(aspect="equal", xlabel="$z_1$", ylabel="$z_2$")
     return axes.figure
 

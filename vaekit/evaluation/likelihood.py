@@ -1,8 +1,7 @@
-r"""How good a model is: estimates of log p(x), and which latent units it uses."""
+r"""Estimates of log p(x)."""
 
 import math
 from dataclasses import dataclass
-from numbers import Integral
 
 import keras
 import numpy as np
@@ -11,6 +10,7 @@ from scipy.stats import multivariate_normal
 from tqdm.auto import tqdm
 
 from vaekit import backend, inference
+from vaekit.evaluation.rows import check_counts, data_arrays, rows, standard_error
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,15 @@ class LogLikelihood:
         effective_sample_size: array `[N]`, $(\\sum_s w_s)^2 / \\sum_s w_s^2$: from 1 (one sample carries the
             estimate; importance sampling is then too low) to S (q(z|x) is the true posterior).
         samples: S.
+        dimensions: D, numbers in one example.
+        binary: whether all data are 0 or 1; of other data bits per dimension are shown too.
     """
 
     per_example: np.ndarray
     effective_sample_size: np.ndarray
     samples: int
+    dimensions: int
+    binary: bool
 
     @property
     def mean(self):
@@ -36,13 +40,26 @@ class LogLikelihood:
     @property
     def standard_error(self):
         """Standard error of the mean as an estimate for new data, std / √N, in nats."""
-        n = len(self.per_example)
-        return float(self.per_example.std(ddof=1) / math.sqrt(n)) if n > 1 else float("nan")
+        return standard_error(self.per_example)
+
+    @property
+    def bits_per_dimension(self):
+        r"""$-\log p(x) / (D \ln 2)$, mean over the examples.
+
+        A length of code if p(x) is a probability, of bytes for instance; a density depends on the data's unit.
+        """
+        return -self.mean / (self.dimensions * math.log(2))
+
+    @property
+    def bits_standard_error(self):
+        """Standard error of `bits_per_dimension`."""
+        return self.standard_error / (self.dimensions * math.log(2))
 
     def __repr__(self):
+        bits = f", {self.bits_per_dimension:.3f} ± {self.bits_standard_error:.3f} bits per dimension"
         return (
-            f"log p(x) = {self.mean:.2f} ± {self.standard_error:.2f} nats ({len(self.per_example)} examples, "
-            f"{self.samples} samples each, median effective sample size "
+            f"log p(x) = {self.mean:.2f} ± {self.standard_error:.2f} nats{'' if self.binary else bits} "
+            f"({len(self.per_example)} examples, {self.samples} samples each, median effective sample size "
             f"{np.median(self.effective_sample_size):.1f})"
         )
 
@@ -66,13 +83,9 @@ def log_likelihood(model, x, samples=5000, batch_size=100, chunk=None, seed=0, p
 
     Source: Rezende et al. 2014, appendix E; Burda et al. 2016, section 5 (S = 5000).
     """
-    for name, value in {"samples": samples, "batch_size": batch_size, "chunk": 1 if chunk is None else chunk}.items():
-        if not (isinstance(value, Integral) and value >= 1):
-            raise ValueError(f"log_likelihood expects {name} to be an integer of at least 1; received {value!r}.")
-    data = {name: np.asarray(array) for name, array in model.arrays(x).items()}
-    n = len(next(iter(data.values())))
+    check_counts("log_likelihood", samples=samples, batch_size=batch_size, chunk=1 if chunk is None else chunk)
+    data, n = data_arrays(model, x)
     batch_size = min(batch_size, n)
-    model.observe({name: array[:1] for name, array in data.items()})  # builds it
     chunk = min(samples, chunk or max(1, 10_000 // batch_size))
     full, rest = divmod(samples, chunk)
     generator = keras.random.SeedGenerator(seed)
@@ -89,72 +102,23 @@ def log_likelihood(model, x, samples=5000, batch_size=100, chunk=None, seed=0, p
     results = []
     with tqdm(total=n * samples, unit=" samples", unit_scale=True, disable=not progress, leave=False) as bar:
         for start in range(0, n, batch_size):
-            batch, rows = _rows(data, start, batch_size)
+            batch, count = rows(data, start, batch_size)
             # running log Σ w and log Σ w²
             first = second = np.full(batch_size, -np.inf)
             for size in [chunk] * full + [rest] * (rest > 0):
                 w = log_weights(batch, size)
                 first = np.logaddexp(first, np.logaddexp.reduce(w, axis=0))
                 second = np.logaddexp(second, np.logaddexp.reduce(2 * w, axis=0))
-                bar.update(size * rows)
-            results.append((first[:rows] - math.log(samples), np.exp(2 * first - second)[:rows]))
+                bar.update(size * count)
+            results.append((first[:count] - math.log(samples), np.exp(2 * first - second)[:count]))
     estimate, effective = map(np.concatenate, zip(*results, strict=True))
-    return LogLikelihood(estimate, effective, samples)
+    return LogLikelihood(estimate, effective, samples, *_kind(model, data))
 
 
-def _rows(data, start, size):
-    """Rows `start : start + size`, the last one repeated where data end (one shape, one compiled program)."""
-    n = len(next(iter(data.values())))
-    index = np.minimum(np.arange(start, start + size), n - 1)
-    return {name: ops.cast(value[index], "float32") for name, value in data.items()}, min(size, n - start)
-
-
-@dataclass(frozen=True)
-class ActiveUnits:
-    """Which units of a latent variable a model uses.
-
-    Attributes:
-        activity: array of the latent's shape, $\\mathrm{Var}_x\\, \\mathbb E_{q(z|x)}[z]$.
-        threshold: activity above which a unit counts as active.
-    """
-
-    activity: np.ndarray
-    threshold: float
-
-    @property
-    def active(self):
-        """Boolean array of the latent's shape."""
-        return self.activity > self.threshold
-
-    @property
-    def count(self):
-        """Number of active units."""
-        return int(self.active.sum())
-
-    def __repr__(self):
-        return f"{self.count} of {self.activity.size} units active (threshold {self.threshold:g})"
-
-
-def active_units(model, x, threshold=0.01, batch_size=500):
-    r"""Units whose posterior mean depends on the data: $\mathrm{Var}_x\, \mathbb E_{q(z|x)}[z_d] > 0.01$.
-
-    Args:
-        model: a `LatentVariableModel`.
-        x: data `[N, ...]`, at least two examples.
-        threshold: for the variance.
-
-    Returns: `ActiveUnits`; with several latents a dict of them by name, each given the means of those before it.
-
-    Source: Burda et al. 2016, section 5.2.
-    """
-    means = model.encode(x, batch_size)
-    several = isinstance(means, dict)
-    result = {}
-    for name, value in (means if several else {"z": means}).items():
-        if len(value) < 2:
-            raise ValueError(f"active_units expects at least two examples; received {len(value)}.")
-        result[name] = ActiveUnits(value.var(axis=0), threshold)
-    return result if several else result["z"]
+def _kind(model, data):
+    """Numbers in one example, and whether all of them are 0 or 1, conditions left out."""
+    x = [ops.convert_to_numpy(data[name]) for name in model.observed]
+    return sum(math.prod(part.shape[1:]) for part in x), all(((part == 0) | (part == 1)).all() for part in x)
 
 
 def hmc_log_likelihood(model, x, samples=50, burn_in=300, leapfrog_steps=4, thinning=4, seed=0):
@@ -202,4 +166,4 @@ def hmc_log_likelihood(model, x, samples=50, burn_in=300, leapfrog_steps=4, thin
     terms = log_q - ops.convert_to_numpy(model.log_p(values)).reshape(samples, n)  # log q(z) − log p(x, z)
     total = np.logaddexp.reduce(terms, axis=0)
     effective = np.exp(2 * total - np.logaddexp.reduce(2 * terms, axis=0))
-    return LogLikelihood(math.log(samples) - total, effective, samples)
+    return LogLikelihood(math.log(samples) - total, effective, samples, *_kind(model, data))

@@ -1,0 +1,25 @@
+"""How good a model is: log p(x), what its latents tell about data, which units it uses, how good its samples are."""
+
+from vaekit.evaluation.classification import Accuracy, classification_accuracy
+from vaekit.evaluation.frechet import FID, LeNetFeatures, fid, frechet_distance, lenet_features
+from vaekit.evaluation.likelihood import LogLikelihood, hmc_log_likelihood, log_likelihood
+from vaekit.evaluation.mutual_information import Information, information
+from vaekit.evaluation.units import ActiveUnits, active_units, remove_inactive
+
+__all__ = [
+    "FID",
+    "Accuracy",
+    "ActiveUnits",
+    "Information",
+    "LeNetFeatures",
+    "LogLikelihood",
+    "active_units",
+    "classification_accuracy",
+    "fid",
+    "frechet_distance",
+    "hmc_log_likelihood",
+    "information",
+    "lenet_features",
+    "log_likelihood",
+    "remove_inactive",
+]
