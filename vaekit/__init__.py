@@ -5,7 +5,21 @@ from importlib.metadata import version
 __version__ = version("vaekit")
 
 try:
-    from vaekit import backend, batches, datasets, evaluation, inference, layers, models, objectives, plotting, priors
+    from vaekit import (
+        backend,
+        batches,
+        datasets,
+        distributions,
+        evaluation,
+        inference,
+        layers,
+        models,
+        objectives,
+        papers,
+        plotting,
+        priors,
+        training,
+    )
     from vaekit.models import VAE, Factor, LatentVariableModel
 except ImportError as _error:  # no usable backend; `vaekit doctor` must start all the same, to say what to do about it
     _fault = _error
@@ -21,11 +35,14 @@ __all__ = [
     "backend",
     "batches",
     "datasets",
+    "distributions",
     "evaluation",
     "inference",
     "layers",
     "models",
     "objectives",
+    "papers",
     "plotting",
     "priors",
+    "training",
 ]
