@@ -8,6 +8,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 if os.environ.get("VAEKIT_DATA"):  # tests change directories
     os.environ["VAEKIT_DATA"] = str(Path(os.environ["VAEKIT_DATA"]).resolve())
 
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # small programs: compiling them is what takes time
+
 import vaekit  # noqa: E402, F401, I001  first: it keeps the backend's start-up messages away
 import keras  # noqa: E402, I001
 

@@ -10,7 +10,7 @@ from oracles import ProbabilisticPCA, binary_images, small_vae
 
 import vaekit as vk
 from vaekit.layers import MLP, Bernoulli, DiagonalNormal, Normal, VariationalWeights
-from vaekit.papers import vae as paper
+from vaekit.papers import kingma2013 as paper
 
 
 def gradients(model, objective, x, seed=0):

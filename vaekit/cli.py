@@ -1,4 +1,4 @@
-"""The `vaekit` command: is everything in place, data ahead of time, lessons as notebooks."""
+"""The `vaekit` command: is everything in place, data ahead of time, papers tried out, lessons as notebooks."""
 
 import importlib
 import json
@@ -204,6 +204,37 @@ def notebooks(
             built = tool.build(source)
             typer.echo(f"{built}: {time.perf_counter() - start:.0f} s, {built.stat().st_size / 1e6:.2f} MB")
     except tool.NotebookError as error:
+        _fail(error)
+
+
+# ---- papers ---------------------------------------------------------------------------------------------------------
+
+
+@app.command("try")
+def try_(
+    paper: Annotated[str, typer.Argument(help="kingma2013, burda2015, tomczak2017, dieng2018 or rybkin2020.")],
+    model: Annotated[list[str], typer.Option(help="Only this model, by its name in the table; repeatable.")] = (),
+    data: Annotated[str, typer.Option(help="Data set for all models instead of each one's usual one.")] = None,
+    epochs: Annotated[int, typer.Option(min=1)] = 2,
+    samples: Annotated[int, typer.Option(min=1, help="Importance samples for log p(x).")] = 100,
+    images: Annotated[int, typer.Option(min=2, help="Test images to evaluate on, the first ones.")] = 500,
+    seed: int = 0,
+):
+    """Trains each architecture of a paper briefly: bound, log p(x), KL (nats per image), active units, time."""
+    from vaekit import datasets, papers
+    from vaekit.papers import trial
+
+    if paper not in papers.__all__:
+        _fail(f"There is no paper {paper!r}; known: {', '.join(papers.__all__)}.")
+    typer.echo(
+        f"{paper}: {epochs} epochs a model, log p(x) from {samples} samples, on the first {images} test images; "
+        f"active units on 500 training images; seed {seed}\n{trial.HEADER}"
+    )
+    try:
+        options = dict(epochs=epochs, samples=samples, images=images, seed=seed)
+        for row in trial.run(getattr(papers, paper), model or None, data, **options):
+            typer.echo(row)
+    except (ValueError, datasets.DatasetError) as error:
         _fail(error)
 
 

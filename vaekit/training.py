@@ -55,12 +55,14 @@ class NormalizedGradients(keras.optimizers.Optimizer):
     def apply(self, grads, trainable_variables=None):
         if not self.built and trainable_variables is not None:
             self.build(list(trainable_variables))
-        self.optimizer.apply([self._normalize(g) for g in grads], trainable_variables)
+        variables = self._trainable_variables if trainable_variables is None else trainable_variables
+        normalized = [self._normalize(g, v) for g, v in zip(grads, variables, strict=True)]
+        self.optimizer.apply(normalized, trainable_variables)
 
-    def _normalize(self, g):
+    def _normalize(self, g, variable):
         if g is None:
             return None
-        g = ops.reshape(g, g.shape)  # dense: an embedding's rows that a batch repeats are summed
+        g = ops.reshape(g, variable.shape)  # dense: an embedding's rows that a batch repeats are summed
         return g / (ops.sqrt(ops.sum(ops.square(g))) + self.epsilon)
 
     # ---------------------------------------------------------------- the state is the wrapped optimizer's

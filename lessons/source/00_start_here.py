@@ -40,9 +40,10 @@ report(f"Keras on {vk.backend.NAME}")
 for package in ("ipywidgets", "jupyterlab"):
     report(package, find_spec(package), "pip install 'vaekit[course]'")
 
-for where in (False, True):
-    names = [data.name for data in vk.datasets.available() if (data.where == "download") == where]
-    report(f"data {'downloaded when first asked for' if where else 'here'}: {', '.join(names) or 'none'}")
+places = {"download": "data downloaded when first asked for", "by hand": "data that only you can provide"}
+for title in ("data here", *places.values()):
+    names = [data.name for data in vk.datasets.available() if places.get(data.where, "data here") == title]
+    report(f"{title}: {', '.join(names) or 'none'}")
 
 # %% [markdown]
 # Each line should begin with `ok`. Where one does not, the arrow says what to do. If the cell ended in

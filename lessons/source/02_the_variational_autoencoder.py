@@ -34,7 +34,7 @@ from scipy.stats import norm
 
 from vaekit.backend import tfd, value_and_gradient
 from vaekit.batches import Batches, DynamicBinarization
-from vaekit.papers import vae as paper
+from vaekit.papers import kingma2013 as paper
 from vaekit.plotting import COLORS, Figure
 
 BLUE, ORANGE, RED, GREY = COLORS[:4]
@@ -695,7 +695,7 @@ print(f"from the scale 0…1 to 0…255: {-560 * np.log(255):.0f} nats for 560 p
 # **wake–sleep** algorithm, which has the same two networks but trains the encoder differently: on *dreams*, pairs
 # $(z, x)$ drawn from the model, to maximize $\log q_\varphi(z|x)$. The two phases do not climb one common bound.
 #
-# We train with 3 and with 20 latents, for eight epochs each. The paper's settings are in `vaekit.papers.vae`.
+# We train with 3 and with 20 latents, for eight epochs each. The paper's settings are in `vaekit.papers.kingma2013`.
 
 # %%
 bounds = {}

@@ -1,7 +1,7 @@
 r"""Auto-Encoding Variational Bayes (Kingma & Welling, arXiv 1312.6114).
 
 ```python
-from vaekit.papers import vae as paper
+from vaekit.papers import kingma2013 as paper
 
 mnist = vk.datasets.load("dynamic_mnist")
 vae = paper.mnist(latents=20, examples=len(mnist.train))
@@ -122,6 +122,17 @@ def full_variational_bayes(latents, examples, hidden=None, settings=SETTINGS, se
 def _compiled(model, settings):
     model.compile(optimizer(settings), objective=ELBO(settings.samples, analytic_kl=True))
     return model
+
+
+def fit(model, data, epochs=10, settings=SETTINGS, **options):
+    """Trains with the paper's batches; options as for a model's `fit`."""
+    return model.fit(data.train, batch_size=settings.batch_size, epochs=epochs, **options)
+
+
+MODELS = {
+    "MNIST, 20 latents": (lambda data: mnist(20, len(data.train)), "static_mnist"),
+    "Frey Faces, 10 latents": (lambda data: frey_faces(10, len(data.train)), "frey_faces"),
+}
 
 
 # Lower bound in nats per example at the right edge of figure 2, read off the plot (MNIST ± 1, Frey Faces ± 20):

@@ -1,0 +1,81 @@
+"""Brief trainings of a paper's architectures, to see each of them work on real data: `vaekit try burda2015`."""
+
+import time
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+
+from vaekit import datasets, evaluation
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a brief training came to, on the first test images of a data set; a figure in nats is a mean per image.
+
+    Attributes:
+        model, data: names.
+        epochs: trained.
+        seconds: of training, compilation included.
+        bound, kl: of the objective, at one fixed draw of the noise.
+        log_likelihood: `vaekit.evaluation.LogLikelihood`.
+        active: active units of each latent, by name.
+    """
+
+    model: str
+    data: str
+    epochs: int
+    seconds: float
+    bound: float
+    kl: float
+    log_likelihood: evaluation.LogLikelihood
+    active: dict
+
+    def __str__(self):
+        active = "+".join(str(units.count) for units in self.active.values())
+        p = self.log_likelihood
+        bits = "" if p.binary else f"  {p.bits_per_dimension:6.3f} bits/dim"
+        return (
+            f"{self.model:<28} {self.data:<26} {self.epochs:>6} {self.seconds:>7.0f} {self.bound:>10.2f} "
+            f"{p.mean:>10.2f} ±{p.standard_error:>5.2f} {self.kl:>8.2f} {active:>7}{bits}"
+        )
+
+
+HEADER = (
+    f"{'model':<28} {'data':<26} {'epochs':>6} {'seconds':>7} {'bound':>10} {'log p(x)':>10} {'':>6} {'KL':>8} "
+    f"{'active':>7}"
+)
+
+
+def run(paper, models=None, data=None, epochs=2, samples=100, images=500, seed=0, progress=True):
+    """Trains architectures of a paper one after the other, for a few epochs; yields a `Trial` for each.
+
+    Args:
+        paper: a module of `vaekit.papers`.
+        models: names in `paper.MODELS`; None: all.
+        data: name of a data set for all of them; None: each model's own.
+        epochs: of training.
+        samples: of importance sampling, for log p(x).
+        images: test images to evaluate on, the first ones.
+        seed: of weights, order and noise.
+
+    Raises:
+        ValueError: an unknown model.
+    """
+    unknown = [name for name in models or () if name not in paper.MODELS]
+    if unknown:
+        raise ValueError(f"There is no model {unknown}; this paper's are: {'; '.join(paper.MODELS)}.")
+    for name in models or paper.MODELS:
+        build, usual = paper.MODELS[name]
+        chosen = datasets.load(data or usual)
+        keras.utils.set_random_seed(seed)
+        model = build(chosen)
+        start = time.perf_counter()
+        paper.fit(model, chosen, epochs=epochs, verbose=1 if progress else 0)
+        seconds = time.perf_counter() - start
+        test = np.asarray(chosen.test[:images])
+        terms = model.evaluate(test, seed=seed, verbose=0)
+        p = evaluation.log_likelihood(model, test, samples=samples, seed=seed, progress=progress)
+        units = evaluation.active_units(model, np.asarray(chosen.train[:500]))
+        units = units if isinstance(units, dict) else {"z": units}
+        yield Trial(name, chosen.title, epochs, seconds, terms["bound"], terms["kl"], p, units)
