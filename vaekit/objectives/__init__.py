@@ -1,0 +1,13 @@
+r"""Training objectives: functions of the log-densities of a model at samples of its posterior.
+
+An objective asks the model for a `Trace` (samples z ~ q(z|x) and every log-density at them) and returns, for each
+example, the loss to descend and the terms to report. Reported bounds are always the bound itself, in nats, with
+β = 1 and without weight priors; β and warm-up change the loss alone.
+"""
+
+from vaekit.objectives.base import Objective, WarmUp
+from vaekit.objectives.elbo import ELBO
+from vaekit.objectives.importance import CIWAE, IWAE, MIWAE, PIWAE
+from vaekit.objectives.wake_sleep import WakeSleep
+
+__all__ = ["CIWAE", "ELBO", "IWAE", "MIWAE", "PIWAE", "Objective", "WakeSleep", "WarmUp"]

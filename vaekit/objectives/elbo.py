@@ -1,0 +1,94 @@
+"""The evidence lower bound."""
+
+import keras
+from keras import ops
+
+from vaekit.backend import tfd
+from vaekit.objectives.base import Objective, choice, log_likelihood, report, require_reparameterized, sampled_kl
+
+
+@keras.saving.register_keras_serializable("vaekit")
+class ELBO(Objective):
+    r"""Evidence lower bound $\mathcal L(x) = \mathbb E_{q(z|x)}[\log p(x|z)] - \mathrm{KL}(q(z|x) \| p(z))$, in nats.
+
+    Estimator A draws both terms from the same S samples, and works for every posterior and prior:
+    $\frac1S \sum_s \log p(x, z_s) - \log q(z_s|x)$. Estimator B takes the KL in closed form, which TFP has for
+    pairs such as two normal distributions.
+
+    Args:
+        samples: S, samples of z for each example.
+        analytic_kl: False for estimator A, True for estimator B.
+        beta: weight of the KL in the loss (β-VAE), a number or a schedule such as `WarmUp`.
+        gradient: `"pathwise"`, through z = g(ε, x); `"stl"` (sticking the landing), which drops from it the score of
+            q, of mean zero, so that its noise vanishes as q nears the true posterior; or `"score_function"`, with a
+            leave-one-out baseline when S > 1, which needs no reparameterization and is noisier.
+
+    Raises:
+        ValueError: for a pathwise gradient through a posterior that cannot be reparameterized; with `analytic_kl`,
+            when TFP knows no closed form, or when a latent's prior depends on latents that the posterior draws
+            after it (no closed form can exist for that order).
+
+    Source: Kingma & Welling 2014, eq. 6 (A) and eq. 7 (B); Higgins et al. 2017 (β); Roeder et al. 2017 (`"stl"`).
+    """
+
+    def __init__(self, samples=1, analytic_kl=False, beta=1.0, gradient="pathwise"):
+        super().__init__(samples, beta)
+        self.gradient = choice(self, gradient, ("pathwise", "stl", "score_function"))
+        self.analytic_kl = bool(analytic_kl)
+        if analytic_kl and gradient == "stl":
+            raise ValueError(
+                'gradient="stl" takes the gradient of log q at samples, which a closed-form KL has not: use '
+                'ELBO(analytic_kl=False, gradient="stl"), or gradient="pathwise".'
+            )
+
+    def __call__(self, model, data, step, training):
+        # closed forms are compared factor by factor: all of them need the same batch, [S·B]
+        repeat = self.analytic_kl and len(model.latents) > 1
+        score = self.gradient == "score_function"
+        frozen = ("q",) if self.gradient == "stl" else ()
+        trace = model.trace(data, self.samples, training, repeat, detach=score, frozen_sides=frozen)
+        if not score:
+            require_reparameterized(trace, "ELBO")
+        reconstruction = log_likelihood(trace, model)
+        kl = self._closed_form_kl(trace, model) if self.analytic_kl else sampled_kl(trace)
+        total, beta = sum(kl.values()), self.weight(step)
+        terms = report(ops.mean(reconstruction - total, axis=0), reconstruction, kl)
+        objective = reconstruction - beta * total  # what is averaged over the samples, [S, B]
+        loss = -ops.mean(objective, axis=0)
+        return (loss + self._score(objective, trace) if score else loss), terms
+
+    def _score(self, f, trace):
+        """A term of value zero whose gradient is the score function's, −1/S Σ_s (f_s − b_s) ∇ log q(z_s|x).
+
+        The baseline b_s is the mean of the other samples' f, so that it is independent of z_s.
+        """
+        if self.samples > 1:
+            f = f - (ops.sum(f, axis=0) - f) / (self.samples - 1)
+        log_q = sum(trace.log_q.values())
+        return -ops.mean(ops.stop_gradient(f) * (log_q - ops.stop_gradient(log_q)), axis=0)
+
+    def _closed_form_kl(self, trace, model):
+        kl, drawn = {}, set(model.data_names)
+        rows = self.samples if len(model.latents) > 1 else 1  # one latent: the same for all its samples
+        for factor in model.inference:
+            name = factor.name
+            prior = next(f for f in model.generative if f.name == name)
+            later = [parent for parent in prior.given if parent not in drawn]
+            if later:
+                raise ValueError(
+                    f"No closed-form KL for {name!r}: its prior depends on {later}, which q draws after it. "
+                    "Use estimator A: ELBO(analytic_kl=False)."
+                )
+            try:
+                value = tfd.kl_divergence(trace.q[name], trace.p[name])  # [B], or [S·B] with several latents
+            except NotImplementedError:
+                raise ValueError(
+                    f"TFP knows no closed-form KL between the posterior ({trace.q[name].name}) and the prior "
+                    f"({trace.p[name].name}) of {name!r}. Use estimator A: ELBO(analytic_kl=False)."
+                ) from None
+            kl[name] = ops.reshape(value, (rows, -1))
+            drawn.add(name)
+        return kl
+
+    def get_config(self):
+        return {**super().get_config(), "analytic_kl": self.analytic_kl, "gradient": self.gradient}

@@ -1,0 +1,163 @@
+"""The importance weighted family: functions of the same log-weights, with a choice of gradients."""
+
+import math
+from numbers import Integral
+
+import keras
+from keras import ops
+
+from vaekit import backend
+from vaekit.objectives.base import Objective, choice, log_likelihood, report, require_reparameterized, sampled_kl
+
+
+def _normalized(log_weights, axis):
+    return ops.exp(log_weights - ops.logsumexp(log_weights, axis=axis, keepdims=True))
+
+
+@keras.saving.register_keras_serializable("vaekit")
+class MIWAE(Objective):
+    r"""Multiply importance weighted bound: the mean of M independent IWAE bounds of K samples each, in nats.
+
+    $\mathcal L_{M,K}(x) = \mathbb E \frac1M \sum_m \log \frac1K \sum_k w_{mk}$, $w = p(x, z) / q(z|x)$. With M = 1 it
+    is `IWAE`; with K = 1 it is `ELBO` with M samples. In between the encoder's gradient is less noisy than IWAE's.
+
+    Args:
+        groups: M.
+        samples: K, samples of z in each group.
+        beta: weight of log p(z) − log q(z|x) in the loss's log-weights.
+        gradient: of the encoder. `"pathwise"`: as backpropagation gives it; `"stl"`: without the score of q (biased if
+            K > 1); `"dreg"`: doubly reparameterized, unbiased, with a signal-to-noise ratio that does not fall with K.
+
+    Raises:
+        ValueError: for a posterior that cannot be reparameterized.
+
+    Source: Rainforth et al. 2018, section 4; Roeder et al. 2017 (`"stl"`); Tucker et al. 2019, eq. 8 (`"dreg"`).
+    """
+
+    def __init__(self, groups, samples, beta=1.0, gradient="pathwise"):
+        super().__init__(samples, beta)
+        if not (isinstance(groups, Integral) and groups >= 1):
+            raise ValueError(f"{type(self).__name__} expects groups to be an integer of at least 1; got {groups!r}.")
+        self.groups = int(groups)
+        self.gradient = choice(self, gradient, ("pathwise", "stl", "dreg"))
+
+    def __call__(self, model, data, step, training):
+        beta, total = self.weight(step), self.groups * self.samples
+        if self.split:
+            noise = backend.seed(model.seed_generator)  # the same samples for both sides
+            trace = model.trace(data, total, training, detach=True, frozen_sides=("q",), seed=noise)
+            sides = ("p", "q") if self.gradient == "dreg" else ("p",)
+            path = model.trace(data, total, training, frozen_sides=sides, seed=noise)
+            require_reparameterized(path, type(self).__name__)
+            generative, inference = self.shares(ops.stop_gradient(trace.log_weights(beta)))
+            loss = -ops.sum(generative * trace.log_weights(beta) + inference * path.log_weights(beta), axis=0)
+        else:
+            trace = model.trace(data, total, training, frozen_sides=("q",) if self.gradient == "stl" else ())
+            require_reparameterized(trace, type(self).__name__)
+            loss = -self.bound(trace.log_weights(beta))
+        return loss, report(self.bound(trace.log_weights()), log_likelihood(trace, model), sampled_kl(trace))
+
+    @property
+    def split(self):
+        """Whether p and q have gradients of their own, which `shares` gives."""
+        return self.gradient == "dreg"
+
+    def bound(self, log_weights):
+        """The bound `[B]` from log-weights `[M·K, B]`."""
+        grouped = self._grouped(log_weights)
+        return ops.mean(ops.logsumexp(grouped, axis=1) - math.log(self.samples), axis=0)  # log 1/K Σ w, mean over m
+
+    def shares(self, log_weights):
+        """What each log-weight's gradient counts, for p and for the samples' path to q: two tensors `[M·K, B]`."""
+        share = _normalized(self._grouped(log_weights), axis=1)  # w_mk / Σ_k w_mk
+        return tuple(ops.reshape(s / self.groups, ops.shape(log_weights)) for s in (share, share**2))
+
+    def _grouped(self, log_weights):
+        return ops.reshape(log_weights, (self.groups, self.samples, -1))  # [M, K, B]
+
+    def get_config(self):
+        return {**super().get_config(), "groups": self.groups, "gradient": self.gradient}
+
+
+@keras.saving.register_keras_serializable("vaekit")
+class IWAE(MIWAE):
+    r"""Importance weighted bound $\mathcal L_k(x) = \mathbb E \log \frac1k \sum_i \frac{p(x, z_i)}{q(z_i|x)}$, in nats.
+
+    $\mathcal L_1$ is the ELBO; $\mathcal L_k$ rises with k towards log p(x).
+
+    Args:
+        samples: k.
+        beta: weight of log p(z) − log q(z|x) in the loss's log-weights.
+        gradient: as for `MIWAE`.
+        analytic_kl: not to be had, for the logarithm of a sum does not split into reconstruction and KL.
+
+    Source: Burda et al. 2016, eq. 8.
+    """
+
+    def __init__(self, samples=1, beta=1.0, gradient="pathwise", analytic_kl=False):
+        if analytic_kl:
+            raise ValueError(
+                "An importance weighted bound has no closed-form KL: the logarithm of the mean weight does not split "
+                "into reconstruction and KL. Use IWAE(samples=k), or ELBO(analytic_kl=True)."
+            )
+        super().__init__(1, samples, beta, gradient)
+
+    def get_config(self):
+        return {name: value for name, value in super().get_config().items() if name != "groups"}
+
+
+@keras.saving.register_keras_serializable("vaekit")
+class CIWAE(IWAE):
+    r"""Combination $\alpha\,\mathrm{ELBO} + (1 - \alpha)\,\mathcal L_k$ from the same k samples, in nats.
+
+    Args:
+        samples: k.
+        elbo_weight: α in [0, 1].
+        beta, gradient: as for `MIWAE`.
+
+    Source: Rainforth et al. 2018, section 4 (there β is this α).
+    """
+
+    def __init__(self, samples, elbo_weight=0.5, beta=1.0, gradient="pathwise"):
+        super().__init__(samples, beta, gradient)
+        if not 0 <= elbo_weight <= 1:
+            raise ValueError(f"CIWAE expects elbo_weight in [0, 1]; received {elbo_weight!r}.")
+        self.elbo_weight = float(elbo_weight)
+
+    def bound(self, log_weights):
+        return self._mixed(ops.mean(log_weights, axis=0), super().bound(log_weights))
+
+    def shares(self, log_weights):
+        return tuple(self._mixed(1 / self.samples, share) for share in super().shares(log_weights))
+
+    def _mixed(self, elbo, iwae):
+        return self.elbo_weight * elbo + (1 - self.elbo_weight) * iwae
+
+    def get_config(self):
+        return {**super().get_config(), "elbo_weight": self.elbo_weight}
+
+
+@keras.saving.register_keras_serializable("vaekit")
+class PIWAE(MIWAE):
+    r"""Partially importance weighted: p ascends $\mathcal L_{MK}$, the tighter bound, q ascends $\mathcal L_{M,K}$.
+
+    The reported bound is p's, IWAE with M·K samples.
+
+    Args:
+        groups, samples, beta: as for `MIWAE`.
+        gradient: `"pathwise"` or `"dreg"`.
+
+    Source: Rainforth et al. 2018, section 4.
+    """
+
+    split = True
+
+    def __init__(self, groups, samples, beta=1.0, gradient="pathwise"):
+        super().__init__(groups, samples, beta, choice(self, gradient, ("pathwise", "dreg")))
+
+    def bound(self, log_weights):
+        return ops.logsumexp(log_weights, axis=0) - math.log(self.groups * self.samples)
+
+    def shares(self, log_weights):
+        pathwise, dreg = super().shares(log_weights)
+        return _normalized(log_weights, axis=0), dreg if self.gradient == "dreg" else pathwise
