@@ -3,6 +3,8 @@
 import re
 from pathlib import Path
 
+import keras
+
 README = Path(__file__).parent.parent / "README.md"
 
 
@@ -12,7 +14,7 @@ def blocks():
 
 def test_readme_code_runs(mirror, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    ten_lines, spelled_out, hierarchy = blocks()
+    ten_lines, spelled_out, hierarchy, others = blocks()
     fewer = {"mnist.train,": "mnist.train[:1000],", "mnist.test,": "mnist.test[:50],", "epochs=10": "epochs=1"}
     fewer |= {"mnist.validation": "mnist.validation[:100]", "samples=500": "samples=20"}
     for whole, few in fewer.items():
@@ -24,6 +26,7 @@ def test_readme_code_runs(mirror, tmp_path, monkeypatch, capsys):
     assert (tmp_path / "vae.keras").is_file() and (tmp_path / "samples.png").is_file()
     exec(spelled_out, space)
     space["vae"].fit(space["mnist"].train[:200], verbose=0)
+    spelled_encoder = space["encoder"]
     vk, units = space["vk"], {"z1": 5, "z2": 3}
     space["prior"] = vk.priors.StandardNormal()
     space["p_z1"], space["p_x"] = vk.layers.DiagonalNormal(units["z1"]), vk.layers.Bernoulli((28, 28, 1))
@@ -31,6 +34,12 @@ def test_readme_code_runs(mirror, tmp_path, monkeypatch, capsys):
     exec(hierarchy, space)
     space["hvae"].compile("adam")
     space["hvae"].fit(space["mnist"].train[:200], verbose=0)
+    space["encoder"] = spelled_encoder
+    exec(others, space)
+    space["vae"].fit(space["mnist"].train[:20], verbose=0)
+    sigma_vae = vk.VAE(keras.Sequential([vk.layers.MLP(50), vk.layers.DiagonalNormal(20)]), space["sigma_decoder"])
+    sigma_vae.compile("adam")
+    sigma_vae.fit(space["mnist"].train.probabilities[:20], verbose=0)
 
 
 def test_readme_links_lead_somewhere():
