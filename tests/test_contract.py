@@ -240,11 +240,11 @@ MODELS = {
 }
 
 
-@pytest.mark.parametrize("objective", OBJECTIVES)
-@pytest.mark.parametrize("kind", MODELS)
+# all objectives meet all parts in test_crossings; here is what a training leaves behind
+@pytest.mark.parametrize(
+    "kind, objective", [*(("VAE", name) for name in OBJECTIVES), ("bottom-up", "IWAE"), ("top-down", "wake–sleep")]
+)
 def test_model_trains_and_reloads_whole(kind, objective, tmp_path):
-    if kind == "bottom-up" and objective == "ELBO, B, 2 samples":
-        pytest.skip("no closed form exists for this order: see test_bad_input")
     x = binary_images()
     model = MODELS[kind]()
     model.compile(keras.optimizers.Adam(0.01), objective=OBJECTIVES[objective]())

@@ -52,10 +52,11 @@ def test_estimators_of_the_elbo_agree_in_expectation(other):
     close_in_mean(p, p_other)
 
 
-def test_doubly_reparameterized_iwae_agrees_in_expectation_with_less_noise():
+@pytest.mark.parametrize("beta", [1.0, 0.3])
+def test_doubly_reparameterized_iwae_agrees_in_expectation_with_less_noise(beta):
     pca = model_of()
-    q, p = gradients(pca.model, IWAE(8), pca.x[:5], repeats=400)
-    q_dreg, p_dreg = gradients(pca.model, IWAE(8, gradient="dreg"), pca.x[:5], repeats=400, seed=1)
+    q, p = gradients(pca.model, IWAE(8, beta), pca.x[:5], repeats=400)
+    q_dreg, p_dreg = gradients(pca.model, IWAE(8, beta, "dreg"), pca.x[:5], repeats=400, seed=1)
     close_in_mean(q, q_dreg)
     close_in_mean(p, p_dreg)
     assert q_dreg.var(axis=0).sum() < 0.5 * q.var(axis=0).sum()
@@ -110,6 +111,20 @@ def test_a_second_pass_repeats_the_first_ones_dropout():
         encoder.layers[1].seed_generator.state.assign(ops.cast([1, 0], encoder.layers[1].seed_generator.state.dtype))
         traces.append(model.trace(x, 3, training=True, frozen_sides=sides, seed=4))
     np.testing.assert_allclose(*(ops.convert_to_numpy(t.log_q["z"]) for t in traces), rtol=1e-5)
+
+
+def test_both_sides_of_a_split_gradient_see_the_same_dropout():
+    """With one sample PIWAE's two passes give the ELBO's gradient, also where the encoder has dropout."""
+    encoder = keras.Sequential([keras.layers.Flatten(), keras.layers.Dropout(0.5, seed=1), vk.layers.DiagonalNormal(2)])
+    model = vk.VAE(encoder, keras.Sequential([vk.layers.MLP(4), vk.layers.Bernoulli((4, 4, 1))]), seed=0)
+    x, state = binary_images(5), encoder.layers[1].seed_generator.state
+    model.build((None, *x.shape[1:]))
+    results = []
+    for objective in (ELBO(), PIWAE(1, 1)):
+        state.assign(ops.cast([1, 0], state.dtype))
+        results.append(list(gradients(model, objective, x)))
+    for a, b in zip(*results, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
 
 
 def test_the_family_of_bounds_on_the_same_log_weights():

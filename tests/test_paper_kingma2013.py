@@ -1,6 +1,7 @@
 """Paper 1 whole: its models, baselines and estimators."""
 
 import dataclasses
+import itertools
 
 import keras
 import numpy as np
@@ -113,12 +114,12 @@ def test_full_variational_bayes_recovers_the_posterior_of_a_weight():
     layer = VariationalWeights(Constant(1), examples=40, initial_scale=0.1, seed=0)
     model = vk.VAE(DiagonalNormal(1), layer, seed=0)
     model.compile(keras.optimizers.Adam(0.02), objective=vk.objectives.ELBO(analytic_kl=True))
-    history = model.fit(x, epochs=600, batch_size=40, verbose=0).history
+    history = model.fit((batch for batch in itertools.repeat((x,))), epochs=12, steps_per_epoch=50, verbose=0).history
     (mean,), scale = layer.network.get_weights(), np.exp(ops.convert_to_numpy(layer.log_scales[0]))
     assert mean[0] == pytest.approx(x.sum() / 41, abs=0.08)
     assert scale[0] == pytest.approx(1 / np.sqrt(41), rel=0.25)
     # the loss is the bound per example with the weights' KL in it
-    gap = np.mean(np.array(history["loss"][-50:]) + history["bound"][-50:])
+    gap = history["loss"][-1] + history["bound"][-1]
     assert gap == pytest.approx(float(layer.kl()) / 40, rel=0.15)
 
 

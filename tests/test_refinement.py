@@ -96,6 +96,22 @@ def test_gradient_goes_through_the_steps(kind):
         assert np.sum(ops.convert_to_numpy(slope) * direction) == pytest.approx(expected, rel=0.02, abs=0.05)
 
 
+def test_a_refined_posterior_is_the_same_everywhere():
+    pca = ProbabilisticPCA(shift=0.6)
+    model = refined(pca.model, steps=5, learning_rate=0.05)
+    z = ops.convert_to_tensor(np.zeros((40, 3), "float32"))
+    values = {"x": ops.convert_to_tensor(pca.x), "z": z}
+    expected = ops.convert_to_numpy(model.posterior(pca.x, seed=1).log_prob(z))
+    np.testing.assert_allclose(ops.convert_to_numpy(model.log_q(values, seed=1)), expected, rtol=1e-4)
+    np.testing.assert_array_equal(model.encode(pca.x, seed=1), model.encode(pca.x, seed=1))
+    information = vk.evaluation.information(model, pca.x, samples=20, progress=False)
+    assert 0 < information.mutual_information < information.ceiling  # as ever, for the posterior that was sampled
+    plain = vk.evaluation.information(pca.model, pca.x, samples=20, progress=False)
+    assert information.mutual_information == pytest.approx(plain.mutual_information, abs=0.3)
+    with pytest.raises(ValueError, match="has a refinement"):
+        vk.evaluation.remove_inactive(model, pca.x)
+
+
 def test_a_refined_model_trains_and_reloads(tmp_path):
     x, refinement = binary_images(40), Refinement(steps=2, learning_rate=0.1, beta=vk.objectives.WarmUp(4, start=0.1))
     encoder = keras.Sequential([vk.layers.MLP(8), vk.layers.DiagonalNormal(2)])
@@ -113,5 +129,7 @@ def test_a_refined_model_trains_and_reloads(tmp_path):
     "options", [{"steps": 0}, {"learning_rate": 0.0}, {"momentum": 1.0}, {"clip": -1.0}, {"samples": 0}]
 )
 def test_unusable_settings_are_refused(options):
+    with pytest.raises(ValueError, match="steps=20"):
+        vk.VAE(vk.layers.DiagonalNormal(2), vk.layers.Normal(3), refinement=20)
     with pytest.raises(ValueError, match="Refinement expects"):
         Refinement(**options)

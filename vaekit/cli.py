@@ -216,6 +216,7 @@ def try_(
     model: Annotated[list[str], typer.Option(help="Only this model, by its name in the table; repeatable.")] = (),
     data: Annotated[str, typer.Option(help="Data set for all models instead of each one's usual one.")] = None,
     epochs: Annotated[int, typer.Option(min=1)] = 2,
+    examples: Annotated[int, typer.Option(min=2, help="Training images, the first ones; all unless said.")] = None,
     samples: Annotated[int, typer.Option(min=1, help="Importance samples for log p(x).")] = 100,
     images: Annotated[int, typer.Option(min=2, help="Test images to evaluate on, the first ones.")] = 500,
     seed: int = 0,
@@ -227,11 +228,11 @@ def try_(
     if paper not in papers.__all__:
         _fail(f"There is no paper {paper!r}; known: {', '.join(papers.__all__)}.")
     typer.echo(
-        f"{paper}: {epochs} epochs a model, log p(x) from {samples} samples, on the first {images} test images; "
+        f"{paper}: {epochs} epochs of {examples or 'all'} training images a model, log p(x) from {samples} samples, on the first {images} test images; "
         f"active units on 500 training images; seed {seed}\n{trial.HEADER}"
     )
     try:
-        options = dict(epochs=epochs, samples=samples, images=images, seed=seed)
+        options = dict(epochs=epochs, examples=examples, samples=samples, images=images, seed=seed)
         for row in trial.run(getattr(papers, paper), model or None, data, **options):
             typer.echo(row)
     except (ValueError, datasets.DatasetError) as error:

@@ -295,3 +295,6 @@ class NormalMixture(_Distribution):
 
     def _mean(self):
         return ops.tensordot(ops.softmax(self.logits), self.loc, axes=1)
+
+    def _default_event_space_bijector(self):
+        return tfp.bijectors.Identity()  # z is unconstrained: HMC may follow the gradient

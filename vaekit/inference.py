@@ -39,6 +39,9 @@ class Refinement:
         samples: of z for an example, in each step.
         beta: weight of the KL while refining: a number, or a schedule of the step such as `WarmUp`.
 
+    Raises:
+        ValueError: settings out of range; when called, a posterior network whose distribution layer cannot be told.
+
     Source: Kim et al. 2018, algorithm 1; Dieng et al. 2019, section 5.3.
     """
 
@@ -264,7 +267,7 @@ def monte_carlo_em(
     def maximization(values):
         def loss():
             priors = sum(sum(layer.losses) for layer in layers)  # on the weights (MAP)
-            return -ops.mean(model.log_p(values)) + priors
+            return -ops.mean(model.log_p(values, training=True)) + priors
 
         state = [v for v in model.variables if not any(v is w for w in weights)]
         value, gradient = backend.variables_gradient(loss, weights, state)

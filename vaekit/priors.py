@@ -185,14 +185,23 @@ class VampPrior(Prior):
         r"""The prior with pseudo-inputs that are training examples, "VampPrior-data" in the paper.
 
         Args:
-            x: data `[N, ...]`, of which `components` are drawn without replacement.
-            stddev: of normal noise added to them (0.01 where the paper's code learns them from there).
+            x: data `[N, ...]` in the prior's `value_range`, of which `components` are drawn without replacement.
+            stddev: of normal noise added to them, once; the paper's code has 0.01.
             learned: whether training changes them.
 
+        The examples are weights: a model's file has them, a prior's bare config has not.
+
         Raises:
-            ValueError: fewer examples than components.
+            ValueError: fewer examples than components, or values outside `value_range`.
         """
+        components = _positive("VampPrior.from_data", components)
         x = np.asarray(x, dtype="float32")
+        low, high = kwargs.get("value_range", (0.0, 1.0)) or (-np.inf, np.inf)
+        if x.size and not (low <= x.min() and x.max() <= high):
+            raise ValueError(
+                f"VampPrior.from_data clips pseudo-inputs to value_range=({low:g}, {high:g}), but the data lie in "
+                f"[{x.min():g}, {x.max():g}]: scale them as the model's data, or say their value_range."
+            )
         if len(x) < components:
             raise ValueError(f"VampPrior.from_data draws {components} of the examples, but received {len(x)}.")
         rng = np.random.default_rng(seed)

@@ -108,9 +108,9 @@ class NormalizedGradients(keras.optimizers.Optimizer):
 class EarlyStopping(keras.callbacks.EarlyStopping):
     """Stops when a term has not become better for `patience` epochs, and restores the weights of its best epoch.
 
-    Epochs that end while β warms up (`objectives.WarmUp`) neither count nor can be the best: their loss is another
-    one. The best weights come back also when training ends by its last epoch, and with them the model's step. If
-    warm-up outlasts training, the last weights stay, and a warning says so.
+    Epochs that end while β warms up (`objectives.WarmUp`) neither count nor can be the best: what is trained then is
+    not yet the bound, which may fall and rise again. The best weights come back also when training ends by its last
+    epoch, and with them the model's step. If warm-up outlasts training, the last weights stay, and a warning says so.
 
     Args:
         patience: epochs.

@@ -10,6 +10,7 @@ from tqdm.auto import tqdm
 
 from vaekit import backend
 from vaekit.evaluation.rows import check_counts, data_arrays, rows, standard_error
+from vaekit.models.factors import moved
 
 NUMBERS = 2_500_000  # float32 numbers of pairs (z, x) at a time: 10 MB
 
@@ -86,23 +87,31 @@ def information(model, x, samples=1, batch_size=500, seed=0, progress=True):
                 f"information compares one aggregate posterior with one prior; here the prior of {factor.name!r} is "
                 f"given {factor.given}, so that each example has its own."
             )
+    if model.refinement is not None and any(_given(model, factor)[0] for factor in model.inference):
+        raise ValueError(
+            "information of a refined model needs posteriors that are given data alone; here one is given latents, and "
+            "would have to be refined anew for every pair of examples."
+        )
     data, n = data_arrays(model, x)
     batch_size = min(batch_size, n)
     generator = keras.random.SeedGenerator(seed)
 
     def draw(values):
-        trace = model.trace(values, samples, seed=generator)
+        offsets = model.offsets(values, generator)
+        trace = model.trace(values, samples, offsets=offsets, seed=generator)
         log_q, log_prior = (sum(log[name] for name in model.latents) for log in (trace.log_q, trace.log_p))
-        return {name: trace.values[name] for name in model.latents}, (log_q, log_prior, trace.log_weights(beta=0))
+        z = {name: trace.values[name] for name in model.latents}
+        return z, (log_q, log_prior, trace.log_weights(beta=0)), offsets
 
     draw = backend.compile(draw, [*model.variables, generator.state])
     sum_encodings = backend.compile(_sum_encodings(model), model.variables)
     starts = range(0, n, batch_size)
     with tqdm(total=2 * n, unit=" examples", disable=not progress, leave=False) as bar:
-        drawn, densities = [], []
+        drawn, densities, refined = [], [], []
         for start in starts:
             batch, count = rows(data, start, batch_size)
-            z, terms = draw(batch)
+            z, terms, offsets = draw(batch)
+            refined.append(offsets)
             drawn.append({name: ops.convert_to_numpy(value)[:, :count] for name, value in z.items()})
             densities.append(np.array([ops.convert_to_numpy(term)[:, :count] for term in terms], "float64"))
             bar.update(count)
@@ -111,10 +120,10 @@ def information(model, x, samples=1, batch_size=500, seed=0, progress=True):
             model, {k: np.concatenate([part[k] for part in drawn], axis=1) for k in model.latents}, batch_size
         )
         log_sum = np.full(samples * n, -np.inf)  # log Σ_n q(z|x_n) at all samples
-        for start in starts:
+        for start, offsets in zip(starts, refined, strict=True):
             batch, count = rows(data, start, batch_size)
             mask = np.where(np.arange(batch_size) < count, 0, -np.inf).astype("float32")
-            part = ops.convert_to_numpy(sum_encodings(batch, ops.convert_to_tensor(mask), blocks))
+            part = ops.convert_to_numpy(sum_encodings(batch, offsets, ops.convert_to_tensor(mask), blocks))
             log_sum = np.logaddexp(log_sum, part.reshape(-1)[: samples * n])
             bar.update(count)
 
@@ -155,10 +164,13 @@ def _blocks(model, z, batch_size):
 
 
 def _sum_encodings(model):
-    r"""The function $\log \sum_m q(z|x_m)$ of data `[M, ...]`, a mask `[M]` (0 or −∞) and z `[K, Z, ...]`: `[K, Z]`."""
+    r"""The function $\log \sum_m q(z|x_m)$ of data `[M, ...]`, what a refinement adds to their encodings (or None),
+    a mask `[M]` (0 or −∞) and z `[K, Z, ...]`: `[K, Z]`."""
 
-    def log_sum(values, mask, blocks):
+    def log_sum(values, offsets, mask, blocks):
         encodings = {f.name: f([values[name] for name in f.given]) for f in model.inference if not _given(model, f)[0]}
+        if offsets is not None:
+            encodings = {name: moved(q, offsets[name]) for name, q in encodings.items()}
         m = mask.shape[0]
 
         def block(z):

@@ -64,7 +64,7 @@ def active_units(model, x, threshold=0.01, batch_size=500, samples=None, seed=0)
         raise ValueError(f"active_units expects a threshold of at least 0; received {threshold!r}.")
     several = len(model.latents) > 1
     if samples is None or not several:
-        means = model.encode(x, batch_size)
+        means = model.encode(x, batch_size, seed)
     else:
         means = _sampled_means(model, x, samples, batch_size, seed)
     result = {}
@@ -119,6 +119,9 @@ def remove_inactive(model, x, threshold=0.01):
     found = isinstance(x, ActiveUnits) or (
         isinstance(x, dict) and bool(x) and all(isinstance(value, ActiveUnits) for value in x.values())
     )
+    if model.refinement is not None or isinstance(model, PrunedModel):
+        kind = "has a refinement" if model.refinement is not None else "has lost units already"
+        raise ValueError(f"remove_inactive expects a model of plain networks; the one received {kind}.")
     units = x if found else active_units(model, x, threshold)
     units = units if isinstance(units, dict) else {model.latents[0]: units}
     model._require_built()

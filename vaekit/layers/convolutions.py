@@ -27,6 +27,10 @@ class GatedConv2D(DenseBlock):
             for name in ("value", "gate")
         )
 
+    @property
+    def kernel_size(self):
+        return self.value.kernel_size
+
     def build(self, input_shape):
         self.value.build(input_shape)
         self.gate.build(input_shape)

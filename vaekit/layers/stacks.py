@@ -5,6 +5,9 @@ import math
 import keras
 from keras import ops
 
+from vaekit.layers.blocks import MLP
+from vaekit.layers.distribution import DistributionLayer
+
 L = keras.layers
 # Layers without a weight matrix. No input enters them by a skip connection, having no weights there to meet.
 ELEMENTWISE = (
@@ -87,6 +90,9 @@ class Stack(keras.layers.Layer):
         layers: list of layers; the last may be a distribution layer, which z enters too.
         skip: whether the inputs enter every layer.
 
+    Raises:
+        ValueError: what is no layer; a distribution layer before the last one; with `skip`, layers with layers inside.
+
     Source: Dieng et al. 2019, eqs. 6-8.
     """
 
@@ -96,6 +102,18 @@ class Stack(keras.layers.Layer):
         wrong = [layer for layer in self.layers if not isinstance(layer, keras.layers.Layer)]
         if wrong or not self.layers:
             raise ValueError(f"{type(self).__name__} expects a list of Keras layers; received {wrong or layers!r}.")
+        heads = [layer.name for layer in self.layers[:-1] if isinstance(layer, DistributionLayer)]
+        if heads:
+            raise ValueError(
+                f"Only the last layer of {type(self).__name__} may be a distribution layer; so is {heads}."
+            )
+        inner = [layer.name for layer in self.layers if isinstance(layer, (keras.Model, Stack))]
+        inner += [layer.name for layer in self.layers if isinstance(layer, MLP) and len(layer.units) > 1]
+        if skip and inner:
+            raise ValueError(
+                f"skip=True sends z into every layer of this list, but {inner} have layers inside, of which it would "
+                "reach the first alone: list those layers one by one."
+            )
         self.joins = [Join(name=f"join_{i}", dtype=self.dtype_policy) for i in range(len(self.layers))]
 
     def parts(self, i, h, first, skips):

@@ -12,6 +12,7 @@ from vaekit.batches import DynamicBinarization
 from vaekit.models.factors import (
     Trace,
     check_order,
+    check_shared,
     current,
     event_shape,
     fold,
@@ -34,6 +35,10 @@ class Factorizations(keras.Model):
 
     def __init__(self, generative, inference, refinement=None, seed=None, **kwargs):
         super().__init__(**kwargs)
+        if refinement is not None and not callable(refinement):
+            raise ValueError(
+                f"A refinement is a vaekit.inference.Refinement(steps=20) or None; received {refinement!r}."
+            )
         self.refinement = refinement
         self.generative, self.inference = tuple(generative), tuple(inference)
         self.latents = tuple(f.name for f in self.inference)
@@ -50,6 +55,7 @@ class Factorizations(keras.Model):
             )
         check_order("inference", self.inference, known={*self.data_names})
         check_order("generative", self.generative, known={*self.conditions})
+        check_shared(self.generative, self.inference)
         # Inference first: a network that a prior contains must be met before the prior (see get_config).
         self.networks = list({id(f.layer): f.layer for f in (*self.inference, *self.generative)}.values())
         self.seed_generator = keras.random.SeedGenerator(seed)
@@ -169,10 +175,10 @@ class Factorizations(keras.Model):
 
         Returns: `Trace`.
         """
-        data = self.observe(x)
-        inner, key = backend.seeds(self._seed_source(seed), 2) if self.refinement else (None, self._seed_source(seed))
-        if self.refinement and offsets is None:
-            offsets = self.refinement(self, data, inner, training)
+        data, key = self.observe(x), self._seed_source(seed)
+        if self.refinement:
+            inner, key = backend.seeds(key, 2)
+            offsets = self.offsets(data, inner, training) if offsets is None else offsets
         options = dict(training=training, detach=detach, frozen_sides=frozen_sides)
         if repeat:
             data_s = {name: fold(tile(v, samples)) for name, v in data.items()}
@@ -182,6 +188,19 @@ class Factorizations(keras.Model):
             log_q, log_p = ({n: ops.reshape(v, (samples, -1)) for n, v in d.items()} for d in (t.log_q, t.log_p))
             return Trace(samples, {**data, **rows}, t.q, t.p, log_q, log_p)
         return self._trace(data, samples, offsets=offsets, key=key, **options)
+
+    def offsets(self, data, seed=None, training=False):
+        """What the model's refinement adds to the posterior's parameters; None for a model that has none.
+
+        Args:
+            data: dict of tensors `[B, ...]` by variable name.
+            seed: as for `trace`, for the noise at which the parameters are refined.
+
+        Returns: dict by latent of dicts of tensors `[B, ...]`.
+        """
+        if self.refinement is None:
+            return None
+        return self.refinement(self, data, backend.seed(self._seed_source(seed)), training)
 
     def _trace(self, data, samples, training, detach, frozen_sides, offsets, key):
         drawn = ops.stop_gradient if detach else lambda z: z
@@ -249,40 +268,48 @@ class Factorizations(keras.Model):
 
     def log_p(self, values, training=False):
         """log p(x, z) `[N]`, in nats, at given values of all variables: dict of tensors `[N, ...]` by name."""
-        return self._log_density(self.generative, values, training)
+        return sum(p.log_prob(values[name]) for name, p in self._distributions(self.generative, values, training))
 
-    def log_q(self, values, training=False):
-        """log q(z|x) `[N]`, in nats, at given values of all variables: dict of tensors `[N, ...]` by name."""
-        return self._log_density(self.inference, values, training)
+    def log_q(self, values, training=False, seed=None):
+        """log q(z|x) `[N]`, in nats, at given values of all variables: dict of tensors `[N, ...]` by name.
 
-    def _log_density(self, factors, values, training):
-        return sum(f([values[name] for name in f.given], training).log_prob(values[f.name]) for f in factors)
+        `seed` is that of the noise of a refinement, if the model has one.
+        """
+        offsets = self.offsets({name: values[name] for name in self.data_names}, seed, training)
+        inference = self._distributions(self.inference, values, training, offsets)
+        return sum(q.log_prob(values[name]) for name, q in inference)
+
+    def _distributions(self, factors, values, training=False, offsets=None):
+        """Pairs of a factor's name and its distribution at the values `[N, ...]`, one after the other."""
+        for factor in factors:
+            distribution = factor([values[name] for name in factor.given], training)
+            yield factor.name, moved(distribution, offsets[factor.name]) if offsets else distribution
 
     # ---------------------------------------------------------------- encoding, decoding, sampling
 
-    def posterior(self, x):
+    def posterior(self, x, seed=None):
         """The posterior q(z|x) as a `tfd.Distribution` with batch shape `[B]`.
 
-        With several latents: a dict of them by name, each given the means of those before it.
+        With several latents: a dict of them by name, each given the means of those before it. `seed` is that of the
+        noise of a refinement, if the model has one.
         """
-        distributions = self._posteriors(self.observe(x))
+        distributions = self._posteriors(self.observe(x), seed)
         return distributions if len(self.latents) > 1 else distributions[self.latents[0]]
 
-    def _posteriors(self, values):
-        values, distributions = dict(values), {}
-        offsets = self.refinement(self, values, backend.seed(self.seed_generator), False) if self.refinement else None
-        for factor in self.inference:
-            q = factor([values[name] for name in factor.given])
-            distributions[factor.name] = moved(q, offsets[factor.name]) if offsets else q
+    def _posteriors(self, data, seed=None):
+        values, distributions = dict(data), {}
+        for name, q in self._distributions(self.inference, values, offsets=self.offsets(data, seed)):
+            distributions[name] = q
             if len(self.latents) > 1:
-                values[factor.name] = location(distributions[factor.name], self.seed_generator)
+                values[name] = location(q, self.seed_generator)
         return distributions
 
-    def encode(self, x, batch_size=500):
-        """Posterior means, as a NumPy array `[N, ...]`; with several latents a dict of them."""
+    def encode(self, x, batch_size=500, seed=None):
+        """Posterior means, NumPy array `[N, ...]`, with several latents a dict of them; `seed` as for `posterior`."""
         data = {name: np.asarray(array) for name, array in self.arrays(x).items()}
         rows = range(0, len(next(iter(data.values()))), batch_size)
-        parts = [self._posteriors(self.observe({k: v[i : i + batch_size] for k, v in data.items()})) for i in rows]
+        batches = ({k: v[i : i + batch_size] for k, v in data.items()} for i in rows)
+        parts = [self._posteriors(self.observe(batch), seed) for batch in batches]
         means = {
             name: np.concatenate([ops.convert_to_numpy(location(part[name], self.seed_generator)) for part in parts])
             for name in self.latents

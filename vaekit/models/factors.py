@@ -151,6 +151,19 @@ def output_layer(network):
     return None
 
 
+def check_shared(generative, inference):
+    """A prior made of its latent's posterior, such as a VampPrior, has to have the encoder of this model."""
+    encoders = {factor.name: factor.layer for factor in inference}
+    for factor in generative:
+        encoder = getattr(factor.layer, "encoder", None)
+        if encoder is not None and encoder is not encoders.get(factor.name, encoder):
+            raise ValueError(
+                f"The prior of {factor.name!r} ({type(factor.layer).__name__}) has an encoder of its own "
+                f"({encoder.name}), but shares that of q({factor.name}|…), {encoders[factor.name].name}: pass it the "
+                "same object."
+            )
+
+
 def check_order(kind, factors, known):
     for factor in factors:
         unknown = [name for name in factor.given if name not in known]

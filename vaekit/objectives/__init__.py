@@ -2,7 +2,8 @@ r"""Training objectives: functions of the log-densities of a model at samples of
 
 An objective asks the model for a `Trace` (samples z ~ q(z|x) and every log-density at them) and returns, for each
 example, the loss to descend and the terms to report. Reported bounds are always the bound itself, in nats, with
-β = 1 and without weight priors; β and warm-up change the loss alone.
+β = 1 and without weight priors; β and warm-up change the loss alone. (A likelihood that adapts to the batch in
+training, `Normal(scale="optimal")`, is a density in evaluation only, and so is the bound.)
 """
 
 from vaekit.objectives.base import Objective, WarmUp

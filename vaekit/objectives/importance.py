@@ -44,12 +44,15 @@ class MIWAE(Objective):
     def __call__(self, model, data, step, training):
         beta, total = self.weight(step), self.groups * self.samples
         if self.split:
-            noise = backend.seed(model.seed_generator)  # the same samples for both sides
+            # the same samples for both sides: noise and the layers' state (dropout, say) are those of the first pass
+            noise = backend.seed(model.seed_generator)
+            before = [(variable, ops.copy(variable)) for variable in model.variables]
             trace = model.trace(data, total, training, detach=True, frozen_sides=("q",), seed=noise)
-            sides = ("p", "q") if self.gradient == "dreg" else ("p",)
-            path = model.trace(data, total, training, frozen_sides=sides, seed=noise)
+            with keras.StatelessScope(before):
+                sides = ("p", "q") if self.gradient == "dreg" else ("p",)
+                path = model.trace(data, total, training, frozen_sides=sides, seed=noise)
             require_reparameterized(path, type(self).__name__)
-            generative, inference = self.shares(ops.stop_gradient(trace.log_weights(beta)))
+            generative, inference = self.shares(ops.stop_gradient(trace.log_weights(beta)), beta)
             loss = -ops.sum(generative * trace.log_weights(beta) + inference * path.log_weights(beta), axis=0)
         else:
             trace = model.trace(data, total, training, frozen_sides=("q",) if self.gradient == "stl" else ())
@@ -67,10 +70,15 @@ class MIWAE(Objective):
         grouped = self._grouped(log_weights)
         return ops.mean(ops.logsumexp(grouped, axis=1) - math.log(self.samples), axis=0)  # log 1/K Σ w, mean over m
 
-    def shares(self, log_weights):
-        """What each log-weight's gradient counts, for p and for the samples' path to q: two tensors `[M·K, B]`."""
+    def shares(self, log_weights, beta=1.0):
+        r"""What each log-weight's gradient counts, for p and for the samples' path to q: two tensors `[M·K, B]`.
+
+        $\hat w = w / \sum_k w$ for p. For the path $(1 - \beta) \hat w + \beta \hat w^2$: the score of q, which counts
+        $-\beta \hat w$, is itself reparameterized to $-\beta (\hat w - \hat w^2)$ along the path.
+        """
         share = _normalized(self._grouped(log_weights), axis=1)  # w_mk / Σ_k w_mk
-        return tuple(ops.reshape(s / self.groups, ops.shape(log_weights)) for s in (share, share**2))
+        path = (1 - beta) * share + beta * share**2
+        return tuple(ops.reshape(s / self.groups, ops.shape(log_weights)) for s in (share, path))
 
     def _grouped(self, log_weights):
         return ops.reshape(log_weights, (self.groups, self.samples, -1))  # [M, K, B]
@@ -127,8 +135,8 @@ class CIWAE(IWAE):
     def bound(self, log_weights):
         return self._mixed(ops.mean(log_weights, axis=0), super().bound(log_weights))
 
-    def shares(self, log_weights):
-        return tuple(self._mixed(1 / self.samples, share) for share in super().shares(log_weights))
+    def shares(self, log_weights, beta=1.0):
+        return tuple(self._mixed(1 / self.samples, share) for share in super().shares(log_weights, beta))
 
     def _mixed(self, elbo, iwae):
         return self.elbo_weight * elbo + (1 - self.elbo_weight) * iwae
@@ -158,6 +166,6 @@ class PIWAE(MIWAE):
     def bound(self, log_weights):
         return ops.logsumexp(log_weights, axis=0) - math.log(self.groups * self.samples)
 
-    def shares(self, log_weights):
-        pathwise, dreg = super().shares(log_weights)
+    def shares(self, log_weights, beta=1.0):
+        pathwise, dreg = super().shares(log_weights, beta)
         return _normalized(log_weights, axis=0), dreg if self.gradient == "dreg" else pathwise

@@ -18,6 +18,7 @@ import math
 from dataclasses import dataclass
 
 import keras
+import numpy as np
 
 from vaekit.layers import (
     MLP,
@@ -129,7 +130,7 @@ class Parts:
 
     def likelihood(self):
         """Head of x: Bernoulli for binary images, discretized logistic for bytes."""
-        if self.data.name in ("frey_faces", "histopathology"):
+        if not np.isin(np.asarray(self.data.train[:100]), (0, 1)).all():
             return DiscretizedLogistic(
                 self.image,
                 log_scale_range=(-4.5, 0.0),
@@ -168,8 +169,9 @@ class Parts:
             return StandardNormal()
         if kind == "mixture":
             return MixtureOfNormals(components, seed=seed)
-        if kind == "vampprior_data":
-            return VampPrior.from_data(encoder, self.data.train, components, stddev=0.01, seed=seed or 0)
+        if kind == "vampprior_data":  # training examples, which stay as they are, with the code's noise on them
+            examples = np.asarray(self.data.train)
+            return VampPrior.from_data(encoder, examples, components, stddev=0.01, seed=seed or 0)
         mean, stddev = next((v for k, v in PSEUDO_INPUTS.items() if self.data.name.startswith(k)), (0.5, 0.02))
         return VampPrior(encoder, components, mean, stddev, input_shape=self.image, seed=seed)
 

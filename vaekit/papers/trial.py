@@ -1,7 +1,7 @@
 """Brief trainings of a paper's architectures, to see each of them work on real data: `vaekit try burda2015`."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
@@ -47,7 +47,7 @@ HEADER = (
 )
 
 
-def run(paper, models=None, data=None, epochs=2, samples=100, images=500, seed=0, progress=True):
+def run(paper, models=None, data=None, epochs=2, examples=None, samples=100, images=500, seed=0, progress=True):
     """Trains architectures of a paper one after the other, for a few epochs; yields a `Trial` for each.
 
     Args:
@@ -55,6 +55,7 @@ def run(paper, models=None, data=None, epochs=2, samples=100, images=500, seed=0
         models: names in `paper.MODELS`; None: all.
         data: name of a data set for all of them; None: each model's own.
         epochs: of training.
+        examples: training images, the first ones; None: all.
         samples: of importance sampling, for log p(x).
         images: test images to evaluate on, the first ones.
         seed: of weights, order and noise.
@@ -68,6 +69,7 @@ def run(paper, models=None, data=None, epochs=2, samples=100, images=500, seed=0
     for name in models or paper.MODELS:
         build, usual = paper.MODELS[name]
         chosen = datasets.load(data or usual)
+        chosen = replace(chosen, train=chosen.train[:examples])
         keras.utils.set_random_seed(seed)
         model = build(chosen)
         start = time.perf_counter()
