@@ -228,8 +228,8 @@ def try_(
     if paper not in papers.__all__:
         _fail(f"There is no paper {paper!r}; known: {', '.join(papers.__all__)}.")
     typer.echo(
-        f"{paper}: {epochs} epochs of {examples or 'all'} training images a model, log p(x) from {samples} samples, on the first {images} test images; "
-        f"active units on 500 training images; seed {seed}\n{trial.HEADER}"
+        f"{paper}: {epochs} epochs of {examples or 'all'} training images a model, log p(x) from {samples} samples, on "
+        f"the first {images} test images; active units on 500 training images; seed {seed}\n{trial.HEADER}"
     )
     try:
         options = dict(epochs=epochs, examples=examples, samples=samples, images=images, seed=seed)

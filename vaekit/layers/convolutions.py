@@ -126,7 +126,7 @@ class MaskedConv2D(keras.layers.Conv2D):
 
     def __init__(self, filters, kernel_size=3, mask="B", **kwargs):
         check_mask("MaskedConv2D", mask, kernel_size)
-        super().__init__(filters, kernel_size, **{**kwargs, "padding": "same"})
+        super().__init__(filters, kernel_size, **{**kwargs, "padding": "same", "strides": 1})
         self.mask = mask
         rows, columns = self.kernel_size
         earlier = np.arange(rows * columns).reshape(rows, columns, 1, 1) < rows * columns // 2 + (mask == "B")

@@ -33,6 +33,9 @@ class DistributionLayer(DenseBlock):
     Args:
         event_shape: shape of one event without the batch axis, an int for a vector.
         kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer: of the heads.
+
+    Raises:
+        ValueError: an event shape that is not made of positive integers.
     """
 
     parameters = ()

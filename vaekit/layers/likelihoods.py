@@ -41,6 +41,9 @@ class Normal(DistributionLayer):
             is not fixed; Rybkin et al. use −6. None: no bound.
         momentum: how much of the running σ*² each batch leaves in place.
 
+    Raises:
+        ValueError: another scale, a soft clip of a fixed one, or a momentum outside [0, 1).
+
     Source: Rybkin et al. 2021, sections 3 and 4, eq. 5 to 7 (σ*).
     """
 
@@ -166,6 +169,9 @@ class Discretized(DistributionLayer):
     Args:
         event_shape: shape of an image, channels last.
         bins: number of values.
+
+    Raises:
+        ValueError: fewer than two values; as the head of a model, data on neither grid.
     """
 
     def __init__(self, event_shape, bins=256, **kwargs):

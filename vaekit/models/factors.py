@@ -20,6 +20,10 @@ class Factor:
         layer: a network (layer or model) that ends in a distribution layer; or, with nothing given, a prior.
         given: name, or tuple of names, of the variables the distribution depends on. A network of several is
             called with the list of them, in this order.
+
+    Raises:
+        ValueError: a network with nothing given, a prior with something given; when called, a network that does not end
+            in a distribution.
     """
 
     name: str

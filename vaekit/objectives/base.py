@@ -19,6 +19,9 @@ class WarmUp:
     Args:
         steps: number of gradient steps; for `e` epochs of N examples, e · ⌈N / batch_size⌉.
 
+    Raises:
+        ValueError: a number of steps that is not positive.
+
     Source: Bowman et al. 2016; Sønderby et al. 2016.
     """
 
@@ -89,7 +92,8 @@ class Objective:
 
 
 def log_likelihood(trace, model):
-    return sum(trace.log_p[name] for name in model.observed)  # log p(x|z_s), [S, B]
+    """log p(x|z_s), `[S, B]`."""
+    return sum(trace.log_p[name] for name in model.observed)
 
 
 def report(bound, reconstruction, kl):
@@ -100,6 +104,7 @@ def report(bound, reconstruction, kl):
 
 
 def require_reparameterized(trace, objective):
+    """Raises ValueError where a sample does not move with its posterior's parameters."""
     for name, q in trace.q.items():
         if q.reparameterization_type != tfd.FULLY_REPARAMETERIZED:
             raise ValueError(
@@ -110,11 +115,12 @@ def require_reparameterized(trace, objective):
 
 
 def sampled_kl(trace):
-    # KL(q‖p) ≈ log q(z_s|·) − log p(z_s|·), [S, B], one term a latent
+    """KL(q‖p) of each latent, estimated from each sample: log q(z_s|·) − log p(z_s|·), dict of `[S, B]`."""
     return {name: trace.log_q[name] - trace.log_p[name] for name in trace.log_q}
 
 
 def choice(objective, gradient, known):
+    """The gradient's name, if it is known."""
     if gradient not in known:
         raise ValueError(f"{type(objective).__name__} expects gradient to be one of {known}; received {gradient!r}.")
     return gradient

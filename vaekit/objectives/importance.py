@@ -99,6 +99,9 @@ class IWAE(MIWAE):
         gradient: as for `MIWAE`.
         analytic_kl: not to be had, for the logarithm of a sum does not split into reconstruction and KL.
 
+    Raises:
+        ValueError: with `analytic_kl`, and as for `MIWAE`.
+
     Source: Burda et al. 2016, eq. 8.
     """
 
@@ -122,6 +125,9 @@ class CIWAE(IWAE):
         samples: k.
         elbo_weight: α in [0, 1].
         beta, gradient: as for `MIWAE`.
+
+    Raises:
+        ValueError: α outside [0, 1], and as for `MIWAE`.
 
     Source: Rainforth et al. 2018, section 4 (there β is this α).
     """
