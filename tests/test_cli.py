@@ -59,7 +59,7 @@ def test_doctor_says_how_to_install_what_is_missing(monkeypatch, backend, missin
     monkeypatch.setenv("KERAS_BACKEND", backend)
     monkeypatch.setattr(cli, "_version", lambda name: None if name == missing else installed(name))
     result = run("doctor")
-    (line,) = [line for line in result.output.splitlines() if f"{missing}: not installed" in line]
+    (line,) = [line for line in result.stdout.splitlines() if f"{missing}: not installed" in line]
     assert line.startswith(level) and remedy in result.output
     assert result.exit_code == (level == "broken")
 
@@ -142,3 +142,19 @@ def test_notebooks_check(tmp_path):
     assert run("notebooks", str(tmp_path)).exit_code == 0
     result = run("notebooks", "--check", str(tmp_path))
     assert result.exit_code == 0 and "1 notebooks agree" in result.output
+
+
+def test_try_says_which_papers_and_models_there_are():
+    result = run("try", "kingma2014")
+    assert result.exit_code == 1 and "known: burda2015, dieng2018, kingma2013" in result.output
+    result = run("try", "burda2015", "--model", "3 layers")
+    assert result.exit_code == 1 and "1 layer, IWAE, k=50" in result.output
+
+
+def test_try_trains_and_prints_a_row():
+    name = "1 layer, VAE, k=1"
+    options = ["--data", "dynamic_digits", "--epochs", "1", "--examples", "40", "--samples", "2", "--images", "5"]
+    result = run("try", "burda2015", "--model", name, *options)
+    assert result.exit_code == 0 and any(
+        line.startswith(name) and "dynamic digits" in line for line in result.stdout.splitlines()
+    )

@@ -55,7 +55,7 @@ def run(paper, models=None, data=None, epochs=2, examples=None, samples=100, ima
         models: names in `paper.MODELS`; None: all.
         data: name of a data set for all of them; None: each model's own.
         epochs: of training.
-        examples: training images, the first ones; None: all.
+        examples: training images, the first ones, and at most as many for validation; None: all.
         samples: of importance sampling, for log p(x).
         images: test images to evaluate on, the first ones.
         seed: of weights, order and noise.
@@ -69,7 +69,7 @@ def run(paper, models=None, data=None, epochs=2, examples=None, samples=100, ima
     for name in models or paper.MODELS:
         build, usual = paper.MODELS[name]
         chosen = datasets.load(data or usual)
-        chosen = replace(chosen, train=chosen.train[:examples])
+        chosen = replace(chosen, train=chosen.train[:examples], validation=chosen.validation[:examples])
         keras.utils.set_random_seed(seed)
         model = build(chosen)
         start = time.perf_counter()
