@@ -63,7 +63,8 @@ def information(model, x, samples=1, batch_size=500, seed=0, progress=True):
     estimated at $z \sim q(z|x_n)$ with q(z) summed over all N examples. With several latents z is all of them together.
     The index n is known from z to ln N nats at the most, so mutual information has this ceiling. Each sample meets
     each example, $N^2 S$ pairs; where a factor of q is given data and latents (q(z1|x, z2)), its network runs on
-    every pair, and a thousand examples are many.
+    every pair, and a thousand examples are many. (The terms of mutual information and aggregate KL share q(z), so that
+    their standard errors, which take them as independent, are approximate.)
 
     Args:
         model: a `LatentVariableModel`.

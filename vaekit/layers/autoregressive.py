@@ -155,7 +155,7 @@ def check_causality(layers):
             causal = pointwise or mask in ("A", "B")
         if not causal:
             raise ValueError(
-                f"{type(layer).__name__} (layer {layer.name!r}) would let a pixel see itself or later ones. "
+                f"{type(layer).__name__} (layer {layer.name!r}) may let a pixel see itself or later ones. "
                 'Autoregressive expects a first MaskedConv2D or GatedPixelConv2D with mask="A", then such layers with '
                 'mask="B", 1×1 convolutions and elementwise layers; a GatedPixelConv2D with mask="B" follows one with '
                 "as many filters."
