@@ -320,10 +320,10 @@ BAD = {
     "no head": (lambda: Autoregressive([MaskedConv2D(3, mask="A")]), "last layer .* distribution layer"),
     "a head of vectors": (lambda: Autoregressive([MaskedConv2D(3, mask="A"), Bernoulli(16)]), "over images"),
     "no masked layer": (lambda: Autoregressive([IMAGE]), "as its first layer"),
-    "B first": (lambda: Autoregressive([MaskedConv2D(3), IMAGE]), "would let a pixel see itself"),
+    "B first": (lambda: Autoregressive([MaskedConv2D(3), IMAGE]), "may let a pixel see itself"),
     "an open convolution": (
         lambda: Autoregressive([MaskedConv2D(3, mask="A"), L.Conv2D(3, 3, padding="same"), IMAGE]),
-        "Conv2D .* would let a pixel see itself or later ones",
+        "Conv2D .* may let a pixel see itself or later ones",
     ),
     "v and h mistaken for others": (
         lambda: Autoregressive([GatedPixelConv2D(4, mask="A"), GatedPixelConv2D(2), IMAGE]),

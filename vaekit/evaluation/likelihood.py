@@ -68,7 +68,7 @@ def log_likelihood(model, x, samples=5000, batch_size=100, chunk=None, seed=0, p
     r"""Importance-sampling estimate $\log p(x) \approx \log \frac1S \sum_s \frac{p(x, z_s)}{q(z_s|x)}$, in nats.
 
     A lower bound in expectation, $\mathcal L_S$, that rises to log p(x) with S. The samples are streamed: no more
-    than `batch_size · chunk` of them are in memory at a time. (A model with a refinement refines q anew for each chunk.)
+    than `batch_size · chunk` of them are in memory at a time. (A model with a refinement refines q for each chunk.)
 
     Args:
         model: a `LatentVariableModel`.
