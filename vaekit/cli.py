@@ -216,9 +216,9 @@ def try_(
     model: Annotated[list[str], typer.Option(help="Only this model, by its name in the table; repeatable.")] = (),
     data: Annotated[str, typer.Option(help="Data set for all models instead of each one's usual one.")] = None,
     epochs: Annotated[int, typer.Option(min=1)] = 2,
-    examples: Annotated[int, typer.Option(min=2, help="Training images, the first ones; all unless said.")] = None,
+    examples: Annotated[int, typer.Option(min=2, help="Training images; all unless said.")] = None,
     samples: Annotated[int, typer.Option(min=1, help="Importance samples for log p(x).")] = 100,
-    images: Annotated[int, typer.Option(min=2, help="Test images to evaluate on, the first ones.")] = 500,
+    images: Annotated[int, typer.Option(min=2, help="Test images to evaluate on, drawn by the seed.")] = 500,
     seed: int = 0,
 ):
     """Trains each architecture of a paper briefly: bound, log p(x), KL (nats per image), active units, time."""
@@ -229,7 +229,7 @@ def try_(
         _fail(f"There is no paper {paper!r}; known: {', '.join(papers.__all__)}.")
     typer.echo(
         f"{paper}: {epochs} epochs of {examples or 'all'} training images a model, log p(x) from {samples} samples, on "
-        f"the first {images} test images; active units on 500 training images; seed {seed}\n{trial.HEADER}"
+        f"{images} test images; active units on 500 training images; seed {seed}\n{trial.HEADER}"
     )
     try:
         options = dict(epochs=epochs, examples=examples, samples=samples, images=images, seed=seed)

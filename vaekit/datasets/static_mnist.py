@@ -32,7 +32,8 @@ def static_mnist():
         "labels": None,
         "value_range": (0.0, 1.0),
         "description": "28×28 handwritten digits, binarized once with the grey values as probabilities; fixed 0/1 "
-        "values, not in MNIST's order, without labels. Split 50000/10000/10000 by its authors.",
+        "values, not in MNIST's order, without labels. Split 50000/10000/10000 by its authors. The test images stand "
+        "sorted, 0 to 9: their first 1000 are no fair sample.",
         "source": "Larochelle & Murray 2011, after Salakhutdinov & Murray 2008; "
         "http://www.cs.toronto.edu/~larocheh/public/datasets/binarized_mnist/",
     }

@@ -11,7 +11,7 @@ from vaekit import datasets, evaluation
 
 @dataclass(frozen=True)
 class Trial:
-    """What a brief training came to, on the first test images of a data set; a figure in nats is a mean per image.
+    """What a brief training came to, on some test images of a data set; a figure in nats is a mean per image.
 
     Attributes:
         model, data: names.
@@ -55,10 +55,10 @@ def run(paper, models=None, data=None, epochs=2, examples=None, samples=100, ima
         models: names in `paper.MODELS`; None: all.
         data: name of a data set for all of them; None: each model's own.
         epochs: of training.
-        examples: training images, the first ones, and at most as many for validation; None: all.
+        examples: training images, and at most as many for validation; None: all.
         samples: of importance sampling, for log p(x).
-        images: test images to evaluate on, the first ones.
-        seed: of weights, order and noise.
+        images: test images to evaluate on.
+        seed: of weights, order and noise, and of which images are taken (data may be sorted by class).
 
     Raises:
         ValueError: an unknown model.
@@ -69,15 +69,21 @@ def run(paper, models=None, data=None, epochs=2, examples=None, samples=100, ima
     for name in models or paper.MODELS:
         build, usual = paper.MODELS[name]
         chosen = datasets.load(data or usual)
-        chosen = replace(chosen, train=chosen.train[:examples], validation=chosen.validation[:examples])
+        chosen = replace(chosen, train=_some(chosen.train, examples, seed))
+        chosen = replace(chosen, validation=_some(chosen.validation, examples, seed))
         keras.utils.set_random_seed(seed)
         model = build(chosen)
         start = time.perf_counter()
         paper.fit(model, chosen, epochs=epochs, verbose=1 if progress else 0)
         seconds = time.perf_counter() - start
-        test = np.asarray(chosen.test[:images])
+        test = np.asarray(_some(chosen.test, images, seed))
         terms = model.evaluate(test, seed=seed, verbose=0)
         p = evaluation.log_likelihood(model, test, samples=samples, seed=seed, progress=progress)
-        units = evaluation.active_units(model, np.asarray(chosen.train[:500]))
+        units = evaluation.active_units(model, np.asarray(_some(chosen.train, 500, seed)))
         units = units if isinstance(units, dict) else {"z": units}
         yield Trial(name, chosen.title, epochs, seconds, terms["bound"], terms["kl"], p, units)
+
+
+def _some(x, n, seed):
+    """n rows of `x` drawn without replacement; all of them, as they are, for None or a greater n."""
+    return x if n is None or n >= len(x) else x[np.random.default_rng(seed).permutation(len(x))[:n]]
