@@ -22,6 +22,7 @@ The code makes SVHN 28×28. Two things in it are not offered here: its "test" lo
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import keras
 
@@ -228,15 +229,14 @@ def fit(model, data, epochs=None, settings=SETTINGS, **options):
     )
 
 
-def _model(architecture, decoder):
-    return lambda data: architecture(data, decoder)
-
-
 MODELS = {
-    **{f"VAE, {name}": (_model(vae, name), "dynamic_mnist" if name == "bernoulli" else "mnist") for name in DECODERS},
-    "HVAE, unit": (_model(hvae, "unit"), "cifar10_jpeg"),
-    "HVAE, shared": (_model(hvae, "shared"), "cifar10_jpeg"),
-    "HVAE, optimal": (_model(hvae, "optimal"), "cifar10_jpeg"),
+    **{
+        f"VAE, {name}": (partial(vae, decoder=name), "dynamic_mnist" if name == "bernoulli" else "mnist")
+        for name in DECODERS
+    },
+    "HVAE, unit": (partial(hvae, decoder="unit"), "cifar10_jpeg"),
+    "HVAE, shared": (partial(hvae, decoder="shared"), "cifar10_jpeg"),
+    "HVAE, optimal": (partial(hvae, decoder="optimal"), "cifar10_jpeg"),
 }
 
 # Table 2: (bound on −log p in nats, FID with Inception features), None where not reported. Discrete and continuous

@@ -16,6 +16,7 @@ Four architectures: `vae`, `hvae`, `conv_hvae`, `pixel_hvae`. Four priors on the
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import keras
 import numpy as np
@@ -312,20 +313,16 @@ def fit(model, data, epochs=None, settings=SETTINGS, **options):
     )
 
 
-def _model(architecture, prior):
-    return lambda data: architecture(data, prior)
-
-
 MODELS = {
-    "VAE, standard prior": (_model(vae, "standard"), "caltech101_silhouettes"),
-    "VAE, mixture of Gaussians": (_model(vae, "mixture"), "caltech101_silhouettes"),
-    "VAE, VampPrior-data": (_model(vae, "vampprior_data"), "caltech101_silhouettes"),
-    "VAE, VampPrior": (_model(vae, "vampprior"), "caltech101_silhouettes"),
-    "HVAE, standard prior": (_model(hvae, "standard"), "caltech101_silhouettes"),
-    "HVAE, VampPrior": (_model(hvae, "vampprior"), "caltech101_silhouettes"),
-    "HVAE, Frey Faces": (_model(hvae, "vampprior"), "frey_faces"),
-    "convHVAE, VampPrior": (_model(conv_hvae, "vampprior"), "caltech101_silhouettes"),
-    "PixelHVAE, VampPrior": (_model(pixel_hvae, "vampprior"), "caltech101_silhouettes"),
+    "VAE, standard prior": (partial(vae, prior="standard"), "caltech101_silhouettes"),
+    "VAE, mixture of Gaussians": (partial(vae, prior="mixture"), "caltech101_silhouettes"),
+    "VAE, VampPrior-data": (partial(vae, prior="vampprior_data"), "caltech101_silhouettes"),
+    "VAE, VampPrior": (partial(vae, prior="vampprior"), "caltech101_silhouettes"),
+    "HVAE, standard prior": (partial(hvae, prior="standard"), "caltech101_silhouettes"),
+    "HVAE, VampPrior": (partial(hvae, prior="vampprior"), "caltech101_silhouettes"),
+    "HVAE, Frey Faces": (partial(hvae, prior="vampprior"), "frey_faces"),
+    "convHVAE, VampPrior": (partial(conv_hvae, prior="vampprior"), "caltech101_silhouettes"),
+    "PixelHVAE, VampPrior": (partial(pixel_hvae, prior="vampprior"), "caltech101_silhouettes"),
 }
 
 # Table 1, on the test images: log-likelihood in nats (importance sampling, 5000 samples); for Frey Faces and
