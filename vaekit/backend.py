@@ -97,6 +97,7 @@ else:
     raise ImportError(f"vaekit runs on Keras' TensorFlow and JAX backends; Keras is set to {NAME!r}. {_CHOOSE}")
 
 tfd = tfp.distributions
+SEED_DTYPE = "int32" if NAME == "tensorflow" else "uint32"
 
 
 def seed(source):
@@ -110,7 +111,7 @@ def seed(source):
         key = source.next()
     else:
         key = np.array([0, int(source) % 2**31], dtype="uint32")
-    return tf.cast(key, "int32") if NAME == "tensorflow" else jax.numpy.asarray(key)
+    return keras.ops.cast(key, SEED_DTYPE)
 
 
 def seeds(source, n):
@@ -153,7 +154,8 @@ def variables_gradient(function, variables, state=()):
         return value, tape.gradient(value, variables, unconnected_gradients="zero")
 
     def pure(values, state_values):
-        with keras.StatelessScope([*zip(variables, values, strict=True), *zip(state, state_values, strict=True)]) as s:
+        mapping = [*zip(variables, values, strict=True), *zip(state, state_values, strict=True)]
+        with keras.StatelessScope(mapping, collect_losses=True) as s:  # losses that layers add to the model's
             value = function()
         return value, [s.get_current_value(v) for v in state]
 
@@ -163,6 +165,54 @@ def variables_gradient(function, variables, state=()):
     for variable, new in zip(state, new_state, strict=True):
         variable.assign(new)
     return value, gradient
+
+
+def in_float64(function):
+    """`function(*arrays)`, computed in float64 and returned as the float32 that came; its derivatives are float32's.
+
+    For sums that cancel: where float32 loses the value, but the derivatives' own sums, of fewer large terms, do well.
+    On a GPU, TensorFlow's derivatives are float64, too, and JAX's products of matrices full float32: never TF32.
+
+    Args:
+        function: of arrays of one dtype; returns one array.
+    """
+    if NAME == "tensorflow":
+        derived = tf.float64 if tf.config.list_physical_devices("GPU") else None
+
+        @tf.custom_gradient
+        def precise(*arrays):
+            def gradient(upstream):
+                with tf.GradientTape() as tape:
+                    tape.watch(arrays)
+                    value = function(*(tf.cast(a, derived or a.dtype) for a in arrays))
+                return tape.gradient(value, arrays, tf.cast(upstream, value.dtype))
+
+            return tf.cast(function(*(tf.cast(a, tf.float64) for a in arrays)), arrays[0].dtype), gradient
+
+        return lambda *arrays: precise(*(tf.convert_to_tensor(a) for a in arrays))
+
+    @jax.custom_jvp
+    def precise(*arrays):
+        with jax.enable_x64(True):
+            value = function(*(jax.lax.convert_element_type(a, "float64") for a in arrays))
+            return jax.lax.convert_element_type(value, arrays[0].dtype)
+
+    @precise.defjvp
+    def jvp(arrays, tangents):
+        with jax.default_matmul_precision("highest"):
+            return precise(*arrays), jax.jvp(function, arrays, tangents)[1]
+
+    return precise
+
+
+def apply_gradient(optimizer, gradient, variables):
+    """A step of a Keras optimizer (on JAX in its stateless form, the only one that can scale a loss)."""
+    if NAME == "tensorflow":
+        return optimizer.apply(gradient, variables)
+    state = optimizer.variables
+    new = optimizer.stateless_apply([v.value for v in state], gradient, [v.value for v in variables])
+    for variable, value in zip((*variables, *state), (*new[0], *new[1]), strict=True):
+        variable.assign(value)
 
 
 def dry_run(function):
@@ -203,3 +253,74 @@ def compile(function, variables=()):
         return result
 
     return call
+
+
+def compile_loop(body, variables, jit_compile=False):
+    """A compiled `for i in range(start, stop): body(i, *arrays)`, as a function of (start, stop, *arrays).
+
+    Args:
+        body: may read and update the Keras `variables`; returns nothing.
+        variables: every `keras.Variable` that `body` touches.
+        jit_compile: whether TensorFlow uses XLA, too.
+    """
+    if NAME == "tensorflow":
+
+        @tf.function(autograph=False, jit_compile=jit_compile)
+        def program(start, stop, *arrays):
+            def step(i):
+                body(i, *arrays)
+                return i + 1
+
+            tf.while_loop(lambda i: i < stop, step, [start], parallel_iterations=1)
+
+        return lambda start, stop, *arrays: program(tf.constant(start), tf.constant(stop), *arrays)
+
+    @jax.jit
+    def program(values, start, stop, *arrays):
+        def step(i, values):
+            with keras.StatelessScope(list(zip(variables, values, strict=True)), collect_losses=True) as scope:
+                body(i, *arrays)
+            return [scope.get_current_value(v) for v in variables]
+
+        return jax.lax.fori_loop(start, stop, step, values)
+
+    def call(start, stop, *arrays):
+        for variable, new in zip(variables, program([v.value for v in variables], start, stop, *arrays), strict=True):
+            variable.assign(new)
+
+    return call
+
+
+def distributed(model):
+    """Whether a model's data are shared out among several devices."""
+    if NAME == "tensorflow":
+        return model.distribute_strategy.num_replicas_in_sync > 1
+    return keras.distribution.distribution() is not None
+
+
+def repeat(function, n, variables=()):
+    """Results of n calls of `function()`, one after the other, stacked `[n, ...]`: a loop inside a compiled program.
+
+    Args:
+        function: takes nothing, returns a float32 array.
+        n: an int.
+        variables: every `keras.Variable` that `function` updates, such as a seed generator's state.
+    """
+    if NAME == "tensorflow":
+        # one iteration in memory at a time
+        return tf.while_loop(
+            lambda i, _: i < n,
+            lambda i, results: (i + 1, results.write(i, function())),
+            (0, tf.TensorArray("float32", n)),
+            parallel_iterations=1,
+        )[1].stack()
+
+    def step(values, _):
+        with keras.StatelessScope(list(zip(variables, values, strict=True))) as scope:
+            result = function()
+        return [scope.get_current_value(v) for v in variables], result
+
+    values, results = jax.lax.scan(step, [keras.ops.convert_to_tensor(v) for v in variables], length=n)
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
+    return results

@@ -1,13 +1,21 @@
 """Seeded minibatches of arrays, and arrays that are drawn anew each time they are read.
 
 Keras shuffles arrays with the process's global random state; vaekit's models feed on `Batches`
-instead, so that one seed gives the same batches on every backend, and nothing else is disturbed.
+instead, so that one seed gives the same order on every backend, and nothing else is disturbed.
 """
 
+from functools import cached_property
 from numbers import Integral
 
 import keras
 import numpy as np
+from keras import ops
+
+from vaekit import backend
+from vaekit.backend import tfd
+
+DEVICE_BYTES = 2**31  # data up to this size stay on the device as a whole; larger ones go there piece by piece
+BARE = ""  # the name of an array that is not in a dict
 
 
 class DynamicBinarization:
@@ -72,7 +80,7 @@ class Batches(keras.utils.PyDataset):
 
     def __init__(self, data, batch_size=100, shuffle=True, seed=0):
         super().__init__()
-        arrays = data if isinstance(data, dict) else {"data": data}
+        arrays = data if isinstance(data, dict) else {BARE: data}
         lengths = {name: len(array) for name, array in arrays.items()}
         if len(set(lengths.values())) != 1:
             raise ValueError(f"Batches expects arrays of equal length, received {lengths}.")
@@ -81,7 +89,8 @@ class Batches(keras.utils.PyDataset):
         self.length = next(iter(lengths.values()))
         if self.length == 0:
             raise ValueError("Batches received no data: the arrays have length 0.")
-        self.data, self.batch_size, self.shuffle = data, int(batch_size), shuffle
+        self.data, self.arrays = data, arrays
+        self.batch_size, self.shuffle = int(batch_size), shuffle
         self.seed = [int(seed)] if isinstance(seed, Integral) else list(seed)
         self.epoch = 0
         self.order = self._new_order()
@@ -101,11 +110,59 @@ class Batches(keras.utils.PyDataset):
         def rows(array):
             return array.draw(generator, index) if hasattr(array, "draw") else np.asarray(array[index])
 
-        if isinstance(self.data, dict):
-            return ({name: rows(array) for name, array in self.data.items()},)
-        return (rows(self.data),)
+        return (_unnamed({name: rows(array) for name, array in self.arrays.items()}),)
 
     def on_epoch_end(self):
         if self.shuffle:
             self.epoch += 1
             self.order = self._new_order()
+
+    # ---------------------------------------------------------------- for compiled programs
+
+    def pieces(self):
+        """The epoch as triples (tensors, index `[n, b]`, keys `[n, 2]`), for `taken`; the last batch may be smaller.
+
+        All data at once where they fit on the device; otherwise the rows of some batches at a time.
+        """
+        keys = np.random.default_rng([*self.seed, self.epoch, 0, 0]).integers(2**31, size=(len(self), 2))
+        keys = keys.astype(backend.SEED_DTYPE)
+        row = sum(_stored(array[:1]).nbytes for array in self.arrays.values())
+        resident = row * self.length <= DEVICE_BYTES
+        most = len(self) if resident else max(1, DEVICE_BYTES // (8 * row * self.batch_size))  # room for the next one
+        full = self.length // self.batch_size
+        starts = [*range(0, full, most), *([full] if full < len(self) else [])]
+        for start, stop in zip(starts, [*starts[1:], len(self)], strict=True):
+            rows = self.order[start * self.batch_size : stop * self.batch_size].astype("int32")
+            tensors = self._resident if resident else self._tensors(rows)
+            index = rows if resident else np.arange(len(rows), dtype="int32")
+            yield tensors, index.reshape(stop - start, -1), keys[start:stop]
+
+    @cached_property
+    def _resident(self):
+        return self._tensors(slice(None))
+
+    def _tensors(self, rows):
+        """Arrays by name, dynamically binarized ones apart."""
+        fixed, dynamic = {}, {}
+        for name, array in self.arrays.items():
+            part = dynamic if isinstance(array, DynamicBinarization) else fixed
+            part[name] = ops.convert_to_tensor(_stored(array[rows]))
+        return fixed, dynamic
+
+
+def taken(tensors, index, key):
+    """The batch of rows `index` `[b]` of the tensors of `pieces`, with new draws of the dynamically binarized ones."""
+    fixed, p = ({name: ops.take(tensor, index, axis=0) for name, tensor in part.items()} for part in tensors)
+    seeds = backend.seeds(key, len(p)) if p else ()
+    uniform = {name: tfd.Uniform().sample(ops.shape(p[name]), seed=s) for name, s in zip(p, seeds, strict=True)}
+    return _unnamed({**fixed, **{name: ops.cast(u < p[name], "float32") for name, u in uniform.items()}})
+
+
+def _unnamed(batch):
+    return batch[BARE] if BARE in batch else batch
+
+
+def _stored(array):
+    """What a device keeps of an array: the probabilities of dynamically binarized data; no 64-bit numbers."""
+    array = np.asarray(getattr(array, "probabilities", array))
+    return array.astype("float32") if array.dtype.itemsize > 4 else array

@@ -10,6 +10,7 @@ from vaekit import backend
 from vaekit.batches import Batches, DynamicBinarization
 from vaekit.models.factorizations import Factorizations
 from vaekit.models.factors import Factor
+from vaekit.models.loop import Loop, listens
 from vaekit.models.progress import Progress
 from vaekit.objectives import ELBO, Objective
 from vaekit.priors import StandardNormal
@@ -53,7 +54,8 @@ class LatentVariableModel(Factorizations):
         Args:
             optimizer: Keras optimizer or its name.
             objective: from `vaekit.objectives`; None: `ELBO()`.
-            **kwargs: as for `keras.Model.compile`, without losses and metrics.
+            **kwargs: as for `keras.Model.compile`, without losses and metrics. `steps_per_execution` training steps
+                are one compiled program; without it, as many as take about a fifth of a second.
         """
         if kwargs.get("loss") is not None or (objective is not None and not isinstance(objective, Objective)):
             wrong = kwargs.get("loss") if objective is None else objective
@@ -62,8 +64,10 @@ class LatentVariableModel(Factorizations):
             )
         if kwargs.get("metrics") or kwargs.get("weighted_metrics"):
             raise ValueError("Metrics compare predictions with targets, which a latent variable model has not.")
-        self._jit_chosen = "jit_compile" in kwargs
-        kwargs.setdefault("jit_compile", backend.prefers_jit())
+        if kwargs.get("steps_per_execution") == "auto":
+            del kwargs["steps_per_execution"]
+        self._chosen = {"jit_compile", "steps_per_execution"} & set(kwargs)  # the others are each machine's own choice
+        kwargs.setdefault("jit_compile", backend.prefers_jit() and not kwargs.get("run_eagerly"))
         super().compile(optimizer=optimizer, **kwargs)
         if self.built:
             self.optimizer.build(self.trainable_variables)
@@ -71,7 +75,7 @@ class LatentVariableModel(Factorizations):
         # a proxy, since Keras tracks the metrics in a plain dict as state, which a built model must not gain
         self._terms = MappingProxyType({name: keras.metrics.Mean(name) for name in self.objective.terms(self)})
         self.step.assign(0)
-        self._tried = set()
+        self._loops = {}
 
     @property
     def metrics(self):
@@ -86,7 +90,7 @@ class LatentVariableModel(Factorizations):
         loss = ops.mean(loss if sample_weight is None else loss * sample_weight)
         return loss + sum(self.losses)  # weight priors
 
-    def _batches(self, x, batch_size=None, shuffle=False, try_objective=True):
+    def _batches(self, x, batch_size=None, shuffle=False):
         """Arrays as seeded `Batches`; what iterates by itself (tf.data, PyDataset, generator) as it is."""
         x = x[0] if isinstance(x, tuple) and len(x) == 1 else x
         if isinstance(x, Batches):
@@ -96,11 +100,7 @@ class LatentVariableModel(Factorizations):
                 raise ValueError(f"batch_size goes with arrays; a {type(x).__name__} makes batches of its own.")
             return x
         arrays = self.arrays(x)
-        few = self.observe({name: np.asarray(array[:2]) for name, array in arrays.items()})
-        if self.compiled and try_objective and (shapes := str(self.event_shapes)) not in self._tried:
-            # what does not fit together fails here, before Keras takes the model's variables apart
-            backend.dry_run(lambda: self.objective(self, few, self.step, training=False))
-            self._tried.add(shapes)
+        self.observe({name: np.asarray(array[:2]) for name, array in arrays.items()})  # builds the model
         if shuffle:
             seed = [int(n) for n in ops.convert_to_numpy(self.seed_generator.next())]
         else:  # dynamically binarized data are evaluated in their one fixed draw
@@ -143,9 +143,78 @@ class LatentVariableModel(Factorizations):
             size = kwargs.pop("validation_batch_size", None)
             size = batches.batch_size if size is None and isinstance(batches, Batches) else size
             validation_data = self._batches(validation_data, size if _is_array(validation_data) else None)
+        options = dict(epochs=epochs, callbacks=_with_progress(callbacks, verbose), **kwargs)
+        if self._takes_loops(batches, "train_step", kwargs):
+            return self._fit(batches, validation_data, **options)
         # shuffle=False: `Batches` have an order of their own, other iterables keep theirs
-        options = dict(epochs=epochs, callbacks=_with_progress(callbacks, verbose), shuffle=False, **kwargs)
-        return super().fit(batches, validation_data=validation_data, verbose=0, **options)
+        return super().fit(batches, validation_data=validation_data, verbose=0, shuffle=False, **options)
+
+    def _fit(self, batches, validation_data, epochs, callbacks, initial_epoch=0, validation_freq=1):
+        """Keras' `fit`, with many steps in one compiled program."""
+        callbacks = keras.callbacks.CallbackList(
+            callbacks, add_history=True, model=self, epochs=epochs, steps=len(batches), verbose=0
+        )
+        self.stop_training, logs = False, None
+        callbacks.on_train_begin()
+        for epoch in range(self._initial_epoch or initial_epoch, epochs):  # BackupAndRestore may have set the former
+            self.reset_metrics()
+            callbacks.on_epoch_begin(epoch)
+            logs = self._run(batches, callbacks, training=True)
+            if validation_data is not None and self._should_eval(epoch, validation_freq):
+                results = self.evaluate(validation_data, callbacks=callbacks)
+                logs |= {f"val_{name}": value for name, value in results.items()}
+            callbacks.on_epoch_end(epoch, logs)
+            batches.on_epoch_end()
+            if self.stop_training:
+                break
+        self.optimizer.finalize_variable_values(self.trainable_variables)
+        callbacks.on_train_end(logs)
+        return self.history
+
+    def _takes_loops(self, batches, step, options=()):
+        """Whether the steps are ours, on arrays, on one device: not so with an overridden `train_step`, say."""
+        ours = getattr(type(self), step) is getattr(keras.Model, step)
+        known = {"initial_epoch", "validation_freq"} >= set(options)
+        return isinstance(batches, Batches) and ours and known and not backend.distributed(self)
+
+    def _run(self, batches, callbacks, training):
+        """An epoch of training or evaluation steps; returns the terms' means, dict of floats."""
+        if training not in self._loops:
+            if not self.optimizer.built:
+                self.optimizer.build(self.trainable_variables)
+            steps = self.steps_per_execution if "steps_per_execution" in self._chosen else None
+            variables = [*self.variables, *self.metrics_variables, *(self.optimizer.variables if training else ())]
+            step = self._train if training else self._test
+            self._loops[training] = Loop(step, variables, steps, self.jit_compile, self.run_eagerly)
+        kind = "train" if training else "test"
+        begin, end = (getattr(callbacks, f"on_{kind}_batch_{when}") for when in ("begin", "end"))
+        logs = {}
+
+        def finish(last):
+            logs.update({name: float(value) for name, value in self.get_metrics_result().items()})
+            end(last, dict(logs))
+            return training and self.stop_training
+
+        one_by_one = any(listens(c, kind) for c in callbacks.callbacks if not isinstance(c, Progress))
+        self._loops[training].epoch(batches, one_by_one, begin, finish)
+        return logs
+
+    def _train(self, x):
+        """One training step on a batch."""
+        trainable = self.trainable_variables
+        state = [v for v in (*self.variables, *self.metrics_variables) if all(v is not t for t in trainable)]
+        _, gradient = backend.variables_gradient(
+            lambda: self.optimizer.scale_loss(self._loss(x, training=True)), trainable, state
+        )
+        backend.apply_gradient(self.optimizer, gradient, trainable)
+
+    def _test(self, x):
+        self._loss(x, training=False)
+
+    def _loss(self, x, training):
+        loss = self.compute_loss(x, training=training)
+        self._loss_tracker.update_state(loss, sample_weight=ops.shape(keras.tree.flatten(x)[0])[0])
+        return loss
 
     def evaluate(
         self, x=None, y=None, batch_size=None, verbose="auto", callbacks=None, seed=None, return_dict=True, **kwargs
@@ -161,14 +230,27 @@ class LatentVariableModel(Factorizations):
         try:
             batches = self._batches(x, batch_size)
             callbacks = _with_progress(callbacks, verbose)
-            return super().evaluate(batches, verbose=0, callbacks=callbacks, return_dict=return_dict, **kwargs)
+            if not self._takes_loops(batches, "test_step", kwargs):
+                return super().evaluate(batches, verbose=0, callbacks=callbacks, return_dict=return_dict, **kwargs)
+            logs = self._evaluate(batches, callbacks)
+            return logs if return_dict else list(logs.values())
         finally:
             if seed is not None:
                 self.seed_generator.state.assign(state)
 
+    def _evaluate(self, batches, callbacks):
+        """Keras' `evaluate`, with many batches in one compiled program."""
+        if not isinstance(callbacks, keras.callbacks.CallbackList):  # else it is a validation within `fit`
+            callbacks = keras.callbacks.CallbackList(callbacks, model=self, epochs=1, steps=len(batches), verbose=0)
+        callbacks.on_test_begin()
+        self.reset_metrics()
+        logs = self._run(batches, callbacks, training=False)
+        callbacks.on_test_end(logs)
+        return logs
+
     def predict(self, x, batch_size=None, verbose="auto", **kwargs):
         """Reconstructions of data, NumPy array `[N, ...]`: see `call`."""
-        return super().predict(self._batches(x, batch_size, try_objective=False), verbose=verbose, **kwargs)
+        return super().predict(self._batches(x, batch_size), verbose=verbose, **kwargs)
 
     # ---------------------------------------------------------------- saving
 
@@ -214,7 +296,7 @@ class LatentVariableModel(Factorizations):
         if not self.compiled:
             return {}
         dropped = {"loss", "loss_weights", "metrics", "weighted_metrics"}
-        dropped |= set() if self._jit_chosen else {"jit_compile"}  # each machine's own choice
+        dropped |= {"jit_compile", "steps_per_execution"} - self._chosen
         kept = {k: v for k, v in super().get_compile_config().items() if k not in dropped}
         return {**kept, "objective": keras.saving.serialize_keras_object(self.objective)}
 

@@ -1,0 +1,74 @@
+"""Many steps in one compiled program: small models are otherwise starved by what happens between two steps."""
+
+import time
+
+import keras
+from keras import ops
+
+from vaekit import backend
+from vaekit.batches import taken
+
+SECONDS = 0.2  # how long one program should run, where nobody says how many steps it has
+
+
+class Loop:
+    """Runs `step(batch)` for every batch of an epoch; the data stay on the device, and so do the steps.
+
+    A program has `steps` steps, and callbacks are told of each program. Where `steps` is None, it has as many as take
+    about a fifth of a second, so that progress is seen and training can be interrupted; one at a time if a callback
+    listens to batches.
+
+    Args:
+        step: function of a batch, which reads and updates `variables`.
+        variables: list of `keras.Variable`.
+        steps: steps a program, or None.
+        jit_compile, run_eagerly: as for `keras.Model.compile`.
+    """
+
+    def __init__(self, step, variables, steps=None, jit_compile=False, run_eagerly=False):
+        def body(i, tensors, index, keys):
+            step(taken(tensors, index[i], keys[i]))
+
+        def eagerly(start, stop, *arrays):
+            for i in range(start, stop):
+                body(i, *arrays)
+
+        self.program = eagerly if run_eagerly else backend.compile_loop(body, variables, jit_compile)
+        self.given, self.steps = steps, 1
+
+    def epoch(self, batches, one_by_one, begin, end):
+        """Runs an epoch.
+
+        Args:
+            batches: `vaekit.batches.Batches`.
+            one_by_one: whether every step is a program, unless `steps` was given.
+            begin: called with the number of a program's first step.
+            end: called with the number of its last step, when it is done; true ends the epoch.
+        """
+        done = 0
+        for tensors, index, keys in batches.pieces():
+            start, total = 0, len(index)
+            index, keys = ops.convert_to_tensor(index), ops.convert_to_tensor(keys)
+            while start < total:
+                stop = min(start + (self.given or (1 if one_by_one else self.steps)), total)
+                begin(done + start)
+                clock = time.perf_counter()
+                self.program(start, stop, tensors, index, keys)
+                if end(done + stop - 1):
+                    return
+                # the next program: at most four times as long, for the first ones compile
+                rate = (stop - start) / (time.perf_counter() - clock)
+                self.steps = max(1, min(4 * (stop - start), int(SECONDS * rate)))
+                start = stop
+            done += total
+
+
+def listens(callback, kind):
+    """Whether a callback wants to know of every batch of `kind` "train" or "test", and not of epochs alone."""
+    hooks = [f"on_{prefix}batch_{when}" for prefix in ("", f"{kind}_") for when in ("begin", "end")]
+    known = all(
+        getattr(getattr(callback, hook), "__func__", None) is getattr(keras.callbacks.Callback, hook) for hook in hooks
+    )
+    # ModelCheckpoint and BackupAndRestore, TensorBoard
+    epochs = "epoch" in (getattr(callback, "save_freq", None), getattr(callback, "update_freq", None))
+    return not (known or epochs)
