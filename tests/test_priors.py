@@ -104,6 +104,24 @@ def test_training_moves_pseudo_inputs_and_encoder_through_the_prior():
     assert np.isfinite(numpy(model.trace(data).log_weights())).all()
 
 
+@pytest.mark.parametrize("gradient, times", [("pathwise", 1), ("dreg", 2)])  # DReG traces each side for itself
+def test_pseudo_inputs_are_encoded_once_however_many_samples(gradient, times):
+    batches = []
+
+    class Watched(MLP):
+        def call(self, x, *args, **kwargs):
+            batches.append(x.shape[0])
+            return super().call(x, *args, **kwargs)
+
+    encoder = keras.Sequential([Watched(8), DiagonalNormal(2)])
+    model = vk.VAE(encoder, decoder_of(), VampPrior(encoder, 7), seed=0)
+    data = model.observe(binary_images(3))
+    batches.clear()
+    objective = vk.objectives.IWAE(5, gradient=gradient)
+    backend.dry_run(lambda: objective(model, data, step=0, training=True))
+    assert batches.count(7) == times and batches.count(3) >= 1
+
+
 def test_components_are_drawn_uniformly():
     model = vamp_vae(components=4, stddev=0.5)
     head = model.encoder.layers[-1]

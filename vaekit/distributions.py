@@ -5,8 +5,11 @@ $k = \min(\lfloor x \cdot \mathrm{bins} \rfloor, \mathrm{bins} - 1)$, so that k 
 same; samples are centres (k + ½) / bins. `log_prob(x)` is that of the bin of x, and sums to one over the bins.
 """
 
+import math
+
 from keras import ops
 
+from vaekit import backend
 from vaekit.backend import tfd, tfp
 
 
@@ -261,7 +264,8 @@ class OptimalNormal(tfd.Normal):
 class NormalMixture(_Distribution):
     r"""Mixture of diagonal normals, $p(z) = \sum_k \pi_k\, \mathcal N(z; \mu_k, \mathrm{diag}\,\sigma_k^2)$.
 
-    Its batch shape is `[]`: it is one distribution, such as a prior.
+    Its batch shape is `[]`: it is one distribution, such as a prior. `log_prob` of N values takes memory O(N K): a
+    product of matrices `[N, 2 D + 1]` and `[2 D + 1, K]`, see `_log_joint`, in float64.
 
     Args:
         loc: μ `[K, *event]`.
@@ -283,10 +287,9 @@ class NormalMixture(_Distribution):
         return self.loc.shape[1:]
 
     def _log_prob(self, z):
-        axes = tuple(range(-len(self.loc.shape) + 1, 0))
-        z = ops.expand_dims(z, -len(self.loc.shape))  # [..., 1, *event]
-        components = ops.sum(tfd.Normal(self.loc, self.scale).log_prob(z), axis=axes)  # [..., K]
-        return ops.logsumexp(ops.log_softmax(self.logits) + components, axis=-1)
+        rows = [ops.reshape(t, (-1, math.prod(self.loc.shape[1:]))) for t in (z, self.loc, self.scale)]
+        log_joint = backend.in_float64(_log_joint)(*rows, self.logits)  # [N, K]
+        return ops.reshape(ops.logsumexp(log_joint, axis=-1), ops.shape(z)[: len(z.shape) - len(self.loc.shape) + 1])
 
     def _sample_n(self, n, seed=None):
         which, where = tfp.random.split_seed(seed, 2)
@@ -298,3 +301,29 @@ class NormalMixture(_Distribution):
 
     def _default_event_space_bijector(self):
         return tfp.bijectors.Identity()  # z is unconstrained: HMC may follow the gradient
+
+
+def _log_joint(z, loc, scale, logits):
+    r"""$\log \pi_k + \log \mathcal N(z_n; \mu_k, \mathrm{diag}\,\sigma_k^2)$ `[N, K]`, as one product of matrices.
+
+    A normal is an exponential family: with the statistics $t(z) = (z^2, z, 1)$ and the parameters
+    $\eta_k = (-\frac{1}{2 \sigma_k^2}, \frac{\mu_k}{\sigma_k^2}, \log \pi_k - \sum_d \frac{\mu_{kd}^2}{2 \sigma_{kd}^2}
+    + \log \sigma_{kd} + \frac12 \log 2 \pi)$ it is $t(z_n) \cdot \eta_k$. This sum cancels: near μ its terms are
+    (μ/σ)² times as large as itself, which is why its value needs float64. In float32 its gradients are exact to about
+    10⁻⁷ |μ/σ|, and to 10⁻⁷ (μ/σ)² by σ: at |μ| = 3 and σ = 0.05, 10⁻⁵ and 4 · 10⁻³ of the largest entry. Here μ
+    counts from the components' centre, so that the place of the whole mixture does not matter.
+
+    Args:
+        z: `[N, D]`.
+        loc, scale: `[K, D]`.
+        logits: of π `[K]`.
+    """
+    centre = ops.stop_gradient(ops.mean(loc, axis=0))  # the density is the same for every centre
+    z, loc = z - centre, loc - centre
+    precision = 1 / ops.square(scale)
+    constant = ops.log_softmax(logits) - ops.sum(
+        ops.square(loc) * precision / 2 + ops.log(scale) + math.log(2 * math.pi) / 2, axis=1
+    )
+    statistics = ops.concatenate([ops.square(z), z, ops.ones_like(z[:, :1])], axis=1)  # [N, 2 D + 1]
+    parameters = ops.concatenate([-precision / 2, loc * precision, constant[:, None]], axis=1)  # [K, 2 D + 1]
+    return ops.matmul(statistics, ops.transpose(parameters))
