@@ -1,4 +1,4 @@
-"""The layers' distributions against enumeration and SciPy."""
+"""Distributions, of layers and of priors, against enumeration and SciPy."""
 
 import itertools
 
@@ -8,7 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import ops
 from scipy import stats
+from scipy.special import expit, logsumexp
 
+from vaekit import backend
+from vaekit.distributions import NormalMixture
 from vaekit.layers import Bernoulli, DiagonalNormal, Normal
 
 H = np.random.default_rng(0).normal(size=(3, 5)).astype("float32")
@@ -28,6 +31,13 @@ def test_bernoulli_is_exact_however_sure(logit, x):
     p = layer.distribution(ops.reshape(ops.convert_to_tensor(np.float32(logit)), (1, 1)))
     expected = -np.logaddexp(0, -logit if x else logit)
     assert float(p.log_prob(np.full((1, 1), x, "float32"))[0]) == pytest.approx(expected, rel=1e-4, abs=1e-30)
+
+
+def test_bernoulli_gradient_is_data_minus_mean():
+    logits = np.array([[0.0, 3.0, -40.0, 90.0]], "float32")
+    x = np.array([[1.0, 0.0, 1.0, 1.0]], "float32")
+    _, (gradient,) = backend.value_and_gradient(lambda a: ops.sum(Bernoulli(4).distribution(a).log_prob(x)), logits)
+    np.testing.assert_allclose(gradient, x - expit(logits), rtol=1e-5, atol=1e-7)
 
 
 @pytest.mark.parametrize("scale", ["log_variance", "log_scale", "softplus"])
@@ -72,3 +82,74 @@ def test_a_local_head_is_a_one_by_one_convolution():
     kernel, bias = layer.heads["logits"].get_weights()
     assert kernel.shape == (3, 2)
     np.testing.assert_allclose(logits, features @ kernel + bias, rtol=1e-4, atol=1e-5)
+
+
+# ---------------------------------------------------------------- mixtures of normals in float32, against float64
+
+CLUSTERS = [0.0, 3.0, -10.0]  # μ; the components of a cluster overlap
+
+
+def cancelling(log_variance, dimensions=40, n=8):
+    """Arrays z, μ, σ, logits of a mixture where the squares (μ/σ)² are large, and z of its components; far from 0."""
+    rng = np.random.default_rng(0)
+    scale = np.exp((log_variance + 0.3 * rng.normal(size=(6, dimensions))) / 2)
+    loc = np.repeat(CLUSTERS, 2)[:, None] + 7 + 0.5 * scale * rng.normal(size=scale.shape)
+    k = np.arange(n) % 6
+    z = loc[k] + scale[k] * rng.normal(size=(n, dimensions))
+    return [a.astype("float32") for a in (z, loc, scale, rng.normal(size=6))]
+
+
+def exact_mixture(z, loc, scale, logits):
+    """log p(z) `[N]` in float64, and the gradients of its sum with respect to each argument."""
+    z, loc, scale, logits = (np.asarray(a, "float64") for a in (z, loc, scale, logits))
+    joint = stats.norm(loc, scale).logpdf(z[:, None]).sum(axis=-1) + logits - logsumexp(logits)
+    value = logsumexp(joint, axis=1)
+    r, d = np.exp(joint - value[:, None])[..., None], (z[:, None] - loc) / scale  # [N, K, 1], [N, K, D]
+    weights = r[..., 0].sum(axis=0) - len(z) * np.exp(logits - logsumexp(logits))
+    return value, (-(r * d / scale).sum(1), (r * d / scale).sum(0), (r * (d**2 - 1) / scale).sum(0), weights)
+
+
+def mixture(z, *parameters):
+    return ops.sum(NormalMixture(*parameters).log_prob(z))
+
+
+def gradients(*arguments):
+    return backend.value_and_gradient(mixture, *arguments)[1]
+
+
+@pytest.fixture(scope="module")
+def compiled():
+    return backend.compile(lambda z, *parameters: (NormalMixture(*parameters).log_prob(z), gradients(z, *parameters)))
+
+
+@pytest.mark.parametrize("log_variance", [2, -2, -6, -10])
+def test_normal_mixture_does_not_cancel(compiled, log_variance):
+    z, *parameters = cancelling(log_variance)
+    between, _ = compiled(z + np.float32(1.0), *parameters)  # far from all: exact to a float32's digits
+    expected, _ = exact_mixture(z + np.float32(1.0), *parameters)
+    np.testing.assert_allclose(ops.convert_to_numpy(between), expected, rtol=2e-7, atol=2e-5)
+    value, found = compiled(z, *parameters)
+    expected, exact = exact_mixture(z, *parameters)
+    np.testing.assert_allclose(ops.convert_to_numpy(value), expected, atol=5e-5)
+    condition = 10 * np.exp(-log_variance / 2)  # |μ| / σ
+    for gradient, expected, power in zip(found, exact, (1, 1, 2, 0), strict=True):
+        error = np.abs(ops.convert_to_numpy(gradient) - expected).max() / np.abs(expected).max()
+        assert error < 1e-5 + 3e-7 * condition**power
+
+
+def test_normal_mixture_has_second_derivatives():
+    arguments = cancelling(-2, dimensions=4)
+
+    def squared_gradient(*values):
+        return sum(ops.sum(ops.square(g)) for g in gradients(*values))
+
+    _, found = backend.compile(lambda *a: backend.value_and_gradient(squared_gradient, *a))(*arguments)
+    exactly = [a.astype("float64") for a in arguments]
+    for i, gradient in enumerate(found):
+        direction = np.random.default_rng(i).normal(size=arguments[i].shape)
+        ends = []
+        for sign in (1, -1):
+            moved = [a + sign * 1e-5 * direction if j == i else a for j, a in enumerate(exactly)]
+            ends.append(sum((g**2).sum() for g in exact_mixture(*moved)[1]))
+        expected = (ends[0] - ends[1]) / 2e-5
+        assert np.sum(ops.convert_to_numpy(gradient) * direction) == pytest.approx(expected, rel=1e-3)

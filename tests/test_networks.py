@@ -10,12 +10,15 @@ from keras import ops
 from oracles import binary_images
 
 import vaekit as vk
+from vaekit.backend import tfd, tfp
 from vaekit.layers import (
     MLP,
     Autoregressive,
     Bernoulli,
+    Categorical,
     DiagonalNormal,
     DiscretizedLogisticMixture,
+    DistributionLayer,
     GatedConv2D,
     GatedConv2DTranspose,
     GatedPixelConv2D,
@@ -257,10 +260,79 @@ def test_samples_have_their_probabilities(make):
         p.mean()
 
 
+class Laplace(DistributionLayer):
+    parameters = ("mean", "log_scale")
+
+    def distribution(self, mean, log_scale):
+        places = ops.reshape(ops.arange(math.prod(self.event_shape), dtype="float32"), self.event_shape)
+        return self.independent(tfd.Laplace(mean + places, ops.exp(log_scale)))
+
+
+class Ramp(MaskedConv2D):
+    """A masked layer that is not the same in every column."""
+
+    def call(self, inputs):
+        return super().call(inputs) * ops.arange(inputs.shape[2], dtype="float32")[:, None]
+
+
+# layers, whether z enters all of them, shapes of z
+INCREMENTAL = {
+    "gated": lambda: (
+        [GatedPixelConv2D(3, 5, mask="A"), L.BatchNormalization(), GatedPixelConv2D(3, 7), GatedPixelConv2D(3)]
+        + [L.Dense(4, "relu"), L.Conv2D(4, 1), GatedConv2D(3, 1), DiagonalNormal((5, 4, 2))],
+        *(True, [(2,), (5, 4, 2)]),
+    ),
+    "masked": lambda: (
+        [L.Activation("tanh"), MaskedConv2D(3, 7, "A", use_bias=False), L.BatchNormalization(), L.ReLU()]
+        + [L.Dropout(0.5), MaskedConv2D(4, 5, activation="tanh"), MaskedConv2D(3), Categorical((5, 4, 3), bins=9)],
+        *(False, [(5, 4, 2)]),
+    ),
+    "layers that treat places differently": lambda: (
+        [L.PReLU(), MaskedConv2D(3, (3, 5), "A", dilation_rate=(2, 1)), L.PReLU(), Ramp(4), MaskedConv2D(3)]
+        + [L.BatchNormalization(axis=1), Laplace((5, 4, 1))],
+        *(True, [(2,)]),
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", INCREMENTAL)
+def test_samples_are_those_of_a_full_run_for_each_pixel(kind):
+    layers, skip, shapes = INCREMENTAL[kind]()
+    network, z = Autoregressive(layers, skip), [ops.convert_to_tensor(normal(3, *shape)) for shape in shapes]
+    network(z)
+    weights = {v.path: 0.3 * normal(*v.shape, seed=i) for i, v in enumerate(network.weights)}
+    network.set_weights([np.abs(w) if "variance" in path else w for path, w in weights.items()])
+    rows, columns, channels = network.head.event_shape
+    seed = vk.backend.seed(0)
+    seeds = ops.stack(tfp.random.split_seed(seed, rows * columns))
+
+    def pixel(i, x):
+        p, place = network.conditional(x, z), (0, i // columns, i % columns, 0)
+        if isinstance(network.head, Laplace):
+            drawn = ops.slice(p.sample(seed=seeds[i]), place, (3, 1, 1, channels))
+        else:
+            head, parameters = p.head()
+            here = {name: ops.slice(a, place, (3, 1, 1, a.shape[-1])) for name, a in parameters.items()}
+            drawn = head.distribution(**here).sample(seed=seeds[i])
+        return ops.slice_update(x, place, drawn)
+
+    blank = ops.zeros((3, rows, columns, channels))
+    draw = vk.backend.compile(lambda: ops.fori_loop(0, rows * columns, pixel, blank), network.variables)
+    expected = array(draw())
+    assert np.isfinite(expected).all() and expected.std(axis=(1, 2, 3)).min() > 0.1
+    np.testing.assert_allclose(array(network(z).sample(seed=seed)), expected, rtol=1e-4, atol=1e-4)
+
+
 def test_contexts_may_be_maps_and_several():
     network = masked((3, 4, 1))
     p = network([normal(2, 5), normal(2, 3, 4, 2)])
     assert p.sample(seed=vk.backend.seed(0)).shape == (2, 3, 4, 1)
+
+    def through_a_sample(*z):
+        return ops.sum(network(list(z)).sample(seed=vk.backend.seed(0))) + ops.sum(z[0])
+
+    _, gradients = vk.backend.value_and_gradient(through_a_sample, normal(2, 5), normal(2, 3, 4, 2))
+    assert [np.unique(array(g)).tolist() for g in gradients] == [[1.0], [0.0]]
     with pytest.raises(ValueError, match="of one size"):
         masked((3, 4, 1))(normal(2, 5, 5, 2))
 

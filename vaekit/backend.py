@@ -109,6 +109,8 @@ def seed(source):
         return source
     if isinstance(source, keras.random.SeedGenerator):
         key = source.next()
+        if replicas() > 1 and (context := tf.distribute.get_replica_context()) is not None:  # noise of its own for each
+            key += keras.ops.cast([0, context.replica_id_in_sync_group], key.dtype)
     else:
         key = np.array([0, int(source) % 2**31], dtype="uint32")
     return keras.ops.cast(key, SEED_DTYPE)
@@ -291,11 +293,27 @@ def compile_loop(body, variables, jit_compile=False):
     return call
 
 
-def distributed(model):
-    """Whether a model's data are shared out among several devices."""
-    if NAME == "tensorflow":
-        return model.distribute_strategy.num_replicas_in_sync > 1
-    return keras.distribution.distribution() is not None
+def replicas(model=None):
+    """Among how many devices `tf.distribute` shares a batch; 1 on JAX, where a program sees the whole of it."""
+    if NAME == "jax":
+        return 1
+    return (tf.distribute.get_strategy() if model is None else model.distribute_strategy).num_replicas_in_sync
+
+
+def mean_over_replicas(value):
+    """The mean of a value that each of `tf.distribute`'s replicas has computed from its share of a batch."""
+    if replicas() == 1 or (context := tf.distribute.get_replica_context()) is None:
+        return value
+    return context.all_reduce(tf.distribute.ReduceOp.MEAN, value)
+
+
+def shared_out(batch):
+    """A batch within a program, shared among the devices of `keras.distribution` on JAX, if one is set."""
+    distribution = keras.distribution.distribution()
+    if distribution is None:
+        return batch
+    share = keras.distribution.distribute_tensor
+    return keras.tree.map_structure(lambda x: share(x, distribution.get_data_layout(x.shape)), batch)
 
 
 def repeat(function, n, variables=()):

@@ -255,7 +255,8 @@ class OptimalNormal(tfd.Normal):
         return _event_axes(loc=0, scale=0)
 
     def _log_prob(self, x):
-        variance = ops.maximum(ops.mean(ops.square(x - self.loc), axis=self.axes, keepdims=True), 1e-12)
+        variance = ops.mean(ops.square(x - self.loc), axis=self.axes, keepdims=True)
+        variance = ops.maximum(backend.mean_over_replicas(variance) if self.axes is None else variance, 1e-12)
         if self.on_update is not None:
             self.on_update(ops.stop_gradient(variance))
         return tfd.Normal(self.loc, ops.exp(soft_clip(ops.log(variance) / 2, self.soft_clip))).log_prob(x)

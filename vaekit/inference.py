@@ -117,7 +117,8 @@ class Refinement:
 
 def _target(model, data):
     """log p(x, z) `[B]` as a function of the latents' parts, each `[B, ...]`."""
-    return lambda *z: model.log_p({**data, **dict(zip(model.latents, z, strict=True))})
+    early = model.early(data, factors=model.generative)  # once, not at every leapfrog step
+    return lambda *z: model.log_p({**data, **dict(zip(model.latents, z, strict=True))}, early=early)
 
 
 def _check(model):

@@ -6,7 +6,7 @@ from keras import ops
 
 from vaekit import backend
 from vaekit.backend import tfd, tfp
-from vaekit.layers.convolutions import GatedConv2D, GatedPixelConv2D
+from vaekit.layers.convolutions import GatedConv2D, GatedPixelConv2D, MaskedConv2D
 from vaekit.layers.distribution import DistributionLayer
 from vaekit.layers.stacks import ELEMENTWISE, Stack, shapes_of
 
@@ -55,7 +55,9 @@ class AutoregressiveDistribution(tfd.Distribution):
 
     def _sample_n(self, n, seed=None):
         batch = (n, ops.shape(self.context[0])[0])
-        x = self.network.draw(self.values, self._tiled(batch), tfp.random.sanitize_seed(seed))
+        # no gradient passes through a sample
+        values, context = ([ops.stop_gradient(t) for t in tensors] for tensors in (self.values, self._tiled(batch)))
+        x = ops.stop_gradient(self.network.draw(values, context, tfp.random.sanitize_seed(seed)))
         return ops.reshape(x, (*batch, *self.network.head.event_shape))
 
 
@@ -75,8 +77,8 @@ class Autoregressive(Stack):
     ```
 
     Called on z (a tensor or a list of them: vectors, or maps as large as the image) it returns a distribution with
-    batch shape `[B]`. A density costs one run of the network, a sample one for each pixel, in one compiled loop. It
-    has no mean in closed form.
+    batch shape `[B]`. A density costs one run of the network; so does a sample, about, in one compiled loop where each
+    layer does the new pixel's work alone. It has no mean in closed form.
 
     Args:
         layers: list of `MaskedConv2D` or `GatedPixelConv2D`, the first with mask `"A"`; 1×1 convolutions and
@@ -126,15 +128,122 @@ class Autoregressive(Stack):
     def _draw(self, values, z, seed):
         """Images `[N, H, W, C]`, given values of the variables, and a list of tensors z `[N, ...]`."""
         rows, columns, _ = self.head.event_shape
-        place = ops.reshape(ops.arange(rows * columns), (rows, columns, 1))
         seeds = ops.stack(tfp.random.split_seed(seed, rows * columns))
+        with keras.StatelessScope(list(zip(self.variables, values, strict=True))):
+            brush = Brush(self, z)
 
-        def pixel(i, x):
-            with keras.StatelessScope(list(zip(self.variables, values, strict=True))):
-                drawn = self.conditional(x, z).sample(seed=seeds[i])
-            return ops.where(place == i, ops.stop_gradient(ops.cast(drawn, x.dtype)), x)
+            def draw_row(i, state):
+                def draw_pixel(j, state):
+                    image, kept = state
+                    kept, x = brush.pixel(kept, i, j, seeds[i * columns + j])
+                    return ops.slice_update(image, (0, i, j, 0), x), kept
 
-        return ops.fori_loop(0, rows * columns, pixel, ops.zeros((ops.shape(z[0])[0], *self.head.event_shape)))
+                image, kept = state
+                return ops.fori_loop(0, columns, draw_pixel, (image, brush.new_row(kept, i)))
+
+            image, _ = ops.fori_loop(0, rows, draw_row, (brush.blank(rows, columns), brush.start()))
+        return image
+
+
+# Layers with the same weights at all places, whose output at a pixel comes from that pixel alone, or from a window that
+# ends there. Any other, such as one of your own, runs on the whole map for each pixel: slower, and as right.
+PIXELWISE = {*ELEMENTWISE, keras.layers.Dense, keras.layers.Conv2D, GatedConv2D} - {keras.layers.PReLU}
+WINDOWED = {MaskedConv2D, GatedPixelConv2D}
+
+
+class Brush:
+    r"""The new pixel's work in an `Autoregressive` network: each layer's features at one pixel, from features it keeps.
+
+    For each layer that looks around, `kept` has the part of its input that pixels to come will look at. A layer in
+    `WINDOWED` with reach k needs the last k + 1 rows, zeros beside them: `[N, k + 1, W + 2k, C]`. On the window of
+    2k + 1 columns around the new pixel it gives the features of that pixel.
+
+    Those windows include columns to the right, where `GatedPixelConv2D` has features v of rows above. So at the start
+    of a row all layers run on the row as a whole, with pixels of 0. That makes v right, and what is wrong, since it
+    depends on the row's pixels, is seen by none before it is written over, pixel by pixel.
+
+    Args:
+        network: `Autoregressive`, built.
+        z: list of tensors `[N, ...]`.
+    """
+
+    def __init__(self, network, z):
+        self.layers, self.head, self.widths = network.layers[:-1], network.head, network.widths
+        self.image, self.n, self.dtype = network.head.event_shape, ops.shape(z[0])[0], network.compute_dtype
+        self.first = next(i for i, layer in enumerate(self.layers) if not isinstance(layer, ELEMENTWISE))
+        # joined to features without channels: what z adds to each layer's input, [N, H, W, channels]
+        empty = ops.zeros((self.n, *self.image[:2], 0), self.dtype)
+        skips = z if network.skip else []
+        self.context = [join(network.parts(i, empty, [empty, *z], skips)) for i, join in enumerate(network.joins)]
+
+    def blank(self, rows, columns):
+        return ops.zeros((self.n, rows, columns, self.image[-1]), self.dtype)
+
+    def start(self):
+        """What is kept before the first pixel: dict of zeros by the layers' numbers."""
+        rows, columns, _ = self.image
+        kept = {}
+        for i, layer in enumerate(self.layers):
+            if type(layer) in WINDOWED:
+                above, beside = layer.reach
+                kept[i] = ops.zeros((self.n, above + 1, columns + 2 * beside, self.widths[i]), self.dtype)
+            elif not pixelwise(layer):
+                kept[i] = ops.zeros((self.n, rows, columns, self.widths[i]), self.dtype)
+        return kept
+
+    def new_row(self, kept, row):
+        """`kept` at the start of a row: the topmost row goes, the new one comes."""
+        for i in kept:
+            if type(self.layers[i]) in WINDOWED:
+                kept = {**kept, i: ops.pad(kept[i][:, 1:], ((0, 0), (0, 1), (0, 0), (0, 0)))}
+        return self.run(self.layers, kept, self.blank(1, self.image[1]), row, 0)[0]
+
+    def run(self, layers, kept, h, row, column):
+        """The first layers' output for an input `[N, 1, columns, C]` at this row, from this column on.
+
+        Returns: `kept`, with the features of these pixels; and the output `[N, 1, columns, C]`.
+        """
+        kept, columns = dict(kept), h.shape[2]
+        for i, layer in enumerate(layers):
+            h = self.join(i, h, row, column)
+            if type(layer) in WINDOWED:
+                above, beside = layer.reach
+                kept[i] = ops.slice_update(kept[i], (0, above, beside + column, 0), h)
+                h = layer(self.crop(kept[i], 0, column, above + 1, columns + 2 * beside), padded=True)
+            elif pixelwise(layer):
+                h = layer(h)
+            else:
+                kept[i] = ops.slice_update(kept[i], (0, row, column, 0), h)
+                h = self.crop(layer(kept[i]), row, column, 1, columns)
+            h = ops.cast(h, self.dtype)
+        return kept, h
+
+    def pixel(self, kept, row, column, seed):
+        """Draws a pixel. Returns: `kept`, which knows of it, and its value `[N, 1, 1, C]`."""
+        kept, h = self.run(self.layers, kept, self.blank(1, 1), row, column)
+        h = self.join(len(self.layers), h, row, column)
+        if type(self.head).__module__.startswith("vaekit."):
+            x = ops.cast(self.head(h).sample(seed=seed), self.dtype)
+        else:  # one of your own: an image where all pixels have these features
+            h = ops.broadcast_to(h, (self.n, *self.image[:2], h.shape[-1]))
+            x = self.crop(ops.cast(self.head(h).sample(seed=seed), self.dtype), row, column, 1, 1)
+        kept, _ = self.run(self.layers[: self.first + 1], kept, x, row, column)
+        return kept, x
+
+    def join(self, i, h, row, column):
+        """Features `[N, 1, columns, C]` with what z adds to them there."""
+        context = self.context[i]
+        if context.shape[-1] == 0:
+            return h
+        return ops.concatenate([h, self.crop(context, row, column, 1, h.shape[2])], axis=-1)
+
+    def crop(self, features, row, column, rows, columns):
+        return ops.slice(features, (0, row, column, 0), (self.n, rows, columns, features.shape[-1]))
+
+
+def pixelwise(layer):
+    """Whether a causal layer that is not masked is known to treat each pixel alone, and all of them alike."""
+    return type(layer) in PIXELWISE and getattr(layer, "axis", -1) in (-1, 3)  # batch normalization's axis
 
 
 def check_causality(layers):

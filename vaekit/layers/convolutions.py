@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from vaekit.layers.blocks import DenseBlock
+from vaekit.layers.blocks import DenseBlock, flatten
 
 
 @keras.saving.register_keras_serializable("vaekit")
@@ -107,8 +107,23 @@ def check_mask(layer, mask, kernel_size):
         )
 
 
+def surrounded(inputs, above, left, right):
+    """Feature maps with so many rows and columns of zeros around them."""
+    return ops.pad(inputs, ((0, 0), (above, 0), (left, right), (0, 0)))
+
+
+class WindowConv2D(keras.layers.Conv2D):
+    """`Conv2D` without padding, which on a window as large as its kernel is a product of matrices, `[N, F] [F, C]`."""
+
+    def convolution_op(self, inputs, kernel):
+        if tuple(inputs.shape[1:]) != tuple(kernel.shape[:3]):
+            return super().convolution_op(inputs, kernel)
+        product = ops.matmul(flatten(inputs), ops.reshape(kernel, (-1, kernel.shape[-1])))
+        return ops.expand_dims(product, (1, 2))
+
+
 @keras.saving.register_keras_serializable("vaekit")
-class MaskedConv2D(keras.layers.Conv2D):
+class MaskedConv2D(WindowConv2D):
     r"""Convolution whose output at a pixel sees no later pixel in raster order: $(M \odot W) * x + b$.
 
     All channels of a pixel count as one: mask `"A"` hides the pixel itself, mask `"B"` shows it (in later layers, where
@@ -119,21 +134,34 @@ class MaskedConv2D(keras.layers.Conv2D):
         filters: channels of the output `[B, H, W, filters]`.
         kernel_size: odd.
         mask: `"A"` or `"B"`.
-        **kwargs: as for `keras.layers.Conv2D`, without strides and padding.
+        **kwargs: as for `keras.layers.Conv2D`, without strides, padding and data format.
+
+    Called with `padded=True` it takes the surroundings of its output from the input, not as zeros: `reach[0]` rows
+    above, `reach[1]` columns on each side. So a window gives the output at one pixel.
 
     Source: van den Oord et al. 2016 (PixelRNN), section 3.4; Tomczak & Welling 2018, PixelHVAE.
     """
 
     def __init__(self, filters, kernel_size=3, mask="B", **kwargs):
         check_mask("MaskedConv2D", mask, kernel_size)
-        super().__init__(filters, kernel_size, **{**kwargs, "padding": "same", "strides": 1})
+        fixed = {"padding": "valid", "strides": 1, "data_format": "channels_last"}
+        super().__init__(filters, kernel_size, **{**kwargs, **fixed})
         self.mask = mask
         rows, columns = self.kernel_size
         earlier = np.arange(rows * columns).reshape(rows, columns, 1, 1) < rows * columns // 2 + (mask == "B")
-        self.earlier = earlier.astype("float32")
+        self.earlier = earlier[: rows // 2 + 1].astype("float32")
+        self.reach = tuple(n // 2 * d for n, d in zip(self.kernel_size, self.dilation_rate, strict=True))
+
+    def call(self, inputs, padded=False):
+        rows, columns = self.reach
+        return super().call(inputs if padded else surrounded(inputs, rows, columns, columns))
 
     def convolution_op(self, inputs, kernel):
-        return super().convolution_op(inputs, kernel * ops.cast(self.earlier, kernel.dtype))
+        kernel = kernel[: len(self.earlier)] * ops.cast(self.earlier, kernel.dtype)  # no row below is seen
+        return super().convolution_op(inputs, kernel)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.filters)
 
     def get_config(self):
         return {**super().get_config(), "mask": self.mask}
@@ -158,6 +186,8 @@ class GatedPixelConv2D(DenseBlock):
         kernel_size: odd.
         mask: `"A"` or `"B"`.
 
+    `padded=True` is what it is for `MaskedConv2D`.
+
     Raises:
         ValueError: an unknown mask, or an input to a layer of mask `"B"` that cannot be `[v | h | extra]`.
 
@@ -168,7 +198,7 @@ class GatedPixelConv2D(DenseBlock):
         check_mask("GatedPixelConv2D", mask, kernel_size)
         super().__init__(**kwargs)
         self.filters, self.kernel_size, self.mask = int(filters), int(kernel_size), mask
-        self.reach = self.kernel_size // 2  # k
+        self.reach = (self.kernel_size // 2,) * 2  # k
 
     def build(self, input_shape):
         seen = input_shape[-1] - (self.filters if self.mask == "B" else 0)  # v or h, and extra
@@ -177,29 +207,35 @@ class GatedPixelConv2D(DenseBlock):
                 f'GatedPixelConv2D({self.filters}, mask="B") expects the output [v | h] of another GatedPixelConv2D of '
                 f'{self.filters} filters; received {input_shape[-1]} channels. Should it be the first, with mask="A"?'
             )
-        across, down = self.kernel_size, self.reach + (self.mask == "B")
+        across, down = self.kernel_size, self.reach[0] + (self.mask == "B")
         f = self.filters
-        self.vertical = self.conv(2 * f, (down, across), "vertical", padding="valid")
-        self.horizontal = self.conv(2 * f, (1, down), "horizontal", padding="valid")
-        self.link = self.conv(2 * f, 1, "link", use_bias=False)
-        self.output_map = self.conv(f, 1, "output")
+        self.vertical = self.conv(2 * f, (down, across), "vertical", WindowConv2D, padding="valid")
+        self.horizontal = self.conv(2 * f, (1, down), "horizontal", WindowConv2D, padding="valid")
+        self.link = self.conv(2 * f, 1, "link", WindowConv2D, use_bias=False)
+        self.output_map = self.conv(f, 1, "output", WindowConv2D)
         channels = {self.vertical: seen, self.horizontal: seen, self.link: 2 * f, self.output_map: f}
         for part, n in channels.items():
             part.build((None, None, None, n))
 
-    def call(self, inputs):
-        f, k = self.filters, self.reach
-        rows, columns = inputs.shape[1:3]
+    def call(self, inputs, padded=False):
+        f, k = self.filters, self.reach[0]
         to_v = to_h = inputs
         if self.mask == "B":
             v, h, extra = inputs[..., :f], inputs[..., f : 2 * f], inputs[..., 2 * f :]
             to_v, to_h = ops.concatenate([v, extra], axis=-1), ops.concatenate([h, extra], axis=-1)
-        # zeros above and to the left; with mask A the last row or column would see what lies outside the image
-        a = self.vertical(ops.pad(to_v, ((0, 0), (k, 0), (k, k), (0, 0))))[:, :rows]
-        c = self.horizontal(ops.pad(to_h, ((0, 0), (0, 0), (k, 0), (0, 0))))[:, :, :columns] + self.link(a)
+        else:  # the last row has none below that would see it, nor has the last column one to its right
+            to_v, to_h = to_v[:, :-1], to_h[:, :, :-1]
+        if padded:  # what is seen lies above and to the left; columns to the right count for v alone
+            to_h = to_h[:, k:, : to_h.shape[2] - k]
+        else:
+            to_v, to_h = surrounded(to_v, k, k, k), surrounded(to_h, 0, k, 0)
+        a = self.vertical(to_v)
+        c = self.horizontal(to_h) + self.link(a)
         new_v, new_h = (ops.tanh(t[..., :f]) * ops.sigmoid(t[..., f:]) for t in (a, c))
         new_h = self.output_map(new_h)
-        return ops.concatenate([new_v, new_h + h if self.mask == "B" else new_h], axis=-1)
+        if self.mask == "B":
+            new_h = new_h + (h[:, k:, k : h.shape[2] - k] if padded else h)
+        return ops.concatenate([new_v, new_h], axis=-1)
 
     def compute_output_shape(self, input_shape):
         return (*input_shape[:-1], 2 * self.filters)

@@ -186,7 +186,8 @@ class Discretized(DistributionLayer):
 
     def split(self, parameter):
         """`[B, ..., C·n]` to `[B, ..., C, n]`."""
-        return ops.reshape(parameter, (-1, *self.event_shape, parameter.shape[-1] // self.event_shape[-1]))
+        *place, n = parameter.shape[1:]
+        return ops.reshape(parameter, (-1, *place, self.event_shape[-1], n // self.event_shape[-1]))
 
     def check_values(self, x):
         rounding = 0.01 + (self.bins * np.finfo(x.dtype).eps if x.dtype.kind == "f" else 0)
@@ -323,8 +324,8 @@ class DiscretizedLogisticMixture(Discretized):
 
     def distribution(self, logits, mean, log_scale, coefficients=None):
         def split(parameter):  # [B, ..., K·n] to [B, ..., K, n]
-            n = parameter.shape[-1] // self.components
-            return ops.reshape(parameter, (-1, *self.event_shape[:-1], self.components, n))
+            *place, n = parameter.shape[1:]
+            return ops.reshape(parameter, (-1, *place, self.components, n // self.components))
 
         pixels = distributions.DiscretizedLogisticMixture(
             logits,

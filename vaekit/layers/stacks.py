@@ -124,11 +124,12 @@ class Stack(keras.layers.Layer):
 
     def build_layers(self, first, skips):
         """Builds all layers by shapes, lists of the first layer's inputs and of those that enter every layer."""
-        h = None
+        h, self.widths = None, []  # channels or units of what each layer sees
         for i, (join, layer) in enumerate(zip(self.joins, self.layers, strict=True)):
             parts = self.parts(i, h, first, skips)
             join.build(parts)
             joined = join.compute_output_shape(parts)
+            self.widths.append(joined[-1])
             if not layer.built:
                 layer.build(joined)
             h = tuple(layer.compute_output_spec(keras.KerasTensor(joined, self.compute_dtype)).shape)

@@ -20,6 +20,7 @@ from vaekit.models.factors import (
     location,
     moved,
     output_layer,
+    split,
     tile,
     unfold,
 )
@@ -80,6 +81,8 @@ class Factorizations(keras.Model):
                     f"{shape}, but {factor.name!r} has shape {expected}. Give its last layer that event shape."
                 )
         self.event_shapes = {name: tuple(spec.shape[1:]) for name, spec in specs.items()}
+        parts = {f: split(f, self.latents, self.event_shapes) for f in (*self.inference, *self.generative)}
+        self._split = parts.__getitem__  # a function, which Keras does not track
 
     def _named(self, x):
         """Data as a dict by variable name."""
@@ -156,10 +159,22 @@ class Factorizations(keras.Model):
 
     # ---------------------------------------------------------------- densities
 
-    def trace(self, x, samples=1, training=False, repeat=False, detach=False, frozen_sides=(), offsets=None, seed=None):
+    def trace(
+        self,
+        x,
+        samples=1,
+        training=False,
+        repeat=False,
+        detach=False,
+        frozen_sides=(),
+        offsets=None,
+        early=None,
+        seed=None,
+    ):
         r"""Draws $z_1, …, z_S \sim q(z|x)$ through the inference factors and evaluates every factor there.
 
-        Networks that depend on the data alone run once for each example, not once for each sample.
+        What depends on the data alone runs once for each example, not once for each sample: whole networks, and
+        branches of functional ones.
 
         Args:
             x: data `[B, ...]`.
@@ -171,6 +186,7 @@ class Factorizations(keras.Model):
                 (the samples' path stays).
             offsets: dict by latent of dicts of tensors `[B, ...]`, added to the posterior's parameters; None: those
                 of the model's refinement, if it has one.
+            early: what `early` gave for these data, for further samples of them; not with `repeat` or `frozen_sides`.
             seed: an int, a `keras.random.SeedGenerator`, or a seed of `vaekit.backend`; None: the model's own.
 
         Returns: `Trace`.
@@ -187,7 +203,19 @@ class Factorizations(keras.Model):
             rows = {name: ops.reshape(v, (samples, -1, *v.shape[2:])) for name, v in t.values.items() if name in t.q}
             log_q, log_p = ({n: ops.reshape(v, (samples, -1)) for n, v in d.items()} for d in (t.log_q, t.log_p))
             return Trace(samples, {**data, **rows}, t.q, t.p, log_q, log_p)
-        return self._trace(data, samples, offsets=offsets, key=key, **options)
+        return self._trace(data, samples, offsets=offsets, early=early, key=key, **options)
+
+    def early(self, data, training=False, factors=None):
+        """What the factors make of the data alone, for several traces or densities of the same data.
+
+        Args:
+            data: dict of tensors `[B, ...]` by variable name.
+            factors: of them; None: all.
+
+        Returns: dict by factor of its distribution, or, where it is given latents, of a list of tensors `[B, ...]`.
+        """
+        factors = (*self.inference, *self.generative) if factors is None else factors
+        return {factor: self._split(factor)[0](data, training) for factor in factors}
 
     def offsets(self, data, seed=None, training=False):
         """What the model's refinement adds to the posterior's parameters; None for a model that has none.
@@ -202,12 +230,12 @@ class Factorizations(keras.Model):
             return None
         return self.refinement(self, data, backend.seed(self._seed_source(seed)), training)
 
-    def _trace(self, data, samples, training, detach, frozen_sides, offsets, key):
+    def _trace(self, data, samples, training, detach, frozen_sides, offsets, key, early=None):
         drawn = ops.stop_gradient if detach else lambda z: z
         values, q, p, log_q, log_p = dict(data), {}, {}, {}, {}
         for factor, seed in zip(self.inference, backend.seeds(key, len(self.inference)), strict=True):
             name, before = factor.name, current(factor.layer) if "q" in frozen_sides else None
-            q[name], sampled = self._condition(factor, values, samples, training, offsets)
+            q[name], sampled = self._condition(factor, values, samples, training, offsets, early)
             if sampled:  # batch [S·B]
                 z = unfold(drawn(q[name].sample(seed=seed)), samples)
             else:  # batch [B]
@@ -223,7 +251,7 @@ class Factorizations(keras.Model):
         for factor in self.generative:
             with frozen(factor.layer) if "p" in frozen_sides else contextlib.nullcontext():
                 name, value = factor.name, values[factor.name]
-                p[name], sampled = self._condition(factor, values, samples, training)
+                p[name], sampled = self._condition(factor, values, samples, training, early=early)
                 if name in self.latents:
                     log_p[name] = _log_prob(p[name], value, samples, sampled)
                 elif sampled:
@@ -232,16 +260,14 @@ class Factorizations(keras.Model):
                     log_p[name] = tile(p[name].log_prob(value), samples)
         return Trace(samples, values, q, p, log_q, log_p)
 
-    def _condition(self, factor, values, samples, training, offsets=None):
+    def _condition(self, factor, values, samples, training, offsets=None, early=None):
         """A factor's distribution at the values, and whether its batch is `[S·B]` rather than `[B]` or `[]`."""
         sampled = any(name in self.latents for name in factor.given)
-        inputs = [values[name] for name in factor.given]
+        h, g = self._split(factor)
+        distribution = h(values, training) if early is None else early[factor]
         if sampled:
-            inputs = [
-                fold(value if name in self.latents else tile(value, samples))
-                for name, value in zip(factor.given, inputs, strict=True)
-            ]
-        distribution = factor(inputs, training)
+            parts = [fold(tile(part, samples)) for part in distribution]
+            distribution = g([*parts, *(fold(values[n]) for n in factor.given if n in self.latents)], training)
         if offsets:
             repeated = {n: fold(tile(v, samples)) if sampled else v for n, v in offsets[factor.name].items()}
             distribution = moved(distribution, repeated)
@@ -266,9 +292,13 @@ class Factorizations(keras.Model):
         """
         return ops.convert_to_numpy(self.trace(x, samples, seed=seed).log_weights())
 
-    def log_p(self, values, training=False):
-        """log p(x, z) `[N]`, in nats, at given values of all variables: dict of tensors `[N, ...]` by name."""
-        return sum(p.log_prob(values[name]) for name, p in self._distributions(self.generative, values, training))
+    def log_p(self, values, training=False, early=None):
+        """log p(x, z) `[N]`, in nats, at given values of all variables: dict of tensors `[N, ...]` by name.
+
+        `early` is what `early` gave for these data.
+        """
+        generative = self._distributions(self.generative, values, training, early=early)
+        return sum(p.log_prob(values[name]) for name, p in generative)
 
     def log_q(self, values, training=False, seed=None):
         """log q(z|x) `[N]`, in nats, at given values of all variables: dict of tensors `[N, ...]` by name.
@@ -279,10 +309,15 @@ class Factorizations(keras.Model):
         inference = self._distributions(self.inference, values, training, offsets)
         return sum(q.log_prob(values[name]) for name, q in inference)
 
-    def _distributions(self, factors, values, training=False, offsets=None):
+    def _distributions(self, factors, values, training=False, offsets=None, early=None):
         """Pairs of a factor's name and its distribution at the values `[N, ...]`, one after the other."""
         for factor in factors:
-            distribution = factor([values[name] for name in factor.given], training)
+            if early is None:
+                distribution = factor([values[name] for name in factor.given], training)
+            else:
+                distribution, g = early[factor], self._split(factor)[1]
+                if g is not None:
+                    distribution = g([*distribution, *(values[n] for n in factor.given if n in self.latents)], training)
             yield factor.name, moved(distribution, offsets[factor.name]) if offsets else distribution
 
     # ---------------------------------------------------------------- encoding, decoding, sampling

@@ -43,7 +43,9 @@ class LatentVariableModel(Factorizations):
 
     def __init__(self, generative, inference, refinement=None, seed=None, **kwargs):
         super().__init__(generative, inference, refinement, seed, **kwargs)
-        self.step = self.add_weight(shape=(), dtype="int32", initializer="zeros", trainable=False, name="step")
+        self.step = self.add_weight(
+            shape=(), dtype="int32", initializer="zeros", trainable=False, name="step", aggregation="only_first_replica"
+        )
         self._terms = MappingProxyType({})
 
     # ---------------------------------------------------------------- training
@@ -88,7 +90,7 @@ class LatentVariableModel(Factorizations):
         if training:
             self.step.assign(self.step + 1)
         loss = ops.mean(loss if sample_weight is None else loss * sample_weight)
-        return loss + sum(self.losses)  # weight priors
+        return (loss + sum(self.losses)) / backend.replicas()  # weight priors, say; replicas' gradients are summed
 
     def _batches(self, x, batch_size=None, shuffle=False):
         """Arrays as seeded `Batches`; what iterates by itself (tf.data, PyDataset, generator) as it is."""
@@ -175,7 +177,7 @@ class LatentVariableModel(Factorizations):
         """Whether the steps are ours, on arrays, on one device: not so with an overridden `train_step`, say."""
         ours = getattr(type(self), step) is getattr(keras.Model, step)
         known = {"initial_epoch", "validation_freq"} >= set(options)
-        return isinstance(batches, Batches) and ours and known and not backend.distributed(self)
+        return isinstance(batches, Batches) and ours and known and backend.replicas(self) == 1
 
     def _run(self, batches, callbacks, training):
         """An epoch of training or evaluation steps; returns the terms' means, dict of floats."""

@@ -27,7 +27,7 @@ class Loop:
 
     def __init__(self, step, variables, steps=None, jit_compile=False, run_eagerly=False):
         def body(i, tensors, index, keys):
-            step(taken(tensors, index[i], keys[i]))
+            step(backend.shared_out(taken(tensors, index[i], keys[i])))
 
         def eagerly(start, stop, *arrays):
             for i in range(start, stop):

@@ -1,0 +1,59 @@
+"""Run by test_scale_out.py in a process of its own: trains on one device, then on two virtual ones; prints JSON."""
+
+import contextlib
+import json
+import os
+
+os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=2"
+
+import vaekit as vk  # noqa: E402  first: it keeps the backend's start-up messages away
+import keras  # noqa: E402, I001
+import numpy as np  # noqa: E402
+
+X = np.random.default_rng(0).random((40, 4, 4, 1)).astype("float32")
+TENSORFLOW = keras.backend.backend() == "tensorflow"
+
+
+def several_devices():
+    """Two devices, as a context in which models are made."""
+    if not TENSORFLOW:
+        return keras.distribution.DataParallel().scope()
+    import tensorflow as tf
+
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]).scope()
+
+
+def trained(scale):
+    """History and weights after four steps of SGD, which go along the gradient.
+
+    q(z|x) is next to a point and the KL in closed form, so that nothing depends on the noise: each of TensorFlow's
+    replicas draws its own.
+    """
+    keras.utils.set_random_seed(0)
+    posterior = vk.layers.DiagonalNormal(2, log_variance_range=(-40, -39))
+    encoder = keras.Sequential([vk.layers.MLP(8, "tanh"), posterior])
+    decoder = keras.Sequential([vk.layers.MLP(8, "tanh"), vk.layers.Normal((4, 4, 1), scale=scale)])
+    decoder.layers[0].activity_regularizer = keras.regularizers.L2(0.1)
+    vae = vk.VAE(encoder, decoder, seed=0)
+    vae.compile(keras.optimizers.SGD(0.1), objective=vk.objectives.ELBO(analytic_kl=True))
+    vae.build((None, 4, 4, 1))
+    rng = np.random.default_rng(1)
+    for weight in vae.trainable_variables:
+        weight.assign(rng.normal(scale=0.3, size=weight.shape))
+    history = vae.fit(X, batch_size=20, epochs=2, shuffle=False, validation_data=X[:20], verbose=0).history
+    return {"history": history, "weights": [w.tolist() for w in vae.get_weights()]}
+
+
+if TENSORFLOW:
+    import tensorflow as tf
+
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    with contextlib.suppress(RuntimeError):  # vaekit has woken the devices
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+result = {}
+for scale in ("shared", "optimal"):
+    one = trained(scale)
+    with several_devices():
+        result[scale] = [one, trained(scale)]
+print(json.dumps(result))
