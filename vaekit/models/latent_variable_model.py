@@ -85,12 +85,13 @@ class LatentVariableModel(Factorizations):
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         loss, terms = self.objective(self, x, self.step, training)  # [B]
+        loss = ops.mean(loss if sample_weight is None else loss * sample_weight)
+        loss += sum(self.losses)  # weight priors, say; read before an update, at which replicas take turns
         for name, value in terms.items():
             self._terms[name].update_state(value)
         if training:
             self.step.assign(self.step + 1)
-        loss = ops.mean(loss if sample_weight is None else loss * sample_weight)
-        return (loss + sum(self.losses)) / backend.replicas()  # weight priors, say; replicas' gradients are summed
+        return loss / backend.replicas()  # whose gradients are summed
 
     def _batches(self, x, batch_size=None, shuffle=False):
         """Arrays as seeded `Batches`; what iterates by itself (tf.data, PyDataset, generator) as it is."""
