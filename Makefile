@@ -28,11 +28,15 @@ test-lessons: .venv/installed
 	$(ACTIVATE) && KERAS_BACKEND=tensorflow VAEKIT_FAST=1 \
 	    pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300 lessons/*.ipynb
 
-check: .venv/installed  ## style, and lessons that differ from their sources
-	$(ACTIVATE) && ruff check && ruff format --check && vaekit notebooks --check
+check: .venv/installed  ## style, lessons that differ from their sources, tables that differ from their records
+	$(ACTIVATE) && ruff check && ruff format --check && vaekit notebooks --check && python benchmarks/table.py --check
 
 notebooks: .venv/installed  ## generate and execute all lessons, or make notebooks LESSON=lessons/source/NN_name.py
 	$(ACTIVATE) && vaekit notebooks $(LESSON)
+
+benchmark: .venv/rivals  ## time vaekit beside PyTorch and pythae (a quiet machine, 25 minutes); writes benchmarks/README.md
+	$(ACTIVATE) && for name in training_step log_likelihood mixture_density pixelcnn_sampling import_time; do \
+	    python benchmarks/$$name.py || exit 1; done && python benchmarks/mixture_accuracy.py && python benchmarks/table.py
 
 lock: .venv/installed  ## pin pyproject.toml's dependencies in requirements.lock
 	$(ACTIVATE) && uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header \
@@ -53,4 +57,7 @@ clean:  ## remove what was installed or built here
 	@.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-.PHONY: help lessons test test-tensorflow test-jax test-lessons check notebooks lock clean
+.venv/rivals: .venv/installed
+	@$(ACTIVATE) && pip install --quiet --disable-pip-version-check -e '.[jax,benchmark]' && touch $@
+
+.PHONY: help lessons test test-tensorflow test-jax test-lessons check notebooks benchmark lock clean

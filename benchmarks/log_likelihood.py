@@ -7,15 +7,15 @@ components. 1000 images, 100 in a batch; of the larger model 500 samples, and of
 """
 
 import math
-import time
 from types import SimpleNamespace
 
 import harness
 import numpy as np
+import rivals
 from harness import Contestant, Goal
+from rivals import HIDDEN, LATENTS, PIXELS
 
-PIXELS, BATCH = 784, 100
-HIDDEN, LATENTS = 200, 50  # Burda et al.
+BATCH = 100
 GATED, UNITS, COMPONENTS = 300, 40, 500  # Tomczak & Welling
 ONE, TWO = "VAE, 784-200-200-50", "HVAE with a VampPrior"
 CASES = {
@@ -126,32 +126,9 @@ def pythae(case):
     """`get_nll`: image by image. Batches of 1000 samples are quicker than its default of 100."""
     import torch
     from pythae.models import VAE, VAEConfig
-    from pythae.models.base.base_utils import ModelOutput
-    from pythae.models.nn import BaseDecoder, BaseEncoder
-    from torch import nn
-
-    def body(n):
-        return nn.Sequential(nn.Linear(n, HIDDEN), nn.Tanh(), nn.Linear(HIDDEN, HIDDEN), nn.Tanh())
-
-    class Encoder(BaseEncoder):
-        def __init__(self):
-            super().__init__()
-            self.body, self.mean, self.log_variance = body(PIXELS), *(nn.Linear(HIDDEN, LATENTS) for _ in range(2))
-
-        def forward(self, x):
-            h = self.body(x)
-            return ModelOutput(embedding=self.mean(h), log_covariance=self.log_variance(h))
-
-    class Decoder(BaseDecoder):
-        def __init__(self):
-            super().__init__()
-            self.layers = nn.Sequential(body(LATENTS), nn.Linear(HIDDEN, PIXELS), nn.Sigmoid())
-
-        def forward(self, z):
-            return ModelOutput(reconstruction=self.layers(z))
 
     settings = VAEConfig(input_dim=(PIXELS,), latent_dim=LATENTS, reconstruction_loss="bce")
-    model = VAE(settings, Encoder(), Decoder()).eval()
+    model = VAE(settings, *rivals.pythae_networks()).eval()
     data = torch.from_numpy(images(case)[:50])
 
     @torch.inference_mode()
@@ -182,9 +159,7 @@ def vaekit(case):
 
 
 def products(case):
-    """The matrix products of the samples alone, into memory that is there already, in the quickest of some chunks."""
-    import torch
-
+    """The matrix products of the samples alone, in the quickest of some chunks."""
     if case["hierarchical"]:
         joined = [(2 * GATED, 2 * GATED), (GATED, 2 * UNITS)]
         shapes = [(UNITS, 2 * GATED), *joined]  # q(z1|x, z2)
@@ -194,29 +169,15 @@ def products(case):
     else:
         shapes = [(LATENTS, HIDDEN), (HIDDEN, HIDDEN), (HIDDEN, PIXELS)]
 
-    def run(n, times):
-        triples = [(torch.randn(n, a), torch.randn(a, b), torch.empty(n, b)) for a, b in shapes]
+    def chunks(n):
+        repeat = rivals.products([(n, a, b) for a, b in shapes], times=200 * case["samples"] // n)
+        return lambda: n * repeat()
 
-        def repeat():
-            for _ in range(times):
-                for x, w, y in triples:
-                    torch.mm(x, w, out=y)
-            return n * times
-
-        return repeat
-
-    def seconds(repeat):
-        repeat()
-        start = time.perf_counter()
-        units = repeat()
-        return (time.perf_counter() - start) / units
-
-    best = min((500, 1_000, 2_000, 5_000), key=lambda n: seconds(run(n, 20_000 // n)))
-    return run(best, 200 * case["samples"] // best)
+    return rivals.quickest([chunks(n) for n in (500, 1_000, 2_000, 5_000)])
 
 
 CONTESTANTS = {
-    "matrix products alone": Contestant(products, packages=("torch",)),
+    "matrix products alone": Contestant(products, packages=("jax",)),
     "PyTorch": Contestant(pytorch, packages=("torch",)),
     "pythae": Contestant(pythae, packages=("torch", "pythae"), cases=(ONE,)),
     "vaekit on JAX": Contestant(vaekit, "jax"),

@@ -6,6 +6,7 @@ the components' logits. Accuracy is `mixture_accuracy.py`'s question.
 
 import harness
 import numpy as np
+import rivals
 from harness import Contestant, Goal
 
 SAMPLES, BATCH, COMPONENTS, UNITS = 50, 100, 500, 40
@@ -76,19 +77,8 @@ def vaekit(_):
 
 def products(_):
     """The three products of matrices alone, [N, 2D] [2D, K] and its gradients', in float32."""
-    import torch
-
     n, d = SAMPLES * BATCH, 2 * UNITS
-    a, b, g = torch.randn(n, d), torch.randn(d, COMPONENTS), torch.randn(n, COMPONENTS)
-    products = [(x, y, torch.empty(x.shape[0], y.shape[1])) for x, y in ((a, b), (a.T, g), (g, b.T))]
-
-    def repeat():
-        for _ in range(100):
-            for x, y, out in products:
-                torch.mm(x, y, out=out)
-        return 100
-
-    return repeat
+    return rivals.products([(n, d, COMPONENTS)], [(n, d, COMPONENTS, True)])
 
 
 CONTESTANTS = {
@@ -97,7 +87,7 @@ CONTESTANTS = {
     "MixtureSameFamily on PyTorch": Contestant(pytorch, packages=("torch",)),
     "vaekit on TensorFlow": Contestant(vaekit, "tensorflow"),
     "vaekit on JAX": Contestant(vaekit, "jax"),
-    "matrix products alone": Contestant(products, packages=("torch",)),
+    "matrix products alone": Contestant(products, packages=("jax",)),
 }
 GOALS = [
     Goal("vaekit on TensorFlow", "MixtureSameFamily on TensorFlow", 1 / 30, CASE),

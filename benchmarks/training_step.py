@@ -7,9 +7,10 @@ from types import SimpleNamespace
 
 import harness
 import numpy as np
+import rivals
 from harness import Contestant, Goal
+from rivals import HIDDEN, LATENTS, PIXELS
 
-PIXELS, HIDDEN, LATENTS = 784, 200, 50
 CASES = {
     "k=50, batch 20": {"samples": 50, "batch": 20, "examples": 5_000},
     "k=1, batch 100": {"samples": 1, "batch": 100, "examples": 50_000},
@@ -82,37 +83,49 @@ def vaekit(case):
     return epoch
 
 
-def products(case):
-    """The matrix products of a step alone, forward and backward, each into memory that is there already."""
+def pythae(case):
+    """Its VAE or IWAE in its own trainer's loop, without its progress bars and checkpoints."""
     import torch
+    from pythae.models import IWAE, VAE, IWAEConfig, VAEConfig
+    from torch.utils.data import DataLoader, TensorDataset
 
+    settings = dict(input_dim=(PIXELS,), latent_dim=LATENTS, reconstruction_loss="bce")
+    if case["samples"] > 1:
+        model = IWAE(IWAEConfig(number_samples=case["samples"], **settings), *rivals.pythae_networks())
+    else:
+        model = VAE(VAEConfig(**settings), *rivals.pythae_networks())
+    adam = torch.optim.Adam(model.parameters(), lr=1e-3, eps=1e-4)
+    data = torch.from_numpy(images(case)[: case["examples"] // 5])
+    loader = DataLoader(TensorDataset(data), batch_size=case["batch"], shuffle=True)
+
+    def epoch():
+        total = 0.0
+        for (x,) in loader:
+            output = model({"data": x}, epoch=1, dataset_size=len(data))
+            adam.zero_grad()
+            output.loss.backward()
+            adam.step()
+            total += output.loss.item()
+        return len(loader)
+
+    return epoch
+
+
+def products(case):
+    """The matrix products of a step alone, forward and backward."""
     encoder = [(PIXELS, HIDDEN), (HIDDEN, HIDDEN), (HIDDEN, 2 * LATENTS)]
     decoder = [(LATENTS, HIDDEN), (HIDDEN, HIDDEN), (HIDDEN, PIXELS)]
     rows = case["batch"]
-    pairs = []
-    for layers, n in ((encoder, rows), (decoder, rows * case["samples"])):
-        for a, b in layers:
-            x, w, y = torch.randn(n, a), torch.randn(a, b), torch.randn(n, b)
-            pairs += [(x, w, torch.empty(n, b)), (x.T, y, torch.empty(a, b))]  # x W, ∂W
-            if a != PIXELS:
-                pairs.append((y, w.T, torch.empty(n, a)))  # ∂x
-    steps = 100 if case["samples"] > 1 else 500
-
-    def repeat():
-        with torch.no_grad():
-            for _ in range(steps):
-                for a, b, out in pairs:
-                    torch.mm(a, b, out=out)
-        return steps
-
-    return repeat
+    layers = [(rows, a, b) for a, b in encoder] + [(rows * case["samples"], a, b) for a, b in decoder]
+    return rivals.products(layers, [(n, a, b, a != PIXELS) for n, a, b in layers], times=200)
 
 
 CONTESTANTS = {
     "PyTorch, eager": Contestant(pytorch, packages=("torch",)),
+    "pythae": Contestant(pythae, packages=("torch", "pythae")),
     "vaekit on JAX": Contestant(vaekit, "jax"),
     "vaekit on TensorFlow": Contestant(vaekit, "tensorflow"),
-    "matrix products alone": Contestant(products, packages=("torch",)),
+    "matrix products alone": Contestant(products, packages=("jax",)),
 }
 GOALS = [
     *(Goal("vaekit on JAX", "PyTorch, eager", f, c) for c, f in zip(CASES, (0.8, 0.65, 0.4), strict=True)),

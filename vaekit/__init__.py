@@ -1,9 +1,12 @@
 """vaekit: variational autoencoders in Keras 3, as pairs of factorizations p(x, z) and q(z|x)."""
 
+import gc
 from importlib.metadata import version
 
 __version__ = version("vaekit")
 
+_collecting = gc.isenabled()
+gc.disable()  # thousands of modules, all of which stay: looking for garbage among them takes as long as loading them
 try:
     from vaekit import (
         backend,
@@ -26,6 +29,9 @@ except ImportError as _error:  # no usable backend; `vaekit doctor` must start a
 
     def __getattr__(name):
         raise _fault
+finally:
+    if _collecting:
+        gc.enable()
 
 
 __all__ = [

@@ -207,9 +207,16 @@ def in_float64(function):
     return precise
 
 
-def apply_gradient(optimizer, gradient, variables):
-    """A step of a Keras optimizer (on JAX in its stateless form, the only one that can scale a loss)."""
+def apply_gradient(optimizer, gradient, variables, jit_compile=True):
+    """A step of a Keras optimizer (on JAX in its stateless form, the only one that can scale a loss).
+
+    `jit_compile`: whether XLA fuses the step's many small operations, in TensorFlow's graphs too.
+    """
     if NAME == "tensorflow":
+        dense = all(isinstance(g, tf.Tensor) for g in gradient)  # an embedding's gradient has rows only
+        if jit_compile and dense and not tf.executing_eagerly() and replicas() == 1:
+            step = tf.function(lambda *g: optimizer.apply(g, variables), autograph=False, jit_compile=True)
+            return step(*gradient)
         return optimizer.apply(gradient, variables)
     state = optimizer.variables
     new = optimizer.stateless_apply([v.value for v in state], gradient, [v.value for v in variables])

@@ -209,7 +209,9 @@ class LatentVariableModel(Factorizations):
         _, gradient = backend.variables_gradient(
             lambda: self.optimizer.scale_loss(self._loss(x, training=True)), trainable, state
         )
-        backend.apply_gradient(self.optimizer, gradient, trainable)
+        backend.apply_gradient(
+            self.optimizer, gradient, trainable, self.jit_compile or "jit_compile" not in self._chosen
+        )
 
     def _test(self, x):
         self._loss(x, training=False)

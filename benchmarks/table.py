@@ -1,0 +1,100 @@
+"""Turns the records of the benchmarks into tables: benchmarks/README.md, and the summary that README.md quotes.
+
+    python benchmarks/table.py            writes both
+    python benchmarks/table.py --check    fails if they differ from the records
+"""
+
+import json
+import statistics
+import sys
+from pathlib import Path
+
+from harness import HERE, PER_SECOND, RECORDS, compare
+
+BEGIN, END = "<!-- benchmarks: written by benchmarks/table.py -->", "<!-- end of benchmarks -->"
+BACKENDS = ("JAX", "TensorFlow")
+
+
+def records():
+    """Benchmarks by name, in the order of their questions' importance."""
+    order = ["training_step", "log_likelihood", "mixture_density", "pixelcnn_sampling", "import_time"]
+    found = {path.stem: json.loads(path.read_text()) for path in RECORDS.glob("*.json")}
+    return {name: found[name] for name in sorted(found, key=lambda name: (name not in order, order.index(name)))}
+
+
+def ratio(value):
+    return f"{value:.2f} ×" if value > 0.2 else f"1/{1 / value:.0f}"
+
+
+def machine(record):
+    m = record["machine"]
+    names = ("keras", "tensorflow", "jax", "torch", "pythae")
+    versions = ", ".join(f"{name} {m['versions'][name]}" for name in names if name in m["versions"])
+    return f"{m['cores']} cores of {m['processor']}, Python {m['python']}, {versions}; {m['date']}"
+
+
+def details(name, record):
+    """One benchmark's tables, and how its goals stand."""
+    lines = [f"## {record['question']}", "", f"`python benchmarks/{name}.py`. {machine(record)}.", ""]
+    unit, limit = record["unit"], record["limit"]
+    for case, rows in record["cases"].items():
+        reference = next(iter(rows))
+        share = limit if limit in rows else None
+        head = ["", unit, f"× {reference}", *(["share of the products' rate"] if share else []), "memory / MB"]
+        lines += [f"**{case}**", "", "| " + " | ".join(head) + " |", "|---|" + "---:|" * (len(head) - 1)]
+        for contestant, row in rows.items():
+            median = statistics.median(row["seconds"]) * PER_SECOND[unit.split()[0]]
+            cells = [contestant, f"{median:.3g}", ratio(compare(rows, contestant, reference))]
+            cells += [f"{100 / compare(rows, contestant, share):.0f} %"] if share else []
+            lines.append("| " + " | ".join([*cells, str(row["memory_mb"])]) + " |")
+        lines.append("")
+    for goal in record["goals"]:
+        rows = record["cases"][goal["case"]]
+        found = compare(rows, goal["contestant"], goal["reference"])
+        verdict = "reached" if found <= goal["factor"] else "**missed**"
+        lines.append(
+            f"- {goal['contestant']}, {goal['case']}: at most {ratio(goal['factor'])} of {goal['reference']}; "
+            f"{ratio(found)}: {verdict}."
+        )
+    return "\n".join([*lines, ""])
+
+
+def summary(found):
+    """A row for each case that has goals: vaekit's time on each backend, as a multiple of the reference's."""
+    lines = ["| time, as a multiple of … | JAX | TensorFlow |", "|---|---:|---:|"]
+    for record in found.values():
+        cells = {}
+        for goal in record["goals"]:
+            name, backend = (goal["contestant"].split(" on ")[1], goal["reference"].split(" on ")[0])
+            value = compare(record["cases"][goal["case"]], goal["contestant"], goal["reference"])
+            cells.setdefault((goal["case"], backend), {})[name] = ratio(value)
+        for (case, reference), row in cells.items():
+            what = f"{record['unit'].split(' ', 1)[1]}, {case} … {reference}"
+            lines.append(f"| {what} | " + " | ".join(row.get(backend, "") for backend in BACKENDS) + " |")
+    return "\n".join(lines)
+
+
+def pages():
+    """The text of both files, by path."""
+    found = records()
+    intro = (
+        "# Benchmarks\n\n`make benchmark` runs them all and writes this page. Contestants run in turn, each in a process "
+        "of its own; times are medians, ratios are medians over rounds. \"Matrix products alone\" are the network's "
+        "products and nothing else, by XLA.\n"
+    )
+    readme = HERE.parent / "README.md"
+    text = readme.read_text()
+    before, after = text.split(BEGIN)[0], text.split(END)[1]
+    return {
+        HERE / "README.md": intro + "\n" + "\n".join(details(*item) for item in found.items()),
+        readme: f"{before}{BEGIN}\n{summary(found)}\n{END}{after}",
+    }
+
+
+if __name__ == "__main__":
+    stale = [path for path, text in pages().items() if not path.exists() or path.read_text() != text]
+    if "--check" in sys.argv:
+        sys.exit(f"{[str(p.relative_to(HERE.parent)) for p in stale]} differ from the records." if stale else 0)
+    for path in stale:
+        path.write_text(pages()[path])
+        print(f"wrote {path.relative_to(HERE.parent)}")
