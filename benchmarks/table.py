@@ -1,13 +1,12 @@
 """Turns the records of the benchmarks into tables: benchmarks/README.md, and the summary that README.md quotes.
 
-    python benchmarks/table.py            writes both
-    python benchmarks/table.py --check    fails if they differ from the records
+python benchmarks/table.py            writes both
+python benchmarks/table.py --check    fails if they differ from the records
 """
 
 import json
 import statistics
 import sys
-from pathlib import Path
 
 from harness import HERE, PER_SECOND, RECORDS, compare
 
@@ -77,11 +76,12 @@ def summary(found):
 def pages():
     """The text of both files, by path."""
     found = records()
-    intro = (
-        "# Benchmarks\n\n`make benchmark` runs them all and writes this page. Contestants run in turn, each in a process "
-        "of its own; times are medians, ratios are medians over rounds. \"Matrix products alone\" are the network's "
-        "products and nothing else, by XLA.\n"
-    )
+    intro = """# Benchmarks
+
+`make benchmark` runs them all and writes this page. Contestants run in turn, each in a process of its own; times are
+medians, ratios are medians over the rounds. "Matrix products alone" are those of the networks and nothing else, by XLA;
+their share is the fraction of the machine's own rate that is reached.
+"""
     readme = HERE.parent / "README.md"
     text = readme.read_text()
     before, after = text.split(BEGIN)[0], text.split(END)[1]

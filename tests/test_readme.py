@@ -1,6 +1,8 @@
 """README's code runs as it stands, on fewer data."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import keras
@@ -46,3 +48,9 @@ def test_readme_links_lead_somewhere():
     text = README.read_text(encoding="utf-8")
     for target in re.findall(r"\]\((?!http)([^)]+)\)", text):
         assert (README.parent / target).exists(), target
+
+
+def test_tables_of_benchmarks_are_those_of_the_records():
+    program = README.parent / "benchmarks" / "table.py"
+    run = subprocess.run([sys.executable, program, "--check"], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
