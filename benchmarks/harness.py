@@ -89,14 +89,15 @@ class Worker:
 
 
 def work(contestant, case):
-    """The worker's side: one repeat for each line of stdin; what it returns besides a number is passed on."""
+    """The worker's side: one repeat for each line of stdin."""
     repeat = contestant.prepare(case)
     repeat()  # warm-up: compiling is not timed
     for _ in sys.stdin:
         start = time.perf_counter()
         units = repeat()
         seconds = (time.perf_counter() - start) / units
-        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        whose = max((resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN), key=lambda w: resource.getrusage(w).ru_maxrss)
+        memory = resource.getrusage(whose).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
         print(json.dumps({"seconds": seconds, "memory_mb": round(memory)}), flush=True)
 
 

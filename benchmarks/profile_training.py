@@ -59,7 +59,7 @@ def report(label, case):
         return print("  the profiler saw no operations of the device")
     working, whole = busy([(a, b) for _, a, b in found])
     print(
-        f"  the device works {100 * working / whole:.0f} % of the time, on {len(found) / steps:.1f} operations an update"
+        f"  the device works {100 * working / whole:.0f} % of the time; {len(found) / steps:.1f} operations an update"
     )
     spent = Counter()
     for name, a, b in found:

@@ -1,7 +1,6 @@
 """Turns the records of the benchmarks into tables: benchmarks/README.md, and the summary that README.md quotes.
 
-python benchmarks/table.py            writes both
-python benchmarks/table.py --check    fails if they differ from the records
+`python benchmarks/table.py` writes both; with `--check` it fails if they differ from the records.
 """
 
 import json
@@ -18,11 +17,12 @@ def records():
     """Benchmarks by name, in the order of their questions' importance."""
     order = ["training_step", "log_likelihood", "mixture_density", "pixelcnn_sampling", "import_time"]
     found = {path.stem: json.loads(path.read_text()) for path in RECORDS.glob("*.json")}
-    return {name: found[name] for name in sorted(found, key=lambda name: (name not in order, order.index(name)))}
+    order += sorted(set(found) - set(order))
+    return {name: found[name] for name in order if name in found}
 
 
 def ratio(value):
-    return f"{value:.2f} ×" if value > 0.2 else f"1/{1 / value:.0f}"
+    return f"{value:.2f} ×" if value > 0.2 else f"1/{1 / value:.0f} ×"
 
 
 def machine(record):

@@ -11,8 +11,9 @@ from scipy import stats
 from scipy.special import expit, logsumexp
 
 from vaekit import backend
+from vaekit.backend import tfd
 from vaekit.distributions import NormalMixture
-from vaekit.layers import Bernoulli, DiagonalNormal, Normal
+from vaekit.layers import Bernoulli, DiagonalNormal, DistributionLayer, Normal
 
 H = np.random.default_rng(0).normal(size=(3, 5)).astype("float32")
 
@@ -38,6 +39,31 @@ def test_bernoulli_gradient_is_data_minus_mean():
     x = np.array([[1.0, 0.0, 1.0, 1.0]], "float32")
     _, (gradient,) = backend.value_and_gradient(lambda a: ops.sum(Bernoulli(4).distribution(a).log_prob(x)), logits)
     np.testing.assert_allclose(gradient, x - expit(logits), rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda a: tfd.Bernoulli(probs=ops.sigmoid(a)),
+        lambda a: tfd.Bernoulli(logits=a),
+        lambda a: tfd.Normal(0.0, ops.exp(a)),
+        lambda a: tfd.Normal(a, 2.0),
+        lambda a: tfd.Normal(a, ops.exp(a)),
+    ],
+)
+def test_any_distribution_of_pixels_is_summed_over_the_event(make):
+    class Own(DistributionLayer):
+        parameters = ("a",)
+
+        def distribution(self, a):
+            return self.independent(make(a))
+
+    layer = Own((2, 3, 1))
+    layer.build((None, 5))
+    a = layer.parameter_values(H[:1])["a"]
+    x = (np.random.default_rng(0).random((4, 2, 3, 1)) < 0.5).astype("float32")
+    expected = ops.sum(make(a).log_prob(x), axis=(1, 2, 3))
+    np.testing.assert_allclose(layer(H[:1]).log_prob(x), expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("scale", ["log_variance", "log_scale", "softplus"])

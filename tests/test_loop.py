@@ -179,3 +179,34 @@ def test_training_goes_on_from_a_backup(tmp_path):
         trained(epochs=4, callbacks=[keras.callbacks.BackupAndRestore(backup), Interrupt()])
     _, history = trained(epochs=4, callbacks=[keras.callbacks.BackupAndRestore(backup)])
     assert len(history["bound"]) == 2
+
+
+def test_a_scaled_loss_takes_the_same_steps():
+    scaled = keras.optimizers.LossScaleOptimizer(keras.optimizers.SGD(0.1), initial_scale=1.0, dynamic_growth_steps=2)
+    weights = []
+    for optimizer in (keras.optimizers.SGD(0.1), scaled):
+        vae = small_vae()
+        vae.compile(optimizer)
+        vae.fit(X, batch_size=10, epochs=2, verbose=0)
+        weights.append(vae.get_weights())
+    assert float(scaled.dynamic_scale) == 2.0**5
+    for a, b in zip(*weights, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_batches_build_a_model_and_may_be_of_ones_own():
+    class Own(batches_module.Batches):
+        def __getitem__(self, i):
+            raise RuntimeError("its own batches")
+
+    encoder = keras.Sequential([vk.layers.MLP(8, "tanh"), vk.layers.DiagonalNormal(2)])
+    decoder = keras.Sequential([vk.layers.MLP(8, "tanh"), vk.layers.Bernoulli((4, 4, 1))])
+    vae = vk.VAE(encoder, decoder)
+    for method in (vae.fit, vae.evaluate):
+        with pytest.raises(ValueError, match="compile"):
+            method(X, verbose=0)
+    vae.compile("adam")
+    vae.fit(batches_module.Batches(X, 25), verbose=0)
+    assert int(vae.step) == int(vae.optimizer.iterations) == 2
+    with pytest.raises(RuntimeError, match="its own batches"):
+        vae.fit(Own(X, 25), verbose=0)

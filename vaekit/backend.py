@@ -170,7 +170,7 @@ def variables_gradient(function, variables, state=()):
 
 
 def in_float64(function):
-    """`function(*arrays)`, computed in float64 and returned as the float32 that came; its derivatives are float32's.
+    """`function(*arrays)`, computed in float64 and returned in the arguments' dtype; its derivatives are float32's.
 
     For sums that cancel: where float32 loses the value, but the derivatives' own sums, of fewer large terms, do well.
     On a GPU, TensorFlow's derivatives are float64, too, and JAX's products of matrices full float32: never TF32.
@@ -274,7 +274,7 @@ def compile_loop(body, variables, jit_compile=False):
     """
     if NAME == "tensorflow":
 
-        @tf.function(autograph=False, jit_compile=jit_compile)
+        @tf.function(reduce_retracing=True, autograph=False, jit_compile=jit_compile)
         def program(start, stop, *arrays):
             def step(i):
                 body(i, *arrays)
@@ -329,7 +329,7 @@ def repeat(function, n, variables=()):
     Args:
         function: takes nothing, returns a float32 array.
         n: an int.
-        variables: every `keras.Variable` that `function` updates, such as a seed generator's state.
+        variables: every `keras.Variable` that `function` touches.
     """
     if NAME == "tensorflow":
         # one iteration in memory at a time

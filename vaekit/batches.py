@@ -76,6 +76,9 @@ class Batches(keras.utils.PyDataset):
         batch_size: rows a batch; the last batch may be smaller.
         shuffle: a new order in every epoch, and new draws of dynamically binarized data.
         seed: integer, or list of integers; batch `i` of epoch `e` depends on (seed, e, i) alone.
+
+    A model keeps a copy of the data on its device, as long as these `Batches` live: later changes in the arrays go
+    unseen.
     """
 
     def __init__(self, data, batch_size=100, shuffle=True, seed=0):
@@ -108,7 +111,7 @@ class Batches(keras.utils.PyDataset):
         generator = np.random.default_rng([*self.seed, self.epoch, 1 + i])
 
         def rows(array):
-            return array.draw(generator, index) if hasattr(array, "draw") else np.asarray(array[index])
+            return array.draw(generator, index) if _is_dynamic(array) else np.asarray(array[index])
 
         return (_unnamed({name: rows(array) for name, array in self.arrays.items()}),)
 
@@ -124,7 +127,7 @@ class Batches(keras.utils.PyDataset):
 
         All data at once where they fit on the device; otherwise the rows of some batches at a time.
         """
-        keys = np.random.default_rng([*self.seed, self.epoch, 0, 0]).integers(2**31, size=(len(self), 2))
+        keys = np.random.default_rng([*self.seed, self.epoch, 0, 1]).integers(2**31, size=(len(self), 2))
         keys = keys.astype(backend.SEED_DTYPE)
         row = sum(_stored(array[:1]).nbytes for array in self.arrays.values())
         resident = row * self.length <= DEVICE_BYTES
@@ -145,7 +148,7 @@ class Batches(keras.utils.PyDataset):
         """Arrays by name, dynamically binarized ones apart."""
         fixed, dynamic = {}, {}
         for name, array in self.arrays.items():
-            part = dynamic if isinstance(array, DynamicBinarization) else fixed
+            part = dynamic if _is_dynamic(array) else fixed
             part[name] = ops.convert_to_tensor(_stored(array[rows]))
         return fixed, dynamic
 
@@ -162,7 +165,11 @@ def _unnamed(batch):
     return batch[BARE] if BARE in batch else batch
 
 
+def _is_dynamic(array):
+    return isinstance(array, DynamicBinarization)
+
+
 def _stored(array):
     """What a device keeps of an array: the probabilities of dynamically binarized data; no 64-bit numbers."""
-    array = np.asarray(getattr(array, "probabilities", array))
+    array = array.probabilities if _is_dynamic(array) else np.asarray(array)
     return array.astype("float32") if array.dtype.itemsize > 4 else array

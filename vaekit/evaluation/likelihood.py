@@ -78,7 +78,7 @@ def log_likelihood(model, x, samples=5000, batch_size=100, chunk=None, seed=0, p
         batch_size: examples at a time.
         chunk: samples of each example at a time; None: such that about 1000 are decoded at once, on a GPU 10,000.
         seed: an int; the same one gives the same estimate.
-        progress: show a progress bar.
+        progress: show a progress bar, which moves with each batch.
 
     Returns: `LogLikelihood`.
 
@@ -91,7 +91,7 @@ def log_likelihood(model, x, samples=5000, batch_size=100, chunk=None, seed=0, p
     chunks = -(-samples // chunk)
     chunk = -(-samples // chunks)  # of equal size; what is too much is left out below
     generator = keras.random.SeedGenerator(seed)
-    state = [*model.non_trainable_variables, generator.state]
+    state = [*model.variables, generator.state]
 
     def log_weights(values):
         offsets, early = model.offsets(values, generator), model.early(values)
@@ -101,7 +101,7 @@ def log_likelihood(model, x, samples=5000, batch_size=100, chunk=None, seed=0, p
 
         return backend.repeat(draw, chunks, state)
 
-    log_weights = backend.compile(log_weights, [*model.variables, generator.state])
+    log_weights = backend.compile(log_weights, state)
     results = []
     with tqdm(total=n * samples, unit=" samples", unit_scale=True, disable=not progress, leave=False) as bar:
         for start in range(0, n, batch_size):

@@ -30,10 +30,11 @@ class _Flat(tfd.Independent):
 
     def _log_prob(self, x):
         names, log_prob = FLAT[type(self.distribution)]
-        event, shape = len(self.event_shape), ops.shape(getattr(self.distribution, names[0]))
-        parameters = [ops.broadcast_to(getattr(self.distribution, name), shape) for name in names]
+        parameters, event = [getattr(self.distribution, name) for name in names], len(self.event_shape)
+        if any(p is None or p.shape != parameters[0].shape or len(p.shape) < event for p in parameters):
+            return super()._log_prob(x)  # probabilities for logits, or parameters that are broadcast
         flat = [ops.reshape(v, (*ops.shape(v)[:-event], math.prod(self.event_shape))) for v in (x, *parameters)]
-        return ops.sum(log_prob(ops.cast(flat[0], self.distribution.dtype), *flat[1:]), axis=-1)
+        return ops.sum(log_prob(ops.cast(flat[0], parameters[0].dtype), *flat[1:]), axis=-1)
 
 
 class DistributionLayer(DenseBlock):

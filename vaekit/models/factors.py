@@ -160,7 +160,8 @@ def split(factor, latents, shapes):
 
 def _border(network, known, shapes):
     """The tensors of a functional network where what its `known` inputs reach alone ends; None: it cannot be told."""
-    if not hasattr(network, "operations") or len(network.inputs) != len(known):
+    functional = hasattr(network, "operations") and type(network).__module__.startswith("keras.")  # no call of its own
+    if not functional or len(network.inputs) != len(known):
         return None
     if any(len(tensor.shape) != 1 + len(shapes[name]) for tensor, name in zip(network.inputs, known, strict=True)):
         return None  # Keras adds or drops a last axis of 1

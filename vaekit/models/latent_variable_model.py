@@ -57,7 +57,8 @@ class LatentVariableModel(Factorizations):
             optimizer: Keras optimizer or its name.
             objective: from `vaekit.objectives`; None: `ELBO()`.
             **kwargs: as for `keras.Model.compile`, without losses and metrics. `steps_per_execution` training steps
-                are one compiled program; without it, as many as take about a fifth of a second.
+                are one compiled program; without it, as many as take about a fifth of a second. Compile again after
+                a change of what is trainable.
         """
         if kwargs.get("loss") is not None or (objective is not None and not isinstance(objective, Objective)):
             wrong = kwargs.get("loss") if objective is None else objective
@@ -86,7 +87,7 @@ class LatentVariableModel(Factorizations):
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
         loss, terms = self.objective(self, x, self.step, training)  # [B]
         loss = ops.mean(loss if sample_weight is None else loss * sample_weight)
-        loss += sum(self.losses)  # weight priors, say; read before an update, at which replicas take turns
+        loss += sum(self.losses)  # weight priors, say; before the metrics, where another replica may get its turn
         for name, value in terms.items():
             self._terms[name].update_state(value)
         if training:
@@ -97,19 +98,22 @@ class LatentVariableModel(Factorizations):
         """Arrays as seeded `Batches`; what iterates by itself (tf.data, PyDataset, generator) as it is."""
         x = x[0] if isinstance(x, tuple) and len(x) == 1 else x
         if isinstance(x, Batches):
-            self.arrays(x.data)
+            self._build_by(self.arrays(x.data))
         if not _is_array(x):
             if batch_size is not None:
                 raise ValueError(f"batch_size goes with arrays; a {type(x).__name__} makes batches of its own.")
             return x
         arrays = self.arrays(x)
-        self.observe({name: np.asarray(array[:2]) for name, array in arrays.items()})  # builds the model
+        self._build_by(arrays)
         if shuffle:
             seed = [int(n) for n in ops.convert_to_numpy(self.seed_generator.next())]
         else:  # dynamically binarized data are evaluated in their one fixed draw
             seed, arrays = 0, {name: np.asarray(array) for name, array in arrays.items()}
         data = arrays if isinstance(x, dict) else arrays[self.data_names[0]]
         return Batches(data, 100 if batch_size is None else batch_size, shuffle, seed)
+
+    def _build_by(self, arrays):
+        self.observe({name: np.asarray(array[:2]) for name, array in arrays.items()})
 
     def fit(
         self,
@@ -137,6 +141,7 @@ class LatentVariableModel(Factorizations):
         Raises:
             ValueError: unusable data, targets, or options that need them.
         """
+        self._assert_compile_called("fit")
         if y is not None:
             raise ValueError("A latent variable model has no targets: call fit(x) with the data alone.")
         for name in {"validation_split", "sample_weight", "class_weight"} & set(kwargs):
@@ -147,7 +152,7 @@ class LatentVariableModel(Factorizations):
             size = batches.batch_size if size is None and isinstance(batches, Batches) else size
             validation_data = self._batches(validation_data, size if _is_array(validation_data) else None)
         options = dict(epochs=epochs, callbacks=_with_progress(callbacks, verbose), **kwargs)
-        if self._takes_loops(batches, "train_step", kwargs):
+        if self._takes_loops(batches, "train_step") and {"initial_epoch", "validation_freq"} >= set(kwargs):
             return self._fit(batches, validation_data, **options)
         # shuffle=False: `Batches` have an order of their own, other iterables keep theirs
         return super().fit(batches, validation_data=validation_data, verbose=0, shuffle=False, **options)
@@ -157,33 +162,34 @@ class LatentVariableModel(Factorizations):
         callbacks = keras.callbacks.CallbackList(
             callbacks, add_history=True, model=self, epochs=epochs, steps=len(batches), verbose=0
         )
-        self.stop_training, logs = False, None
+        self.stop_training, logs = False, {}
         callbacks.on_train_begin()
-        for epoch in range(self._initial_epoch or initial_epoch, epochs):  # BackupAndRestore may have set the former
-            self.reset_metrics()
-            callbacks.on_epoch_begin(epoch)
-            logs = self._run(batches, callbacks, training=True)
-            if validation_data is not None and self._should_eval(epoch, validation_freq):
-                results = self.evaluate(validation_data, callbacks=callbacks)
-                logs |= {f"val_{name}": value for name, value in results.items()}
-            callbacks.on_epoch_end(epoch, logs)
-            batches.on_epoch_end()
-            if self.stop_training:
-                break
-        self.optimizer.finalize_variable_values(self.trainable_variables)
+        try:
+            for epoch in range(self._initial_epoch or initial_epoch, epochs):  # the former: from BackupAndRestore
+                self.reset_metrics()
+                callbacks.on_epoch_begin(epoch)
+                logs = self._run(batches, callbacks, training=True)
+                if validation_data is not None and self._should_eval(epoch, validation_freq):
+                    results = self.evaluate(validation_data, callbacks=callbacks)
+                    logs |= {f"val_{name}": value for name, value in results.items()}
+                callbacks.on_epoch_end(epoch, logs)
+                batches.on_epoch_end()
+                if self.stop_training:
+                    break
+        finally:
+            self.optimizer.finalize_variable_values(self.trainable_variables)
         callbacks.on_train_end(logs)
         return self.history
 
-    def _takes_loops(self, batches, step, options=()):
-        """Whether the steps are ours, on arrays, on one device: not so with an overridden `train_step`, say."""
+    def _takes_loops(self, batches, step):
+        """Whether steps and batches are ours: not so with an overridden `train_step`, say, or with `tf.distribute`."""
         ours = getattr(type(self), step) is getattr(keras.Model, step)
-        known = {"initial_epoch", "validation_freq"} >= set(options)
-        return isinstance(batches, Batches) and ours and known and backend.replicas(self) == 1
+        return type(batches) is Batches and ours and backend.replicas(self) == 1
 
     def _run(self, batches, callbacks, training):
         """An epoch of training or evaluation steps; returns the terms' means, dict of floats."""
         if training not in self._loops:
-            if not self.optimizer.built:
+            if training and not self.optimizer.built:
                 self.optimizer.build(self.trainable_variables)
             steps = self.steps_per_execution if "steps_per_execution" in self._chosen else None
             variables = [*self.variables, *self.metrics_variables, *(self.optimizer.variables if training else ())]
@@ -196,7 +202,7 @@ class LatentVariableModel(Factorizations):
         def finish(last):
             logs.update({name: float(value) for name, value in self.get_metrics_result().items()})
             end(last, dict(logs))
-            return training and self.stop_training
+            return self.stop_training if training else self.stop_evaluating
 
         one_by_one = any(listens(c, kind) for c in callbacks.callbacks if not isinstance(c, Progress))
         self._loops[training].epoch(batches, one_by_one, begin, finish)
@@ -205,7 +211,8 @@ class LatentVariableModel(Factorizations):
     def _train(self, x):
         """One training step on a batch."""
         trainable = self.trainable_variables
-        state = [v for v in (*self.variables, *self.metrics_variables) if all(v is not t for t in trainable)]
+        state = (*self.variables, *self.metrics_variables, *self.optimizer.variables)  # the optimizer's: a loss's scale
+        state = [v for v in state if all(v is not t for t in trainable)]
         _, gradient = backend.variables_gradient(
             lambda: self.optimizer.scale_loss(self._loss(x, training=True)), trainable, state
         )
@@ -229,13 +236,14 @@ class LatentVariableModel(Factorizations):
         Args:
             seed: an int, for the same samples of z at each call.
         """
+        self._assert_compile_called("evaluate")
         if seed is not None:
             state = ops.convert_to_numpy(self.seed_generator.state.value).copy()
             self.seed_generator.state.assign(ops.cast([seed, 0], self.seed_generator.state.dtype))
         try:
             batches = self._batches(x, batch_size)
             callbacks = _with_progress(callbacks, verbose)
-            if not self._takes_loops(batches, "test_step", kwargs):
+            if kwargs or not self._takes_loops(batches, "test_step"):
                 return super().evaluate(batches, verbose=0, callbacks=callbacks, return_dict=return_dict, **kwargs)
             logs = self._evaluate(batches, callbacks)
             return logs if return_dict else list(logs.values())
@@ -247,6 +255,7 @@ class LatentVariableModel(Factorizations):
         """Keras' `evaluate`, with many batches in one compiled program."""
         if not isinstance(callbacks, keras.callbacks.CallbackList):  # else it is a validation within `fit`
             callbacks = keras.callbacks.CallbackList(callbacks, model=self, epochs=1, steps=len(batches), verbose=0)
+        self.stop_evaluating = False
         callbacks.on_test_begin()
         self.reset_metrics()
         logs = self._run(batches, callbacks, training=False)

@@ -22,7 +22,8 @@ class Loop:
         step: function of a batch, which reads and updates `variables`.
         variables: list of `keras.Variable`.
         steps: steps a program, or None.
-        jit_compile, run_eagerly: as for `keras.Model.compile`.
+        jit_compile: whether TensorFlow uses XLA (JAX always does).
+        run_eagerly: as for `keras.Model.compile`.
     """
 
     def __init__(self, step, variables, steps=None, jit_compile=False, run_eagerly=False):
@@ -56,9 +57,9 @@ class Loop:
                 self.program(start, stop, tensors, index, keys)
                 if end(done + stop - 1):
                     return
-                # the next program: at most four times as long, for the first ones compile
+                # the next program: at most four times as long, since the first ones compile
                 rate = (stop - start) / (time.perf_counter() - clock)
-                self.steps = max(1, min(4 * (stop - start), int(SECONDS * rate)))
+                self.steps = max(1, min(4 * max(stop - start, self.steps), int(SECONDS * rate)))
                 start = stop
             done += total
 
