@@ -60,16 +60,16 @@ def details(name, record):
 
 def summary(found):
     """A row for each case that has goals: vaekit's time on each backend, as a multiple of the reference's."""
-    lines = ["| time, as a multiple of … | JAX | TensorFlow |", "|---|---:|---:|"]
-    for record in found.values():
+    lines = ["| | JAX | TensorFlow | times as long as |", "|---|---:|---:|---|"]
+    for name, record in found.items():
         cells = {}
         for goal in record["goals"]:
-            name, backend = (goal["contestant"].split(" on ")[1], goal["reference"].split(" on ")[0])
+            backend, reference = goal["contestant"].split(" on ")[1], goal["reference"].split(" on ")[0]
             value = compare(record["cases"][goal["case"]], goal["contestant"], goal["reference"])
-            cells.setdefault((goal["case"], backend), {})[name] = ratio(value)
+            cells.setdefault((goal["case"], reference), {})[backend] = ratio(value)
         for (case, reference), row in cells.items():
-            what = f"{record['unit'].split(' ', 1)[1]}, {case} … {reference}"
-            lines.append(f"| {what} | " + " | ".join(row.get(backend, "") for backend in BACKENDS) + " |")
+            values = " | ".join(row.get(backend, "") for backend in BACKENDS)
+            lines.append(f"| {name.replace('_', ' ')}: {case} | {values} | {reference} |")
     return "\n".join(lines)
 
 

@@ -323,13 +323,14 @@ def shared_out(batch):
     return keras.tree.map_structure(lambda x: share(x, distribution.get_data_layout(x.shape)), batch)
 
 
-def repeat(function, n, variables=()):
+def repeat(function, n, variables=(), constants=()):
     """Results of n calls of `function()`, one after the other, stacked `[n, ...]`: a loop inside a compiled program.
 
     Args:
         function: takes nothing, returns a float32 array.
         n: an int.
-        variables: every `keras.Variable` that `function` touches.
+        variables: every `keras.Variable` that `function` updates, such as a seed generator's state.
+        constants: every other one that it reads.
     """
     if NAME == "tensorflow":
         # one iteration in memory at a time
@@ -340,8 +341,10 @@ def repeat(function, n, variables=()):
             parallel_iterations=1,
         )[1].stack()
 
+    fixed = [(v, keras.ops.convert_to_tensor(v)) for v in constants]
+
     def step(values, _):
-        with keras.StatelessScope(list(zip(variables, values, strict=True))) as scope:
+        with keras.StatelessScope([*fixed, *zip(variables, values, strict=True)]) as scope:
             result = function()
         return [scope.get_current_value(v) for v in variables], result
 

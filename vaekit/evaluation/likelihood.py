@@ -91,7 +91,7 @@ def log_likelihood(model, x, samples=5000, batch_size=100, chunk=None, seed=0, p
     chunks = -(-samples // chunk)
     chunk = -(-samples // chunks)  # of equal size; what is too much is left out below
     generator = keras.random.SeedGenerator(seed)
-    state = [*model.variables, generator.state]
+    state = [*model.non_trainable_variables, generator.state]
 
     def log_weights(values):
         offsets, early = model.offsets(values, generator), model.early(values)
@@ -99,9 +99,9 @@ def log_likelihood(model, x, samples=5000, batch_size=100, chunk=None, seed=0, p
         def draw():
             return model.trace(values, chunk, offsets=offsets, early=early, seed=generator).log_weights()  # [chunk, B]
 
-        return backend.repeat(draw, chunks, state)
+        return backend.repeat(draw, chunks, state, model.trainable_variables)
 
-    log_weights = backend.compile(log_weights, state)
+    log_weights = backend.compile(log_weights, [*model.variables, generator.state])
     results = []
     with tqdm(total=n * samples, unit=" samples", unit_scale=True, disable=not progress, leave=False) as bar:
         for start in range(0, n, batch_size):
