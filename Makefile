@@ -58,6 +58,6 @@ clean:  ## remove what was installed or built here
 	@touch $@
 
 .venv/rivals: .venv/installed
-	@$(ACTIVATE) && pip install --quiet --disable-pip-version-check -e '.[jax,benchmark]' && touch $@
+	@$(ACTIVATE) && pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[jax,benchmark]' && touch $@
 
 .PHONY: help lessons test test-tensorflow test-jax test-lessons check notebooks benchmark lock clean
