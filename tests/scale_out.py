@@ -50,4 +50,8 @@ for scale in ("shared", "optimal"):
     one = trained(scale)
     with several.scope():
         result[scale] = [one, trained(scale)]
+if keras.backend.backend() == "tensorflow":  # the keys of two draws on each replica
+    generator = keras.random.SeedGenerator(0)
+    draws = [several.run(tf.function(lambda: vk.backend.seed(generator))) for _ in range(2)]
+    result["keys"] = [key.numpy().tolist() for draw in draws for key in several.experimental_local_results(draw)]
 print(json.dumps(result))

@@ -30,3 +30,9 @@ def test_two_devices_give_the_losses_and_gradients_of_one(results, scale):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
     losses = one["history"]["loss"]
     assert losses[0] != losses[1] and np.isfinite(losses).all()
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="on JAX one program draws for all devices")
+def test_replicas_draw_noise_of_their_own(results):
+    keys = {tuple(key) for key in results["keys"]}
+    assert len(keys) == len(results["keys"]) == 4

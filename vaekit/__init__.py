@@ -6,7 +6,7 @@ from importlib.metadata import version
 __version__ = version("vaekit")
 
 _collecting = gc.isenabled()
-gc.disable()  # thousands of modules, all of which stay: looking for garbage among them takes as long as loading them
+gc.disable()  # thousands of modules, all of which stay: looking for garbage among them again and again takes long
 try:
     from vaekit import (
         backend,

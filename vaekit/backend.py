@@ -110,7 +110,8 @@ def seed(source):
     if isinstance(source, keras.random.SeedGenerator):
         key = source.next()
         if replicas() > 1 and (context := tf.distribute.get_replica_context()) is not None:  # noise of its own for each
-            key += keras.ops.cast([0, context.replica_id_in_sync_group], key.dtype)
+            key = tf.stack(tfp.random.split_seed(tf.cast(key, SEED_DTYPE), n=replicas()))
+            key = key[context.replica_id_in_sync_group]
     else:
         key = np.array([0, int(source) % 2**31], dtype="uint32")
     return keras.ops.cast(key, SEED_DTYPE)
@@ -179,7 +180,7 @@ def in_float64(function):
         function: of arrays of one dtype; returns one array.
     """
     if NAME == "tensorflow":
-        derived = tf.float64 if tf.config.list_physical_devices("GPU") else None
+        derived = tf.float64 if accelerated() else None
 
         @tf.custom_gradient
         def precise(*arrays):
@@ -233,9 +234,14 @@ def dry_run(function):
             jax.eval_shape(function)
 
 
+def accelerated():
+    """Whether there is a device other than processors, such as a GPU."""
+    return not all(device.startswith("cpu") for device in keras.distribution.list_devices())
+
+
 def prefers_jit():
     """Whether XLA is the faster way to run Keras' training step here: JAX always, TensorFlow on a GPU only."""
-    return NAME == "jax" or bool(tf.config.list_physical_devices("GPU"))
+    return NAME == "jax" or accelerated()
 
 
 def compile(function, variables=()):

@@ -272,7 +272,7 @@ def monte_carlo_em(
 
         state = [v for v in model.variables if not any(v is w for w in weights)]
         value, gradient = backend.variables_gradient(loss, weights, state)
-        optimizer.apply(gradient, weights)
+        backend.apply_gradient(optimizer, gradient, weights)
         return -value  # with the weights' prior
 
     expectation = backend.compile(expectation, model.variables)
