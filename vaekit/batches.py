@@ -115,6 +115,11 @@ class Batches(keras.utils.PyDataset):
 
         return (_unnamed({name: rows(array) for name, array in self.arrays.items()}),)
 
+    def start(self, epoch, seed):
+        """Goes to the beginning of an epoch, of the order that `seed` decides."""
+        self.epoch, self.seed = epoch if self.shuffle else 0, list(seed)
+        self.order = self._new_order()
+
     def on_epoch_end(self):
         if self.shuffle:
             self.epoch += 1

@@ -8,6 +8,7 @@ from keras import ops
 
 from vaekit import backend
 from vaekit.batches import Batches, DynamicBinarization
+from vaekit.models.checkpoint import Checkpoint
 from vaekit.models.factorizations import Factorizations
 from vaekit.models.factors import Factor
 from vaekit.models.loop import Loop, listens
@@ -73,7 +74,7 @@ class LatentVariableModel(Factorizations):
         kwargs.setdefault("jit_compile", backend.prefers_jit() and not kwargs.get("run_eagerly"))
         super().compile(optimizer=optimizer, **kwargs)
         if self.built:
-            self.optimizer.build(self.trainable_variables)
+            self._build_optimizer()
         self.objective = objective or ELBO()
         # a proxy, since Keras tracks the metrics in a plain dict as state, which a built model must not gain
         self._terms = MappingProxyType({name: keras.metrics.Mean(name) for name in self.objective.terms(self)})
@@ -125,6 +126,7 @@ class LatentVariableModel(Factorizations):
         callbacks=None,
         validation_data=None,
         shuffle=True,
+        checkpoint=None,
         **kwargs,
     ):
         """As `keras.Model.fit`, without targets and weights.
@@ -137,9 +139,14 @@ class LatentVariableModel(Factorizations):
             batch_size: examples a step, 100 if None; only with arrays.
             validation_data: like `x`.
             shuffle: a new order, and new draws of dynamically binarized data, in every epoch; False: neither.
+            checkpoint: path of a file that keeps the state of training, written after the first epoch that ends a
+                minute after the one before, and after the last. A `fit` that finds it goes on from there to the weights
+                that it would have come to without a break, bit for bit (same backend, device and versions). Only with
+                arrays.
 
         Raises:
             ValueError: unusable data, targets, or options that need them.
+            CheckpointError: a checkpoint that is damaged or belongs to another training.
         """
         self._assert_compile_called("fit")
         if y is not None:
@@ -153,19 +160,31 @@ class LatentVariableModel(Factorizations):
             validation_data = self._batches(validation_data, size if _is_array(validation_data) else None)
         options = dict(epochs=epochs, callbacks=_with_progress(callbacks, verbose), **kwargs)
         if self._takes_loops(batches, "train_step") and {"initial_epoch", "validation_freq"} >= set(kwargs):
-            return self._fit(batches, validation_data, **options)
+            return self._fit(batches, validation_data, checkpoint=checkpoint, **options)
+        if checkpoint is not None:
+            raise ValueError(
+                "fit keeps a checkpoint where it trains on arrays by its own loop, with no options but epochs, "
+                "callbacks, validation and verbose. keras.callbacks.BackupAndRestore serves other data and loops."
+            )
         # shuffle=False: `Batches` have an order of their own, other iterables keep theirs
         return super().fit(batches, validation_data=validation_data, verbose=0, shuffle=False, **options)
 
-    def _fit(self, batches, validation_data, epochs, callbacks, initial_epoch=0, validation_freq=1):
+    def _fit(self, batches, validation_data, epochs, callbacks, checkpoint=None, initial_epoch=0, validation_freq=1):
         """Keras' `fit`, with many steps in one compiled program."""
         callbacks = keras.callbacks.CallbackList(
             callbacks, add_history=True, model=self, epochs=epochs, steps=len(batches), verbose=0
         )
         self.stop_training, logs = False, {}
         callbacks.on_train_begin()
+        first, kept = self._initial_epoch or initial_epoch, None  # the former: from BackupAndRestore
+        if checkpoint is not None:
+            self._build_optimizer()
+            kept = Checkpoint(checkpoint, self, batches, callbacks.callbacks)
+            first = kept.restore(self.history, epochs)
         try:
-            for epoch in range(self._initial_epoch or initial_epoch, epochs):  # the former: from BackupAndRestore
+            for epoch in range(first, epochs):
+                if self.stop_training:
+                    break
                 self.reset_metrics()
                 callbacks.on_epoch_begin(epoch)
                 logs = self._run(batches, callbacks, training=True)
@@ -174,12 +193,16 @@ class LatentVariableModel(Factorizations):
                     logs |= {f"val_{name}": value for name, value in results.items()}
                 callbacks.on_epoch_end(epoch, logs)
                 batches.on_epoch_end()
-                if self.stop_training:
-                    break
+                if kept:
+                    kept.save(epoch + 1, self.history, last=self.stop_training or epoch + 1 == epochs)
         finally:
             self.optimizer.finalize_variable_values(self.trainable_variables)
         callbacks.on_train_end(logs)
         return self.history
+
+    def _build_optimizer(self):
+        if not self.optimizer.built:
+            self.optimizer.build(self.trainable_variables)
 
     def _takes_loops(self, batches, step):
         """Whether steps and batches are ours: not so with an overridden `train_step`, say, or with `tf.distribute`."""
@@ -189,8 +212,8 @@ class LatentVariableModel(Factorizations):
     def _run(self, batches, callbacks, training):
         """An epoch of training or evaluation steps; returns the terms' means, dict of floats."""
         if training not in self._loops:
-            if training and not self.optimizer.built:
-                self.optimizer.build(self.trainable_variables)
+            if training:
+                self._build_optimizer()
             steps = self.steps_per_execution if "steps_per_execution" in self._chosen else None
             variables = [*self.variables, *self.metrics_variables, *(self.optimizer.variables if training else ())]
             step = self._train if training else self._test

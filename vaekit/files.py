@@ -1,0 +1,35 @@
+"""Files that are written as a whole or not at all."""
+
+import contextlib
+import errno
+import os
+import uuid
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """Opens a new binary file that takes the place of `path` when the block ends well; else nothing has changed.
+
+    Raises:
+        OSError: with one message for people, if the disk is full or the folder cannot be written.
+    """
+    path = Path(path)
+    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")  # in the same folder, so os.replace is atomic
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(temporary, "wb") as stream:
+            yield stream
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        kept = "What was there before is unchanged" if path.exists() else "Nothing was left behind"
+        raise OSError(
+            error.errno,
+            f"{str(path)!r} cannot be written: {'the disk is full' if full else error.strerror or error}. {kept}; "
+            f"{'free some space' if full else 'mend that, or choose another folder'} and run again.",
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,156 @@
+"""The state of a training in one file, from which it goes on, after a crash too, to the same weights bit for bit."""
+
+import json
+import time
+import zipfile
+import zlib
+from pathlib import Path
+
+import keras
+import numpy as np
+from keras import ops
+
+from vaekit import backend
+from vaekit.files import replacing
+from vaekit.models.progress import Progress
+
+SECONDS = 60.0  # between two files
+
+
+class CheckpointError(RuntimeError):
+    """A checkpoint that is damaged, or belongs to another training."""
+
+
+class Checkpoint:
+    """What `fit(..., checkpoint=path)` keeps: weights, optimizer, random streams, callbacks, history, time.
+
+    The file is replaced as a whole, never changed: whenever the process dies, a complete one is there.
+
+    Args:
+        path: of the file.
+        model: compiled and built, its optimizer too.
+        batches: `vaekit.batches.Batches`.
+        callbacks: list of those whose state counts. Numbers, texts and weights that change in them are kept (patience
+            used up, the weights of the best epoch).
+    """
+
+    def __init__(self, path, model, batches, callbacks):
+        self.path, self.model, self.batches = Path(path), model, batches
+        self.callbacks = [c for c in callbacks if not isinstance(c, (Progress, keras.callbacks.History))]
+        self.initial = [_plain(callback) for callback in self.callbacks]
+        self.variables = [*model.variables, *model.optimizer.variables]
+        self.identity = {
+            "backend": backend.NAME,
+            "data": [[name, list(array.shape), _checksum(array)] for name, array in batches.arrays.items()],
+            "batch size": batches.batch_size,
+            "shuffle": batches.shuffle,
+            "weights": [[list(v.shape), str(v.dtype)] for v in self.variables],
+            "optimizer": keras.saving.serialize_keras_object(model.optimizer),
+            "objective": keras.saving.serialize_keras_object(model.objective),
+            "callbacks": [type(callback).__name__ for callback in self.callbacks],
+        }
+        self.identity = json.loads(json.dumps(self.identity))  # tuples become lists, as in the file
+        self.seconds, self.begun = 0.0, time.perf_counter()
+        self.saved = self.begun
+
+    def restore(self, history, epochs):
+        """Takes everything up again from the file, if there is one; returns the number of epochs done.
+
+        Args:
+            history: the `keras.callbacks.History` of this training.
+            epochs: how many there are to be in all.
+
+        Raises:
+            CheckpointError: a damaged file, or one of another training.
+        """
+        if not self.path.exists():
+            return 0
+        state, arrays = read(self.path)
+        if others := [name for name in self.identity if state["identity"].get(name) != self.identity[name]]:
+            name = min(others, key=lambda name: len(str(self.identity[name])))
+            raise CheckpointError(
+                f"{str(self.path)!r} belongs to another training: other {', '.join(others)} (its {name}: "
+                f"{_short(state['identity'].get(name))}, now: {_short(self.identity[name])}). Go on with the same "
+                "settings, or choose another path to start anew. Nothing was changed."
+            )
+        if state["epochs"] > epochs:
+            raise CheckpointError(
+                f"{str(self.path)!r} has gone {state['epochs']} epochs already, more than the {epochs} asked for. Ask "
+                "for as many or more, or choose another path to start anew. Nothing was changed."
+            )
+        for i, variable in enumerate(self.variables):
+            variable.assign(ops.convert_to_tensor(arrays[f"variable/{i}"], dtype=variable.dtype))
+        for i, (callback, values) in enumerate(zip(self.callbacks, state["callbacks"], strict=True)):
+            weights = {k: [arrays[f"callback/{i}/{k}/{j}"] for j in range(n)] for k, n in state["weights"][i].items()}
+            vars(callback).update(values | weights)
+        history.history, history.epoch = state["history"], list(range(state["epochs"]))
+        self.batches.start(state["epochs"], state["order"])
+        self.model.stop_training, self.seconds = state["stopped"], state["seconds"]
+        return state["epochs"]
+
+    def save(self, epochs, history, last=False):
+        """Writes the file after `epochs` epochs, unless the one before is younger than a minute and not `last`.
+
+        Raises:
+            OSError: a full disk, say; the file before stays.
+        """
+        now = time.perf_counter()
+        if now - self.saved < SECONDS and not last:
+            return
+        self.saved = now
+        arrays = {f"variable/{i}": ops.convert_to_numpy(v) for i, v in enumerate(self.variables)}
+        values, weights = [], []
+        for i, (callback, initial) in enumerate(zip(self.callbacks, self.initial, strict=True)):
+            values.append({k: v for k, v in _plain(callback).items() if k not in initial or initial[k] != v})
+            lists = {k: v for k, v in vars(callback).items() if _is_weights(v)}
+            weights.append({k: len(v) for k, v in lists.items()})
+            arrays |= {f"callback/{i}/{k}/{j}": np.asarray(a) for k, v in lists.items() for j, a in enumerate(v)}
+        state = {
+            "identity": self.identity,
+            "epochs": epochs,
+            "stopped": bool(self.model.stop_training),
+            "seconds": self.seconds + now - self.begun,
+            "order": self.batches.seed,
+            "callbacks": values,
+            "weights": weights,
+            "history": {name: [float(value) for value in curve] for name, curve in history.history.items()},
+        }
+        with replacing(self.path) as stream:
+            np.savez(stream, state=np.array(json.dumps(state)), **arrays)
+
+
+def read(path):
+    """The content of a checkpoint: its state, a dict, and its arrays by name.
+
+    Raises:
+        CheckpointError: a damaged file.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}  # whose checksums are verified
+        return json.loads(str(arrays.pop("state"))), arrays
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+        raise CheckpointError(
+            f"{str(path)!r} is no readable checkpoint ({error}). Put a copy in its place, or move it away to start "
+            "anew. Nothing was changed."
+        ) from error
+
+
+def _plain(callback):
+    """A callback's attributes that are numbers, texts or None."""
+    values = {k: v.item() if isinstance(v, np.generic) else v for k, v in vars(callback).items()}
+    return {k: v for k, v in values.items() if v is None or isinstance(v, (bool, int, float, str))}
+
+
+def _is_weights(value):
+    return isinstance(value, list) and bool(value) and all(isinstance(v, np.ndarray) for v in value)
+
+
+def _checksum(array):
+    """Of the first rows: which data they are."""
+    return zlib.crc32(np.ascontiguousarray(np.asarray(array[:100])).tobytes())
+
+
+def _short(value, length=120):
+    text = str(value)
+    return text if len(text) <= length else text[: length - 1] + "…"
