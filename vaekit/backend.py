@@ -239,6 +239,15 @@ def accelerated():
     return not all(device.startswith("cpu") for device in keras.distribution.list_devices())
 
 
+def device():
+    """Name of the device that programs run on, such as "NVIDIA H200"; "cpu" for a processor."""
+    if not accelerated():
+        return "cpu"
+    if NAME == "jax":
+        return jax.devices()[0].device_kind
+    return tf.config.experimental.get_device_details(tf.config.list_physical_devices("GPU")[0])["device_name"]
+
+
 def prefers_jit():
     """Whether XLA is the faster way to run Keras' training step here: JAX always, TensorFlow on a GPU only."""
     return NAME == "jax" or accelerated()

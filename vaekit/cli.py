@@ -239,6 +239,42 @@ def try_(
         _fail(error)
 
 
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def reproduce(
+    context: typer.Context,
+    paper: Annotated[str, typer.Argument(help="kingma2013, burda2015, tomczak2017, dieng2018 or rybkin2020.")] = None,
+    list_: Annotated[
+        bool, typer.Option("--list", help="Show the cells, what they came to and cost; run none.")
+    ] = False,
+    epochs: Annotated[int, typer.Option(min=1, help="Fewer than the paper's schedule, or at most as many.")] = None,
+    seed: Annotated[list[int], typer.Option(min=0, help="Repeatable: several runs.")] = (0,),
+    runs: Annotated[Path, typer.Option(help="Folder of checkpoints, from which runs go on.")] = Path("runs"),
+    results: Annotated[Path, typer.Option(help="Folder of records.")] = Path("results"),
+):
+    """Train and measure cells of a paper's tables as the paper does; records in results/, beside the paper's values.
+
+    A cell is chosen by its options, as --list shows them: vaekit reproduce burda2015 --data static_mnist --layers 1
+    --objective iwae --samples 50. Fewer options choose several cells. A run that was cut off goes on where it was.
+    """
+    from vaekit import datasets, papers
+    from vaekit.models.checkpoint import CheckpointError
+    from vaekit.reproduction import cells, tables
+    from vaekit.reproduction import runs as running
+
+    try:
+        chosen = cells.choose(paper, context.args)
+        if list_:
+            typer.echo(tables.listing(chosen, results))
+            return
+        if paper is None:
+            _fail(f"Say which paper: {', '.join(papers.__all__)}; or --list.")
+        for cell in chosen:
+            for number in seed:
+                typer.echo(tables.report(running.run(cell, number, epochs, runs, results)))
+    except (ValueError, RuntimeError, OSError, CheckpointError, datasets.DatasetError) as error:
+        _fail(error)
+
+
 def _fail(message):
     typer.secho(str(message), fg="red", err=True)
     raise typer.Exit(code=1)

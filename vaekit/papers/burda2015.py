@@ -15,16 +15,18 @@ last check, "inactive units removed", is `vk.evaluation.remove_inactive`. The pa
 rows "VAE, k samples" average k one-sample bounds: `ELBO(k)`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import keras
 import numpy as np
 from keras import ops
 
+from vaekit import evaluation
 from vaekit.layers import MLP, Bernoulli, DiagonalNormal
 from vaekit.models import VAE, Factor, LatentVariableModel
 from vaekit.models.factors import output_layer
 from vaekit.objectives import ELBO, IWAE
+from vaekit.papers.cell import Cell, Figure, numbers
 from vaekit.priors import StandardNormal
 
 
@@ -251,3 +253,82 @@ STATIC_MNIST = {
     (2, "IWAE", 5): 86.17,
     (2, "IWAE", 50): 85.32,
 }
+
+# ---- the cells of these tables
+
+METRIC = (
+    "NLL: importance sampling, 5000 samples an image, all test images. Active units: variance of posterior means over "
+    "the test images above 0.01 (of the second layer: averaged over 10 samples of the first)."
+)
+
+
+def measure(model, data, seed=0, progress=True):
+    """Negative log-likelihood and active units, on the test images."""
+    p = evaluation.log_likelihood(model, data.test, SETTINGS.samples, seed=seed, progress=progress)
+    units = evaluation.active_units(model, data.test, SETTINGS.threshold, samples=10, seed=seed)
+    return {
+        "NLL": Figure(-p.mean, p.standard_error),
+        "active units": Figure(numbers(units)),
+        "effective sample size": Figure(float(np.median(p.effective_sample_size))),
+    }
+
+
+def _objective(name, samples):
+    return {"VAE": ELBO, "IWAE": IWAE}[name](samples)
+
+
+def _cell(table, data, layers, objective, samples, nll, active=None, paper_data=None):
+    def build(data, seed):
+        return {1: one_layer, 2: two_layers}[layers](data, _objective(objective, samples), seed=seed)
+
+    return Cell(
+        paper="burda2015",
+        table=table,
+        options=dict(data=data, layers=layers, objective=objective.lower(), samples=samples),
+        reported={"NLL": nll} | ({"active units": active[0] if len(active) == 1 else list(active)} if active else {}),
+        epochs=epochs(),
+        build=build,
+        fit=fit_epochs,
+        measure=measure,
+        metric=METRIC,
+        settings=SETTINGS,
+        paper_data=paper_data,
+    )
+
+
+def fit_epochs(model, data, epochs, **options):
+    """`fit`, for a number of epochs."""
+    return fit(model, data, epochs=epochs, **options)
+
+
+def _switched(first, then):
+    """A cell of table 2: starts from the trained model of table 1, for 3^7 epochs with the other objective."""
+    (_, _), (nll, active) = TABLE_2[first, then]
+    after = next(c for c in CELLS if c.name == f"dynamic_mnist-1-{first[0].lower()}-{first[1]}")
+
+    def build(data, seed):
+        model = after.build(data, seed)
+        switch(model, _objective(*then))
+        return model
+
+    return replace(
+        after,
+        table="table 2: after training, the other objective",
+        options={**after.options, "then": f"{then[0].lower()}-{then[1]}"},
+        reported={"NLL": nll, "active units": active},
+        epochs=3 ** (SETTINGS.stages - 1),
+        build=build,
+        after=after,
+    )
+
+
+CELLS = [
+    *(_cell("table 1", *key, *values) for key, values in TABLE_1.items()),
+    *(_cell("fixed binarization", "static_mnist", *key, nll) for key, nll in STATIC_MNIST.items()),
+    *(
+        _cell("table 1, on OMNIGLOT (rebuilt)", "dynamic_omniglot_rebuilt", *key[1:], *values, paper_data=key[0])
+        for key, values in TABLE_1.items()
+        if key[0] == "dynamic_omniglot"
+    ),
+]
+CELLS += [_switched(*pair) for pair in TABLE_2]

@@ -23,13 +23,17 @@ convolution sees both stacks (the code: the horizontal one). The code's default 
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import keras
+import numpy as np
 
+from vaekit import evaluation
 from vaekit.inference import Refinement
 from vaekit.layers import MLP, Autoregressive, Bernoulli, DiagonalNormal, GatedPixelConv2D, ResidualBlock, Stack
 from vaekit.models import VAE
 from vaekit.objectives import ELBO
+from vaekit.papers.cell import Cell, Figure, numbers
 from vaekit.training import EarlyStopping
 
 L = keras.layers
@@ -237,3 +241,107 @@ ACCURACY = {
     ("MLP", "VAE"): 97.70,
     ("MLP", "Skip-VAE"): 98.25,
 }
+
+# Yahoo answers. model: (perplexity, ELBO, KL, active units).
+TEXT = {
+    "VAE-32": (62.38, -330.1, 0.005, 0),
+    "Skip-VAE-32": (61.71, -330.5, 0.34, 1),
+    "SA-VAE-32": (59.85, -327.5, 5.47, 14),
+    "Skip-SA-VAE-32": (60.87, -330.3, 15.05, 32),
+    "SA-VAE-64": (60.20, -327.3, 3.09, 10),
+    "Skip-SA-VAE-64": (60.55, -330.8, 22.54, 64),
+    "LSTM LM": (61.60, None, None, None),
+}
+
+# ---- the cells of these tables
+
+METRIC = (
+    "ELBO, KL and mutual information: one sample of z a test image, KL in closed form. Active units: variance of "
+    "posterior means over the test images above 0.01. Accuracy: 2 × 1024 ReLU units with dropout on posterior means."
+)
+
+
+def measure(model, data, seed=0, progress=True, accuracy=False):
+    """ELBO, KL, mutual information and active units on the test images, and accuracy if wanted."""
+    info = evaluation.information(model, data.test, seed=seed, progress=progress)
+    figures = {
+        "ELBO": Figure(info.elbo, info.standard_errors["elbo"]),
+        "KL": Figure(info.kl, info.standard_errors["kl"]),
+        "MI": Figure(info.mutual_information, info.standard_errors["mutual_information"]),
+        "active units": Figure(numbers(evaluation.active_units(model, data.test, SETTINGS.threshold))),
+    }
+    if accuracy:
+        train, test = ((np.asarray(getattr(data, s)), getattr(data.labels, s)) for s in ("train", "test"))
+        found = evaluation.classification_accuracy(model, train, test, seed=seed)
+        figures["accuracy"] = Figure(100 * found.mean, 100 * found.standard_error)
+    return figures
+
+
+def _cell(table, data, decoder, layers, latents, name, row, accuracy=None):
+    skip = name == "Skip-VAE"
+
+    def build(data, seed):
+        if decoder == "mlp":
+            return mlp(data, skip, layers, latents, seed=seed)
+        return pixelcnn(data, skip, layers, latents, seed=seed)
+
+    reported = dict(zip(("ELBO", "KL", "MI", "active units"), row, strict=True)) | {"accuracy": accuracy}
+    return Cell(
+        paper="dieng2018",
+        table=table,
+        options=dict(data=data, decoder=decoder, layers=layers, latents=latents, model=name.lower()),
+        reported={figure: value for figure, value in reported.items() if value is not None},
+        epochs=SETTINGS.epochs,
+        build=build,
+        fit=fit,
+        measure=partial(measure, accuracy=accuracy is not None),
+        metric=METRIC,
+        settings=SETTINGS,
+    )
+
+
+def _text(name, row):
+    reported = dict(zip(("perplexity", "ELBO", "KL", "active units"), row, strict=True))
+    return Cell(
+        paper="dieng2018",
+        table="text, Yahoo answers",
+        options=dict(data="yahoo", model=name.lower().replace(" ", "_")),
+        reported={figure: value for figure, value in reported.items() if value is not None},
+        missing="vaekit has no model of text yet",
+    )
+
+
+CELLS = [
+    *(
+        _cell(
+            "PixelCNN, by latents",
+            "dynamic_mnist",
+            "pixelcnn",
+            9,
+            latents,
+            name,
+            row,
+            ACCURACY["PixelCNN", name] if latents == 50 else None,
+        )
+        for (latents, name), row in PIXELCNN_BY_LATENTS.items()
+    ),
+    *(
+        _cell("PixelCNN, by layers", data, "pixelcnn", layers, 20, name, row)
+        for (data, layers, name), row in PIXELCNN_BY_DEPTH.items()
+        if (data, layers) != ("dynamic_mnist", 9)  # in the table before
+    ),
+    *(
+        _cell(
+            "MLP, by layers",
+            "dynamic_mnist",
+            "mlp",
+            layers,
+            50,
+            name,
+            row,
+            ACCURACY["MLP", name] if layers == 2 else None,
+        )  # the paper does not say of how many layers
+        for (layers, name), row in MLP_BY_LAYERS.items()
+    ),
+    *(_text(name, row) for name, row in TEXT.items()),
+]

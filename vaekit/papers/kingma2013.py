@@ -19,10 +19,13 @@ MNIST is drawn anew in binary in every epoch.
 from dataclasses import dataclass
 
 import keras
+import numpy as np
 
+from vaekit import evaluation, inference
 from vaekit.layers import MLP, Bernoulli, DiagonalNormal, VariationalWeights
 from vaekit.models import VAE
-from vaekit.objectives import ELBO
+from vaekit.objectives import ELBO, WakeSleep
+from vaekit.papers.cell import Cell, Figure
 from vaekit.priors import weight_prior
 
 
@@ -159,3 +162,97 @@ FIGURE_3 = {
     (50000, "wake-sleep"): (-137, -141),
     (50000, "MCEM"): (-147, -148.5),
 }
+
+# ---- the cells of these figures
+
+SAMPLES_2, SAMPLES_3 = 10**8, 6 * 10**7  # training examples seen at the right edges of figures 2 and 3
+BOUND = (
+    "Bound with one sample of z an image, KL in closed form: mean over all test images, over 10,000 training images."
+)
+HMC = "Marginal log-likelihood by the HMC estimator of appendix D: 1000 test and 1000 training images, 50 samples each."
+
+
+def measure_bound(model, data, seed=0, progress=True):
+    """The bound on test and training images."""
+    model.compile(optimizer(), objective=ELBO(SETTINGS.samples, analytic_kl=True))  # after wake–sleep too
+    train = np.asarray(data.train)[np.random.default_rng(seed).permutation(len(data.train))[:10_000]]
+    figures = {}
+    for name, x in (("test", data.test), ("training", train)):
+        info = evaluation.information(model, x, seed=seed, progress=progress)
+        figures[f"{name} bound"] = Figure(info.elbo, info.standard_errors["elbo"])
+    return figures
+
+
+def measure_likelihood(model, data, seed=0, progress=True):
+    """The marginal log-likelihood of 1000 test and training images."""
+    figures = {}
+    for name, x in (("test", data.test), ("training", np.asarray(data.train))):
+        some = x[np.random.default_rng(seed).permutation(len(x))[:1000]]
+        p = evaluation.hmc_log_likelihood(model, some, seed=seed)
+        figures[f"{name} log p(x)"] = Figure(p.mean, p.standard_error)
+    return figures
+
+
+def _compiled_for(model, method):
+    if method == "wake-sleep":
+        model.compile(optimizer(), objective=WakeSleep())
+    return model
+
+
+def _fit_mcem(model, data, epochs, verbose=1, **_):
+    inference.monte_carlo_em(model, data.train, optimizer(), epochs, SETTINGS.batch_size, progress=bool(verbose))
+
+
+def _figure_2(data, latents, method, test, train):
+    def build(data, seed):
+        build = frey_faces if data.name == "frey_faces" else mnist
+        model = build(latents, len(data.train), seed=seed)
+        model.build((None, *data.event_shape))
+        return _compiled_for(model, method)
+
+    data = "dynamic_mnist" if data == "mnist" else data
+    reported = {"test bound": test, "training bound": train}
+    return Cell(
+        paper="kingma2013",
+        table="figure 2",
+        options=dict(data=data, latents=latents, method=method),
+        reported={name: value for name, value in reported.items() if value is not None},
+        epochs=SAMPLES_2 // {"dynamic_mnist": 50_000, "frey_faces": 1565}[data],
+        build=build,
+        fit=fit,
+        measure=measure_bound,
+        metric=BOUND,
+        settings=SETTINGS,
+    )
+
+
+def _figure_3(examples, method, train, test):
+    def build(data, seed):
+        model = mnist(3, len(data.train), hidden=100, seed=seed)
+        model.build((None, *data.event_shape))
+        return _compiled_for(model, method)
+
+    return Cell(
+        paper="kingma2013",
+        table="figure 3",
+        options=dict(data="dynamic_mnist", examples=examples, method=method),
+        reported={"test log p(x)": test, "training log p(x)": train},
+        epochs=SAMPLES_3 // examples,
+        build=build,
+        fit=_fit_mcem if method == "mcem" else fit,
+        measure=measure_likelihood,
+        metric=HMC,
+        settings=SETTINGS,
+        examples=examples,
+    )
+
+
+CELLS = [
+    *(
+        _figure_2(*key, method, *values)
+        for key, row in FIGURE_2.items()
+        for method, values in (("aevb", row[:2]), ("wake-sleep", row[2:]))
+        if values != (None, None)
+    ),
+    *(_figure_3(examples, method.lower(), *values) for (examples, method), values in FIGURE_3.items()),
+]

@@ -1,0 +1,150 @@
+"""Records: what ran and what came out, as JSON files that programs write and tables are made of."""
+
+import dataclasses
+import json
+import os
+import platform
+import subprocess
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from vaekit import backend
+from vaekit.files import replacing
+
+PACKAGES = ("vaekit", "keras", "tensorflow", "jax", "tensorflow-probability", "numpy")
+POINTS = 200  # of a curve, at most
+
+
+class RecordError(ValueError):
+    """A file that is no record."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a run was and what came out.
+
+    Attributes:
+        paper, table, cell: which cell of which table; `cell` is a dict, the options that name it.
+        name: of the cell.
+        data: dict: the data set's name, title, description and numbers of images; where they only stand in for the
+            paper's, `paper_data` is the name of those.
+        metric: how the figures were estimated.
+        settings: dict, the paper's.
+        seed: of weights, order of the data, noise and evaluation.
+        epochs: trained; `schedule`: what the paper's schedule has, or has at most.
+        stopped_early: whether a callback ended training.
+        figures: dict by name: `ours` (a number, or a list, one for each latent), `standard_error` of the mean over
+            images or None, `paper` or None.
+        curves: dict: the numbers of some epochs, and every term's values there (nats), `val_` for validation.
+        seconds: dict: of training and of evaluation.
+        backend, device, machine, versions, commit: what it ran on; `commit` is None outside a repository, and ends
+            in "+" if files of vaekit differed from it.
+        finished: date.
+        note: why a figure is as it is.
+    """
+
+    paper: str
+    table: str
+    cell: dict
+    name: str
+    data: dict
+    metric: str
+    settings: dict
+    seed: int
+    epochs: int
+    schedule: int
+    stopped_early: bool
+    figures: dict
+    curves: dict
+    seconds: dict
+    backend: str
+    device: str
+    machine: str
+    versions: dict
+    commit: str | None
+    finished: str
+    note: str = ""
+
+    @property
+    def path(self):
+        """Where it lies in a folder of records."""
+        return Path(self.paper) / f"{self.name}-seed{self.seed}.json"
+
+    def write(self, results):
+        """Writes it into the folder `results`; returns its path."""
+        path = Path(results) / self.path
+        with replacing(path) as stream:
+            stream.write((json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False) + "\n").encode())
+        return path
+
+
+def read(path):
+    """A record from its file.
+
+    Raises:
+        RecordError: if it is none.
+    """
+    try:
+        return Record(**json.loads(Path(path).read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise RecordError(
+            f"{str(path)!r} is no record ({error}). Records are written by vaekit reproduce: take the file out of the "
+            "folder, or make it anew."
+        ) from error
+
+
+def read_all(results):
+    """All records in a folder, a list, in the order of their paths."""
+    return [read(path) for path in sorted(Path(results).glob("*/*.json"))]
+
+
+def thinned(history):
+    """Curves of at most `POINTS` epochs, the first and the last among them, values to 1e-4."""
+    n = len(next(iter(history.values()), []))
+    points = sorted({round(i * (n - 1) / max(1, min(n, POINTS) - 1)) for i in range(min(n, POINTS))})
+    return {
+        "epoch": [i + 1 for i in points],
+        **{name: [round(values[i], 4) for i in points] for name, values in history.items() if len(values) == n},
+    }
+
+
+def surroundings():
+    """Fields of a record that say what it ran on."""
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            pass
+    return {
+        "backend": backend.NAME,
+        "device": backend.device(),
+        "machine": f"{_processor()}, {_cores()} cores, {platform.system()}, Python {platform.python_version()}",
+        "versions": versions,
+        "commit": _commit(),
+    }
+
+
+def _processor():
+    info = Path("/proc/cpuinfo")
+    lines = info.read_text().splitlines() if info.exists() else []
+    return next((line.split(":")[1].strip() for line in lines if "model name" in line), platform.processor())
+
+
+def _cores():
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def _commit():
+    """Of the repository that vaekit runs from."""
+
+    def git(*arguments):
+        command = ["git", "-C", str(Path(__file__).parent), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
+
+    try:
+        changed = git("status", "--porcelain", "--untracked-files=no", "--", "..")
+        return git("rev-parse", "HEAD") + ("+" if changed else "")
+    except (OSError, subprocess.SubprocessError):
+        return None
