@@ -279,13 +279,20 @@ def compile(function, variables=()):
     return call
 
 
-def compile_loop(body, variables, jit_compile=False):
-    """A compiled `for i in range(start, stop): body(i, *arrays)`, as a function of (start, stop, *arrays).
+def loops_together():
+    """Whether `compile_loop` can run the loops of several models at once: on JAX, on a single device."""
+    return NAME == "jax" and keras.distribution.distribution() is None
+
+
+def compile_loop(body, variables, jit_compile=False, others=()):
+    """A compiled `for i in range(start, stop): body(i, shared, *arrays)`, as a function of (start, stop, shared, ...).
 
     Args:
         body: may read and update the Keras `variables`; returns nothing.
         variables: every `keras.Variable` that `body` touches.
         jit_compile: whether TensorFlow uses XLA, too.
+        others: lists like `variables`, of further models, where `loops_together()`. The loop runs once for each of the
+            R lists, all at the same time: `shared` is one for all, and `arrays` are `[n, R, ...]`, `[n, ...]` for each.
     """
     if NAME == "tensorflow":
 
@@ -299,8 +306,7 @@ def compile_loop(body, variables, jit_compile=False):
 
         return lambda start, stop, *arrays: program(tf.constant(start), tf.constant(stop), *arrays)
 
-    @jax.jit
-    def program(values, start, stop, *arrays):
+    def loop(values, start, stop, *arrays):
         def step(i, values):
             with keras.StatelessScope(list(zip(variables, values, strict=True)), collect_losses=True) as scope:
                 body(i, *arrays)
@@ -308,9 +314,18 @@ def compile_loop(body, variables, jit_compile=False):
 
         return jax.lax.fori_loop(start, stop, step, values)
 
+    def together(values, start, stop, shared, *arrays):
+        values = [jax.numpy.stack(v) for v in zip(*values, strict=True)]  # [R, ...]
+        values = jax.vmap(loop, (0, None, None, None, *[1] * len(arrays)))(values, start, stop, shared, *arrays)
+        return [list(v) for v in zip(*values, strict=True)]
+
+    every = [variables, *others]
+    program = jax.jit(together if others else lambda values, *rest: [loop(values[0], *rest)])
+
     def call(start, stop, *arrays):
-        for variable, new in zip(variables, program([v.value for v in variables], start, stop, *arrays), strict=True):
-            variable.assign(new)
+        new = program([[v.value for v in one] for one in every], start, stop, *arrays)
+        for variable, value in zip(sum(every, []), sum(new, []), strict=True):
+            variable.assign(value)
 
     return call
 

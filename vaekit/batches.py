@@ -134,9 +134,8 @@ class Batches(keras.utils.PyDataset):
         """
         keys = np.random.default_rng([*self.seed, self.epoch, 0, 1]).integers(2**31, size=(len(self), 2))
         keys = keys.astype(backend.SEED_DTYPE)
-        row = sum(_stored(array[:1]).nbytes for array in self.arrays.values())
-        resident = row * self.length <= DEVICE_BYTES
-        most = len(self) if resident else max(1, DEVICE_BYTES // (8 * row * self.batch_size))  # room for the next one
+        resident = self.resident
+        most = len(self) if resident else max(1, DEVICE_BYTES // (8 * self._row * self.batch_size))  # and for the next
         full = self.length // self.batch_size
         starts = [*range(0, full, most), *([full] if full < len(self) else [])]
         for start, stop in zip(starts, [*starts[1:], len(self)], strict=True):
@@ -144,6 +143,16 @@ class Batches(keras.utils.PyDataset):
             tensors = self._resident if resident else self._tensors(rows)
             index = rows if resident else np.arange(len(rows), dtype="int32")
             yield tensors, index.reshape(stop - start, -1), keys[start:stop]
+
+    @property
+    def resident(self):
+        """Whether the data stay on the device as a whole."""
+        return self._row * self.length <= DEVICE_BYTES
+
+    @property
+    def _row(self):
+        """Bytes."""
+        return sum(_stored(array[:1]).nbytes for array in self.arrays.values())
 
     @cached_property
     def _resident(self):
@@ -156,6 +165,25 @@ class Batches(keras.utils.PyDataset):
             part = dynamic if _is_dynamic(array) else fixed
             part[name] = ops.convert_to_tensor(_stored(array[rows]))
         return fixed, dynamic
+
+
+class Abreast:
+    """Batches of the same data in several orders, read at the same time.
+
+    Args:
+        batches: list of R `Batches`, equal but for their seeds and epochs, whose data stay on the device as a whole.
+    """
+
+    def __init__(self, batches):
+        self.batches = batches
+        for other in batches[1:]:
+            other._resident = batches[0]._resident  # one copy for all
+
+    def pieces(self):
+        """As those of `Batches`, but with indices `[n, R, b]` and keys `[n, R, 2]`."""
+        for parts in zip(*(b.pieces() for b in self.batches), strict=True):
+            tensors, index, keys = zip(*parts, strict=True)
+            yield tensors[0], np.stack(index, axis=1), np.stack(keys, axis=1)
 
 
 def taken(tensors, index, key):

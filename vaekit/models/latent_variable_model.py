@@ -1,5 +1,6 @@
 """Latent variable models in Keras: training, evaluation, saving."""
 
+import contextlib
 from types import MappingProxyType
 
 import keras
@@ -11,7 +12,7 @@ from vaekit.batches import Batches, DynamicBinarization
 from vaekit.models.checkpoint import Checkpoint
 from vaekit.models.factorizations import Factorizations
 from vaekit.models.factors import Factor
-from vaekit.models.loop import Loop, listens
+from vaekit.models.loop import Loop, Pass
 from vaekit.models.progress import Progress
 from vaekit.objectives import ELBO, Objective
 from vaekit.priors import StandardNormal
@@ -160,7 +161,8 @@ class LatentVariableModel(Factorizations):
             validation_data = self._batches(validation_data, size if _is_array(validation_data) else None)
         options = dict(epochs=epochs, callbacks=_with_progress(callbacks, verbose), **kwargs)
         if self._takes_loops(batches, "train_step") and {"initial_epoch", "validation_freq"} >= set(kwargs):
-            return self._fit(batches, validation_data, checkpoint=checkpoint, **options)
+            self._run(self._fit(batches, validation_data, checkpoint=checkpoint, **options))
+            return self.history
         if checkpoint is not None:
             raise ValueError(
                 "fit keeps a checkpoint where it trains on arrays by its own loop, with no options but epochs, "
@@ -170,7 +172,7 @@ class LatentVariableModel(Factorizations):
         return super().fit(batches, validation_data=validation_data, verbose=0, shuffle=False, **options)
 
     def _fit(self, batches, validation_data, epochs, callbacks, checkpoint=None, initial_epoch=0, validation_freq=1):
-        """Keras' `fit`, with many steps in one compiled program."""
+        """Keras' `fit`, with many steps in one compiled program: yields each `Pass` that is to be run."""
         callbacks = keras.callbacks.CallbackList(
             callbacks, add_history=True, model=self, epochs=epochs, steps=len(batches), verbose=0
         )
@@ -187,9 +189,14 @@ class LatentVariableModel(Factorizations):
                     break
                 self.reset_metrics()
                 callbacks.on_epoch_begin(epoch)
-                logs = self._run(batches, callbacks, training=True)
+                run = Pass(self, batches, callbacks, True, epoch)
+                yield run
+                logs = run.logs
                 if validation_data is not None and self._should_eval(epoch, validation_freq):
-                    results = self.evaluate(validation_data, callbacks=callbacks)
+                    if self._takes_loops(validation_data, "test_step"):
+                        results = yield from self._evaluate(validation_data, callbacks, epoch)
+                    else:
+                        results = self.evaluate(validation_data, callbacks=callbacks)
                     logs |= {f"val_{name}": value for name, value in results.items()}
                 callbacks.on_epoch_end(epoch, logs)
                 batches.on_epoch_end()
@@ -198,7 +205,6 @@ class LatentVariableModel(Factorizations):
         finally:
             self.optimizer.finalize_variable_values(self.trainable_variables)
         callbacks.on_train_end(logs)
-        return self.history
 
     def _build_optimizer(self):
         if not self.optimizer.built:
@@ -209,27 +215,32 @@ class LatentVariableModel(Factorizations):
         ours = getattr(type(self), step) is getattr(keras.Model, step)
         return type(batches) is Batches and ours and backend.replicas(self) == 1
 
-    def _run(self, batches, callbacks, training):
-        """An epoch of training or evaluation steps; returns the terms' means, dict of floats."""
-        if training not in self._loops:
-            if training:
-                self._build_optimizer()
-            steps = self.steps_per_execution if "steps_per_execution" in self._chosen else None
-            variables = [*self.variables, *self.metrics_variables, *(self.optimizer.variables if training else ())]
-            step = self._train if training else self._test
-            self._loops[training] = Loop(step, variables, steps, self.jit_compile, self.run_eagerly)
-        kind = "train" if training else "test"
-        begin, end = (getattr(callbacks, f"on_{kind}_batch_{when}") for when in ("begin", "end"))
+    def _run(self, passes):
+        """Runs each `Pass` of a generator; returns the logs of the last one."""
         logs = {}
-
-        def finish(last):
-            logs.update({name: float(value) for name, value in self.get_metrics_result().items()})
-            end(last, dict(logs))
-            return self.stop_training if training else self.stop_evaluating
-
-        one_by_one = any(listens(c, kind) for c in callbacks.callbacks if not isinstance(c, Progress))
-        self._loops[training].epoch(batches, one_by_one, begin, finish)
+        with contextlib.closing(passes):
+            for run in passes:
+                self._take(run)
+                logs = run.logs
         return logs
+
+    def _take(self, run):
+        if run.training not in self._loops:
+            self._loops[run.training] = self._loop(run.training)
+        self._loops[run.training].epoch(run.batches, run.one_by_one, run.begin, run.end)
+
+    def _loop(self, training, others=()):
+        """The loop of training or evaluation steps, for this model and for `others` like it at once."""
+        steps = self.steps_per_execution if "steps_per_execution" in self._chosen else None
+        step = self._train if training else self._test
+        variables, *others = (model._state(training) for model in (self, *others))
+        return Loop(step, variables, steps, self.jit_compile, self.run_eagerly, others)
+
+    def _state(self, training):
+        """All that a step of training or evaluation may change."""
+        if training:
+            self._build_optimizer()
+        return [*self.variables, *self.metrics_variables, *(self.optimizer.variables if training else ())]
 
     def _train(self, x):
         """One training step on a batch."""
@@ -268,22 +279,23 @@ class LatentVariableModel(Factorizations):
             callbacks = _with_progress(callbacks, verbose)
             if kwargs or not self._takes_loops(batches, "test_step"):
                 return super().evaluate(batches, verbose=0, callbacks=callbacks, return_dict=return_dict, **kwargs)
-            logs = self._evaluate(batches, callbacks)
+            logs = self._run(self._evaluate(batches, callbacks))
             return logs if return_dict else list(logs.values())
         finally:
             if seed is not None:
                 self.seed_generator.state.assign(state)
 
-    def _evaluate(self, batches, callbacks):
-        """Keras' `evaluate`, with many batches in one compiled program."""
+    def _evaluate(self, batches, callbacks, epoch=0):
+        """Keras' `evaluate`, with many batches in one compiled program: yields the `Pass` that is to be run."""
         if not isinstance(callbacks, keras.callbacks.CallbackList):  # else it is a validation within `fit`
             callbacks = keras.callbacks.CallbackList(callbacks, model=self, epochs=1, steps=len(batches), verbose=0)
         self.stop_evaluating = False
         callbacks.on_test_begin()
         self.reset_metrics()
-        logs = self._run(batches, callbacks, training=False)
-        callbacks.on_test_end(logs)
-        return logs
+        run = Pass(self, batches, callbacks, False, epoch)
+        yield run
+        callbacks.on_test_end(run.logs)
+        return run.logs
 
     def predict(self, x, batch_size=None, verbose="auto", **kwargs):
         """Reconstructions of data, NumPy array `[N, ...]`: see `call`."""
@@ -345,11 +357,11 @@ def _is_array(x):
     return isinstance(x, (dict, list, tuple, DynamicBinarization)) or hasattr(x, "__array__")
 
 
-def _with_progress(callbacks, verbose):
+def _with_progress(callbacks, verbose, prefix=""):
     if isinstance(callbacks, keras.callbacks.CallbackList):  # Keras evaluates within fit: its bar is there already
         return callbacks
     callbacks = list(callbacks) if isinstance(callbacks, (list, tuple)) else [callbacks] if callbacks else []
-    return [*callbacks, Progress(lines=verbose == 2)] if verbose else callbacks
+    return [*callbacks, Progress(verbose == 2, prefix)] if verbose else callbacks
 
 
 @keras.saving.register_keras_serializable("vaekit")

@@ -7,6 +7,7 @@ from keras import ops
 
 from vaekit import backend
 from vaekit.batches import taken
+from vaekit.models.progress import Progress
 
 SECONDS = 0.2  # how long one program should run, where nobody says how many steps it has
 
@@ -24,9 +25,10 @@ class Loop:
         steps: steps a program, or None.
         jit_compile: whether TensorFlow uses XLA (JAX always does).
         run_eagerly: as for `keras.Model.compile`.
+        others: lists like `variables`, of further models, that take the same steps at once with batches `Abreast`.
     """
 
-    def __init__(self, step, variables, steps=None, jit_compile=False, run_eagerly=False):
+    def __init__(self, step, variables, steps=None, jit_compile=False, run_eagerly=False, others=()):
         def body(i, tensors, index, keys):
             step(backend.shared_out(taken(tensors, index[i], keys[i])))
 
@@ -34,7 +36,7 @@ class Loop:
             for i in range(start, stop):
                 body(i, *arrays)
 
-        self.program = eagerly if run_eagerly else backend.compile_loop(body, variables, jit_compile)
+        self.program = eagerly if run_eagerly else backend.compile_loop(body, variables, jit_compile, others)
         self.given, self.steps = steps, 1
 
     def epoch(self, batches, one_by_one, begin, end):
@@ -64,12 +66,42 @@ class Loop:
             done += total
 
 
+class Pass:
+    """All batches once, which a model that is fitted or evaluated asks for.
+
+    Args:
+        model: a `LatentVariableModel`.
+        batches: `vaekit.batches.Batches`.
+        callbacks: `keras.callbacks.CallbackList`.
+        training: for training steps; False: for evaluation.
+        epoch: of training.
+
+    Attributes:
+        time: passes at the same time sort equal: epoch by epoch, training before validation.
+        logs: the terms' means up to now, dict of floats.
+        one_by_one: whether a callback wants to know of every step.
+    """
+
+    def __init__(self, model, batches, callbacks, training, epoch=0):
+        self.model, self.batches, self.training, self.logs = model, batches, training, {}
+        self.time = (epoch, not training)
+        kind = "train" if training else "test"
+        self.begin, self._told = (getattr(callbacks, f"on_{kind}_batch_{when}") for when in ("begin", "end"))
+        self.one_by_one = any(listens(c, kind) for c in callbacks.callbacks)
+
+    def end(self, last):
+        """Tells the callbacks of a program's last step; returns whether the pass is to end there."""
+        self.logs.update({name: float(value) for name, value in self.model.get_metrics_result().items()})
+        self._told(last, dict(self.logs))
+        return self.model.stop_training if self.training else self.model.stop_evaluating
+
+
 def listens(callback, kind):
-    """Whether a callback wants to know of every batch of `kind` "train" or "test", and not of epochs alone."""
+    """Whether a callback wants to know of every batch of `kind` "train" or "test", not of epochs or programs alone."""
     hooks = [f"on_{prefix}batch_{when}" for prefix in ("", f"{kind}_") for when in ("begin", "end")]
     known = all(
         getattr(getattr(callback, hook), "__func__", None) is getattr(keras.callbacks.Callback, hook) for hook in hooks
     )
     # ModelCheckpoint and BackupAndRestore, TensorBoard
     epochs = "epoch" in (getattr(callback, "save_freq", None), getattr(callback, "update_freq", None))
-    return not (known or epochs)
+    return not (known or epochs or isinstance(callback, Progress))

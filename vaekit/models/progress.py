@@ -7,14 +7,14 @@ from tqdm.auto import tqdm
 
 
 class Progress(keras.callbacks.Callback):
-    """One bar (or, with `lines=True`, one printed line) an epoch, with every term to two decimals.
+    """One bar (or, with `lines=True`, one printed line) an epoch, with every term to two decimals, after a `prefix`.
 
     `LatentVariableModel.fit` and `evaluate` use it in place of Keras' bar: verbose=1 for bars, 2 for lines.
     """
 
-    def __init__(self, lines=False):
+    def __init__(self, lines=False, prefix=""):
         super().__init__()
-        self.lines, self.bar, self.title, self.training = lines, None, "", False
+        self.lines, self.prefix, self.bar, self.title, self.training = lines, prefix, None, "", False
 
     def on_train_begin(self, logs=None):
         self.training = True
@@ -23,7 +23,7 @@ class Progress(keras.callbacks.Callback):
         self.training = False
 
     def on_epoch_begin(self, epoch, logs=None):
-        self._open(f"epoch {epoch + 1}/{self.params['epochs']}")
+        self._open(f"{self.prefix}epoch {epoch + 1}/{self.params['epochs']}")
 
     def on_train_batch_end(self, batch, logs=None):
         self._advance(batch, logs)

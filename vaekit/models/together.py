@@ -1,0 +1,180 @@
+"""Several models of one structure, trained at once: on a GPU, small ones take about the time of one of them."""
+
+import contextlib
+import os
+from itertools import chain
+from numbers import Number
+
+import keras
+
+from vaekit import backend
+from vaekit.batches import Abreast, Batches
+from vaekit.models.latent_variable_model import _is_array, _with_progress
+from vaekit.models.loop import listens
+
+
+def fit_together(
+    models,
+    x,
+    batch_size=None,
+    epochs=1,
+    verbose="auto",
+    callbacks=None,
+    validation_data=None,
+    shuffle=True,
+    checkpoints=None,
+):
+    """Trains models as `fit` would one after the other, but all at the same time where the backend can, which JAX does.
+
+    ```python
+    models = [build(seed) for seed in range(5)]
+    vk.training.fit_together(models, x, epochs=100, callbacks=[[vk.training.EarlyStopping()] for _ in models])
+    ```
+
+    One compiled program takes a step of every model, each with weights, order of the data and noise of its own; those
+    that have stopped keep what they stopped with. Weights are those of separate `fit`s but for float32's rounding,
+    which depends on how many models share a program (and whose effect grows with the steps).
+
+    TensorFlow takes them one after the other, exactly as `fit` does; so does JAX with a `keras.distribution`, data
+    above 2 GiB, `run_eagerly`, or a `train_step` of one's own.
+
+    Args:
+        models: list of compiled `LatentVariableModel`s, equal but for weights, seeds, names and learning rates
+            (schedules are to be equal).
+        x: arrays, or a dict of them, for all models; `validation_data` likewise.
+        batch_size, epochs, verbose, shuffle: as for `fit`.
+        callbacks: list of lists, each model's own callbacks, which are told of epochs, not of every batch.
+        checkpoints: list of paths, each model's own file, as that of `fit(checkpoint=...)`. Models that go on from
+            different epochs wait for the last of them. All come to the weights that they would have come to without a
+            break, bit for bit (same backend, device and versions), if they were trained in a list of as many models
+            from the start. The seconds in a file are those of all models.
+
+    Returns: list of `keras.callbacks.History`.
+
+    Raises:
+        ValueError: models that differ or share weights, data that are unusable or no arrays, callbacks that listen to
+            batches or serve two models.
+        CheckpointError: a checkpoint that is damaged or belongs to another training.
+    """
+    models = list(models)
+    callbacks = [list(own or []) for own in _one_each(models, callbacks, "callbacks", (list, tuple))]
+    checkpoints = _one_each(models, checkpoints, "checkpoints", (str, os.PathLike))
+    if not (_is_array(x) and (validation_data is None or _is_array(validation_data))):
+        raise ValueError("fit_together expects arrays, or dicts of them; train on other data by each model's own fit.")
+    for model in models:
+        model._assert_compile_called("fit")
+        model._build_by(model.arrays(x))
+    _check(models, callbacks, checkpoints)
+    callbacks = [_with_progress(own, verbose, f"model {i}, ") for i, own in enumerate(callbacks, 1)]
+    if _possible(models, Batches(models[0].arrays(x))):
+        validation = None if validation_data is None else models[0]._batches(validation_data, batch_size)
+        batches = [model._batches(x, batch_size, shuffle) for model in models]
+        every = zip(models, batches, callbacks, checkpoints, strict=True)
+        _run(models, [model._fit(own, validation, epochs, told, path) for model, own, told, path in every])
+    else:
+        options = dict(batch_size=batch_size, epochs=epochs, validation_data=validation_data, shuffle=shuffle)
+        for model, told, path in zip(models, callbacks, checkpoints, strict=True):
+            model.fit(x, callbacks=told, checkpoint=path, verbose=0, **options)
+    return [model.history for model in models]
+
+
+def _possible(models, batches):
+    """Whether a program can take steps of all models at once."""
+    ours = [m._takes_loops(batches, step) and not m.run_eagerly for m in models for step in ("train_step", "test_step")]
+    return len(models) > 1 and all(ours) and batches.resident and backend.loops_together()
+
+
+def _run(models, fits):
+    """Runs the passes that models' `_fit` ask for: at any time those of one epoch, either training or validation."""
+    loops = {}
+    with contextlib.ExitStack() as stack:
+        for fit in fits:
+            stack.enter_context(contextlib.closing(fit))
+        asked = [next(fit, None) for fit in fits]  # None: done
+        while any(asked):
+            time = min(run.time for run in asked if run)
+            now = [i for i, run in enumerate(asked) if run and run.time == time]
+            # rounding depends on how many share a program: those that were in this epoch before a break count, too
+            last = [max(model.history.epoch, default=-1) for model in models]
+            count = sum(run is not None or epoch >= time[0] for run, epoch in zip(asked, last, strict=True))
+            _at_once([asked[i] for i in now], count, loops)
+            for i in now:
+                asked[i] = next(fits[i], None)
+
+
+def _at_once(runs, count, loops):
+    """Runs passes in one program of `count` models; where they are fewer, some are in it several times."""
+    if count == 1:
+        return runs[0].model._take(runs[0])
+    places, training = (runs * count)[:count], runs[0].training
+    first, *others = (run.model for run in places)
+    key = (training, first, *others)
+    if key not in loops:
+        loops[key] = first._loop(training, others)
+
+    def begin(step):
+        for run in runs:
+            run.begin(step)
+
+    def end(step):
+        for run in runs:
+            run.end(step)
+
+    loops[key].epoch(Abreast([run.batches for run in places]), False, begin, end)
+
+
+# ---------------------------------------------------------------- what goes together
+
+
+def _one_each(models, values, name, kinds):
+    """A list of as many values as models."""
+    values = [None] * len(models) if values is None else values
+    listed = isinstance(values, (list, tuple)) and all(v is None or isinstance(v, kinds) for v in values)
+    if not listed or len(values) != len(models):
+        one = {"callbacks": "list of callbacks", "checkpoints": "path"}[name]
+        raise ValueError(
+            f"fit_together expects {name} as a list with a {one} for each of {len(models)} models, got {values!r}."
+        )
+    return values
+
+
+def _check(models, callbacks, checkpoints):
+    """Raises ValueError for models that differ by more than weights, seeds, names and learning rates, or that share."""
+    told = list(chain(*callbacks))
+    if hears := [type(c).__name__ for c in told if listens(c, "train") or listens(c, "test")]:
+        raise ValueError(
+            f"{hears[0]} wants to know of every batch, but models that are trained together tell callbacks of epochs "
+            "only. Use its epoch hooks, or each model's own fit."
+        )
+    variables = [v for model in models for v in model._state(training=True)]
+    paths = [os.path.abspath(path) for path in checkpoints if path is not None]
+    for name, keys in {"callbacks": map(id, told), "weights": map(id, variables), "checkpoints": paths}.items():
+        if len(keys := list(keys)) > len(set(keys)):
+            raise ValueError(f"fit_together expects models with {name} of their own; two of them share some.")
+    first, *others = map(_structure, models)
+    for i, other in enumerate(others, 2):
+        for name in {**first, **other}:
+            a, b = first.get(name, "nothing"), other.get(name, "nothing")
+            if a != b:
+                raise ValueError(
+                    f"fit_together expects models that differ in weights, seeds, names and learning rates only; {name} "
+                    f"is {a!r} in model 1, {b!r} in model {i}. Train groups of equal models, each by a call of its own."
+                )
+
+
+def _structure(model):
+    """What has to be the same in models that share a program: dict of values by their place in the configuration."""
+    names = {layer.name: f"layer {i}" for i, layer in enumerate(model._flatten_layers())}
+    parts = {
+        "class": type(model),
+        **model.get_compile_config(),
+        "networks": model.get_config(),
+        "weights": [[tuple(v.shape), v.dtype, v.trainable] for v in model._state(training=True)],
+    }
+    return {
+        ".".join(map(str, place)): names.get(value, value) if isinstance(value, str) else value
+        for place, value in keras.tree.flatten_with_path(parts)
+        if "seed" not in place
+        and not (place[0] == "optimizer" and place[-1] == "name")
+        and not (place[-1] == "learning_rate" and isinstance(value, Number))
+    }
