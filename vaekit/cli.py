@@ -1,6 +1,8 @@
 """The `vaekit` command: is everything in place, data ahead of time, papers tried out, lessons as notebooks."""
 
+import dataclasses
 import importlib
+import itertools
 import json
 import os
 import platform
@@ -243,11 +245,11 @@ def try_(
 def reproduce(
     context: typer.Context,
     paper: Annotated[str, typer.Argument(help="kingma2013, burda2015, tomczak2017, dieng2018 or rybkin2020.")] = None,
-    list_: Annotated[
-        bool, typer.Option("--list", help="Show the cells, what they came to and cost; run none.")
-    ] = False,
-    epochs: Annotated[int, typer.Option(min=1, help="Fewer than the paper's schedule, or at most as many.")] = None,
-    seed: Annotated[list[int], typer.Option(min=0, help="Repeatable: several runs.")] = (0,),
+    list_: Annotated[bool, typer.Option("--list", help="Show cells, paper's values, ours, cost; run none.")] = False,
+    cost: Annotated[bool, typer.Option("--cost", help="Time some steps of each cell, for --list; run none.")] = False,
+    epochs: Annotated[int, typer.Option(min=1, help="How many, if not the paper's schedule.")] = None,
+    seed: Annotated[list[int], typer.Option(min=0, help="Repeatable: a run for each.")] = (0,),
+    preset: Annotated[str, typer.Option(help="Keep a done run's weights in vaekit, by this name.")] = None,
     runs: Annotated[Path, typer.Option(help="Folder of checkpoints, from which runs go on.")] = Path("runs"),
     results: Annotated[Path, typer.Option(help="Folder of records.")] = Path("results"),
 ):
@@ -256,22 +258,59 @@ def reproduce(
     A cell is chosen by its options, as --list shows them: vaekit reproduce burda2015 --data static_mnist --layers 1
     --objective iwae --samples 50. Fewer options choose several cells. A run that was cut off goes on where it was.
     """
-    from vaekit import datasets, papers
-    from vaekit.models.checkpoint import CheckpointError
-    from vaekit.reproduction import cells, tables
+    from vaekit.reproduction import cells, costs, tables
+    from vaekit.reproduction import preset as presets
     from vaekit.reproduction import runs as running
 
+    words = [paper, *context.args] if paper else context.args  # an unknown option may stand before the paper
     try:
-        chosen = cells.choose(paper, context.args)
+        chosen = cells.choose(words)
         if list_:
             typer.echo(tables.listing(chosen, results))
-            return
-        if paper is None:
-            _fail(f"Say which paper: {', '.join(papers.__all__)}; or --list.")
-        for cell in chosen:
-            for number in seed:
+        elif not words:
+            _fail("Say which paper, such as vaekit reproduce burda2015; vaekit reproduce --list shows all cells.")
+        elif cost:
+            for cell in chosen:
+                if not cell.missing:
+                    typer.echo(f"{cell.name}: {tables.duration(costs.add(results, cell)['seconds'])}")
+        elif preset:
+            if len(chosen) != 1 or len(seed) != 1:
+                _fail(f"A preset is one run of one cell; these options choose {len(chosen)} cells, {len(seed)} seeds.")
+            typer.echo(tables.report(presets.keep(chosen[0], preset, seed[0], runs, results)))
+        else:
+            for cell, number in itertools.product(chosen, seed):
                 typer.echo(tables.report(running.run(cell, number, epochs, runs, results)))
-    except (ValueError, RuntimeError, OSError, CheckpointError, datasets.DatasetError) as error:
+    except KeyboardInterrupt:
+        _fail("Stopped. The same command goes on from the last checkpoint.")
+    except (ValueError, RuntimeError, OSError) as error:
+        _fail(error)
+
+
+@app.command()
+def results(
+    results: Annotated[Path, typer.Argument(help="Folder of records.")] = Path("results"),
+    check: Annotated[bool, typer.Option(help="Only compare README.md there with the records.")] = False,
+    note: Annotated[str, typer.Option(help="Why a figure is as it is: kept in the record given by --record.")] = None,
+    record: Annotated[Path, typer.Option(help="The record that --note is for.")] = None,
+):
+    """Print the records beside the papers' values, as tables, and write them into the folder's README.md."""
+    from vaekit.files import replacing
+    from vaekit.reproduction import records, tables
+
+    try:
+        if note is not None:
+            if record is None:
+                _fail("Say which record the note is for: --record results/PAPER/CELL.json.")
+            dataclasses.replace(records.read(record), note=note).write(results)
+        if check:
+            if tables.stale(results):
+                _fail(f"{results / 'README.md'} differs from the records: run vaekit results.")
+            return
+        text = tables.markdown(results)
+        with replacing(results / "README.md") as stream:
+            stream.write(text.encode())
+        typer.echo(text)
+    except (ValueError, OSError) as error:
         _fail(error)
 
 

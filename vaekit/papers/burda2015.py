@@ -27,6 +27,7 @@ from vaekit.models import VAE, Factor, LatentVariableModel
 from vaekit.models.factors import output_layer
 from vaekit.objectives import ELBO, IWAE
 from vaekit.papers.cell import Cell, Figure, numbers
+from vaekit.papers.presets import Presets
 from vaekit.priors import StandardNormal
 
 
@@ -332,3 +333,6 @@ CELLS = [
     ),
 ]
 CELLS += [_switched(*pair) for pair in TABLE_2]
+
+PRESETS = Presets("burda2015")
+load, record = PRESETS.load, PRESETS.record  # trained models, and the records of their runs

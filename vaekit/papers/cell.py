@@ -29,6 +29,7 @@ FIGURES = {
     "MI": ("nats", 0),  # mutual information
     "active units": ("", 0),
     "accuracy": ("%", 1),
+    "perplexity": ("", -1),
     "FID": ("", -1),
     "FID, LeNet features": ("", -1),
     "effective sample size": ("", 0),

@@ -34,6 +34,7 @@ from vaekit.layers import MLP, Autoregressive, Bernoulli, DiagonalNormal, GatedP
 from vaekit.models import VAE
 from vaekit.objectives import ELBO
 from vaekit.papers.cell import Cell, Figure, numbers
+from vaekit.papers.presets import Presets
 from vaekit.training import EarlyStopping
 
 L = keras.layers
@@ -345,3 +346,6 @@ CELLS = [
     ),
     *(_text(name, row) for name, row in TEXT.items()),
 ]
+
+PRESETS = Presets("dieng2018")
+load, record = PRESETS.load, PRESETS.record  # trained models, and the records of their runs

@@ -26,6 +26,7 @@ from vaekit.layers import MLP, Bernoulli, DiagonalNormal, VariationalWeights
 from vaekit.models import VAE
 from vaekit.objectives import ELBO, WakeSleep
 from vaekit.papers.cell import Cell, Figure
+from vaekit.papers.presets import Presets
 from vaekit.priors import weight_prior
 
 
@@ -256,3 +257,6 @@ CELLS = [
     ),
     *(_figure_3(examples, method.lower(), *values) for (examples, method), values in FIGURE_3.items()),
 ]
+
+PRESETS = Presets("kingma2013")
+load, record = PRESETS.load, PRESETS.record  # trained models, and the records of their runs

@@ -32,6 +32,7 @@ from vaekit.layers import DiagonalNormal, Join, Normal, Stack
 from vaekit.models import VAE, Factor, LatentVariableModel
 from vaekit.objectives import ELBO
 from vaekit.papers.cell import Cell, Figure
+from vaekit.papers.presets import Presets
 from vaekit.priors import StandardNormal
 
 L = keras.layers
@@ -373,3 +374,6 @@ CELLS = [
         if beta != SETTINGS.beta  # in table 2
     ),
 ]
+
+PRESETS = Presets("rybkin2020")
+load, record = PRESETS.load, PRESETS.record  # trained models, and the records of their runs

@@ -36,6 +36,7 @@ from vaekit.layers import (
 from vaekit.models import VAE, Factor, LatentVariableModel
 from vaekit.objectives import ELBO, WarmUp
 from vaekit.papers.cell import Cell, Figure, numbers
+from vaekit.papers.presets import Presets
 from vaekit.priors import MixtureOfNormals, StandardNormal, VampPrior
 from vaekit.training import EarlyStopping, NormalizedGradients
 
@@ -424,3 +425,6 @@ CELLS = [
         for prior, value in zip(("standard", "vampprior"), values, strict=True)
     ),
 ]
+
+PRESETS = Presets("tomczak2017")
+load, record = PRESETS.load, PRESETS.record  # trained models, and the records of their runs

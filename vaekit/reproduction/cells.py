@@ -7,19 +7,19 @@ class CellError(ValueError):
     """A choice that no cell fits."""
 
 
-def choose(paper=None, arguments=()):
-    """The cells of a paper (None: of all) that have all of these options.
+def choose(words):
+    """The cells that a command line asks for, such as `burda2015 --layers 1 --samples=50`.
 
     Args:
-        arguments: list, as on a command line: `["--layers", "1"]` or `["--layers=1"]`.
+        words: list: a paper (without one: all papers), and options with values, which the cells have in common.
 
     Raises:
         CellError: an unknown paper, an unknown option, or values that no cell has together.
     """
+    paper, wanted = _parsed(words)
     if paper is not None and paper not in papers.__all__:
         raise CellError(f"There is no paper {paper!r}; known: {', '.join(papers.__all__)}.")
     cells = [cell for name in ([paper] if paper else papers.__all__) for cell in getattr(papers, name).CELLS]
-    wanted = _options(arguments)
     for name, value in wanted.items():
         known = list(dict.fromkeys(str(cell.options[name]) for cell in cells if name in cell.options))
         if not known:
@@ -29,18 +29,21 @@ def choose(paper=None, arguments=()):
             raise CellError(f"No cell has --{name} {value}; there are: {', '.join(known)}.")
     chosen = [c for c in cells if all(str(c.options.get(name)) == value for name, value in wanted.items())]
     if not chosen:
-        raise CellError(
-            f"No cell has {' '.join(f'--{n} {v}' for n, v in wanted.items())} together; see vaekit reproduce --list."
-        )
+        together = " ".join(f"--{name} {value}" for name, value in wanted.items())
+        raise CellError(f"No cell has {together} together; vaekit reproduce --list shows them all.")
     return chosen
 
 
-def _options(arguments):
-    """Dict of `["--layers", "1", "--samples=50"]`."""
-    wanted, rest = {}, list(arguments)
+def _parsed(words):
+    """The paper, and a dict of options."""
+    paper, wanted, rest = None, {}, list(words)
     while rest:
-        name, equals, value = rest.pop(0).partition("=")
-        if not name.startswith("--") or not (equals or rest):
-            raise CellError(f"Expected options with values, such as --data static_mnist; received {name!r}.")
-        wanted[name[2:]] = value if equals else rest.pop(0)
-    return wanted
+        word = rest.pop(0)
+        name, equals, value = word.partition("=")
+        if not name.startswith("--") and paper is None:
+            paper = word
+        elif name.startswith("--") and (equals or rest):
+            wanted[name[2:]] = value if equals else rest.pop(0)
+        else:
+            raise CellError(f"Expected a paper, then options with values, such as --layers 1; received {word!r}.")
+    return paper, wanted

@@ -120,7 +120,7 @@ def surroundings():
     return {
         "backend": backend.NAME,
         "device": backend.device(),
-        "machine": f"{_processor()}, {_cores()} cores, {platform.system()}, Python {platform.python_version()}",
+        "machine": f"{_processor()}, cores: {_cores()}, {platform.system()}, Python {platform.python_version()}",
         "versions": versions,
         "commit": _commit(),
     }

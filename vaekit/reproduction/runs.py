@@ -79,11 +79,10 @@ def run(cell, seed=0, epochs=None, runs="runs", results="results", progress=True
 WEIGHTS = "weights.npz"
 
 
-def keep(model, path, dtype=None):
-    """Writes a model's weights, in the order of `model.weights`, all at once; `dtype`: of those that are float32."""
-    weights = [w.astype(dtype or w.dtype) if w.dtype == "float32" else w for w in model.get_weights()]
+def keep(model, path):
+    """Writes a model's weights, in the order of `model.weights`, all at once."""
     with replacing(path) as stream:
-        np.savez_compressed(stream, **{f"{i}": w for i, w in enumerate(weights)})
+        np.savez_compressed(stream, **{f"{i}": w for i, w in enumerate(model.get_weights())})
 
 
 def take(model, path):
@@ -137,8 +136,19 @@ def _same(folder, cell, seed):
         )
 
 
+def beside(cell, figures):
+    """Figures of a record: ours beside the paper's."""
+    return {
+        name: {
+            "ours": figures[name].value if name in figures else None,
+            "standard_error": figures[name].standard_error if name in figures else None,
+            "paper": cell.reported.get(name),
+        }
+        for name in dict.fromkeys([*figures, *cell.reported])
+    }
+
+
 def _record(cell, data, seed, state, figures, seconds):
-    names = dict.fromkeys([*figures, *cell.reported])
     return records.Record(
         paper=cell.paper,
         table=cell.table,
@@ -157,14 +167,7 @@ def _record(cell, data, seed, state, figures, seconds):
         epochs=state["epochs"],
         schedule=cell.epochs,
         stopped_early=state["stopped"],
-        figures={
-            name: {
-                "ours": figures[name].value if name in figures else None,
-                "standard_error": figures[name].standard_error if name in figures else None,
-                "paper": cell.reported.get(name),
-            }
-            for name in names
-        },
+        figures=beside(cell, figures),
         curves=records.thinned(state["history"]),
         seconds=seconds,
         finished=time.strftime("%Y-%m-%d"),

@@ -1,29 +1,165 @@
-"""Tables of records: paper | ours | difference."""
+"""Tables of records beside the papers' values: on the terminal, and as results/README.md."""
 
+import statistics
+from pathlib import Path
+
+from vaekit import datasets, papers
 from vaekit.papers.cell import FIGURES
+from vaekit.reproduction import costs, records
+
+INTRO = """# Results
+
+What the papers report, and what vaekit comes to: every number of ours is printed from a record, a JSON file in this
+folder that `vaekit reproduce` wrote at the end of a run (data, split, seed, settings, commit, versions, device, time,
+curves). `vaekit results` writes this page; a test compares it with the records.
+
+"Ours" is a mean over the test images ± its standard error; with several seeds, the mean of their means, and the
+standard deviation between them. "Difference" is ours less the paper's. "Epochs" says where a schedule was not run to
+its end; those with early stopping end by themselves. `vaekit reproduce --list` shows all cells, and what they cost.
+"""
 
 
 def number(value, digits=2):
-    """A figure as text: numbers of units joined, as in 26+7."""
+    """A figure as text; one of several latents as in 26+7."""
     if value is None:
         return ""
     if isinstance(value, list):
-        return "+".join(number(v) for v in value)
-    return f"{value:d}" if isinstance(value, int) else f"{value:.{digits}f}"
+        return "+".join(number(part, digits) for part in value)
+    return str(value) if isinstance(value, int) else f"{value:.{digits}f}".replace("-", "−")
+
+
+def duration(seconds):
+    """Seconds as text for people."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def ours(name, found):
+    """A figure of one cell's records, as text: mean ± standard error, or mean (standard deviation, seeds)."""
+    figures = [r.figures[name] for r in found if r.figures.get(name, {}).get("ours") is not None]
+    if not figures:
+        return ""
+    values = [figure["ours"] for figure in figures]
+    if isinstance(values[0], list) or len(values) == 1:
+        text, error = ", ".join(number(value) for value in values), figures[0]["standard_error"]
+        return text + (f" ± {number(error)}" if error is not None and len(values) == 1 else "")
+    return f"{number(statistics.mean(values))} (± {number(statistics.stdev(values))}, {len(values)} seeds)"
+
+
+def difference(name, found):
+    """Ours less the paper's, and whether that is better or worse; "" where one is missing or they are lists."""
+    values = [r.figures[name]["ours"] for r in found if name in r.figures]
+    reported = found[0].figures.get(name, {}).get("paper")
+    if reported is None or not values or not all(isinstance(v, (int, float)) for v in [*values, reported]):
+        return ""
+    value, better = statistics.mean(values) - reported, FIGURES[name][1]
+    word = "" if not better or round(value, 2) == 0 else " better" if value * better > 0 else " worse"
+    return f"{'+' if value > 0 else ''}{number(value)}{word}"
 
 
 def report(record):
     """A record as a few lines."""
-    head = f"{record.paper} {record.name}, seed {record.seed}: {record.epochs} epochs, {record.data['title']}"
-    lines = [head]
+    lines = [f"{record.paper} {record.name}, seed {record.seed}, {_epochs(record)} epochs, {record.data['title']}"]
     for name, figure in record.figures.items():
-        error = f" ± {number(figure['standard_error'])}" if figure["standard_error"] is not None else ""
-        paper = f"   (paper: {number(figure['paper'])})" if figure["paper"] is not None else ""
-        lines.append(
-            f"  {name:<24} {number(figure['ours'])}{error} {FIGURES[name][0] if name in FIGURES else ''}{paper}"
-        )
+        paper = f"   paper {number(figure['paper'])}   {difference(name, [record])}" if figure["paper"] else ""
+        lines.append(f"  {name:<22} {ours(name, [record])} {FIGURES[name][0]}{paper}")
     return "\n".join(lines)
 
 
+def _epochs(record):
+    short = record.epochs < record.schedule and not record.stopped_early
+    return f"{record.epochs} of {record.schedule}" if short else f"{record.epochs}"
+
+
 def listing(cells, results):
-    raise NotImplementedError
+    """Cells with the paper's values, ours, and what a run costs or why there can be none, as text."""
+    found, places = _by_cell(results), {a.name: a.where for a in datasets.available()}
+    measured = costs.read(results)
+    rows = {}
+    for cell in cells:
+        mine = found.get((cell.paper, cell.name), [])
+        theirs = ", ".join(f"{name} {number(value)}" for name, value in cell.reported.items())
+        value = ", ".join(f"{name} {ours(name, mine)}" for name in cell.reported if ours(name, mine))
+        row = (cell.name, theirs, value, _cost(cell, mine, measured, places))
+        rows.setdefault(f"{cell.paper}, {cell.table}", [("cell", "paper", "ours", "cost")]).append(row)
+    lines = []
+    for title, table in rows.items():
+        widths = [max(map(len, column)) for column in zip(*table, strict=True)]
+        lines += [title, *("  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in table), ""]
+    return "\n".join([*lines, "Cost: time of training by the whole schedule, which early stopping may shorten."])
+
+
+def _cost(cell, found, measured, places):
+    if cell.missing:
+        return cell.missing
+    known = [costs.of_record(record) for record in found] or [measured.get(f"{cell.paper}/{cell.name}")]
+    where = places.get(cell.data, "")
+    note = {"download": " (data: download)", "by hand": " (data: by hand)"}.get(where, "")
+    if known[0] is None:
+        return f"not measured: {cell.epochs} epochs{note}"
+    return f"{duration(known[0]['seconds'])} ({known[0]['device']}){note}"
+
+
+def _by_cell(results):
+    """Records by (paper, name of the cell), a dict of lists."""
+    found = {}
+    for record in records.read_all(results):
+        found.setdefault((record.paper, record.name), []).append(record)
+    return found
+
+
+def markdown(results):
+    """The text of results/README.md."""
+    found = _by_cell(results)
+    lines = [INTRO]
+    for name in papers.__all__:
+        module = getattr(papers, name)
+        run = [cell for cell in module.CELLS if (name, cell.name) in found]
+        count = f"{len(run)} of {len(module.CELLS)} cells"
+        lines += [f"## {name}: {module.__doc__.splitlines()[0].rstrip('.:')}", "", f"Run so far: {count}.", ""]
+        for table in dict.fromkeys(cell.table for cell in run):
+            lines += _table(name, [cell for cell in run if cell.table == table], found)
+    return "\n".join(lines)
+
+
+def _table(paper, cells, found):
+    """One table in Markdown: a row for each figure of each cell."""
+    lines = [f"### {cells[0].table[0].upper()}{cells[0].table[1:]}", ""]
+    lines += [f"*{metric}*" for metric in dict.fromkeys(found[paper, cell.name][0].metric for cell in cells)]
+    lines += [
+        "",
+        "| cell | figure | paper | ours | difference | epochs | training |",
+        "|---|---|---:|---:|---:|---:|---|",
+    ]
+    notes = []
+    for cell in cells:
+        mine = found[paper, cell.name]
+        first = mine[0]
+        links = " ".join(f"[{cell.name if i == 0 else f'seed {r.seed}'}]({r.path})" for i, r in enumerate(mine))
+        trained = f"{duration(first.seconds['training'])}, {first.backend}, {first.device}"
+        ends = [links, ", ".join(dict.fromkeys(map(_epochs, mine))), trained]
+        for name, figure in first.figures.items():
+            unit = f" / {FIGURES[name][0]}" if FIGURES[name][0] else ""
+            row = [ends[0], name + unit, number(figure["paper"]), ours(name, mine), difference(name, mine), *ends[1:]]
+            lines.append(f"| {' | '.join(row)} |")
+            ends = ["", "", ""]
+        notes += [f"- {r.name}, seed {r.seed}: {r.note}" for r in mine if r.note]
+    titles = dict.fromkeys(found[paper, cell.name][0].data["title"] for cell in cells)
+    lines += ["", f"Data: {', '.join(titles)}. {_ran_on([r for cell in cells for r in found[paper, cell.name]])}", ""]
+    return lines + notes + ([""] if notes else [])
+
+
+def _ran_on(found):
+    parts = dict.fromkeys(
+        f"{r.backend} {r.versions.get(r.backend, '')} on {r.device} ({r.machine}), "
+        f"commit {(r.commit or 'unknown')[:8]}, {r.finished}"
+        for r in found
+    )
+    return f"Run with {'; '.join(parts)}."
+
+
+def stale(results):
+    """Whether the folder's README.md differs from its records."""
+    page = Path(results) / "README.md"
+    return not page.exists() or page.read_text(encoding="utf-8") != markdown(results)

@@ -1,0 +1,60 @@
+"""Trained models that come with vaekit: `vk.papers.burda2015.load("iwae_k50")`, no network, no data needed."""
+
+import importlib
+import json
+from pathlib import Path
+
+import numpy as np
+
+from vaekit.datasets import Dataset
+
+FOLDER = Path(__file__).parent / "trained"
+
+
+class Presets:
+    """The trained models of one paper.
+
+    Args:
+        paper: its module's name.
+        folder: where they lie, `PAPER/NAME.npz` and `.json`.
+    """
+
+    def __init__(self, paper, folder=FOLDER):
+        self.paper, self.folder = paper, Path(folder) / paper
+
+    @property
+    def names(self):
+        """Names that `load` knows, a list."""
+        return sorted(path.stem for path in self.folder.glob("*.npz"))
+
+    def load(self, name):
+        """A trained model, compiled as it was trained; its weights were kept in half precision.
+
+        Args:
+            name: one of the presets' names.
+
+        Raises:
+            ValueError: if there is none of this name.
+        """
+        record = self.record(name)
+        module = importlib.import_module(f"vaekit.papers.{self.paper}")
+        cell = next(cell for cell in module.CELLS if cell.name == record["name"])
+        with np.load(self.folder / f"{name}.npz", allow_pickle=False) as file:
+            model = cell.build(stand_in(cell.data, tuple(file["event_shape"].tolist()), file["pixel"]), record["seed"])
+            weights = [file[f"{i}"] for i in range(len(model.weights))]
+        model.set_weights([new.astype(old.dtype) for new, old in zip(weights, model.get_weights(), strict=True)])
+        return model
+
+    def record(self, name):
+        """The record of the run that a preset comes from, as a dict; its figures are those of the kept weights."""
+        path = self.folder / f"{name}.json"
+        if not path.exists():
+            known = ", ".join(map(repr, self.names)) or "none yet"
+            raise ValueError(f"{self.paper} has no trained model {name!r}; there are: {known}.")
+        return json.loads(path.read_text(encoding="utf-8"))
+
+
+def stand_in(name, event_shape, pixel):
+    """A data set of two blank images, which tell builders the shape and the kind of values."""
+    blank = np.full((2, *event_shape), pixel, "float32")
+    return Dataset(name, name, blank, blank, blank, None, (0.0, 1.0), "blank images", "")
