@@ -194,11 +194,19 @@ def in_float64(function):
 
         return lambda *arrays: precise(*(tf.convert_to_tensor(a) for a in arrays))
 
-    @jax.custom_jvp
-    def precise(*arrays):
+    @jax.custom_batching.custom_vmap
+    def value(*arrays):
         with jax.enable_x64(True):
             value = function(*(jax.lax.convert_element_type(a, "float64") for a in arrays))
             return jax.lax.convert_element_type(value, arrays[0].dtype)
+
+    @value.def_vmap
+    def _(_, batched, *arrays):  # else a batch's products are made where float64 is not to be had
+        return jax.vmap(value.fun, [0 if b else None for b in batched])(*arrays), True
+
+    @jax.custom_jvp
+    def precise(*arrays):
+        return value(*arrays)
 
     @precise.defjvp
     def jvp(arrays, tangents):
@@ -306,24 +314,26 @@ def compile_loop(body, variables, jit_compile=False, others=()):
 
         return lambda start, stop, *arrays: program(tf.constant(start), tf.constant(stop), *arrays)
 
-    def loop(values, start, stop, *arrays):
-        def step(i, values):
-            with keras.StatelessScope(list(zip(variables, values, strict=True)), collect_losses=True) as scope:
-                body(i, *arrays)
-            return [scope.get_current_value(v) for v in variables]
+    def step(i, values, *arrays):
+        with keras.StatelessScope(list(zip(variables, values, strict=True)), collect_losses=True) as scope:
+            body(i, *arrays)
+        return [scope.get_current_value(v) for v in variables]
 
-        return jax.lax.fori_loop(start, stop, step, values)
+    @jax.jit
+    def program(values, start, stop, *arrays):
+        return [jax.lax.fori_loop(start, stop, lambda i, values: step(i, values, *arrays), values[0])]
 
+    @jax.jit
     def together(values, start, stop, shared, *arrays):
+        steps = jax.vmap(step, (None, 0, None, *[1] * len(arrays)))
         values = [jax.numpy.stack(v) for v in zip(*values, strict=True)]  # [R, ...]
-        values = jax.vmap(loop, (0, None, None, None, *[1] * len(arrays)))(values, start, stop, shared, *arrays)
+        values = jax.lax.fori_loop(start, stop, lambda i, values: steps(i, values, shared, *arrays), values)
         return [list(v) for v in zip(*values, strict=True)]
 
     every = [variables, *others]
-    program = jax.jit(together if others else lambda values, *rest: [loop(values[0], *rest)])
 
     def call(start, stop, *arrays):
-        new = program([[v.value for v in one] for one in every], start, stop, *arrays)
+        new = (together if others else program)([[v.value for v in one] for one in every], start, stop, *arrays)
         for variable, value in zip(sum(every, []), sum(new, []), strict=True):
             variable.assign(value)
 
