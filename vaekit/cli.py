@@ -276,7 +276,8 @@ def reproduce(
         elif preset:
             if len(chosen) != 1 or len(seed) != 1:
                 _fail(f"A preset is one run of one cell; these options choose {len(chosen)} cells, {len(seed)} seeds.")
-            typer.echo(tables.report(presets.keep(chosen[0], preset, seed[0], runs, results)))
+            kept = presets.keep(chosen[0], preset, seed[0], runs, results)
+            typer.echo(f"Kept as {preset!r}; half precision changes log p(x) by {kept['check']['rounding']} nats.")
         else:
             for cell, number in itertools.product(chosen, seed):
                 typer.echo(tables.report(running.run(cell, number, epochs, runs, results)))
@@ -303,13 +304,13 @@ def results(
                 _fail("Say which record the note is for: --record results/PAPER/CELL.json.")
             dataclasses.replace(records.read(record), note=note).write(results)
         if check:
-            if tables.stale(results):
-                _fail(f"{results / 'README.md'} differs from the records: run vaekit results.")
+            if old := tables.stale(results):
+                _fail(f"{', '.join(map(str, old))}: not what the records say. Run vaekit results.")
             return
-        text = tables.markdown(results)
-        with replacing(results / "README.md") as stream:
-            stream.write(text.encode())
-        typer.echo(text)
+        for path, text in tables.pages(results).items():
+            with replacing(path) as stream:
+                stream.write(text.encode())
+        typer.echo(tables.markdown(results))
     except (ValueError, OSError) as error:
         _fail(error)
 

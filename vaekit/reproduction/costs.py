@@ -28,14 +28,14 @@ def measure(cell):
     """
     data = cell.load()
     keras.utils.set_random_seed(0)
-    model, clock, steps = cell.build(data, 0), Clock(), 2
     batch = cell.settings.batch_size
+    model, clock, steps, most = cell.build(data, 0), Clock(), 2, max(1, len(data.train) // batch)
     while True:
         few = dataclasses.replace(data, train=data.train[: steps * batch], validation=data.validation[:batch])
         cell.fit(model, few, epochs=2, callbacks=[clock], verbose=0)  # the first epoch compiles
-        if clock.seconds > SECONDS / 4 or steps * batch >= len(data.train):
+        if clock.seconds > SECONDS / 4 or steps >= most:
             break
-        steps = min(len(data.train) // batch, max(2 * steps, round(steps * SECONDS / (2 * clock.seconds))))
+        steps = min(most, max(2 * steps, round(steps * SECONDS / (2 * clock.seconds))))
     around = records.surroundings()
     return {
         "seconds": round(clock.seconds / steps * len(data.train) / batch * cell.epochs, 1),

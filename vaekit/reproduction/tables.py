@@ -140,8 +140,14 @@ def _table(paper, cells, found):
         trained = f"{duration(first.seconds['training'])}, {first.backend}, {first.device}"
         ends = [links, ", ".join(dict.fromkeys(map(_epochs, mine))), trained]
         for name, figure in first.figures.items():
-            unit = f" / {FIGURES[name][0]}" if FIGURES[name][0] else ""
-            row = [ends[0], name + unit, number(figure["paper"]), ours(name, mine), difference(name, mine), *ends[1:]]
+            row = [
+                ends[0],
+                _with_unit(name),
+                number(figure["paper"]),
+                ours(name, mine),
+                difference(name, mine),
+                *ends[1:],
+            ]
             lines.append(f"| {' | '.join(row)} |")
             ends = ["", "", ""]
         notes += [f"- {r.name}, seed {r.seed}: {r.note}" for r in mine if r.note]
@@ -159,7 +165,47 @@ def _ran_on(found):
     return f"Run with {'; '.join(parts)}."
 
 
+def summary(results):
+    """The reported figures that whole schedules came to, as one table in Markdown: for README.md of the project."""
+    lines = ["| paper | data | cell | figure | paper | ours |", "|---|---|---|---|---:|---:|"]
+    found = _by_cell(results)
+    for name in papers.__all__:
+        for cell in getattr(papers, name).CELLS:
+            whole = [r for r in found.get((name, cell.name), []) if r.epochs >= r.schedule or r.stopped_early]
+            main = next(iter(cell.reported), None)
+            if whole and main and ours(main, whole):
+                rest = "-".join(str(value) for key, value in cell.options.items() if key != "data")
+                row = [
+                    name,
+                    whole[0].data["title"],
+                    rest,
+                    _with_unit(main),
+                    number(cell.reported[main]),
+                    ours(main, whole),
+                ]
+                lines.append(f"| {' | '.join(row)} |")
+    return "\n".join(lines)
+
+
+def _with_unit(name):
+    unit = FIGURES[name][0]
+    return f"{name} / {unit}" if unit else name
+
+
+BEGIN, END = "<!-- results: written by vaekit results -->", "<!-- end of results -->"
+
+
+def pages(results):
+    """Text by path: the folder's README.md and, if it has a place for the summary, the one beside the folder."""
+    results = Path(results)
+    texts = {results / "README.md": markdown(results)}
+    readme = results.resolve().parent / "README.md"
+    text = readme.read_text(encoding="utf-8") if readme.exists() else ""
+    if BEGIN in text and END in text:
+        texts[readme] = f"{text.split(BEGIN)[0]}{BEGIN}\n{summary(results)}\n{END}{text.split(END)[1]}"
+    return texts
+
+
 def stale(results):
-    """Whether the folder's README.md differs from its records."""
-    page = Path(results) / "README.md"
-    return not page.exists() or page.read_text(encoding="utf-8") != markdown(results)
+    """Paths of the pages that differ from the records."""
+    return [p for p, text in pages(results).items() if not p.exists() or p.read_text(encoding="utf-8") != text]
