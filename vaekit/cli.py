@@ -246,7 +246,9 @@ def reproduce(
     context: typer.Context,
     paper: Annotated[str, typer.Argument(help="kingma2013, burda2015, tomczak2017, dieng2018 or rybkin2020.")] = None,
     list_: Annotated[bool, typer.Option("--list", help="Show cells, paper's values, ours, cost; run none.")] = False,
-    cost: Annotated[bool, typer.Option("--cost", help="Time some steps of each cell, for --list; run none.")] = False,
+    cost: Annotated[
+        bool, typer.Option("--cost", help="Count the operations of each cell, for --list; run none.")
+    ] = False,
     epochs: Annotated[int, typer.Option(min=1, help="How many, if not the paper's schedule.")] = None,
     seed: Annotated[list[int], typer.Option(min=0, help="Repeatable: a run for each.")] = (0,),
     preset: Annotated[str, typer.Option(help="Keep a done run's weights in vaekit, by this name.")] = None,
@@ -258,6 +260,8 @@ def reproduce(
     A cell is chosen by its options, as --list shows them: vaekit reproduce burda2015 --data static_mnist --layers 1
     --objective iwae --samples 50. Fewer options choose several cells. A run that was cut off goes on where it was.
     """
+    from tqdm.auto import tqdm
+
     from vaekit.reproduction import cells, costs, tables
     from vaekit.reproduction import preset as presets
     from vaekit.reproduction import runs as running
@@ -267,12 +271,10 @@ def reproduce(
         chosen = cells.choose(words)
         if list_:
             typer.echo(tables.listing(chosen, results))
-        elif not words:
+        elif not (words or cost):
             _fail("Say which paper, such as vaekit reproduce burda2015; vaekit reproduce --list shows all cells.")
         elif cost:
-            for cell in chosen:
-                if not cell.missing:
-                    typer.echo(f"{cell.name}: {tables.duration(costs.add(results, cell)['seconds'])}")
+            list(tqdm(costs.write(chosen, results), total=len(chosen), unit="cell"))
         elif preset:
             if len(chosen) != 1 or len(seed) != 1:
                 _fail(f"A preset is one run of one cell; these options choose {len(chosen)} cells, {len(seed)} seeds.")

@@ -243,6 +243,16 @@ class LatentVariableModel(Factorizations):
             self.optimizer, gradient, trainable, self.jit_compile or "jit_compile" not in self._chosen
         )
 
+    def count_operations(self, batch):
+        """Floating-point operations of one training step on a batch, as XLA counts them; on JAX alone.
+
+        Raises:
+            RuntimeError: on TensorFlow.
+        """
+        self._build_optimizer()
+        state = [*self.variables, *self.metrics_variables, *self.optimizer.variables]
+        return backend.count_operations(self._train, state, ops.convert_to_tensor(batch))
+
     def _test(self, x):
         self._loss(x, training=False)
 

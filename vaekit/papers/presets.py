@@ -58,7 +58,7 @@ class Presets:
         return json.loads(path.read_text(encoding="utf-8"))
 
 
-def stand_in(name, event_shape, pixel):
-    """A data set of two blank images, which tell builders the shape and the kind of values."""
-    blank = np.full((2, *event_shape), pixel, "float32")
+def stand_in(name, event_shape, pixel, images=2):
+    """A data set of blank images, which tell builders the shape and the kind of values."""
+    blank = np.full((images, *event_shape), pixel, "float32")
     return Dataset(name, name, blank, blank, blank, None, (0.0, 1.0), "blank images", "")

@@ -75,30 +75,38 @@ def _epochs(record):
 def listing(cells, results):
     """Cells with the paper's values, ours, and what a run costs or why there can be none, as text."""
     found, places = _by_cell(results), {a.name: a.where for a in datasets.available()}
-    measured = costs.read(results)
+    counts = costs.read(results)
+    rates = costs.rates(records.read_all(results), counts)
     rows = {}
     for cell in cells:
         mine = found.get((cell.paper, cell.name), [])
         theirs = ", ".join(f"{name} {number(value)}" for name, value in cell.reported.items())
         value = ", ".join(f"{name} {ours(name, mine)}" for name in cell.reported if ours(name, mine))
-        row = (cell.name, theirs, value, _cost(cell, mine, measured, places))
+        row = (cell.name, theirs, value, _cost(cell, mine, counts, rates, places))
         rows.setdefault(f"{cell.paper}, {cell.table}", [("cell", "paper", "ours", "cost")]).append(row)
     lines = []
     for title, table in rows.items():
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
         lines += [title, *("  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in table), ""]
-    return "\n".join([*lines, "Cost: time of training by the whole schedule, which early stopping may shorten."])
+    speeds = [f"{rate / 1e9:.0f} billion operations a second on {' '.join(place)}" for place, rate in rates.items()]
+    note = "Cost: floating-point operations of the whole schedule (early stopping may end it before), P = 10^15; then "
+    note += "what runs so far took, or by their speed (≈) would take: " + ", ".join(speeds) + "."
+    return "\n".join([*lines, note if speeds else note.partition("; then")[0] + "."])
 
 
-def _cost(cell, found, measured, places):
+def _cost(cell, found, counts, rates, places):
     if cell.missing:
         return cell.missing
-    known = [costs.of_record(record) for record in found] or [measured.get(f"{cell.paper}/{cell.name}")]
-    where = places.get(cell.data, "")
-    note = {"download": " (data: download)", "by hand": " (data: by hand)"}.get(where, "")
-    if known[0] is None:
-        return f"not measured: {cell.epochs} epochs{note}"
-    return f"{duration(known[0]['seconds'])} ({known[0]['device']}){note}"
+    total = counts.get(f"{cell.paper}/{cell.name}")
+    parts = [f"{total / 1e15:.3g} P" if total else f"{cell.epochs} epochs, not counted"]
+    if found:
+        parts += [
+            f"{duration(r.seconds['training'])} for {_epochs(r)} epochs, {r.backend} {r.device}" for r in found[:1]
+        ]
+    elif total:
+        parts += [f"≈ {duration(total / rate)}, {' '.join(place)}" for place, rate in rates.items()]
+    where = places.get(cell.data)
+    return "; ".join(parts + ([f"data: {where}"] if where in ("download", "by hand") else []))
 
 
 def _by_cell(results):
