@@ -123,7 +123,7 @@ def test_every_cell_has_its_cost():
     for name in papers.__all__:
         for cell in getattr(papers, name).CELLS:
             counted = counts[f"{name}/{cell.name}"]
-            assert (counted is None) == bool(cell.missing or cell.options.get("method") == "mcem")
+            assert (counted is None) == bool(cell.missing)
             assert counted is None or counted > 1e12
 
 

@@ -251,6 +251,7 @@ def reproduce(
     ] = False,
     epochs: Annotated[int, typer.Option(min=1, help="How many, if not the paper's schedule.")] = None,
     seed: Annotated[list[int], typer.Option(min=0, help="Repeatable: a run for each.")] = (0,),
+    together: Annotated[bool, typer.Option("--together", help="Train the seeds at once (JAX; pays on a GPU).")] = False,
     preset: Annotated[str, typer.Option(help="Keep a done run's weights in vaekit, by this name.")] = None,
     runs: Annotated[Path, typer.Option(help="Folder of checkpoints, from which runs go on.")] = Path("runs"),
     results: Annotated[Path, typer.Option(help="Folder of records.")] = Path("results"),
@@ -281,8 +282,10 @@ def reproduce(
             kept = presets.keep(chosen[0], preset, seed[0], runs, results)
             typer.echo(f"Kept as {preset!r}; half precision changes log p(x) by {kept['check']['rounding']} nats.")
         else:
-            for cell, number in itertools.product(chosen, seed):
-                typer.echo(tables.report(running.run(cell, number, epochs, runs, results)))
+            groups = [list(seed)] if together else [[number] for number in seed]
+            for cell, group in itertools.product(chosen, groups):
+                for record in running.run_seeds(cell, group, epochs, runs, results):
+                    typer.echo(tables.report(record))
     except KeyboardInterrupt:
         _fail("Stopped. The same command goes on from the last checkpoint.")
     except (ValueError, RuntimeError, OSError) as error:

@@ -31,16 +31,16 @@ IMAGES = {
 def count(cell):
     """Floating-point operations of a cell's whole schedule (early stopping may end it before), as XLA counts them.
 
-    They are those of one training step on blank images, times the steps: no data are needed. None for a cell that is
-    not trained by a model's `fit`, or cannot be run.
+    They are those of one training step on blank images, times the steps: no data are needed. None for a cell that
+    cannot be run.
     """
-    if cell.missing or cell.options.get("method") == "mcem":
+    if cell.missing:
         return None
     images, shape, pixel = IMAGES[cell.data]
     batch = cell.settings.batch_size
     keras.utils.set_random_seed(0)
-    data = stand_in(cell.data, shape, pixel, images=batch)
-    step = cell.build(data, 0).count_operations(data.train)
+    data = stand_in(cell.data, shape, pixel, images=1000)  # pseudo-inputs may be drawn from them
+    step = cell.build(data, 0).count_operations(data.train[:batch])
     return step * -(-(cell.examples or images) // batch) * cell.epochs
 
 
@@ -51,11 +51,13 @@ def write(cells, results):
         RuntimeError: on TensorFlow, which does not count.
     """
     counts = read(results)
-    for cell in cells:
-        counts[f"{cell.paper}/{cell.name}"] = count(cell)
-        yield cell
-    with replacing(Path(results) / "costs.json") as stream:
-        stream.write((json.dumps(dict(sorted(counts.items())), indent=1) + "\n").encode())
+    try:
+        for cell in cells:
+            counts[f"{cell.paper}/{cell.name}"] = count(cell)
+            yield cell
+    finally:  # what was counted is kept
+        with replacing(Path(results) / "costs.json") as stream:
+            stream.write((json.dumps(dict(sorted(counts.items())), indent=1) + "\n").encode())
 
 
 def read(results):
