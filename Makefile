@@ -29,7 +29,7 @@ test-lessons: .venv/installed
 	    pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300 lessons/*.ipynb
 
 check: .venv/installed  ## style, lessons that differ from their sources, tables that differ from their records
-	$(ACTIVATE) && ruff check && ruff format --check && vaekit notebooks --check && python benchmarks/table.py --check
+	$(ACTIVATE) && ruff check && ruff format --check && vaekit notebooks --check && python benchmarks/table.py --check && vaekit results --check
 
 notebooks: .venv/installed  ## generate and execute all lessons, or make notebooks LESSON=lessons/source/NN_name.py
 	$(ACTIVATE) && vaekit notebooks $(LESSON)

@@ -287,6 +287,24 @@ def compile(function, variables=()):
     return call
 
 
+def count_operations(function, variables, *arrays):
+    """Floating-point operations of one call of a `function` as `compile` takes it: counted, not run. JAX alone can.
+
+    Raises:
+        RuntimeError: on TensorFlow.
+    """
+    if NAME == "tensorflow":
+        raise RuntimeError('TensorFlow does not count operations: set KERAS_BACKEND to "jax" for this.')
+
+    @jax.jit
+    def program(values, *arrays):
+        with keras.StatelessScope(list(zip(variables, values, strict=True)), collect_losses=True) as scope:
+            result = function(*arrays)
+        return result, [scope.get_current_value(v) for v in variables]
+
+    return int(program.lower([v.value for v in variables], *arrays).cost_analysis()["flops"])
+
+
 def loops_together():
     """Whether `compile_loop` can run the loops of several models at once: on JAX, on a single device."""
     return NAME == "jax" and keras.distribution.distribution() is None

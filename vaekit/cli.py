@@ -246,9 +246,12 @@ def reproduce(
     context: typer.Context,
     paper: Annotated[str, typer.Argument(help="kingma2013, burda2015, tomczak2017, dieng2018 or rybkin2020.")] = None,
     list_: Annotated[bool, typer.Option("--list", help="Show cells, paper's values, ours, cost; run none.")] = False,
-    cost: Annotated[bool, typer.Option("--cost", help="Time some steps of each cell, for --list; run none.")] = False,
+    cost: Annotated[
+        bool, typer.Option("--cost", help="Count the operations of each cell, for --list; run none.")
+    ] = False,
     epochs: Annotated[int, typer.Option(min=1, help="How many, if not the paper's schedule.")] = None,
     seed: Annotated[list[int], typer.Option(min=0, help="Repeatable: a run for each.")] = (0,),
+    together: Annotated[bool, typer.Option("--together", help="Train the seeds at once (JAX; pays on a GPU).")] = False,
     preset: Annotated[str, typer.Option(help="Keep a done run's weights in vaekit, by this name.")] = None,
     runs: Annotated[Path, typer.Option(help="Folder of checkpoints, from which runs go on.")] = Path("runs"),
     results: Annotated[Path, typer.Option(help="Folder of records.")] = Path("results"),
@@ -258,6 +261,8 @@ def reproduce(
     A cell is chosen by its options, as --list shows them: vaekit reproduce burda2015 --data static_mnist --layers 1
     --objective iwae --samples 50. Fewer options choose several cells. A run that was cut off goes on where it was.
     """
+    from tqdm.auto import tqdm
+
     from vaekit.reproduction import cells, costs, tables
     from vaekit.reproduction import preset as presets
     from vaekit.reproduction import runs as running
@@ -267,19 +272,20 @@ def reproduce(
         chosen = cells.choose(words)
         if list_:
             typer.echo(tables.listing(chosen, results))
-        elif not words:
+        elif not (words or cost):
             _fail("Say which paper, such as vaekit reproduce burda2015; vaekit reproduce --list shows all cells.")
         elif cost:
-            for cell in chosen:
-                if not cell.missing:
-                    typer.echo(f"{cell.name}: {tables.duration(costs.add(results, cell)['seconds'])}")
+            list(tqdm(costs.write(chosen, results), total=len(chosen), unit="cell"))
         elif preset:
             if len(chosen) != 1 or len(seed) != 1:
                 _fail(f"A preset is one run of one cell; these options choose {len(chosen)} cells, {len(seed)} seeds.")
-            typer.echo(tables.report(presets.keep(chosen[0], preset, seed[0], runs, results)))
+            kept = presets.keep(chosen[0], preset, seed[0], runs, results)
+            typer.echo(f"Kept as {preset!r}; half precision changes log p(x) by {kept['check']['rounding']} nats.")
         else:
-            for cell, number in itertools.product(chosen, seed):
-                typer.echo(tables.report(running.run(cell, number, epochs, runs, results)))
+            groups = [list(seed)] if together else [[number] for number in seed]
+            for cell, group in itertools.product(chosen, groups):
+                for record in running.run_seeds(cell, group, epochs, runs, results):
+                    typer.echo(tables.report(record))
     except KeyboardInterrupt:
         _fail("Stopped. The same command goes on from the last checkpoint.")
     except (ValueError, RuntimeError, OSError) as error:
@@ -303,13 +309,13 @@ def results(
                 _fail("Say which record the note is for: --record results/PAPER/CELL.json.")
             dataclasses.replace(records.read(record), note=note).write(results)
         if check:
-            if tables.stale(results):
-                _fail(f"{results / 'README.md'} differs from the records: run vaekit results.")
+            if old := tables.stale(results):
+                _fail(f"{', '.join(map(str, old))}: not what the records say. Run vaekit results.")
             return
-        text = tables.markdown(results)
-        with replacing(results / "README.md") as stream:
-            stream.write(text.encode())
-        typer.echo(text)
+        for path, text in tables.pages(results).items():
+            with replacing(path) as stream:
+                stream.write(text.encode())
+        typer.echo(tables.markdown(results))
     except (ValueError, OSError) as error:
         _fail(error)
 

@@ -32,4 +32,5 @@ def replacing(path):
             f"{'free some space' if full else 'mend that, or choose another folder'} and run again.",
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # such as a folder that is none
+            temporary.unlink()

@@ -2,7 +2,6 @@
 
 import json
 import time
-import zipfile
 import zlib
 from pathlib import Path
 
@@ -45,7 +44,7 @@ class Checkpoint:
             "batch size": batches.batch_size,
             "shuffle": batches.shuffle,
             "weights": [[list(v.shape), str(v.dtype)] for v in self.variables],
-            "optimizer": keras.saving.serialize_keras_object(model.optimizer),
+            "optimizer": model.optimizer_config(),
             "objective": keras.saving.serialize_keras_object(model.objective),
             "callbacks": [type(callback).__name__ for callback in self.callbacks],
         }
@@ -66,12 +65,14 @@ class Checkpoint:
         if not self.path.exists():
             return 0
         state, arrays = read(self.path)
-        if others := [name for name in self.identity if state["identity"].get(name) != self.identity[name]]:
-            name = min(others, key=lambda name: len(str(self.identity[name])))
+        theirs, ours = _unnamed(state["identity"]), _unnamed(self.identity)
+        if others := [name for name in ours if theirs.get(name) != ours[name]]:
+            name = min(others, key=lambda name: len(str(ours[name])))
+            where, one, other = _difference(theirs.get(name), ours[name], name)
             raise CheckpointError(
-                f"{str(self.path)!r} belongs to another training: other {', '.join(others)} (its {name}: "
-                f"{_short(state['identity'].get(name))}, now: {_short(self.identity[name])}). Go on with the same "
-                "settings, or choose another path to start anew. Nothing was changed."
+                f"{str(self.path)!r} belongs to another training: other {', '.join(others)} (its {where}: "
+                f"{_short(one)}, now: {_short(other)}). Go on with the same settings, or choose another path to start "
+                "anew. Nothing was changed."
             )
         if state["epochs"] > epochs:
             raise CheckpointError(
@@ -98,13 +99,13 @@ class Checkpoint:
         if now - self.saved < SECONDS and not last:
             return
         self.saved = now
-        arrays = {f"variable/{i}": ops.convert_to_numpy(v) for i, v in enumerate(self.variables)}
+        arrays = {f"variable/{i}": _stored(v) for i, v in enumerate(self.variables)}
         values, weights = [], []
         for i, (callback, initial) in enumerate(zip(self.callbacks, self.initial, strict=True)):
             values.append({k: v for k, v in _plain(callback).items() if k not in initial or initial[k] != v})
             lists = {k: v for k, v in vars(callback).items() if _is_weights(v)}
             weights.append({k: len(v) for k, v in lists.items()})
-            arrays |= {f"callback/{i}/{k}/{j}": np.asarray(a) for k, v in lists.items() for j, a in enumerate(v)}
+            arrays |= {f"callback/{i}/{k}/{j}": _stored(a) for k, v in lists.items() for j, a in enumerate(v)}
         state = {
             "identity": self.identity,
             "epochs": epochs,
@@ -128,8 +129,11 @@ def read(path):
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}  # whose checksums are verified
-        return json.loads(str(arrays.pop("state"))), arrays
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+        state = json.loads(str(arrays.pop("state")))
+        if len(arrays) != len(state["identity"]["weights"]) + sum(sum(n.values()) for n in state["weights"]):
+            raise ValueError("some of its arrays are missing")
+        return state, arrays
+    except Exception as error:  # one wrong byte, and zip files fail in many ways
         raise CheckpointError(
             f"{str(path)!r} is no readable checkpoint ({error}). Put a copy in its place, or move it away to start "
             "anew. Nothing was changed."
@@ -139,16 +143,41 @@ def read(path):
 def _plain(callback):
     """A callback's attributes that are numbers, texts or None."""
     values = {k: v.item() if isinstance(v, np.generic) else v for k, v in vars(callback).items()}
+    values.pop("min_delta", None)  # a setting, whose sign Keras turns in the first epoch of each process
     return {k: v for k, v in values.items() if v is None or isinstance(v, (bool, int, float, str))}
 
 
 def _is_weights(value):
-    return isinstance(value, list) and bool(value) and all(isinstance(v, np.ndarray) for v in value)
+    return isinstance(value, list) and bool(value) and all(isinstance(v, (np.ndarray, np.generic)) for v in value)
+
+
+def _stored(value):
+    """An array that NumPy's files can hold: they know no bfloat16, whose numbers are float32 ones too."""
+    array = ops.convert_to_numpy(value)
+    return array.astype("float32") if array.dtype.name == "bfloat16" else array
 
 
 def _checksum(array):
     """Of the first rows: which data they are."""
     return zlib.crc32(np.ascontiguousarray(np.asarray(array[:100])).tobytes())
+
+
+def _unnamed(config):
+    """A configuration without names: Keras numbers them, adam, adam_1, …, in the order of a process."""
+    if isinstance(config, dict):
+        return {key: _unnamed(value) for key, value in config.items() if key != "name"}
+    return [_unnamed(value) for value in config] if isinstance(config, list) else config
+
+
+def _difference(one, other, where):
+    """Where two configurations differ, in words, and what is there."""
+    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
+        key = next(key for key in one if one[key] != other[key])
+        return _difference(one[key], other[key], f"{where} {key}")
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        one, other = zip(*((a, b) for a, b in zip(one, other, strict=True) if a != b), strict=True)
+        return where, list(one), list(other)
+    return where, one, other
 
 
 def _short(value, length=120):

@@ -80,7 +80,7 @@ class LatentVariableModel(Factorizations):
         # a proxy, since Keras tracks the metrics in a plain dict as state, which a built model must not gain
         self._terms = MappingProxyType({name: keras.metrics.Mean(name) for name in self.objective.terms(self)})
         self.step.assign(0)
-        self._loops = {}
+        self._loops, self._optimizer_config = {}, None
 
     @property
     def metrics(self):
@@ -160,7 +160,8 @@ class LatentVariableModel(Factorizations):
             size = batches.batch_size if size is None and isinstance(batches, Batches) else size
             validation_data = self._batches(validation_data, size if _is_array(validation_data) else None)
         options = dict(epochs=epochs, callbacks=_with_progress(callbacks, verbose), **kwargs)
-        if self._takes_loops(batches, "train_step") and {"initial_epoch", "validation_freq"} >= set(kwargs):
+        known = {"validation_freq"} | ({"initial_epoch"} if checkpoint is None else set())
+        if self._takes_loops(batches, "train_step") and known >= set(kwargs):
             self._run(self._fit(batches, validation_data, checkpoint=checkpoint, **options))
             return self.history
         if checkpoint is not None:
@@ -210,6 +211,12 @@ class LatentVariableModel(Factorizations):
         if not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)
 
+    def optimizer_config(self):
+        """The compiled optimizer's configuration, as it was at first: callbacks change its learning rate."""
+        if self._optimizer_config is None:
+            self._optimizer_config = keras.saving.serialize_keras_object(self.optimizer)
+        return self._optimizer_config
+
     def _takes_loops(self, batches, step):
         """Whether steps and batches are ours: not so with an overridden `train_step`, say, or with `tf.distribute`."""
         ours = getattr(type(self), step) is getattr(keras.Model, step)
@@ -253,6 +260,16 @@ class LatentVariableModel(Factorizations):
         backend.apply_gradient(
             self.optimizer, gradient, trainable, self.jit_compile or "jit_compile" not in self._chosen
         )
+
+    def count_operations(self, batch):
+        """Floating-point operations of one training step on a batch, as XLA counts them; on JAX alone.
+
+        Raises:
+            RuntimeError: on TensorFlow.
+        """
+        self._build_optimizer()
+        state = [*self.variables, *self.metrics_variables, *self.optimizer.variables]
+        return backend.count_operations(self._train, state, ops.convert_to_tensor(batch))
 
     def _test(self, x):
         self._loss(x, training=False)

@@ -46,7 +46,11 @@ class Presets:
         return model
 
     def record(self, name):
-        """The record of the run that a preset comes from, as a dict; its figures are those of the kept weights."""
+        """The record of the run that a preset comes from, as a dict.
+
+        Its `check` has log p(x) of some test images by the kept weights, and `rounding`, the part of half precision
+        in their mean, in nats.
+        """
         path = self.folder / f"{name}.json"
         if not path.exists():
             known = ", ".join(map(repr, self.names)) or "none yet"
@@ -54,7 +58,7 @@ class Presets:
         return json.loads(path.read_text(encoding="utf-8"))
 
 
-def stand_in(name, event_shape, pixel):
-    """A data set of two blank images, which tell builders the shape and the kind of values."""
-    blank = np.full((2, *event_shape), pixel, "float32")
+def stand_in(name, event_shape, pixel, images=2):
+    """A data set of blank images, which tell builders the shape and the kind of values."""
+    blank = np.full((images, *event_shape), pixel, "float32")
     return Dataset(name, name, blank, blank, blank, None, (0.0, 1.0), "blank images", "")

@@ -1,70 +1,77 @@
-"""What a cell costs on this machine: some steps timed, times the paper's schedule."""
+"""What a cell costs: the floating-point operations of its training, counted, and the time that they take here."""
 
-import dataclasses
 import json
-import time
+import statistics
 from pathlib import Path
 
 import keras
 
-from vaekit import backend
 from vaekit.files import replacing
-from vaekit.reproduction import records
+from vaekit.papers.presets import stand_in
 
-SECONDS = 5.0  # of timed training, about
+GREY = 0.5 / 256
+
+# Training images of each data set: how many, their shape, and a value that a pixel can take.
+IMAGES = {
+    "static_mnist": (50_000, (28, 28, 1), 0.0),
+    "dynamic_mnist": (50_000, (28, 28, 1), 0.0),
+    "mnist": (50_000, (28, 28, 1), 0.0),
+    "dynamic_omniglot": (23_000, (28, 28, 1), 0.0),
+    "dynamic_omniglot_rebuilt": (23_000, (28, 28, 1), 0.0),
+    "caltech101_silhouettes": (4_100, (28, 28, 1), 0.0),
+    "frey_faces": (1_565, (28, 20, 1), GREY),
+    "histopathology": (6_800, (28, 28, 1), GREY),
+    "cifar10": (45_000, (32, 32, 3), 0.0),
+    "cifar10_jpeg": (9_000, (32, 32, 3), 0.0),
+    "svhn": (65_000, (32, 32, 3), 0.0),
+    "celeba": (162_770, (32, 32, 3), 0.0),
+}
 
 
-def of_record(record):
-    """A record's own cost, scaled from the epochs that it ran to the whole schedule unless training ended early."""
-    scale = 1 if record.stopped_early else record.schedule / max(1, record.epochs)
-    return {"seconds": record.seconds["training"] * scale, "device": f"{record.backend} {record.device}"}
+def count(cell):
+    """Floating-point operations of a cell's whole schedule (early stopping may end it before), as XLA counts them.
+
+    They are those of one training step on blank images, times the steps: no data are needed. None for a cell that
+    cannot be run.
+    """
+    if cell.missing:
+        return None
+    images, shape, pixel = IMAGES[cell.data]
+    batch = cell.settings.batch_size
+    keras.utils.set_random_seed(0)
+    data = stand_in(cell.data, shape, pixel, images=1000)  # pseudo-inputs may be drawn from them
+    step = cell.build(data, 0).count_operations(data.train[:batch])
+    return step * -(-(cell.examples or images) // batch) * cell.epochs
 
 
-def measure(cell):
-    """Times training steps of a cell: dict of `seconds` for its whole schedule, `device`, `machine` and date.
+def write(cells, results):
+    """Counts, for all cells, into `costs.json` in the folder of records; yields each cell when it is done.
 
     Raises:
-        DatasetError: data that cannot be had.
+        RuntimeError: on TensorFlow, which does not count.
     """
-    data = cell.load()
-    keras.utils.set_random_seed(0)
-    model, clock, steps = cell.build(data, 0), Clock(), 2
-    batch = cell.settings.batch_size
-    while True:
-        few = dataclasses.replace(data, train=data.train[: steps * batch], validation=data.validation[:batch])
-        cell.fit(model, few, epochs=2, callbacks=[clock], verbose=0)  # the first epoch compiles
-        if clock.seconds > SECONDS / 4 or steps * batch >= len(data.train):
-            break
-        steps = min(len(data.train) // batch, max(2 * steps, round(steps * SECONDS / (2 * clock.seconds))))
-    around = records.surroundings()
-    return {
-        "seconds": round(clock.seconds / steps * len(data.train) / batch * cell.epochs, 1),
-        "device": f"{backend.NAME} {around['device']}",
-        "machine": around["machine"],
-        "date": time.strftime("%Y-%m-%d"),
-    }
-
-
-class Clock(keras.callbacks.Callback):
-    """Seconds of the last epoch."""
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.start = time.perf_counter()
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.seconds = time.perf_counter() - self.start
+    counts = read(results)
+    try:
+        for cell in cells:
+            counts[f"{cell.paper}/{cell.name}"] = count(cell)
+            yield cell
+    finally:  # what was counted is kept
+        with replacing(Path(results) / "costs.json") as stream:
+            stream.write((json.dumps(dict(sorted(counts.items())), indent=1) + "\n").encode())
 
 
 def read(results):
-    """Measured costs by `paper/cell`, dict."""
+    """Counts by `paper/cell`, a dict."""
     path = Path(results) / "costs.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
-def add(results, cell):
-    """Measures a cell's cost and writes it to `costs.json` in the folder of records; returns it."""
-    cost = measure(cell)
-    table = read(results) | {f"{cell.paper}/{cell.name}": cost}
-    with replacing(Path(results) / "costs.json") as stream:
-        stream.write((json.dumps(dict(sorted(table.items())), indent=1, ensure_ascii=False) + "\n").encode())
-    return cost
+def rates(found, counts):
+    """Operations a second that the records' training came to, the median for each (backend, device)."""
+    known = {}
+    for record in found:
+        total = counts.get(f"{record.paper}/{record.name}")
+        if total and record.seconds["training"]:
+            rate = total * record.epochs / record.schedule / record.seconds["training"]
+            known.setdefault((record.backend, record.device), []).append(rate)
+    return {place: statistics.median(values) for place, values in known.items()}

@@ -17,6 +17,9 @@ from vaekit.files import replacing
 from vaekit.models import checkpoint
 from vaekit.models.progress import Progress
 from vaekit.reproduction import records
+from vaekit.training import fit_together
+
+WEIGHTS, TRAINING = "weights.npz", "training.npz"  # of a run's folder
 
 
 class RunError(RuntimeError):
@@ -44,39 +47,92 @@ def run(cell, seed=0, epochs=None, runs="runs", results="results", progress=True
         CheckpointError, OSError: a damaged checkpoint, a full disk.
         DatasetError: data that cannot be had.
     """
+    return run_seeds(cell, [seed], epochs, runs, results, progress)[0]
+
+
+def run_seeds(cell, seeds, epochs=None, runs="runs", results="results", progress=True):
+    """Runs of several seeds, trained at the same time where the backend can: see `vaekit.training.fit_together`.
+
+    Each has a folder and a record of its own. They come to the same weights again, bit for bit, after a break if the
+    same seeds go on together.
+
+    Args:
+        seeds: list of ints; the others, the results and the errors are those of `run`.
+
+    Returns: list of `Record`.
+    """
     if cell.missing:
         raise RunError(f"{cell.paper} {cell.name} cannot be run: {cell.missing}.")
+    if cell.after:
+        run_seeds(cell.after, seeds, None, runs, results, progress)
     epochs = cell.epochs if epochs is None else epochs
-    folder = Path(runs) / cell.paper / f"{cell.name}-seed{seed}"
-    start = run(cell.after, seed, None, runs, results, progress) if cell.after else None
-    with _alone(folder):
-        _same(folder, cell, seed)
-        done = Path(results) / cell.paper / f"{folder.name}.json"
-        if done.exists() and (folder / WEIGHTS).exists():
-            record = records.read(done)
-            if record.epochs == epochs or record.stopped_early and record.epochs <= epochs:
-                return record
+    folders = {seed: Path(runs) / cell.paper / f"{cell.name}-seed{seed}" for seed in seeds}
+    with contextlib.ExitStack() as stack:
+        for seed, folder in folders.items():
+            stack.enter_context(_alone(folder))
+            _same(folder, cell, seed)
+        done = {seed: _finished(cell, folder, epochs, results) for seed, folder in folders.items()}
+        if all(done.values()):
+            return list(done.values())
         data = cell.load()
-        keras.utils.set_random_seed(seed)
-        model = cell.build(data, seed)
-        if start:
-            take(model, folder.with_name(f"{cell.after.name}-seed{seed}") / WEIGHTS)
-        callbacks = [WholeRun(f"{cell.name}, seed {seed}", epochs)] if progress else []
-        path = folder / "training.npz"
-        cell.fit(model, data, epochs=epochs, callbacks=callbacks, checkpoint=path, verbose=0)
-        state, _ = checkpoint.read(path)
-        if not all(math.isfinite(values[-1]) for values in state["history"].values()):
-            raise RunError(f"{cell.paper} {cell.name}: training came to a loss that is no number; see {str(path)!r}.")
-        keep(model, folder / WEIGHTS)
-        clock = time.perf_counter()
-        figures = cell.measure(model, data, seed=seed, progress=progress)
-        seconds = {"training": round(state["seconds"], 1), "evaluation": round(time.perf_counter() - clock, 1)}
-        record = _record(cell, data, seed, state, figures, seconds)
-        record.write(results)
-        return record
+        models = [_model(cell, data, seed, folder) for seed, folder in folders.items()]
+        _train(cell, data, epochs, dict(zip(folders.values(), models, strict=True)), progress)
+        for (seed, folder), model in zip(folders.items(), models, strict=True):
+            if not done[seed]:
+                keep(model, folder / WEIGHTS)
+                done[seed] = _measured(cell, data, seed, model, folder, progress)
+                done[seed].write(results)
+        return list(done.values())
 
 
-WEIGHTS = "weights.npz"
+def _finished(cell, folder, epochs, results):
+    """The record of a run that has nothing left to do, or None."""
+    path = Path(results) / cell.paper / f"{folder.name}.json"
+    if not (path.exists() and (folder / WEIGHTS).exists()):
+        return None
+    record = records.read(path)
+    return record if record.epochs == epochs or (record.stopped_early and record.epochs <= epochs) else None
+
+
+def _model(cell, data, seed, folder):
+    keras.utils.set_random_seed(seed)
+    model = cell.build(data, seed)
+    if cell.after:
+        take(model, folder.with_name(f"{cell.after.name}-seed{seed}") / WEIGHTS)
+        model.step.assign(0)
+    return model
+
+
+def _train(cell, data, epochs, models, progress):
+    """Trains models, by their folders: one by the paper's `fit`, several by what that asks of each of them."""
+    calls = []
+    for folder, model in models.items():
+        calls.append(model if len(models) == 1 else _Call())
+        bar = [WholeRun(folder.name, epochs)] if progress and len(calls) == 1 else []
+        cell.fit(calls[-1], data, epochs=epochs, callbacks=bar, checkpoint=folder / TRAINING, verbose=0)
+    if len(models) > 1:
+        options = [call.options for call in calls]
+        callbacks, checkpoints = ([o.pop(name) for o in options] for name in ("callbacks", "checkpoint"))
+        rest = dict(options[0], callbacks=callbacks, checkpoints=checkpoints)
+        fit_together(list(models.values()), *calls[0].arguments, **rest)
+
+
+class _Call:
+    """Stands for a model, and keeps what its `fit` is called with."""
+
+    def fit(self, *arguments, **options):
+        self.arguments, self.options = arguments, options
+
+
+def _measured(cell, data, seed, model, folder, progress):
+    state, _ = checkpoint.read(folder / TRAINING)
+    if not all(math.isfinite(values[-1]) for values in state["history"].values()):
+        where = str(folder / TRAINING)
+        raise RunError(f"{cell.paper} {cell.name}: training came to a loss that is no number; see {where!r}.")
+    clock = time.perf_counter()
+    figures = cell.measure(model, data, seed=seed, progress=progress)
+    seconds = {"training": round(state["seconds"], 1), "evaluation": round(time.perf_counter() - clock, 1)}
+    return _record(cell, data, seed, state, figures, seconds)
 
 
 def keep(model, path):

@@ -75,30 +75,38 @@ def _epochs(record):
 def listing(cells, results):
     """Cells with the paper's values, ours, and what a run costs or why there can be none, as text."""
     found, places = _by_cell(results), {a.name: a.where for a in datasets.available()}
-    measured = costs.read(results)
+    counts = costs.read(results)
+    rates = costs.rates(records.read_all(results), counts)
     rows = {}
     for cell in cells:
         mine = found.get((cell.paper, cell.name), [])
         theirs = ", ".join(f"{name} {number(value)}" for name, value in cell.reported.items())
         value = ", ".join(f"{name} {ours(name, mine)}" for name in cell.reported if ours(name, mine))
-        row = (cell.name, theirs, value, _cost(cell, mine, measured, places))
+        row = (cell.name, theirs, value, _cost(cell, mine, counts, rates, places))
         rows.setdefault(f"{cell.paper}, {cell.table}", [("cell", "paper", "ours", "cost")]).append(row)
     lines = []
     for title, table in rows.items():
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
         lines += [title, *("  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in table), ""]
-    return "\n".join([*lines, "Cost: time of training by the whole schedule, which early stopping may shorten."])
+    speeds = [f"{rate / 1e9:.0f} billion operations a second on {' '.join(place)}" for place, rate in rates.items()]
+    note = "Cost: floating-point operations of the whole schedule (early stopping may end it before), P = 10^15; then "
+    note += "what runs so far took, or by their speed (≈) would take: " + ", ".join(speeds) + "."
+    return "\n".join([*lines, note if speeds else note.partition("; then")[0] + "."])
 
 
-def _cost(cell, found, measured, places):
+def _cost(cell, found, counts, rates, places):
     if cell.missing:
         return cell.missing
-    known = [costs.of_record(record) for record in found] or [measured.get(f"{cell.paper}/{cell.name}")]
-    where = places.get(cell.data, "")
-    note = {"download": " (data: download)", "by hand": " (data: by hand)"}.get(where, "")
-    if known[0] is None:
-        return f"not measured: {cell.epochs} epochs{note}"
-    return f"{duration(known[0]['seconds'])} ({known[0]['device']}){note}"
+    total = counts.get(f"{cell.paper}/{cell.name}")
+    parts = [f"{total / 1e15:.3g} P" if total else f"{cell.epochs} epochs, not counted"]
+    if found:
+        parts += [
+            f"{duration(r.seconds['training'])} for {_epochs(r)} epochs, {r.backend} {r.device}" for r in found[:1]
+        ]
+    elif total:
+        parts += [f"≈ {duration(total / rate)}, {' '.join(place)}" for place, rate in rates.items()]
+    where = places.get(cell.data)
+    return "; ".join(parts + ([f"data: {where}"] if where in ("download", "by hand") else []))
 
 
 def _by_cell(results):
@@ -140,8 +148,14 @@ def _table(paper, cells, found):
         trained = f"{duration(first.seconds['training'])}, {first.backend}, {first.device}"
         ends = [links, ", ".join(dict.fromkeys(map(_epochs, mine))), trained]
         for name, figure in first.figures.items():
-            unit = f" / {FIGURES[name][0]}" if FIGURES[name][0] else ""
-            row = [ends[0], name + unit, number(figure["paper"]), ours(name, mine), difference(name, mine), *ends[1:]]
+            row = [
+                ends[0],
+                _with_unit(name),
+                number(figure["paper"]),
+                ours(name, mine),
+                difference(name, mine),
+                *ends[1:],
+            ]
             lines.append(f"| {' | '.join(row)} |")
             ends = ["", "", ""]
         notes += [f"- {r.name}, seed {r.seed}: {r.note}" for r in mine if r.note]
@@ -159,7 +173,47 @@ def _ran_on(found):
     return f"Run with {'; '.join(parts)}."
 
 
+def summary(results):
+    """The reported figures that whole schedules came to, as one table in Markdown: for README.md of the project."""
+    lines = ["| paper | data | cell | figure | paper | ours |", "|---|---|---|---|---:|---:|"]
+    found = _by_cell(results)
+    for name in papers.__all__:
+        for cell in getattr(papers, name).CELLS:
+            whole = [r for r in found.get((name, cell.name), []) if r.epochs >= r.schedule or r.stopped_early]
+            main = next(iter(cell.reported), None)
+            if whole and main and ours(main, whole):
+                rest = "-".join(str(value) for key, value in cell.options.items() if key != "data")
+                row = [
+                    name,
+                    whole[0].data["title"],
+                    rest,
+                    _with_unit(main),
+                    number(cell.reported[main]),
+                    ours(main, whole),
+                ]
+                lines.append(f"| {' | '.join(row)} |")
+    return "\n".join(lines)
+
+
+def _with_unit(name):
+    unit = FIGURES[name][0]
+    return f"{name} / {unit}" if unit else name
+
+
+BEGIN, END = "<!-- results: written by vaekit results -->", "<!-- end of results -->"
+
+
+def pages(results):
+    """Text by path: the folder's README.md and, if it has a place for the summary, the one beside the folder."""
+    results = Path(results)
+    texts = {results / "README.md": markdown(results)}
+    readme = results.resolve().parent / "README.md"
+    text = readme.read_text(encoding="utf-8") if readme.exists() else ""
+    if BEGIN in text and END in text:
+        texts[readme] = f"{text.split(BEGIN)[0]}{BEGIN}\n{summary(results)}\n{END}{text.split(END)[1]}"
+    return texts
+
+
 def stale(results):
-    """Whether the folder's README.md differs from its records."""
-    page = Path(results) / "README.md"
-    return not page.exists() or page.read_text(encoding="utf-8") != markdown(results)
+    """Paths of the pages that differ from the records."""
+    return [p for p, text in pages(results).items() if not p.exists() or p.read_text(encoding="utf-8") != text]
