@@ -1,4 +1,6 @@
-"""Training beside the objective: normalized gradients for any optimizer, early stopping that knows warm-up."""
+"""Training beside the objective: normalized gradients for any optimizer, early stopping that knows warm-up, models
+that are trained at once.
+"""
 
 import warnings
 from numbers import Integral
@@ -6,7 +8,10 @@ from numbers import Integral
 import keras
 from keras import ops
 
+from vaekit.models.together import fit_together
 from vaekit.objectives import WarmUp
+
+__all__ = ["EarlyStopping", "NormalizedGradients", "fit_together"]
 
 
 @keras.saving.register_keras_serializable("vaekit")

@@ -232,6 +232,7 @@ class LatentVariableModel(Factorizations):
         return logs
 
     def _take(self, run):
+        """Runs one."""
         if run.training not in self._loops:
             self._loops[run.training] = self._loop(run.training)
         self._loops[run.training].epoch(run.batches, run.one_by_one, run.begin, run.end)

@@ -65,6 +65,8 @@ def fit_together(
         model._assert_compile_called("fit")
         model._build_by(model.arrays(x))
     _check(models, callbacks, checkpoints)
+    if validation_data is not None:
+        models[0].arrays(validation_data)
     callbacks = [_with_progress(own, verbose, f"model {i}, ") for i, own in enumerate(callbacks, 1)]
     if _possible(models, Batches(models[0].arrays(x))):
         validation = None if validation_data is None else models[0]._batches(validation_data, batch_size)
@@ -153,7 +155,9 @@ def _check(models, callbacks, checkpoints):
             raise ValueError(f"fit_together expects models with {name} of their own; two of them share some.")
     first, *others = map(_structure, models)
     for i, other in enumerate(others, 2):
-        for name in {**first, **other}:
+        for name in sorted(
+            {**first, **other}, key=lambda name: name.startswith("weights")
+        ):  # what they follow from first
             a, b = first.get(name, "nothing"), other.get(name, "nothing")
             if a != b:
                 raise ValueError(
