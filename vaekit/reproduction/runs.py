@@ -79,8 +79,8 @@ def run_seeds(cell, seeds, epochs=None, runs="runs", results="results", progress
         _train(cell, data, epochs, dict(zip(folders.values(), models, strict=True)), progress)
         for (seed, folder), model in zip(folders.items(), models, strict=True):
             if not done[seed]:
-                keep(model, folder / WEIGHTS)
                 done[seed] = _measured(cell, data, seed, model, folder, progress)
+                keep(model, folder / WEIGHTS)
                 done[seed].write(results)
         return list(done.values())
 
