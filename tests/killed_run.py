@@ -29,7 +29,7 @@ CELL = Cell(
     table="tests",
     options=dict(data="dynamic_digits", model="vae"),
     reported={"log p(x)": -20.0},
-    epochs=50,
+    epochs=40,
     build=build,
     fit=partial(paper.fit, settings=SETTINGS),
     measure=measure,

@@ -68,7 +68,7 @@ def test_a_run_that_is_killed_again_and_again_comes_to_the_same(start, tmp_path)
         process = start(killed)
         if moment == "training":
             wait_for_another_file(process, path)
-        time.sleep(rng.uniform(0, 0.1 if moment == "training" else 2.0))
+        time.sleep(rng.uniform(0, 0.08 if moment == "training" else 2.0))
         process.kill()
         assert process.wait() == -signal.SIGKILL and not (killed / record).exists()
         epochs.append(checkpoint.read(path)[0]["epochs"] if path.exists() else 0)
