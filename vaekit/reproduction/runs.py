@@ -79,8 +79,8 @@ def run_seeds(cell, seeds, epochs=None, runs="runs", results="results", progress
         _train(cell, data, epochs, dict(zip(folders.values(), models, strict=True)), progress)
         for (seed, folder), model in zip(folders.items(), models, strict=True):
             if not done[seed]:
-                keep(model, folder / WEIGHTS)
                 done[seed] = _measured(cell, data, seed, model, folder, progress)
+                keep(model, folder / WEIGHTS)
                 done[seed].write(results)
         return list(done.values())
 
@@ -142,9 +142,16 @@ def keep(model, path):
 
 
 def take(model, path):
-    """Gives a model of the same structure the weights of a file."""
-    with np.load(path, allow_pickle=False) as file:
-        model.set_weights([file[f"{i}"] for i in range(len(file.files))])
+    """Gives a model of the same structure the weights of a file.
+
+    Raises:
+        RunError: a damaged file, or none.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            model.set_weights([file[f"{i}"] for i in range(len(file.files))])
+    except Exception as error:  # one wrong byte, and zip files fail in many ways
+        raise RunError(f"{str(path)!r} holds no weights of this model ({error}). Delete it and run again.") from error
 
 
 @contextlib.contextmanager
@@ -161,6 +168,8 @@ def _alone(folder):
     except OSError as error:
         raise OSError(error.errno, f"{str(folder)!r} cannot be used for a run: {error.strerror}.") from error
     try:
+        for rest in folder.glob("*.part"):  # what a killed process was writing
+            rest.unlink()
         yield
     finally:
         lock.release()
@@ -182,12 +191,13 @@ def _same(folder, cell, seed):
             stream.write(json.dumps(wanted, indent=1).encode())
     try:
         found = json.loads(path.read_text())
-    except ValueError:
+        differ = [name for name in wanted if found[name] != wanted[name]]
+    except (ValueError, TypeError, KeyError):
         raise RunError(f"{str(path)!r} is damaged. Move the folder away to start anew; nothing was changed.") from None
-    if differ := [name for name in wanted if found.get(name) != wanted[name]]:
+    if differ:
         name = differ[-1]
         raise RunError(
-            f"{str(folder)!r} holds a run of another configuration: its {name} is {found.get(name)}, this run's is "
+            f"{str(folder)!r} holds a run of another configuration: its {name} is {found[name]}, this run's is "
             f"{wanted[name]}. Go on with the same one, or choose another folder; nothing was changed."
         )
 
