@@ -25,14 +25,15 @@ def number(value, digits=2):
         return ""
     if isinstance(value, list):
         return "+".join(number(part, digits) for part in value)
-    return str(value) if isinstance(value, int) else f"{value:.{digits}f}".replace("-", "−")
+    return (str(value) if isinstance(value, int) else f"{value:.{digits}f}").replace("-", "−")
 
 
 def duration(seconds):
     """Seconds as text for people."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    for unit, length, digits in (("days", 86400, 1), ("h", 3600, 1), ("min", 60, 0)):
+        if seconds >= 1.5 * length:
+            return f"{seconds / length:.{digits}f} {unit}"
+    return f"{seconds:.0f} s"
 
 
 def ours(name, found):
@@ -88,10 +89,12 @@ def listing(cells, results):
     for title, table in rows.items():
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
         lines += [title, *("  " + "  ".join(map(str.ljust, row, widths)).rstrip() for row in table), ""]
-    speeds = [f"{rate / 1e9:.0f} billion operations a second on {' '.join(place)}" for place, rate in rates.items()]
-    note = "Cost: floating-point operations of the whole schedule (early stopping may end it before), P = 10^15; then "
-    note += "what runs so far took, or by their speed (≈) would take: " + ", ".join(speeds) + "."
-    return "\n".join([*lines, note if speeds else note.partition("; then")[0] + "."])
+    note = "Cost: floating-point operations of the whole schedule (early stopping may end it before), P = 10^15"
+    if rates:
+        place, rate = max(rates.items(), key=lambda item: item[1])
+        note += f"; then what a run took, or by the speed of runs so far (≈) would take: {rate / 1e9:.0f} billion "
+        note += f"operations a second on {' '.join(place)}"
+    return "\n".join([*lines, f"{note}."])
 
 
 def _cost(cell, found, counts, rates, places):
@@ -103,8 +106,9 @@ def _cost(cell, found, counts, rates, places):
         parts += [
             f"{duration(r.seconds['training'])} for {_epochs(r)} epochs, {r.backend} {r.device}" for r in found[:1]
         ]
-    elif total:
-        parts += [f"≈ {duration(total / rate)}, {' '.join(place)}" for place, rate in rates.items()]
+    elif total and rates:
+        place = max(rates, key=rates.get)
+        parts.append(f"≈ {duration(total / rates[place])}, {' '.join(place)}")
     where = places.get(cell.data)
     return "; ".join(parts + ([f"data: {where}"] if where in ("download", "by hand") else []))
 
