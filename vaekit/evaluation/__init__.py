@@ -2,7 +2,7 @@
 
 from vaekit.evaluation.classification import Accuracy, classification_accuracy
 from vaekit.evaluation.frechet import FID, LeNetFeatures, fid, frechet_distance, lenet_features
-from vaekit.evaluation.likelihood import LogLikelihood, hmc_log_likelihood, log_likelihood
+from vaekit.evaluation.likelihood import LogLikelihood, hmc_log_likelihood, log_likelihood, terms
 from vaekit.evaluation.mutual_information import Information, information
 from vaekit.evaluation.units import ActiveUnits, active_units, remove_inactive
 
@@ -22,4 +22,5 @@ __all__ = [
     "lenet_features",
     "log_likelihood",
     "remove_inactive",
+    "terms",
 ]

@@ -114,6 +114,30 @@ def log_likelihood(model, x, samples=5000, batch_size=100, chunk=None, seed=0, p
     return LogLikelihood(estimate, effective, samples, *_kind(model, data))
 
 
+def terms(model, x, objective, batch_size=500, seed=0):
+    """An objective's terms for each example, such as bound, reconstruction and KL.
+
+    Args:
+        model: a `LatentVariableModel`.
+        x: data `[N, ...]`.
+        objective: from `vaekit.objectives`, whichever the model was trained by.
+        batch_size: examples at a time.
+        seed: an int; the same one gives the same samples.
+
+    Returns: dict of arrays `[N]`, in nats.
+    """
+    check_counts("terms", batch_size=batch_size)
+    data, n = data_arrays(model, x)
+    batch_size = min(batch_size, n)
+    one_batch = backend.compile(lambda values: objective(model, values, 0, False)[1], model.variables)
+    parts = []
+    with model.seeded(seed):
+        for start in range(0, n, batch_size):
+            batch, count = rows(data, start, batch_size)
+            parts.append({name: ops.convert_to_numpy(value)[:count] for name, value in one_batch(batch).items()})
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
 def _rows_at_once():
     """So many that layers of some hundred units stay in a processor's cache; a GPU wants more to do."""
     return 10_000 if backend.accelerated() else 1000

@@ -289,16 +289,22 @@ class LatentVariableModel(Factorizations):
             seed: an int, for the same samples of z at each call.
         """
         self._assert_compile_called("evaluate")
-        if seed is not None:
-            state = ops.convert_to_numpy(self.seed_generator.state.value).copy()
-            self.seed_generator.state.assign(ops.cast([seed, 0], self.seed_generator.state.dtype))
-        try:
+        with self.seeded(seed):
             batches = self._batches(x, batch_size)
             callbacks = _with_progress(callbacks, verbose)
             if kwargs or not self._takes_loops(batches, "test_step"):
                 return super().evaluate(batches, verbose=0, callbacks=callbacks, return_dict=return_dict, **kwargs)
             logs = self._run(self._evaluate(batches, callbacks))
             return logs if return_dict else list(logs.values())
+
+    @contextlib.contextmanager
+    def seeded(self, seed):
+        """Within this context the model's samples are those of `seed`, an int; None: nothing changes."""
+        state = ops.convert_to_numpy(self.seed_generator.state.value).copy()
+        if seed is not None:
+            self.seed_generator.state.assign(ops.cast([seed, 0], self.seed_generator.state.dtype))
+        try:
+            yield
         finally:
             if seed is not None:
                 self.seed_generator.state.assign(state)

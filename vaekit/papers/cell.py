@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from vaekit import datasets
+from vaekit.evaluation.rows import standard_error
 
 
 class Figure(NamedTuple):
@@ -53,7 +54,7 @@ class Cell:
         metric: how `measure` comes to its figures, in words.
         settings: the paper's, a dataclass.
         after: a cell whose trained weights this one starts from.
-        paper_data: name of the paper's data where `options["data"]` only stands in for them.
+        differs: in what data or model are not the paper's, so that figures cannot be compared; "" if they can.
         examples: of training, the first ones; None: all.
         missing: why vaekit cannot run it; "" if it can.
     """
@@ -69,7 +70,7 @@ class Cell:
     metric: str = ""
     settings: Any = None
     after: "Cell | None" = None
-    paper_data: str | None = None
+    differs: str = ""
     examples: int | None = None
     missing: str = ""
 
@@ -87,6 +88,11 @@ class Cell:
         """Its data, a `vaekit.datasets.Dataset`."""
         data = datasets.load(self.data)
         return replace(data, train=data.train[: self.examples])
+
+
+def mean(values, sign=1):
+    """A `Figure` of the values `[N]` of N test images: their mean, and its standard error."""
+    return Figure(sign * float(values.mean()), standard_error(values))
 
 
 def numbers(units):

@@ -362,7 +362,10 @@ PRIORS_STATIC_MNIST = {"standard": -85.89, "mixture": -85.07, "vampprior_data": 
 
 # ---- the cells of these tables
 
-METRIC = "Importance sampling, 5000 samples an image, all test images; bits/dim = −log2 p(x) / D."
+METRIC = (
+    "Importance sampling, 5000 samples an image, all test images; bits/dim = −log2 p(x) / D. Active units: variance of "
+    "posterior means over the test images above 0.01 (of z1: averaged over 10 samples of z2)."
+)
 SAMPLES = 5000
 
 
@@ -387,7 +390,7 @@ SMALL = ("caltech101_silhouettes", "frey_faces", "histopathology")
 ARCHITECTURES = {"VAE": vae, "HVAE": hvae, "convHVAE": conv_hvae, "PixelHVAE": pixel_hvae}
 
 
-def _cell(table, data, model, prior, reported, paper_data=None):
+def _cell(table, data, model, prior, reported):
     settings = _settings(data)
 
     def build(data, seed):
@@ -404,7 +407,7 @@ def _cell(table, data, model, prior, reported, paper_data=None):
         measure=measure,
         metric=METRIC,
         settings=settings,
-        paper_data=paper_data,
+        differs="OMNIGLOT made anew from its strokes" if data == "dynamic_omniglot_rebuilt" else "",
     )
 
 
@@ -416,10 +419,10 @@ CELLS = [
     ),
     *(
         _cell("priors, static MNIST", "static_mnist", "HVAE", prior, PRIORS_STATIC_MNIST[prior])
-        for prior in ("mixture", "vampprior_data")  # the other two are in table 1
+        for prior in ("mixture", "vampprior_data")  # the other two are in table 1, there −86.05 for a single Gaussian
     ),
     *(
-        _cell("table 1, on OMNIGLOT (rebuilt)", "dynamic_omniglot_rebuilt", model, prior, value, data)
+        _cell("table 1, on OMNIGLOT (rebuilt)", "dynamic_omniglot_rebuilt", model, prior, value)
         for (data, model), values in TABLE_1.items()
         if data == "dynamic_omniglot"
         for prior, value in zip(("standard", "vampprior"), values, strict=True)
