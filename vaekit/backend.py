@@ -261,6 +261,17 @@ def prefers_jit():
     return NAME == "jax" or accelerated()
 
 
+def _pure(function, variables):
+    """On JAX: (values of the variables, *arrays) → (result, new values), without side effects."""
+
+    def pure(values, *arrays):
+        with keras.StatelessScope(list(zip(variables, values, strict=True)), collect_losses=True) as scope:
+            result = function(*arrays)  # what layers add to the model's losses is collected by the scope
+        return result, [scope.get_current_value(v) for v in variables]
+
+    return pure
+
+
 def compile(function, variables=()):
     """A compiled version of `function(*arrays)`, which may read and update the Keras `variables`.
 
@@ -272,11 +283,7 @@ def compile(function, variables=()):
     if NAME == "tensorflow":
         return tf.function(function, reduce_retracing=True, autograph=False)
 
-    @jax.jit
-    def program(values, *arrays):
-        with keras.StatelessScope(list(zip(variables, values, strict=True))) as scope:
-            result = function(*arrays)
-        return result, [scope.get_current_value(v) for v in variables]
+    program = jax.jit(_pure(function, variables))
 
     def call(*arrays):
         result, new_values = program([v.value for v in variables], *arrays)
@@ -296,13 +303,8 @@ def count_operations(function, variables, *arrays):
     if NAME == "tensorflow":
         raise RuntimeError('TensorFlow does not count operations: set KERAS_BACKEND to "jax" for this.')
 
-    @jax.jit
-    def program(values, *arrays):
-        with keras.StatelessScope(list(zip(variables, values, strict=True)), collect_losses=True) as scope:
-            result = function(*arrays)
-        return result, [scope.get_current_value(v) for v in variables]
-
-    return int(program.lower([v.value for v in variables], *arrays).cost_analysis()["flops"])
+    program = jax.jit(_pure(function, variables)).lower([v.value for v in variables], *arrays)
+    return int(program.cost_analysis()["flops"])
 
 
 def loops_together():
@@ -333,9 +335,7 @@ def compile_loop(body, variables, jit_compile=False, others=()):
         return lambda start, stop, *arrays: program(tf.constant(start), tf.constant(stop), *arrays)
 
     def step(i, values, *arrays):
-        with keras.StatelessScope(list(zip(variables, values, strict=True)), collect_losses=True) as scope:
-            body(i, *arrays)
-        return [scope.get_current_value(v) for v in variables]
+        return _pure(body, variables)(values, i, *arrays)[1]
 
     @jax.jit
     def program(values, start, stop, *arrays):
