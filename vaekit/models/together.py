@@ -35,7 +35,7 @@ def fit_together(
     that have stopped keep what they stopped with. Weights are those of separate `fit`s but for float32's rounding,
     which depends on how many models share a program (and whose effect grows with the steps).
 
-    It pays on a GPU, most of which a small model leaves idle; a processor is faster with one model after the other.
+    It is meant for a GPU, most of which a small model leaves idle; a processor is faster with one after the other.
     TensorFlow takes them so, exactly as `fit` does; JAX too with a `keras.distribution`, data above 2 GiB,
     `run_eagerly`, or a `train_step` of one's own.
 
