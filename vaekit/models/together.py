@@ -35,8 +35,9 @@ def fit_together(
     that have stopped keep what they stopped with. Weights are those of separate `fit`s but for float32's rounding,
     which depends on how many models share a program (and whose effect grows with the steps).
 
-    TensorFlow takes them one after the other, exactly as `fit` does; so does JAX with a `keras.distribution`, data
-    above 2 GiB, `run_eagerly`, or a `train_step` of one's own.
+    It is meant for a GPU, most of which a small model leaves idle; a processor is faster with one after the other.
+    TensorFlow takes them so, exactly as `fit` does; JAX too with a `keras.distribution`, data above 2 GiB,
+    `run_eagerly`, or a `train_step` of one's own.
 
     Args:
         models: list of compiled `LatentVariableModel`s, equal but for weights, seeds, names and learning rates
@@ -46,8 +47,8 @@ def fit_together(
         callbacks: list of lists, each model's own callbacks, which are told of epochs, not of every batch.
         checkpoints: list of paths, each model's own file, as that of `fit(checkpoint=...)`. Models that go on from
             different epochs wait for the last of them. All come to the weights that they would have come to without a
-            break, bit for bit (same backend, device and versions), if they were trained in a list of as many models
-            from the start. The seconds in a file are those of all models.
+            break, bit for bit (same backend, device and versions), if the list had as many models from the start. The
+            seconds in a file are those of all models.
 
     Returns: list of `keras.callbacks.History`.
 
@@ -57,6 +58,8 @@ def fit_together(
         CheckpointError: a checkpoint that is damaged or belongs to another training.
     """
     models = list(models)
+    if not models:
+        return []
     callbacks = [list(own or []) for own in _one_each(models, callbacks, "callbacks", (list, tuple))]
     checkpoints = _one_each(models, checkpoints, "checkpoints", (str, os.PathLike))
     if not (_is_array(x) and (validation_data is None or _is_array(validation_data))):
@@ -155,9 +158,8 @@ def _check(models, callbacks, checkpoints):
             raise ValueError(f"fit_together expects models with {name} of their own; two of them share some.")
     first, *others = map(_structure, models)
     for i, other in enumerate(others, 2):
-        for name in sorted(
-            {**first, **other}, key=lambda name: name.startswith("weights")
-        ):  # what they follow from first
+        places = sorted({**first, **other}, key=lambda name: name.startswith("weights"))  # which follow from the rest
+        for name in places:
             a, b = first.get(name, "nothing"), other.get(name, "nothing")
             if a != b:
                 raise ValueError(
