@@ -283,9 +283,18 @@ def reproduce(
             typer.echo(f"Kept as {preset!r}; half precision changes log p(x) by {kept['check']['rounding']} nats.")
         else:
             groups = [list(seed)] if together else [[number] for number in seed]
+            faults = 0
             for cell, group in itertools.product(chosen, groups):
-                for record in running.run_seeds(cell, group, epochs, runs, results):
-                    typer.echo(tables.report(record))
+                try:
+                    for record in running.run_seeds(cell, group, epochs, runs, results):
+                        typer.echo(tables.report(record))
+                except (RuntimeError, ValueError) as error:  # the others go on
+                    if len(chosen) == 1:
+                        raise
+                    faults += 1
+                    typer.secho(f"{cell.paper} {cell.name}: {error}", fg="red", err=True)
+            if faults:
+                _fail(f"{faults} of {len(chosen) * len(groups)} runs could not be made; see above.")
     except KeyboardInterrupt:
         _fail("Stopped. The same command goes on from the last checkpoint.")
     except (ValueError, RuntimeError, OSError) as error:
@@ -304,10 +313,10 @@ def results(
     from vaekit.reproduction import records, tables
 
     try:
-        if note is not None:
-            if record is None:
-                _fail("Say which record the note is for: --record results/PAPER/CELL.json.")
-            dataclasses.replace(records.read(record), note=note).write(results)
+        if (note is None) != (record is None):
+            _fail('A note and its record go together: --record results/PAPER/CELL.json --note "why".')
+        if record:
+            dataclasses.replace(records.read(record), note=note).write(record.parent.parent)
         if check:
             if old := tables.stale(results):
                 _fail(f"{', '.join(map(str, old))}: not what the records say. Run vaekit results.")

@@ -10,6 +10,7 @@ import numpy as np
 from keras import ops
 
 from vaekit import backend
+from vaekit.batches import Batches
 from vaekit.files import replacing
 from vaekit.models.progress import Progress
 
@@ -29,18 +30,22 @@ class Checkpoint:
         path: of the file.
         model: compiled and built, its optimizer too.
         batches: `vaekit.batches.Batches`.
+        validation: likewise, or None.
         callbacks: list of those whose state counts. Numbers, texts and weights that change in them are kept (patience
             used up, the weights of the best epoch).
     """
 
-    def __init__(self, path, model, batches, callbacks):
+    def __init__(self, path, model, batches, validation, callbacks):
         self.path, self.model, self.batches = Path(path), model, batches
         self.callbacks = [c for c in callbacks if not isinstance(c, (Progress, keras.callbacks.History))]
         self.initial = [_plain(callback) for callback in self.callbacks]
         self.variables = [*model.variables, *model.optimizer.variables]
         self.identity = {
             "backend": backend.NAME,
-            "data": [[name, list(array.shape), _checksum(array)] for name, array in batches.arrays.items()],
+            "data": _data(batches),
+            "validation": _data(validation) if isinstance(validation, Batches) else None,
+            "seed": model.seed_generator.get_config()["seed"],
+            "networks": {".".join(map(str, k)): str(v) for k, v in structure(model, model.get_config()).items()},
             "batch size": batches.batch_size,
             "shuffle": batches.shuffle,
             "weights": [[list(v.shape), str(v.dtype)] for v in self.variables],
@@ -157,9 +162,20 @@ def _stored(value):
     return array.astype("float32") if array.dtype.name == "bfloat16" else array
 
 
-def _checksum(array):
-    """Of the first rows: which data they are."""
-    return zlib.crc32(np.ascontiguousarray(np.asarray(array[:100])).tobytes())
+def _data(batches):
+    """Which data they are: name, shape and checksum of each array."""
+    arrays = {name: getattr(array, "probabilities", array) for name, array in batches.arrays.items()}
+    return [[name, list(a.shape), zlib.crc32(np.ascontiguousarray(a).tobytes())] for name, a in arrays.items()]
+
+
+def structure(model, config):
+    """What a model's configuration says but for seeds and layers' names: dict of values by their place, a tuple."""
+    names = {layer.name: f"layer {i}" for i, layer in enumerate(model._flatten_layers())}
+    return {
+        place: names.get(value, value) if isinstance(value, str) else value
+        for place, value in keras.tree.flatten_with_path(config)
+        if "seed" not in place
+    }
 
 
 def _unnamed(config):

@@ -182,7 +182,7 @@ class LatentVariableModel(Factorizations):
         first, kept = self._initial_epoch or initial_epoch, None  # the former: from BackupAndRestore
         if checkpoint is not None:
             self._build_optimizer()
-            kept = Checkpoint(checkpoint, self, batches, callbacks.callbacks)
+            kept = Checkpoint(checkpoint, self, batches, validation_data, callbacks.callbacks)
             first = kept.restore(self.history, epochs)
         try:
             for epoch in range(first, epochs):

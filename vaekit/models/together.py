@@ -5,10 +5,9 @@ import os
 from itertools import chain
 from numbers import Number
 
-import keras
-
 from vaekit import backend
 from vaekit.batches import Abreast, Batches
+from vaekit.models.checkpoint import structure
 from vaekit.models.latent_variable_model import _is_array, _with_progress
 from vaekit.models.loop import listens
 
@@ -170,7 +169,6 @@ def _check(models, callbacks, checkpoints):
 
 def _structure(model):
     """What has to be the same in models that share a program: dict of values by their place in the configuration."""
-    names = {layer.name: f"layer {i}" for i, layer in enumerate(model._flatten_layers())}
     parts = {
         "class": type(model),
         **model.get_compile_config(),
@@ -178,9 +176,8 @@ def _structure(model):
         "weights": [[tuple(v.shape), v.dtype, v.trainable] for v in model._state(training=True)],
     }
     return {
-        ".".join(map(str, place)): names.get(value, value) if isinstance(value, str) else value
-        for place, value in keras.tree.flatten_with_path(parts)
-        if "seed" not in place
-        and not (place[0] == "optimizer" and place[-1] == "name")
+        ".".join(map(str, place)): value
+        for place, value in structure(model, parts).items()
+        if not (place[0] == "optimizer" and place[-1] == "name")
         and not (place[-1] == "learning_rate" and isinstance(value, Number))
     }

@@ -114,7 +114,7 @@ def mlp(data, skip, layers=2, latents=50, refinement=None, settings=SETTINGS, qu
     return _compiled(VAE(encoder, decoder, refinement=refinement, seed=seed), data, settings)
 
 
-def pixelcnn(data, skip, depth=9, latents=20, filters=32, refinement=None, settings=SETTINGS, quirks=NONE, seed=None):
+def pixelcnn(data, skip, depth=9, latents=20, refinement=None, settings=SETTINGS, quirks=NONE, seed=None):
     """VAE or Skip-VAE with a gated PixelCNN decoder, compiled.
 
     Encoder: three residual blocks, each followed by a convolution of stride 2. Decoder: z as one more channel of the
@@ -125,12 +125,11 @@ def pixelcnn(data, skip, depth=9, latents=20, filters=32, refinement=None, setti
         skip: whether z enters every layer of the decoder.
         depth: layers of the PixelCNN; the paper's are 1, 3, 6 and 9.
         latents: units of z; the paper's are 2, 10, 20, 50 and 100.
-        filters: channels of each stack.
         refinement: a `vaekit.inference.Refinement`, for (Skip-)SA-VAE.
     """
     blocks = [part for maps in settings.maps for part in (ResidualBlock(maps), L.Conv2D(maps, 2, strides=2))]
     encoder = keras.Sequential([*blocks, DiagonalNormal(latents)])
-    masked = [GatedPixelConv2D(filters, settings.kernel_size, "B" if i else "A") for i in range(depth)]
+    masked = [GatedPixelConv2D(settings.filters, settings.kernel_size, "B" if i else "A") for i in range(depth)]
     decoder = Autoregressive([*masked, _head(data, quirks)], skip)
     return _compiled(VAE(encoder, decoder, refinement=refinement, seed=seed), data, settings)
 

@@ -40,7 +40,8 @@ class Presets:
         module = importlib.import_module(f"vaekit.papers.{self.paper}")
         cell = next(cell for cell in module.CELLS if cell.name == record["name"])
         with np.load(self.folder / f"{name}.npz", allow_pickle=False) as file:
-            model = cell.build(stand_in(cell.data, tuple(file["event_shape"].tolist()), file["pixel"]), record["seed"])
+            shape, images = tuple(file["event_shape"].tolist()), record["data"]["images"]["train"]
+            model = cell.build(stand_in(cell.data, shape, file["pixel"], images), record["seed"])
             weights = [file[f"{i}"] for i in range(len(model.weights))]
         model.set_weights([new.astype(old.dtype) for new, old in zip(weights, model.get_weights(), strict=True)])
         return model
@@ -58,7 +59,7 @@ class Presets:
         return json.loads(path.read_text(encoding="utf-8"))
 
 
-def stand_in(name, event_shape, pixel, images=2):
-    """A data set of blank images, which tell builders the shape and the kind of values."""
-    blank = np.full((images, *event_shape), pixel, "float32")
+def stand_in(name, event_shape, pixel, images):
+    """A data set of blank images, which tell builders number, shape, and kind of values; they take no memory."""
+    blank = np.broadcast_to(np.float32(pixel), (images, *event_shape))
     return Dataset(name, name, blank, blank, blank, None, (0.0, 1.0), "blank images", "")

@@ -42,6 +42,8 @@ def _parsed(words):
         name, equals, value = word.partition("=")
         if not name.startswith("--") and paper is None:
             paper = word
+        elif name[2:] in wanted:
+            raise CellError(f"{name} is there twice; choose one value, or leave it out for all.")
         elif name.startswith("--") and (equals or rest):
             wanted[name[2:]] = value if equals else rest.pop(0)
         else:

@@ -39,7 +39,7 @@ def count(cell):
     images, shape, pixel = IMAGES[cell.data]
     batch = cell.settings.batch_size
     keras.utils.set_random_seed(0)
-    data = stand_in(cell.data, shape, pixel, images=1000)  # pseudo-inputs may be drawn from them
+    data = stand_in(cell.data, shape, pixel, images)
     step = cell.build(data, 0).count_operations(data.train[:batch])
     return step * -(-(cell.examples or images) // batch) * cell.epochs
 
@@ -67,11 +67,11 @@ def read(results):
 
 
 def rates(found, counts):
-    """Operations a second that the records' training came to, the median for each (backend, device)."""
+    """Operations a second that the records' training came to, the median for each backend and device."""
     known = {}
     for record in found:
         total = counts.get(f"{record.paper}/{record.name}")
         if total and record.seconds["training"]:
-            rate = total * record.epochs / record.schedule / record.seconds["training"]
-            known.setdefault((record.backend, record.device), []).append(rate)
+            rate = record.together * total * record.epochs / record.schedule / record.seconds["training"]
+            known.setdefault(record.place, []).append(rate)
     return {place: statistics.median(values) for place, values in known.items()}

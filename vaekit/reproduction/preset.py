@@ -1,6 +1,7 @@
 """A run's trained weights kept as a preset of its paper, small enough to come with vaekit."""
 
 import dataclasses
+import io
 import json
 from pathlib import Path
 
@@ -43,18 +44,18 @@ def keep(cell, name, seed=0, folder="runs", results="results", to=presets.FOLDER
     weights = model.get_weights()
     half = [w.astype("float16") if w.dtype == "float32" else w for w in weights]
     pixel = np.asarray(data.train[:1]).flat[0]
-    with replacing(path) as stream:
-        np.savez_compressed(
-            stream, event_shape=data.event_shape, pixel=pixel, **{f"{i}": w for i, w in enumerate(half)}
-        )
-    if path.stat().st_size > BYTES:
-        size = path.stat().st_size / 1e6
-        path.unlink()
-        raise runs.RunError(f"{cell.name}: {size:.1f} MB of weights; a preset has at most {BYTES / 1e6:.0f} MB.")
+    content = io.BytesIO()
+    np.savez_compressed(content, event_shape=data.event_shape, pixel=pixel, **{f"{i}": w for i, w in enumerate(half)})
+    size = len(content.getvalue())
+    if size > BYTES or not all(np.isfinite(w).all() for w in half):
+        fault = f"{size / 1e6:.1f} MB of weights" if size > BYTES else "weights above 65504"
+        raise runs.RunError(f"{cell.name}: {fault}; a preset has at most {BYTES / 1e6:.0f} MB, in half precision.")
     model.set_weights([new.astype(old.dtype) for new, old in zip(half, weights, strict=True)])
     kept = check(model, data)
     kept["rounding"] = round(float(np.mean(np.subtract(kept["log p(x)"], exact))), 4)
     record = {**dataclasses.asdict(records.read(done)), "check": kept}
+    with replacing(path) as stream:
+        stream.write(content.getvalue())
     with replacing(path.with_suffix(".json")) as stream:
         stream.write((json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode())
     return record

@@ -27,8 +27,8 @@ class Record:
     Attributes:
         paper, table, cell: which cell of which table; `cell` is a dict, the options that name it.
         name: of the cell.
-        data: dict: the data set's name, title, description and numbers of images; where they only stand in for the
-            paper's, `paper_data` is the name of those.
+        data: dict: the data set's name, title, description and numbers of images.
+        differs: in what data or model are not the paper's; "" if they are.
         metric: how the figures were estimated.
         settings: dict, the paper's.
         seed: of weights, order of the data, noise and evaluation.
@@ -37,9 +37,10 @@ class Record:
         figures: dict by name: `ours` (a number, or a list, one for each latent), `standard_error` of the mean over
             images or None, `paper` or None.
         curves: dict: the numbers of some epochs, and every term's values there (nats), `val_` for validation.
-        seconds: dict: of training and of evaluation.
-        backend, device, machine, versions, commit: what it ran on; `commit` is None outside a repository, and ends
-            in "+" if files of vaekit differed from it.
+        seconds: dict: of training (of all models that were trained at once) and of evaluation.
+        together: how many models were trained at once.
+        ran_on: list of dicts, one where nothing changed between the run's sittings: `backend`, `device`, `machine`,
+            `versions` and `commit`, which is None outside vaekit's repository, and ends in "+" if files differed.
         finished: date.
         note: why a figure is as it is.
     """
@@ -49,6 +50,7 @@ class Record:
     cell: dict
     name: str
     data: dict
+    differs: str
     metric: str
     settings: dict
     seed: int
@@ -58,13 +60,20 @@ class Record:
     figures: dict
     curves: dict
     seconds: dict
-    backend: str
-    device: str
-    machine: str
-    versions: dict
-    commit: str | None
+    together: int
+    ran_on: list
     finished: str
     note: str = ""
+
+    @property
+    def complete(self):
+        """Whether the schedule was run to its end, or to an early stop."""
+        return self.epochs >= self.schedule or self.stopped_early
+
+    @property
+    def place(self):
+        """Backend and device, as text."""
+        return f"{self.ran_on[-1]['backend']} {self.ran_on[-1]['device']}"
 
     @property
     def path(self):
@@ -95,7 +104,15 @@ def read(path):
 
 
 def read_all(results):
-    """All records in a folder, a list, in the order of their paths."""
+    """All records in a folder, a list, in the order of their paths.
+
+    Raises:
+        RecordError: if there is no such folder, or a file in it is no record.
+    """
+    if not Path(results).is_dir():
+        raise RecordError(
+            f"There is no folder {str(results)!r} of records. vaekit reproduce writes them into results/."
+        )
     return [read(path) for path in sorted(Path(results).glob("*/*.json"))]
 
 
@@ -144,7 +161,8 @@ def _commit():
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
 
     try:
-        changed = git("status", "--porcelain", "--untracked-files=no", "--", "..")
+        git("ls-files", "--error-unmatch", Path(__file__).name)  # an installed copy is in no repository
+        changed = git("status", "--porcelain", "--", "..")
         return git("rev-parse", "HEAD") + ("+" if changed else "")
     except (OSError, subprocess.SubprocessError):
         return None

@@ -19,7 +19,7 @@ from vaekit.models.progress import Progress
 from vaekit.reproduction import records
 from vaekit.training import fit_together
 
-WEIGHTS, TRAINING = "weights.npz", "training.npz"  # of a run's folder
+RUN, TRAINING, WEIGHTS = "run.json", "training.npz", "weights.npz"  # of a run's folder
 
 
 class RunError(RuntimeError):
@@ -63,35 +63,52 @@ def run_seeds(cell, seeds, epochs=None, runs="runs", results="results", progress
     """
     if cell.missing:
         raise RunError(f"{cell.paper} {cell.name} cannot be run: {cell.missing}.")
-    if cell.after:
-        run_seeds(cell.after, seeds, None, runs, results, progress)
     epochs = cell.epochs if epochs is None else epochs
     folders = {seed: Path(runs) / cell.paper / f"{cell.name}-seed{seed}" for seed in seeds}
     with contextlib.ExitStack() as stack:
         for seed, folder in folders.items():
             stack.enter_context(_alone(folder))
             _same(folder, cell, seed)
-        done = {seed: _finished(cell, folder, epochs, results) for seed, folder in folders.items()}
-        if all(done.values()):
-            return list(done.values())
-        data = cell.load()
-        models = [_model(cell, data, seed, folder) for seed, folder in folders.items()]
-        _train(cell, data, epochs, dict(zip(folders.values(), models, strict=True)), progress)
-        for (seed, folder), model in zip(folders.items(), models, strict=True):
-            if not done[seed]:
-                done[seed] = _measured(cell, data, seed, model, folder, progress)
-                keep(model, folder / WEIGHTS)
-                done[seed].write(results)
-        return list(done.values())
+        before = {seed: _before(cell, folder, epochs, results) for seed, folder in folders.items()}
+        done = {seed: record for seed, record in before.items() if record and _finished(record, folders[seed], epochs)}
+        if len(done) < len(folders):
+            if cell.after:
+                run_seeds(cell.after, seeds, None, runs, results, progress)
+            data = cell.load()
+            # one that is done keeps its place in the program of several, and its checkpoint says that it has ended
+            models = {
+                s: _model(cell, data, s, f) for s, f in folders.items() if s not in done or (f / TRAINING).exists()
+            }
+            _train(cell, data, epochs, {folders[seed]: model for seed, model in models.items()}, progress)
+            for seed, model in models.items():
+                if seed not in done:
+                    record = _measured(cell, data, seed, model, folders[seed], len(models), progress)
+                    done[seed] = dataclasses.replace(record, note=before[seed].note if before[seed] else "")
+                    keep(model, folders[seed] / WEIGHTS)
+                    done[seed].write(results)
+        return [done[seed] for seed in seeds]
 
 
-def _finished(cell, folder, epochs, results):
-    """The record of a run that has nothing left to do, or None."""
+def _before(cell, folder, epochs, results):
+    """The record of a run, if there is one; neither it nor the checkpoint may have gone further than is asked for."""
     path = Path(results) / cell.paper / f"{folder.name}.json"
-    if not (path.exists() and (folder / WEIGHTS).exists()):
-        return None
-    record = records.read(path)
-    return record if record.epochs == epochs or (record.stopped_early and record.epochs <= epochs) else None
+    record = records.read(path) if path.exists() else None
+    gone = {str(path): record.epochs if record else 0}
+    if (folder / TRAINING).exists():
+        gone[str(folder / TRAINING)] = checkpoint.read(folder / TRAINING)[0]["epochs"]
+    for place, number in gone.items():
+        if number > epochs:
+            raise RunError(
+                f"{place!r} has gone {number} epochs already, more than the {epochs} asked for. Ask for "
+                "as many or more, --epochs, or name other folders, --runs and --results. Nothing was changed."
+            )
+    return record
+
+
+def _finished(record, folder, epochs):
+    """Whether there is nothing left to do."""
+    ended = record.epochs == epochs or (record.stopped_early and record.epochs <= epochs)
+    return ended and (folder / WEIGHTS).exists()
 
 
 def _model(cell, data, seed, folder):
@@ -108,8 +125,8 @@ def _train(cell, data, epochs, models, progress):
     calls = []
     for folder, model in models.items():
         calls.append(model if len(models) == 1 else _Call())
-        bar = [WholeRun(folder.name, epochs)] if progress and len(calls) == 1 else []
-        cell.fit(calls[-1], data, epochs=epochs, callbacks=bar, checkpoint=folder / TRAINING, verbose=0)
+        told = [Finite(folder), *([WholeRun(folder.name, epochs)] if progress and len(calls) == 1 else [])]
+        cell.fit(calls[-1], data, epochs=epochs, callbacks=told, checkpoint=folder / TRAINING, verbose=0)
     if len(models) > 1:
         options = [call.options for call in calls]
         callbacks, checkpoints = ([o.pop(name) for o in options] for name in ("callbacks", "checkpoint"))
@@ -124,15 +141,28 @@ class _Call:
         self.arguments, self.options = arguments, options
 
 
-def _measured(cell, data, seed, model, folder, progress):
+class Finite(keras.callbacks.Callback):
+    """Ends a run whose loss is no number, before that is kept."""
+
+    def __init__(self, folder):
+        super().__init__()
+        self.folder = str(folder)
+
+    def on_epoch_end(self, epoch, logs=None):
+        if not math.isfinite(logs["loss"]):
+            raise RunError(
+                f"The loss of {self.folder!r} is no number after epoch {epoch + 1}: this run ends there each time. Try "
+                "another seed, --seed. The folder keeps the state before."
+            )
+
+
+def _measured(cell, data, seed, model, folder, together, progress):
     state, _ = checkpoint.read(folder / TRAINING)
-    if not all(math.isfinite(values[-1]) for values in state["history"].values()):
-        where = str(folder / TRAINING)
-        raise RunError(f"{cell.paper} {cell.name}: training came to a loss that is no number; see {where!r}.")
     clock = time.perf_counter()
     figures = cell.measure(model, data, seed=seed, progress=progress)
     seconds = {"training": round(state["seconds"], 1), "evaluation": round(time.perf_counter() - clock, 1)}
-    return _record(cell, data, seed, state, figures, seconds)
+    ran_on = json.loads((folder / RUN).read_text())["ran_on"]
+    return _record(cell, data, seed, state, figures, seconds, together, ran_on)
 
 
 def keep(model, path):
@@ -176,7 +206,7 @@ def _alone(folder):
 
 
 def _same(folder, cell, seed):
-    """Refuses a folder that belongs to a run with other settings; marks a new one."""
+    """Refuses a folder that belongs to a run with other settings; writes down what this one is and runs on."""
     wanted = {
         "paper": cell.paper,
         "cell": cell.options,
@@ -185,12 +215,10 @@ def _same(folder, cell, seed):
         "backend": backend.NAME,
     }
     wanted = json.loads(json.dumps(wanted))
-    path = folder / "run.json"
-    if not path.exists():
-        with replacing(path) as stream:
-            stream.write(json.dumps(wanted, indent=1).encode())
+    path = folder / RUN
     try:
-        found = json.loads(path.read_text())
+        found = json.loads(path.read_text()) if path.exists() else {**wanted, "ran_on": []}
+        ran_on = list(found["ran_on"])
         differ = [name for name in wanted if found[name] != wanted[name]]
     except (ValueError, TypeError, KeyError):
         raise RunError(f"{str(path)!r} is damaged. Move the folder away to start anew; nothing was changed.") from None
@@ -200,6 +228,9 @@ def _same(folder, cell, seed):
             f"{str(folder)!r} holds a run of another configuration: its {name} is {found[name]}, this run's is "
             f"{wanted[name]}. Go on with the same one, or choose another folder; nothing was changed."
         )
+    if (now := records.surroundings()) not in ran_on:
+        with replacing(path) as stream:
+            stream.write(json.dumps({**wanted, "ran_on": [*ran_on, now]}, indent=1).encode())
 
 
 def beside(cell, figures):
@@ -214,7 +245,7 @@ def beside(cell, figures):
     }
 
 
-def _record(cell, data, seed, state, figures, seconds):
+def _record(cell, data, seed, state, figures, seconds, together, ran_on):
     return records.Record(
         paper=cell.paper,
         table=cell.table,
@@ -225,8 +256,8 @@ def _record(cell, data, seed, state, figures, seconds):
             "title": data.title,
             "description": data.description,
             "images": {split: len(getattr(data, split)) for split in ("train", "validation", "test")},
-            "paper_data": cell.paper_data,
         },
+        differs=cell.differs,
         metric=cell.metric,
         settings=json.loads(json.dumps(dataclasses.asdict(cell.settings))),
         seed=seed,
@@ -236,8 +267,9 @@ def _record(cell, data, seed, state, figures, seconds):
         figures=beside(cell, figures),
         curves=records.thinned(state["history"]),
         seconds=seconds,
+        together=together,
+        ran_on=ran_on,
         finished=time.strftime("%Y-%m-%d"),
-        **records.surroundings(),
     )
 
 

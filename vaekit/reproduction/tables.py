@@ -14,8 +14,9 @@ folder that `vaekit reproduce` wrote at the end of a run (data, split, seed, set
 curves). `vaekit results` writes this page; a test compares it with the records.
 
 "Ours" is a mean over the test images ± its standard error; with several seeds, the mean of their means, and the
-standard deviation between them. "Difference" is ours less the paper's. "Epochs" says where a schedule was not run to
-its end; those with early stopping end by themselves. `vaekit reproduce --list` shows all cells, and what they cost.
+standard deviation between them. "Difference" is ours less the paper's; "better" or "worse" stands there only if data
+and model are the paper's and the schedule was run to its end. "Epochs" says where it was not; those with early stopping
+end by themselves. `vaekit reproduce --list` shows all cells, and what they cost.
 """
 
 
@@ -49,13 +50,17 @@ def ours(name, found):
 
 
 def difference(name, found):
-    """Ours less the paper's, and whether that is better or worse; "" where one is missing or they are lists."""
+    """Ours less the paper's, and, of whole runs on the paper's data, whether that is better or worse.
+
+    "" where one is missing or they are lists.
+    """
     values = [r.figures[name]["ours"] for r in found if name in r.figures]
     reported = found[0].figures.get(name, {}).get("paper")
     if reported is None or not values or not all(isinstance(v, (int, float)) for v in [*values, reported]):
         return ""
     value, better = statistics.mean(values) - reported, FIGURES[name][1]
-    word = "" if not better or round(value, 2) == 0 else " better" if value * better > 0 else " worse"
+    comparable = better and round(value, 2) and all(r.complete and not r.differs for r in found)
+    word = "" if not comparable else " better" if value * better > 0 else " worse"
     return f"{'+' if value > 0 else ''}{number(value)}{word}"
 
 
@@ -63,14 +68,15 @@ def report(record):
     """A record as a few lines."""
     lines = [f"{record.paper} {record.name}, seed {record.seed}, {_epochs(record)} epochs, {record.data['title']}"]
     for name, figure in record.figures.items():
-        paper = f"   paper {number(figure['paper'])}   {difference(name, [record])}" if figure["paper"] else ""
+        paper = (
+            f"   paper {number(figure['paper'])}   {difference(name, [record])}" if figure["paper"] is not None else ""
+        )
         lines.append(f"  {name:<22} {ours(name, [record])} {FIGURES[name][0]}{paper}")
     return "\n".join(lines)
 
 
 def _epochs(record):
-    short = record.epochs < record.schedule and not record.stopped_early
-    return f"{record.epochs} of {record.schedule}" if short else f"{record.epochs}"
+    return f"{record.epochs}" if record.complete else f"{record.epochs} of {record.schedule}"
 
 
 def listing(cells, results):
@@ -93,7 +99,7 @@ def listing(cells, results):
     if rates:
         place, rate = max(rates.items(), key=lambda item: item[1])
         note += f"; then what a run took, or by the speed of runs so far (≈) would take: {rate / 1e9:.0f} billion "
-        note += f"operations a second on {' '.join(place)}"
+        note += f"operations a second on {place}"
     return "\n".join([*lines, f"{note}."])
 
 
@@ -103,22 +109,20 @@ def _cost(cell, found, counts, rates, places):
     total = counts.get(f"{cell.paper}/{cell.name}")
     parts = [f"{total / 1e15:.3g} P" if total else f"{cell.epochs} epochs, not counted"]
     if found:
-        parts += [
-            f"{duration(r.seconds['training'])} for {_epochs(r)} epochs, {r.backend} {r.device}" for r in found[:1]
-        ]
+        parts.append(f"{duration(found[0].seconds['training'])} for {_epochs(found[0])} epochs, {found[0].place}")
     elif total and rates:
         place = max(rates, key=rates.get)
-        parts.append(f"≈ {duration(total / rates[place])}, {' '.join(place)}")
+        parts.append(f"≈ {duration(total / rates[place])}, {place}")
     where = places.get(cell.data)
     return "; ".join(parts + ([f"data: {where}"] if where in ("download", "by hand") else []))
 
 
 def _by_cell(results):
-    """Records by (paper, name of the cell), a dict of lists."""
+    """Records by (paper, name of the cell), a dict of lists: of each cell those that have gone furthest."""
     found = {}
     for record in records.read_all(results):
         found.setdefault((record.paper, record.name), []).append(record)
-    return found
+    return {cell: [r for r in rs if r.complete or r.epochs == max(x.epochs for x in rs)] for cell, rs in found.items()}
 
 
 def markdown(results):
@@ -149,7 +153,7 @@ def _table(paper, cells, found):
         mine = found[paper, cell.name]
         first = mine[0]
         links = " ".join(f"[{cell.name if i == 0 else f'seed {r.seed}'}]({r.path})" for i, r in enumerate(mine))
-        trained = f"{duration(first.seconds['training'])}, {first.backend}, {first.device}"
+        trained = f"{duration(first.seconds['training'])}, {first.place}"
         ends = [links, ", ".join(dict.fromkeys(map(_epochs, mine))), trained]
         for name, figure in first.figures.items():
             row = [
@@ -162,7 +166,7 @@ def _table(paper, cells, found):
             ]
             lines.append(f"| {' | '.join(row)} |")
             ends = ["", "", ""]
-        notes += [f"- {r.name}, seed {r.seed}: {r.note}" for r in mine if r.note]
+        notes += [f"- {r.name}, seed {r.seed}: {text}" for r in mine for text in (r.differs, r.note) if text]
     titles = dict.fromkeys(found[paper, cell.name][0].data["title"] for cell in cells)
     lines += ["", f"Data: {', '.join(titles)}. {_ran_on([r for cell in cells for r in found[paper, cell.name]])}", ""]
     return lines + notes + ([""] if notes else [])
@@ -170,9 +174,10 @@ def _table(paper, cells, found):
 
 def _ran_on(found):
     parts = dict.fromkeys(
-        f"{r.backend} {r.versions.get(r.backend, '')} on {r.device} ({r.machine}), "
-        f"commit {(r.commit or 'unknown')[:8]}, {r.finished}"
+        f"{p['backend']} {p['versions'].get(p['backend'], '')} on {p['device']} ({p['machine']}), "
+        f"commit {(p['commit'] or 'unknown')[:8]}, {r.finished}"
         for r in found
+        for p in r.ran_on
     )
     return f"Run with {'; '.join(parts)}."
 
@@ -183,7 +188,7 @@ def summary(results):
     found = _by_cell(results)
     for name in papers.__all__:
         for cell in getattr(papers, name).CELLS:
-            whole = [r for r in found.get((name, cell.name), []) if r.epochs >= r.schedule or r.stopped_early]
+            whole = [r for r in found.get((name, cell.name), []) if r.complete and not r.differs]
             main = next(iter(cell.reported), None)
             if whole and main and ours(main, whole):
                 rest = "-".join(str(value) for key, value in cell.options.items() if key != "data")
