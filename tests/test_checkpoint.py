@@ -32,10 +32,10 @@ def a_file_each_epoch(monkeypatch):
     monkeypatch.setattr(checkpoint, "SECONDS", 0.0)
 
 
-def model(hidden=3, optimizer=None, objective=None):
-    encoder = keras.Sequential([vk.layers.MLP(hidden), keras.layers.Dropout(0.2), vk.layers.DiagonalNormal(2)])
+def model(hidden=3, optimizer=None, objective=None, activation="relu", seed=0):
+    encoder = keras.Sequential([vk.layers.MLP(hidden, activation), keras.layers.Dropout(0.2), vk.layers.DiagonalNormal(2)])
     decoder = keras.Sequential([vk.layers.MLP(hidden), vk.layers.Bernoulli((4, 4, 1))])
-    vae = vk.VAE(encoder, decoder, seed=0)
+    vae = vk.VAE(encoder, decoder, seed=seed)
     vae.build((None, 4, 4, 1))
     optimizer = optimizer or vk.training.NormalizedGradients(keras.optimizers.Adam(1e-2))
     vae.compile(optimizer, objective=objective or vk.objectives.ELBO(beta=vk.objectives.WarmUp(2 * STEPS)))
@@ -283,7 +283,9 @@ class Epochs(keras.callbacks.Callback):
         (dict(x=DynamicBinarization(GREY[:39])), r"other data \(its data: \[\['', \[40, .*now: \[\['', \[39, "),
         (dict(x=DynamicBinarization(GREY[::-1])), r"other data \("),
         (dict(x=(GREY < 0.5).astype("float32")), r"other data \("),
-        (dict(shuffle=False), r"other shuffle \(its shuffle: True, now: False\)"),
+        (dict(x=DynamicBinarization(np.concatenate([GREY[:39], GREY[:1]]))), r"other data \("),
+        (dict(validation_data=1 - VALIDATION), r"other validation \("),
+        (dict(shuffle=False), r"other data, shuffle \(its shuffle: True, now: False\)"),
         (dict(callbacks=[Epochs()]), r"other callbacks \(its callbacks: \['Break', .*now: \['Epochs'\]"),
     ],
 )
@@ -294,7 +296,9 @@ def test_a_file_of_another_training_is_refused(trained, kept, other, message):
 @pytest.mark.parametrize(
     "make, message",
     [
-        (lambda: model(hidden=4), r"other weights \(its weights: \[\[\[16, 3\], .*now: \[\[\[16, 4\], "),
+        (lambda: model(hidden=4), r"other networks, weights \("),
+        (lambda: model(activation="tanh"), r"other networks \(its networks layers.*relu, now: tanh\)"),
+        (lambda: model(seed=1), r"other seed \(its seed: 0, now: 1\)"),
         (
             lambda: model(optimizer=keras.optimizers.Adam(1e-2)),
             r"\(its optimizer module: vaekit.training, now: keras.optimizers\)",
@@ -387,7 +391,7 @@ def test_weights_of_16_bits_come_back(tmp_path):
     vae = model()
     vae._build_optimizer()
     before = state(vae)
-    kept = checkpoint.Checkpoint(tmp_path / "training.npz", vae, Batches(X, 8), [])
+    kept = checkpoint.Checkpoint(tmp_path / "training.npz", vae, Batches(X, 8), None, [])
     kept.save(2, SimpleNamespace(history={}))
     put(vae, [value + 1 for value in before])
     assert kept.restore(SimpleNamespace(), 2) == 2

@@ -292,7 +292,8 @@ def reproduce(
                     if len(chosen) == 1:
                         raise
                     faults += 1
-                    typer.secho(f"{cell.paper} {cell.name}: {error}", fg="red", err=True)
+                    text = str(error) if cell.name in str(error) else f"{cell.paper} {cell.name}: {error}"
+                    typer.secho(text, fg="red", err=True)
             if faults:
                 _fail(f"{faults} of {len(chosen) * len(groups)} runs could not be made; see above.")
     except KeyboardInterrupt:
