@@ -33,7 +33,9 @@ def a_file_each_epoch(monkeypatch):
 
 
 def model(hidden=3, optimizer=None, objective=None, activation="relu", seed=0):
-    encoder = keras.Sequential([vk.layers.MLP(hidden, activation), keras.layers.Dropout(0.2), vk.layers.DiagonalNormal(2)])
+    encoder = keras.Sequential(
+        [vk.layers.MLP(hidden, activation), keras.layers.Dropout(0.2), vk.layers.DiagonalNormal(2)]
+    )
     decoder = keras.Sequential([vk.layers.MLP(hidden), vk.layers.Bernoulli((4, 4, 1))])
     vae = vk.VAE(encoder, decoder, seed=seed)
     vae.build((None, 4, 4, 1))

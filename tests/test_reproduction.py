@@ -159,7 +159,9 @@ def test_a_run_that_is_done_is_not_repeated(tiny, capsys):
     assert set(before) == {RECORD, *(FOLDER / name for name in ("run.json", "training.npz", "weights.npz"))}
     done = dataclasses.replace(tiny, build=never, fit=never, measure=never)
     assert runs.run(done) == record == records.read(RECORD) and content() == before
-    with pytest.raises(RunError, match="3 epochs already, more than the 2 asked for. .*--epochs, or name other folders"):
+    with pytest.raises(
+        RunError, match="3 epochs already, more than the 2 asked for. .*--epochs, or name other folders"
+    ):
         runs.run(tiny, epochs=2, progress=False)
     assert content() == before
     more = runs.run(tiny, epochs=5, progress=False)

@@ -63,7 +63,7 @@ def test_every_record_is_of_a_cell_and_reports_what_the_paper_reports():
         cell = next(c for c in getattr(papers, record.paper).CELLS if c.name == record.name)
         assert record.cell == json.loads(json.dumps(cell.options)) and record.table == cell.table
         assert {k: v["paper"] for k, v in record.figures.items() if v["paper"] is not None} == cell.reported
-        assert record.commit and record.seconds["training"] > 0 and record.data["images"]["test"] > 0
+        assert record.ran_on[0]["commit"] and record.seconds["training"] > 0 and record.data["images"]["test"] > 0
         if record.curves["epoch"]:
             assert record.curves["epoch"][-1] == record.epochs
 
@@ -74,13 +74,15 @@ def test_numbers_as_text():
 
 
 def test_mean_and_difference_over_seeds(record):
-    def of(value, seed=0):
+    def of(value, seed=0, epochs=4):
         figures = {"NLL": {"ours": value, "standard_error": 0.25, "paper": 86.0}}
-        return dataclasses.replace(record, figures=figures, seed=seed)
+        return dataclasses.replace(record, figures=figures, seed=seed, epochs=epochs)
 
     assert tables.ours("NLL", [of(87.0)]) == "87.00 ± 0.25"
     assert tables.difference("NLL", [of(87.0)]) == "+1.00 worse"
     assert tables.difference("NLL", [of(85.5)]) == "−0.50 better"
+    assert tables.difference("NLL", [of(85.5, epochs=3)]) == "−0.50"  # of 4: not comparable
+    assert tables.difference("NLL", [dataclasses.replace(of(85.5), differs="other data")]) == "−0.50"
     assert tables.ours("NLL", [of(85.0), of(87.0, 1)]) == "86.00 (± 1.41, 2 seeds)"
     assert tables.difference("NLL", [of(85.0), of(87.0, 1)]) == "0.00"
     assert tables.difference("active units", [of(85.0)]) == ""
