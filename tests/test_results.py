@@ -80,11 +80,12 @@ def test_mean_and_difference_over_seeds(record):
 
     assert tables.ours("NLL", [of(87.0)]) == "87.00 ± 0.25"
     assert tables.difference("NLL", [of(87.0)]) == "+1.00 worse"
-    assert tables.difference("NLL", [of(85.5)]) == "−0.50 better"
+    assert tables.difference("NLL", [of(85.25)]) == "−0.75 better"
     assert tables.difference("NLL", [of(85.5, epochs=3)]) == "−0.50"  # of 4: not comparable
     assert tables.difference("NLL", [dataclasses.replace(of(85.5), differs="other data")]) == "−0.50"
     assert tables.ours("NLL", [of(85.0), of(87.0, 1)]) == "86.00 (± 1.41, 2 seeds)"
     assert tables.difference("NLL", [of(85.0), of(87.0, 1)]) == "0.00"
+    assert tables.difference("NLL", [of(86.4)]) == "+0.40"  # within two standard errors
     assert tables.difference("active units", [of(85.0)]) == ""
 
 

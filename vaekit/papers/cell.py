@@ -19,7 +19,7 @@ class Figure(NamedTuple):
 FIGURES = {
     "NLL": ("nats", -1),  # −log p(x)
     "log p(x)": ("nats", 1),
-    "bits/dim": ("bits per dimension", -1),
+    "bits/dim": ("", -1),
     "ELBO": ("nats", 1),
     "−ELBO": ("nats", -1),
     "test bound": ("nats", 1),

@@ -15,8 +15,9 @@ curves). `vaekit results` writes this page; a test compares it with the records.
 
 "Ours" is a mean over the test images ± its standard error; with several seeds, the mean of their means, and the
 standard deviation between them. "Difference" is ours less the paper's; "better" or "worse" stands there only if data
-and model are the paper's and the schedule was run to its end. "Epochs" says where it was not; those with early stopping
-end by themselves. `vaekit reproduce --list` shows all cells, and what they cost.
+and model are the paper's, the schedule was run to its end, and more than two standard errors lie between the two.
+"Epochs" says where a schedule was not run to its end; those with early stopping end by themselves. `vaekit reproduce
+--list` shows all cells, and what they cost.
 """
 
 
@@ -52,14 +53,15 @@ def ours(name, found):
 def difference(name, found):
     """Ours less the paper's, and, of whole runs on the paper's data, whether that is better or worse.
 
-    "" where one is missing or they are lists.
+    More than two standard errors have to lie between them. "" where one is missing or they are lists.
     """
     values = [r.figures[name]["ours"] for r in found if name in r.figures]
     reported = found[0].figures.get(name, {}).get("paper")
     if reported is None or not values or not all(isinstance(v, (int, float)) for v in [*values, reported]):
         return ""
     value, better = statistics.mean(values) - reported, FIGURES[name][1]
-    comparable = better and round(value, 2) and all(r.complete and not r.differs for r in found)
+    error = 2 * (found[0].figures[name]["standard_error"] or 0.0)
+    comparable = better and abs(value) > error and all(r.complete and not r.differs for r in found)
     word = "" if not comparable else " better" if value * better > 0 else " worse"
     return f"{'+' if value > 0 else ''}{number(value)}{word}"
 
@@ -156,6 +158,8 @@ def _table(paper, cells, found):
         trained = f"{duration(first.seconds['training'])}, {first.place}"
         ends = [links, ", ".join(dict.fromkeys(map(_epochs, mine))), trained]
         for name, figure in first.figures.items():
+            if figure["ours"] is None:
+                continue
             row = [
                 ends[0],
                 _with_unit(name),
