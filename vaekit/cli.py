@@ -251,7 +251,9 @@ def reproduce(
     ] = False,
     epochs: Annotated[int, typer.Option(min=1, help="How many, if not the paper's schedule.")] = None,
     seed: Annotated[list[int], typer.Option(min=0, help="Repeatable: a run for each.")] = (0,),
-    together: Annotated[bool, typer.Option("--together", help="Train the seeds at once (JAX; pays on a GPU).")] = False,
+    together: Annotated[
+        bool, typer.Option("--together", help="Train the seeds at once, on JAX; meant for a GPU.")
+    ] = False,
     preset: Annotated[str, typer.Option(help="Keep a done run's weights in vaekit, by this name.")] = None,
     runs: Annotated[Path, typer.Option(help="Folder of checkpoints, from which runs go on.")] = Path("runs"),
     results: Annotated[Path, typer.Option(help="Folder of records.")] = Path("results"),
