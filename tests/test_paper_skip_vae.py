@@ -12,7 +12,7 @@ from vaekit.datasets.registry import Dataset
 from vaekit.layers import GatedPixelConv2D
 from vaekit.papers import dieng2018 as paper
 
-TINY = dataclasses.replace(paper.SETTINGS, hidden=6, maps=(3, 3), batch_size=6)
+TINY = dataclasses.replace(paper.SETTINGS, hidden=6, maps=(3, 3), filters=2, batch_size=6)
 
 
 def binary(shape=(28, 28, 1), n=12):
@@ -77,7 +77,7 @@ def test_z_reaches_the_pixels_past_silent_layers_only_by_skips(kind):
     def build(skip, layers):
         if kind == "mlp":
             return paper.mlp(data, skip, layers, latents=2, settings=TINY, seed=0)
-        return paper.pixelcnn(data, skip, layers, latents=2, filters=2, settings=TINY, seed=0)
+        return paper.pixelcnn(data, skip, layers, latents=2, settings=TINY, seed=0)
 
     for skip in (False, True):
         model = build(skip, 2)
@@ -118,7 +118,7 @@ def test_trains_and_reloads(kind, refined, tmp_path):
     if kind == "mlp":
         model = paper.mlp(data, True, **options)
     else:
-        model = paper.pixelcnn(data, True, depth=2, filters=2, **options)
+        model = paper.pixelcnn(data, True, depth=2, **options)
     history = paper.fit(model, data, epochs=1, settings=TINY, verbose=0).history
     assert np.isfinite(list(history.values())).all() and int(model.step) == 2
     model.save(tmp_path / "model.keras")
