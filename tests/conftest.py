@@ -1,5 +1,8 @@
+import atexit
 import os
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,14 @@ if os.environ.get("VAEKIT_DATA"):  # tests change directories
     os.environ["VAEKIT_DATA"] = str(Path(os.environ["VAEKIT_DATA"]).resolve())
 
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # small programs: compiling them is what takes time
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # and many are the same: all workers share what is compiled
+    cache = tempfile.mkdtemp(prefix="vaekit-jax-")
+    atexit.register(shutil.rmtree, cache, ignore_errors=True)
+    os.environ |= {
+        "JAX_COMPILATION_CACHE_DIR": cache,
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
 
 import vaekit  # noqa: E402, F401, I001  first: it keeps the backend's start-up messages away
 import keras  # noqa: E402, I001

@@ -32,18 +32,13 @@ CELLS = [cell for name in papers.__all__ for cell in getattr(papers, name).CELLS
 
 
 @pytest.fixture
-def start(tmp_path):
-    """`start(folder)` runs the cell of killed_run.py in a process of its own; on JAX they share compiled programs."""
-    cache = {
-        "JAX_COMPILATION_CACHE_DIR": str(tmp_path / "jax"),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-    }
+def start():
+    """`start(folder)` runs the cell of killed_run.py in a process of its own."""
     script, processes = str(Path(__file__).with_name("killed_run.py")), []
 
     def start(folder):
         command = [sys.executable, script, str(folder)]
-        processes.append(subprocess.Popen(command, env=os.environ | cache, stderr=subprocess.PIPE, text=True))
+        processes.append(subprocess.Popen(command, stderr=subprocess.PIPE, text=True))
         return processes[-1]
 
     yield start
