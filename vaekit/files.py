@@ -2,6 +2,7 @@
 
 import contextlib
 import errno
+import json
 import os
 import uuid
 from pathlib import Path
@@ -34,3 +35,9 @@ def replacing(path):
     finally:
         with contextlib.suppress(OSError):  # such as a folder that is none
             temporary.unlink()
+
+
+def write_json(path, value):
+    """Writes a JSON file, as a whole or not at all; raises what `replacing` raises."""
+    with replacing(path) as stream:
+        stream.write((json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode())

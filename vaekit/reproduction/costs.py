@@ -6,7 +6,7 @@ from pathlib import Path
 
 import keras
 
-from vaekit.files import replacing
+from vaekit.files import write_json
 from vaekit.papers.presets import stand_in
 
 GREY = 0.5 / 256
@@ -56,8 +56,7 @@ def write(cells, results):
             counts[f"{cell.paper}/{cell.name}"] = count(cell)
             yield cell
     finally:  # what was counted is kept
-        with replacing(Path(results) / "costs.json") as stream:
-            stream.write((json.dumps(dict(sorted(counts.items())), indent=1) + "\n").encode())
+        write_json(Path(results) / "costs.json", dict(sorted(counts.items())))
 
 
 def read(results):

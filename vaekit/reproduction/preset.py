@@ -2,13 +2,12 @@
 
 import dataclasses
 import io
-import json
 from pathlib import Path
 
 import numpy as np
 
 from vaekit import evaluation
-from vaekit.files import replacing
+from vaekit.files import replacing, write_json
 from vaekit.papers import presets
 from vaekit.reproduction import records, runs
 
@@ -56,8 +55,7 @@ def keep(cell, name, seed=0, folder="runs", results="results", to=presets.FOLDER
     record = {**dataclasses.asdict(records.read(done)), "check": kept}
     with replacing(path) as stream:
         stream.write(content.getvalue())
-    with replacing(path.with_suffix(".json")) as stream:
-        stream.write((json.dumps(record, indent=1, ensure_ascii=False) + "\n").encode())
+    write_json(path.with_suffix(".json"), record)
     return record
 
 

@@ -10,7 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from vaekit import backend
-from vaekit.files import replacing
+from vaekit.files import write_json
 
 PACKAGES = ("vaekit", "keras", "tensorflow", "jax", "tensorflow-probability", "numpy")
 POINTS = 200  # of a curve, at most
@@ -83,8 +83,7 @@ class Record:
     def write(self, results):
         """Writes it into the folder `results`; returns its path."""
         path = Path(results) / self.path
-        with replacing(path) as stream:
-            stream.write((json.dumps(dataclasses.asdict(self), indent=1, ensure_ascii=False) + "\n").encode())
+        write_json(path, dataclasses.asdict(self))
         return path
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from vaekit import backend
-from vaekit.files import replacing
+from vaekit.files import replacing, write_json
 from vaekit.models import checkpoint
 from vaekit.models.progress import Progress
 from vaekit.reproduction import records
@@ -229,8 +229,7 @@ def _same(folder, cell, seed):
             f"{wanted[name]}. Go on with the same one, or choose another folder; nothing was changed."
         )
     if (now := records.surroundings()) not in ran_on:
-        with replacing(path) as stream:
-            stream.write(json.dumps({**wanted, "ran_on": [*ran_on, now]}, indent=1).encode())
+        write_json(path, {**wanted, "ran_on": [*ran_on, now]})
 
 
 def beside(cell, figures):
