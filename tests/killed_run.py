@@ -2,7 +2,6 @@
 
 import dataclasses
 import sys
-from functools import partial
 from pathlib import Path
 
 from vaekit import evaluation
@@ -14,8 +13,8 @@ from vaekit.reproduction import run
 SETTINGS = dataclasses.replace(paper.SETTINGS, latents=2, hidden=6, components=5, warm_up=3, learning_rate=2e-3)
 
 
-def build(data, seed):
-    return paper.vae(data, "vampprior", settings=SETTINGS, seed=seed)
+def build(data, seed, settings, quirks):
+    return paper.vae(data, "vampprior", settings=settings, seed=seed)
 
 
 def measure(model, data, seed=0, progress=True):
@@ -31,7 +30,7 @@ CELL = Cell(
     reported={"log p(x)": -20.0},
     epochs=40,
     build=build,
-    fit=partial(paper.fit, settings=SETTINGS),
+    fit=paper.fit,
     measure=measure,
     settings=SETTINGS,
     examples=1100,  # batches of one size

@@ -101,7 +101,7 @@ def compiled():
     variables = [*model.variables, *model.optimizer.variables]
     beginning = [keras.ops.convert_to_numpy(v).copy() for v in variables]
 
-    def build(data, seed):
+    def build(data, seed, settings, quirks):
         for variable, value in zip(variables, beginning, strict=True):
             variable.assign(value)
         return model
@@ -124,7 +124,7 @@ def tiny(compiled, tmp_path, monkeypatch):
         reported={"NLL": 20.0, "active units": 2},
         epochs=3,
         build=compiled,
-        fit=lambda model, data, epochs, **o: burda.fit(model, data, settings=SETTINGS, epochs=epochs, **o),
+        fit=burda.fit,
         measure=measure,
         settings=SETTINGS,
         examples=800,  # 2 steps an epoch
@@ -220,6 +220,49 @@ def test_a_folder_of_another_run_is_refused(tiny):
     assert runs.run(tiny, epochs=2, progress=False).epochs == 2
 
 
+def test_a_varied_cell_is_a_run_of_its_own(tiny):
+    tiny = dataclasses.replace(tiny, quirks=burda.NONE)
+    runs.run(tiny, epochs=1, progress=False)
+    before, met = content(), []
+
+    def build(data, seed, settings, quirks):
+        met.append((settings, quirks))
+        return tiny.build(data, seed, settings, quirks)
+
+    def fit(model, data, epochs, settings, **options):
+        met.append(settings)
+        return tiny.fit(model, data, epochs=epochs, settings=settings, **options)
+
+    changes = {"batch_size": 200, "equal_heads": True, "hidden": SETTINGS.hidden, "epsilon": 1}
+    varied = dataclasses.replace(tiny, build=build, fit=fit, after=tiny).vary(changes)
+    assert varied.varied == {"batch_size": 200, "equal_heads": True, "epsilon": 1.0} == varied.after.varied
+    varied = dataclasses.replace(varied, after=None)
+    record = runs.run(varied, epochs=1, progress=False)
+    settings = dataclasses.replace(SETTINGS, batch_size=200, epsilon=1.0)
+    assert met == [(settings, dataclasses.replace(burda.NONE, equal_heads=True)), settings]
+    assert record.name == "dynamic_digits-1-vae-1+batch_size=200+equal_heads=True+epsilon=1.0"
+    assert record.varied == varied.varied and record.settings["batch_size"] == 200
+    assert records.read(Path("results") / record.path) == record
+    assert all(content()[path] == value for path, value in before.items())  # the cell's own run is as it was
+    assert tiny.vary(record.varied).settings == settings
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"prior": "standard"}, "burda2015 has no setting 'prior'; there are: batch_size, .*, equal_heads"),
+        ({"epochs": 3}, "no setting 'epochs'"),
+        ({"batch_size": 20.0}, "batch_size is 400 in burda2015; expected another such value, received 20.0"),
+        ({"hidden": True}, "hidden is 4 in burda2015"),
+        ({"equal_heads": 1}, "equal_heads is False in burda2015"),
+        ({"epsilon": "small"}, "epsilon is 0.0001 in burda2015"),
+    ],
+)
+def test_what_cannot_be_varied_is_said(changes, message, tiny):
+    with pytest.raises(ValueError, match=message):
+        dataclasses.replace(tiny, quirks=burda.NONE).vary(changes)
+
+
 def test_other_settings_in_a_cell_are_told_from_those_of_the_folder(tiny):
     runs.run(tiny, epochs=1, progress=False)
     other = dataclasses.replace(tiny, settings=dataclasses.replace(SETTINGS, latents=3), fit=never)
@@ -242,8 +285,8 @@ def test_a_damaged_checkpoint_is_refused_and_can_be_moved_away(tiny):
 
 
 def test_a_loss_that_is_no_number_is_no_result(tiny):
-    def build(data, seed):
-        model = tiny.build(data, seed)
+    def build(*arguments):
+        model = tiny.build(*arguments)
         model.trainable_variables[0].assign(model.trainable_variables[0] * np.nan)
         return model
 
@@ -266,7 +309,7 @@ def test_a_cell_that_starts_from_another_one(tiny):
     with np.load(FOLDER / "weights.npz") as file:
         start = [file[f"{i}"] for i in range(len(file.files))]
     (met,) = met
-    steps = [i for i, v in enumerate(then.build(None, 0).weights) if v is then.build(None, 0).step]
+    steps = [i for i, v in enumerate(then.model(None, 0).weights) if v is then.model(None, 0).step]
     for i, (mine, theirs) in enumerate(zip(met, start, strict=True)):
         assert np.array_equal(mine, 0 if i in steps else theirs)
     assert len(steps) == 1 and start[steps[0]] == 3 * 2
@@ -349,6 +392,8 @@ def test_all_cells_can_be_run_or_say_why_not():
         assert cell.data in datasets.names() and cell.epochs > 0, cell.name
         assert json.loads(json.dumps(dataclasses.asdict(cell.settings))), cell.name
         assert cell.after is None or (cell.after in CELLS and cell.after.paper == cell.paper), cell.name
+        vary = cell.vary({"batch_size": 7})
+        assert vary.settings.batch_size == 7 and vary.name == f"{cell.name}+batch_size=7", cell.name
         assert cell.differs or cell.data not in ("dynamic_omniglot_rebuilt", "cifar10_jpeg"), cell.name
 
 
@@ -368,7 +413,7 @@ def test_papers_measures_are_figures_that_records_can_hold(compiled, monkeypatch
     monkeypatch.setattr(papers.tomczak2017, "SAMPLES", 3)
     measures = [burda.measure, papers.tomczak2017.measure, papers.dieng2018.measure]
     for measure in measures:
-        figures = measure(compiled(None, 0), data, seed=0, progress=False)
+        figures = measure(compiled(None, 0, SETTINGS, None), data, seed=0, progress=False)
         assert set(figures) <= set(FIGURES)
         for figure in json.loads(json.dumps(figures)).values():
             assert np.isfinite(figure[0]) and (figure[1] is None or figure[1] > 0)
@@ -399,6 +444,13 @@ def failed(*arguments):
         (["burda2015", "--data", "static_mnist", "--then", "vae-1"], "--data static_mnist --then vae-1 together"),
         (["burda2015", "--layers"], "Expected a paper, then options with values, such as --layers 1; received '--lay"),
         (["burda2015", "tomczak2017"], "received 'tomczak2017'"),
+        (
+            ["burda2015", "--set", "latents"],
+            "Expected --set NAME=VALUE, such as --set learning_rate=5e-4; received 'lat",
+        ),
+        (["burda2015", "--set", "latents=two"], "received 'latents=two'"),
+        (["burda2015", "--set", "latents=3", "--set", "latents=4"], "--set latents is there twice; choose one value"),
+        (["burda2015", "--set", "prior=3"], "burda2015 has no setting 'prior'; there are: "),
         ([], "Say which paper"),
         (["dieng2018", "--model", "lstm_lm"], "cannot be run: vaekit has no model of text yet"),
     ],

@@ -29,8 +29,8 @@ def tiny(**options):
             options={**first.options, "data": "dynamic_digits"},
             epochs=4,
             settings=settings,
-            build=lambda data, seed: burda.one_layer(data, vk.objectives.IWAE(2), settings, seed=seed),
-            fit=lambda model, data, epochs, **o: burda.fit(model, data, epochs=epochs, settings=settings, **o),
+            build=lambda data, seed, *how: burda.one_layer(data, vk.objectives.IWAE(2), *how, seed),
+            fit=burda.fit,
             measure=lambda model, data, seed, progress: {
                 "NLL": Figure(model.evaluate(data.test, seed=seed)["loss"], 0.5)
             },
@@ -60,8 +60,9 @@ def test_pages_are_what_the_records_say():
 
 def test_every_record_is_of_a_cell_and_reports_what_the_paper_reports():
     for record in records.read_all(RESULTS):
-        cell = next(c for c in getattr(papers, record.paper).CELLS if c.name == record.name)
-        assert record.cell == json.loads(json.dumps(cell.options)) and record.table == cell.table
+        cell = next(c for c in getattr(papers, record.paper).CELLS if c.options == record.cell).vary(record.varied)
+        assert record.name == cell.name and record.table == cell.table
+        assert record.settings == json.loads(json.dumps(dataclasses.asdict(cell.settings)))
         assert {k: v["paper"] for k, v in record.figures.items() if v["paper"] is not None} == cell.reported
         assert record.ran_on[0]["commit"] and record.seconds["training"] > 0 and record.data["images"]["test"] > 0
         if record.curves["epoch"]:
@@ -96,6 +97,20 @@ def test_a_short_run_says_so_and_a_note_is_shown(record, tmp_path):
     assert records.read(path) == noted
     text = tables.markdown(tmp_path / "results")
     assert "Two epochs are not enough." not in text  # its cell is not one of the paper's
+
+
+def test_a_varied_run_stands_below_its_cell(record, tmp_path, monkeypatch):
+    monkeypatch.setattr(papers.burda2015, "CELLS", [tiny()])
+    whole = dataclasses.replace(record, schedule=2)
+    whole.write(tmp_path)
+    for changes in ({"latents": 5, "stages": 2}, {"latents": 5}):
+        name = tiny().vary(changes).name
+        dataclasses.replace(whole, varied=changes, name=name, differs="").write(tmp_path)
+    text = tables.markdown(tmp_path)
+    assert "Run so far: 1 of 1 cells." in text and "worse" not in text.split("## burda2015")[1].split("## dieng2018")[0]
+    rows = [line.split("](")[0] for line in text.splitlines() if line.startswith("| [")]
+    name = "| [dynamic_digits-1-vae-1"
+    assert rows == [name, f"{name}+latents=5", f"{name}+latents=5+stages=2"]
 
 
 def test_readme_gets_a_summary_where_it_has_a_place(tmp_path):
@@ -163,7 +178,7 @@ def test_a_preset_is_the_run_in_half_precision(folder, tmp_path, monkeypatch):
     kept = preset.keep(cell, "tiny", 0, **places)
     ours = presets.Presets("burda2015", tmp_path)
     assert ours.names == ["tiny"] and ours.record("tiny") == kept and kept["epochs"] == 2
-    model, trained = ours.load("tiny"), cell.build(cell.load(), 0)
+    model, trained = ours.load("tiny"), cell.model(cell.load(), 0)
     runs.take(trained, folder / "runs" / "burda2015" / "dynamic_digits-1-vae-1-seed0" / runs.WEIGHTS)
     for mine, theirs in zip(model.get_weights(), trained.get_weights(), strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=2**-11, atol=1e-7)

@@ -251,6 +251,9 @@ def reproduce(
     ] = False,
     epochs: Annotated[int, typer.Option(min=1, help="How many, if not the paper's schedule.")] = None,
     seed: Annotated[list[int], typer.Option(min=0, help="Repeatable: a run for each.")] = (0,),
+    set_: Annotated[
+        list[str], typer.Option("--set", help="Another setting, or a quirk of the paper's code; repeatable.")
+    ] = (),
     together: Annotated[
         bool, typer.Option("--together", help="Train the seeds at once, on JAX; meant for a GPU.")
     ] = False,
@@ -262,6 +265,7 @@ def reproduce(
 
     A cell is chosen by its options, as --list shows them: vaekit reproduce burda2015 --data static_mnist --layers 1
     --objective iwae --samples 50. Fewer options choose several cells. A run that was cut off goes on where it was.
+    With --set learning_rate=5e-4 the cell is varied: a run of its own, beside the paper's.
     """
     from tqdm.auto import tqdm
 
@@ -271,7 +275,7 @@ def reproduce(
 
     words = [paper, *context.args] if paper else context.args  # an unknown option may stand before the paper
     try:
-        chosen = cells.choose(words)
+        chosen = [cell.vary(cells.changes(set_)) for cell in cells.choose(words)]
         if list_:
             typer.echo(tables.listing(chosen, results))
         elif not (words or cost):

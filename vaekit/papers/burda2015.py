@@ -287,8 +287,8 @@ DIFFERS = {
 
 
 def _cell(table, data, layers, objective, samples, nll, active=None):
-    def build(data, seed):
-        return {1: one_layer, 2: two_layers}[layers](data, _objective(objective, samples), seed=seed)
+    def build(data, seed, settings, quirks):
+        return {1: one_layer, 2: two_layers}[layers](data, _objective(objective, samples), settings, quirks, seed)
 
     return Cell(
         paper="burda2015",
@@ -301,6 +301,7 @@ def _cell(table, data, layers, objective, samples, nll, active=None):
         measure=measure,
         metric=METRIC,
         settings=SETTINGS,
+        quirks=NONE,
         differs=DIFFERS.get(data, ""),
     )
 
@@ -310,9 +311,9 @@ def _switched(first, then):
     (_, _), (nll, active) = TABLE_2[first, then]
     after = next(c for c in CELLS if c.name == f"dynamic_mnist-1-{first[0].lower()}-{first[1]}")
 
-    def build(data, seed):
-        model = after.build(data, seed)
-        switch(model, _objective(*then))
+    def build(data, seed, settings, quirks):
+        model = after.build(data, seed, settings, quirks)
+        switch(model, _objective(*then), settings)
         return model
 
     return replace(

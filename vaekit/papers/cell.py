@@ -1,7 +1,7 @@
 """A cell of a paper's table as something that can be run: a model, its data, its training, its measure, its value."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
 from vaekit import datasets
@@ -48,11 +48,13 @@ class Cell:
             `"data"` is a name in `vaekit.datasets`.
         reported: what the paper has, dict by names of `FIGURES`; values that the paper leaves out are left out.
         epochs: of training, or at most as many.
-        build: function of (data set, seed), which returns a compiled model.
-        fit: function of (model, data set, epochs, **options of `LatentVariableModel.fit`).
+        build: function of (data set, seed, settings, quirks), which returns a compiled model.
+        fit: function of (model, data set, epochs, settings, **options of `LatentVariableModel.fit`).
         measure: function of (model, data set, seed, progress), which returns a dict of `Figure` by name.
         metric: how `measure` comes to its figures, in words.
         settings: the paper's, a dataclass.
+        quirks: of its code, a dataclass, all of them off; None: it has none.
+        varied: dict, settings and quirks that are not the paper's: see `vary`.
         after: a cell whose trained weights this one starts from.
         differs: in what data or model are not the paper's, so that figures cannot be compared; "" if they can.
         examples: of training, the first ones; None: all.
@@ -69,6 +71,8 @@ class Cell:
     measure: Callable = None
     metric: str = ""
     settings: Any = None
+    quirks: Any = None
+    varied: dict = field(default_factory=dict)
     after: "Cell | None" = None
     differs: str = ""
     examples: int | None = None
@@ -76,8 +80,9 @@ class Cell:
 
     @property
     def name(self):
-        """Its options' values, joined: `static_mnist-1-iwae-50`."""
-        return "-".join(str(value) for value in self.options.values())
+        """Its options' values, joined: `static_mnist-1-iwae-50`; then what is varied: `+learning_rate=0.0005`."""
+        changes = "".join(f"+{name}={value}" for name, value in self.varied.items())
+        return "-".join(str(value) for value in self.options.values()) + changes
 
     @property
     def data(self):
@@ -88,6 +93,36 @@ class Cell:
         """Its data, a `vaekit.datasets.Dataset`."""
         data = datasets.load(self.data)
         return replace(data, train=data.train[: self.examples])
+
+    def model(self, data, seed):
+        """Its model, compiled, for its data."""
+        return self.build(data, seed, self.settings, self.quirks)
+
+    def vary(self, changes):
+        """This cell with other settings, or with quirks of the paper's code: to find out what a figure owes to them.
+
+        Args:
+            changes: dict by names of the paper's `Settings` and `Quirks`; values as they are already change nothing.
+
+        Raises:
+            ValueError: an unknown name, or a value of another type.
+        """
+        parts = {"settings": self.settings, "quirks": self.quirks}
+        parts = {name: part for name, part in parts.items() if part is not None}
+        owner = {name: part for part, values in parts.items() for name in asdict(values)}
+        owner.pop("epochs", None)  # a schedule that is cut short is not another one
+        varied = {}
+        for name, value in changes.items():
+            if name not in owner:
+                raise ValueError(f"{self.paper} has no setting {name!r}; there are: {', '.join(owner) or 'none'}.")
+            old = getattr(parts[owner[name]], name)
+            if type(value) is not type(old) and (type(value), type(old)) not in ((int, float), (list, tuple)):
+                raise ValueError(f"{name} is {old!r} in {self.paper}; expected another such value, received {value!r}.")
+            if value != old:
+                varied[name] = type(old)(value)
+                parts[owner[name]] = replace(parts[owner[name]], **{name: varied[name]})
+        after = self.after and self.after.vary(changes)
+        return replace(self, **parts, varied=varied, after=after)
 
 
 def mean(values, sign=1):

@@ -283,10 +283,9 @@ def measure(model, data, seed=0, progress=True, accuracy=False):
 def _cell(table, data, decoder, layers, latents, name, row, accuracy=None):
     skip = name == "Skip-VAE"
 
-    def build(data, seed):
-        if decoder == "mlp":
-            return mlp(data, skip, layers, latents, seed=seed)
-        return pixelcnn(data, skip, layers, latents, seed=seed)
+    def build(data, seed, settings, quirks):
+        network = {"mlp": mlp, "pixelcnn": pixelcnn}[decoder]
+        return network(data, skip, layers, latents, settings=settings, quirks=quirks, seed=seed)
 
     reported = dict(zip(("ELBO", "KL", "MI", "active units"), row, strict=True)) | {"accuracy": accuracy}
     return Cell(
@@ -301,6 +300,7 @@ def _cell(table, data, decoder, layers, latents, name, row, accuracy=None):
         metric=METRIC + (ACCURACY_METRIC if accuracy else ""),
         differs="OMNIGLOT made anew from its strokes" if data == "dynamic_omniglot_rebuilt" else "",
         settings=SETTINGS,
+        quirks=NONE,
     )
 
 

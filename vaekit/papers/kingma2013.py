@@ -192,18 +192,18 @@ def measure_likelihood(model, data, seed=0, progress=True):
     return figures
 
 
-def _compiled_for(model, method):
+def _compiled_for(model, method, settings):
     if method == "wake-sleep":
-        model.compile(optimizer(), objective=WakeSleep())
+        model.compile(optimizer(settings), objective=WakeSleep())
     return model
 
 
 def _figure_2(data, latents, method, test, train):
-    def build(data, seed):
+    def build(data, seed, settings, quirks):
         build = frey_faces if data.name == "frey_faces" else mnist
-        model = build(latents, len(data.train), seed=seed)
+        model = build(latents, len(data.train), settings=settings, seed=seed)
         model.build((None, *data.event_shape))
-        return _compiled_for(model, method)
+        return _compiled_for(model, method, settings)
 
     data = "dynamic_mnist" if data == "mnist" else data
     reported = {"test bound": test, "training bound": train}
@@ -222,10 +222,10 @@ def _figure_2(data, latents, method, test, train):
 
 
 def _figure_3(examples, method, train, test):
-    def build(data, seed):
-        model = mnist(3, len(data.train), hidden=100, seed=seed)
+    def build(data, seed, settings, quirks):
+        model = mnist(3, len(data.train), hidden=100, settings=settings, seed=seed)
         model.build((None, *data.event_shape))
-        return _compiled_for(model, method)
+        return _compiled_for(model, method, settings)
 
     return Cell(
         paper="kingma2013",

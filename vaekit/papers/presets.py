@@ -38,10 +38,10 @@ class Presets:
         """
         record = self.record(name)
         module = importlib.import_module(f"vaekit.papers.{self.paper}")
-        cell = next(cell for cell in module.CELLS if cell.name == record["name"])
+        cell = next(cell for cell in module.CELLS if cell.options == record["cell"]).vary(record.get("varied", {}))
         with np.load(self.folder / f"{name}.npz", allow_pickle=False) as file:
             shape, images = tuple(file["event_shape"].tolist()), record["data"]["images"]["train"]
-            model = cell.build(stand_in(cell.data, shape, file["pixel"], images), record["seed"])
+            model = cell.model(stand_in(cell.data, shape, file["pixel"], images), record["seed"])
             weights = [file[f"{i}"] for i in range(len(model.weights))]
         model.set_weights([new.astype(old.dtype) for new, old in zip(weights, model.get_weights(), strict=True)])
         return model

@@ -347,8 +347,8 @@ def _cell(table, data, model, decoder, row, settings=SETTINGS, **options):
         return Cell("rybkin2020", table, options, reported, missing=missing)
     differs = ["a network in the paper's spirit, not its own"] if model == "HVAE" else []
 
-    def build(data, seed):
-        return BUILDERS[model](data, decoder, settings=settings, seed=seed)
+    def build(data, seed, settings, quirks):
+        return BUILDERS[model](data, decoder, settings=settings, quirks=quirks, seed=seed)
 
     return Cell(
         paper="rybkin2020",
@@ -357,10 +357,11 @@ def _cell(table, data, model, decoder, row, settings=SETTINGS, **options):
         reported=reported,
         epochs=settings.epochs,
         build=build,
-        fit=partial(fit, settings=settings),
+        fit=fit,
         measure=measure,
         metric=METRIC,
         settings=settings,
+        quirks=NONE,
         differs="; ".join([*differs, *([DIFFERS[data]] if data in DIFFERS else [])]),
     )
 

@@ -391,10 +391,8 @@ ARCHITECTURES = {"VAE": vae, "HVAE": hvae, "convHVAE": conv_hvae, "PixelHVAE": p
 
 
 def _cell(table, data, model, prior, reported):
-    settings = _settings(data)
-
-    def build(data, seed):
-        return ARCHITECTURES[model](data, prior, settings=settings, seed=seed)
+    def build(data, seed, settings, quirks):
+        return ARCHITECTURES[model](data, prior, settings=settings, quirks=quirks, seed=seed)
 
     return Cell(
         paper="tomczak2017",
@@ -403,10 +401,11 @@ def _cell(table, data, model, prior, reported):
         reported={"bits/dim" if reported > 0 else "log p(x)": reported},
         epochs=SETTINGS.epochs,
         build=build,
-        fit=partial(fit, settings=settings),
+        fit=fit,
         measure=measure,
         metric=METRIC,
-        settings=settings,
+        settings=_settings(data),
+        quirks=NONE,
         differs="OMNIGLOT made anew from its strokes" if data == "dynamic_omniglot_rebuilt" else "",
     )
 

@@ -1,5 +1,7 @@
 """Cells chosen by their options: `--data static_mnist --layers 1 --objective iwae --samples 50`."""
 
+import ast
+
 from vaekit import papers
 
 
@@ -32,6 +34,27 @@ def choose(words):
         together = " ".join(f"--{name} {value}" for name, value in wanted.items())
         raise CellError(f"No cell has {together} together; vaekit reproduce --list shows them all.")
     return chosen
+
+
+def changes(texts):
+    """What `Cell.vary` takes, from texts such as `learning_rate=5e-4`.
+
+    Raises:
+        CellError: a text of another form, a name that is there twice.
+    """
+    found = {}
+    for text in texts:
+        name, _, value = text.partition("=")
+        try:
+            value = ast.literal_eval(value)
+        except (ValueError, SyntaxError):
+            raise CellError(
+                f"Expected --set NAME=VALUE, such as --set learning_rate=5e-4; received {text!r}."
+            ) from None
+        if name in found:
+            raise CellError(f"--set {name} is there twice; choose one value.")
+        found[name] = value
+    return found
 
 
 def _parsed(words):

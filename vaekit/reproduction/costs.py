@@ -40,7 +40,7 @@ def count(cell):
     batch = cell.settings.batch_size
     keras.utils.set_random_seed(0)
     data = stand_in(cell.data, shape, pixel, images)
-    step = cell.build(data, 0).count_operations(data.train[:batch])
+    step = cell.model(data, 0).count_operations(data.train[:batch])
     return step * -(-(cell.examples or images) // batch) * cell.epochs
 
 

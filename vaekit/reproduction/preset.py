@@ -37,7 +37,7 @@ def keep(cell, name, seed=0, folder="runs", results="results", to=presets.FOLDER
             f"{str(run)!r} holds no finished run with a record in {str(results)!r}: reproduce it first."
         )
     data = cell.load()
-    model = cell.build(data, seed)
+    model = cell.model(data, seed)
     runs.take(model, run / runs.WEIGHTS)
     exact = check(model, data)["log p(x)"]
     weights = model.get_weights()

@@ -5,7 +5,7 @@ import json
 import os
 import platform
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -30,7 +30,7 @@ class Record:
         data: dict: the data set's name, title, description and numbers of images.
         differs: in what data or model are not the paper's; "" if they are.
         metric: how the figures were estimated.
-        settings: dict, the paper's.
+        settings: dict, the paper's but for what is varied.
         seed: of weights, order of the data, noise and evaluation.
         epochs: trained; `schedule`: what the paper's schedule has, or has at most.
         stopped_early: whether a callback ended training.
@@ -43,6 +43,7 @@ class Record:
             `versions` and `commit`, which is None outside vaekit's repository, and ends in "+" if files differed.
         finished: date.
         note: why a figure is as it is.
+        varied: dict, settings and quirks of the paper's code that are not as in the cell.
     """
 
     paper: str
@@ -64,6 +65,7 @@ class Record:
     ran_on: list
     finished: str
     note: str = ""
+    varied: dict = field(default_factory=dict)
 
     @property
     def complete(self):

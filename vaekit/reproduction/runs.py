@@ -113,7 +113,7 @@ def _finished(record, folder, epochs):
 
 def _model(cell, data, seed, folder):
     keras.utils.set_random_seed(seed)
-    model = cell.build(data, seed)
+    model = cell.model(data, seed)
     if cell.after:
         take(model, folder.with_name(f"{cell.after.name}-seed{seed}") / WEIGHTS)
         model.step.assign(0)
@@ -126,7 +126,8 @@ def _train(cell, data, epochs, models, progress):
     for folder, model in models.items():
         calls.append(model if len(models) == 1 else _Call())
         told = [Finite(folder), *([WholeRun(folder.name, epochs)] if progress and len(calls) == 1 else [])]
-        cell.fit(calls[-1], data, epochs=epochs, callbacks=told, checkpoint=folder / TRAINING, verbose=0)
+        options = dict(callbacks=told, checkpoint=folder / TRAINING, verbose=0)
+        cell.fit(calls[-1], data, epochs=epochs, settings=cell.settings, **options)
     if len(models) > 1:
         options = [call.options for call in calls]
         callbacks, checkpoints = ([o.pop(name) for o in options] for name in ("callbacks", "checkpoint"))
@@ -259,6 +260,7 @@ def _record(cell, data, seed, state, figures, seconds, together, ran_on):
         differs=cell.differs,
         metric=cell.metric,
         settings=json.loads(json.dumps(dataclasses.asdict(cell.settings))),
+        varied=json.loads(json.dumps(cell.varied)),
         seed=seed,
         epochs=state["epochs"],
         schedule=cell.epochs,

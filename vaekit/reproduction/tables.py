@@ -16,6 +16,8 @@ curves). `vaekit results` writes this page; a test compares it with the records.
 "Ours" is a mean over the test images ± its standard error; with several seeds, the mean of their means, and the
 standard deviation between them. "Difference" is ours less the paper's; "better" or "worse" stands there only if data
 and model are the paper's, the schedule was run to its end, and more than two standard errors lie between the two.
+A cell with a "+" is the one before it with other settings, or with what the paper's code does otherwise: it shows what
+a figure owes to them (`vaekit reproduce … --set learning_rate=5e-4`).
 "Epochs" says where a schedule was not run to its end; those with early stopping end by themselves. `vaekit reproduce
 --list` shows all cells, and what they cost.
 """
@@ -61,7 +63,7 @@ def difference(name, found):
         return ""
     value, better = statistics.mean(values) - reported, FIGURES[name][1]
     error = 2 * (found[0].figures[name]["standard_error"] or 0.0)
-    comparable = better and abs(value) > error and all(r.complete and not r.differs for r in found)
+    comparable = better and abs(value) > error and all(r.complete and not r.differs and not r.varied for r in found)
     word = "" if not comparable else " better" if value * better > 0 else " worse"
     return f"{'+' if value > 0 else ''}{number(value)}{word}"
 
@@ -133,12 +135,18 @@ def markdown(results):
     lines = [INTRO]
     for name in papers.__all__:
         module = getattr(papers, name)
-        run = [cell for cell in module.CELLS if (name, cell.name) in found]
-        count = f"{len(run)} of {len(module.CELLS)} cells"
+        count = f"{sum((name, cell.name) in found for cell in module.CELLS)} of {len(module.CELLS)} cells"
+        run = [some for cell in module.CELLS for some in _variants(cell, found) if (name, some.name) in found]
         lines += [f"## {name}: {module.__doc__.splitlines()[0].rstrip('.:')}", "", f"Run so far: {count}.", ""]
         for table in dict.fromkeys(cell.table for cell in run):
             lines += _table(name, [cell for cell in run if cell.table == table], found)
     return "\n".join(lines)
+
+
+def _variants(cell, found):
+    """A cell, and what was varied of it."""
+    varied = [rs[0].varied for rs in found.values() if rs[0].cell == cell.options and rs[0].paper == cell.paper]
+    return [cell.vary(changes) for changes in sorted(varied, key=lambda changes: (len(changes), str(changes)))]
 
 
 def _table(paper, cells, found):
