@@ -135,7 +135,7 @@ def test_missing_file_says_where_lessons_run(tmp_path):
 
 def test_without_a_setting_answers_lie_in_the_users_data_directory(monkeypatch):
     monkeypatch.delenv("VAEKIT_ANSWERS", raising=False)
-    assert questions.answers_file().name == "answers.json" and "vaekit" in str(questions.answers_file().parent)
+    assert questions.ANSWERS.path.name == "answers.json" and "vaekit" in str(questions.ANSWERS.path.parent)
 
 
 @pytest.mark.parametrize("path", sorted((LESSONS / "questions").glob("*.toml")), ids=lambda path: path.stem)

@@ -209,6 +209,24 @@ def notebooks(
         _fail(error)
 
 
+# ---- exercises ------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def progress():
+    """How far you have come in the exercises: the best that each answer has earned."""
+    from vaekit.course import checking
+    from vaekit.course.exercise import points
+
+    for number, shares in checking.progress().items():
+        exercise = checking.Exercise(number)
+        earned = sum(exercise.questions[name].points * share for name, share in shares.items())
+        typer.echo(f"{number}  {exercise.title}: {points(earned)} of {points(exercise.points)} points")
+        for name, share in shares.items():
+            bar = "█" * round(10 * share) + "░" * (10 - round(10 * share))
+            typer.echo(f"    {bar}  {exercise.questions[name].title}")
+
+
 # ---- papers ---------------------------------------------------------------------------------------------------------
 
 

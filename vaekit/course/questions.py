@@ -16,22 +16,17 @@ b = 'It sees nothing but the values of f.'
 """
 
 import html
-import json
 import os
-import tempfile
 import tomllib
 from pathlib import Path
 
-import platformdirs
-
 from vaekit.course import widgets
+from vaekit.course.store import Store
 
 PARTS = {"question", "right", "options", "reasons"}
 
 
-def answers_file():
-    """Where a reader's answers are kept: VAEKIT_ANSWERS, else answers.json in the user's data directory."""
-    return Path(os.environ.get("VAEKIT_ANSWERS") or platformdirs.user_data_path("vaekit") / "answers.json").expanduser()
+ANSWERS = Store("answers.json", "VAEKIT_ANSWERS")  # {lesson: {question: letter}}
 
 
 class Questions:
@@ -96,7 +91,7 @@ class Questions:
         """The letter that the reader chose, or None."""
         self._find(name)
         try:
-            return self._given.get(name) or _stored().get(self.lesson, {}).get(name)
+            return self._given.get(name) or ANSWERS.read().get(self.lesson, {}).get(name)
         except OSError:
             return None
 
@@ -113,11 +108,9 @@ class Questions:
             raise ValueError(f"Question {name!r} has the options {', '.join(options)}; received {answer!r}.")
         self._given[name] = letter
         try:
-            answers = _stored()
-            answers.setdefault(self.lesson, {})[name] = letter
-            _write(answers)
+            ANSWERS.put(self.lesson, name, letter)
         except OSError as error:
-            return f"Your answer: {letter}. It holds for now, but {answers_file()} cannot be written: {error.strerror}."
+            return f"Your answer: {letter}. It holds for now, but cannot be written down: {error.strerror}"
         return f"Your answer: {letter}."
 
     def _buttons(self, name):
@@ -131,26 +124,3 @@ class Questions:
         said = HTML()
         buttons.observe(lambda change: setattr(said, "value", html.escape(self._keep(name, change["new"]))), "value")
         return VBox([buttons, said])
-
-
-def _stored():
-    """All answers, {lesson: {question: letter}}. An unreadable file is put aside, not overwritten."""
-    path = answers_file()
-    try:
-        answers = json.loads(path.read_text(encoding="utf-8") or "{}")
-        if isinstance(answers, dict) and all(isinstance(lesson, dict) for lesson in answers.values()):
-            return answers
-    except FileNotFoundError:
-        return {}
-    except ValueError:
-        pass
-    path.replace(path.with_name(f"{path.name}.damaged"))
-    return {}
-
-
-def _write(answers):
-    path = answers_file()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:
-        json.dump(answers, file, indent=1)
-    os.replace(file.name, path)

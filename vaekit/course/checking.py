@@ -1,0 +1,161 @@
+"""The learner's side of an exercise: `check` at once, `hint` when stuck, progress kept; `mark` for nbgrader's cells."""
+
+import contextlib
+import importlib
+import io
+import logging
+import os
+import pkgutil
+import sys
+from pathlib import Path
+
+from vaekit.course import exercises, observers
+from vaekit.course.exercise import Fault, points
+from vaekit.course.store import Store
+
+PROGRESS = Store("progress.json", "VAEKIT_PROGRESS")
+
+
+class Note(str):
+    """A text that notebooks show as Markdown."""
+
+    def _repr_markdown_(self):
+        return str(self)
+
+    def __repr__(self):
+        return str(self).replace("**", "").replace("`", "")
+
+
+class Exercise:
+    """An exercise's questions, as its notebook uses them.
+
+    ```python
+    exercise = Exercise("02")
+    exercise.check(kl_divergence)
+    exercise.hint("kl_divergence")
+    ```
+
+    Args:
+        number: of the exercise, such as "02".
+
+    Raises:
+        ValueError: if there is none.
+    """
+
+    def __init__(self, number):
+        if number not in numbers():
+            raise ValueError(f"There is no exercise {number!r}; there are: {', '.join(numbers())}.")
+        module = importlib.import_module(f"{exercises.__name__}.e{number}")
+        self.number, self.title = number, module.TITLE
+        self.questions = {question.name: question for question in module.QUESTIONS}
+        self._hints = {}
+
+    @property
+    def points(self):
+        """Of all questions together."""
+        return float(sum(question.points for question in self.questions.values()))
+
+    def check(self, answer=None, /, **named):
+        """Says whether an answer is right, or what is wrong with it; keeps the best that was reached.
+
+        Args:
+            answer: a function or class, which has its question's name.
+            named: or an answer by its question's name: `check(gap=0.25)`.
+
+        Returns: a `Verdict`, or a `Note` that says why there is none; nothing is raised.
+        """
+        if answer is not None:
+            named = {getattr(answer, "__name__", ""): answer, **named}
+        if len(named) != 1 or not set(named) <= set(self.questions):
+            return Note(
+                f"Nothing was checked: expected one answer, named like its question ({self._names()}); received "
+                f"{', '.join(map(repr, named)) or 'nothing'}. A number is checked by name: `check(name=number)`."
+            )
+        ((name, answer),) = named.items()
+        verdict = self.verdict(name, answer)
+        if verdict.diagnosis == "unanswered":
+            return Note(f"**{verdict.title}** ({points(verdict.points)} points): not answered yet.")
+        try:
+            best = max(verdict.share, PROGRESS.read().get(self.number, {}).get(name, 0.0))
+            PROGRESS.put(self.number, name, best)
+        except OSError:  # a place that cannot be written keeps nobody from learning
+            pass
+        return verdict
+
+    def verdict(self, name, answer, seed=None):
+        """The `Verdict` on an answer, on the public cases and drawn ones."""
+        question = self.questions[name]
+        cases, found = question.cases(seed), []
+        for case in cases:
+            found.append(observers.observe(question.observe.name, answer, case.inputs, question.observe.options))
+            if isinstance(found[-1], Fault) and found[-1].kind == "unanswered":
+                found = [found[-1]] * len(cases)
+                break
+        return question.judge(cases, found)
+
+    def hint(self, name):
+        """The next hint for a question: from a nudge to nearly the answer."""
+        if name not in self.questions:
+            return Note(f"There is no question {name!r}; there are: {self._names()}.")
+        hints = self.questions[name].hints
+        given = self._hints[name] = min(self._hints.get(name, 0) + 1, len(hints))
+        if not hints:
+            return Note("There is no hint for this one.")
+        return Note(f"**Hint {given} of {len(hints)}.** {hints[given - 1]}")
+
+    def mark(self, name, namespace):
+        """Points for nbgrader, a Python float: of a name that is missing, or of an answer that fails, 0.0.
+
+        Whatever is written to stderr meanwhile, by a backend's start-up too, is dropped: nbgrader gives no marks to a
+        cell that writes there.
+
+        Args:
+            name: of the question.
+            namespace: dict, the notebook's `globals()`.
+        """
+        with quiet():
+            if name not in namespace:
+                return 0.0
+            return float(self.verdict(name, namespace[name], _seed()).earned)
+
+    def _names(self):
+        return ", ".join(f"`{name}`" for name in self.questions)
+
+
+def _seed():
+    """Of the drawn cases: the environment's, for grading again with the same ones, or None."""
+    text = os.environ.get("VAEKIT_SEED", "")
+    return int(text) if text.isdecimal() else None
+
+
+def numbers():
+    """Of the exercises that there are, a list."""
+    return sorted(module.name[1:] for module in pkgutil.iter_modules([str(Path(exercises.__file__).parent)]))
+
+
+def progress():
+    """Best share of the points so far: {exercise: {question: share}}, every exercise and question there is."""
+    try:
+        kept = PROGRESS.read()
+    except OSError:
+        kept = {}
+    made = {number: Exercise(number) for number in numbers()}
+    return {n: {name: kept.get(n, {}).get(name, 0.0) for name in e.questions} for n, e in made.items()}
+
+
+@contextlib.contextmanager
+def quiet():
+    """Drops what is written to stderr, by Python, by logging and by compiled code."""
+    sys.stderr.flush()
+    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    disabled = logging.root.manager.disable
+    try:
+        os.dup2(nothing, 2)
+        logging.disable(logging.CRITICAL)
+        with contextlib.redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        logging.disable(disabled)
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nothing)

@@ -1,0 +1,314 @@
+r"""Questions of the graded exercises, defined once: inputs, what answers should give, what mistakes give, points.
+
+A question never touches an answer. An observer (`vaekit.course.observers`) calls the answer with the inputs of each
+case and returns arrays; `Question.judge` compares arrays. So the check in a notebook, nbgrader's cells and `vaekit
+grade`, where answers run in another process, judge by the same definition.
+
+```python
+Question(
+    name="kl_divergence",
+    title="KL divergence from the standard normal distribution",
+    points=3,
+    public=[Case({"mean": np.zeros((1, 2)), "log_variance": np.zeros((1, 2))})],
+    draw=lambda rng: [Case({"mean": rng.normal(size=(5, 3)), "log_variance": rng.normal(size=(5, 3))})],
+    expected=lambda mean, log_variance: 0.5 * (mean**2 + np.exp(log_variance) - 1 - log_variance).sum(-1),
+    diagnoses=[Diagnosis("sign", "The sign is reversed: KL is never negative.", lambda **inputs: -expected(**inputs))],
+)
+```
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from vaekit.course.explain import explain
+
+VALUE = "value"  # what the observation of a plain function is called
+
+
+class Case(NamedTuple):
+    """Inputs of one call of an answer.
+
+    Attributes:
+        inputs: dict of arrays, numbers and texts by argument name.
+        part: the part of the question that this case is for; None: each observation is a part of its own name.
+    """
+
+    inputs: dict
+    part: str | None = None
+
+
+class Observe(NamedTuple):
+    """An observer by its name in `vaekit.course.observers`, with its options (what JSON can hold)."""
+
+    name: str = "call"
+    options: dict = {}
+
+
+class Near(NamedTuple):
+    """An expected array with tolerances of its own, such as a mean over draws; `because` gives the reason for them."""
+
+    value: np.ndarray
+    atol: float
+    rtol: float = 0.0
+    because: str = ""
+
+
+class AtLeast(NamedTuple):
+    """A bound that a number should reach."""
+
+    value: float
+    unit: str = "nats"
+
+
+class Diagnosis(NamedTuple):
+    """A typical mistake, recognized by what it gives.
+
+    Attributes:
+        name: for tests and reports.
+        says: what the learner reads: what was done, and what to do instead.
+        wrong: function of the case's inputs, returns what `Question.expected` returns, with the mistake made. It may
+            leave observations out: those are not compared. A case on which it agrees with the expected values proves
+            nothing, and is passed over.
+    """
+
+    name: str
+    says: str
+    wrong: Callable
+
+
+class Fault(NamedTuple):
+    """Why there is no observation.
+
+    Attributes:
+        kind: "missing" (no such name), "unanswered" (NotImplementedError), "error", "time", "killed", "refused".
+        says: what the learner reads.
+    """
+
+    kind: str
+    says: str
+
+
+class Part(NamedTuple):
+    """The verdict on a part of a question.
+
+    Attributes:
+        name: of the part.
+        share: of the question's points, all parts of a question have 1 together.
+        right: whether it is.
+        counts: whether it earns its share if it is right.
+        says: what is wrong, in Markdown; "" if nothing is.
+        diagnosis: name of the `Diagnosis`, of the kind of `Fault`, or "other"; "" if right.
+    """
+
+    name: str
+    share: float
+    right: bool
+    says: str = ""
+    diagnosis: str = ""
+    counts: bool = True
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What an answer to a question is worth, and why."""
+
+    question: str
+    title: str
+    points: float
+    parts: tuple
+
+    @property
+    def share(self):
+        """Of the points, from 0 to 1, a Python float."""
+        return min(1.0, float(sum(part.share for part in self.parts if part.right and part.counts)))
+
+    @property
+    def earned(self):
+        """Points, a Python float."""
+        return round(self.points * self.share, 6)
+
+    @property
+    def right(self):
+        """Whether everything is."""
+        return all(part.right for part in self.parts)
+
+    @property
+    def diagnosis(self):
+        """Of the first part that is wrong; "" if none is."""
+        return next((part.diagnosis for part in self.parts if not part.right), "")
+
+    def _repr_markdown_(self):
+        head = f"**{self.title}**: {points(self.earned)} of {points(self.points)} points"
+        if self.right:
+            return f"✅ {head}. Right."
+        several = len(self.parts) > 1
+        told = {}  # the same sentence for several parts is said once
+        for part in self.parts:
+            if not part.right:
+                told.setdefault(part.says, []).append(part.name)
+        lines = [f"- {', '.join(names)}: {says}" if several else f"- {says}" for says, names in told.items()]
+        for counts, says in ((False, f"right, and counts once {self.parts[0].name} is."), (True, "right.")):
+            if right := [part.name for part in self.parts if part.right and part.counts == counts]:
+                lines.insert(0, f"- {', '.join(right)}: {says}")
+        sign = "🟡" if self.share else "❌"
+        return "\n".join([f"{sign} {head}.", "", *lines])
+
+    def __repr__(self):
+        return self._repr_markdown_().replace("**", "").replace("`", "").replace("\n\n", "\n")
+
+
+def points(number):
+    """2.0 → "2", 1.5 → "1.5"."""
+    return f"{number:.2f}".rstrip("0").rstrip(".")
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question of an exercise.
+
+    Attributes:
+        name: of the function, class or number in the notebook that answers it.
+        title: a line.
+        points: for an answer that is right in every part.
+        public: list of `Case`, the same each time.
+        draw: function of a NumPy generator, returns a list of `Case`, drawn anew for each check and each grading.
+        expected: function of a case's inputs: an array, or a dict of arrays (or `Near`, `AtLeast`) by observation.
+        observe: how an answer becomes arrays; a plain call unless said.
+        diagnoses: list of `Diagnosis`; the first that fits is told.
+        hints: list of texts, from a nudge to nearly the answer.
+        parts: dict: weight of each part; None: observations count alike.
+        founded: whether the other parts count only if the first one is right. (The gradient of a wrong function may be
+            right by chance.)
+        sizes: function of a case's inputs: dict of numbers by their meaning ("latent units": 40), for explanations.
+        derive: function of (list of inputs, list of observations), returns observations for the first case: where
+            what counts is computed from all that an answer gave, such as the bound that a trained model reaches.
+        rtol, atol: tolerances of the comparison with `expected`.
+        because: the reason for them.
+        kind: what is asked for: "function", "layer", "distribution layer", "model" or "number".
+        difficulty, importance: from 1 to 3.
+        minutes: that it takes.
+        seconds: that all cases may take when graded.
+    """
+
+    name: str
+    title: str
+    points: float
+    public: list
+    expected: Callable
+    draw: Callable = field(default=lambda rng: [])
+    observe: Observe = Observe()
+    diagnoses: tuple = ()
+    hints: tuple = ()
+    parts: dict | None = None
+    founded: bool = True
+    sizes: Callable = field(default=lambda **inputs: {})
+    derive: Callable | None = None
+    rtol: float = 1e-4
+    atol: float = 1e-5
+    because: str = "float32 carries seven digits, and a sum of some hundred terms loses two of them."
+    kind: str = "function"
+    difficulty: int = 1
+    importance: int = 3
+    minutes: int = 5
+    seconds: float = 30.0
+
+    def cases(self, seed=None):
+        """Public cases, then drawn ones; `seed=None`: other ones each time."""
+        return [*self.public, *self.draw(np.random.default_rng(seed))]
+
+    def targets(self, inputs):
+        """Expected observations of a case, a dict of `Near` or `AtLeast`."""
+        return {
+            name: value if isinstance(value, (Near, AtLeast)) else Near(_array(value), self.atol, self.rtol)
+            for name, value in _named(self.expected(**inputs)).items()
+        }
+
+    def judge(self, cases, observations):
+        """The `Verdict` on what an answer gave.
+
+        Args:
+            cases: list of `Case`.
+            observations: list, for each case a dict of arrays, or a `Fault`. They may come from a process that wants
+                to deceive: nothing is assumed of them but that they are arrays.
+        """
+        if self.derive and not any(isinstance(o, Fault) for o in observations):
+            observations = [self.derive([case.inputs for case in cases], observations)]
+            cases = cases[:1]
+        found = {}  # part → [(inputs, name of the observation, observed, target)]
+        for case, observed in zip(cases, observations, strict=False):
+            for name, target in self.targets(case.inputs).items():
+                value = observed if isinstance(observed, Fault) else observed.get(name)
+                found.setdefault(case.part or name, []).append((case.inputs, name, value, target))
+        weights = self.parts or dict.fromkeys(found, 1)
+        if set(weights) != set(found):
+            raise ValueError(f"{self.name} has the parts {list(weights)}, its cases are for {list(found)}.")
+        total = sum(weights.values())
+        parts = [self._part(name, weight / total, found[name]) for name, weight in weights.items()]
+        if self.founded and not parts[0].right:
+            parts = [part._replace(counts=False) for part in parts]
+        return Verdict(self.name, self.title, self.points, tuple(parts))
+
+    def untold(self, fault):
+        """The `Verdict` on an answer that could not be observed at all."""
+        cases = self.cases(0)
+        return self.judge(cases, [fault] * len(cases))
+
+    def _part(self, name, share, rows):
+        wrong = [row for row in rows if not fits(row[2], row[3])]
+        if not wrong:
+            return Part(name, share, True)
+        inputs, observation, observed, target = wrong[0]
+        if isinstance(observed, Fault):
+            return Part(name, share, False, observed.says, observed.kind)
+        for diagnosis in self.diagnoses:
+            if self._recognized(diagnosis, rows):
+                return Part(name, share, False, diagnosis.says, diagnosis.name)
+        if isinstance(target, AtLeast):
+            reached = "no number" if np.shape(observed) or not np.isfinite(observed) else f"{float(observed):.2f}"
+            return Part(name, share, False, f"{reached} of the {target.value:.2f} {target.unit} asked for.", "bound")
+        text = explain(observed, target.value, target.rtol, target.atol, self.sizes(**inputs))
+        return Part(name, share, False, f"{observation}: {text}" if observation != name != VALUE else text, "other")
+
+    def _recognized(self, diagnosis, rows):
+        """Whether every observation is what this mistake gives, and some case tells it from what is right."""
+        told = False
+        for inputs, name, observed, target in rows:
+            if isinstance(observed, Fault) or isinstance(target, AtLeast):
+                return False
+            mistaken = _named(diagnosis.wrong(**inputs))
+            if name not in mistaken:
+                continue
+            mistaken = _array(mistaken[name])
+            alike = Near(mistaken, max(target.atol, self.atol), max(target.rtol, 1e-3))
+            if not fits(observed, alike):
+                return False
+            told |= not fits(mistaken, target)
+        return told
+
+
+def fits(observed, target):
+    """Whether an observation is what was expected: shape, and every number within atol + rtol·|expected|."""
+    if isinstance(observed, Fault) or observed is None:
+        return False
+    observed = np.asarray(observed)
+    if observed.dtype.kind not in "fiub":
+        return False
+    observed = observed.astype(np.float64)
+    if isinstance(target, AtLeast):
+        return observed.shape == () and bool(np.isfinite(observed) and observed >= target.value)
+    if observed.shape != target.value.shape:
+        return False
+    with np.errstate(invalid="ignore"):
+        close = np.abs(observed - target.value) <= target.atol + target.rtol * np.abs(target.value)
+    return bool(np.all(close | (observed == target.value)))  # equal infinities
+
+
+def _named(values):
+    return values if isinstance(values, dict) else {VALUE: values}
+
+
+def _array(value):
+    return np.asarray(value, dtype=np.float64)
