@@ -26,7 +26,7 @@ test-tensorflow test-jax: test-%: .venv/installed
 
 test-lessons: .venv/installed
 	$(ACTIVATE) && KERAS_BACKEND=tensorflow VAEKIT_FAST=1 \
-	    pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300 lessons/*.ipynb
+	    pytest -n 2 --dist loadfile --nbval-lax --nbval-current-env --nbval-cell-timeout=300 lessons/*.ipynb
 
 check: .venv/installed  ## style, lessons that differ from their sources, tables that differ from their records
 	$(ACTIVATE) && ruff check && ruff format --check && vaekit notebooks --check && python benchmarks/table.py --check && vaekit results --check

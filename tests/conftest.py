@@ -1,4 +1,5 @@
 import atexit
+import importlib.util
 import os
 import shutil
 import sys
@@ -23,6 +24,13 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # and many are the same: all 
 
 import vaekit  # noqa: E402, F401, I001  first: it keeps the backend's start-up messages away
 import keras  # noqa: E402, I001
+
+
+def pytest_collection_modifyitems(config, items):
+    """Tests marked `once` run on TensorFlow alone, where both backends are installed."""
+    if keras.backend.backend() == "jax" and importlib.util.find_spec("tensorflow"):
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("once")])
+        items[:] = [item for item in items if not item.get_closest_marker("once")]
 
 
 @pytest.fixture(autouse=True)

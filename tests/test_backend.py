@@ -47,6 +47,7 @@ def test_start_is_quiet(other_backend):
         assert (result.stdout, result.stderr) == ("ready\n", "")
 
 
+@pytest.mark.once
 def test_jax_needs_no_tensorflow(tmp_path):
     pytest.importorskip("jax", reason="jax is not installed")
     code = (
@@ -84,6 +85,7 @@ np.savez(sys.argv[3], *map(ops.convert_to_numpy, gradient), log_p=ops.convert_to
 """
 
 
+@pytest.mark.once
 def test_both_backends_agree(other_backend, tmp_path):
     model = two_latents("top-down")
     model.compile("adam")

@@ -16,6 +16,8 @@ from vaekit import datasets
 from vaekit.datasets import DatasetError, File, files, frey_faces, mnist, static_mnist
 from vaekit.datasets.pickles import unpickle_arrays
 
+pytestmark = pytest.mark.once
+
 CONTENT = b"four score and seven " * 5000
 DOWN = "http://127.0.0.1:1/none"  # nothing listens there
 

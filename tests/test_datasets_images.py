@@ -28,6 +28,8 @@ from vaekit.datasets import (
     svhn,
 )
 
+pytestmark = pytest.mark.once
+
 needs_mirror = pytest.mark.skipif(
     not os.environ.get("VAEKIT_DATA"), reason="VAEKIT_DATA names no mirror directory with the papers' data files"
 )

@@ -10,6 +10,8 @@ import pytest
 from vaekit.course import epochs, notebooks
 from vaekit.course.notebooks import NotebookError
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[1]
 
 

@@ -12,6 +12,8 @@ from matplotlib.colors import to_rgba
 from vaekit import plotting
 from vaekit.batches import DynamicBinarization
 
+pytestmark = pytest.mark.once
+
 RNG = np.random.default_rng(0)
 IMAGES = RNG.random((7, 6, 4)).astype("float32")  # [N, H, W]
 

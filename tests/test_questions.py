@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 from vaekit.course import questions, widgets
 from vaekit.course.questions import Questions
 
+pytestmark = pytest.mark.once
+
 TOML = """
 [spread]
 question = 'Which estimator has variance $4\\sigma^2$?'

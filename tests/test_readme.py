@@ -6,6 +6,9 @@ import sys
 from pathlib import Path
 
 import keras
+import pytest
+
+pytestmark = pytest.mark.once
 
 README = Path(__file__).parent.parent / "README.md"
 
