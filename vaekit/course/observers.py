@@ -5,6 +5,7 @@ what `exercise.Case` and `exercise.Observe` hold; its result is all that a judge
 """
 
 import inspect
+import json
 import linecache
 import math
 import traceback
@@ -102,27 +103,118 @@ def callable_or_wrong(answer):
     return answer
 
 
+def _results(result, names):
+    """What came back by name: a single value, or as many as there are names."""
+    if names is None:
+        return {VALUE: result}
+    if not isinstance(result, (tuple, list)) or len(result) != len(names):
+        came = f"{len(result)} values" if isinstance(result, (tuple, list)) else f"a `{type(result).__name__}`"
+        raise Wrong(f"expected {len(names)} values ({', '.join(names)}), received {came}.")
+    return dict(zip(names, result, strict=True))
+
+
 # ---- observers
 
 
-def call(answer, **inputs):
-    """What a function returns."""
-    return {VALUE: callable_or_wrong(answer)(**tensors(inputs))}
+def call(answer, _names=None, **inputs):
+    """What a function returns; several values by `names`."""
+    return _results(callable_or_wrong(answer)(**tensors(inputs)), _names)
 
 
-def gradients(answer, _of, **inputs):
-    """What a function returns, and the gradient of its sum with respect to some inputs: "gradient of mean"."""
-    call_ = callable_or_wrong(answer)
-    given, kept = tensors(inputs), []
+def gradients(answer, _of, _names=None, **inputs):
+    """What a function returns, and the gradient of its sum with respect to some inputs.
 
-    def total(*values):
-        result = call_(**{**given, **dict(zip(_of, values, strict=True))})
-        kept.append(result)
-        return keras.ops.sum(result)
+    It is called "gradient of mean"; where the function returns several values, "gradient of sample for mean".
+    """
+    given = tensors(inputs)
+    at = [given[name] for name in _of]
 
-    value = plain(call_(**given))
-    _, slopes = value_and_gradient(total, *(given[name] for name in _of))
-    return {VALUE: value, **{f"gradient of {name}": slope for name, slope in zip(_of, slopes, strict=True)}}
+    def results(*values):
+        return _results(callable_or_wrong(answer)(**{**given, **dict(zip(_of, values, strict=True))}), _names)
+
+    found, again = ({name: plain(value) for name, value in results(*at).items()} for _ in range(2))
+    if any(not np.array_equal(found[name], again[name], equal_nan=True) for name in found):
+        raise Wrong("two calls with the same arguments gave different results: use the noise given, draw none.")
+    slopes = {}
+    for name in found:
+        _, gradient = value_and_gradient(lambda *values, name=name: keras.ops.sum(results(*values)[name]), *at)
+        label = "gradient of {}" if name == VALUE else f"gradient of {name} for {{}}"
+        slopes |= {label.format(of): slope for of, slope in zip(_of, gradient, strict=True)}
+    return found | slopes
+
+
+def sampling_layer(answer, mean, log_variance, seed, _draws):
+    r"""What many draws of a layer tell, which draws $z \sim \mathcal N(\mu, \sigma^2)$ from $(\mu, \log \sigma^2)$.
+
+    Args:
+        answer: the layer's class; takes `seed`.
+        mean, log_variance: `[B, D]`, given to the layer `draws` times in one batch.
+        seed: an int.
+
+    Returns: dict; noise is $\varepsilon = (z - \mu) / \sigma$.
+        - "spread": standard deviations of z, "centre": means of ε, `[B, D]`;
+        - "rows", "dimensions", "calls", "other seed": correlations of the ε of neighbouring rows, of neighbouring
+          dimensions, of two calls, of two layers with different seeds;
+        - "same seed", "restored": root of the mean squared difference of ε between two layers with the same seed, and
+          between such a layer and one made from its config; infinite if none can be made;
+        - "gradient of mean": of the sum of z, mean over draws, "gradient of log_variance": root of the mean square;
+        - "in a model": shape of what a functional model of unknown batch size gives; infinite if there is none.
+    """
+    if not (isinstance(answer, type) and issubclass(answer, keras.layers.Layer)):
+        raise Wrong("expected a class that is a `keras.layers.Layer`.")
+    given = [keras.ops.convert_to_tensor(np.tile(a, (_draws, 1)), "float32") for a in (mean, log_variance)]
+    center, scale = mean, np.exp(log_variance / 2)
+
+    def noise(layer):
+        z = plain(layer(tuple(given)))
+        if z.shape != (_draws * len(mean), mean.shape[1]):
+            raise Wrong(f"for a mean of shape {tuple(given[0].shape)}, draws have the shape {z.shape}.")
+        return (z.reshape(_draws, *mean.shape) - center) / scale  # [draws, B, D]
+
+    def correlation(a, b):
+        size = np.sqrt(np.mean(a**2) * np.mean(b**2))
+        return np.mean(a * b) / size if size else 0.0
+
+    def difference(a, b):
+        return np.sqrt(np.mean((a - b) ** 2))
+
+    def restored():
+        config = json.loads(json.dumps(answer(seed=seed).get_config()))
+        return difference(noise(answer.from_config(config)), first)
+
+    def in_a_model():
+        symbols = [keras.Input((mean.shape[1],)) for _ in given]
+        model = keras.Model(symbols, answer(seed=seed)(tuple(symbols)))
+        return np.shape(model([g[:5] for g in given]))
+
+    layer = answer(seed=seed)
+    first, second = noise(layer), noise(layer)
+    rows = first.reshape(-1, mean.shape[1])  # [draws · B, D]
+    _, slopes = value_and_gradient(lambda *values: keras.ops.sum(layer(values)), *given)
+    for_mean, for_log_variance = (plain(slope).reshape(first.shape) for slope in slopes)
+    return {
+        "spread": first.std(0) * scale,
+        "centre": first.mean(0),
+        "rows": correlation(rows[1:], rows[:-1]),
+        "dimensions": correlation(rows[:, 1:], rows[:, :-1]),
+        "calls": correlation(first, second),
+        "gradient of mean": for_mean.mean(0),
+        "gradient of log_variance": np.sqrt(np.mean(for_log_variance**2, 0)),
+        "same seed": difference(first, noise(answer(seed=seed))),
+        "other seed": correlation(first, noise(answer(seed=seed + 1))),
+        "restored": _or_infinite(restored),
+        "in a model": _or_infinite(in_a_model),
+    }
+
+
+def _or_infinite(function):
+    """What it returns; infinity if it fails, which costs its own part of the points only."""
+    try:
+        return function()
+    except NotImplementedError:
+        raise
+    except Exception:  # whatever an answer raises
+        return np.inf
 
 
 def number(answer):
@@ -134,4 +226,4 @@ def number(answer):
     return {VALUE: float(answer)}
 
 
-OBSERVERS = {observer.__name__: observer for observer in (call, gradients, number)}
+OBSERVERS = {observer.__name__: observer for observer in (call, gradients, number, sampling_layer)}
