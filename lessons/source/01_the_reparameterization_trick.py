@@ -1045,6 +1045,6 @@ assert float(dead) == 0 and shared.mean(axis=1).var() > 50 * own.mean(axis=1).va
 #
 # **To do next:** [exercise 01](../exercises/01_the_reparameterization_trick/01_the_reparameterization_trick.ipynb). You
 # will write paths for exponential, log-normal and truncated distributions, far out in their tails, too, a
-# score-function estimator, a Keras layer, and a path for a mixture of Gaussians, which nobody can invert; each answer is
-# checked at once. Then [lesson 02](02_the_variational_autoencoder.ipynb) puts the path to work: a whole variational
+# score-function estimator, a Keras layer, and a path for a mixture of Gaussians, which nobody can invert; each answer
+# is checked at once. Then [lesson 02](02_the_variational_autoencoder.ipynb) puts the path to work: a whole variational
 # autoencoder, from a blank page.

@@ -280,6 +280,9 @@ class Question:
         if isinstance(target, AtLeast):
             reached = "no number" if np.shape(observed) or not np.isfinite(observed) else f"{float(observed):.2f}"
             return Part(name, share, False, f"{reached} of the {target.value:.2f} {target.unit} asked for.", "bound")
+        if self.kind == "number" and np.shape(observed) == ():  # that is the answer: not told
+            way = "low" if observed < target.value else "high"
+            return Part(name, share, False, f"{float(observed):g} is too {way}.", OTHER)
         text = explain(observed, target.value, target.rtol, target.atol, self.sizes(**inputs))
         return Part(name, share, False, f"{observation}: {text}" if observation != name != VALUE else text, OTHER)
 

@@ -50,6 +50,8 @@ class Wrong(Exception):
 
 def told(error):
     """An exception as a sentence: where it was raised in the learner's code, and what the usual reason is."""
+    if "_error_repr" in str(error) and error.__context__:  # Keras makes JAX's exceptions anew, which these do not bear
+        error = error.__context__
     frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename not in _OURS]
     own = [f for f in frames if f.filename.startswith("<") or "ipykernel" in f.filename]
     line = (own or frames or [None])[-1]
@@ -65,6 +67,7 @@ _OURS = {__file__}
 _USUAL = {
     "TracerArrayConversion": " NumPy cannot be differentiated: use `keras.ops`.",
     "ConcretizationType": " Python's `if` and `float` cannot be differentiated: use `keras.ops.where`.",
+    "BoolConversion": " Python's `if` cannot be differentiated: use `keras.ops.where`.",
 }
 
 
@@ -154,7 +157,7 @@ def sampling_layer(answer, mean, log_variance, seed, _draws):
     Returns: dict; noise is $\varepsilon = (z - \mu) / \sigma$.
         - "spread": standard deviations of z, "centre": means of ε, `[B, D]`;
         - "rows", "dimensions", "calls", "other seed": correlations of the ε of neighbouring rows, of neighbouring
-          dimensions, of two calls, of two layers with different seeds;
+          dimensions, of two calls, of two layers with different seeds; nan if there is no noise;
         - "same seed", "restored": root of the mean squared difference of ε between two layers with the same seed, and
           between such a layer and one made from its config; infinite if none can be made;
         - "gradient of mean": of the sum of z, mean over draws, "gradient of log_variance": root of the mean square;
@@ -173,7 +176,7 @@ def sampling_layer(answer, mean, log_variance, seed, _draws):
 
     def correlation(a, b):
         size = np.sqrt(np.mean(a**2) * np.mean(b**2))
-        return np.mean(a * b) / size if size else 0.0
+        return np.mean(a * b) / size if size else np.nan  # no noise
 
     def difference(a, b):
         return np.sqrt(np.mean((a - b) ** 2))

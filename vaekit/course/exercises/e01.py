@@ -882,9 +882,9 @@ LAYER = Question(
             lambda **inputs: {"restored": OFF},
         ),
         Diagnosis(
-            "values_needed",
-            "the layer fails in a functional model, where arrays have no values yet and the batch size is unknown: use "
-            "`ops` throughout, and `ops.shape(mean)` for the shape.",
+            "fixed_batch",
+            "the layer fails in a functional model, where the batch size is not known and tensors have no values yet: "
+            "take the shape in `call`, by `ops.shape(mean)`, and compute with `ops` throughout.",
             lambda **inputs: {"in a model": np.inf},
         ),
     ],
