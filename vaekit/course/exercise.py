@@ -256,10 +256,13 @@ class Question:
         for name, weight in weights.items():
             known = {part.diagnosis for part in parts}  # one mistake often spoils several parts
             parts.append(self._part(name, weight / total, found[name], known))
-        if self.founded and not parts[0].right:
-            later = f"look again once {parts[0].name} is right."
-            rest = [part._replace(says=later) if part.diagnosis == OTHER else part for part in parts[1:]]
-            parts = [part._replace(counts=False) for part in (parts[0], *rest)]
+        unfounded, named = self.founded and not parts[0].right, {diagnosis.name for diagnosis in self.diagnoses}
+        first = parts[0] if unfounded else next((part for part in parts if part.diagnosis in named), None)
+        if first:  # what has no explanation of its own probably follows from what has one
+            later = f"look again once {first.name} is right."
+            parts = [p._replace(says=later) if p.diagnosis == OTHER and p is not first else p for p in parts]
+        if unfounded:
+            parts = [part._replace(counts=False) for part in parts]
         return Verdict(self.name, self.title, self.points, tuple(parts))
 
     def untold(self, fault):

@@ -72,7 +72,7 @@ def _numbers(observed, expected, rtol, atol, sizes):
 
 
 def _related(o, e, same, sizes):
-    """What was made of the right numbers; "" if that is not clear: of a single number, only what can hardly be chance."""
+    """What was made of the right numbers; "" if that is not clear; of a single number, only what is hardly chance."""
     large = np.abs(e) > 1e-3 * np.abs(e).max()
     factor = float(np.median(o[large] / e[large])) if large.any() else 0.0
     shift = float(np.median(o - e))
@@ -101,6 +101,8 @@ def _rearranged(observed, expected, same):
     """The right numbers in other places."""
     if observed.ndim == 2 and observed.shape[0] == observed.shape[1] and same(observed.T, expected):
         return "it is transposed."
+    if observed.size < 4:  # it may be chance
+        return ""
     for axis in range(observed.ndim):
         if same(np.flip(observed, axis), expected):
             return f"the order along axis {axis} is reversed."

@@ -8,6 +8,7 @@ import inspect
 import json
 import linecache
 import math
+import re
 import traceback
 
 import keras
@@ -56,11 +57,19 @@ def told(error):
     own = [f for f in frames if f.filename.startswith("<") or "ipykernel" in f.filename]
     line = (own or frames or [None])[-1]
     source = line and (line.line or linecache.getline(line.filename, line.lineno).strip())
-    text = str(error).strip().split("\n")[0][:300]
+    text = _plainly(str(error))
     where = f" in `{source}`" if source else ""
     kind = type(error).__name__
     hint = next((hint for name, hint in _USUAL.items() if name in kind), "")
     return f"it raised `{kind}: {text}`{where}.{hint}"
+
+
+def _plainly(text):
+    """The first line of a message, without what Keras and TensorFlow wrap it in."""
+    if inner := re.search(r"Exception encountered when calling .*?\x1b\[1m(.*?)\x1b\[0m", text, re.DOTALL):
+        text = inner[1]
+    text = re.sub(r"\{\{function_node .*?\}\} |\[Op:\w+\]( name:)?", "", text)
+    return text.strip().split("\n")[0][:300].rstrip(" .")
 
 
 _OURS = {__file__}
@@ -159,7 +168,7 @@ def sampling_layer(answer, mean, log_variance, seed, _draws):
         - "rows", "dimensions", "calls", "other seed": correlations of the ε of neighbouring rows, of neighbouring
           dimensions, of two calls, of two layers with different seeds; nan if there is no noise;
         - "same seed", "restored": root of the mean squared difference of ε between two layers with the same seed, and
-          between such a layer and one made from its config; infinite if none can be made;
+          between such a layer and one made from its config, in units of ε; infinite if none can be made;
         - "gradient of mean": of the sum of z, mean over draws, "gradient of log_variance": root of the mean square;
         - "in a model": shape of what a functional model of unknown batch size gives; infinite if there is none.
     """
@@ -179,11 +188,11 @@ def sampling_layer(answer, mean, log_variance, seed, _draws):
         return np.mean(a * b) / size if size else np.nan  # no noise
 
     def difference(a, b):
-        return np.sqrt(np.mean((a - b) ** 2))
+        return np.sqrt(np.mean((a - b) ** 2) / np.mean(a**2)) if a.any() else np.nan
 
     def restored():
         config = json.loads(json.dumps(answer(seed=seed).get_config()))
-        return difference(noise(answer.from_config(config)), first)
+        return difference(first, noise(answer.from_config(config)))
 
     def in_a_model():
         symbols = [keras.Input((mean.shape[1],)) for _ in given]

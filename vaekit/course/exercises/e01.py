@@ -242,7 +242,7 @@ def _exp_in_single(x):
         return np.float32(np.exp(x))
 
 
-def _log_normal_with(term, sample=lambda mean, scale, noise: np.exp(mean + scale * noise)):
+def _log_normal_with(term, sample=lambda mean, scale, noise: _exp_in_single(mean + scale * noise)):
     """Samples, and Σ_d of another log-density `term(log z, σ, ε)`."""
 
     def wrong(mean, scale, noise):
@@ -809,7 +809,7 @@ LAYER = Question(
             "one "
             "draws always.",
             lambda mean, **others: {
-                **dict.fromkeys(("rows", "dimensions", "calls", "other seed"), np.nan),
+                **dict.fromkeys(("rows", "dimensions", "calls", "same seed", "other seed", "restored"), np.nan),
                 "spread": np.zeros_like(mean),
                 "gradient of log_variance": np.zeros_like(mean),
             },
