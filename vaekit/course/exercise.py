@@ -187,6 +187,7 @@ class Question:
         sizes: function of a case's inputs: dict of numbers by their meaning ("latent units": 40), for explanations.
         derive: function of (list of inputs, list of observations), returns observations for the first case: where
             what counts is computed from all that an answer gave, such as the bound that a trained model reaches.
+        advise: function of what `derive` returned: (name, text) of a diagnosis where an `AtLeast` was missed, or None.
         rtol, atol: tolerances of the comparison with `expected`.
         because: the reason for them.
         kind: what is asked for: "function", "layer", "distribution layer", "model" or "number".
@@ -208,6 +209,7 @@ class Question:
     founded: bool = True
     sizes: Callable = field(default=lambda **inputs: {})
     derive: Callable | None = None
+    advise: Callable = field(default=lambda observed: None)
     rtol: float = 1e-4
     atol: float = 1e-5
     because: str = "float32 carries seven digits, and a sum of some hundred terms loses two of them."
@@ -240,9 +242,11 @@ class Question:
             observations: list, for each case a dict of arrays, or a `Fault`. They may come from a process that wants
                 to deceive: nothing is assumed of them but that they are arrays.
         """
-        if self.derive and not any(isinstance(o, Fault) for o in observations):
-            observations = [self.derive([case.inputs for case in cases], observations)]
-            cases = cases[:1]
+        advice = None
+        if self.derive:
+            fault = next((o for o in observations if isinstance(o, Fault)), None)
+            observed = fault or self.derive([case.inputs for case in cases], [_numbers(o) for o in observations])
+            cases, observations, advice = cases[:1], [observed], None if fault else self.advise(observed)
         found = {}  # part → [(inputs, name of the observation, observed, target)]
         for case, observed in zip(cases, observations, strict=False):
             for name, target in self.targets(case.inputs).items():
@@ -256,6 +260,10 @@ class Question:
         for name, weight in weights.items():
             known = {part.diagnosis for part in parts}  # one mistake often spoils several parts
             parts.append(self._part(name, weight / total, found[name], known))
+        if advice and (missed := [part for part in parts if part.diagnosis == "bound"]):
+            diagnosis, text = advice  # told once, with the last of the bounds that were missed
+            told = {part.name: f"{part.says} {text}" if part is missed[-1] else part.says for part in missed}
+            parts = [p._replace(diagnosis=diagnosis, says=told[p.name]) if p in missed else p for p in parts]
         unfounded, named = self.founded and not parts[0].right, {diagnosis.name for diagnosis in self.diagnoses}
         first = parts[0] if unfounded else next((part for part in parts if part.diagnosis in named), None)
         if first:  # what has no explanation of its own probably follows from what has one
@@ -281,8 +289,8 @@ class Question:
             if self._recognized(diagnosis, rows):
                 return Part(name, share, False, diagnosis.says, diagnosis.name)
         if isinstance(target, AtLeast):
-            reached = "no number" if np.shape(observed) or not np.isfinite(observed) else f"{float(observed):.2f}"
-            return Part(name, share, False, f"{reached} of the {target.value:.2f} {target.unit} asked for.", "bound")
+            reached = f"{float(observed):.2f} {target.unit}" if fits(observed, AtLeast(-np.inf)) else "no number"
+            return Part(name, share, False, f"{reached}; at least {target.value:.2f} are asked for.", "bound")
         if self.kind == "number" and np.shape(observed) == ():  # that is the answer: not told
             way = "low" if observed < target.value else "high"
             return Part(name, share, False, f"{float(observed):g} is too {way}.", OTHER)
@@ -371,7 +379,13 @@ def _named(values):
 
 
 def _array(value):
-    return np.asarray(value, dtype=np.float64)
+    return np.asarray(value.value if isinstance(value, Near) else value, dtype=np.float64)
+
+
+def _numbers(observation):
+    """An observation's arrays of numbers, float64; what else there may be is left out."""
+    arrays = {name: np.asarray(value) for name, value in observation.items()}
+    return {name: array.astype(np.float64) for name, array in arrays.items() if array.dtype.kind in "fiub"}
 
 
 def _single(value):

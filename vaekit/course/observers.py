@@ -14,7 +14,7 @@ import traceback
 import keras
 import numpy as np
 
-from vaekit.backend import value_and_gradient
+from vaekit.backend import seed, tfd, value_and_gradient, variables_gradient
 from vaekit.course.exercise import VALUE, Fault
 
 LARGEST = 10_000_000  # numbers in one observation
@@ -23,7 +23,8 @@ LARGEST = 10_000_000  # numbers in one observation
 def observe(name, answer, inputs, options):
     """What an observer finds: a dict of float64 arrays, or a `Fault` that says what went wrong in the answer."""
     try:
-        _takes(answer, inputs)
+        if name not in OF_SEVERAL_CALLS:
+            _takes(answer, inputs)
         found = OBSERVERS[name](answer, **inputs, **{f"_{key}": value for key, value in options.items()})
         return {key: plain(value) for key, value in found.items()}
     except NotImplementedError:
@@ -238,4 +239,132 @@ def number(answer):
     return {VALUE: float(answer)}
 
 
-OBSERVERS = {observer.__name__: observer for observer in (call, gradients, number, sampling_layer)}
+def distribution_layer(answer, aspect, features, x, _weights, **arguments):
+    """What a layer does whose output is a `tfd.Distribution` over images; one aspect of it a case.
+
+    Args:
+        answer: the layer's class.
+        aspect: which aspect.
+            - "shapes": "event shape" and "batch shape" of the distribution;
+            - "log_prob": of x, `[B]`;
+            - "mean";
+            - "sample": "shape" of three draws and whether they are "float32"; the "spread" of a thousand;
+            - "gradients": of the sum of log p(x), "gradient of NAME" for each weight and for the features;
+            - "model": log p(x) by a Sequential model that ends in the layer;
+            - "config": log p(x) by a layer made from the first one's config.
+        features: `[B, F]`, what the layer is called with.
+        x: `[B, ...]`, images.
+        _weights: names of those inputs which become the layer's weights, in the order of `layer.weights`.
+        arguments: the weights, and the arguments of the layer's constructor; an array becomes a tuple.
+    """
+    if not (isinstance(answer, type) and issubclass(answer, keras.layers.Layer)):
+        raise Wrong("expected a class that is a `keras.layers.Layer`.")
+    values = [arguments.pop(name) for name in _weights]
+    arguments = {name: tuple(v.tolist()) if isinstance(v, np.ndarray) else v for name, v in arguments.items()}
+    features, x = (keras.ops.convert_to_tensor(value, "float32") for value in (features, x))
+
+    def with_weights(layer):
+        shapes, expected = [tuple(w.shape) for w in layer.weights], [value.shape for value in values]
+        if shapes != expected:
+            raise Wrong(
+                f"after a first call the layer should have the weights {', '.join(_weights)}, of the shapes "
+                f"{expected}, each made by `self.add_weight`; it has weights of the shapes {shapes}."
+            )
+        layer.set_weights(values)
+        return layer
+
+    def distribution(layer, h=features):
+        p = layer(h)
+        if not isinstance(p, tfd.Distribution):
+            raise Wrong(f"the layer should return a `tfd.Distribution`, it returned a value of type `{_type(p)}`.")
+        return p
+
+    layer = answer(**arguments)
+    distribution(layer)
+    p = distribution(with_weights(layer))
+    if aspect == "shapes":
+        return {"event shape": np.array(p.event_shape), "batch shape": np.array(p.batch_shape)}
+    if aspect == "log_prob":
+        return {"log_prob": p.log_prob(x)}
+    if aspect == "mean":
+        return {"mean": p.mean()}
+    if aspect == "sample":
+        few, many = (plain(p.sample(n, seed=seed(n))) for n in (3, 1000))
+        single = keras.backend.standardize_dtype(p.sample(seed=seed(1)).dtype) == "float32"
+        return {"shape": np.array(few.shape), "float32": float(single), "spread": (many - many.mean(0)).std()}
+    if aspect == "gradients":
+        if len(layer.trainable_weights) != len(values):
+            trained = [w.name for w in layer.trainable_weights]
+            raise Wrong(f"all of {', '.join(_weights)} should be trainable; these are: {trained}.")
+        _, slopes = variables_gradient(lambda: keras.ops.sum(distribution(layer).log_prob(x)), layer.trainable_weights)
+        _, (slope,) = value_and_gradient(lambda h: keras.ops.sum(distribution(layer, h).log_prob(x)), features)
+        named = {**dict(zip(_weights, slopes, strict=True)), "features": slope}
+        return {f"gradient of {name}": value for name, value in named.items()}
+    if aspect == "model":
+        last = answer(**arguments)
+        try:
+            model = keras.Sequential([keras.Input(features.shape[1:]), last])
+        except NotImplementedError:
+            raise
+        except Exception as error:  # whatever the layer raises when it is called with a symbol
+            raise Wrong(
+                f"it cannot stand last in a `keras.Sequential`: {type(error).__name__}. Keras asks a layer for a "
+                "symbol of its output, a tensor: `compute_output_spec` has to answer."
+            ) from None
+        if model.output_shape != (None, *x.shape[1:]):
+            raise Wrong(
+                f"a model that ends in it has the output shape {model.output_shape}, not {(None, *x.shape[1:])}."
+            )
+        with_weights(last)
+        return {"log_prob": distribution(model).log_prob(x)}
+    if aspect == "config":
+        restored = answer.from_config(json.loads(json.dumps(layer.get_config())))  # as a file keeps it
+        distribution(restored)
+        return {"log_prob": distribution(with_weights(restored)).log_prob(x)}
+    raise ValueError(f"No such aspect: {aspect!r}.")
+
+
+def trained_vae(answer, images, seed=None, _parts=(), _most=LARGEST):
+    """A VAE's training, and then what its encoder says: two calls, one after the other, in one process.
+
+    The first call, with a `seed`, trains: `answer(images, seed)` returns a function `encode` and the decoder as
+    arrays, of which these come back. The second one, without, hands images to `encode`, and its "mean" and
+    "log_variance" come back. So the decoder has left this process before it sees the second call's images.
+
+    Args:
+        answer: function of (images, seed); returns (encode, decoder), the decoder a dict of arrays.
+        images: `[N, D]`.
+        seed: an int; None in the second call.
+        _parts: names of the decoder's arrays.
+        _most: numbers that these may hold together.
+    """
+    if seed is None:
+        if "encode" not in _KEPT:
+            raise Wrong("there is no encoder: training did not end well.")
+        found = _KEPT.pop("encode")(keras.ops.convert_to_tensor(images, "float32"))
+        return _results(found, ("mean", "log_variance"))
+    _KEPT.clear()
+    found = _results(callable_or_wrong(answer)(images.astype("float32"), seed), ("encode", "decoder"))
+    decoder = found["decoder"]
+    if not (isinstance(decoder, dict) and set(decoder) == set(_parts)):
+        came = f"the keys {', '.join(map(str, decoder))}" if isinstance(decoder, dict) else f"a `{_type(decoder)}`"
+        raise Wrong(f"the decoder should be a dict with the keys {', '.join(_parts)}; received {came}.")
+    arrays = {name: plain(decoder[name]) for name in _parts}
+    if (size := sum(array.size for array in arrays.values())) > _most:
+        raise Wrong(f"the decoder holds {size:,} numbers; {_most:,} are allowed.")
+    _KEPT["encode"] = callable_or_wrong(found["encode"])
+    return arrays
+
+
+_KEPT = {}  # between the calls of one answer
+OF_SEVERAL_CALLS = {"trained_vae"}  # their cases' inputs are not the answer's arguments
+
+
+def _type(value):
+    return type(value).__name__
+
+
+OBSERVERS = {
+    observer.__name__: observer
+    for observer in (call, gradients, number, sampling_layer, distribution_layer, trained_vae)
+}
