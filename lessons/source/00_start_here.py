@@ -347,10 +347,13 @@ figure
 # | 11 sequences | video | σ-VAE |
 # | 12 capstone | your data, your model, all five papers in one table | all |
 #
-# The lessons in **bold** are here; the others, and exercises that are graded on your own computer, are being written.
+# The lessons in **bold** are here, the others are being written. Lessons 01 and 02 have exercises, which are graded on
+# your own computer: [exercise 01][e01], [exercise 02][e02].
 #
 # [01]: 01_the_reparameterization_trick.ipynb
 # [02]: 02_the_variational_autoencoder.ipynb
+# [e01]: ../exercises/01_the_reparameterization_trick/01_the_reparameterization_trick.ipynb
+# [e02]: ../exercises/02_the_variational_autoencoder/02_the_variational_autoencoder.ipynb
 # [VAE]: https://arxiv.org/abs/1312.6114
 # [IWAE]: https://arxiv.org/abs/1509.00519
 # [VampPrior]: https://arxiv.org/abs/1705.07120
@@ -364,6 +367,9 @@ figure
 #   vaekit, and a cell that shows that both agree.
 # - **A question before each experiment.** Click, or say `quiz.ask("labels", answer="a")`. Change your mind as often as
 #   you like. To forget all answers, delete the file that `vaekit.course.questions.answers_file()` names.
+# - **An exercise after it.** Eight questions each, from one line to a trained model. Run the cell below your answer,
+#   and it says what is right, what is wrong with the rest, and why. Try as often as you like; `vaekit progress` keeps
+#   count.
 # - **Your trained numbers will differ from ours a little:** processors round in different ways. Where they must not
 #   differ much, an `assert` watches over them.
 # - **Break things.** Change a seed, train for 10 epochs only, leave out a hidden layer. A fresh copy of the
@@ -409,3 +415,5 @@ quiz.discuss("slope")
 #
 # **To do next:** [lesson 01](01_the_reparameterization_trick.ipynb). The encoder's cloud means that there are dice in
 # the middle of the model, and you have just trained it by gradient descent, straight through the dice. How can that be?
+# When you know, [exercise 01](../exercises/01_the_reparameterization_trick/01_the_reparameterization_trick.ipynb) asks
+# whether you do.

@@ -1043,6 +1043,8 @@ assert float(dead) == 0 and shared.mean(axis=1).var() > 50 * own.mean(axis=1).va
 #
 # In a VAE the path is $z = \mu(x) + \sigma(x) \odot \varepsilon$. One sample an image is enough.
 #
-# **To do next:** exercise 01. You will write paths for the Weibull, the triangular and a full-covariance normal
-# distribution, a score-function estimator whose baseline is the mean of the *other* samples, and find out which of
-# your estimators is biased. Then lesson 02 puts the path to work: a whole variational autoencoder, from a blank page.
+# **To do next:** [exercise 01](../exercises/01_the_reparameterization_trick/01_the_reparameterization_trick.ipynb). You
+# will write paths for exponential, log-normal and truncated distributions, far out in their tails, too, a
+# score-function estimator, a Keras layer, and a path for a mixture of Gaussians, which nobody can invert; each answer
+# is checked at once. Then [lesson 02](02_the_variational_autoencoder.ipynb) puts the path to work: a whole variational
+# autoencoder, from a blank page.

@@ -950,6 +950,8 @@ quiz.discuss("mixed")
 # Before you compare two numbers, ask: summed over what, on which data, binarized how, densities or probabilities,
 # and were the test images really new?
 #
-# **To do next:** exercise 02. You will write the KL divergence, both estimators and a Gaussian decoder, and meet the
-# mistakes above in disguise. Lesson 03 asks how to *measure* $\log p_\theta(x)$ when there is no grid, and puts the
-# paper's other baselines on trial.
+# **To do next:** [exercise 02](../exercises/02_the_variational_autoencoder/02_the_variational_autoencoder.ipynb). You
+# will write the KL divergence, both estimators and a Gaussian decoder, find the gap of a model with a pencil, meet the
+# mistakes above in disguise, and train a VAE that is judged on images which it has never seen; each answer is checked
+# at once. Then lesson 03 asks how to *measure* $\log p_\theta(x)$ when there is no grid, and puts the paper's other
+# baselines on trial.

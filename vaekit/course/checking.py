@@ -55,6 +55,27 @@ class Exercise:
         """Of all questions together."""
         return float(sum(question.points for question in self.questions.values()))
 
+    @property
+    def table(self):
+        """Its questions, in Markdown."""
+        rows = ["| question | points | minutes | difficulty | importance |", "|:--|--:|--:|:--|:--|"]
+        for i, q in enumerate(self.questions.values(), start=1):
+            told = f"{points(q.points)} | {q.minutes} | {_of_three('●', q.difficulty)} | {_of_three('★', q.importance)}"
+            rows.append(f"| {i}. {q.title} | {told} |")
+        minutes = sum(q.minutes for q in self.questions.values())
+        return "\n".join([*rows, f"| together | {points(self.points)} | {minutes} | | |"])
+
+    def _repr_markdown_(self):
+        try:
+            kept = PROGRESS.read().get(self.number, {})
+        except OSError:
+            kept = {}
+        earned = sum(q.points * kept.get(name, 0.0) for name, q in self.questions.items())
+        return f"**Exercise {self.number}: {self.title}.** {points(earned)} of {points(self.points)} points so far."
+
+    def __repr__(self):
+        return self._repr_markdown_().replace("**", "")
+
     def check(self, answer=None, /, **named):
         """Says whether an answer is right, or what is wrong with it; keeps the best that was reached.
 
@@ -120,6 +141,10 @@ class Exercise:
 
     def _names(self):
         return ", ".join(f"`{name}`" for name in self.questions)
+
+
+def _of_three(sign, number):
+    return sign * number + "○☆"[sign == "★"] * (3 - number)
 
 
 def _seed():

@@ -26,6 +26,8 @@ import numpy as np
 from vaekit.course.explain import explain
 
 VALUE = "value"  # what the observation of a plain function is called
+OTHER = "other"  # the name of what no diagnosis fits
+OFF = "off"  # in what a mistake gives: anything but the right values, such as rounding errors magnified
 
 
 class Case(NamedTuple):
@@ -70,8 +72,8 @@ class Diagnosis(NamedTuple):
         name: for tests and reports.
         says: what the learner reads: what was done, and what to do instead.
         wrong: function of the case's inputs, returns what `Question.expected` returns, with the mistake made. It may
-            leave observations out: those are not compared. A case on which it agrees with the expected values proves
-            nothing, and is passed over.
+            leave observations out: those are not compared; or say of one that it is `OFF`, of no predictable value. A
+            case on which it agrees with the expected values proves nothing, and is passed over.
     """
 
     name: str
@@ -100,7 +102,7 @@ class Part(NamedTuple):
         right: whether it is.
         counts: whether it earns its share if it is right.
         says: what is wrong, in Markdown; "" if nothing is.
-        diagnosis: name of the `Diagnosis`, of the kind of `Fault`, or "other"; "" if right.
+        diagnosis: name of the `Diagnosis`, of the kind of `Fault`, "bound", or `OTHER`; "" if right.
     """
 
     name: str
@@ -185,6 +187,7 @@ class Question:
         sizes: function of a case's inputs: dict of numbers by their meaning ("latent units": 40), for explanations.
         derive: function of (list of inputs, list of observations), returns observations for the first case: where
             what counts is computed from all that an answer gave, such as the bound that a trained model reaches.
+        advise: function of what `derive` returned: (name, text) of a diagnosis where an `AtLeast` was missed, or None.
         rtol, atol: tolerances of the comparison with `expected`.
         because: the reason for them.
         kind: what is asked for: "function", "layer", "distribution layer", "model" or "number".
@@ -206,6 +209,7 @@ class Question:
     founded: bool = True
     sizes: Callable = field(default=lambda **inputs: {})
     derive: Callable | None = None
+    advise: Callable = field(default=lambda observed: None)
     rtol: float = 1e-4
     atol: float = 1e-5
     because: str = "float32 carries seven digits, and a sum of some hundred terms loses two of them."
@@ -216,8 +220,12 @@ class Question:
     seconds: float = 30.0
 
     def cases(self, seed=None):
-        """Public cases, then drawn ones; `seed=None`: other ones each time."""
-        return [*self.public, *self.draw(np.random.default_rng(seed))]
+        """Public cases, then drawn ones; `seed=None`: other ones each time.
+
+        Arrays hold float32's numbers, so that the oracle computes from just what an answer receives.
+        """
+        cases = [*self.public, *self.draw(np.random.default_rng(seed))]
+        return [case._replace(inputs={name: _single(value) for name, value in case.inputs.items()}) for case in cases]
 
     def targets(self, inputs):
         """Expected observations of a case, a dict of `Near` or `AtLeast`."""
@@ -234,9 +242,11 @@ class Question:
             observations: list, for each case a dict of arrays, or a `Fault`. They may come from a process that wants
                 to deceive: nothing is assumed of them but that they are arrays.
         """
-        if self.derive and not any(isinstance(o, Fault) for o in observations):
-            observations = [self.derive([case.inputs for case in cases], observations)]
-            cases = cases[:1]
+        advice = None
+        if self.derive:
+            fault = next((o for o in observations if isinstance(o, Fault)), None)
+            observed = fault or self.derive([case.inputs for case in cases], [_numbers(o) for o in observations])
+            cases, observations, advice = cases[:1], [observed], None if fault else self.advise(observed)
         found = {}  # part → [(inputs, name of the observation, observed, target)]
         for case, observed in zip(cases, observations, strict=False):
             for name, target in self.targets(case.inputs).items():
@@ -246,8 +256,20 @@ class Question:
         if set(weights) != set(found):
             raise ValueError(f"{self.name} has the parts {list(weights)}, its cases are for {list(found)}.")
         total = sum(weights.values())
-        parts = [self._part(name, weight / total, found[name]) for name, weight in weights.items()]
-        if self.founded and not parts[0].right:
+        parts = []
+        for name, weight in weights.items():
+            known = {part.diagnosis for part in parts}  # one mistake often spoils several parts
+            parts.append(self._part(name, weight / total, found[name], known))
+        if advice and (missed := [part for part in parts if part.diagnosis == "bound"]):
+            diagnosis, text = advice  # told once, with the last of the bounds that were missed
+            told = {part.name: f"{part.says} {text}" if part is missed[-1] else part.says for part in missed}
+            parts = [p._replace(diagnosis=diagnosis, says=told[p.name]) if p in missed else p for p in parts]
+        unfounded, named = self.founded and not parts[0].right, {diagnosis.name for diagnosis in self.diagnoses}
+        first = parts[0] if unfounded else next((part for part in parts if part.diagnosis in named), None)
+        if first:  # what has no explanation of its own probably follows from what has one
+            later = f"look again once {first.name} is right."
+            parts = [p._replace(says=later) if p.diagnosis == OTHER and p is not first else p for p in parts]
+        if unfounded:
             parts = [part._replace(counts=False) for part in parts]
         return Verdict(self.name, self.title, self.points, tuple(parts))
 
@@ -256,21 +278,24 @@ class Question:
         cases = self.cases(0)
         return self.judge(cases, [fault] * len(cases))
 
-    def _part(self, name, share, rows):
+    def _part(self, name, share, rows, known):
         wrong = [row for row in rows if not fits(row[2], row[3])]
         if not wrong:
             return Part(name, share, True)
         inputs, observation, observed, target = wrong[0]
         if isinstance(observed, Fault):
             return Part(name, share, False, observed.says, observed.kind)
-        for diagnosis in self.diagnoses:
+        for diagnosis in sorted(self.diagnoses, key=lambda diagnosis: diagnosis.name not in known):
             if self._recognized(diagnosis, rows):
                 return Part(name, share, False, diagnosis.says, diagnosis.name)
         if isinstance(target, AtLeast):
-            reached = "no number" if np.shape(observed) or not np.isfinite(observed) else f"{float(observed):.2f}"
-            return Part(name, share, False, f"{reached} of the {target.value:.2f} {target.unit} asked for.", "bound")
+            reached = f"{float(observed):.2f} {target.unit}" if fits(observed, AtLeast(-np.inf)) else "no number"
+            return Part(name, share, False, f"{reached}; at least {target.value:.2f} are asked for.", "bound")
+        if self.kind == "number" and np.shape(observed) == ():  # that is the answer: not told
+            way = "low" if observed < target.value else "high"
+            return Part(name, share, False, f"{float(observed):g} is too {way}.", OTHER)
         text = explain(observed, target.value, target.rtol, target.atol, self.sizes(**inputs))
-        return Part(name, share, False, f"{observation}: {text}" if observation != name != VALUE else text, "other")
+        return Part(name, share, False, f"{observation}: {text}" if observation != name != VALUE else text, OTHER)
 
     def _recognized(self, diagnosis, rows):
         """Whether every observation is what this mistake gives, and some case tells it from what is right."""
@@ -278,8 +303,14 @@ class Question:
         for inputs, name, observed, target in rows:
             if isinstance(observed, Fault) or isinstance(target, AtLeast):
                 return False
-            mistaken = _named(diagnosis.wrong(**inputs))
+            with np.errstate(all="ignore"):  # mistakes may well overflow
+                mistaken = _named(diagnosis.wrong(**inputs))
             if name not in mistaken:
+                continue
+            if isinstance(mistaken[name], str) and mistaken[name] == OFF:
+                if fits(observed, target):
+                    return False
+                told = True
                 continue
             mistaken = _array(mistaken[name])
             alike = Near(mistaken, max(target.atol, self.atol), max(target.rtol, 1e-3))
@@ -303,7 +334,44 @@ def fits(observed, target):
         return False
     with np.errstate(invalid="ignore"):
         close = np.abs(observed - target.value) <= target.atol + target.rtol * np.abs(target.value)
-    return bool(np.all(close | (observed == target.value)))  # equal infinities
+    same = (observed == target.value) | (np.isnan(observed) & np.isnan(target.value))  # infinities; nan by mistake
+    return bool(np.all(np.where(np.isfinite(target.value), close, same)))
+
+
+def with_gradients(function, *of, names=None):
+    """What the observer `gradients` finds of a function in NumPy, by central differences: for mistakes.
+
+    Args:
+        function: of a case's inputs, returns an array; or several, that have `names`.
+        of: names of inputs.
+
+    Returns: function of a case's inputs, such as a `Diagnosis` has.
+    """
+
+    def observed(**inputs):
+        values = function(**inputs)
+        found = {VALUE: values} if names is None else dict(zip(names, values, strict=True))
+        for argument in of:
+            label = f"gradient of {argument}" if names is None else f"gradient of {{}} for {argument}"
+            slopes = [_slopes(function, inputs, argument, i) for i in range(np.size(inputs[argument]))]
+            for name, slope in zip([VALUE] if names is None else names, zip(*slopes, strict=True), strict=True):
+                found[label.format(name)] = np.reshape(slope, np.shape(inputs[argument]))
+        return found
+
+    return observed
+
+
+def _slopes(function, inputs, argument, i):
+    """Derivatives of the sums of a function's arrays with respect to one number of one argument."""
+
+    def sums(step):
+        moved = np.array(inputs[argument], dtype=np.float64)
+        moved.flat[i] += step
+        found = function(**{**inputs, argument: moved})
+        return [np.sum(a) for a in (found if isinstance(found, tuple) else (found,))]
+
+    step = 1e-6 * max(1.0, abs(np.ravel(inputs[argument])[i]))
+    return [(high - low) / (2 * step) for high, low in zip(sums(step), sums(-step), strict=True)]
 
 
 def _named(values):
@@ -311,4 +379,15 @@ def _named(values):
 
 
 def _array(value):
-    return np.asarray(value, dtype=np.float64)
+    return np.asarray(value.value if isinstance(value, Near) else value, dtype=np.float64)
+
+
+def _numbers(observation):
+    """An observation's arrays of numbers, float64; what else there may be is left out."""
+    arrays = {name: np.asarray(value) for name, value in observation.items()}
+    return {name: array.astype(np.float64) for name, array in arrays.items() if array.dtype.kind in "fiub"}
+
+
+def _single(value):
+    floating = isinstance(value, np.ndarray) and value.dtype.kind == "f"
+    return value.astype(np.float32).astype(np.float64) if floating else value

@@ -1,0 +1,211 @@
+"""Exercises: solutions earn every point, stubs none, and a wrong answer is told what is wrong with it.
+
+Answers come from the notebooks' sources, wrong ones from `mutants/`.
+"""
+
+import functools
+import importlib
+import inspect
+import re
+from pathlib import Path
+
+import jupytext
+import keras
+import numpy as np
+import pytest
+
+import vaekit as vk
+from vaekit.backend import tfd
+from vaekit.course import observers
+from vaekit.course.checking import Exercise, numbers
+from vaekit.course.exercise import VALUE, Fault
+
+ROOT = Path(__file__).parents[1]
+REGION = re.compile(r"^( *)### BEGIN SOLUTION\n.*?^ *### END SOLUTION$", re.DOTALL | re.MULTILINE)
+GIVEN = {"ops": keras.ops, "np": np, "keras": keras, "tfd": tfd, "vk": vk}  # what a notebook has imported
+
+EXERCISES = {number: Exercise(number) for number in numbers()}
+QUESTIONS = [
+    pytest.param(number, question, id=f"{number}-{name}")
+    for number, exercise in EXERCISES.items()
+    for name, question in exercise.questions.items()
+]
+MUTANTS = {number: importlib.import_module(f"mutants.e{number}").MUTANTS for number in EXERCISES}
+WRONG = [
+    pytest.param(number, name, diagnosis, code, id=f"{number}-{name}-{i}-{diagnosis}")
+    for number, mutants in MUTANTS.items()
+    for name, wrong in mutants.items()
+    for i, (diagnosis, code) in enumerate(wrong)
+]
+
+
+@functools.cache
+def source(number):
+    """The exercise's source."""
+    (path,) = (ROOT / "solutions" / "source").glob(f"{number}_*.py")
+    return path
+
+
+@functools.cache
+def cells(number):
+    """Of the exercise's source."""
+    return jupytext.read(source(number), fmt="py:percent").cells
+
+
+def answer_cells(number):
+    """{question: source of the cell that answers it}."""
+    return {cell.metadata["question"]: cell.source for cell in cells(number) if "question" in cell.metadata}
+
+
+def run(code, name):
+    """What `name` is after some code."""
+    namespace = dict(GIVEN)
+    exec(compile(code, "<answer>", "exec"), namespace)
+    return namespace[name]
+
+
+def stub(number, name):
+    """The answer as a learner finds it."""
+    namespace = dict(GIVEN)
+    code = REGION.sub(r"\1raise NotImplementedError()", answer_cells(number)[name])
+    try:
+        exec(compile(code, "<stub>", "exec"), namespace)
+    except NotImplementedError:  # a number's stub raises at once
+        pass
+    return namespace[name]
+
+
+@functools.cache
+def solutions(number):
+    """What the solution's notebook has defined after its last cell."""
+    namespace = {}
+    for cell in cells(number):
+        if cell.cell_type == "code":
+            exec(compile(cell.source, f"<{number}>", "exec"), namespace)
+    return namespace
+
+
+# ---- what every question has
+
+
+@pytest.mark.parametrize("number", EXERCISES)
+def test_source_answers_every_question_in_order(number):
+    assert list(answer_cells(number)) == list(EXERCISES[number].questions)
+    assert set(MUTANTS[number]) == set(EXERCISES[number].questions)
+
+
+@pytest.mark.parametrize("number", EXERCISES)
+def test_notebook_shows_the_table_of_its_questions(number):
+    text = "\n\n".join(cell.source for cell in cells(number) if cell.cell_type == "markdown")
+    assert EXERCISES[number].table in text, f"The table should be:\n{EXERCISES[number].table}"
+
+
+@pytest.mark.parametrize("number", EXERCISES)
+def test_lesson_and_exercise_lead_to_each_other(number):
+    stem = source(number).stem
+    lesson = (ROOT / "lessons" / "source" / f"{stem}.py").read_text(encoding="utf-8")
+    text = [cell.source for cell in cells(number) if cell.cell_type == "markdown"]
+    link = f"../../lessons/{stem}.ipynb"
+    assert link in text[0] and link in text[-1]
+    assert f"../exercises/{stem}/{stem}.ipynb" in lesson[lesson.rindex("# %% [markdown]") :]
+
+
+@pytest.mark.parametrize(("number", "question"), QUESTIONS)
+def test_contract(number, question):
+    code = answer_cells(number)[question.name]
+    assert len(REGION.findall(code)) >= 1
+    if question.kind != "number":
+        assert len(inspect.getdoc(stub(number, question.name))) > 80  # arguments, shapes, what is returned
+    assert question.kind in ("function", "layer", "distribution layer", "model", "number")
+    assert question.points > 0 and question.minutes > 0 and question.seconds > 0
+    assert question.difficulty in (1, 2, 3) and question.importance in (1, 2, 3)
+    assert len(question.hints) >= 2 and len(set(question.hints)) == len(question.hints)
+    assert question.title and question.because
+    names = [diagnosis.name for diagnosis in question.diagnoses]
+    for diagnosis in question.diagnoses:
+        assert diagnosis.says.endswith((".", "?")) and len(diagnosis.says) > 30, diagnosis.name
+    assert len(names) >= 4 or question.kind == "model"
+
+
+@pytest.mark.parametrize(("number", "question"), QUESTIONS)
+def test_expected_values_are_numbers_for_every_draw(number, question):
+    for seed in range(20):
+        cases = question.cases(seed)
+        for case in cases:
+            for name, target in question.targets(case.inputs).items():
+                assert not np.isnan(target.value).any(), (seed, name)
+        verdict = question.judge(cases, [Fault("error", "…")] * len(cases))
+        assert np.isclose(sum(part.share for part in verdict.parts), 1)
+
+
+# ---- right answers, none, wrong ones
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+@pytest.mark.parametrize(("number", "question"), QUESTIONS)
+def test_solution_earns_every_point(number, question, seed):
+    verdict = EXERCISES[number].verdict(question.name, solutions(number)[question.name], seed)
+    assert verdict.right and verdict.earned == question.points, verdict
+    assert type(verdict.earned) is float
+
+
+@pytest.mark.parametrize(("number", "question"), QUESTIONS)
+def test_stub_raises_not_implemented_and_earns_nothing(number, question):
+    verdict = EXERCISES[number].verdict(question.name, stub(number, question.name), 1)
+    assert verdict.earned == 0.0
+    assert {part.diagnosis for part in verdict.parts} == {"unanswered"}
+
+
+@pytest.mark.parametrize(("number", "name", "diagnosis", "code"), WRONG)
+def test_wrong_answer_gets_its_diagnosis(number, name, diagnosis, code):
+    answer = run(code, name)
+    question = EXERCISES[number].questions[name]
+    for seed in (1, 2):
+        verdict = EXERCISES[number].verdict(name, answer, seed)
+        assert verdict.earned < question.points
+        assert verdict.diagnosis == diagnosis, verdict
+        for known in question.diagnoses:
+            if known.name == diagnosis:
+                assert (
+                    known.says in verdict._repr_markdown_() or sum(d.name == diagnosis for d in question.diagnoses) > 1
+                )
+
+
+@pytest.mark.parametrize(("number", "question"), QUESTIONS)
+def test_wrong_answers_are_many_and_meet_every_diagnosis(number, question):
+    wrong = MUTANTS[number][question.name]
+    assert len({code for _, code in wrong}) >= 6
+    assert {diagnosis.name for diagnosis in question.diagnoses} <= {diagnosis for diagnosis, _ in wrong}
+
+
+FUNCTIONS = [param for param in QUESTIONS if param.values[1].kind == "function"]
+
+
+@pytest.mark.parametrize(("number", "question"), FUNCTIONS)
+def test_memorized_public_cases_earn_nothing_where_cases_are_drawn(number, question):
+    public = question.cases(0)[: len(question.public)]
+    names = question.observe.options.get("names", [VALUE])
+
+    def memory(**inputs):
+        """The expected values of a public case, for other inputs those of the first one."""
+        arrays = {name: observers.plain(v) if keras.ops.is_tensor(v) else v for name, v in inputs.items()}
+        known = [case.inputs for case in public if _equal(case.inputs, arrays)]
+        targets = question.targets((known or [public[0].inputs])[0])
+        values = [keras.ops.convert_to_tensor(targets[name].value, "float32") for name in names]
+        return tuple(values) if len(names) > 1 else values[0]
+
+    observed = [observers.observe("call", memory, case.inputs, {"names": names if len(names) > 1 else None})
+                for case in public]  # fmt: skip
+    for case, values in zip(public, observed, strict=True):  # it does know these
+        for name in names:
+            np.testing.assert_allclose(values[name], question.targets(case.inputs)[name].value, rtol=1e-6)
+
+    drawn = question.draw(np.random.default_rng(5))
+    parts = {case.part or name for case in drawn for name in question.targets(case.inputs)}
+    assert parts == {part.name for part in question.untold(Fault("error", "…")).parts}  # all parts have drawn cases
+    verdict = EXERCISES[number].verdict(question.name, memory, 5)
+    assert verdict.earned == 0.0 and not any(part.right for part in verdict.parts)
+
+
+def _equal(inputs, others):
+    return inputs.keys() == others.keys() and all(np.array_equal(inputs[k], others[k]) for k in inputs)

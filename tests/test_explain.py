@@ -1,0 +1,190 @@
+"""Sentences about wrong arrays: each usual mistake is named, whatever the numbers are."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from vaekit.course.explain import explain
+
+SHAPES = arrays.array_shapes(min_dims=1, max_dims=3, min_side=2, max_side=5)
+ANY = st.floats(allow_nan=True, allow_infinity=True, width=32)
+
+
+@st.composite
+def numbers(draw, shapes=SHAPES):
+    """Arrays of ordinary numbers of both signs, with no relation among them."""
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    return 10 ** draw(st.floats(-1, 3)) * rng.normal(size=draw(shapes))
+
+
+def some(*shape):
+    return np.random.default_rng(len(shape)).normal(size=shape) + 0.1
+
+
+@given(arrays.arrays("float64", SHAPES, elements=ANY), arrays.arrays("float64", SHAPES, elements=ANY))
+def test_says_something_about_any_two_arrays(observed, expected):
+    for a, b in ((observed, expected), (observed, np.resize(expected, observed.shape))):
+        text = explain(a, b, sizes={"units": 3})
+        assert isinstance(text, str) and "\n" not in text
+        if a.shape != b.shape:
+            assert text.startswith(f"the shape is {a.shape}, expected {b.shape}")
+        assert not text or text.endswith((".", "?"))
+
+
+@given(numbers())
+def test_says_nothing_about_what_is_right(expected):
+    assert explain(expected, expected) == ""
+    assert explain(expected * (1 + 1e-7), expected) == ""
+    expected.flat[0] = -np.inf
+    assert explain(expected, expected) == ""
+
+
+@given(numbers())
+def test_sign(expected):
+    assert explain(-expected, expected) == "the sign is reversed."
+
+
+@given(numbers(), st.floats(0.01, 100).filter(lambda f: abs(f - 1) > 0.01), st.booleans())
+def test_factor(expected, factor, reversed_):
+    text = explain((-factor if reversed_ else factor) * expected, expected, rtol=1e-6, atol=1e-9)
+    assert "it is ours times" in text or "it is ours divided by" in text
+    assert text.startswith("with the sign reversed") == reversed_
+
+
+@pytest.mark.parametrize(
+    ("factor", "says"),
+    [
+        (2, "it is ours times 2."),
+        (0.5, "it is ours divided by 2."),
+        (1 / 40, "it is ours divided by 40, the number of latent units."),
+        (-40, "with the sign reversed, it is ours times 40, the number of latent units."),
+        (1 / 40**0.5, "it is ours divided by √40, the root of the number of latent units."),
+        (1 / math.log(2), "it is ours divided by ln 2 (another base of the logarithm)."),
+        (2 * math.pi, "it is ours times 2π."),
+        (7.5, "it is ours times 7.5."),
+    ],
+)
+def test_known_factors(factor, says):
+    assert explain(factor * some(4), some(4), sizes={"latent units": 40}) == says
+    one = explain(np.array(factor * 3.0), np.array(3.0), sizes={"latent units": 40})
+    assert one == (says if factor != 7.5 else "received 22.5, expected 3.")  # of one number it may be chance
+
+
+@given(numbers(), st.floats(0.5, 50), st.booleans())
+def test_shift(expected, shift, less):
+    text = explain(expected + (-shift if less else shift), expected)
+    assert f"it is ours {'less' if less else 'plus'}" in text and "everywhere" in text
+
+
+@pytest.mark.parametrize(
+    ("shift", "says"),
+    [
+        (0.5 * math.log(2 * math.pi), "plus ½ ln 2π everywhere: a term too many."),
+        (-20 * math.log(2 * math.pi), "less 40/2 · ln 2π (40 latent units) everywhere: a term too few."),
+        (-math.log(40), "less ln 40 (40 latent units) everywhere: a term too few."),
+        (-1, "less 1 everywhere: a term too few."),
+        (3.25, "plus 3.25 everywhere: a constant term differs."),
+    ],
+)
+def test_known_shifts(shift, says):
+    assert explain(some(4) + shift, some(4), sizes={"latent units": 40}) == f"it is ours {says}"
+
+
+@given(numbers(), st.data())
+def test_axis_not_reduced(observed, data):
+    axis = data.draw(st.integers(0, observed.ndim - 1))
+    assert explain(observed, observed.sum(axis)).endswith(f"Sum over axis {axis}.")
+    assert explain(observed, observed.mean(axis)).endswith(f"Take the mean over axis {axis}.")
+
+
+@given(numbers(arrays.array_shapes(min_dims=2, max_dims=3, min_side=2, max_side=5)), st.data())
+def test_axis_lost(expected, data):
+    axis, keep = data.draw(st.integers(0, expected.ndim - 1)), data.draw(st.booleans())
+    for name, reduce in (("sum", np.sum), ("mean", np.mean)):
+        text = explain(reduce(expected, axis=axis, keepdims=keep), expected)
+        assert text.endswith(f": you took the {name} over axis {axis}, which should stay.")
+        assert f"you took the {name} over everything" in explain(reduce(expected), expected)
+
+
+@given(numbers(arrays.array_shapes(min_dims=2, max_dims=2, min_side=2, max_side=5)))
+def test_transposed(expected):
+    assert "it is transposed." in explain(expected.T, expected)
+
+
+def test_other_places():
+    assert explain(some(4)[::-1], some(4)) == "the order along axis 0 is reversed."
+    assert explain(some(3, 4)[:, ::-1], some(3, 4)) == "the order along axis 1 is reversed."
+    assert explain(np.roll(some(5), 1), some(5)) == "the numbers are right, their order is not."
+    assert explain(some(4)[:, None], some(4)) == "the shape is (4, 1), expected (4,); the numbers are right."
+
+
+def test_spread_over_rows_and_columns():
+    text = explain(some(4)[:, None] * some(4) ** 2 + 5, some(4))
+    assert text.startswith("the shape is (4, 4), expected (4,): did numbers of the shapes (4, 1) and (4,) meet")
+    assert explain(some(3, 3), some(2)) == "the shape is (3, 3), expected (2,)."
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (np.abs, "absolute value"),
+        (np.exp, "the exponential of ours"),
+        (lambda e: 1 - e, "1 less ours"),
+        (np.reciprocal, "1 divided by ours"),
+        (np.square, "the square of ours"),
+    ],
+)
+def test_relations(change, says):
+    expected = some(6)
+    assert says in explain(change(expected), expected)
+
+
+@pytest.mark.parametrize(("change", "says"), [(np.log, "the logarithm of"), (np.sqrt, "the square root of")])
+def test_relations_of_positive_numbers(change, says):
+    expected = np.exp(some(6))
+    assert says in explain(change(expected), expected)
+
+
+@given(numbers(), st.sampled_from([np.nan, np.inf, -np.inf]))
+def test_not_finite(expected, bad):
+    observed = expected.copy()
+    observed.flat[-1] = bad
+    text = explain(observed, expected)
+    assert text.startswith(f"1 of {expected.size} numbers is {'nan' if np.isnan(bad) else 'infinite'} where")
+
+
+@given(numbers(), st.floats(-10, 10) | st.just(np.nan) | st.just(np.inf))
+def test_finite_where_infinite_is_right(expected, wrong):
+    observed = expected.copy()
+    expected.flat[0], observed.flat[0] = -np.inf, wrong
+    assert "should be infinite" in explain(observed, expected)
+
+
+def test_lost_digits():
+    """log(1 − u) in float32."""
+    u = np.linspace(1e-4, 3e-4, 7, dtype="float32")
+    text = explain(np.log(np.float32(1) - u), np.log1p(-u.astype("float64")), rtol=1e-6, atol=0)
+    assert text.startswith("nearly right") and "digits are lost" in text
+
+
+@settings(max_examples=30)
+@given(numbers(), st.data())
+def test_one_number_wrong(expected, data):
+    i = data.draw(st.integers(0, expected.size - 1))
+    observed = expected.copy()
+    observed.flat[i] = 1e5
+    place = list(map(int, np.unravel_index(i, expected.shape)))
+    text = explain(observed, expected)
+    assert text.startswith(f"1 of {expected.size} numbers are wrong, the others right; at {place}: received 1e+05")
+
+
+def test_nothing_zeros_and_no_numbers():
+    assert "Is there a `return`?" in explain(None, some(3))
+    assert explain(np.zeros(3), some(3)).startswith("everything is 0")
+    assert explain(np.array(["a", "b"]), some(2)) == "expected numbers, received values of type <U1."
+    assert explain(np.array(0.5), np.array(3.2)) == "received 0.5, expected 3.2."  # no factor of 0.15625
+    assert explain(np.zeros((0, 2)), np.zeros((0,))) == "the shape is (0, 2), expected (0,)."
