@@ -233,7 +233,7 @@ def build(
         elif problems := tool.check(sources):
             _fail("\n".join(problems))
         else:
-            typer.echo(f"{len(sources)} exercises agree with their sources.")
+            typer.echo(f"Exercises agree with their sources: {', '.join(source.stem for source in sources)}.")
     except tool.NotebookError as error:
         _fail(error)
 

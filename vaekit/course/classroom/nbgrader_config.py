@@ -5,7 +5,9 @@ leave a test that somebody deleted out of the marks, would stop for the whole cl
 it does not know, and would send hidden tests back in the feedback.
 """
 
+import os
 import re
+import sys
 from pathlib import Path
 
 from nbconvert.preprocessors import ClearMetadataPreprocessor, CSSHTMLHeaderPreprocessor
@@ -82,6 +84,9 @@ class HideTests(pre.ClearHiddenTests):
 c = get_config()  # noqa: F821  nbgrader provides it
 
 # ---- the class
+
+# nbgrader looks for its tool alembic on the path, where it is missing if the environment was not activated.
+os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 
 c.CourseDirectory.course_id = Path(__file__).resolve().parent.name
 
