@@ -1,8 +1,8 @@
 """nbgrader for a class that works on vaekit's exercises; nbgrader reads this file where it is started.
 
-Three steps are added to nbgrader's own, because as it comes it would give full marks where it finds no number, would
-leave a test that somebody deleted out of the marks, would stop for the whole class at one notebook with metadata that
-it does not know, and would send hidden tests back in the feedback.
+Three steps are added to nbgrader's own. As it comes, it gives full marks where it finds no number and none where a
+warning is printed, leaves a deleted test to be graded by hand, stops for the whole class at one notebook with metadata
+that it does not know, and sends hidden tests back in the feedback.
 """
 
 import os
@@ -54,16 +54,20 @@ class RestoreCells(pre.NbGraderPreprocessor):
 
 
 class NumbersAlone(pre.NbGraderPreprocessor):
-    """A test that does not end in a plain number from 0 to its points earns nothing: nbgrader would give them all."""
+    """A test earns the plain number, from 0 to its points, that it ends in; without one it earns nothing.
+
+    nbgrader would give all points for anything else, and none if a word reaches stderr, be it from the cell before.
+    """
 
     def preprocess_cell(self, cell, resources, index):
         if cell.cell_type == "code" and is_grade(cell):
+            cell.outputs = [o for o in cell.outputs if o.get("name") != "stderr"]
             results = [o["data"].get("text/plain", "") for o in cell.outputs if o.output_type == "execute_result"]
-            text = results[0] if results else "no result"
+            text = results[0] if results else "nothing"
             plain = re.fullmatch(r"\d+(\.\d*)?(e-?\d+)?", text)
-            if not plain or float(text) > cell.metadata["nbgrader"]["points"]:
+            failed = any(o.output_type == "error" for o in cell.outputs)
+            if failed or not plain or float(text) > cell.metadata["nbgrader"]["points"]:
                 told = f"expected points, received {text[:80]}"
-                failed = any(o.output_type == "error" for o in cell.outputs)
                 cell.outputs = [o for o in cell.outputs if o.output_type != "execute_result"]
                 if not failed:
                     cell.outputs.append(new_output("error", ename="NoMark", evalue=told, traceback=[f"NoMark: {told}"]))
