@@ -83,13 +83,16 @@ def test_source_notebook(course):
     assert "exercise.check(gap=gap)" in cells["gap-test"].source
     assert cells["gap-test"].source.split("\n")[-2] == 'exercise.mark("gap", globals())'
     assert "nbgrader" not in notebook.cells[-1].metadata  # the learner's own
+    explained = [cell for cell in notebook.cells if cell.metadata.get("tags") == ["solution"]]
+    assert [cell.cell_type for cell in explained] == ["code", "markdown"]
+    assert all("nbgrader" not in cell.metadata for cell in explained)
 
 
 def test_release(course):
     _, path = assignments.build([course])
     cells = by_role(read(path))
     text = path.read_text()
-    for hidden in ("SOLUTION", "HIDDEN", "mark(", "ops.sum", "0.25"):
+    for hidden in ("SOLUTION", "HIDDEN", "mark(", "ops.sum", "0.25", "xplained", "tags"):
         assert hidden not in text
     assert cells["total-test"].source == "exercise.check(total)"
     assert cells["total"].source == (
@@ -167,6 +170,8 @@ def test_nothing_there(tmp_path):
         ('question="gap"', "", "'gap' is asked 0 times"),
         ('question="gap"', 'qestion="gap"', "nothing reads qestion"),
         ('question="gap"', "", r"\(gap = ...\): has a solution and answers no question"),
+        ('tags=["solution"]', 'tags=["solutoin"]', "the only tag is 'solution'"),
+        ('question="gap"', 'question="gap" tags=["solution"]', "the only tag is 'solution'"),
         ("### BEGIN SOLUTION", "### BEGIN", "between ### BEGIN SOLUTION and"),
         ("gap = ...", "gap = = 1", "should be Python code"),
         ("gap = ...", "### BEGIN HIDDEN TESTS\n### END HIDDEN TESTS", "hidden tests are added here"),

@@ -1,7 +1,8 @@
 """Exercises as notebooks: written once, together with their solutions, and released without them.
 
 - `solutions/source/NN_name.py` (jupytext's percent format) is what people edit. A cell that answers a question starts
-  with `# %% question="its_name"` and has its solution between `### BEGIN SOLUTION` and `### END SOLUTION`.
+  with `# %% question="its_name"` and has its solution between `### BEGIN SOLUTION` and `### END SOLUTION`. Text and code
+  that explain it are tagged: `# %% [markdown] tags=["solution"]`.
 - `solutions/NN_name/NN_name.ipynb` is nbgrader's source notebook: the same cells, and after each answer a graded one.
 - `exercises/NN_name/NN_name.ipynb` is what learners get, made of it by `nbgrader generate_assignment`.
 
@@ -89,7 +90,7 @@ def generate(source: Path) -> nbformat.NotebookNode:
             test.metadata["nbgrader"] = _role(test.id, grade=True, locked=True)
             test.metadata["nbgrader"]["points"] = exercise.questions[name].points
             notebook.cells.append(test)
-        elif cell.cell_type == "code" and locked:
+        elif cell.cell_type == "code" and locked and "tags" not in cell.metadata:
             given += 1
             cell.metadata["nbgrader"] = _role(f"given-{given}", locked=True)
     nbformat.validate(notebook)
@@ -192,8 +193,10 @@ def _problems(source, written, exercise):
         yield f"{source}: the first code cell should contain: {setup}"
     for index, cell in enumerate(written):
         where, name = place(source, index, cell), cell.metadata.get("question")
-        if unknown := set(cell.metadata) - {"question", "locked"}:
-            yield f"{where}: nothing reads {', '.join(sorted(unknown))}; known are question and locked."
+        if unknown := set(cell.metadata) - {"question", "locked", "tags"}:
+            yield f"{where}: nothing reads {', '.join(sorted(unknown))}; known are question, locked and tags."
+        if cell.metadata.get("tags", ["solution"]) != ["solution"] or ("tags" in cell.metadata and name):
+            yield f"{where}: the only tag is 'solution', for what explains an answer, not for the answer."
         solved = [line.strip() for line in cell.source.split("\n") if " SOLUTION" in line]
         if name is None:
             if solved:

@@ -10,7 +10,7 @@ import re
 import sys
 from pathlib import Path
 
-from nbconvert.preprocessors import ClearMetadataPreprocessor, CSSHTMLHeaderPreprocessor
+from nbconvert.preprocessors import ClearMetadataPreprocessor, CSSHTMLHeaderPreprocessor, TagRemovePreprocessor
 from nbformat.v4 import new_code_cell, new_output
 from nbgrader import preprocessors as pre
 from nbgrader.api import Gradebook
@@ -96,6 +96,24 @@ c.CourseDirectory.course_id = Path(__file__).resolve().parent.name
 
 # ---- what learners get
 
+# Cells tagged "solution" explain it, and go with it.
+c.GenerateAssignment.preprocessors = [
+    TagRemovePreprocessor,
+    pre.IncludeHeaderFooter,
+    pre.InstantiateTests,
+    pre.LockCells,
+    pre.ClearSolutions,
+    pre.ClearOutput,
+    pre.CheckCellMetadata,
+    pre.ComputeChecksums,
+    pre.SaveCells,
+    pre.ClearHiddenTests,
+    pre.ClearMarkScheme,
+    pre.ComputeChecksums,
+    pre.CheckCellMetadata,
+]
+c.TagRemovePreprocessor.enabled = True
+c.TagRemovePreprocessor.remove_cell_tags = {"solution"}
 c.ClearSolutions.code_stub = {"python": "raise NotImplementedError  # your answer, in place of this line"}
 
 # ---- grading

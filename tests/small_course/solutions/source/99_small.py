@@ -26,8 +26,14 @@ def scaled(x, rate):
     ### END SOLUTION
 
 
+# %% tags=["solution"]
+print("explained:", scaled(2.0, 0.0))
+
 # %% [markdown]
 # Add up the last axis.
+
+# %% [markdown] tags=["solution"]
+# Explained: add, do not average.
 
 
 # %% question="total"
