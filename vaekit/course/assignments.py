@@ -1,8 +1,8 @@
 """Exercises as notebooks: written once, together with their solutions, and released without them.
 
 - `solutions/source/NN_name.py` (jupytext's percent format) is what people edit. A cell that answers a question starts
-  with `# %% question="its_name"` and has its solution between `### BEGIN SOLUTION` and `### END SOLUTION`. Text and code
-  that explain it are tagged: `# %% [markdown] tags=["solution"]`.
+  with `# %% question="its_name"` and has its solution between `### BEGIN SOLUTION` and `### END SOLUTION`; cells that
+  explain the solution, text or code, are tagged: `# %% [markdown] tags=["solution"]`.
 - `solutions/NN_name/NN_name.ipynb` is nbgrader's source notebook: the same cells, and after each answer a graded one.
 - `exercises/NN_name/NN_name.ipynb` is what learners get, made of it by `nbgrader generate_assignment`.
 
