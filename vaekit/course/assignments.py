@@ -10,6 +10,7 @@
 """
 
 import ast
+import io
 import logging
 from collections import Counter
 from pathlib import Path
@@ -115,14 +116,13 @@ def release(notebooks: dict[str, nbformat.NotebookNode]) -> dict[str, str]:
         config = classroom.configuration(directory)
         config.GenerateAssignment.no_database = True
         config.SaveCells.enabled = False
-        said = _Collected(logging.ERROR)
-        log = logging.Logger("vaekit.course.assignments")
-        log.addHandler(said)
+        said, log = io.StringIO(), logging.Logger("nbgrader", logging.ERROR)
+        log.addHandler(logging.StreamHandler(said))
         course = CourseDirectory(config=config, assignment_id="*", log=log)
         try:
             GenerateAssignment(coursedir=course, config=config, log=log).start()
-        except NbGraderException as error:
-            raise NotebookError("\n".join([*said.lines, str(error)])) from None
+        except NbGraderException:
+            raise NotebookError(f"nbgrader refuses to release:\n{said.getvalue()}") from None
         return {name: (directory / "release" / name / f"{name}.ipynb").read_text("utf-8") for name in notebooks}
 
 
@@ -144,7 +144,7 @@ def check(scripts: list[Path]) -> list[str]:
     return [
         f"{path}: {'differs from what its script generates' if path.is_file() else 'missing'}. Run: vaekit course build"
         for path, text in expected.items()
-        if not path.is_file() or path.read_text("utf-8") != text
+        if not path.is_file() or path.read_bytes() != text.encode()
     ]
 
 
@@ -210,14 +210,3 @@ def _problems(source, written, exercise):
             yield f"{where}: the solution should stand between ### BEGIN SOLUTION and ### END SOLUTION."
         if "HIDDEN TESTS" in cell.source:
             yield f"{where}: hidden tests are added here, and only behind answers."
-
-
-class _Collected(logging.Handler):
-    """Keeps what was logged."""
-
-    def __init__(self, level):
-        super().__init__(level)
-        self.lines = []
-
-    def emit(self, record):
-        self.lines.append(record.getMessage())

@@ -114,7 +114,7 @@ c.GenerateAssignment.preprocessors = [
 ]
 c.TagRemovePreprocessor.enabled = True
 c.TagRemovePreprocessor.remove_cell_tags = {"solution"}
-c.ClearSolutions.code_stub = {"python": "raise NotImplementedError  # your answer, in place of this line"}
+c.ClearSolutions.code_stub = {"python": "raise NotImplementedError()  # your answer, in place of this line"}
 
 # ---- grading
 
