@@ -28,11 +28,14 @@ test-lessons: .venv/installed
 	$(ACTIVATE) && KERAS_BACKEND=tensorflow VAEKIT_FAST=1 \
 	    pytest -n 2 --dist loadfile --nbval-lax --nbval-current-env --nbval-cell-timeout=300 lessons/*.ipynb
 
-check: .venv/installed  ## style, lessons that differ from their sources, tables that differ from their records
-	$(ACTIVATE) && ruff check && ruff format --check && vaekit notebooks --check && python benchmarks/table.py --check && vaekit results --check
+check: .venv/installed  ## style, lessons and exercises that differ from their sources, tables that differ from their records
+	$(ACTIVATE) && ruff check && ruff format --check && vaekit notebooks --check && vaekit course build --check && python benchmarks/table.py --check && vaekit results --check
 
 notebooks: .venv/installed  ## generate and execute all lessons, or make notebooks LESSON=lessons/source/NN_name.py
 	$(ACTIVATE) && vaekit notebooks $(LESSON)
+
+exercises: .venv/installed  ## generate solutions/ and exercises/ from solutions/source
+	$(ACTIVATE) && vaekit course build
 
 benchmark: .venv/rivals  ## time vaekit beside PyTorch and pythae (a quiet machine, 25 minutes); writes benchmarks/README.md
 	$(ACTIVATE) && for name in training_step log_likelihood mixture_density pixelcnn_sampling import_time; do \
@@ -60,4 +63,4 @@ clean:  ## remove what was installed or built here
 .venv/rivals: .venv/installed
 	@$(ACTIVATE) && pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[jax,benchmark]' && touch $@
 
-.PHONY: help lessons test test-tensorflow test-jax test-lessons check notebooks benchmark lock clean
+.PHONY: help lessons test test-tensorflow test-jax test-lessons check notebooks exercises benchmark lock clean

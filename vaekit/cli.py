@@ -211,6 +211,51 @@ def notebooks(
 
 # ---- exercises ------------------------------------------------------------------------------------------------------
 
+course = typer.Typer(help="Exercises as notebooks; a class directory for nbgrader.", no_args_is_help=True)
+app.add_typer(course, name="course")
+
+
+@course.command()
+def build(
+    directory: Annotated[Path, typer.Argument(help="A copy of the course's repository.")] = Path("."),
+    check: Annotated[bool, typer.Option(help="Only compare the notebooks with their sources.")] = False,
+):
+    """Generate solutions/ and exercises/ from solutions/source, or check that they still agree."""
+    try:
+        from vaekit.course import assignments as tool
+    except ImportError as error:
+        _fail(error)
+    try:
+        sources = tool.sources(directory)
+        if not check:
+            for path in tool.build(sources):
+                typer.echo(path)
+        elif problems := tool.check(sources):
+            _fail("\n".join(problems))
+        else:
+            typer.echo(f"Exercises agree with their sources: {', '.join(source.stem for source in sources)}.")
+    except tool.NotebookError as error:
+        _fail(error)
+
+
+@course.command()
+def init(
+    directory: Annotated[Path, typer.Argument(help="Of the class, to be made.")],
+    solutions: Annotated[Path | None, typer.Option(help="Source notebooks, if not those of this course.")] = None,
+):
+    """Lay out a class directory: nbgrader's configuration, the exercises with their solutions, instructions."""
+    from vaekit.course import classroom
+
+    try:
+        names = classroom.init(directory, solutions)
+    except OSError as error:
+        _fail(error)
+    typer.echo(f"{directory} is ready for nbgrader:")
+    typer.echo("  nbgrader_config.py  how it releases, grades, and gives feedback")
+    typer.echo(f"  source/             with solutions: {', '.join(names)}")
+    typer.echo("  README.md           the commands")
+    typer.echo(f"Next: cd {directory} && nbgrader generate_assignment {names[0]}")
+
 
 @app.command()
 def progress():

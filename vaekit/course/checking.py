@@ -7,7 +7,6 @@ import logging
 import os
 import pkgutil
 import sys
-from pathlib import Path
 
 from vaekit.course import exercises, observers
 from vaekit.course.exercise import Fault, points
@@ -83,8 +82,13 @@ class Exercise:
             answer: a function or class, which has its question's name.
             named: or an answer by its question's name: `check(gap=0.25)`.
 
-        Returns: a `Verdict`, or a `Note` that says why there is none; nothing is raised.
+        Returns: a `Verdict`, or a `Note` that says why there is none; nothing is raised. Where nbgrader grades, None:
+        `mark` counts there, and nbgrader would take a second output of its cell for the points. Where nbgrader
+        validates, the points.
         """
+        running = os.environ.get("NBGRADER_EXECUTION")
+        if running == "autograde":
+            return None
         if answer is not None:
             named = {getattr(answer, "__name__", ""): answer, **named}
         if len(named) != 1 or not set(named) <= set(self.questions):
@@ -93,7 +97,10 @@ class Exercise:
                 f"{', '.join(map(repr, named)) or 'nothing'}. A number is checked by name: `check(name=number)`."
             )
         ((name, answer),) = named.items()
-        verdict = self.verdict(name, answer)
+        with quiet():
+            verdict = self.verdict(name, answer)
+        if running == "validate":
+            return verdict.earned
         if verdict.diagnosis == "unanswered":
             return Note(f"**{verdict.title}** ({points(verdict.points)} points): not answered yet.")
         try:
@@ -127,6 +134,8 @@ class Exercise:
     def mark(self, name, namespace):
         """Points for nbgrader, a Python float: of a name that is missing, or of an answer that fails, 0.0.
 
+        Notebooks, and with them nbgrader's feedback, also show the `Verdict`.
+
         Whatever is written to stderr meanwhile, by a backend's start-up too, is dropped: nbgrader gives no marks to a
         cell that writes there.
 
@@ -137,7 +146,12 @@ class Exercise:
         with quiet():
             if name not in namespace:
                 return 0.0
-            return float(self.verdict(name, namespace[name], _seed()).earned)
+            verdict = self.verdict(name, namespace[name], _seed())
+        if "ipykernel" in sys.modules:
+            from IPython.display import display
+
+            display(verdict)
+        return float(verdict.earned)
 
     def _names(self):
         return ", ".join(f"`{name}`" for name in self.questions)
@@ -155,7 +169,7 @@ def _seed():
 
 def numbers():
     """Of the exercises that there are, a list."""
-    return sorted(module.name[1:] for module in pkgutil.iter_modules([str(Path(exercises.__file__).parent)]))
+    return sorted(module.name[1:] for module in pkgutil.iter_modules(exercises.__path__))
 
 
 def progress():

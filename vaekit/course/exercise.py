@@ -130,7 +130,7 @@ class Verdict:
     @property
     def earned(self):
         """Points, a Python float."""
-        return round(self.points * self.share, 6)
+        return min(float(self.points), round(self.points * self.share, 6))  # rounding adds nothing
 
     @property
     def right(self):

@@ -60,32 +60,35 @@ def target(source: Path) -> Path:
     return source.parent.parent / f"{source.stem}.ipynb"
 
 
+def cells(source: Path) -> list[nbformat.NotebookNode]:
+    """The cells of a script in percent format.
+
+    A cell's id is a hash of the script's name and the cell's content, so that editing one cell leaves all others as
+    they were.
+    """
+    found, seen = jupytext.read(source, fmt="py:percent").cells, Counter()
+    for cell in found:
+        cell.source = cell.source.strip("\n")
+        content = f"{source.stem}\n{cell.cell_type}\n{cell.source}"
+        seen[content] += 1
+        cell.id = hashlib.sha256(f"{content}\n{seen[content]}".encode()).hexdigest()[:12]
+        cell.metadata = {key: value for key, value in cell.metadata.items() if not key.startswith("lines_to_")}
+    return found
+
+
 def generate(source: Path) -> nbformat.NotebookNode:
     """The notebook of one source, not executed.
-
-    A cell's id is a hash of the lesson's name and the cell's content, so that editing one cell leaves all others as
-    they were.
 
     Raises:
         NotebookError: no such source, or a tag that nbval does not know.
     """
     if not source.is_file():
         raise NotebookError(f"{source}: no such source; {target(source).name} is generated from it.")
-    notebook = nbformat.v4.new_notebook(metadata=METADATA)
+    notebook = nbformat.v4.new_notebook(metadata=METADATA, cells=cells(source))
     questions = source.parent.parent / "questions" / f"{source.stem.split('_')[0]}.toml"
     if questions.is_file():  # they show in the outputs: a notebook made with other questions has drifted
         notebook.metadata["questions"] = hashlib.sha256(questions.read_bytes()).hexdigest()[:12]
-    seen = Counter()
-    for cell in jupytext.read(source, fmt="py:percent").cells:
-        cell.source = cell.source.strip("\n")
-        content = f"{source.stem}\n{cell.cell_type}\n{cell.source}"
-        seen[content] += 1
-        cell.id = hashlib.sha256(f"{content}\n{seen[content]}".encode()).hexdigest()[:12]
-        cell.metadata = {key: value for key, value in cell.metadata.items() if not key.startswith("lines_to_")}
-        notebook.cells.append(cell)
-    _refuse(
-        [f"{_where(source, i, cell)}: {p}" for i, cell in enumerate(notebook.cells) for p in _source_problems(cell)]
-    )
+    refuse([f"{place(source, i, cell)}: {p}" for i, cell in enumerate(notebook.cells) for p in _source_problems(cell)])
     return notebook
 
 
@@ -114,7 +117,7 @@ def execute(notebook: nbformat.NotebookNode, source: Path, timeout: float = 3600
     environment = {name: value for name, value in os.environ.items() if name != "VAEKIT_FAST"}
     with TemporaryDirectory() as scratch, client.setup_kernel(env={**environment, "VAEKIT_ANSWERS": f"{scratch}/none"}):
         for count, (index, cell) in enumerate(_code(notebook), start=1):
-            where = _where(source, index, cell)
+            where = place(source, index, cell)
             try:
                 client.execute_cell(cell, index, execution_count=count)
             except CellExecutionError as error:
@@ -127,7 +130,7 @@ def execute(notebook: nbformat.NotebookNode, source: Path, timeout: float = 3600
                 output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)  # a random id
                 if output.output_type == "error":
                     output.traceback = [f"{output.ename}: {output.evalue}"]  # without this machine's paths
-            _refuse([f"{where}: {problem}" for problem in _output_problems(cell)])
+            refuse([f"{where}: {problem}" for problem in _output_problems(cell)])
 
 
 def build(source: Path) -> Path:
@@ -135,7 +138,7 @@ def build(source: Path) -> Path:
     notebook = generate(source)
     execute(notebook, source)
     text = nbformat.writes(notebook) + "\n"
-    _refuse(_size_problems(target(source), len(text.encode())))
+    refuse(_size_problems(target(source), len(text.encode())))
     target(source).write_text(text, encoding="utf-8")
     return target(source)
 
@@ -158,10 +161,10 @@ def check(source: Path) -> list[str]:
         )
     for index, (old, new) in enumerate(zip_longest(committed.cells, expected.cells)):
         if old is None or new is None or any(old[k] != new[k] for k in ("id", "cell_type", "source", "metadata")):
-            problems.append(f"{_where(path, index, old or new)}: differs from {source}. Run: vaekit notebooks {source}")
+            problems.append(f"{place(path, index, old or new)}: differs from {source}. Run: vaekit notebooks {source}")
             break
     for count, (index, cell) in enumerate(_code(committed), start=1):
-        where = _where(path, index, cell)
+        where = place(path, index, cell)
         if cell.execution_count != count:
             problems.append(f"{where}: executed as [{cell.execution_count or ' '}] where [{count}] was expected.")
         problems += [f"{where}: {problem}" for problem in _output_problems(cell)]
@@ -172,12 +175,14 @@ def _code(notebook):
     return [(i, cell) for i, cell in enumerate(notebook.cells) if cell.cell_type == "code" and cell.source.strip()]
 
 
-def _where(path, index, cell):
+def place(path, index, cell):
+    """The place of a cell, for a message."""
     first_line = cell.source.strip().split("\n")[0]
     return f"{path}, cell {index + 1} ({first_line[:60]})"
 
 
-def _refuse(problems):
+def refuse(problems):
+    """Raises a `NotebookError` if there are any."""
     if problems:
         raise NotebookError("\n".join(problems))
 

@@ -31,7 +31,7 @@ def observe(name, answer, inputs, options):
         return Fault("unanswered", "not answered yet.")
     except Wrong as error:
         return Fault("refused", str(error))
-    except Exception as error:  # whatever an answer raises is its fault, and is told as such
+    except (Exception, SystemExit) as error:  # whatever an answer raises is its fault, and is told as such
         return Fault("error", told(error))
 
 

@@ -1,0 +1,361 @@
+"""A class of a dozen, through nbgrader: what is released, graded, told, and exported."""
+
+import copy
+import csv
+import os
+import re
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import keras
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from nbformat.v4 import new_code_cell, new_notebook, new_output
+from nbgrader.api import Gradebook
+from nbgrader.utils import determine_grade
+
+from vaekit.course import assignments, classroom, exercises
+from vaekit.course.checking import Exercise
+
+ROOT = Path(__file__).parents[1]
+SMALL = Path(__file__).parent / "small_course"
+NAME, SEED = "99_small", "48151623"
+
+RIGHT = {
+    "scaled": "def scaled(x, rate):\n    return x * ops.exp(rate)",
+    "total": "def total(x):\n    return ops.sum(x, axis=-1)",
+    "gap": "gap = 0.25",
+}
+NOISE = """
+def noise():
+    import logging, os, sys, warnings
+    warnings.warn("from Python")
+    logging.getLogger("learner").error("from a logger")
+    print("printed", file=sys.stderr)
+    os.write(2, b"at descriptor level")
+    import keras
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+        tf.function(lambda x: x + 1, jit_compile=True)(1.0)  # XLA announces itself
+"""
+LOUD = "get_ipython().ast_node_interactivity = 'all'\n"
+MUTE = "get_ipython().ast_node_interactivity = 'none'\n"
+
+# Who answers what (None: the stub), and the marks that it should earn.
+CLASS = {
+    "right": (RIGHT, (3, 2, 1)),
+    "stub": ({}, (0, 0, 0)),
+    "part": (  # a gradient that is cut; an average; a kernel that shows no results, so that nbgrader sees no mark
+        {
+            "scaled": "import keras\n\ndef scaled(x, rate):\n    return x * ops.exp(keras.ops.stop_gradient(rate))",
+            "total": "def total(x):\n    return ops.mean(x, axis=-1)",
+            "gap": MUTE + "gap = 0.25",
+        },
+        (2, 0, 0),
+    ),
+    "locked": (  # and edits every locked cell, below
+        {"scaled": "def scaled(x, rate):\n    return x + rate", "total": RIGHT["total"], "gap": "gap = -0.25"},
+        (0, 2, 0),
+    ),
+    "deleted": (RIGHT, (0, 2, 0)),  # below
+    "foreign": (RIGHT, (3, 2, 1)),  # loses nbgrader's metadata, below
+    "noisy": (
+        {
+            "scaled": NOISE + "\nnoise()\n\ndef scaled(x, rate):\n    noise()\n    return x * ops.exp(rate)",
+            "total": "def total(x):\n    noise()\n    return ops.sum(x, axis=-1)",
+            "gap": "noise()\ngap = 0.25",
+        },
+        (3, 2, 1),
+    ),
+    "raises": (
+        {
+            "scaled": "def scaled(x, rate):\n    raise ValueError('no idea')",
+            "total": "def total(x):\n    import sys\n    sys.exit('enough')",
+            "gap": "gap = 0.25\n1 / 0",
+        },
+        (0, 0, 1),
+    ),
+    "hangs": (
+        {
+            "scaled": RIGHT["scaled"] + "\n\nwhile True:  # hangs\n    pass",
+            "total": "def total(x):\n    while True:\n        pass",
+            "gap": RIGHT["gap"],
+        },
+        (3, 0, 1),
+    ),
+    "prints": (  # NumPy values where tensors and floats are expected; output of every kind
+        {
+            "scaled": LOUD + "print(2.0)\ndef scaled(x, rate):\n    print(99.0)\n    return x * ops.exp(rate)",
+            "total": "def total(x):\n    display(99.0)\n    return ops.convert_to_numpy(x).sum(-1)",
+            "gap": "import numpy as np\ngap = np.float64(0.25)\ngap",
+        },
+        (3, 2, 1),
+    ),
+    "redefines": (
+        {
+            "scaled": "exercise = 'mine'\n" + RIGHT["scaled"],
+            "total": "Exercise = None\n" + RIGHT["total"],
+            "gap": "class exercise:\n    check = mark = lambda *a, **k: 1.0\n\ngap = 4",
+        },
+        (3, 2, 0),
+    ),
+    "dies": ({**RIGHT, "total": "def total(x):\n    import os\n    os._exit(3)"}, (0, 0, 0)),
+}
+
+
+def by_role(notebook):
+    return {cell.metadata.nbgrader.grade_id: cell for cell in notebook.cells if "nbgrader" in cell.metadata}
+
+
+def hand_in(released, who):
+    """The notebook that somebody hands in."""
+    answers, _ = CLASS[who]
+    notebook = copy.deepcopy(released)
+    cells = by_role(notebook)
+    for name, answer in answers.items():
+        cells[name].source = answer
+    if who == "locked":
+        cells["given-1"].source += "\nExercise.mark = lambda *a: 3.0"
+        for name in answers:
+            cells[f"{name}-test"].source = "99.0"
+            cells[f"{name}-test"].metadata.nbgrader.points = 99
+    if who == "deleted":
+        gone = [cells[name] for name in ("scaled", "total-test", "gap", "gap-test")]
+        notebook.cells = [cell for cell in notebook.cells if cell not in gone]
+    if who == "foreign":
+        for name in ("scaled", "scaled-test", "given-1"):
+            del cells[name].metadata["nbgrader"]
+        del cells["gap"].metadata.nbgrader["schema_version"]
+        cells["gap-test"].metadata["nbgrader"] = {"grade_id": ["?"]}
+        draft = copy.deepcopy(cells["total"])  # an earlier attempt, copied with its metadata
+        draft.update(id="draft", source="def total(x):\n    return x")
+        notebook.cells.insert(notebook.cells.index(cells["total"]), draft)
+    return notebook
+
+
+SHORT = """
+c.Execute.timeout_func = lambda cell: 3 if "# hangs" in cell.source else 8 if "check(total)" in cell.source else 120
+"""
+
+
+class Classroom:
+    """A class directory, with what nbgrader said."""
+
+    def __init__(self, directory, scratch):
+        self.directory, self.scratch = directory, scratch
+        self.said, self.status = {}, {}  # by command
+
+    def nbgrader(self, *arguments):
+        hidden = ("PYTEST_CURRENT_TEST", "TF_CPP_MIN_LOG_LEVEL")  # under the first, kernels do not watch descriptors
+        environment = {name: value for name, value in os.environ.items() if name not in hidden}
+        environment |= {"VAEKIT_SMALL_COURSE": str(SMALL / "exercises"), "VAEKIT_SEED": SEED}
+        environment["VAEKIT_PROGRESS"] = str(self.scratch / "progress.json")
+        done = subprocess.run(
+            [sys.executable, "-m", "nbgrader", *arguments],
+            cwd=self.directory,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+        self.said[arguments[0]], self.status[arguments[0]] = done.stdout + done.stderr, done.returncode
+
+    def submit(self, who, name, notebook):
+        path = self.directory / "submitted" / who / name / f"{name}.ipynb"
+        path.parent.mkdir(parents=True)
+        nbformat.write(notebook, path)
+
+    def graded(self, who, name=NAME):
+        return nbformat.read(self.directory / "autograded" / who / name / f"{name}.ipynb", 4)
+
+    def feedback(self, who, name=NAME):
+        return (self.directory / "feedback" / who / name / f"{name}.html").read_text("utf-8")
+
+    def marks(self, who, name=NAME):
+        with Gradebook(f"sqlite:///{self.directory / 'gradebook.db'}", self.directory.name) as book:
+            grades = book.find_submission_notebook(name, name, who).grades
+            return {grade.name.removesuffix("-test"): grade.score for grade in grades}
+
+
+@pytest.fixture(scope="module")
+def rooms(tmp_path_factory):
+    """Who sits in which `Classroom`, after all of nbgrader's commands: two rooms, graded side by side."""
+    scratch = tmp_path_factory.mktemp("course")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(exercises, "__path__", [*exercises.__path__, str(SMALL / "exercises")])
+        source = scratch / "solutions" / "source" / f"{NAME}.py"
+        classroom.write(source, (SMALL / "solutions" / "source" / source.name).read_text("utf-8"))
+        assignments.build([source])
+    released = nbformat.read(assignments.targets(source)[1], 4)
+
+    def grade(number, seated):
+        room = Classroom(scratch / f"class{number}", scratch)
+        classroom.init(room.directory, scratch / "solutions")
+        with open(room.directory / "nbgrader_config.py", "a") as config:
+            config.write(SHORT)
+        for who in seated:
+            room.submit(who, NAME, hand_in(released, who))
+        for command in (["generate_assignment", NAME], ["autograde", NAME], ["generate_feedback", NAME], ["export"]):
+            room.nbgrader(*command)
+        return dict.fromkeys(seated, room)
+
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(grade, (1, 2), (list(CLASS)[::2], list(CLASS)[1::2]))
+    return first | second
+
+
+# ---- the class
+
+
+def test_release_is_the_exercise(rooms):
+    for room in rooms.values():
+        released = room.directory / "release" / NAME / f"{NAME}.ipynb"
+        assert room.status["generate_assignment"] == 0, room.said["generate_assignment"]
+        assert nbformat.read(released, 4) == nbformat.read(room.scratch / "exercises" / NAME / f"{NAME}.ipynb", 4)
+
+
+@pytest.mark.parametrize("who", CLASS)
+def test_marks(rooms, who):
+    assert tuple(rooms[who].marks(who)[name] for name in RIGHT) == CLASS[who][1]
+
+
+def test_one_kernel_that_dies_stops_nobody_else(rooms):
+    said = rooms["dies"].said["autograde"]
+    assert rooms["dies"].status["autograde"] == 1 and rooms["right"].status["autograde"] == 0
+    assert re.findall(r"error processing assignment '99_small' for student '(\w+)'", said) == ["dies"]
+
+
+def test_export(rooms):
+    rows = {}
+    for room in set(rooms.values()):
+        assert room.status["export"] == 0, room.said["export"]
+        with open(room.directory / "grades.csv") as file:
+            rows |= {row["student_id"]: (float(row["score"]), float(row["max_score"])) for row in csv.DictReader(file)}
+    assert rows == {who: (sum(marks), 6) for who, (_, marks) in CLASS.items()}
+
+
+def test_marks_are_plain_floats(rooms):
+    """What nbgrader reads is a Python float: of a NumPy or TensorFlow scalar it would make full marks."""
+    shown = [
+        output.data["text/plain"]
+        for who in ("right", "part", "noisy", "prints")
+        for cell in rooms[who].graded(who).cells
+        if cell.metadata.get("nbgrader", {}).get("grade")
+        for output in cell.outputs
+        if output.output_type == "execute_result"
+    ]
+    assert shown == ["3.0", "2.0", "1.0", "2.0", "0.0", "3.0", "2.0", "1.0", "3.0", "2.0", "1.0"]
+
+
+def test_feedback_says_what_is_wrong(rooms):
+    def says(who):
+        assert rooms[who].status["generate_feedback"] == 0, rooms[who].said["generate_feedback"]
+        return rooms[who].feedback(who)
+
+    assert "gradient of rate" in says("part") and "you averaged; add up instead." in says("part")
+    assert "not answered yet" in says("stub")
+    assert "no idea" in says("raises") and "enough" in says("raises")
+    assert "NameError: name 'gap' is not defined" in says("deleted")
+
+
+@pytest.mark.parametrize("who", [who for who in CLASS if who != "dies"])
+def test_feedback_hides_tests_and_seed(rooms, who):
+    cells = [cell for cell in rooms[who].graded(who).cells if cell.metadata.get("nbgrader", {}).get("grade")]
+    assert sum("HIDDEN TESTS" in cell.source for cell in cells) == 3  # they were there
+    feedback = re.sub(r"<style.*?</style>|<script.*?</script>", "", rooms[who].feedback(who), flags=re.DOTALL)
+    text = re.sub(r"<[^>]*>|\x1b\[[\d;]*m", "", feedback)  # highlighting splits names
+    for hidden in ("HIDDEN TESTS", "exercise.mark", "globals()", SEED, "checking.py", "observers.py", "e99.py"):
+        assert hidden not in text
+    assert "exercise.check(total)" in text
+
+
+def test_stderr_was_there_to_be_dropped(rooms):
+    """The answer cells of the noisy one, which nobody marks, show what the kernel saw."""
+    cells = by_role(rooms["noisy"].graded("noisy"))
+    heard = "".join(output.get("text", "") for output in cells["scaled"].outputs if output.get("name") == "stderr")
+    for noise in ("from Python", "from a logger", "printed", "at descriptor level"):
+        assert noise in heard
+    if keras.backend.backend() == "tensorflow":
+        assert "Compiled cluster using XLA" in heard
+
+
+def test_grading_leaves_the_graders_progress_alone(rooms):
+    assert not (rooms["right"].scratch / "progress.json").exists()
+
+
+# ---- nbgrader's traps, one by one
+
+
+def test_step_that_lets_numbers_alone_count():
+    """What nbgrader makes of outputs, and what the class's configuration makes of them."""
+    steps = {step.__name__: step for step in classroom.configuration(".").Autograde.autograde_preprocessors}
+    step = steps["NumbersAlone"]
+
+    def grade(*outputs):
+        role = {"grade": True, "solution": False, "locked": True, "points": 2, "grade_id": "a"}
+        cell = new_code_cell("", metadata={"nbgrader": role}, outputs=list(outputs))
+        theirs = determine_grade(cell)[0] if "3.0" not in str(outputs) else None  # there nbgrader raises
+        return theirs, determine_grade(step().preprocess_cell(cell, {}, 0)[0])[0]
+
+    def result(text):
+        return new_output("execute_result", {"text/plain": text})
+
+    for text in ("np.float64(0.5)", "<tf.Tensor: shape=(), dtype=float32, numpy=0.5>", "nan", "-1.0", "'text'"):
+        assert grade(result(text)) == (2, 0)
+    assert grade() == (2, 0)
+    assert grade(result("'all'"), result("0.5")) == (2, 0)
+    assert grade(result("3.0")) == (None, 0)
+    assert grade(result("2.0"), new_output("error", ename="E", evalue="", traceback=[])) == (2, 0)
+    assert grade(result("0.5")) == (0.5, 0.5) and grade(result("1e-06")) == (1e-06, 1e-06)
+    assert grade(new_output("stream", name="stdout", text="2.0"), result("0.5")) == (0.5, 0.5)
+    assert grade(new_output("stream", name="stderr", text="careful"), result("2.0")) == (0, 2)
+
+
+def test_check_in_nbgraders_hands(monkeypatch, tmp_path):
+    monkeypatch.setattr(exercises, "__path__", [*exercises.__path__, str(SMALL / "exercises")])
+    monkeypatch.setenv("VAEKIT_PROGRESS", str(tmp_path / "progress.json"))
+    exercise = Exercise("99")
+    monkeypatch.setenv("NBGRADER_EXECUTION", "autograde")
+    assert exercise.check(gap=0.25) is None
+    monkeypatch.setenv("NBGRADER_EXECUTION", "validate")  # JupyterLab's button Validate
+    assert (exercise.check(gap=0.25), exercise.check(gap=4), exercise.check(gap=...)) == (1.0, 0.0, 0.0)
+    assert not (tmp_path / "progress.json").exists()
+    monkeypatch.delenv("NBGRADER_EXECUTION")
+    assert exercise.check(gap=0.25).right and (tmp_path / "progress.json").exists()
+
+
+def test_tensorflow_starts_inside_a_graded_cell(monkeypatch):
+    """TensorFlow announces itself at descriptor level; nbgrader gives no marks to a cell on whose stderr it does."""
+    for name in ("PYTEST_CURRENT_TEST", "TF_CPP_MIN_LOG_LEVEL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    source = assignments.sources(ROOT)[0]
+    cells = by_role(assignments.generate(source))
+    name = next(name for name in cells if f"def {name}(" in cells[name].source)
+    noisy = f"{NOISE}\nquiet = {name}\n\ndef {name}(**inputs):\n    noise()\n    return quiet(**inputs)"
+    graded = "\n".join([cells["given-1"].source, cells[name].source, noisy, cells[f"{name}-test"].source])
+    alone = [sys.executable, "-c", "import tensorflow as tf; tf.function(lambda x: x + 1, jit_compile=True)(1.0)"]
+    loud = subprocess.Popen(alone, stderr=subprocess.PIPE, text=True)
+    cell = new_code_cell(graded)
+    NotebookClient(new_notebook(cells=[cell]), timeout=120, kernel_name="python3").execute()
+    assert loud.communicate()[1]
+    assert [output.output_type for output in cell.outputs] == ["display_data", "execute_result"]
+    assert float(cell.outputs[1].data["text/plain"]) == cells[f"{name}-test"].metadata.nbgrader.points
+
+
+# ---- the course
+
+
+@pytest.mark.parametrize("source", assignments.sources(ROOT), ids=lambda path: path.stem)
+def test_solutions_of_the_course_earn_full_marks(source, tmp_path):
+    solution, _ = assignments.targets(source)
+    course = Classroom(tmp_path / "class", tmp_path)
+    classroom.init(course.directory, solution.parents[1])
+    course.submit("author", source.stem, nbformat.read(solution, 4))
+    for command in ("generate_assignment", "autograde"):
+        course.nbgrader(command, source.stem)
+        assert course.status[command] == 0, course.said[command]
+    questions = Exercise(source.stem.split("_")[0]).questions
+    assert course.marks("author", source.stem) == {name: question.points for name, question in questions.items()}
