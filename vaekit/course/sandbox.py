@@ -175,11 +175,15 @@ def _children():
 
 
 def new_root(settings, user):
-    """A root of which only `read` (read-only), `work` (empty, of limited size), /proc and a few devices are part."""
+    """A root of which only `read` (read-only), `work` (of limited size), /proc and a few devices are part."""
     work, hidden = settings["work"], settings["hidden"]
+    contents = {
+        os.path.relpath(os.path.join(folder, name), work): _read(os.path.join(folder, name))
+        for folder, _, names in os.walk(work)
+        for name in names
+    }
     mount("none", "/", None, 0x4000 | 0x40000)  # MS_REC, MS_PRIVATE
     mount("tmpfs", work, "tmpfs", 2 | 4, "size=16m,mode=755")
-    contents = {target: _read(source) for source, target in settings["copies"].items()}
     bound = []
     for path in sorted(filter(os.path.exists, [*settings["read"], *DEVICES]), key=lambda path: len(resolved(path)[1])):
         links, real = resolved(path)
@@ -210,8 +214,10 @@ def new_root(settings, user):
         os.makedirs(os.path.dirname(place), exist_ok=True)
         with open(place, "wb") as stream:
             stream.write(content)
-        for path in (place, os.path.dirname(place), os.path.dirname(os.path.dirname(place))):
-            os.chown(path, -1 if user is None else user, -1 if user is None else user)
+    if user is not None:
+        for folder, folders, names in os.walk(work + work):
+            for name in (*folders, *names):
+                os.chown(os.path.join(folder, name), user, user)
     os.makedirs(work + "/proc", exist_ok=True)
     try:
         mount("proc", work + "/proc", "proc", 2 | 4 | 8)
