@@ -201,6 +201,8 @@ def _network():
 
 
 def _processes(grader, namespace):
+    if os.name == "nt":
+        return "the grader can be ended"
     try:
         own = os.readlink("/proc/self/ns/pid")
     except OSError:
@@ -211,8 +213,6 @@ def _processes(grader, namespace):
             return "the grader can be ended"
         except OSError:
             pass
-    if resource is None or not hasattr(os, "fork"):
-        return "their number is not limited"
     limits = resource.getrlimit(resource.RLIMIT_NPROC)
     resource.setrlimit(resource.RLIMIT_NPROC, (1, limits[1]))
     try:
