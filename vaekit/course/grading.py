@@ -238,6 +238,8 @@ class _Run:
         while left:
             again = []
             for index in left:
+                if self._time() <= 0:
+                    return False
                 source = np.frombuffer(self.cells[index].encode("utf-8", "replace"), np.uint8)
                 try:
                     header, _ = process.ask({"do": "cell"}, [source], min(self.limits.cell, self._time()))
@@ -256,8 +258,9 @@ class _Run:
         return True
 
     def _observe(self, process):
-        while self.left:
+        while self.left and self._time() > 0:
             name = self.left[0]
+            before = process.usage()
             question, observed = self.exercise.questions[name], self.found[name]
             end = time.monotonic() + min(question.seconds, self._time())
             for case in self.cases[name]:
@@ -281,6 +284,8 @@ class _Run:
                     break  # the other cases would say the same
             else:
                 self.left.pop(0)
+            if process.worn(before):
+                return
 
     def _time(self):
         return self.deadline - time.monotonic()
@@ -288,7 +293,9 @@ class _Run:
     def verdict(self, question):
         observed, cases = self.found[question.name], self.cases[question.name]
         if question.name in self.left:
-            says = "the notebook's time was used up." if self._time() <= 0 else "too many other steps ended the program."
+            says = (
+                "the notebook's time was used up." if self._time() <= 0 else "too many other steps ended the program."
+            )
             observed = [Fault("time" if self._time() <= 0 else "killed", f"not looked at: {says}")]
         return question.judge(cases, observed + observed[-1:] * (len(cases) - len(observed)))
 
@@ -425,26 +432,64 @@ class Worker:
         except psutil.Error:
             return []
 
+    def usage(self):
+        """What the worker and all that it started use: (their processes, bytes of memory, bytes of files)."""
+        family = self._family()
+        return family, _memory(family, "rss"), self._disk(family)
+
+    def worn(self, before):
+        """Ends what was started since `before`; whether an answer left so little that the next may lack it."""
+        started = set(self._family()) - set(before[0])
+        for process in started:
+            with contextlib.suppress(psutil.Error):
+                process.kill()
+        psutil.wait_procs(started, timeout=1)
+        family, memory, disk = self.usage()
+        return (
+            memory - before[1] > self.limits.memory / 4
+            or disk - before[2] > self.limits.disk / 4
+            or _threads(family) - _threads(before[0]) > self.limits.processes / 4
+        )
+
+    def _disk(self, family):
+        """In the worker's file system, if it has its own and the grader may look; else in its folder."""
+        for process in family[-1:]:
+            with contextlib.suppress(OSError):
+                if os.stat(f"/proc/{process.pid}/root").st_dev != os.stat("/").st_dev:
+                    found = os.statvfs(f"/proc/{process.pid}/root{self.work}")
+                    return (found.f_blocks - found.f_bfree) * found.f_frsize
+        return _size(self.work)
+
     def _watch(self):
         """Raises `Trouble` if the worker and all that it started use more than they may."""
-        family, memory = self._family(), 0
+        family, memory, disk = self.usage()
         if len(family) > self.limits.processes + 10:
             raise Trouble("killed", f"it started more than {self.limits.processes} processes.")
-        for count in ("rss", "pss"):  # what processes share counts once, which takes longer to find out
-            memory = 0
-            for process in family:
-                with contextlib.suppress(psutil.Error, OSError, AttributeError):
-                    memory += getattr(process.memory_info() if count == "rss" else process.memory_full_info(), count)
-            if memory <= self.limits.memory:
-                break
-        else:
+        # what processes share counts once, which takes longer to find out
+        if memory > self.limits.memory and _memory(family, "pss") > self.limits.memory:
             raise Trouble("killed", f"it used more than {self.limits.memory / 1e9:.1f} GB of memory.")
-        if _size(self.work) > self.limits.disk:
+        if disk > self.limits.disk:
             raise Trouble("killed", f"it wrote more than {self.limits.disk / 1e6:.0f} MB.")
 
 
+def _memory(family, kind):
+    total = 0
+    for process in family:
+        with contextlib.suppress(psutil.Error, OSError, AttributeError):
+            total += getattr(process.memory_info() if kind == "rss" else process.memory_full_info(), kind)
+    return total
+
+
+def _threads(family):
+    total = 0
+    for process in family:
+        with contextlib.suppress(psutil.Error, OSError):
+            total += process.num_threads()
+    return total
+
+
 def _size(folder):
-    """Bytes of the files in a folder; of a worker with a file system of its own, the system limits them."""
+    """Bytes of the files in a folder."""
     total = 0
     for path, _, names in os.walk(folder):
         for name in names:
@@ -478,11 +523,11 @@ SYSTEM = """/usr /lib /lib32 /lib64 /bin /nix/store /etc/ld.so.cache /etc/ld.so.
 
 def _command(work, limits):
     """What starts a worker, and its environment: nothing of the user's but the backend and the data."""
-    package = Path(vaekit.__file__).resolve().parent
     packages = [
         folder
         for folder in sys.path
-        if Path(folder).name in ("site-packages", "dist-packages") and not folder.startswith((sys.prefix, sys.base_prefix))
+        if Path(folder).name in ("site-packages", "dist-packages")
+        and not folder.startswith((sys.prefix, sys.base_prefix))
     ]
     data = [os.environ.get("VAEKIT_DATA", ""), str(cache_directory())]
     data = [os.path.abspath(folder) for folder in data if folder and os.path.isdir(folder)]
@@ -503,27 +548,40 @@ def _command(work, limits):
         "VAEKIT_CACHE": str(cache_directory()),
         "VAEKIT_MISSING": "{}",
     }
-    environment |= {name: os.environ[name] for name in ("VAEKIT_DATA", "VAEKIT_FAST", "TZ") if os.environ.get(name)}
+    environment |= {name: os.environ[name] for name in ("VAEKIT_DATA", "TZ") if os.environ.get(name)}
     command = [sys.executable, "-P", "-s", worker.__file__]
     if os.name == "nt":
         kept = ("SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "NUMBER_OF_PROCESSORS")
         environment |= {name: os.environ[name] for name in kept if name in os.environ}
         environment |= {"TEMP": work, "TMP": work, "USERPROFILE": work}
         return command, environment | {"VAEKIT_MISSING": json.dumps({"sandbox": "Windows has none"})}
+    return shut_in(command, environment, work, limits, [*packages, *data])
+
+
+def shut_in(command, environment, work, limits, read=(), layers=sandbox.LAYERS):
+    """The command that runs a command in `sandbox.py`, and its environment.
+
+    Args:
+        command: list of texts; the first is a path.
+        environment: dict of texts.
+        work: path of a folder, the only one that can be written.
+        limits: a `Limits`.
+        read: paths that can be read, besides those of the system, of Python and of vaekit but its questions.
+        layers: of the sandbox.
+    """
+    package = Path(vaekit.__file__).resolve().parent
+    readable = [str(path) for path in (*SYSTEM, sys.prefix, sys.base_prefix, *read, package) if os.path.exists(path)]
     settings = {
         "command": command,
         "environment": environment,
         "work": work,
-        "read": [
-            str(path)
-            for path in (*SYSTEM, sys.prefix, sys.base_prefix, *packages, *data, package)
-            if os.path.exists(path)
-        ],
+        "read": readable,
         "hidden": [os.path.dirname(os.path.realpath(exercises.__file__)), *_checkout(package)],
         "memory": limits.memory,
         "disk": limits.disk,
         "processes": limits.processes,
         "seconds": int(limits.notebook) + 60,
+        "layers": list(layers),
     }
     return [sys.executable, "-I", "-S", sandbox.__file__, json.dumps(settings)], {"LANG": "C.UTF-8"}
 

@@ -1,4 +1,4 @@
-"""A command shut in: `python -I -S sandbox.py SETTINGS`, where SETTINGS is a JSON object (see `Settings` in grading.py).
+"""A command shut in: `python -I -S sandbox.py SETTINGS`, where SETTINGS is what `grading.shut_in` makes, as JSON.
 
 Layers, each of its own: one that this system does not offer is left out, and the others still hold.
 
@@ -16,7 +16,6 @@ import ctypes
 import json
 import os
 import platform
-import shutil
 import signal
 import stat
 import struct
@@ -27,15 +26,17 @@ try:
 except ImportError:  # Windows
     resource = None
 
+LAYERS = ("namespaces", "limits", "Landlock", "seccomp")
 NOBODY = 65534
 
 
 def main():
     settings = json.loads(sys.argv[1])
-    missing = {}
+    missing = {layer: "not wanted" for layer in LAYERS if layer not in settings["layers"]}
     if sys.platform != "linux":
         missing["namespaces"] = missing["Landlock"] = missing["seccomp"] = f"{platform.system()} has none"
-        limit(settings, missing)
+        if "limits" not in missing:
+            limit(settings, missing)
         execute(settings, missing)
     prctl(36, 1)  # PR_SET_CHILD_SUBREAPER: orphans come to this process, which ends them
     namespaces(settings, missing)
@@ -54,10 +55,10 @@ def shut(settings, missing, user=None):
         os.setresgid(user, user, user)
         os.setresuid(user, user, user)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
-    limit(settings, missing)
     prctl(38, 1)  # PR_SET_NO_NEW_PRIVS
-    landlock(settings, missing)
-    seccomp(missing)
+    for layer, close in (("limits", limit), ("Landlock", landlock), ("seccomp", seccomp)):
+        if layer not in missing:
+            close(settings, missing)
     execute(settings, missing)
 
 
@@ -78,8 +79,8 @@ def namespaces(settings, missing):
 def _unshared(settings, missing, told, answer):
     # user, mount, process, network, ipc, host name, cgroup
     flags = 0x10000000 | 0x00020000 | 0x20000000 | 0x40000000 | 0x08000000 | 0x04000000 | 0x02000000
-    done = libc.unshare(flags) == 0
-    os.write(told, b"unshared" if done else os.strerror(ctypes.get_errno()).encode())
+    reason = missing.get("namespaces") or ("" if libc.unshare(flags) == 0 else os.strerror(ctypes.get_errno()))
+    os.write(told, reason.encode() or b"unshared")
     reason = os.read(answer, 1000).decode()
     if reason != "mapped":
         missing["namespaces"] = reason
@@ -362,7 +363,7 @@ def _threads():
     return number
 
 
-def seccomp(missing):
+def seccomp(settings, missing):
     """Calls that answer "not permitted": sockets but those between its own processes, others' memory, hidden memory."""
     machine = platform.machine()
     if machine not in CALLS:

@@ -55,7 +55,9 @@ def _point(path, flags, descriptor):
 def _import_vaekit():
     """Imports the package that this file is part of, from a folder beside which nothing may be listed."""
     root = Path(__file__).resolve().parent.parent
-    spec = importlib.util.spec_from_file_location("vaekit", root / "__init__.py", submodule_search_locations=[str(root)])
+    spec = importlib.util.spec_from_file_location(
+        "vaekit", root / "__init__.py", submodule_search_locations=[str(root)]
+    )
     package = sys.modules["vaekit"] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(package)
 
@@ -96,6 +98,7 @@ def _shell():
     config.HistoryManager.enabled = False
     config.InteractiveShell.ast_node_interactivity = "none"
     shell = InteractiveShell.instance(config=config)
+    shell.enable_gui = lambda gui=None: None  # for %matplotlib: there is no window
     shell.showtraceback = shell.showsyntaxerror = lambda *_, **__: None
     return shell
 
