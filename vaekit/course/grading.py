@@ -22,6 +22,7 @@ import threading
 import time
 import unicodedata
 from pathlib import Path
+from typing import NamedTuple
 
 import keras
 import matplotlib
@@ -433,23 +434,19 @@ class Worker:
             return []
 
     def usage(self):
-        """What the worker and all that it started use: (their processes, bytes of memory, bytes of files)."""
         family = self._family()
-        return family, _memory(family, "rss"), self._disk(family)
+        return Usage(family, _sum(family, psutil.Process.num_threads), _sum(family, _resident), self._disk(family))
 
     def worn(self, before):
         """Ends what was started since `before`; whether an answer left so little that the next may lack it."""
-        started = set(self._family()) - set(before[0])
+        started = set(self._family()) - set(before.family)
         for process in started:
             with contextlib.suppress(psutil.Error):
                 process.kill()
         psutil.wait_procs(started, timeout=1)
-        family, memory, disk = self.usage()
-        return (
-            memory - before[1] > self.limits.memory / 4
-            or disk - before[2] > self.limits.disk / 4
-            or _threads(family) - _threads(before[0]) > self.limits.processes / 4
-        )
+        after = self.usage()
+        most = {"threads": self.limits.processes, "memory": self.limits.memory, "disk": self.limits.disk}
+        return any(getattr(after, name) - getattr(before, name) > limit / 4 for name, limit in most.items())
 
     def _disk(self, family):
         """In the worker's file system, if it has its own and the grader may look; else in its folder."""
@@ -462,30 +459,40 @@ class Worker:
 
     def _watch(self):
         """Raises `Trouble` if the worker and all that it started use more than they may."""
-        family, memory, disk = self.usage()
-        if len(family) > self.limits.processes + 10:
+        used = self.usage()
+        if len(used.family) > self.limits.processes + 10:
             raise Trouble("killed", f"it started more than {self.limits.processes} processes.")
         # what processes share counts once, which takes longer to find out
-        if memory > self.limits.memory and _memory(family, "pss") > self.limits.memory:
+        if used.memory > self.limits.memory < _sum(used.family, _proportional):
             raise Trouble("killed", f"it used more than {self.limits.memory / 1e9:.1f} GB of memory.")
-        if disk > self.limits.disk:
+        if used.disk > self.limits.disk:
             raise Trouble("killed", f"it wrote more than {self.limits.disk / 1e6:.0f} MB.")
 
 
-def _memory(family, kind):
-    total = 0
-    for process in family:
-        with contextlib.suppress(psutil.Error, OSError, AttributeError):
-            total += getattr(process.memory_info() if kind == "rss" else process.memory_full_info(), kind)
-    return total
+class Usage(NamedTuple):
+    """What a worker and all that it started use; memory and disk in bytes."""
+
+    family: list
+    threads: int
+    memory: int
+    disk: int
 
 
-def _threads(family):
+def _sum(family, of):
     total = 0
     for process in family:
         with contextlib.suppress(psutil.Error, OSError):
-            total += process.num_threads()
+            total += of(process)
     return total
+
+
+def _resident(process):
+    return process.memory_info().rss
+
+
+def _proportional(process):
+    found = process.memory_full_info()
+    return getattr(found, "pss", found.rss)
 
 
 def _size(folder):

@@ -38,6 +38,7 @@ def main():
         if "limits" not in missing:
             limit(settings, missing)
         execute(settings, missing)
+    prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG: ends with who started it
     prctl(36, 1)  # PR_SET_CHILD_SUBREAPER: orphans come to this process, which ends them
     namespaces(settings, missing)
 
@@ -80,6 +81,7 @@ def _unshared(settings, missing, told, answer):
     # user, mount, process, network, ipc, host name, cgroup
     flags = 0x10000000 | 0x00020000 | 0x20000000 | 0x40000000 | 0x08000000 | 0x04000000 | 0x02000000
     reason = missing.get("namespaces") or ("" if libc.unshare(flags) == 0 else os.strerror(ctypes.get_errno()))
+    prctl(1, signal.SIGKILL)  # which a new user namespace forgets
     os.write(told, reason.encode() or b"unshared")
     reason = os.read(answer, 1000).decode()
     if reason != "mapped":
@@ -139,7 +141,7 @@ def child(run):
     if number:
         return number
     try:
-        prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+        prctl(1, signal.SIGKILL)
         run()
     except BaseException as error:
         os.write(2, f"sandbox: {error!r}\n".encode())

@@ -192,15 +192,17 @@ def _files(hidden, outside):
 
 
 def _network():
-    try:
-        with socket.socket() as connection:
-            connection.settimeout(0.5)
-            connection.connect(("127.0.0.1", 9))
-    except (ConnectionRefusedError, TimeoutError):
-        pass
-    except OSError:  # no sockets, or no network
-        return ""
-    return "connections are possible"
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        try:
+            with socket.socket(socket.AF_INET, kind) as connection:
+                connection.settimeout(0.5)
+                connection.connect(("127.0.0.1", 9))
+        except (ConnectionRefusedError, TimeoutError):
+            pass
+        except OSError:  # no sockets, or no network
+            continue
+        return "connections are possible"
+    return ""
 
 
 def _processes(grader, namespace):
