@@ -14,7 +14,7 @@ def text(report, exercise, hints=1):
         exercise: its `checking.Exercise`.
         hints: how many to give for each question that is not right, from a nudge to nearly the answer.
     """
-    lines = [report.isolation, *report.notes, "", f"Exercise {report.exercise}: {report.title}", ""]
+    lines = [report.isolation, *map(_plain, report.notes), "", f"Exercise {report.exercise}: {report.title}", ""]
     width = max(len(verdict.title) for verdict in report.verdicts)
     for verdict in report.verdicts:
         score = f"{points(verdict.earned):>5} of {points(verdict.points)}"

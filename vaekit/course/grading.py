@@ -35,7 +35,7 @@ from vaekit.course.exercise import Fault, Verdict
 from vaekit.datasets.files import cache_directory
 
 LARGEST = 20_000_000  # bytes of a notebook
-GRACE = 3.0  # seconds in which code that was stopped may end
+GRACE = 2.0  # seconds in which code that was stopped may end
 FAULTS = ("missing", "unanswered", "error", "time", "refused")
 
 
