@@ -272,6 +272,67 @@ def progress():
             typer.echo(f"    {bar}  {exercise.questions[name].title}")
 
 
+@app.command()
+def grade(
+    path: Annotated[Path, typer.Argument(help="A notebook, or a folder of notebooks, one for each learner.")],
+    out: Annotated[Path, typer.Option(help="Folder for marks.csv and feedback, if a folder is graded.")] = None,
+    html: Annotated[Path, typer.Option(help="File for the feedback as a page, if a notebook is graded.")] = None,
+    hints: Annotated[int, typer.Option(min=0, help="How many to give for what is not right.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, help="Notebooks at once.")] = max(1, (os.cpu_count() or 2) // 2),
+    seed: Annotated[int, typer.Option(min=0, help="Of the drawn cases; a secret one unless said.")] = None,
+    cell_seconds: Annotated[float, typer.Option(min=0.1, help="For a cell; answers have their questions'.")] = 120,
+    notebook_seconds: Annotated[float, typer.Option(min=1, help="For all of a notebook.")] = 900,
+    memory: Annotated[float, typer.Option(min=1, help="GB.")] = 4,
+    disk: Annotated[float, typer.Option(min=1, help="MB of all files that a notebook writes.")] = 512,
+    processes: Annotated[int, typer.Option(min=50, help="Processes and threads.")] = 256,
+    require_isolation: Annotated[bool, typer.Option(help="Refuse where something cannot be isolated.")] = False,
+):
+    """Grade a notebook, or a folder of them: points, what is wrong, hints. Their code runs shut in.
+
+    Exit status 1 if something could not be graded, whatever the points.
+    """
+    try:
+        from vaekit.course import checking, feedback, grading, submissions
+    except ImportError as error:
+        _fail(f"{error}. Grading needs the course's packages: pip install 'vaekit[course]'")
+    from vaekit.files import replacing
+
+    memory, disk = int(memory * 2**30), int(disk * 2**20)
+    limits = grading.Limits(cell_seconds, notebook_seconds, memory, disk, processes)
+    if not path.exists():
+        _fail(f"There is no {str(path)!r}; expected a notebook or a folder of notebooks.")
+    if path.is_dir() != bool(out) or (html and out):
+        _fail("A folder is graded with --out FOLDER for its marks and feedback, a notebook without, maybe with --html.")
+    try:
+        if not out:
+            report = grading.grade(path, limits, seed, require_isolation)
+            exercise = checking.Exercise(report.exercise)
+            typer.echo(feedback.text(report, exercise, hints))
+            if html:
+                with replacing(html) as stream:
+                    stream.write(feedback.page(report, exercise, path.stem, hints).encode())
+            return
+        done, unmarked = 0, 0
+        for name, record in submissions.grade_all(path, out, jobs, limits, seed, require_isolation, hints):
+            if not done and record.get("missing"):
+                typer.echo("".join(f"Not isolated: {what}: {why}.\n" for what, why in record["missing"].items()))
+            done, unmarked = done + 1, unmarked + bool(record["problem"])
+            said = record["problem"] or f"{record['earned']:g} of {record['points']:g} points"
+            typer.echo(f"{grading.clean(name)}: {said}")
+    except grading.GradingError as error:
+        _fail(f"{path}: {error}")
+    except KeyboardInterrupt:
+        _fail("Stopped. The same command goes on after what is done." if out else "Stopped.")
+    except OSError as error:
+        _fail(error)
+    if not done:
+        _fail(f"There are no notebooks in {str(path)!r}.")
+    for names in submissions.duplicates(path, out):
+        typer.echo(f"The same content: {', '.join(map(grading.clean, names))}")
+    typer.echo(f"{done - unmarked} of {done} notebooks graded: {out / 'marks.csv'}, feedback in {out / 'feedback'}.")
+    raise typer.Exit(code=int(unmarked > 0))
+
+
 # ---- papers ---------------------------------------------------------------------------------------------------------
 
 

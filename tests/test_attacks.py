@@ -1,0 +1,283 @@
+"""Attacks on the grader. Each would give the right answer, or leave a trace, if it succeeded; none does, and what
+stands beside it keeps its marks. Each is bounded: some hundred processes, a few GB, loopback only.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import types
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from vaekit.course import grading, sandbox, worker
+from vaekit.course.exercise import Case, Question
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="other systems isolate less, and say so")
+LIMITS = grading.Limits(cell=3, notebook=300, memory=3 << 29, disk=16 << 20, processes=150, workers=20)
+
+
+def notebook(path, *cells, **metadata):
+    made = [{"cell_type": "code", "source": cell, "metadata": {}, "outputs": []} for cell in cells]
+    path.write_text(json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": metadata, "cells": made}))
+    return path
+
+
+def exercise(names):
+    """A question for each name: twice x."""
+
+    def question(name):
+        public = [Case({"x": np.array([1.0, 2.0])})]
+        draw = lambda rng: [Case({"x": rng.normal(size=3)})]  # noqa: E731
+        return Question(name, name, 1, public, lambda x: 2 * x, draw, seconds=SECONDS.get(name, 30.0))
+
+    return types.SimpleNamespace(number="90", title="Attacks", questions={name: question(name) for name in names})
+
+
+SETUP = """
+import ctypes, glob, mmap, os, signal, socket, struct, subprocess, sys, time
+import numpy as np
+PATHS = {paths}
+GRADER = {grader}
+PORT = {port}
+
+
+def others():
+    own = [int(number) for number in os.listdir("/proc/self/task")]
+    return [number for number in [GRADER, os.getppid(), 1, *range(1, 400)] if number not in own]
+"""
+ANSWERS = {
+    "good_first": ("", "return 2 * x"),
+    "endless_loop": ("time", "while True:\n    pass"),
+    "stubborn_loop": ("time", "while True:\n    try:\n        time.sleep(1)\n    except BaseException:\n        pass"),
+    "endless_output": ("time", "while True:\n    print('x' * 1000)\n    os.write(2, b'x' * 1000)"),
+    "sys_exit": ("error", "sys.exit(0)"),
+    "os_exit": ("killed", "os._exit(0)"),
+    "fork_bomb": (
+        "error",  # at most 300
+        "for _ in range(300):\n    if os.fork() == 0:\n        time.sleep(30)\n        os._exit(0)\nreturn 2 * x",
+    ),
+    "memory": ("error", "kept = [np.empty(1 << 25) for _ in range(16)]\nreturn 2 * x"),  # 4 GB
+    "memory_of_children": (
+        "killed",  # 4 times 0.5 GB, each of which a process may have
+        "for _ in range(4):\n    if os.fork() == 0:\n        kept = b'x' * (500 << 20)\n        time.sleep(30)\n"
+        "        os._exit(0)\ntime.sleep(30)\nreturn 2 * x",
+    ),
+    "hoard": ("", "global kept\nkept = np.ones(60 << 20)  # 0.5 GB that stay\nreturn 2 * x"),
+    "disk": (
+        "error",
+        "for name in range(8):\n    with open(f'large{name}', 'wb') as file:\n        file.write(bytes(8 << 20))\n"
+        "return 2 * x",
+    ),
+    "disk_without_names": (
+        "error",
+        "kept = []\nfor name in range(8):\n    kept.append(open('large', 'wb', 0))\n    os.unlink('large')\n"
+        "    left = bytes(8 << 20)\n    while left:\n        left = left[kept[-1].write(left):]\nreturn 2 * x",
+    ),
+    "kill_the_grader": (
+        "other",
+        "for number in others():\n    try:\n        os.kill(number, signal.SIGKILL)\n"
+        "    except OSError:\n        pass\nreturn x",
+    ),
+    "read_the_questions": (
+        "error",
+        "import vaekit.course.exercise as one\nimport vaekit\n"
+        "for path in PATHS:\n    for way in (lambda: os.listdir(path), lambda: open(path).read()):\n        try:\n"
+        "            way()\n            return 2 * x\n        except OSError:\n            pass\n"
+        "import vaekit.course.exercises.e01\nreturn 2 * x",
+    ),
+    "import_the_questions": (
+        "error",
+        "del sys.modules['vaekit.course.exercises']\nfrom vaekit.course.exercises import e01\nreturn 2 * x",
+    ),
+    "read_the_grader": (
+        "other",
+        "for number in others():\n"
+        "    for name in ('mem', 'environ', 'maps', 'fd', 'root/etc/passwd', 'cwd/pyproject.toml'):\n        try:\n"
+        "            path = f'/proc/{number}/{name}'\n"
+        "            os.listdir(path) if name == 'fd' else open(path, 'rb').read(1) or 1 / 0\n"
+        "            return 2 * x\n        except (OSError, ZeroDivisionError):\n            pass\nreturn x",
+    ),
+    "write_outside": (
+        "other",
+        "for folder in ['/', '/tmp', '/dev/shm', '/etc', '/usr', os.path.dirname(os.getcwd()), sys.prefix, "
+        "*map(os.path.dirname, PATHS)]:\n    try:\n"
+        "        open(os.path.join(folder, 'vaekit-was-here'), 'w').close()\n        return 2 * x\n"
+        "    except OSError:\n        pass\nreturn x",
+    ),
+    "open_a_socket": (
+        "error",
+        "connection = socket.create_connection(('127.0.0.1', PORT), timeout=1)\nreturn 2 * x",
+    ),
+    "open_a_unix_socket": (
+        "error",
+        "connection = socket.socket(socket.AF_UNIX)\nconnection.connect(PATHS[-1])\nreturn 2 * x",
+    ),
+    "fake_score": (
+        "other",
+        'text = \'{"earned": 1, "points": 1, "share": 1.0}\'\nprint(text)\nsys.__stdout__.write(text)\n'
+        "sys.stderr.write(text)\nopen('marks.csv', 'w').write(text)\nreturn x",
+    ),
+    "always_equal": (
+        "refused",
+        "class Equal:\n    __eq__ = __le__ = __ge__ = lambda *_: True\n    __bool__ = lambda _: True\n"
+        "    __array_priority__ = 1e9\nreturn Equal()",
+    ),
+    "equal_array": (
+        "other",
+        "class Equal(np.ndarray):\n    __eq__ = __le__ = __sub__ = lambda *_: True\nreturn np.asarray(x).view(Equal)",
+    ),
+    "memorized": ("other", "return {(1.0, 2.0): [2.0, 4.0]}.get(tuple(float(v) for v in x), [0.0, 0.0, 0.0])"),
+    "forged_frames": (
+        "refused",
+        'head = b\'{"names": ["value"], "arrays": [["float64", [2]]]}\'\n'
+        "frame = struct.pack('>II', len(head), 16) + head + struct.pack('dd', 2, 4)\n"
+        "for number in range(3, 64):\n    try:\n        os.write(number, frame)\n    except OSError:\n        pass\n"
+        "return 2 * x",
+    ),
+    "pickled": (
+        "refused",
+        "class Evil:\n    def __reduce__(self):\n        return os.system, ('touch vaekit-was-here',)\n"
+        "return np.array([Evil(), Evil()], dtype=object)",
+    ),
+    "good_last": ("", "return 2 * x"),
+}
+SECONDS = {name: 1.0 for name, (diagnosis, _) in ANSWERS.items() if diagnosis == "time"}
+
+
+@linux
+def test_answers_that_attack(tmp_path):
+    """A notebook in which each answer but the first and the last is an attack."""
+    root, heard, service_path = Path(grading.__file__).parents[2], [], str(tmp_path / "service")
+    before = set(Path(tempfile.gettempdir()).glob("vaekit-grade-*"))
+    with socket.socket() as server, socket.socket(socket.AF_UNIX) as service:
+        for listening, address in ((server, ("127.0.0.1", 0)), (service, service_path)):
+            listening.bind(address)
+            listening.listen()
+            listening.setblocking(False)
+        questions = grading.exercises.__path__[0]
+        paths = [questions, f"{questions}/e01.py", str(root / "tests"), str(root / "pyproject.toml"), str(tmp_path)]
+        paths += [str(tmp_path / "attacks.ipynb"), os.path.expanduser("~"), service_path]
+        setup = SETUP.format(paths=paths, grader=os.getpid(), port=server.getsockname()[1])
+        bodies = {name: body.replace("\n", "\n    ") for name, (_, body) in ANSWERS.items()}
+        cells = [f"def {name}(x):\n    {body}" for name, body in bodies.items()]
+        report = grading.grade(notebook(tmp_path / "attacks.ipynb", setup, *cells), LIMITS, exercise=exercise(ANSWERS))
+        for listening in (server, service):
+            with contextlib.suppress(BlockingIOError):
+                heard.append(listening.accept())
+    said = {verdict.question: [part.says for part in verdict.parts] for verdict in report.verdicts}
+    assert {verdict.question: verdict.diagnosis for verdict in report.verdicts} == {
+        name: diagnosis for name, (diagnosis, _) in ANSWERS.items()
+    }, said
+    for verdict in report.verdicts:
+        assert verdict.earned == (0 if verdict.diagnosis else 1)
+    assert (report.missing, report.notes, heard) == ({}, (), [])
+    family = psutil.Process().children(recursive=True)
+    assert not [process for process in family if any("worker.py" in word for word in process.cmdline())]
+    assert set(Path(tempfile.gettempdir()).glob("vaekit-grade-*")) <= before
+    for folder in ("/", "/tmp", "/dev/shm", "/etc", "/usr", sys.prefix, tmp_path, *Path(grading.__file__).parents):
+        assert not Path(folder, "vaekit-was-here").exists()
+
+
+CELLS = [
+    "def uses(x):\n    return helper(x)\nuses(1)",  # out of order: `helper` comes later
+    "while True:\n    pass",
+    "import os\nos._exit(0)",
+    "import sys\nsys.exit()",
+    "while True:\n    try:\n        print('x' * 1000)\n    except BaseException:\n        pass",
+    "import builtins, numpy, vaekit.course.exercise as judge, vaekit.course.explain, vaekit.course.observers as seen",
+    "numpy.allclose = numpy.array_equal = numpy.all = lambda *_, **__: True",
+    "judge.fits = judge.Question.judge = lambda *_: True\njudge.Verdict.earned = judge.Verdict.share = 1.0",
+    "from vaekit.course.checking import Exercise\nexercise = Exercise('90')\nExercise.check = lambda *_: 'right'",
+    "exercise.check(wrong)\nassert exercise.mark('wrong', globals()) == 1.0",
+    "print('wrong: 1 of 1 points')",
+    "import signal\nsignal.signal(signal.SIGALRM, signal.SIG_IGN)",
+    "def helper(x):\n    return 2 * x",
+    "def wrong(x):\n    return 3 * x",
+    "%matplotlib inline\nimport asyncio\nawait asyncio.sleep(0)\ndef plain(x):\n    return 2 * x",
+    "def none(x):\n    raise NotImplementedError",
+    "x = (",
+]
+
+
+def test_cells_that_attack(tmp_path):
+    names = ["uses", "wrong", "plain", "none", "absent"]
+    path = notebook(tmp_path / "cells.ipynb", *CELLS)
+    report = grading.grade(path, LIMITS, seed=3, exercise=exercise(names))
+    marks = {verdict.question: (verdict.earned, verdict.diagnosis) for verdict in report.verdicts}
+    assert marks["uses"] == (1, "") and marks["plain"] == (1, "")
+    assert marks["wrong"] == (0, "other") and marks["none"] == (0, "unanswered") and marks["absent"] == (0, "missing")
+    failed = {int(note.split(":")[0].split()[-1]): note for note in report.notes}
+    assert set(failed) == {2, 3, 4, 5, 10, 17}
+    assert "longer than 3 s" in failed[2] and "ended the program" in failed[3] and "stopped" in failed[5]
+    assert "SyntaxError" in failed[17]
+
+
+def test_as_many_workers_as_are_granted_and_no_more(tmp_path):
+    path = notebook(tmp_path / "exits.ipynb", "import os\nos._exit(0)", "os._exit(0)", "def good(x):\n    return 2 * x")
+    report = grading.grade(path, grading.Limits(workers=1), exercise=exercise(["good"]))
+    assert report.verdicts[0].diagnosis == "killed" and report.earned == 0
+
+
+@linux
+def test_a_grader_that_is_killed_leaves_nothing(tmp_path):
+    path = notebook(tmp_path / "01.ipynb", "import os, time\nos.fork()\ntime.sleep(99)")
+    command = [sys.executable, "-c", "from vaekit.cli import main; main()", "grade", str(path)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as grader:
+        deadline = time.monotonic() + 120
+        while len(family := psutil.Process(grader.pid).children(recursive=True)) < 5:
+            assert grader.poll() is None and time.monotonic() < deadline
+            time.sleep(0.1)
+        grader.send_signal(signal.SIGKILL)
+    gone, alive = psutil.wait_procs(family, timeout=10)
+    assert not alive
+
+
+# ---- each layer of the sandbox by itself
+
+PROBE = """
+import importlib.util, json, os, sys
+spec = importlib.util.spec_from_file_location("worker", sys.argv[1])
+worker = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(worker)
+print(json.dumps([worker.tried(**json.loads(sys.argv[2])), json.loads(os.environ["VAEKIT_MISSING"])]))
+"""
+
+
+@linux
+@pytest.mark.parametrize(
+    "layers, open_",
+    [
+        (sandbox.LAYERS, set()),
+        (("namespaces", "limits"), set()),
+        (("limits", "Landlock", "seccomp"), {"processes"} if os.getuid() == 0 else set()),  # root's number has no limit
+        (("limits", "Landlock"), {"network", "processes"} if os.getuid() == 0 else {"network"}),
+        (("limits", "seccomp"), {"files", "processes"}),
+        ((), {"files", "network", "processes", "memory"}),
+    ],
+)
+def test_each_layer(tmp_path, layers, open_):
+    """What is tried succeeds exactly where the layer against it is left out; and each says which are."""
+    (tmp_path / "work").mkdir()
+    tries = {
+        "grader": os.getpid(),
+        "namespace": os.readlink("/proc/self/ns/pid"),
+        "hidden": grading.exercises.__file__,
+        "outside": str(tmp_path),
+        "memory": LIMITS.memory + 1,
+    }
+    inner = [sys.executable, "-I", "-c", PROBE, worker.__file__, json.dumps(tries)]
+    command, environment = grading.shut_in(inner, {}, str(tmp_path / "work"), LIMITS, layers=layers)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    held, missing = json.loads(done.stdout)
+    assert {name for name, reason in held.items() if reason} == open_
+    assert set(missing) == set(sandbox.LAYERS) - set(layers)

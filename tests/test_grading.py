@@ -1,0 +1,287 @@
+"""`vaekit grade`: what it reads, what it trusts, what it says, and that a folder's marks survive an interruption."""
+
+import csv
+import io
+import json
+import os
+import struct
+import threading
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from vaekit import cli
+from vaekit.course import feedback, grading, submissions, wire
+from vaekit.course.checking import Exercise
+from vaekit.course.exercise import Fault
+
+IMPORTS = "from keras import ops\nfrom vaekit.course.checking import Exercise\nexercise = Exercise('01')"
+RIGHT = "def gaussian_sample(mean, log_variance, noise):\n    return mean + ops.exp(0.5 * log_variance) * noise"
+WRONG = "def gaussian_sample(mean, log_variance, noise):\n    return mean + ops.exp(log_variance) * noise"
+CHECK = "exercise.check(gaussian_sample)"
+
+
+def notebook(path, *cells, metadata=None):
+    made = [{"cell_type": "code", "source": cell, "metadata": {}, "outputs": []} for cell in cells]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": metadata or {}, "cells": made}))
+    return path
+
+
+def run(*arguments):
+    return CliRunner().invoke(cli.app, ["grade", *map(str, arguments)])
+
+
+# ---- notebooks
+
+
+def sparse(path):
+    with open(path, "wb") as stream:
+        stream.truncate(2 << 30)
+
+
+@pytest.mark.parametrize(
+    "make, message",
+    [
+        (sparse, "2,147 MB, more than the 20 MB"),
+        (lambda path: path.write_text("{'cells': []}"), "not JSON"),
+        (lambda path: path.write_bytes(b"\xff\xfe\x00"), "not JSON"),
+        (lambda path: path.write_text("[" * 10**6), "not JSON"),
+        (lambda path: path.write_text("[]"), "no cells"),
+        (lambda path: path.write_text('{"cells": [1]}'), "no cells"),
+        (lambda path: path.write_text('{"worksheets": []}'), "before 2015"),
+        (lambda path: path.mkdir(), "not a file"),
+        (lambda path: os.mkfifo(path), "not a file"),
+        (lambda path: None, "No such file"),
+    ],
+)
+def test_what_is_no_notebook(tmp_path, make, message):
+    make(tmp_path / "01.ipynb")
+    with pytest.raises(grading.GradingError, match=message):
+        grading.read_notebook(tmp_path / "01.ipynb")
+
+
+def test_number_of_the_exercise():
+    metadata = {"metadata": {"vaekit": {"exercise": "01"}}}
+    assert grading.exercise_number(metadata, "mine.ipynb") == "01"
+    assert grading.exercise_number({}, "01_reparameterization.ipynb") == "01"
+    for found in ({"metadata": {"vaekit": {"exercise": ["01"]}}}, {"metadata": 1}, {}):
+        with pytest.raises(grading.GradingError, match="names no exercise: expected its number, one of 01"):
+            grading.exercise_number(found, "mine.ipynb")
+
+
+def test_tests_of_nbgrader_are_not_run():
+    def cell(source, kind="code", **nbgrader):
+        return {"cell_type": kind, "source": source, "metadata": {"nbgrader": nbgrader} if nbgrader else {}}
+
+    cells = [cell("a"), cell("b", "markdown"), cell("c", grade=True, solution=False), cell(["d", "\n", "e", 1])]
+    cells += [cell("f", grade=True, solution=True), cell("g", grade=False, locked=True), cell("  "), cell(None)]
+    assert grading.code_cells({"cells": cells}) == ["a", "d\ne", "f", "g"]
+
+
+def test_texts_of_others_are_short_and_plain():
+    assert grading.clean("a\x1b[31m\nred\u202e\x00 b") == "a [31m red b"
+    assert len(grading.clean("x" * 10**6)) < 700
+
+
+# ---- messages
+
+
+def test_message_arrives():
+    inputs = {"x": np.arange(6.0).reshape(2, 3), "n": np.array(3), "k": np.float32(0.5), "text": "ü", "flag": True}
+    inputs["none"] = np.zeros((0, 2), bool)
+    plain, arrays = wire.packed(inputs)
+    stream = io.BytesIO()
+    wire.write(stream, {"inputs": plain}, arrays)
+    stream.seek(0)
+    header, arrays = wire.read(stream)
+    arrived = wire.unpacked(header["inputs"], arrays)
+    assert arrived.keys() == inputs.keys() and wire.read(stream) is None
+    for name, value in inputs.items():
+        np.testing.assert_array_equal(arrived[name], value)
+    assert arrived["x"].dtype == np.float64 and arrived["x"].flags.writeable
+
+
+def message(header, body=b"", head_length=None, body_length=None):
+    head = header if isinstance(header, bytes) else json.dumps(header).encode()
+    lengths = (len(head) if head_length is None else head_length, len(body) if body_length is None else body_length)
+    return struct.pack(">II", *lengths) + head + body
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"abc",
+        message(b"{}", head_length=4_000_000_000),
+        message(b"{}", body_length=4_000_000_000),
+        message(b"{}", head_length=10),
+        message({"arrays": []}, b"12345678"),
+        message(b"not json"),
+        message(b"[" * 100_000),
+        message(b"[]"),
+        message({}),
+        message({"arrays": [["float64", [0]]] * 1001}),
+        message({"arrays": [["object", [1]]]}, b"12345678"),
+        message({"arrays": [["float64", [-1]]]}),
+        message({"arrays": [["float64", [1 << 40, 1 << 40]]]}),
+        message({"arrays": [["float64", [True]]]}, b"12345678"),
+        message({"arrays": [["float64", [1.0]]]}, b"12345678"),
+        message({"arrays": [["float64", [2]]]}, b"12345678"),
+        message({"arrays": [["float64", [1] * 33]]}, b"12345678"),
+        message({"arrays": [["float64"]]}),
+        message({"arrays": [1]}),
+        message(b'{"arrays": [["float64", [' + b"9" * 5000 + b"]]]}"),
+    ],
+)
+def test_what_is_no_message(content):
+    with pytest.raises(wire.Malformed):
+        wire.read(io.BytesIO(content))
+
+
+@pytest.mark.parametrize(
+    "header, arrays",
+    [
+        ({}, []),
+        ({"names": ["value"]}, []),
+        ({"names": [1]}, [np.zeros(2)]),
+        ({"names": ["value"]}, [np.zeros(2, np.int64)]),
+        ({"fault": ["right", "everything"]}, []),
+        ({"fault": [["time"], "x"]}, []),
+    ],
+)
+def test_what_is_no_reply(header, arrays):
+    with pytest.raises(grading.Trouble, match="neither arrays nor an error"):
+        grading._observation(header, arrays)
+
+
+def test_replies():
+    assert grading._observation({"fault": ["time", "a\x1b b"]}, []) == Fault("time", "a b")
+    assert grading._observation({"names": ["a"]}, [np.ones(2)])["a"].tolist() == [1, 1]
+
+
+# ---- one notebook
+
+
+def test_notebook(tmp_path):
+    path = notebook(tmp_path / "01.ipynb", IMPORTS, WRONG, CHECK, "<script>alert(1)</script>")
+    result = run(path, "--html", tmp_path / "feedback.html", "--seed", 7, "--hints", 2)
+    assert result.exit_code == 0, result.output
+    question = Exercise("01").questions["gaussian_sample"]
+    for expected in ("Isolated from this computer", "multiplied the noise by the variance", "--seed 7"):
+        assert expected in result.output
+    assert all(hint in result.output for hint in question.hints[:2]) and question.hints[2] not in result.output
+    assert "Code cell 4: it raised SyntaxError" in result.output
+    page = (tmp_path / "feedback.html").read_text()
+    assert "multiplied the noise by the variance" in page and "<script" not in page and "&lt;script" in page
+
+
+def test_what_cannot_be_graded(tmp_path):
+    sparse(tmp_path / "large.ipynb")
+    for arguments, expected in (
+        ([tmp_path / "absent.ipynb"], "There is no"),
+        ([tmp_path / "large.ipynb"], "more than the 20 MB"),
+        ([tmp_path], "A folder is graded with --out"),
+        ([tmp_path / "large.ipynb", "--out", tmp_path / "out"], "A folder is graded with --out"),
+    ):
+        result = run(*arguments)
+        assert result.exit_code == 1 and expected in result.output and "Traceback" not in result.output
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert "no notebooks" in run(empty, "--out", tmp_path / "out").output
+
+
+def test_isolation_can_be_required(tmp_path, monkeypatch):
+    """Without its sandbox nothing is isolated: that is said, and the notebook is not run."""
+    shut_in = grading.shut_in
+    monkeypatch.setattr(grading, "shut_in", lambda *arguments: shut_in(*arguments, layers=()))
+    path = notebook(tmp_path / "01.ipynb", f"open({str(tmp_path / 'run')!r}, 'w').close()")
+    with pytest.raises(grading.GradingError, match="not everything is isolated .*network: connections are possible"):
+        grading.grade(path, require_isolation=True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_worker_that_does_not_start_says_why(tmp_path, monkeypatch):
+    monkeypatch.setattr(grading.keras.backend, "backend", lambda: "none")
+    with pytest.raises(grading.GradingError, match="did not start: .*none"):
+        grading.grade(notebook(tmp_path / "01.ipynb", "1"))
+
+
+def test_grading_can_be_stopped(tmp_path):
+    stopped = threading.Event()
+    stopped.set()
+    with pytest.raises(KeyboardInterrupt):
+        grading.grade(notebook(tmp_path / "01.ipynb", "1"), stopped=stopped)
+
+
+# ---- a folder
+
+
+def marks(out):
+    with open(out / "marks.csv", newline="", encoding="utf-8") as stream:
+        return {row["learner"]: row for row in csv.DictReader(stream)}
+
+
+def test_folder(tmp_path, monkeypatch):
+    folder, out = tmp_path / "class", tmp_path / "class" / "out"
+    notebook(folder / "ada" / "01.ipynb", IMPORTS, RIGHT, CHECK)
+    notebook(folder / "=cmd" / "01.ipynb", IMPORTS, WRONG)
+    notebook(folder / "eve" / ".ipynb_checkpoints" / "01.ipynb", RIGHT)
+    sparse(folder / "large.ipynb")
+    (folder / "text.ipynb").write_text("text")
+    (folder / "link.ipynb").symlink_to(folder / "ada" / "01.ipynb")
+    result = run(folder, "--out", out, "--jobs", 2)
+    assert result.exit_code == 1 and "2 of 5 notebooks graded" in result.output, result.output
+    question = Exercise("01").questions["gaussian_sample"]
+    rows = marks(out)
+    assert set(rows) == {"ada/01", "'=cmd/01", "large", "link", "text"}
+    assert float(rows["ada/01"]["gaussian_sample"]) == question.points
+    assert float(rows["'=cmd/01"]["gaussian_sample"]) == 0 and int(rows["ada/01"]["seed"]) >= 0
+    assert [rows[name]["problem"].split(":")[0][:12] for name in ("large", "link", "text")] == [
+        "it has 2,147",
+        "it is a link",
+        "it is not a ",
+    ]
+    assert "you multiplied" in (out / "feedback" / "=cmd" / "01.html").read_text()
+
+    def grade(*_, **__):
+        raise AssertionError("graded again")
+
+    monkeypatch.setattr(grading, "grade", grade)
+    assert "2 of 5 notebooks graded" in run(folder, "--out", out).output and marks(out) == rows
+    notebook(folder / "ada" / "01.ipynb", RIGHT, IMPORTS)
+    with pytest.raises(AssertionError, match="graded again"):
+        list(submissions.grade_all(folder, out))
+
+
+def test_an_interruption_loses_nothing(tmp_path, monkeypatch):
+    """What was graded before a Ctrl-C is not graded again; a problem is looked at again."""
+    graded = []
+
+    def grade(path, *_, **__):
+        graded.append(path.parent.name)
+        if graded == ["a", "b", "c"]:
+            raise KeyboardInterrupt
+        if path.parent.name == "b":
+            raise grading.GradingError("it did not start.")
+        verdict = Exercise("01").questions["gaussian_sample"].untold(Fault("missing", "nothing."))
+        return grading.Report("01", "title", (verdict,), (), {}, 5, 1.0)
+
+    monkeypatch.setattr(grading, "grade", grade)
+    for name in "abcd":
+        notebook(tmp_path / "class" / name / "01.ipynb", "1")
+    first = run(tmp_path / "class", "--out", tmp_path / "out", "--jobs", 1)
+    assert first.exit_code == 1 and "The same command goes on" in first.output
+    assert set(marks(tmp_path / "out")) >= {"a/01", "b/01"} and graded[:3] == ["a", "b", "c"]
+    second = run(tmp_path / "class", "--out", tmp_path / "out", "--jobs", 1)
+    assert graded.count("a") == 1 and graded.count("b") == 2 and set(graded[3:]) >= {"b", "c"}
+    assert "3 of 4 notebooks graded" in second.output and set(marks(tmp_path / "out")) == {f"{n}/01" for n in "abcd"}
+    assert "The same content: a/01, b/01, c/01, d/01" in second.output
+
+
+def test_feedback_escapes():
+    verdict = Exercise("01").questions["gaussian_sample"].untold(Fault("error", "it raised `<b>` <img src=x> **now**"))
+    report = grading.Report("01", "title", (verdict,), ("<i>",), {}, 5, 1.0)
+    page = feedback.page(report, Exercise("01"), "<name>")
+    assert "<code>&lt;b&gt;</code> &lt;img src=x&gt; <b>now</b>" in page
+    assert "<img" not in page and "<i>" not in page and "<name>" not in page

@@ -1,0 +1,87 @@
+"""Messages between a grader and a worker: a JSON object and arrays, of bounded size. Nothing is executed or unpickled.
+
+A message is two lengths (4 bytes each, big-endian), that many bytes of JSON, and that many bytes of numbers. The JSON's
+"arrays" lists [dtype, shape] of each array; their bytes follow one another. Who reads trusts none of it.
+"""
+
+import json
+import math
+import struct
+
+import numpy as np
+
+DTYPES = ("float64", "float32", "int64", "int32", "uint8", "bool")
+HEADER = 1 << 20  # bytes of JSON
+BODY = 1 << 27  # bytes of numbers
+ARRAYS = 1000
+
+
+class Malformed(Exception):
+    """What came is no message."""
+
+
+def write(stream, header, arrays=()):
+    """Writes a message; raises OSError if nobody reads."""
+    arrays = [np.ascontiguousarray(array).reshape(np.shape(array)) for array in arrays]
+    header = header | {"arrays": [[array.dtype.name, array.shape] for array in arrays]}
+    head, body = json.dumps(header).encode(), b"".join(array.tobytes() for array in arrays)
+    stream.write(struct.pack(">II", len(head), len(body)) + head + body)
+    stream.flush()
+
+
+def read(stream):
+    """The next message, (header, arrays); None at the end of the stream.
+
+    Raises:
+        Malformed: if it is none: too long, no JSON, other dtypes, shapes that do not fit the bytes.
+    """
+    lengths = stream.read(8)
+    if not lengths:
+        return None
+    if len(lengths) < 8:
+        raise Malformed("a message that breaks off")
+    head, body = struct.unpack(">II", lengths)
+    if head > HEADER or body > BODY:
+        raise Malformed(f"a message of {head:,} and {body:,} bytes")
+    text, numbers = stream.read(head), stream.read(body)
+    if len(text) < head or len(numbers) < body:
+        raise Malformed("a message that breaks off")
+    try:
+        header = json.loads(text)
+    except (ValueError, RecursionError):
+        raise Malformed("a message without a header") from None
+    if not isinstance(header, dict) or not isinstance(header.get("arrays"), list) or len(header["arrays"]) > ARRAYS:
+        raise Malformed("a header without arrays")
+    arrays, start = [], 0
+    for described in header["arrays"]:
+        dtype, shape = described if isinstance(described, list) and len(described) == 2 else (None, None)
+        if dtype not in DTYPES or not isinstance(shape, list) or len(shape) > 16:
+            raise Malformed("an array of no known kind")
+        if not all(type(n) is int and 0 <= n <= BODY for n in shape):
+            raise Malformed("an array of no shape")
+        count = math.prod(shape)
+        stop = start + count * np.dtype(dtype).itemsize
+        if stop > len(numbers):
+            raise Malformed("an array without its numbers")
+        arrays.append(np.frombuffer(numbers, dtype, count, start).reshape(shape))
+        start = stop
+    if start != len(numbers):
+        raise Malformed("numbers of no array")
+    return header, arrays
+
+
+def packed(values):
+    """A dict of arrays, numbers and texts as (what JSON can hold, arrays)."""
+    arrays, plain = [], {}
+    for name, value in values.items():
+        if isinstance(value, np.ndarray):
+            plain[name] = {"array": len(arrays)}
+            arrays.append(value)
+        else:
+            plain[name] = {"value": value.item() if isinstance(value, np.generic) else value}
+    return plain, arrays
+
+
+def unpacked(plain, arrays):
+    """The dict that `packed` was given; its arrays may be written to."""
+    return {name: arrays[v["array"]].copy() if "array" in v else v["value"] for name, v in plain.items()}

@@ -1,0 +1,247 @@
+"""The process in which graded code runs: it executes cells, calls answers, and replies with arrays. It gives no marks.
+
+`python worker.py`, started by `vaekit.course.grading` within `sandbox.py`. It reads requests from what was its standard
+input and replies to what was its standard output, in the messages of `wire.py`; code that it runs has neither.
+Nothing in this process knows what is right.
+"""
+
+import contextlib
+import importlib.util
+import json
+import os
+import signal
+import socket
+import sys
+import tempfile
+import types
+from pathlib import Path
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
+
+
+class OutOfTime(BaseException):
+    """Raised in code that has had its time; no `except Exception` stops it."""
+
+
+def main():
+    requests, replies = os.fdopen(os.dup(0), "rb"), os.fdopen(os.dup(1), "wb")
+    _point(os.devnull, os.O_RDONLY, 0)
+    _point(os.devnull, os.O_WRONLY, 1)
+    _import_vaekit()
+    from vaekit.course import wire
+
+    header, _ = wire.read(requests)
+    hold = tried(**header["try"])
+    _without_questions()
+    shell = _shell()
+    _point(os.devnull, os.O_WRONLY, 2)  # until here it is the grader's, to say why a worker does not start
+    wire.write(replies, {"id": header["id"], "missing": hold, "told": json.loads(os.environ["VAEKIT_MISSING"])})
+    while (message := wire.read(requests)) is not None:
+        header, arrays = message
+        answer, arrays = {"cell": _cell, "observe": _observe}[header["do"]](shell, header, arrays)
+        wire.write(replies, {"id": header["id"], **answer}, arrays)
+    os._exit(0)
+
+
+def _point(path, flags, descriptor):
+    opened = os.open(path, flags)
+    os.dup2(opened, descriptor)
+    os.close(opened)
+
+
+def _import_vaekit():
+    """Imports the package that this file is part of, from a folder beside which nothing may be listed."""
+    root = Path(__file__).resolve().parent.parent
+    spec = importlib.util.spec_from_file_location(
+        "vaekit", root / "__init__.py", submodule_search_locations=[str(root)]
+    )
+    package = sys.modules["vaekit"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(package)
+
+
+def _without_questions():
+    """Puts stand-ins where a notebook imports its exercise: `check` and `hint` say that marks are given elsewhere."""
+    import vaekit.course
+
+    class Exercise:
+        def __init__(self, number):
+            self.number = number
+
+        def check(self, *_, **__):
+            return "This answer is marked by the grader."
+
+        hint = check
+
+        def mark(self, *_):
+            return 0.0
+
+        def __getattr__(self, name):
+            if name.startswith("__"):
+                raise AttributeError(name)
+            return self.check
+
+    module = types.ModuleType("vaekit.course.checking", "A stand-in: graded code is marked elsewhere.")
+    module.Exercise = Exercise
+    sys.modules[module.__name__] = vaekit.course.checking = module
+    sys.modules["vaekit.course.exercises"] = None  # to import it is an error
+
+
+def _shell():
+    """IPython without history and without outputs: magics, `await` and `display` work."""
+    from IPython.core.interactiveshell import InteractiveShell
+    from traitlets.config import Config
+
+    config = Config()
+    config.HistoryManager.enabled = False
+    config.InteractiveShell.ast_node_interactivity = "none"
+    shell = InteractiveShell.instance(config=config)
+    shell.enable_gui = lambda gui=None: None  # for %matplotlib: there is no window
+    shell.showtraceback = shell.showsyntaxerror = lambda *_, **__: None
+    return shell
+
+
+@contextlib.contextmanager
+def _at_most(seconds):
+    def stop(*_):
+        raise OutOfTime
+
+    if not hasattr(signal, "setitimer"):
+        yield
+        return
+    signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.01))
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def _cell(shell, header, arrays):
+    """Executes a cell. Replies with the error's name and text, "" if there is none."""
+    from vaekit.course.observers import told
+
+    try:
+        with _at_most(header["seconds"]):
+            result = shell.run_cell(arrays[0].tobytes().decode(), store_history=False)
+        error = result.error_before_exec or result.error_in_exec
+    except BaseException as raised:
+        error = raised
+    if isinstance(error, OutOfTime):
+        return {"error": "OutOfTime", "says": f"it took longer than {header['seconds']:.0f} s and was stopped."}, ()
+    return {"error": type(error).__name__ if error else "", "says": told(error) if error else ""}, ()
+
+
+def _observe(shell, header, arrays):
+    """Calls an answer with a case's inputs. Replies with the observations, or a fault, [kind, what it says]."""
+    from vaekit.course import observers, wire
+    from vaekit.course.exercise import Fault
+
+    name = header["name"]
+    if name not in shell.user_ns:
+        found = Fault("missing", f"there is no `{name}`: its cell is missing, or ended with an error.")
+    else:
+        try:
+            with _at_most(header["seconds"]):
+                inputs = wire.unpacked(header["inputs"], arrays)
+                found = observers.observe(header["observer"], shell.user_ns[name], inputs, header["options"])
+        except OutOfTime:
+            found = Fault("time", "it took too long and was stopped.")
+        except BaseException as raised:
+            found = Fault("error", observers.told(raised))
+    if isinstance(found, Fault):
+        return {"fault": list(found)}, ()
+    return {"names": list(found)}, list(found.values())
+
+
+# ---- what holds, by trying
+
+
+def tried(grader, namespace, hidden, outside, memory):
+    """What graded code could do and should not: {"files": how, ...}, "" for each that holds.
+
+    Args:
+        grader: process id.
+        namespace: of processes that the grader is in, as /proc/self/ns/pid gives it; "" where there are none.
+        hidden: a file that should not be readable.
+        outside: a folder that should not be writable.
+        memory: bytes that should not be had.
+    """
+    checks = {
+        "files": lambda: _files(hidden, outside),
+        "network": _network,
+        "processes": lambda: _processes(grader, namespace),
+        "memory": lambda: _memory(memory),
+    }
+    return {name: check() for name, check in checks.items()}
+
+
+def _files(hidden, outside):
+    try:
+        with open(hidden, "rb"):
+            return "the questions can be read"
+    except OSError:
+        pass
+    try:
+        with tempfile.TemporaryFile(dir=outside):
+            return "files can be written anywhere that you can write"
+    except OSError:
+        return ""
+
+
+def _network():
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        try:
+            with socket.socket(socket.AF_INET, kind) as connection:
+                connection.settimeout(0.5)
+                connection.connect(("127.0.0.1", 9))
+        except (ConnectionRefusedError, TimeoutError):
+            pass
+        except OSError:  # no sockets, or no network
+            continue
+        return "connections are possible"
+    return ""
+
+
+def _processes(grader, namespace):
+    if os.name == "nt":
+        return "the grader can be ended"
+    try:
+        own = os.readlink("/proc/self/ns/pid")
+    except OSError:
+        own = ""
+    if not own or own == namespace:
+        try:
+            os.kill(grader, 0)
+            return "the grader can be ended"
+        except OSError:
+            pass
+    limits = resource.getrlimit(resource.RLIMIT_NPROC)
+    resource.setrlimit(resource.RLIMIT_NPROC, (1, limits[1]))
+    try:
+        if (number := os.fork()) == 0:
+            os._exit(0)
+        os.waitpid(number, 0)
+        return "their number is not limited by the system, only watched"
+    except OSError:
+        return ""
+    finally:
+        resource.setrlimit(resource.RLIMIT_NPROC, limits)
+
+
+def _memory(most):
+    import mmap
+
+    try:
+        mmap.mmap(-1, most, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
+    except (OSError, ValueError, MemoryError):
+        return ""
+    except AttributeError:  # Windows
+        pass
+    return "it is not limited by the system, only watched"
+
+
+if __name__ == "__main__":
+    main()
