@@ -74,7 +74,7 @@ def test_right_is_right(exercise):
         (lambda mean, log_variance: -kl_divergence(mean, log_variance), "other", "sign is reversed"),
         (lambda mean, log_variance: 2 * kl_divergence(mean, log_variance), "other", "ours times 2"),
         (lambda mean, log_variance: kl_divergence(mean, log_variance)[:, None], "other", "the numbers are right"),
-        (lambda mean, log_variance: kl_divergence(mean, log_variance) * math.nan, "other", "numbers are nan"),
+        (lambda mean, log_variance: kl_divergence(mean, log_variance) * math.nan, "other", "is nan where"),
         (lambda mean, log_variance: None, "refused", "is there a `return`?"),
         (lambda mean, log_variance: "0", "refused", "a tensor"),
         (lambda mean, log_variance: 1 / 0, "error", "`ZeroDivisionError: division by zero` in `(lambda"),
@@ -162,7 +162,7 @@ def test_gradients_are_observed():
 def test_bounds_and_tolerances_of_their_own():
     question = Question("b", "A bound", 1, [Case({})], lambda: AtLeast(-20.0), observe=Observe("number"))
     assert judged(question, -19.5).right and not judged(question, -20.5).right
-    assert "-20.50 of the -20.00 nats asked for" in repr(judged(question, -20.5))
+    assert "-20.50 nats; at least -20.00 are asked for" in repr(judged(question, -20.5))
     assert not judged(question, math.inf).right
     assert fits(1.05, Near(np.array(1.0), 0.1)) and not fits(1.2, Near(np.array(1.0), 0.1))
 
