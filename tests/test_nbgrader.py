@@ -48,13 +48,13 @@ MUTE = "get_ipython().ast_node_interactivity = 'none'\n"
 CLASS = {
     "right": (RIGHT, (3, 2, 1)),
     "stub": ({}, (0, 0, 0)),
-    "part": (  # a gradient that is cut; an average; a kernel that shows no results, so that nbgrader sees no mark
+    "part": (  # a gradient that is cut; an average; a kernel that is told to show no results
         {
             "scaled": "import keras\n\ndef scaled(x, rate):\n    return x * ops.exp(keras.ops.stop_gradient(rate))",
             "total": "def total(x):\n    return ops.mean(x, axis=-1)",
             "gap": MUTE + "gap = 0.25",
         },
-        (2, 0, 0),
+        (2, 0, 1),
     ),
     "locked": (  # and edits every locked cell, below
         {"scaled": "def scaled(x, rate):\n    return x + rate", "total": RIGHT["total"], "gap": "gap = -0.25"},
@@ -98,7 +98,7 @@ CLASS = {
         {
             "scaled": "exercise = 'mine'\n" + RIGHT["scaled"],
             "total": "Exercise = None\n" + RIGHT["total"],
-            "gap": "class exercise:\n    check = mark = lambda *a, **k: 1.0\n\ngap = 4",
+            "gap": "import numpy as np\nexercise.__class__.mark = lambda *a: np.float64(1.0)\ngap = 4",
         },
         (3, 2, 0),
     ),
@@ -246,7 +246,7 @@ def test_marks_are_plain_floats(rooms):
         for output in cell.outputs
         if output.output_type == "execute_result"
     ]
-    assert shown == ["3.0", "2.0", "1.0", "2.0", "0.0", "3.0", "2.0", "1.0", "3.0", "2.0", "1.0"]
+    assert shown == ["3.0", "2.0", "1.0", "2.0", "0.0", "1.0", "3.0", "2.0", "1.0", "3.0", "2.0", "1.0"]
 
 
 def test_feedback_says_what_is_wrong(rooms):
@@ -258,6 +258,7 @@ def test_feedback_says_what_is_wrong(rooms):
     assert "not answered yet" in says("stub")
     assert "no idea" in says("raises") and "enough" in says("raises")
     assert "NameError: name 'gap' is not defined" in says("deleted")
+    assert "NoMark: expected points, received np.float64(1.0)" in says("redefines")
 
 
 @pytest.mark.parametrize("who", [who for who in CLASS if who != "dies"])

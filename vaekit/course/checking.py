@@ -147,11 +147,14 @@ class Exercise:
             if name not in namespace:
                 return 0.0
             verdict = self.verdict(name, namespace[name], _seed())
-        if "ipykernel" in sys.modules:
+        earned = float(verdict.earned)
+        if shell := "IPython" in sys.modules and sys.modules["IPython"].get_ipython():
             from IPython.display import display
 
             display(verdict)
-        return float(verdict.earned)
+            if shell.ast_node_interactivity == "none":  # then the cell would not show what it ends in
+                sys.displayhook(earned)
+        return earned
 
     def _names(self):
         return ", ".join(f"`{name}`" for name in self.questions)
