@@ -267,7 +267,8 @@ class Question:
             if self._recognized(diagnosis, rows):
                 return Part(name, share, False, diagnosis.says, diagnosis.name)
         if isinstance(target, AtLeast):
-            reached = "no number" if np.shape(observed) or not np.isfinite(observed) else f"{float(observed):.2f}"
+            number = observed is not None and np.shape(observed) == () and np.isfinite(observed)
+            reached = f"{float(observed):.2f}" if number else "no number"
             return Part(name, share, False, f"{reached} of the {target.value:.2f} {target.unit} asked for.", "bound")
         text = explain(observed, target.value, target.rtol, target.atol, self.sizes(**inputs))
         return Part(name, share, False, f"{observation}: {text}" if observation != name != VALUE else text, "other")

@@ -50,7 +50,7 @@ class Wrong(Exception):
 def told(error):
     """An exception as a sentence: where it was raised in the learner's code, and what the usual reason is."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename not in _OURS]
-    own = [f for f in frames if f.filename.startswith("<") or "ipykernel" in f.filename]
+    own = [f for f in frames if f.filename.startswith(("<ipython", "<string")) or "ipykernel" in f.filename]
     line = (own or frames or [None])[-1]
     source = line and (line.line or linecache.getline(line.filename, line.lineno).strip())
     text = str(error).strip().split("\n")[0][:300]
