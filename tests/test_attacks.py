@@ -215,7 +215,7 @@ CELLS = [
     "import signal\nsignal.signal(signal.SIGALRM, signal.SIG_IGN)",
     "def helper(x):\n    return 2 * x",
     "def wrong(x):\n    return 3 * x",
-    "%matplotlib inline\nimport asyncio\nawait asyncio.sleep(0)\ndef plain(x):\n    return 2 * x",
+    "%matplotlib inline\n!true\nimport asyncio\nawait asyncio.sleep(0)\ndef plain(x):\n    return 2 * x",
     "def none(x):\n    raise NotImplementedError",
     "x = (",
 ]
