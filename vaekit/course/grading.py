@@ -405,7 +405,7 @@ class Worker:
         """Sends a request, watches the worker, and returns its reply, (header, arrays); raises `Trouble`."""
         name = secrets.token_hex(8)
         self.asks.put((header | {"id": name, "seconds": seconds}, arrays))
-        end = time.monotonic() + seconds + GRACE
+        end, watch = time.monotonic() + seconds + GRACE, 0.0
         while True:
             try:
                 reply = self.replies.get(timeout=0.1)
@@ -416,7 +416,9 @@ class Worker:
                 raise KeyboardInterrupt
             if time.monotonic() > end:
                 raise Trouble("time", f"it did not end within {seconds:.0f} s and was stopped.")
-            self._watch()
+            if time.monotonic() > watch:
+                self._watch()
+                watch = time.monotonic() + 0.2
         if reply is None:
             raise Trouble("killed", "it ended the program that runs it.")
         if isinstance(reply, wire.Malformed):
