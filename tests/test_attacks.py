@@ -294,3 +294,24 @@ def test_each_layer(tmp_path, layers, open_):
     held, missing = json.loads(done.stdout)
     assert {name for name, reason in held.items() if reason} == open_
     assert set(missing) == set(sandbox.LAYERS) - set(layers)
+
+
+@linux
+@pytest.mark.parametrize("layers", [("namespaces", "limits"), ("limits", "Landlock")])
+def test_what_is_hidden_within_what_is_readable(tmp_path, monkeypatch, layers):
+    """Files below a hidden folder are closed, files around it and a readable folder within it are open."""
+    places = ("open", "open/hidden", "open/hidden/readable")
+    for place in places:
+        (tmp_path / place).mkdir()
+        (tmp_path / place / "text").write_text(place)
+    (tmp_path / "work").mkdir()
+    monkeypatch.setattr(grading, "_checkout", lambda package: [str(tmp_path / "open/hidden")])
+    inner = [
+        "/bin/sh",
+        "-c",
+        f"for place in {' '.join(places)}; do cat {tmp_path}/$place/text; echo; done; echo > here",
+    ]
+    read = [str(tmp_path / "open"), str(tmp_path / "open/hidden/readable")]
+    command, environment = grading.shut_in(inner, {}, str(tmp_path / "work"), LIMITS, read, layers)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and done.stdout.split() == ["open", "open/hidden/readable"], done.stderr
