@@ -244,7 +244,8 @@ def test_as_many_workers_as_are_granted_and_no_more(tmp_path):
 def test_a_grader_that_is_killed_leaves_nothing(tmp_path):
     path = notebook(tmp_path / "01.ipynb", "import os, time\nos.fork()\ntime.sleep(99)")
     command = [sys.executable, "-c", "from vaekit.cli import main; main()", "grade", str(path)]
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as grader:
+    environment = os.environ | {"TMPDIR": str(tmp_path)}  # an empty folder stays there
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment) as grader:
         deadline = time.monotonic() + 120
         while len(family := psutil.Process(grader.pid).children(recursive=True)) < 5:
             assert grader.poll() is None and time.monotonic() < deadline
