@@ -164,14 +164,14 @@ def test_replies():
 
 
 def test_notebook(tmp_path):
-    path = notebook(tmp_path / "01.ipynb", IMPORTS, WRONG, CHECK, "<script>alert(1)</script>")
+    path = notebook(tmp_path / "01.ipynb", IMPORTS, WRONG, CHECK, "raise ValueError('<script>alert(1)')")
     result = run(path, "--html", tmp_path / "feedback.html", "--seed", 7, "--hints", 2)
     assert result.exit_code == 0, result.output
     question = Exercise("01").questions["gaussian_sample"]
     for expected in ("Isolated from this computer", "multiplied the noise by the variance", "--seed 7"):
         assert expected in result.output
     assert all(hint in result.output for hint in question.hints[:2]) and question.hints[2] not in result.output
-    assert "Code cell 4: it raised SyntaxError" in result.output
+    assert "Code cell 4: it raised ValueError" in result.output
     page = (tmp_path / "feedback.html").read_text()
     assert "multiplied the noise by the variance" in page and "<script" not in page and "&lt;script" in page
 

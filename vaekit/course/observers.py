@@ -55,7 +55,7 @@ def told(error):
     if "_error_repr" in str(error) and error.__context__:  # Keras makes JAX's exceptions anew, which these do not bear
         error = error.__context__
     frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename not in _OURS]
-    own = [f for f in frames if f.filename.startswith("<") or "ipykernel" in f.filename]
+    own = [f for f in frames if f.filename.startswith(("<ipython", "<string")) or "ipykernel" in f.filename]
     line = (own or frames or [None])[-1]
     source = line and (line.line or linecache.getline(line.filename, line.lineno).strip())
     text = _plainly(str(error))

@@ -187,28 +187,31 @@ def new_root(settings, user):
     }
     mount("none", "/", None, 0x4000 | 0x40000)  # MS_REC, MS_PRIVATE
     mount("tmpfs", work, "tmpfs", 2 | 4, "size=16m,mode=755")
-    bound = []
+    bound, covers = [], []
     for path in sorted(filter(os.path.exists, [*settings["read"], *DEVICES]), key=lambda path: len(resolved(path)[1])):
         links, real = resolved(path)
         for link, target in links:
-            if not os.path.lexists(work + link) and not any(link.startswith(f"{above}/") for above in bound):
+            if not os.path.lexists(work + link) and not within(link, bound):
                 os.makedirs(os.path.dirname(work + link), exist_ok=True)
                 os.symlink(target, work + link)
-        if any(f"{real}/".startswith(f"{above}/") for above in bound):
+        if within(real, bound) and within(real, covers) <= within(real, bound):
             continue
-        bound.append(real)
         os.makedirs(work + os.path.dirname(real), exist_ok=True)
         if os.path.isdir(real):
             os.makedirs(work + real, exist_ok=True)
         else:
             open(work + real, "a").close()
         mount(real, work + real, None, 0x1000 | 0x4000)  # MS_BIND, MS_REC
+        bound.append(real)
         if path not in DEVICES:
             kept = os.statvfs(work + real).f_flag & 0xF
             mount(None, work + real, None, 0x20 | 0x1000 | kept | 1 | 2)  # MS_REMOUNT, MS_RDONLY, MS_NOSUID
         for inside in hidden:
-            if inside.startswith(real + "/") and os.path.isdir(inside):
-                mount("tmpfs", work + inside, "tmpfs", 1, "size=4k,mode=0")
+            if inside.startswith(f"{real}/") and os.path.isdir(inside):
+                mount("tmpfs", work + inside, "tmpfs", 2 | 4, "size=64k,mode=111")
+                covers.append(inside)
+    for inside in covers:
+        mount(None, work + inside, None, 0x20 | 0x1000 | 1 | 2 | 4)
     owner = "" if user is None else f",uid={user},gid={user}"
     os.makedirs(work + work, exist_ok=True)
     mount("tmpfs", work + work, "tmpfs", 2 | 4, f"size={settings['disk']},nr_inodes=20000,mode=700{owner}")
@@ -236,6 +239,11 @@ def new_root(settings, user):
 
 
 DEVICES = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"]
+
+
+def within(path, folders):
+    """How long the name of the innermost of these folders is that a path is in; 0 if it is in none."""
+    return max((len(folder) for folder in folders if f"{path}/".startswith(f"{folder}/")), default=0)
 
 
 def resolved(path):
@@ -341,8 +349,9 @@ def limit(settings, missing):
         "RLIMIT_FSIZE": settings["disk"],
         "RLIMIT_NOFILE": 512,
         "RLIMIT_CORE": 0,
-        "RLIMIT_NPROC": settings["processes"] + ("namespaces" in missing and _threads()),  # counted per user
     }
+    if sys.platform == "linux":  # counted per user, so with those that are there
+        asked["RLIMIT_NPROC"] = settings["processes"] + ("namespaces" in missing and _threads())
     for name, value in asked.items():
         try:
             kind = getattr(resource, name)
@@ -356,7 +365,7 @@ def limit(settings, missing):
 def _threads():
     """That the user runs already."""
     number = 0
-    for process in filter(str.isdecimal, os.listdir("/proc") if os.path.isdir("/proc") else []):
+    for process in filter(str.isdecimal, os.listdir("/proc")):
         try:
             if os.stat(f"/proc/{process}").st_uid == os.getuid():
                 number += len(os.listdir(f"/proc/{process}/task"))

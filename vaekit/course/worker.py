@@ -98,6 +98,7 @@ def _shell():
     config.HistoryManager.enabled = False
     config.InteractiveShell.ast_node_interactivity = "none"
     shell = InteractiveShell.instance(config=config)
+    shell.system = shell.system_raw  # for !command: there is no terminal
     shell.enable_gui = lambda gui=None: None  # for %matplotlib: there is no window
     shell.showtraceback = shell.showsyntaxerror = lambda *_, **__: None
     return shell
