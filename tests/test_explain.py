@@ -133,7 +133,7 @@ def test_spread_over_rows_and_columns():
     [
         (np.abs, "absolute value"),
         (np.exp, "the exponential of ours"),
-        (lambda e: 1 - e, "1 less ours"),
+        (lambda e: 1 - e, "1 minus ours"),
         (np.reciprocal, "1 divided by ours"),
         (np.square, "the square of ours"),
     ],

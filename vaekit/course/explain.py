@@ -47,7 +47,7 @@ def _numbers(observed, expected, rtol, atol, sizes):
         return _not_finite(observed, expected)
     if (lost := (observed != expected) & ~finite).any():
         told = f"received {_number(observed[lost][0])}, expected {_number(expected[lost][0])}"
-        return f"{_count(lost)} where it should be infinite: {told}."
+        return f"{'it' if lost.size == 1 else f'{lost.sum()} of {lost.size} numbers'} should be infinite: {told}."
     o, e = observed[finite], expected[finite]
     wrong = np.abs(o - e) > atol + rtol * np.abs(e)
     if not wrong.any():
@@ -93,7 +93,7 @@ _RELATIONS = {  # what was made of the right numbers
     "it is the square of ours; a variance for a standard deviation?": np.square,
     "it is the square root of ours; a standard deviation for a variance?": np.sqrt,
     "it is 1 divided by ours.": np.reciprocal,
-    "it is 1 less ours.": lambda e: 1 - e,
+    "it is 1 minus ours.": lambda e: 1 - e,
 }
 
 
