@@ -214,7 +214,7 @@ EXPONENTIAL = Question(
     ],
     hints=[
         r"The distribution function is $F(z) = 1 - e^{-\lambda z}$. Set it to u and solve for z.",
-        r"$z = -\log(1-u)/\lambda$. If only the part \"stable\" is wrong: what is `1 - 1e-9` in float32?",
+        r"$z = -\log(1-u)/\lambda$. If only the part *stable* is wrong: what is `1 - 1e-9` in float32?",
         r"`ops.log1p(x)` is $\log(1+x)$, computed without the sum.",
     ],
 )
