@@ -125,6 +125,7 @@ def test_other_places():
 def test_spread_over_rows_and_columns():
     text = explain(some(4)[:, None] * some(4) ** 2 + 5, some(4))
     assert text.startswith("the shape is (4, 4), expected (4,): did numbers of the shapes (4, 1) and (4,) meet")
+    assert "did numbers" in explain(some(3, 3), some(3, 1))
     assert explain(some(3, 3), some(2)) == "the shape is (3, 3), expected (2,)."
 
 

@@ -76,14 +76,15 @@ def _related(o, e, same, sizes):
     large = np.abs(e) > 1e-3 * np.abs(e).max()
     factor = float(np.median(o[large] / e[large])) if large.any() else 0.0
     shift = float(np.median(o - e))
-    if abs(factor) > 1e-6 and same(o, factor * e):
-        if o.size > 1 or math.isclose(factor, -1, rel_tol=1e-3) or _known_factor(abs(factor), sizes):
-            return _factor(factor, sizes)
-    if o.size == 1:
-        return ""
-    if same(o - e, np.full_like(e, shift)):
-        return _shift(shift, sizes)
-    return next((told for told, make in _RELATIONS.items() if same(o, make(e)) and np.isfinite(o).all()), "")
+    made = {}  # sentence → what the numbers would be
+    if abs(factor) > 1e-6 and (o.size > 1 or abs(factor + 1) < 1e-3 or _known_factor(abs(factor), sizes)):
+        made[_factor(factor, sizes)] = factor * e
+    if o.size > 1:
+        if same(o - e, np.full_like(e, shift)):
+            made[_shift(shift, sizes)] = e + shift
+        made |= {told: make(e) for told, make in _RELATIONS.items()}
+    distances = {told: np.abs(o - value).max() for told, value in made.items() if same(o, value)}
+    return min(distances, key=distances.get, default="")
 
 
 _RELATIONS = {  # what was made of the right numbers
@@ -127,8 +128,8 @@ def _shape(observed, expected, same):
             for (word, reduce), keep in itertools.product((("sum", np.sum), ("mean", np.mean)), (False, True)):
                 if expected.size and same(observed, reduce(expected, axis=axes, keepdims=keep)):
                     return f"{told}: you took the {word} over {_axes(axes, expected.ndim)}, which should stay."
-    if expected.ndim == 1 and observed.shape == 2 * expected.shape:
-        n = len(expected)
+    n = len(expected) if expected.ndim else 0
+    if observed.shape == (n, n) and expected.shape in ((n,), (n, 1)):
         return f"{told}: did numbers of the shapes ({n}, 1) and ({n},) meet, and spread over rows and columns?"
     return f"{told}."
 
