@@ -92,6 +92,8 @@ def test_shift(expected, shift, less):
 )
 def test_known_shifts(shift, says):
     assert explain(some(4) + shift, some(4), sizes={"latent units": 40}) == f"it is ours {says}"
+    large = 5000 + some(4)  # as log-likelihoods are
+    assert explain(large + shift, large, rtol=1e-7, sizes={"latent units": 40}) == f"it is ours {says}"
 
 
 @given(numbers(), st.data())

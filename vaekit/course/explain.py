@@ -54,7 +54,7 @@ def _numbers(observed, expected, rtol, atol, sizes):
         return ""
     if not o.any():
         return "everything is 0. A gradient is 0 where the way to the result is cut (by NumPy, by a constant)."
-    if not same(o, e) and (told := _related(o, e, same, sizes) or _rearranged(observed, expected, same)):
+    if told := _related(o, e, same, sizes) or _rearranged(observed, expected, same):
         return told
     error = np.abs(o - e)[wrong]
     relative = float(np.median(error / np.maximum(np.abs(e)[wrong], max(atol, 1e-30))))
@@ -77,12 +77,13 @@ def _related(o, e, same, sizes):
     factor = float(np.median(o[large] / e[large])) if large.any() else 0.0
     shift = float(np.median(o - e))
     made = {}  # sentence → what the numbers would be
-    if abs(factor) > 1e-6 and (o.size > 1 or abs(factor + 1) < 1e-3 or _known_factor(abs(factor), sizes)):
-        made[_factor(factor, sizes)] = factor * e
-    if o.size > 1:
-        if same(o - e, np.full_like(e, shift)):
-            made[_shift(shift, sizes)] = e + shift
-        made |= {told: make(e) for told, make in _RELATIONS.items()}
+    if o.size > 1 and same(o - e, np.full_like(e, shift)):  # also a little one among large numbers
+        made[_shift(shift, sizes)] = e + shift
+    if not same(o, e):
+        if abs(factor) > 1e-6 and (o.size > 1 or abs(factor + 1) < 1e-3 or _known_factor(abs(factor), sizes)):
+            made[_factor(factor, sizes)] = factor * e
+        if o.size > 1:
+            made |= {told: make(e) for told, make in _RELATIONS.items()}
     distances = {told: np.abs(o - value).max() for told, value in made.items() if same(o, value)}
     return min(distances, key=distances.get, default="")
 
@@ -100,6 +101,8 @@ _RELATIONS = {  # what was made of the right numbers
 
 def _rearranged(observed, expected, same):
     """The right numbers in other places."""
+    if same(observed, expected):  # nearly right where they are
+        return ""
     if observed.ndim == 2 and observed.shape[0] == observed.shape[1] and same(observed.T, expected):
         return "it is transposed."
     if observed.size < 4:  # it may be chance
