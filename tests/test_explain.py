@@ -92,6 +92,8 @@ def test_shift(expected, shift, less):
 )
 def test_known_shifts(shift, says):
     assert explain(some(4) + shift, some(4), sizes={"latent units": 40}) == f"it is ours {says}"
+    large = 5000 + some(4)  # as log-likelihoods are
+    assert explain(large + shift, large, rtol=1e-7, sizes={"latent units": 40}) == f"it is ours {says}"
 
 
 @given(numbers(), st.data())
@@ -125,6 +127,7 @@ def test_other_places():
 def test_spread_over_rows_and_columns():
     text = explain(some(4)[:, None] * some(4) ** 2 + 5, some(4))
     assert text.startswith("the shape is (4, 4), expected (4,): did numbers of the shapes (4, 1) and (4,) meet")
+    assert "did numbers" in explain(some(3, 3), some(3, 1))
     assert explain(some(3, 3), some(2)) == "the shape is (3, 3), expected (2,)."
 
 
@@ -133,7 +136,7 @@ def test_spread_over_rows_and_columns():
     [
         (np.abs, "absolute value"),
         (np.exp, "the exponential of ours"),
-        (lambda e: 1 - e, "1 less ours"),
+        (lambda e: 1 - e, "1 minus ours"),
         (np.reciprocal, "1 divided by ours"),
         (np.square, "the square of ours"),
     ],

@@ -232,6 +232,8 @@ MUTANTS = {
         ("seed_fixed", layer(seed="42")),
         ("not_restorable", layer(config="{'seed': self.seed_generator}")),
         ("not_restorable", layer(config="{**super().get_config(), 'generator': self.seed}")),
+        ("not_restorable", layer(config="config")),
+        ("not_restorable", layer().replace("return {**super()", "raise NotImplementedError()\n        {**super()")),
         ("config_without_seed", layer(config="super().get_config()")),
         ("fixed_batch", layer(shape="self.shape").replace("    def call", BUILD)),
         ("refused", "def Reparameterize(mean, log_variance, seed):\n    return mean"),

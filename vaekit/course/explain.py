@@ -47,14 +47,14 @@ def _numbers(observed, expected, rtol, atol, sizes):
         return _not_finite(observed, expected)
     if (lost := (observed != expected) & ~finite).any():
         told = f"received {_number(observed[lost][0])}, expected {_number(expected[lost][0])}"
-        return f"{_count(lost)} where it should be infinite: {told}."
+        return f"{'it' if lost.size == 1 else f'{lost.sum()} of {lost.size} numbers'} should be infinite: {told}."
     o, e = observed[finite], expected[finite]
     wrong = np.abs(o - e) > atol + rtol * np.abs(e)
     if not wrong.any():
         return ""
     if not o.any():
         return "everything is 0. A gradient is 0 where the way to the result is cut (by NumPy, by a constant)."
-    if not same(o, e) and (told := _related(o, e, same, sizes) or _rearranged(observed, expected, same)):
+    if told := _related(o, e, same, sizes) or _rearranged(observed, expected, same):
         return told
     error = np.abs(o - e)[wrong]
     relative = float(np.median(error / np.maximum(np.abs(e)[wrong], max(atol, 1e-30))))
@@ -76,14 +76,16 @@ def _related(o, e, same, sizes):
     large = np.abs(e) > 1e-3 * np.abs(e).max()
     factor = float(np.median(o[large] / e[large])) if large.any() else 0.0
     shift = float(np.median(o - e))
-    if abs(factor) > 1e-6 and same(o, factor * e):
-        if o.size > 1 or math.isclose(factor, -1, rel_tol=1e-3) or _known_factor(abs(factor), sizes):
-            return _factor(factor, sizes)
-    if o.size == 1:
-        return ""
-    if same(o - e, np.full_like(e, shift)):
-        return _shift(shift, sizes)
-    return next((told for told, make in _RELATIONS.items() if same(o, make(e)) and np.isfinite(o).all()), "")
+    made = {}  # sentence → what the numbers would be
+    if o.size > 1 and same(o - e, np.full_like(e, shift)):  # also a little one among large numbers
+        made[_shift(shift, sizes)] = e + shift
+    if not same(o, e):
+        if abs(factor) > 1e-6 and (o.size > 1 or abs(factor + 1) < 1e-3 or _known_factor(abs(factor), sizes)):
+            made[_factor(factor, sizes)] = factor * e
+        if o.size > 1:
+            made |= {told: make(e) for told, make in _RELATIONS.items()}
+    distances = {told: np.abs(o - value).max() for told, value in made.items() if same(o, value)}
+    return min(distances, key=distances.get, default="")
 
 
 _RELATIONS = {  # what was made of the right numbers
@@ -93,12 +95,14 @@ _RELATIONS = {  # what was made of the right numbers
     "it is the square of ours; a variance for a standard deviation?": np.square,
     "it is the square root of ours; a standard deviation for a variance?": np.sqrt,
     "it is 1 divided by ours.": np.reciprocal,
-    "it is 1 less ours.": lambda e: 1 - e,
+    "it is 1 minus ours.": lambda e: 1 - e,
 }
 
 
 def _rearranged(observed, expected, same):
     """The right numbers in other places."""
+    if same(observed, expected):  # nearly right where they are
+        return ""
     if observed.ndim == 2 and observed.shape[0] == observed.shape[1] and same(observed.T, expected):
         return "it is transposed."
     if observed.size < 4:  # it may be chance
@@ -127,8 +131,8 @@ def _shape(observed, expected, same):
             for (word, reduce), keep in itertools.product((("sum", np.sum), ("mean", np.mean)), (False, True)):
                 if expected.size and same(observed, reduce(expected, axis=axes, keepdims=keep)):
                     return f"{told}: you took the {word} over {_axes(axes, expected.ndim)}, which should stay."
-    if expected.ndim == 1 and observed.shape == 2 * expected.shape:
-        n = len(expected)
+    n = len(expected) if expected.ndim else 0
+    if observed.shape == (n, n) and expected.shape in ((n,), (n, 1)):
         return f"{told}: did numbers of the shapes ({n}, 1) and ({n},) meet, and spread over rows and columns?"
     return f"{told}."
 

@@ -214,7 +214,7 @@ EXPONENTIAL = Question(
     ],
     hints=[
         r"The distribution function is $F(z) = 1 - e^{-\lambda z}$. Set it to u and solve for z.",
-        r"$z = -\log(1-u)/\lambda$. If only the part \"stable\" is wrong: what is `1 - 1e-9` in float32?",
+        r"$z = -\log(1-u)/\lambda$. If only the part *stable* is wrong: what is `1 - 1e-9` in float32?",
         r"`ops.log1p(x)` is $\log(1+x)$, computed without the sum.",
     ],
 )
@@ -969,7 +969,9 @@ def _mixtures(rng):
             "means": 2 * narrow * rng.normal(size=shape).clip(-2, 2),
             "scales": np.exp(0.5 * narrow * rng.normal(size=shape).clip(-2, 2)),
         }
-        return Case({"sample": 1.5 * rng.normal(size=samples) if sample is None else sample, **inputs}, part)
+        if sample is None:  # near the first component: no tail
+            sample = inputs["means"][:, 0] + rng.uniform(-1.5, 1.5, size=samples) * inputs["scales"][:, 0]
+        return Case({"sample": sample, **inputs}, part)
 
     return [
         case(4, 3),
