@@ -828,7 +828,7 @@ LAYER = Question(
     difficulty=3,
     parts=ASPECTS,
     founded=False,
-    public=_some_layers(np.random.default_rng(24)),
+    public=_some_layers(np.random.default_rng(24))[:2],
     draw=_some_layers,
     expected=_gaussian_image,
     observe=Observe("distribution_layer", {"weights": WEIGHTS}),
@@ -1048,7 +1048,7 @@ BROKEN = Question(
 PARTS = ["hidden_weights", "hidden_bias", "output_weights", "output_bias"]
 PIXELS, MOST_UNITS, MOST_LATENTS = 64, 200, 20
 TRAINING, DRAWS = 1297, 20
-REACH, NO_CODES = -23.7, -26.0  # nats
+REACH, NO_CODES = -23.6, -26.0  # nats
 
 
 def _bound(images, mean, log_variance, decoder, rng):
@@ -1177,8 +1177,8 @@ TRAINED = Question(
         "A `keras.Sequential` decoder's `get_weights()` are `[hidden weights, hidden bias, output weights, output "
         "bias]`.",
     ],
-    because="the solution reaches −23.1 on either backend, and ends between −23.5 and −22.7 as the drawn images are "
-    "easier or harder.",
+    because="a dozen runs of the solution, on either backend, ended between −23.3 and −22.9, as the images drawn were "
+    "harder or easier. Trained on a hundred images, or on pixels drawn once and for long, it ends at −24.5 or below.",
     seconds=180,
 )
 
