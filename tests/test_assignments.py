@@ -13,6 +13,8 @@ from vaekit.course import assignments, exercises
 from vaekit.course.checking import Exercise
 from vaekit.course.notebooks import NotebookError
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[1]
 SMALL = Path(__file__).parent / "small_course"
 

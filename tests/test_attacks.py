@@ -22,6 +22,7 @@ import pytest
 from vaekit.course import grading, sandbox, worker
 from vaekit.course.exercise import Case, Question
 
+pytestmark = pytest.mark.once
 linux = pytest.mark.skipif(sys.platform != "linux", reason="other systems isolate less, and say so")
 LIMITS = grading.Limits(cell=2, notebook=300, memory=3 << 29, disk=16 << 20, processes=150, workers=20)
 
@@ -54,6 +55,7 @@ def exercise(names):
 SETUP = """
 import ctypes, glob, mmap, os, signal, socket, struct, subprocess, sys, threading, time
 import numpy as np
+
 PATHS = {paths}
 GRADER = {grader}
 PORT = {port}

@@ -30,9 +30,12 @@ QUESTIONS = [
     for number, exercise in EXERCISES.items()
     for name, question in exercise.questions.items()
 ]
+ONCE = [pytest.mark.once]  # what trains for seconds
 MUTANTS = {number: importlib.import_module(f"mutants.e{number}").MUTANTS for number in EXERCISES}
 WRONG = [
-    pytest.param(number, name, diagnosis, code, id=f"{number}-{name}-{i}-{diagnosis}")
+    pytest.param(
+        number, name, diagnosis, code, id=f"{number}-{name}-{i}-{diagnosis}", marks=ONCE * (name == "train_vae")
+    )
     for number, mutants in MUTANTS.items()
     for name, wrong in mutants.items()
     for i, (diagnosis, code) in enumerate(wrong)
@@ -141,8 +144,19 @@ def test_expected_values_are_numbers_for_every_draw(number, question):
 # ---- right answers, none, wrong ones
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
-@pytest.mark.parametrize(("number", "question"), QUESTIONS)
+def seeds(question, n):
+    """Of drawn cases; fewer for a model, which takes seconds to train."""
+    return range(1, 2 if question.kind == "model" else n + 1)
+
+
+@pytest.mark.parametrize(
+    ("number", "question", "seed"),
+    [
+        pytest.param(*param.values, seed, id=f"{param.id}-{seed}")
+        for param in QUESTIONS
+        for seed in seeds(param.values[1], 3)
+    ],
+)
 def test_solution_earns_every_point(number, question, seed):
     verdict = EXERCISES[number].verdict(question.name, solutions(number)[question.name], seed)
     assert verdict.right and verdict.earned == question.points, verdict
@@ -160,7 +174,7 @@ def test_stub_raises_not_implemented_and_earns_nothing(number, question):
 def test_wrong_answer_gets_its_diagnosis(number, name, diagnosis, code):
     answer = run(code, name)
     question = EXERCISES[number].questions[name]
-    for seed in (1, 2):
+    for seed in seeds(question, 2):
         verdict = EXERCISES[number].verdict(name, answer, seed)
         assert verdict.earned < question.points
         assert verdict.diagnosis == diagnosis, verdict

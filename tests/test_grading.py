@@ -16,6 +16,8 @@ from vaekit.course import feedback, grading, submissions, wire
 from vaekit.course.checking import Exercise
 from vaekit.course.exercise import Fault
 
+pytestmark = pytest.mark.once
+
 IMPORTS = "from keras import ops\nfrom vaekit.course.checking import Exercise\nexercise = Exercise('01')"
 RIGHT = "def gaussian_sample(mean, log_variance, noise):\n    return mean + ops.exp(0.5 * log_variance) * noise"
 WRONG = "def gaussian_sample(mean, log_variance, noise):\n    return mean + ops.exp(log_variance) * noise"

@@ -20,6 +20,8 @@ from nbgrader.utils import determine_grade
 from vaekit.course import assignments, classroom, exercises
 from vaekit.course.checking import Exercise
 
+pytestmark = pytest.mark.once
+
 ROOT = Path(__file__).parents[1]
 SMALL = Path(__file__).parent / "small_course"
 NAME, SEED = "99_small", "48151623"
