@@ -210,3 +210,18 @@ def test_batches_build_a_model_and_may_be_of_ones_own():
     assert int(vae.step) == int(vae.optimizer.iterations) == 2
     with pytest.raises(RuntimeError, match="its own batches"):
         vae.fit(Own(X, 25), verbose=0)
+
+
+@pytest.mark.skipif(vk.backend.NAME != "tensorflow", reason="TensorFlow's warning")
+def test_many_models_are_not_taken_for_one_that_is_traced_again_and_again(monkeypatch):
+    """TensorFlow warns, on stderr, of a function that is traced five times in ten calls; each model has its own."""
+    from absl import logging
+
+    said = []
+    monkeypatch.setattr(logging.get_absl_logger(), "handle", said.append)
+    import tensorflow as tf
+
+    monkeypatch.setattr(tf.get_logger(), "handle", said.append)
+    for _ in range(6):
+        small_vae().fit(X[:8], batch_size=8, verbose=0)
+    assert not [record.getMessage() for record in said if "retracing" in record.getMessage()]

@@ -20,7 +20,7 @@ from nbgrader.utils import determine_grade
 from vaekit.course import assignments, classroom, exercises
 from vaekit.course.checking import Exercise
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.xdist_group("class")]  # one worker grades the class
 
 ROOT = Path(__file__).parents[1]
 SMALL = Path(__file__).parent / "small_course"

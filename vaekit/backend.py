@@ -4,6 +4,7 @@ Everything above this file is written once, with `keras.ops` and `tfd`, and runs
 """
 
 import contextlib
+import functools
 import importlib.util
 import os
 import sys
@@ -272,6 +273,11 @@ def _pure(function, variables):
     return pure
 
 
+def _tf_program(function, jit_compile=None):
+    """A `tf.function`; as a partial, for TensorFlow counts retracing by code, and all models' programs share theirs."""
+    return tf.function(functools.partial(function), reduce_retracing=True, autograph=False, jit_compile=jit_compile)
+
+
 def compile(function, variables=()):
     """A compiled version of `function(*arrays)`, which may read and update the Keras `variables`.
 
@@ -281,7 +287,7 @@ def compile(function, variables=()):
             program, so that later training is seen and updates are kept.
     """
     if NAME == "tensorflow":
-        return tf.function(function, reduce_retracing=True, autograph=False)
+        return _tf_program(function)
 
     program = jax.jit(_pure(function, variables))
 
@@ -324,14 +330,14 @@ def compile_loop(body, variables, jit_compile=False, others=()):
     """
     if NAME == "tensorflow":
 
-        @tf.function(reduce_retracing=True, autograph=False, jit_compile=jit_compile)
-        def program(start, stop, *arrays):
+        def steps(start, stop, *arrays):
             def step(i):
                 body(i, *arrays)
                 return i + 1
 
             tf.while_loop(lambda i: i < stop, step, [start], parallel_iterations=1)
 
+        program = _tf_program(steps, jit_compile)
         return lambda start, stop, *arrays: program(tf.constant(start), tf.constant(stop), *arrays)
 
     def step(i, values, *arrays):
