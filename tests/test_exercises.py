@@ -30,12 +30,9 @@ QUESTIONS = [
     for number, exercise in EXERCISES.items()
     for name, question in exercise.questions.items()
 ]
-ONCE = [pytest.mark.once]  # what trains for seconds
 MUTANTS = {number: importlib.import_module(f"mutants.e{number}").MUTANTS for number in EXERCISES}
 WRONG = [
-    pytest.param(
-        number, name, diagnosis, code, id=f"{number}-{name}-{i}-{diagnosis}", marks=ONCE * (name == "train_vae")
-    )
+    pytest.param(number, name, diagnosis, code, id=f"{number}-{name}-{i}-{diagnosis}")
     for number, mutants in MUTANTS.items()
     for name, wrong in mutants.items()
     for i, (diagnosis, code) in enumerate(wrong)
@@ -170,11 +167,12 @@ def test_stub_raises_not_implemented_and_earns_nothing(number, question):
     assert {part.diagnosis for part in verdict.parts} == {"unanswered"}
 
 
+@pytest.mark.once  # what a judge sees are arrays
 @pytest.mark.parametrize(("number", "name", "diagnosis", "code"), WRONG)
 def test_wrong_answer_gets_its_diagnosis(number, name, diagnosis, code):
     answer = run(code, name)
     question = EXERCISES[number].questions[name]
-    verdict = EXERCISES[number].verdict(name, answer, {"tensorflow": 1, "jax": 2}[vk.backend.NAME])
+    verdict = EXERCISES[number].verdict(name, answer, 1)
     assert verdict.earned < question.points
     assert verdict.diagnosis == diagnosis, verdict
     sentences = [known.says for known in question.diagnoses if known.name == diagnosis]
