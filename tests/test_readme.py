@@ -57,3 +57,16 @@ def test_tables_of_benchmarks_are_those_of_the_records():
     program = README.parent / "benchmarks" / "table.py"
     run = subprocess.run([sys.executable, program, "--check"], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr
+
+
+def test_the_table_of_exercises_is_theirs():
+    from vaekit.course.checking import Exercise, numbers, points
+
+    rows = dict(
+        re.findall(r"^\| \[(\d\d)\]\(exercises/.*?\|.*?\| (.*) \|$", README.read_text(encoding="utf-8"), flags=re.M)
+    )
+    made = {number: Exercise(number).questions.values() for number in numbers()}
+    assert rows == {
+        number: f"{len(qs)} | {points(sum(q.points for q in qs))} | {sum(q.minutes for q in qs)}"
+        for number, qs in made.items()
+    }

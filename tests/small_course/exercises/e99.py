@@ -34,6 +34,7 @@ QUESTIONS = [
         expected=lambda x: x.sum(-1),
         diagnoses=[Diagnosis("mean", "you averaged; add up instead.", lambda x: x.mean(-1))],
         hints=["Add up."],
+        seconds=5.0,
     ),
     Question(
         name="gap",
