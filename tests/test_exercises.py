@@ -142,8 +142,8 @@ def test_expected_values_are_numbers_for_every_draw(number, question):
 
 
 def seeds(question, n):
-    """Of drawn cases; fewer for a model, which takes seconds to train."""
-    return range(1, 2 if question.kind == "model" else n + 1)
+    """Of drawn cases; one for a model, which takes seconds to train, and on JAX, which compiles for each shape."""
+    return range(1, 2 if question.kind == "model" or vk.backend.NAME == "jax" else n + 1)
 
 
 @pytest.mark.parametrize(

@@ -163,6 +163,7 @@ def test_counted_operations():
     assert exact < found < 1.5 * exact
 
 
+@pytest.mark.once
 def test_images_are_those_of_the_data_sets(mirror):
     for name, (images, shape, _) in costs.IMAGES.items():
         place = next(a for a in vk.datasets.available() if a.name == name)
@@ -209,7 +210,12 @@ def test_every_paper_has_a_preset():
     assert {paper for paper, _ in PRESETS} == set(papers.__all__)
 
 
-@pytest.mark.parametrize("paper, name", PRESETS)
+SLOW_ON_JAX = ("rybkin2020",)  # convolutions on a processor
+
+
+@pytest.mark.parametrize(
+    "paper, name", [pytest.param(*p, marks=[pytest.mark.once] * (p[0] in SLOW_ON_JAX)) for p in PRESETS]
+)
 def test_presets_give_their_likelihoods_again(paper, name, mirror):
     module = getattr(papers, paper)
     record = module.record(name)
