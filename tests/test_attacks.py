@@ -32,7 +32,7 @@ def starts_fast(monkeypatch):
     """None of this depends on the backend; what takes time is to start one."""
     if importlib.util.find_spec("jax"):
         monkeypatch.setenv("KERAS_BACKEND", "jax")
-        monkeypatch.setattr(grading.keras.backend, "backend", lambda: "jax")
+        monkeypatch.setattr(grading, "backend", types.SimpleNamespace(NAME="jax"))
 
 
 def notebook(path, *cells, **metadata):

@@ -537,8 +537,8 @@ def train_vae(images, seed):
 # 500 images with at most $e^{-500\,t}$. The decoder could cheat only by knowing the test images, and it has left before
 # they arrive. This is what makes the bound a fair currency between papers, as long as nobody trains on the test images.
 #
-# A model trained on a hundred of the images, or on pixels drawn once and for long, gets to $-24.5$ or less: it
-# knows its own images, and is asked for others.
+# A model trained on a hundred of the images, or for long on pixels drawn once, stays below: it knows its own images,
+# and is asked for others.
 
 # %% [markdown]
 # ## That was exercise 02

@@ -14,8 +14,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
-import keras
-
+from vaekit import backend
 from vaekit.course import checking, feedback, grading
 from vaekit.course.exercise import points
 from vaekit.files import replacing, write_json
@@ -98,7 +97,7 @@ def _key(path, limits, seed, require_isolation, hints):
         number = grading.exercise_number(notebook, path.name)
     except grading.GradingError as error:
         return None, str(error)
-    settings = [dataclasses.asdict(limits), seed, require_isolation, hints, keras.backend.backend()]
+    settings = [dataclasses.asdict(limits), seed, require_isolation, hints, backend.NAME]
     parts = [content, grading.version(number).encode(), number.encode(), json.dumps(settings).encode()]
     return hashlib.sha256(b"\0".join(hashlib.sha256(part).digest() for part in parts)).hexdigest(), ""
 

@@ -1117,7 +1117,7 @@ def _advise(found):
         )
     if bound < -30:
         return "worse_than_coins", (
-            f"Pixels without any code, each white as often as in the training images, reach −27.4. The KL is {kl:.1f} "
+            f"Pixels without any code, each white as often as in training images, reach {COINS}. The KL is {kl:.1f} "
             f"and the reconstruction {found['reconstruction']:.1f} nats: is the decoder the one that was trained with "
             "this encoder, with its arrays in the right order, and tanh in between?"
         )
