@@ -19,12 +19,12 @@ import numpy as np
 import psutil
 import pytest
 
-from vaekit.course import grading, sandbox, worker
+from vaekit.course import exercises, grading, sandbox, watched, worker
 from vaekit.course.exercise import Case, Question
 
 pytestmark = pytest.mark.once
 linux = pytest.mark.skipif(sys.platform != "linux", reason="other systems isolate less, and say so")
-LIMITS = grading.Limits(cell=2, notebook=300, memory=3 << 29, disk=16 << 20, processes=150, workers=20)
+LIMITS = watched.Limits(cell=2, notebook=300, memory=3 << 29, disk=16 << 20, processes=150, workers=20)
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +32,7 @@ def starts_fast(monkeypatch):
     """None of this depends on the backend; what takes time is to start one."""
     if importlib.util.find_spec("jax"):
         monkeypatch.setenv("KERAS_BACKEND", "jax")
-        monkeypatch.setattr(grading, "backend", types.SimpleNamespace(NAME="jax"))
+        monkeypatch.setattr(watched, "backend", types.SimpleNamespace(NAME="jax"))
 
 
 def notebook(path, *cells, **metadata):
@@ -178,7 +178,7 @@ def test_answers_that_attack(tmp_path):
             listening.bind(address)
             listening.listen()
             listening.setblocking(False)
-        questions = grading.exercises.__path__[0]
+        questions = exercises.__path__[0]
         paths = [questions, f"{questions}/e01.py", str(root / "tests"), str(root / "pyproject.toml"), str(tmp_path)]
         paths += [str(tmp_path / "attacks.ipynb"), os.path.expanduser("~"), service_path]
         setup = SETUP.format(paths=paths, grader=os.getpid(), port=server.getsockname()[1])
@@ -238,7 +238,7 @@ def test_cells_that_attack(tmp_path):
 
 def test_as_many_workers_as_are_granted_and_no_more(tmp_path):
     path = notebook(tmp_path / "exits.ipynb", "import os\nos._exit(0)", "os._exit(0)", "def good(x):\n    return 2 * x")
-    report = grading.grade(path, grading.Limits(workers=1), exercise=exercise(["good"]))
+    report = grading.grade(path, watched.Limits(workers=1), exercise=exercise(["good"]))
     assert report.verdicts[0].diagnosis == "killed" and report.earned == 0
 
 
@@ -286,12 +286,12 @@ def test_each_layer(tmp_path, layers, open_):
     tries = {
         "grader": os.getpid(),
         "namespace": os.readlink("/proc/self/ns/pid"),
-        "hidden": grading.exercises.__file__,
+        "hidden": exercises.__file__,
         "outside": str(tmp_path),
         "memory": LIMITS.memory + 1,
     }
     inner = [sys.executable, "-I", "-c", PROBE, worker.__file__, json.dumps(tries)]
-    command, environment = grading.shut_in(inner, {}, str(tmp_path / "work"), LIMITS, layers=layers)
+    command, environment = watched.shut_in(inner, {}, str(tmp_path / "work"), LIMITS, layers=layers)
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     held, missing = json.loads(done.stdout)
@@ -308,13 +308,13 @@ def test_what_is_hidden_within_what_is_readable(tmp_path, monkeypatch, layers):
         (tmp_path / place).mkdir()
         (tmp_path / place / "text").write_text(place)
     (tmp_path / "work").mkdir()
-    monkeypatch.setattr(grading, "_checkout", lambda package: [str(tmp_path / "open/hidden")])
+    monkeypatch.setattr(watched, "_checkout", lambda package: [str(tmp_path / "open/hidden")])
     inner = [
         "/bin/sh",
         "-c",
         f"for place in {' '.join(places)}; do cat {tmp_path}/$place/text; echo; done; echo > here",
     ]
     read = [str(tmp_path / "open"), str(tmp_path / "open/hidden/readable")]
-    command, environment = grading.shut_in(inner, {}, str(tmp_path / "work"), LIMITS, read, layers)
+    command, environment = watched.shut_in(inner, {}, str(tmp_path / "work"), LIMITS, read, layers)
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0 and done.stdout.split() == ["open", "open/hidden/readable"], done.stderr

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from vaekit import cli
+from vaekit.cli import doctor
 
 
 @pytest.fixture(autouse=True)
@@ -55,9 +56,9 @@ def test_doctor_finds_nothing_wrong_here():
     ],
 )
 def test_doctor_says_how_to_install_what_is_missing(monkeypatch, backend, missing, level, remedy):
-    installed = cli._version
+    installed = doctor.installed
     monkeypatch.setenv("KERAS_BACKEND", backend)
-    monkeypatch.setattr(cli, "_version", lambda name: None if name == missing else installed(name))
+    monkeypatch.setattr(doctor, "installed", lambda name: None if name == missing else installed(name))
     result = run("doctor")
     (line,) = [line for line in result.stdout.splitlines() if f"{missing}: not installed" in line]
     assert line.startswith(level) and remedy in result.output
@@ -67,11 +68,11 @@ def test_doctor_says_how_to_install_what_is_missing(monkeypatch, backend, missin
 def test_doctor_without_any_environment_variable(monkeypatch, tmp_path):
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
-    assert cli._selected_backend() == "tensorflow"
+    assert doctor._selected_backend() == "tensorflow"
     (tmp_path / "keras.json").write_text('{"backend": "jax"}')
-    assert cli._selected_backend() == "jax"
+    assert doctor._selected_backend() == "jax"
     (tmp_path / "keras.json").write_text("{")
-    assert cli._selected_backend() == "tensorflow"
+    assert doctor._selected_backend() == "tensorflow"
 
 
 def test_doctor_with_another_backend():
@@ -93,7 +94,7 @@ def test_doctor_on_jax_does_without_tensorflow():
 
 
 def test_doctor_notes_an_unused_gpu(monkeypatch):
-    monkeypatch.setattr(cli, "_nvidia_gpus", lambda: "NVIDIA T4")
+    monkeypatch.setattr(doctor, "_nvidia_gpus", lambda: "NVIDIA T4")
     monkeypatch.setattr(keras.distribution, "list_devices", lambda: ["cpu:0"])
     monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
     result = run("doctor")

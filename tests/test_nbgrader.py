@@ -19,7 +19,7 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 from nbgrader.api import Gradebook
 from nbgrader.utils import determine_grade
 
-from vaekit.course import assignments, classroom, exercises, grading
+from vaekit.course import assignments, classroom, exercises, grading, watched
 from vaekit.course.checking import Exercise
 
 pytestmark = pytest.mark.once
@@ -240,7 +240,7 @@ def test_marks(rooms, who):
 def test_vaekit_grade_gives_the_same_marks(rooms, who, monkeypatch):
     """But where a kernel dies, which takes all of a submission's marks in nbgrader, and one question's here."""
     monkeypatch.setattr(exercises, "__path__", [*exercises.__path__, str(SMALL / "exercises")])
-    report = grading.grade(rooms[who].submitted(who), grading.Limits(cell=3.0))
+    report = grading.grade(rooms[who].submitted(who), watched.Limits(cell=3.0))
     assert tuple(verdict.earned for verdict in report.verdicts) == ((3, 0, 1) if who == "dies" else CLASS[who][1])
 
 

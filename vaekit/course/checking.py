@@ -10,6 +10,7 @@ import sys
 
 from vaekit.course import exercises, observers
 from vaekit.course.exercise import Fault, points
+from vaekit.course.prose import plain
 from vaekit.course.store import Store
 
 PROGRESS = Store("progress.json", "VAEKIT_PROGRESS")
@@ -22,7 +23,7 @@ class Note(str):
         return str(self)
 
     def __repr__(self):
-        return str(self).replace("**", "").replace("`", "")
+        return plain(str(self))
 
 
 class Exercise:
@@ -73,7 +74,7 @@ class Exercise:
         return f"**Exercise {self.number}: {self.title}.** {points(earned)} of {points(self.points)} points so far."
 
     def __repr__(self):
-        return self._repr_markdown_().replace("**", "")
+        return plain(self._repr_markdown_())
 
     def check(self, answer=None, /, **named):
         """Says whether an answer is right, or what is wrong with it; keeps the best that was reached.

@@ -24,6 +24,7 @@ from typing import NamedTuple
 import numpy as np
 
 from vaekit.course.explain import explain
+from vaekit.course.prose import plain
 
 VALUE = "value"  # what the observation of a plain function is called
 OTHER = "other"  # the name of what no diagnosis fits
@@ -142,24 +143,32 @@ class Verdict:
         """Of the first part that is wrong; "" if none is."""
         return next((part.diagnosis for part in self.parts if not part.right), "")
 
-    def _repr_markdown_(self):
-        head = f"**{self.title}**: {points(self.earned)} of {points(self.points)} points"
-        if self.right:
-            return f"✅ {head}. Right."
-        several = len(self.parts) > 1
-        told = {}  # the same sentence for several parts is said once
+    @property
+    def sign(self):
+        """✓, ◐ or ✗."""
+        return "✓" if self.right else "◐" if self.share else "✗"
+
+    def faults(self):
+        """What is wrong, sentences in Markdown; parts of which the same is said share one."""
+        told = {}
         for part in self.parts:
             if not part.right:
                 told.setdefault(part.says, []).append(part.name)
-        lines = [f"- {', '.join(names)}: {says}" if several else f"- {says}" for says, names in told.items()]
+        several = len(self.parts) > 1
+        return [f"{', '.join(names)}: {says}" if several else says for says, names in told.items()]
+
+    def _repr_markdown_(self):
+        head = f"{self.sign} **{self.title}**: {points(self.earned)} of {points(self.points)} points."
+        if self.right:
+            return f"{head} Right."
+        lines = [f"- {fault}" for fault in self.faults()]
         for counts, says in ((False, f"right, and counts once {self.parts[0].name} is."), (True, "right.")):
             if right := [part.name for part in self.parts if part.right and part.counts == counts]:
                 lines.insert(0, f"- {', '.join(right)}: {says}")
-        sign = "🟡" if self.share else "❌"
-        return "\n".join([f"{sign} {head}.", "", *lines])
+        return "\n".join([head, "", *lines])
 
     def __repr__(self):
-        return self._repr_markdown_().replace("**", "").replace("`", "").replace("\n\n", "\n")
+        return plain(self._repr_markdown_()).replace("\n\n", "\n")
 
 
 def points(number):

@@ -1,8 +1,8 @@
 """A `grading.Report` as text for a terminal and as a page."""
 
 import html
-import re
 
+from vaekit.course import prose
 from vaekit.course.exercise import points
 
 
@@ -14,12 +14,12 @@ def text(report, exercise, hints=1):
         exercise: its `checking.Exercise`.
         hints: how many to give for each question that is not right, from a nudge to nearly the answer.
     """
-    lines = [report.isolation, *map(_plain, report.notes), "", f"Exercise {report.exercise}: {report.title}", ""]
+    lines = [report.isolation, *map(prose.plain, report.notes), "", f"Exercise {report.exercise}: {report.title}", ""]
     width = max(len(verdict.title) for verdict in report.verdicts)
     for verdict in report.verdicts:
         score = f"{points(verdict.earned):>5} of {points(verdict.points)}"
-        lines.append(f"{_sign(verdict)} {verdict.title:<{width}} {score}")
-        lines += [f"      {_plain(said)}" for said in (*told(verdict), *_hints(verdict, exercise, hints))]
+        lines.append(f"{verdict.sign} {verdict.title:<{width}} {score}")
+        lines += [f"      {prose.plain(said)}" for said in (*verdict.faults(), *_hints(verdict, exercise, hints))]
     lines += ["", f"{points(report.earned)} of {points(report.points)} points in {report.seconds:.0f} s; "]
     lines[-1] += f"drawn from --seed {report.seed}."
     return "\n".join(lines)
@@ -29,15 +29,15 @@ def page(report, exercise, name, hints=1):
     """The same as an HTML page that needs nothing else; `name`: of the submission."""
     rows = []
     for verdict in report.verdicts:
-        said = "".join(f"<p>{_inline(line)}</p>" for line in told(verdict))
-        said += "".join(f'<p class="hint">{_inline(line)}</p>' for line in _hints(verdict, exercise, hints))
+        said = "".join(f"<p>{prose.page(line)}</p>" for line in verdict.faults())
+        said += "".join(f'<p class="hint">{prose.page(line)}</p>' for line in _hints(verdict, exercise, hints))
         score = f"{points(verdict.earned)} of {points(verdict.points)}"
-        title = f"<th>{_sign(verdict)} {_inline(verdict.title)}</th>"
+        title = f"<th>{verdict.sign} {prose.page(verdict.title)}</th>"
         rows.append(f"<tr>{title}<td>{score}</td><td>{said or 'Right.'}</td></tr>")
-    notes = "".join(f"<p>{_inline(note)}</p>" for note in report.notes)
+    notes = "".join(f"<p>{prose.page(note)}</p>" for note in report.notes)
     return PAGE.format(
         name=html.escape(name),
-        title=f"Exercise {html.escape(report.exercise)}: {_inline(report.title)}",
+        title=f"Exercise {html.escape(report.exercise)}: {prose.page(report.title)}",
         total=f"{points(report.earned)} of {points(report.points)} points",
         rows="\n".join(rows),
         notes=notes and f"<h2>Cells that failed</h2>{notes}",
@@ -46,32 +46,9 @@ def page(report, exercise, name, hints=1):
     )
 
 
-def told(verdict):
-    """What is wrong, a list of lines of Markdown; parts of which the same is said share a line."""
-    several, said = len(verdict.parts) > 1, {}
-    for part in verdict.parts:
-        if not part.right:
-            said.setdefault(part.says, []).append(part.name)
-    return [f"{', '.join(names)}: {says}" if several else says for says, names in said.items()]
-
-
 def _hints(verdict, exercise, number):
     given = exercise.questions[verdict.question].hints[: 0 if verdict.right else number]
     return [f"Hint: {hint}" for hint in given]
-
-
-def _sign(verdict):
-    return "✅" if verdict.right else "🟡" if verdict.share else "❌"
-
-
-def _plain(markdown):
-    return markdown.replace("**", "").replace("`", "")
-
-
-def _inline(markdown):
-    """Escaped, but for `code` and **bold**."""
-    escaped = re.sub(r"`([^`]+)`", r"<code>\1</code>", html.escape(markdown))
-    return re.sub(r"\*\*([^*]+)\*\*", r"<b>\1</b>", escaped)
 
 
 PAGE = """<!DOCTYPE html>

@@ -1,4 +1,4 @@
-"""A command shut in: `python -I -S sandbox.py SETTINGS`, where SETTINGS is what `grading.shut_in` makes, as JSON.
+"""A command shut in: `python -I -S sandbox.py SETTINGS`, where SETTINGS is what `watched.shut_in` makes, as JSON.
 
 Layers, each of its own: one that this system does not offer is left out, and the others still hold.
 

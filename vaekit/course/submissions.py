@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from vaekit import backend
-from vaekit.course import checking, feedback, grading
+from vaekit.course import checking, feedback, grading, handed_in, watched
 from vaekit.course.exercise import points
 from vaekit.files import replacing, write_json
 
@@ -49,7 +49,7 @@ def grade_all(folder, out, jobs=1, limits=None, seed=None, require_isolation=Fal
         OSError: if results cannot be written.
     """
     folder, out = Path(folder).resolve(), Path(out).resolve()
-    limits, stopped = limits or grading.Limits(), threading.Event()
+    limits, stopped = limits or watched.Limits(), threading.Event()
     records, waiting = {}, []
     for name, path in notebooks(folder, out):
         key, problem = _key(path, limits, seed, require_isolation, hints)
@@ -67,11 +67,11 @@ def grade_all(folder, out, jobs=1, limits=None, seed=None, require_isolation=Fal
     def one(name, path, key):
         try:
             report = grading.grade(path, limits, seed, require_isolation, stopped=stopped)
-        except grading.GradingError as error:
+        except handed_in.GradingError as error:
             return {"key": None, "problem": str(error)}  # looked at again next time
         exercise = checking.Exercise(report.exercise)
         with replacing(out / "feedback" / f"{name}.html") as stream:
-            stream.write(feedback.page(report, exercise, grading.clean(name), hints).encode())
+            stream.write(feedback.page(report, exercise, handed_in.clean(name), hints).encode())
         record = _record(key, report)
         write_json(_place(out, name), record)
         return record
@@ -92,10 +92,10 @@ def _key(path, limits, seed, require_isolation, hints):
     """Of all that a mark depends on, and what keeps the notebook from being graded."""
     try:
         if path.is_symlink():
-            raise grading.GradingError("it is a link to another file. Hand in the notebook itself.")
-        content, notebook = grading.read_notebook(path)
-        number = grading.exercise_number(notebook, path.name)
-    except grading.GradingError as error:
+            raise handed_in.GradingError("it is a link to another file. Hand in the notebook itself.")
+        content, notebook = handed_in.read_notebook(path)
+        number = handed_in.exercise_number(notebook, path.name)
+    except handed_in.GradingError as error:
         return None, str(error)
     settings = [dataclasses.asdict(limits), seed, require_isolation, hints, backend.NAME]
     parts = [content, grading.version(number).encode(), number.encode(), json.dumps(settings).encode()]
@@ -149,8 +149,8 @@ def duplicates(folder, out=None):
     same = {}
     for name, path in notebooks(folder, out):
         try:
-            content = grading.read_notebook(path)[0] if not path.is_symlink() else None
-        except grading.GradingError:
+            content = handed_in.read_notebook(path)[0] if not path.is_symlink() else None
+        except handed_in.GradingError:
             content = None
         if content is not None:
             same.setdefault(hashlib.sha256(content).digest(), []).append(name)

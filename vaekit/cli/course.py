@@ -1,0 +1,158 @@
+"""Lessons and exercises as notebooks, progress, marks."""
+
+import os
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vaekit.cli.app import app, fail
+
+
+@app.command()
+def notebooks(
+    paths: Annotated[list[str] | None, typer.Argument(help="Sources, notebooks or directories (lessons).")] = None,
+    check: Annotated[bool, typer.Option(help="Only compare the notebooks with their sources.")] = False,
+):
+    """Generate lessons' notebooks from their sources and execute them, or check that they still agree."""
+    try:
+        from vaekit.course import notebooks as tool
+    except ImportError as error:
+        fail(error)
+    try:
+        sources = tool.sources(paths or ["lessons"])
+        if check:
+            problems = [problem for source in sources for problem in tool.check(source)]
+            if problems:
+                fail("\n".join(problems))
+            typer.echo(f"{len(sources)} notebooks agree with their sources.")
+            return
+        for source in sources:
+            start = time.perf_counter()
+            built = tool.build(source)
+            typer.echo(f"{built}: {time.perf_counter() - start:.0f} s, {built.stat().st_size / 1e6:.2f} MB")
+    except tool.NotebookError as error:
+        fail(error)
+
+
+course = typer.Typer(help="Exercises as notebooks; a class directory for nbgrader.", no_args_is_help=True)
+app.add_typer(course, name="course")
+
+
+@course.command()
+def build(
+    directory: Annotated[Path, typer.Argument(help="A copy of the course's repository.")] = Path("."),
+    check: Annotated[bool, typer.Option(help="Only compare the notebooks with their sources.")] = False,
+):
+    """Generate solutions/ and exercises/ from solutions/source, or check that they still agree."""
+    try:
+        from vaekit.course import assignments as tool
+    except ImportError as error:
+        fail(error)
+    try:
+        sources = tool.sources(directory)
+        if not check:
+            for path in tool.build(sources):
+                typer.echo(path)
+        elif problems := tool.check(sources):
+            fail("\n".join(problems))
+        else:
+            typer.echo(f"Exercises agree with their sources: {', '.join(source.stem for source in sources)}.")
+    except tool.NotebookError as error:
+        fail(error)
+
+
+@course.command()
+def init(
+    directory: Annotated[Path, typer.Argument(help="Of the class, to be made.")],
+    solutions: Annotated[Path | None, typer.Option(help="Source notebooks, if not those of this course.")] = None,
+):
+    """Lay out a class directory: nbgrader's configuration, the exercises with their solutions, instructions."""
+    from vaekit.course import classroom
+
+    try:
+        names = classroom.init(directory, solutions)
+    except OSError as error:
+        fail(error)
+    typer.echo(f"{directory} is ready for nbgrader:")
+    typer.echo("  nbgrader_config.py  how it releases, grades, and gives feedback")
+    typer.echo(f"  source/             with solutions: {', '.join(names)}")
+    typer.echo("  README.md           the commands")
+    typer.echo(f"Next: cd {directory} && nbgrader generate_assignment {names[0]}")
+
+
+@app.command()
+def progress():
+    """How far you have come in the exercises: the best that each answer has earned."""
+    from vaekit.course import checking
+    from vaekit.course.exercise import points
+
+    for number, shares in checking.progress().items():
+        exercise = checking.Exercise(number)
+        earned = sum(exercise.questions[name].points * share for name, share in shares.items())
+        typer.echo(f"{number}  {exercise.title}: {points(earned)} of {points(exercise.points)} points")
+        for name, share in shares.items():
+            bar = "█" * round(10 * share) + "░" * (10 - round(10 * share))
+            typer.echo(f"    {bar}  {exercise.questions[name].title}")
+
+
+@app.command()
+def grade(
+    path: Annotated[Path, typer.Argument(help="A notebook, or a folder of notebooks, one for each learner.")],
+    out: Annotated[Path, typer.Option(help="Folder for marks.csv and feedback, if a folder is graded.")] = None,
+    html: Annotated[Path, typer.Option(help="File for the feedback as a page, if a notebook is graded.")] = None,
+    hints: Annotated[int, typer.Option(min=0, help="How many to give for what is not right.")] = 1,
+    jobs: Annotated[int, typer.Option(min=1, help="Notebooks at once.")] = max(1, (os.cpu_count() or 2) // 2),
+    seed: Annotated[int, typer.Option(min=0, help="Of the drawn cases; a secret one unless said.")] = None,
+    cell_seconds: Annotated[float, typer.Option(min=0.1, help="For a cell; answers have their questions'.")] = 120,
+    notebook_seconds: Annotated[float, typer.Option(min=1, help="For all of a notebook.")] = 900,
+    memory: Annotated[float, typer.Option(min=1, help="GB.")] = 4,
+    disk: Annotated[float, typer.Option(min=1, help="MB of all files that a notebook writes.")] = 512,
+    processes: Annotated[int, typer.Option(min=50, help="Processes and threads.")] = 256,
+    require_isolation: Annotated[bool, typer.Option(help="Refuse where something cannot be isolated.")] = False,
+):
+    """Grade a notebook, or a folder of them: points, what is wrong, hints. Their code runs shut in.
+
+    Exit status 1 if something could not be graded, whatever the points.
+    """
+    try:
+        from vaekit.course import checking, feedback, grading, submissions
+    except ImportError as error:
+        fail(f"{error}. Grading needs the course's packages: pip install 'vaekit[course]'")
+    from vaekit.files import replacing
+
+    memory, disk = int(memory * 2**30), int(disk * 2**20)
+    limits = grading.Limits(cell_seconds, notebook_seconds, memory, disk, processes)
+    if not path.exists():
+        fail(f"There is no {str(path)!r}; expected a notebook or a folder of notebooks.")
+    if path.is_dir() != bool(out) or (html and out):
+        fail("A folder is graded with --out FOLDER for its marks and feedback, a notebook without, maybe with --html.")
+    try:
+        if not out:
+            report = grading.grade(path, limits, seed, require_isolation)
+            exercise = checking.Exercise(report.exercise)
+            typer.echo(feedback.text(report, exercise, hints))
+            if html:
+                with replacing(html) as stream:
+                    stream.write(feedback.page(report, exercise, path.stem, hints).encode())
+            return
+        done, unmarked = 0, 0
+        for name, record in submissions.grade_all(path, out, jobs, limits, seed, require_isolation, hints):
+            if not done and record.get("missing"):
+                typer.echo("".join(f"Not isolated: {what}: {why}.\n" for what, why in record["missing"].items()))
+            done, unmarked = done + 1, unmarked + bool(record["problem"])
+            said = record["problem"] or f"{record['earned']:g} of {record['points']:g} points"
+            typer.echo(f"{grading.clean(name)}: {said}")
+    except grading.GradingError as error:
+        fail(f"{path}: {error}")
+    except KeyboardInterrupt:
+        fail("Stopped. The same command goes on after what is done." if out else "Stopped.")
+    except OSError as error:
+        fail(error)
+    if not done:
+        fail(f"There are no notebooks in {str(path)!r}.")
+    for names in submissions.duplicates(path, out):
+        typer.echo(f"The same content: {', '.join(map(grading.clean, names))}")
+    typer.echo(f"{done - unmarked} of {done} notebooks graded: {out / 'marks.csv'}, feedback in {out / 'feedback'}.")
+    raise typer.Exit(code=int(unmarked > 0))

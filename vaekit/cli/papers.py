@@ -1,0 +1,134 @@
+"""The papers: each model tried out, each table made again."""
+
+import dataclasses
+import itertools
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vaekit.cli.app import app, fail
+
+
+@app.command("try")
+def try_(
+    paper: Annotated[str, typer.Argument(help="kingma2013, burda2015, tomczak2017, dieng2018 or rybkin2020.")],
+    model: Annotated[list[str], typer.Option(help="Only this model, by its name in the table; repeatable.")] = (),
+    data: Annotated[str, typer.Option(help="Data set for all models instead of each one's usual one.")] = None,
+    epochs: Annotated[int, typer.Option(min=1)] = 2,
+    examples: Annotated[int, typer.Option(min=2, help="Training images; all unless said.")] = None,
+    samples: Annotated[int, typer.Option(min=1, help="Importance samples for log p(x).")] = 100,
+    images: Annotated[int, typer.Option(min=2, help="Test images to evaluate on, drawn by the seed.")] = 500,
+    seed: int = 0,
+):
+    """Trains each architecture of a paper briefly: bound, log p(x), KL (nats per image), active units, time."""
+    from vaekit import datasets, papers
+    from vaekit.papers import trial
+
+    if paper not in papers.__all__:
+        fail(f"There is no paper {paper!r}; known: {', '.join(papers.__all__)}.")
+    typer.echo(
+        f"{paper}: {epochs} epochs of {examples or 'all'} training images a model, log p(x) from {samples} samples, on "
+        f"{images} test images; active units on 500 training images; seed {seed}\n{trial.HEADER}"
+    )
+    try:
+        options = dict(epochs=epochs, examples=examples, samples=samples, images=images, seed=seed)
+        for row in trial.run(getattr(papers, paper), model or None, data, **options):
+            typer.echo(row)
+    except (ValueError, datasets.DatasetError) as error:
+        fail(error)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def reproduce(
+    context: typer.Context,
+    paper: Annotated[str, typer.Argument(help="kingma2013, burda2015, tomczak2017, dieng2018 or rybkin2020.")] = None,
+    list_: Annotated[bool, typer.Option("--list", help="Show cells, paper's values, ours, cost; run none.")] = False,
+    cost: Annotated[
+        bool, typer.Option("--cost", help="Count the operations of each cell, for --list; run none.")
+    ] = False,
+    epochs: Annotated[int, typer.Option(min=1, help="How many, if not the paper's schedule.")] = None,
+    seed: Annotated[list[int], typer.Option(min=0, help="Repeatable: a run for each.")] = (0,),
+    set_: Annotated[
+        list[str], typer.Option("--set", help="Another setting, or a quirk of the paper's code; repeatable.")
+    ] = (),
+    together: Annotated[
+        bool, typer.Option("--together", help="Train the seeds at once, on JAX; meant for a GPU.")
+    ] = False,
+    preset: Annotated[str, typer.Option(help="Keep a done run's weights in vaekit, by this name.")] = None,
+    runs: Annotated[Path, typer.Option(help="Folder of checkpoints, from which runs go on.")] = Path("runs"),
+    results: Annotated[Path, typer.Option(help="Folder of records.")] = Path("results"),
+):
+    """Train and measure cells of a paper's tables as the paper does; records in results/, beside the paper's values.
+
+    A cell is chosen by its options, as --list shows them: vaekit reproduce burda2015 --data static_mnist --layers 1
+    --objective iwae --samples 50. Fewer options choose several cells. A run that was cut off goes on where it was.
+    With --set learning_rate=5e-4 the cell is varied: a run of its own, beside the paper's.
+    """
+    from tqdm.auto import tqdm
+
+    from vaekit.reproduction import cells, costs, tables
+    from vaekit.reproduction import preset as presets
+    from vaekit.reproduction import runs as running
+
+    words = [paper, *context.args] if paper else context.args  # an unknown option may stand before the paper
+    try:
+        chosen = [cell.vary(cells.changes(set_)) for cell in cells.choose(words)]
+        if list_:
+            typer.echo(tables.listing(chosen, results))
+        elif not (words or cost):
+            fail("Say which paper, such as vaekit reproduce burda2015; vaekit reproduce --list shows all cells.")
+        elif cost:
+            list(tqdm(costs.write(chosen, results), total=len(chosen), unit="cell"))
+        elif preset:
+            if len(chosen) != 1 or len(seed) != 1:
+                fail(f"A preset is one run of one cell; these options choose {len(chosen)} cells, {len(seed)} seeds.")
+            kept = presets.keep(chosen[0], preset, seed[0], runs, results)
+            typer.echo(f"Kept as {preset!r}; half precision changes log p(x) by {kept['check']['rounding']} nats.")
+        else:
+            groups = [list(seed)] if together else [[number] for number in seed]
+            faults = 0
+            for cell, group in itertools.product(chosen, groups):
+                try:
+                    for record in running.run_seeds(cell, group, epochs, runs, results):
+                        typer.echo(tables.report(record))
+                except (RuntimeError, ValueError) as error:  # the others go on
+                    if len(chosen) == 1:
+                        raise
+                    faults += 1
+                    text = str(error) if cell.name in str(error) else f"{cell.paper} {cell.name}: {error}"
+                    typer.secho(text, fg="red", err=True)
+            if faults:
+                fail(f"{faults} of {len(chosen) * len(groups)} runs could not be made; see above.")
+    except KeyboardInterrupt:
+        fail("Stopped. The same command goes on from the last checkpoint.")
+    except (ValueError, RuntimeError, OSError) as error:
+        fail(error)
+
+
+@app.command()
+def results(
+    results: Annotated[Path, typer.Argument(help="Folder of records.")] = Path("results"),
+    check: Annotated[bool, typer.Option(help="Only compare README.md there with the records.")] = False,
+    note: Annotated[str, typer.Option(help="Why a figure is as it is: kept in the record given by --record.")] = None,
+    record: Annotated[Path, typer.Option(help="The record that --note is for.")] = None,
+):
+    """Print the records beside the papers' values, as tables, and write them into the folder's README.md."""
+    from vaekit.files import replacing
+    from vaekit.reproduction import records, tables
+
+    try:
+        if (note is None) != (record is None):
+            fail('A note and its record go together: --record results/PAPER/CELL.json --note "why".')
+        if record:
+            dataclasses.replace(records.read(record), note=note).write(record.parent.parent)
+        if check:
+            if old := tables.stale(results):
+                fail(f"{', '.join(map(str, old))}: not what the records say. Run vaekit results.")
+            return
+        for path, text in tables.pages(results).items():
+            with replacing(path) as stream:
+                stream.write(text.encode())
+        typer.echo(tables.markdown(results))
+    except (ValueError, OSError) as error:
+        fail(error)

@@ -1,0 +1,87 @@
+"""Notebooks that were handed in, read with distrust: their size, their format, which exercise they answer."""
+
+import json
+import os
+import re
+import stat
+import unicodedata
+
+from vaekit.course import checking
+
+LARGEST = 20_000_000  # bytes of a notebook
+
+
+class GradingError(Exception):
+    """A notebook that cannot be graded, in one sentence."""
+
+
+def read_notebook(path):
+    """The content of a notebook as bytes, and as a dict.
+
+    Raises:
+        GradingError: if it is none, or is too large.
+    """
+    try:
+        found = os.stat(path)
+        if not stat.S_ISREG(found.st_mode):
+            raise GradingError("it is not a file.")
+        if found.st_size > LARGEST:
+            size = f"{found.st_size / 1e6:,.0f} MB, more than the {LARGEST / 1e6:.0f} MB that are read"
+            raise GradingError(f"it has {size}. Clear its outputs, save it, and hand it in again.")
+        with open(path, "rb") as stream:
+            content = stream.read(LARGEST + 1)
+    except OSError as error:
+        raise GradingError(f"it cannot be read: {error.strerror}.") from None
+    try:
+        notebook = json.loads(content)
+    except (ValueError, RecursionError):
+        raise GradingError("it is not a notebook: its content is not JSON. Save it in JupyterLab again.") from None
+    if isinstance(notebook, dict) and "worksheets" in notebook:
+        raise GradingError("it has a notebook's format of before 2015. Save it in JupyterLab again.")
+    cells = notebook.get("cells") if isinstance(notebook, dict) else None
+    if not isinstance(cells, list) or not all(isinstance(cell, dict) for cell in cells):
+        raise GradingError("it is not a notebook: it has no cells. Save it in JupyterLab again.")
+    return content, notebook
+
+
+def exercise_number(notebook, name):
+    """Of a notebook's metadata, else the first digits of the file's name.
+
+    Raises:
+        GradingError: if neither is the number of an exercise.
+    """
+    known = checking.numbers()
+    told = _dict(_dict(notebook.get("metadata")).get("vaekit")).get("exercise")
+    if told is None and (digits := re.match(r"\d+", name)):
+        told = digits[0]
+    if told not in known:
+        raise GradingError(
+            f"it names no exercise: expected its number, one of {', '.join(known)}, in the metadata (vaekit.exercise) "
+            f"or at the start of the file's name; found {clean(repr(told), 40)}."
+        )
+    return told
+
+
+def code_cells(notebook):
+    """Sources of the code cells in their order, but those that only hold nbgrader's tests."""
+    sources = []
+    for cell in notebook["cells"]:
+        graded = _dict(_dict(cell.get("metadata")).get("nbgrader"))
+        source = cell.get("source", "")
+        if isinstance(source, list):
+            source = "".join(part for part in source if isinstance(part, str))
+        tests = graded.get("grade") is True and graded.get("solution") is not True
+        if cell.get("cell_type") == "code" and isinstance(source, str) and source.strip() and not tests:
+            sources.append(source)
+    return sources
+
+
+def _dict(value):
+    return value if isinstance(value, dict) else {}
+
+
+def clean(text, most=600):
+    """A text that came from a worker or a notebook, short, without control characters, and without TeX."""
+    text = "".join(" " if unicodedata.category(c).startswith(("C", "Z")) else c for c in str(text)[: 4 * most])
+    text = " ".join(text.split()).replace("$", "＄")
+    return text if len(text) <= most else f"{text[:most]} …"
