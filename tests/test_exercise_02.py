@@ -229,6 +229,22 @@ def test_pixels_change_places():
 # ---- observers
 
 
+def test_numbers_of_the_text():
+    """What the exercise says of its bounds is what they are, and what pixels without codes reach."""
+    (path,) = (Path(__file__).parents[1] / "solutions" / "source").glob("02_*.py")
+    text = path.read_text()
+    assert all(f"${number:g}$" in text for number in (e02.COINS, e02.NO_CODES, e02.REACH))
+    assert "you have three\n# minutes" in text and e02.TRAINED.seconds == 180
+    reached = []
+    for seed in range(20):
+        training, others = e02.TRAINED.cases(seed)
+        p = np.clip(training.inputs["images"].mean(axis=0), 1e-3, 1 - 1e-3)
+        x = others.inputs["images"]
+        reached.append((x * np.log(p) + (1 - x) * np.log(1 - p)).sum(axis=1).mean())
+    assert abs(np.mean(reached) - e02.COINS) < 0.1
+    assert 0.05 < np.std(reached) < 0.3  # other images are harder or easier
+
+
 def test_the_decoder_leaves_before_the_images_come():
     seen = []
 

@@ -27,7 +27,7 @@
 # with `ops` ([Keras' operations](https://keras.io/api/ops/)), so that gradients pass: what NumPy computes has none.
 
 # %%
-from vaekit.course.checking import Exercise  # first: it keeps the backend's start-up messages out of the notebook
+from vaekit.course.checking import Exercise  # first: it silences the backend's start
 
 exercise = Exercise("01")
 
@@ -360,7 +360,7 @@ class Reparameterize(keras.layers.Layer):
     """Draws z ~ N(μ, σ²), a new draw at each call.
 
     Args:
-        seed: an int, or None for another seed each time. Layers with the same int make the same draws.
+        seed: an int; layers with the same one make the same draws. Or None, for another each time.
     """
 
     def __init__(self, seed=None, **kwargs):
@@ -435,7 +435,7 @@ def mixture_path(sample, logits, means, scales):
         means: tensor [S, K], μ.
         scales: tensor [S, K], σ > 0.
 
-    Returns: tensor [S] with the values of `sample` and the gradients dz/dθ = −(∂F/∂θ) / p(z).
+    Returns: tensor [S], the values of `sample` with the gradients dz/dθ = −(∂F/∂θ) / p(z).
     """
     ### BEGIN SOLUTION
     z = ops.stop_gradient(sample)[:, None]
