@@ -264,11 +264,12 @@ class Question:
         weights = self.parts or dict.fromkeys(found, 1)
         if set(weights) != set(found):
             raise ValueError(f"{self.name} has the parts {list(weights)}, its cases are for {list(found)}.")
-        total = sum(weights.values())
+        total, recognized = sum(weights.values()), self._recognized(found)
         parts = []
         for name, weight in weights.items():
             known = {part.diagnosis for part in parts}  # one mistake often spoils several parts
-            parts.append(self._part(name, weight / total, found[name], known))
+            diagnoses = sorted(recognized[name], key=lambda diagnosis: diagnosis.name not in known)
+            parts.append(self._part(name, weight / total, found[name], diagnoses))
         if advice and (missed := [part for part in parts if part.diagnosis == "bound"]):
             diagnosis, text = advice  # told once, with the last of the bounds that were missed
             told = {part.name: f"{part.says} {text}" if part is missed[-1] else part.says for part in missed}
@@ -287,16 +288,15 @@ class Question:
         cases = self.cases(0)
         return self.judge(cases, [fault] * len(cases))
 
-    def _part(self, name, share, rows, known):
+    def _part(self, name, share, rows, diagnoses):
         wrong = [row for row in rows if not fits(row[2], row[3])]
         if not wrong:
             return Part(name, share, True)
         inputs, observation, observed, target = wrong[0]
         if isinstance(observed, Fault):
             return Part(name, share, False, observed.says, observed.kind)
-        for diagnosis in sorted(self.diagnoses, key=lambda diagnosis: diagnosis.name not in known):
-            if self._recognized(diagnosis, rows):
-                return Part(name, share, False, diagnosis.says, diagnosis.name)
+        if diagnoses:
+            return Part(name, share, False, diagnoses[0].says, diagnoses[0].name)
         if isinstance(target, AtLeast):
             reached = f"{float(observed):.2f} {target.unit}" if fits(observed, AtLeast(-np.inf)) else "no number"
             return Part(name, share, False, f"{reached}; at least {target.value:.2f} are asked for.", "bound")
@@ -306,27 +306,45 @@ class Question:
         text = explain(observed, target.value, target.rtol, target.atol, self.sizes(**inputs))
         return Part(name, share, False, f"{observation}: {text}" if observation != name != VALUE else text, OTHER)
 
-    def _recognized(self, diagnosis, rows):
-        """Whether every observation is what this mistake gives, and some case tells it from what is right."""
-        told = False
+    def _recognized(self, found):
+        """Diagnoses of each part that is wrong, {part: list}.
+
+        A mistake that says of a part only that it is `OFF` needs numbers of another part that it gives, too; unless it
+        says nothing else of any part.
+        """
+        how = {part: [(d, *self._evidence(d, rows)) for d in self.diagnoses] for part, rows in found.items()}
+        sure = {d.name for pairs in how.values() for d, told, by_numbers in pairs if told and by_numbers}
+        sure |= {d.name for d in self.diagnoses if set(map(str, self._mistaken(d, found).values())) == {OFF}}
+        return {part: [d for d, told, _ in pairs if told and d.name in sure] for part, pairs in how.items()}
+
+    def _evidence(self, diagnosis, rows):
+        """Whether all that a part's rows show is what this mistake gives, and some is wrong; whether numbers say so."""
+        told = by_numbers = False
         for inputs, name, observed, target in rows:
             if isinstance(observed, Fault) or isinstance(target, AtLeast):
-                return False
+                return False, False
             with np.errstate(all="ignore"):  # mistakes may well overflow
                 mistaken = _named(diagnosis.wrong(**inputs))
             if name not in mistaken:
                 continue
             if isinstance(mistaken[name], str) and mistaken[name] == OFF:
                 if fits(observed, target):
-                    return False
+                    return False, False
                 told = True
                 continue
             mistaken = _array(mistaken[name])
             alike = Near(mistaken, max(target.atol, self.atol), max(target.rtol, 1e-3))
             if not fits(observed, alike):
-                return False
+                return False, False
+            by_numbers = True
             told |= not fits(mistaken, target)
-        return told
+        return told, by_numbers
+
+    def _mistaken(self, diagnosis, found):
+        """All that a mistake gives in the first case."""
+        inputs = next(iter(found.values()))[0][0]
+        with np.errstate(all="ignore"):
+            return _named(diagnosis.wrong(**inputs))
 
 
 def fits(observed, target):
