@@ -30,7 +30,14 @@ QUESTIONS = [
     for number, exercise in EXERCISES.items()
     for name, question in exercise.questions.items()
 ]
-MUTANTS = {number: importlib.import_module(f"mutants.e{number}").MUTANTS for number in EXERCISES}
+BANKS = {number: importlib.import_module(f"mutants.e{number}") for number in EXERCISES}
+MUTANTS = {number: bank.MUTANTS for number, bank in BANKS.items()}
+ALIKE = [
+    pytest.param(number, name, code, id=f"{number}-{name}-{i}")
+    for number, bank in BANKS.items()
+    for name, codes in bank.ALIKE.items()
+    for i, code in enumerate(codes)
+]
 WRONG = [
     pytest.param(number, name, diagnosis, code, id=f"{number}-{name}-{i}-{diagnosis}")
     for number, mutants in MUTANTS.items()
@@ -165,6 +172,14 @@ def test_stub_raises_not_implemented_and_earns_nothing(number, question):
     verdict = EXERCISES[number].verdict(question.name, stub(number, question.name), 1)
     assert verdict.earned == 0.0
     assert {part.diagnosis for part in verdict.parts} == {"unanswered"}
+
+
+@pytest.mark.parametrize(("number", "name", "code"), ALIKE)
+def test_right_answers_written_otherwise_earn_every_point(number, name, code):
+    answer, question = run(code, name), EXERCISES[number].questions[name]
+    for seed in range(4):
+        verdict = EXERCISES[number].verdict(name, answer, seed)
+        assert verdict.earned == question.points, verdict
 
 
 @pytest.mark.once  # what a judge sees are arrays

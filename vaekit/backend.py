@@ -217,6 +217,25 @@ def in_float64(function):
     return precise
 
 
+@contextlib.contextmanager
+def full_precision():
+    """Matrix products in float32 where a GPU would round their factors to ten bits (TF32) to be faster."""
+    if NAME == "jax":
+        import jax
+
+        with jax.default_matmul_precision("highest"):
+            yield
+        return
+    import tensorflow as tf
+
+    allowed = tf.config.experimental.tensor_float_32_execution_enabled()
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    try:
+        yield
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(allowed)
+
+
 def apply_gradient(optimizer, gradient, variables, jit_compile=True):
     """A step of a Keras optimizer (on JAX in its stateless form, the only one that can scale a loss).
 

@@ -115,6 +115,7 @@ MUTANTS = {
         ("other", EXPONENTIAL.format("return -ops.log1p(-uniform)")),
     ],
     "log_normal": [
+        ("cut", LOG_NORMAL.format("return ops.stop_gradient(z), ops.sum(normal.log_prob(log_z) - log_z, axis=-1)")),
         (
             "scale_for_deviation",
             LOG_NORMAL.format(
@@ -228,14 +229,21 @@ MUTANTS = {
         ("log_variance_for_deviation", layer(result="mean + log_variance * noise")),
         ("standard_noise", layer(result="mean + noise")),
         ("cut", layer(result="ops.stop_gradient(mean + ops.exp(log_variance / 2) * noise)")),
+        ("no_mean", layer(result="ops.exp(log_variance / 2) * noise")),
+        (
+            "uniform_noise",
+            layer(result="mean + ops.exp(log_variance / 2) * noise").replace(
+                "keras.random.normal(", "3**0.5 * keras.random.uniform(minval=-1, maxval=1, shape="
+            ),
+        ),
         ("seed_ignored", layer(seed="None")),
         ("seed_fixed", layer(seed="42")),
-        ("not_restorable", layer(config="{'seed': self.seed_generator}")),
-        ("not_restorable", layer(config="{**super().get_config(), 'generator': self.seed}")),
-        ("not_restorable", layer(config="config")),
-        ("not_restorable", layer().replace("return {**super()", "raise NotImplementedError()\n        {**super()")),
+        ("error", layer(config="{'seed': self.seed_generator}")),
+        ("error", layer(config="{**super().get_config(), 'generator': self.seed}")),
+        ("error", layer(config="config")),
+        ("unanswered", layer().replace("return {**super()", "raise NotImplementedError()\n        {**super()")),
         ("config_without_seed", layer(config="super().get_config()")),
-        ("fixed_batch", layer(shape="self.shape").replace("    def call", BUILD)),
+        ("error", layer(shape="self.shape").replace("    def call", BUILD)),
         ("refused", "def Reparameterize(mean, log_variance, seed):\n    return mean"),
         ("refused", layer(result="ops.sum(mean + ops.exp(log_variance / 2) * noise, axis=-1)")),
         ("error", layer(result="mean + exp(log_variance / 2) * noise")),
@@ -282,5 +290,28 @@ MUTANTS = {
             ),
         ),
         ("other", MIXTURE.format("return ops.sum(weights * (means + scales * t), axis=-1) * 2")),
+    ],
+}
+
+# right answers, written otherwise than the solution
+ALIKE = {
+    "gaussian_sample": [
+        GAUSSIAN.format(
+            "return tfd.Normal(0.0, ops.exp(0.5 * log_variance)).quantile(tfd.Normal(0.0, 1.0).cdf(noise)) + mean"
+        ),
+        GAUSSIAN.format("return mean + ops.sqrt(ops.exp(log_variance)) * noise"),
+    ],
+    "exponential_sample": [
+        EXPONENTIAL.format("return tfd.Exponential(rate).quantile(uniform)"),
+        EXPONENTIAL.format("return ops.log1p(-uniform) / -rate"),
+    ],
+    "log_normal": [
+        LOG_NORMAL.format("return z, ops.sum(normal.log_prob(log_z) - log_z, axis=-1)"),
+        LOG_NORMAL.format(
+            "return z, ops.sum(-0.5 * ((log_z - mean) / scale) ** 2 - ops.log(scale) - 0.9189385 - log_z, axis=-1)"
+        ),
+        LOG_NORMAL.format(
+            "return z, ops.sum(-0.5 * noise**2 - 0.9189385 - ops.log(scale), axis=-1) - ops.sum(log_z, axis=-1)"
+        ),
     ],
 }

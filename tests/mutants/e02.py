@@ -414,3 +414,39 @@ MUTANTS = {
     "mended_loss": LOSS,
     "train_vae": MODEL,
 }
+
+# right answers, written otherwise than the solution
+ALIKE = {
+    "kl_divergence": [
+        """
+def kl_divergence(mean, log_variance):
+    q, p = tfd.Normal(mean, ops.exp(log_variance / 2)), tfd.Normal(0.0, 1.0)
+    return ops.sum(q.kl_divergence(p), axis=-1)
+""",
+    ],
+    "bernoulli_log_prob": [
+        """
+def bernoulli_log_prob(x, logits):
+    return ops.sum(tfd.Bernoulli(logits=logits).log_prob(x), axis=-1)
+""",
+        """
+def bernoulli_log_prob(x, logits):
+    return ops.sum(x * ops.log_sigmoid(logits) + (1 - x) * ops.log_sigmoid(-logits), axis=-1)
+""",
+        """
+def bernoulli_log_prob(x, logits):
+    return -ops.sum(ops.softplus((1 - 2 * x) * logits), axis=-1)
+""",
+    ],
+    "gaussian_log_prob": [
+        """
+def gaussian_log_prob(x, mean, log_variance):
+    return ops.sum(tfd.Normal(mean, ops.exp(log_variance / 2)).log_prob(x), axis=-1)
+""",
+        """
+def gaussian_log_prob(x, mean, log_variance):
+    t = (x - mean) / ops.exp(log_variance / 2)
+    return -0.5 * ops.sum(np.log(2 * np.pi) + log_variance + t**2, axis=-1)
+""",
+    ],
+}

@@ -9,7 +9,7 @@ import pkgutil
 import sys
 
 from vaekit.course import exercises, observers
-from vaekit.course.exercise import Fault, points
+from vaekit.course.exercise import points
 from vaekit.course.prose import plain
 from vaekit.course.store import Store
 
@@ -95,14 +95,15 @@ class Exercise:
         if len(named) != 1 or not set(named) <= set(self.questions):
             return Note(
                 f"Nothing was checked: expected one answer, named like its question ({self._names()}); received "
-                f"{', '.join(map(repr, named)) or 'nothing'}. A number is checked by name: `check(name=number)`."
+                f"{', '.join(map(repr, named)) or 'nothing'}. A number, or an answer that is called otherwise, is "
+                "checked by the question's name: `check(name=answer)`."
             )
         ((name, answer),) = named.items()
         with quiet():
             verdict = self.verdict(name, answer)
         if running == "validate":
             return verdict.earned
-        if verdict.diagnosis == "unanswered":
+        if all(part.diagnosis == "unanswered" for part in verdict.parts):
             return Note(f"**{verdict.title}** ({points(verdict.points)} points): not answered yet.")
         try:
             best = max(verdict.share, PROGRESS.read().get(self.number, {}).get(name, 0.0))
@@ -114,13 +115,10 @@ class Exercise:
     def verdict(self, name, answer, seed=None):
         """The `Verdict` on an answer, on the public cases and drawn ones."""
         question = self.questions[name]
-        cases, found = question.cases(seed), []
-        for case in cases:
-            found.append(observers.observe(question.observe.name, answer, case.inputs, question.observe.options))
-            if isinstance(found[-1], Fault) and found[-1].kind == "unanswered":
-                found = [found[-1]] * len(cases)
-                break
-        return question.judge(cases, found)
+        cases = question.cases(seed)
+        return question.judge(
+            cases, [observers.observe(question.observe.name, answer, c.inputs, question.observe.options) for c in cases]
+        )
 
     def hint(self, name):
         """The next hint for a question: from a nudge to nearly the answer."""
@@ -153,6 +151,7 @@ class Exercise:
             from IPython.display import display
 
             display(verdict)
+            shell.display_formatter.formatters["text/plain"].float_precision = ""  # `%precision` would round the points
             if shell.ast_node_interactivity == "none":  # then the cell would not show what it ends in
                 sys.displayhook(earned)
         return earned

@@ -15,7 +15,7 @@ import numpy as np
 
 from vaekit.course import checking, exercises, wire, worker
 from vaekit.course.exercise import Fault, Verdict
-from vaekit.course.handed_in import GradingError, clean, code_cells, exercise_number, read_notebook
+from vaekit.course.handed_in import GradingError, clean, code_cells, exercise_number, read_notebook, tested_after
 from vaekit.course.watched import Limits, Trouble, Worker
 
 FAULTS = ("missing", "unanswered", "error", "time", "refused")
@@ -79,7 +79,7 @@ def grade(path, limits=None, seed=None, require_isolation=False, exercise=None, 
     _, notebook = read_notebook(path)
     exercise = exercise or checking.Exercise(exercise_number(notebook, Path(path).name))
     seed = secrets.randbits(63) if seed is None else seed
-    run = _Run(code_cells(notebook), exercise, limits or Limits(), seed, require_isolation, stopped)
+    run = _Run(notebook, exercise, limits or Limits(), seed, require_isolation, stopped)
     run.finish()
     verdicts = tuple(run.verdict(question) for question in exercise.questions.values())
     seconds = round(time.monotonic() - start, 1)
@@ -89,91 +89,120 @@ def grade(path, limits=None, seed=None, require_isolation=False, exercise=None, 
 class _Run:
     """The steps of a notebook, and what has come of them."""
 
-    def __init__(self, cells, exercise, limits, seed, require_isolation, stopped):
-        self.cells, self.exercise, self.limits = cells, exercise, limits
+    def __init__(self, notebook, exercise, limits, seed, require_isolation, stopped):
+        self.cells, self.exercise, self.limits = code_cells(notebook), exercise, limits
         self.require_isolation, self.stopped = require_isolation, stopped
         self.deadline = time.monotonic() + limits.notebook
         self.cases = {name: question.cases(seed) for name, question in exercise.questions.items()}
         self.found = {name: [] for name in self.cases}  # observations, case by case
         self.left = list(self.cases)
-        self.doubted = set()  # questions that ended a worker in which other answers ran before
+        places = tested_after(notebook)
+        self.due = [[name for name in self.left if places.get(name) == n] for n in range(len(self.cells) + 1)]
+        self.doubted = set()  # what ended a worker in which answers ran before: questions, and cells by their index
         self.faults = {}  # of cells, by their index
         self.lost = set()  # cells that ended a worker
         self.missing = {}
 
     def finish(self):
         for _ in range(self.limits.workers):
-            if not self.left or time.monotonic() > self.deadline:
+            if not self.left or self._time() <= 0:
                 return
             with Worker(self.limits, self.stopped) as process:
                 self.missing = process.start()
                 if self.require_isolation and self.missing:
                     reasons = "; ".join(f"{name}: {reason}" for name, reason in self.missing.items())
                     raise GradingError(f"it was not run, since not everything is isolated ({reasons}).")
-                if self._execute(process):
-                    self._observe(process)
+                self.asked = False  # an answer, in this worker
+                self._go_through(process)
 
-    def _execute(self, process):
-        """Executes the cells; those with undefined names once more after the rest, as long as that helps."""
-        left = [index for index in range(len(self.cells)) if index not in self.lost]
-        while left:
-            again = []
-            for index in left:
-                if self._time() <= 0:
-                    return False
-                source = np.frombuffer(self.cells[index].encode("utf-8", "replace"), np.uint8)
-                try:
-                    header, _ = process.ask({"do": "cell"}, [source], min(self.limits.cell, self._time()))
-                except Trouble as trouble:
-                    self.faults[index] = trouble.fault.says
-                    self.lost.add(index)
-                    return False
-                self.faults.pop(index, None)
-                if error := header.get("error"):
-                    self.faults[index] = clean(header.get("says"))
-                    if error == "NameError":
-                        again.append(index)
+    def _go_through(self, process):
+        """Executes the cells, and calls each answer where the notebook tests it, as nbgrader does.
+
+        Then once more the cells with undefined names, as long as that helps, and the answers that are left. Ends early
+        where the worker is of no use any more.
+        """
+        again = []
+        for index in range(len(self.cells) + 1):
+            if not all(self._call(process, name, early=True) for name in self.due[index] if name in self.left):
+                return
+            if index < len(self.cells) and not self._execute(process, index, again):
+                return
+        while again:
+            left, again = again, []
+            if not all(self._execute(process, index, again) for index in left):
+                return
             if len(again) == len(left):
                 break
-            left = again
+        for name in list(self.left):
+            if not self._call(process, name):
+                return
+
+    def _execute(self, process, index, again):
+        """Executes a cell, notes it in `again` if a name is not defined; whether the worker can go on."""
+        if index in self.lost:
+            return True
+        if self._time() <= 0:
+            return False
+        source = np.frombuffer(self.cells[index].encode("utf-8", "replace"), np.uint8)
+        try:
+            header, _ = process.ask({"do": "cell"}, [source], min(self.limits.cell, self._time()))
+        except Trouble as trouble:
+            if self._by_another(index):
+                return False
+            self.faults[index] = trouble.fault.says
+            self.lost.add(index)
+            return False
+        self.faults.pop(index, None)
+        if error := header.get("error"):
+            self.faults[index] = clean(header.get("says"))
+            if error == "NameError":
+                again.append(index)
         return True
 
-    def _observe(self, process):
-        """Calls the answers that are left. What ends the worker may come from an answer before: it has another try."""
-        first = True
-        while self.left and self._time() > 0:
-            name = self.left[0]
-            before = process.usage()
-            question, observed = self.exercise.questions[name], self.found[name]
-            end = time.monotonic() + min(question.seconds, self._time())
-            for case in self.cases[name]:
-                inputs, arrays = wire.packed(case.inputs)
-                asked = {"do": "observe", "name": name, "observer": question.observe.name, "inputs": inputs}
-                asked["options"] = question.observe.options
-                seconds = end - time.monotonic()
-                try:
-                    if seconds <= 0:
-                        raise Trouble("time", "it took too long.", over=False)
-                    observation = _observation(*process.ask(asked, arrays, seconds))
-                except Trouble as trouble:
-                    if trouble.over and not first and name not in self.doubted:
-                        self.doubted.add(name)
-                        observed.clear()
-                        return
-                    self.left.pop(0)
-                    observed.append(trouble.fault)
-                    if trouble.over:
-                        return
-                    break
-                observed.append(observation)
-                if isinstance(observation, Fault) and observation.kind in ("missing", "unanswered", "time"):
-                    self.left.pop(0)
-                    break  # the other cases would say the same
-            else:
-                self.left.pop(0)
-            if process.worn(before):
-                return
-            first = False
+    def _by_another(self, step):
+        """Whether what ended the worker may come from an answer before: then the step has another try."""
+        if not self.asked or step in self.doubted:
+            return False
+        self.doubted.add(step)
+        return True
+
+    def _call(self, process, name, early=False):
+        """Calls an answer with all its cases; whether the worker can go on.
+
+        `early`: what is not defined yet, or not all that it needs, is called again after the rest of the notebook.
+        """
+        if self._time() <= 0:
+            return False
+        before = process.usage()
+        question, observed = self.exercise.questions[name], self.found[name]
+        end = time.monotonic() + min(question.seconds, self._time())
+        for case in self.cases[name]:
+            inputs, arrays = wire.packed(case.inputs)
+            asked = {"do": "observe", "name": name, "observer": question.observe.name, "inputs": inputs}
+            asked["options"] = question.observe.options
+            seconds = end - time.monotonic()
+            try:
+                if seconds <= 0:
+                    raise Trouble("time", "it took too long.", over=False)
+                observation = _observation(*process.ask(asked, arrays, seconds))
+            except Trouble as trouble:
+                if trouble.over and self._by_another(name):
+                    observed.clear()
+                    return False
+                observed.append(trouble.fault)
+                if trouble.over:
+                    self.left.remove(name)
+                    return False
+                break
+            observed.append(observation)
+            if isinstance(observation, Fault) and observation.kind in ("missing", "time"):
+                break  # the other cases would say the same
+        if early and any(isinstance(o, Fault) and (o.kind == "missing" or "`NameError:" in o.says) for o in observed):
+            observed.clear()
+        else:
+            self.left.remove(name)
+        self.asked = True
+        return not process.worn(before)
 
     def _time(self):
         return self.deadline - time.monotonic()
@@ -196,18 +225,27 @@ class _Run:
 
 
 def _observation(header, arrays):
-    """A worker's reply as a dict of float64 arrays, or a `Fault`; raises `Trouble` if it is neither."""
-    fault, names = header.get("fault"), header.get("names")
-    if isinstance(fault, list) and len(fault) == 2 and fault[0] in FAULTS:
-        return Fault(fault[0], clean(fault[1]))
+    """A worker's reply as a dict of float64 arrays and `Fault`s, or a `Fault`; raises `Trouble` if it is neither."""
+    if fault := _fault(header.get("fault")):
+        return fault
+    names, faults = header.get("names"), header.get("faults", {})
     if (
         isinstance(names, list)
         and len(names) == len(arrays)
         and all(isinstance(name, str) for name in names)
         and all(array.dtype == np.float64 for array in arrays)
+        and isinstance(faults, dict)
+        and all(map(_fault, faults.values()))
     ):
-        return dict(zip(names, arrays, strict=True))
+        return dict(zip(names, arrays, strict=True)) | {name: _fault(fault) for name, fault in faults.items()}
     raise Trouble("refused", "its reply is neither arrays nor an error.")
+
+
+def _fault(told):
+    """A `Fault` from what a worker says of one, [kind, text]; None if it is none."""
+    if isinstance(told, list) and len(told) == 2 and told[0] in FAULTS:
+        return Fault(told[0], clean(told[1]))
+    return None
 
 
 def version(exercise):

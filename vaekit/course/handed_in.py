@@ -64,16 +64,30 @@ def exercise_number(notebook, name):
 
 def code_cells(notebook):
     """Sources of the code cells in their order, but those that only hold nbgrader's tests."""
-    sources = []
+    return [source for source, tested in _cells(notebook) if not tested]
+
+
+def tested_after(notebook):
+    """Where questions are tested, {name: number of code cells before}, by the names that nbgrader's tests have."""
+    places, n = {}, 0
+    for _, tested in _cells(notebook):
+        if tested:
+            places.setdefault(tested.removesuffix("-test"), n)
+        else:
+            n += 1
+    return places
+
+
+def _cells(notebook):
+    """(source, "" or the name of nbgrader's test) of each code cell that is not empty."""
     for cell in notebook["cells"]:
         graded = _dict(_dict(cell.get("metadata")).get("nbgrader"))
         source = cell.get("source", "")
         if isinstance(source, list):
             source = "".join(part for part in source if isinstance(part, str))
         tests = graded.get("grade") is True and graded.get("solution") is not True
-        if cell.get("cell_type") == "code" and isinstance(source, str) and source.strip() and not tests:
-            sources.append(source)
-    return sources
+        if cell.get("cell_type") == "code" and isinstance(source, str) and source.strip():
+            yield source, str(graded.get("grade_id") or "test") if tests else ""
 
 
 def _dict(value):

@@ -14,25 +14,38 @@ import traceback
 import keras
 import numpy as np
 
-from vaekit.backend import seed, tfd, value_and_gradient, variables_gradient
+from vaekit.backend import full_precision, seed, tfd, value_and_gradient, variables_gradient
 from vaekit.course.exercise import VALUE, Fault
 
 LARGEST = 10_000_000  # numbers in one observation
 
 
 def observe(name, answer, inputs, options):
-    """What an observer finds: a dict of float64 arrays, or a `Fault` that says what went wrong in the answer."""
-    try:
-        if name not in OF_SEVERAL_CALLS:
+    """What an observer finds: a dict of float64 arrays, or a `Fault` that says what went wrong in the answer.
+
+    A `Fault` in place of a single array costs that observation's part alone.
+    """
+
+    def found():
+        if OBSERVERS[name] in (call, gradients):
             _takes(answer, inputs)
-        found = OBSERVERS[name](answer, **inputs, **{f"_{key}": value for key, value in options.items()})
-        return {key: plain(value) for key, value in found.items()}
+        with full_precision():
+            values = OBSERVERS[name](answer, **inputs, **{f"_{key}": value for key, value in options.items()})
+            return {key: value if isinstance(value, Fault) else plain(value) for key, value in values.items()}
+
+    return _or_fault(found)
+
+
+def _or_fault(function, where="it", hint=""):
+    """What a function returns, or a `Fault`: whatever an answer raises is its fault, and is told as such."""
+    try:
+        return function()
     except NotImplementedError:
         return Fault("unanswered", "not answered yet.")
     except Wrong as error:
         return Fault("refused", str(error))
-    except (Exception, SystemExit) as error:  # whatever an answer raises is its fault, and is told as such
-        return Fault("error", told(error))
+    except (Exception, SystemExit) as error:
+        return Fault("error", told(error, where) + hint)
 
 
 def _takes(answer, inputs):
@@ -50,7 +63,7 @@ class Wrong(Exception):
     """What an answer returned cannot be observed."""
 
 
-def told(error):
+def told(error, where="it"):
     """An exception as a sentence: where it was raised in the learner's code, and what the usual reason is."""
     if "_error_repr" in str(error) and error.__context__:  # Keras makes JAX's exceptions anew, which these do not bear
         error = error.__context__
@@ -59,10 +72,10 @@ def told(error):
     line = (own or frames or [None])[-1]
     source = line and (line.line or linecache.getline(line.filename, line.lineno).strip())
     text = _plainly(str(error))
-    where = f" in `{source}`" if source else ""
+    line = f" in `{source}`" if source else ""
     kind = type(error).__name__
     hint = next((hint for name, hint in _USUAL.items() if name in kind), "")
-    return f"it raised `{kind}: {text}`{where}.{hint}"
+    return f"{where} raised `{kind}: {text}`{line}.{hint}"
 
 
 def _plainly(text):
@@ -169,9 +182,10 @@ def sampling_layer(answer, mean, log_variance, seed, _draws):
         - "rows", "dimensions", "calls", "other seed": correlations of the ε of neighbouring rows, of neighbouring
           dimensions, of two calls, of two layers with different seeds; nan if there is no noise;
         - "same seed", "restored": root of the mean squared difference of ε between two layers with the same seed, and
-          between such a layer and one made from its config, in units of ε; infinite if none can be made;
+          between such a layer and one made from its config, in units of ε;
+        - "kurtosis": E ε⁴ / (E ε²)² of centred ε, 3 for a normal distribution; nan if there is no noise;
         - "gradient of mean": of the sum of z, mean over draws, "gradient of log_variance": root of the mean square;
-        - "in a model": shape of what a functional model of unknown batch size gives; infinite if there is none.
+        - "in a model": shape of what a functional model of unknown batch size gives.
     """
     if not (isinstance(answer, type) and issubclass(answer, keras.layers.Layer)):
         raise Wrong("expected a class that is a `keras.layers.Layer`.")
@@ -190,6 +204,10 @@ def sampling_layer(answer, mean, log_variance, seed, _draws):
 
     def difference(a, b):
         return np.sqrt(np.mean((a - b) ** 2) / np.mean(a**2)) if a.any() else np.nan
+
+    def kurtosis(a):
+        a = a - a.mean(0)
+        return np.mean(a**4) / np.mean(a**2) ** 2 if a.any() else np.nan
 
     def restored():
         config = json.loads(json.dumps(answer(seed=seed).get_config()))
@@ -215,17 +233,20 @@ def sampling_layer(answer, mean, log_variance, seed, _draws):
         "gradient of log_variance": np.sqrt(np.mean(for_log_variance**2, 0)),
         "same seed": difference(first, noise(answer(seed=seed))),
         "other seed": correlation(first, noise(answer(seed=seed + 1))),
-        "restored": _or_infinite(restored),
-        "in a model": _or_infinite(in_a_model),
+        "kurtosis": kurtosis(first),
+        "restored": _or_fault(
+            restored,
+            "a layer made again from `get_config()`",
+            " It should return what `__init__` takes, as numbers and texts (the seed, not its generator), together "
+            "with `super().get_config()`.",
+        ),
+        "in a model": _or_fault(
+            in_a_model,
+            "a functional model with the layer",
+            " There the batch size is not known, and tensors have no values yet: take the shape in `call`, by "
+            "`ops.shape(mean)`, and compute with `ops` throughout.",
+        ),
     }
-
-
-def _or_infinite(function):
-    """What it returns; infinity if it fails, which costs its own part of the points only."""
-    try:
-        return function()
-    except Exception:  # whatever an answer raises
-        return np.inf
 
 
 def number(answer):
@@ -301,6 +322,7 @@ def distribution_layer(answer, aspect, features, x, _weights, **arguments):
     if aspect == "model":
         last = answer(**arguments)
         try:
+            last.compute_output_spec(keras.KerasTensor((None, *features.shape[1:])))  # a stub's error is lost below
             model = keras.Sequential([keras.Input(features.shape[1:]), last])
         except NotImplementedError:
             raise
@@ -355,7 +377,6 @@ def trained_vae(answer, images, seed=None, _parts=(), _most=LARGEST):
 
 
 _KEPT = {}  # between the calls of one answer
-OF_SEVERAL_CALLS = {"trained_vae"}  # their cases' inputs are not the answer's arguments
 
 
 def _type(value):

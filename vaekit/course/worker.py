@@ -154,7 +154,9 @@ def _observe(shell, header, arrays):
             found = Fault("error", observers.told(raised))
     if isinstance(found, Fault):
         return {"fault": list(found)}, ()
-    return {"names": list(found)}, list(found.values())
+    faults = {key: list(value) for key, value in found.items() if isinstance(value, Fault)}
+    arrays = {key: value for key, value in found.items() if key not in faults}
+    return {"names": list(arrays), "faults": faults}, list(arrays.values())
 
 
 # ---- what holds, by trying

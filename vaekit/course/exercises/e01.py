@@ -229,12 +229,17 @@ LOG_NORMAL = ["sample", "log density"]
 def _log_normal(mean, scale, noise):
     log_z = mean + scale * noise
     log_density = np.sum(-(noise**2) / 2 - np.log(scale) - HALF_LOG_2PI - log_z, axis=-1)
-    return {
+    # t = (log z − μ)/σ is ε up to float32's rounding of log z, which the gradient (t² − tε)/σ − 1/σ − ε magnifies
+    rounding = 2 * np.spacing(np.float32(np.abs(log_z).max())) * np.max((1 + np.abs(noise)) / scale**2)
+    found = {
         "sample": _exp_in_single(log_z),
         "log density": log_density,
         "gradient of log density for mean": -np.ones_like(mean),
-        "gradient of log density for scale": -1 / scale - noise,
+        "gradient of log density for scale": Near(-1 / scale - noise, 1e-5 + float(rounding)),
     }
+    if np.abs(log_z).max() < 80:  # z is a number
+        found |= {"gradient of sample for mean": np.exp(log_z), "gradient of sample for scale": np.exp(log_z) * noise}
+    return found
 
 
 def _exp_in_single(x):
@@ -295,7 +300,9 @@ LOG_NORMAL_QUESTION = Question(
     observe=Observe("gradients", {"of": ["mean", "scale"], "names": LOG_NORMAL}),
     parts={
         "sample": 1,
-        "log density": 3,
+        "log density": 2,
+        "gradient of sample for mean": 0.5,
+        "gradient of sample for scale": 0.5,
         "gradient of log density for mean": 1,
         "gradient of log density for scale": 1,
         "stable": 2,
@@ -348,9 +355,9 @@ LOG_NORMAL_QUESTION = Question(
             "averaged",
             "you averaged over the dimensions. They are independent: densities multiply, so log-densities add up.",
             lambda **inputs: {
-                name: value / inputs["mean"].shape[-1]
+                name: (value.value if isinstance(value, Near) else value) / inputs["mean"].shape[-1]
                 for name, value in _log_normal(**inputs).items()
-                if name != "sample"
+                if "sample" not in name
             },
         ),
         Diagnosis(
@@ -358,6 +365,10 @@ LOG_NORMAL_QUESTION = Question(
             "you took the logarithm of z, which is an exponential: beyond $e^{89}$ float32 has infinity, below "
             r"$e^{-103}$ it has 0, and the way back is lost. You know $\log z = \mu + \sigma\varepsilon$ already.",
             _logarithm_of_exponential,
+        ),
+        *(
+            Diagnosis("cut", CUT, lambda mean, name=name, **others: {f"gradient of {name}": np.zeros_like(mean)})
+            for name in ("sample for mean", "sample for scale", "log density for mean", "log density for scale")
         ),
     ],
     hints=[
@@ -754,6 +765,8 @@ def _layer(mean, log_variance, seed):
         "same seed": 0.0,
         "other seed": uncorrelated,
         "restored": 0.0,
+        # of n normal numbers it has the variance 24/n; twice the standard errors, since its tails are not normal
+        "kurtosis": Near(np.array(3.0), 2 * STANDARD_ERRORS * np.sqrt(24 / (DRAWS * mean.size))),
         "in a model": np.array([5.0, mean.shape[1]]),
     }
 
@@ -788,7 +801,8 @@ LAYER = Question(
         "rows": 1,
         "dimensions": 1,
         "calls": 1,
-        "spread": 2,
+        "spread": 1.5,
+        "kurtosis": 0.5,
         "centre": 1,
         "gradient of mean": 1,
         "gradient of log_variance": 1,
@@ -809,7 +823,9 @@ LAYER = Question(
             "one "
             "draws always.",
             lambda mean, **others: {
-                **dict.fromkeys(("rows", "dimensions", "calls", "same seed", "other seed", "restored"), np.nan),
+                **dict.fromkeys(
+                    ("rows", "dimensions", "calls", "same seed", "other seed", "restored", "kurtosis"), np.nan
+                ),
                 "spread": np.zeros_like(mean),
                 "gradient of log_variance": np.zeros_like(mean),
             },
@@ -860,6 +876,21 @@ LAYER = Question(
             lambda mean, **others: dict.fromkeys(("gradient of mean", "gradient of log_variance"), np.zeros_like(mean)),
         ),
         Diagnosis(
+            "no_mean",
+            r"the mean is missing: draws are spread around 0, not around $\mu$.",
+            lambda mean, log_variance, **others: {
+                **dict.fromkeys(("rows", "dimensions", "calls", "other seed"), OFF),
+                "centre": -mean / np.exp(log_variance / 2),
+                "gradient of mean": np.zeros_like(mean),
+            },
+        ),
+        Diagnosis(
+            "uniform_noise",
+            "the noise is uniform: it has the right spread, but not the tails. `keras.random.normal` draws from "
+            r"$\mathcal N(0, 1)$.",
+            lambda **inputs: {"kurtosis": 1.8},
+        ),
+        Diagnosis(
             "seed_ignored",
             "two layers with the same seed draw different numbers: the seed given to `__init__` is not used.",
             lambda **inputs: {"same seed": OFF},
@@ -870,22 +901,10 @@ LAYER = Question(
             lambda **inputs: {"other seed": 1.0},
         ),
         Diagnosis(
-            "not_restorable",
-            "no layer can be made of `get_config()`: it should return what `__init__` takes, as numbers and texts (the "
-            "seed, not the generator), together with `super().get_config()`.",
-            lambda **inputs: {"restored": np.inf},
-        ),
-        Diagnosis(
             "config_without_seed",
             "a layer restored by `from_config(get_config())` draws other numbers: `get_config` should contain the "
             "seed.",
             lambda **inputs: {"restored": OFF},
-        ),
-        Diagnosis(
-            "fixed_batch",
-            "the layer fails in a functional model, where the batch size is not known and tensors have no values yet: "
-            "take the shape in `call`, by `ops.shape(mean)`, and compute with `ops` throughout.",
-            lambda **inputs: {"in a model": np.inf},
         ),
     ],
     hints=[

@@ -291,8 +291,10 @@ def _gaussian(x, mean, log_variance):
 
 
 def _gaussian_and_gradients(x, mean, log_variance):
-    return {
-        VALUE: _gaussian(x, mean, log_variance),
+    found = {VALUE: _gaussian(x, mean, log_variance)}
+    if log_variance.min() < -100:  # gradients of e⁷⁵, right or nan as a backend happens to differentiate a quotient
+        return found
+    return found | {
         "gradient of mean": (x - mean) * np.exp(-log_variance),
         "gradient of log_variance": 0.5 * ((x - mean) ** 2 * np.exp(-log_variance) - 1),
     }
@@ -742,7 +744,7 @@ LINEAR = Question(
         "For the gap there are two ways. Either $x$ is normal, too: $\\log p(x) = \\log\\mathcal N(x;\\, b,\\, "
         "W^\\top W + s^2 I)$, less the bound. Or by the posterior, which is normal with precision "
         "$P = I + WW^\\top/s^2$ and mean $(x - b)W^\\top P^{-1}/s^2$.",
-        "`ops.slogdet(C)[1]` is $\\log\\det C$, and `ops.solve(C, (x - b).T)` is $C^{-1}(x - b)^\\top$.",
+        "`ops.slogdet(C)[1]` is $\\log\\det C$, and `ops.solve(C, ops.transpose(x - b))` is $C^{-1}(x - b)^\\top$.",
     ],
     rtol=1e-3,
     atol=1e-3,
@@ -937,7 +939,7 @@ def _some_networks(rng):
         shapes |= {"decoder_hidden": (L, H), "decoder_mean": (H, D), "pixel_log_variance": (D,)}
         inputs = {"x": rng.random((N, D)), "noise": rng.normal(size=(N, L))}
         inputs |= {name: rng.normal(size=shape) for name, shape in shapes.items()}
-        inputs["encoder_log_variance"] *= 5  # beyond the range that it is clipped to
+        inputs["encoder_log_variance"] *= 2.5  # beyond the range that it is clipped to, within that of float32
         return Case(inputs)
 
     return [case(4, 6, 5, 3), case(3, 5, 8, 4), case(6, 4, 6, 2)]
@@ -1142,7 +1144,8 @@ def _digits(rng):
     """The training images, grey; then others, of 0 and 1.
 
     All pixels change places, the same way in all images, and another one each time: weights that were trained
-    elsewhere are of no use.
+    elsewhere are of no use as they are. (Who knows the data can find out how the places changed. That is more work than
+    the question.)
     """
     data = load("digits")
     images = np.concatenate([np.reshape(split, (-1, PIXELS)) for split in (data.train, data.validation, data.test)])
@@ -1177,7 +1180,7 @@ TRAINED = Question(
         "A `keras.Sequential` decoder's `get_weights()` are `[hidden weights, hidden bias, output weights, output "
         "bias]`.",
     ],
-    because="a dozen runs of the solution, on either backend, ended between −23.3 and −22.9, as the images drawn were "
+    because="a dozen runs of the solution, on either backend, ended between −23.5 and −22.9, as the images drawn were "
     "harder or easier. Trained on a hundred images, or on pixels drawn once and for long, it ends at −24.5 or below.",
     seconds=180,
 )
