@@ -127,7 +127,7 @@ for u in (1e-3, 1e-6, 1e-9):
 #
 # $z = e^{\mu + \sigma\varepsilon}$ is log-normal: its logarithm is Gaussian. Incomes are nearly so, and so are the
 # *scales* that hierarchical models put a distribution on. To use it as a posterior $q(z|x)$ you need samples and, for
-# the bound, $\log q(z|x)$ at these samples. Return both, for $D$ independent dimensions.
+# the bound, $\log q(z|x)$ at these samples. Return both, for $D$ independent dimensions; gradients pass through both.
 #
 # The part *stable* has $\mu$ between $\pm 140$ and $\pm 200$. Then $z$ itself is infinite in float32, or 0, and is
 # welcome to be. Its log-density is an ordinary number all the same.

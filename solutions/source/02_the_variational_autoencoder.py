@@ -128,7 +128,8 @@ def bernoulli_log_prob(x, logits):
 #
 # For grey pixels the lesson took $p(x|z) = \mathcal N\big(\mu(z), \mathrm{diag}\,\sigma^2(z)\big)$. Here extremes look
 # different: a pixel in a corner is 0 in every image. The decoder finds out, and $\sigma$ shrinks towards 0. Half of the
-# points are for $\lambda$ between $-150$ and $-100$, where $|x - \mu|$ is 0 or about as small as $\sigma$.
+# points are for the values where $\lambda$ is between $-150$ and $-100$, and $|x - \mu|$ is 0 or about as small as
+# $\sigma$.
 
 # %% [markdown] tags=["solution"]
 # **Solution.** The logarithm of one pixel's density,
