@@ -19,7 +19,7 @@ import numpy as np
 import psutil
 import pytest
 
-from vaekit.course import exercises, grading, sandbox, watched, worker
+from vaekit.course import exercises, grading, sandbox, watched, wire, worker
 from vaekit.course.exercise import Case, Question
 
 pytestmark = pytest.mark.once
@@ -142,6 +142,14 @@ ANSWERS = {  # those that cost a worker next to each other: the first of them is
         "error",
         "connection = socket.socket(socket.AF_UNIX)\nconnection.connect(PATHS[-1])\nreturn 2 * x",
     ),
+    "send_to_a_unix_socket": (
+        "other",
+        "for made in (socket.socket, lambda *kind: socket.socketpair(*kind)[0]):\n"
+        "    for kind in (socket.SOCK_DGRAM, socket.SOCK_RAW):\n        try:\n"
+        "            made(socket.AF_UNIX, kind).sendto(b'here', PATHS[-1] + '-of-datagrams')\n"
+        "            return 2 * x\n"
+        "        except OSError:\n            pass\nreturn x",
+    ),
     "fake_score": (
         "other",
         'text = \'{"earned": 1, "points": 1, "share": 1.0}\'\nprint(text)\nsys.__stdout__.write(text)\n'
@@ -162,6 +170,7 @@ ANSWERS = {  # those that cost a worker next to each other: the first of them is
         "class Evil:\n    def __reduce__(self):\n        return os.system, ('touch vaekit-was-here',)\n"
         "return np.array([Evil(), Evil()], dtype=object)",
     ),
+    "too_much": ("refused", "return np.zeros(3_000_000)"),  # 24 MB
     "late_exit": ("", "threading.Timer(0.5, os._exit, [0]).start()\nreturn 2 * x"),  # during the next one
     "good_last": ("", "time.sleep(1)\nreturn 2 * x"),
 }
@@ -173,7 +182,10 @@ def test_answers_that_attack(tmp_path):
     """A notebook in which each answer but the first and the last is an attack."""
     root, heard, service_path = Path(grading.__file__).parents[2], [], str(tmp_path / "service")
     before = set(Path(tempfile.gettempdir()).glob("vaekit-grade-*"))
-    with socket.socket() as server, socket.socket(socket.AF_UNIX) as service:
+    datagrams = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with socket.socket() as server, socket.socket(socket.AF_UNIX) as service, datagrams:
+        datagrams.bind(f"{service_path}-of-datagrams")
+        datagrams.setblocking(False)
         for listening, address in ((server, ("127.0.0.1", 0)), (service, service_path)):
             listening.bind(address)
             listening.listen()
@@ -188,6 +200,8 @@ def test_answers_that_attack(tmp_path):
         for listening in (server, service):
             with contextlib.suppress(BlockingIOError):
                 heard.append(listening.accept())
+        with contextlib.suppress(BlockingIOError):
+            heard.append(datagrams.recv(10))
     said = {verdict.question: [part.says for part in verdict.parts] for verdict in report.verdicts}
     assert {verdict.question: verdict.diagnosis for verdict in report.verdicts} == {
         name: diagnosis for name, (diagnosis, _) in ANSWERS.items()
@@ -234,6 +248,41 @@ def test_cells_that_attack(tmp_path):
     assert set(failed) == {2, 3, 4, 5, 10, 17}
     assert "longer than 2 s" in failed[2] and "ended the program" in failed[3] and "stopped" in failed[5]
     assert "SyntaxError" in failed[17]
+
+
+FLOOD = """
+import numpy as np
+from vaekit.course import wire
+write = wire.write
+
+
+def {name}(x):
+    wire.write = lambda stream, header, arrays=(): write(stream, header, [np.zeros(1_500_000)])  # whatever was found
+    return 2 * x
+"""
+
+
+def test_replies_that_fill_the_memory(tmp_path):
+    """Each is of a size that is read; their sum is not. An answer before them keeps its marks."""
+    questions = exercise(["good", *(f"flood{i}" for i in range(3))])
+    path = notebook(
+        tmp_path / "flood.ipynb",
+        *(FLOOD.format(name=name) for name in questions.questions if name != "good"),
+        "def good(x):\n    return 2 * x",
+    )
+    kept = []
+
+    def judge(cases, observations):
+        kept.extend(a.nbytes for o in observations if isinstance(o, dict) for a in o.values())
+        return judged(cases, observations)
+
+    for name in list(questions.questions)[1:]:
+        question = questions.questions[name]
+        judged = question.judge
+        object.__setattr__(question, "judge", judge)
+    report = grading.grade(path, LIMITS, seed=1, exercise=questions)
+    assert [verdict.earned for verdict in report.verdicts] == [1, 0, 0, 0]
+    assert sum(kept) <= 3 * wire.REPLY
 
 
 def test_as_many_workers_as_are_granted_and_no_more(tmp_path):
@@ -290,13 +339,72 @@ def test_each_layer(tmp_path, layers, open_):
         "outside": str(tmp_path),
         "memory": LIMITS.memory + 1,
     }
-    inner = [sys.executable, "-I", "-c", PROBE, worker.__file__, json.dumps(tries)]
-    command, environment = watched.shut_in(inner, {}, str(tmp_path / "work"), LIMITS, layers=layers)
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    with watched._service() as tries["service"]:
+        inner = [sys.executable, "-I", "-c", PROBE, worker.__file__, json.dumps(tries)]
+        command, environment = watched.shut_in(inner, {}, str(tmp_path / "work"), LIMITS, layers=layers)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     held, missing = json.loads(done.stdout)
     assert {name for name, reason in held.items() if reason} == open_
     assert set(missing) == set(sandbox.LAYERS) - set(layers)
+
+
+SOCKETS = """
+import socket, sys
+kept = []
+
+
+def pair(*kind):
+    kept.append(socket.socketpair(*kind))
+    return kept[-1][0]
+
+
+made = {"socket": socket.socket, "socketpair": pair}
+for name, kind in (("socket", "STREAM"), ("socket", "DGRAM"), *[("socketpair", k) for k in ("STREAM", "DGRAM", "RAW")]):
+    try:
+        connection = made[name](socket.AF_UNIX, getattr(socket, f"SOCK_{kind}") | socket.SOCK_CLOEXEC)
+        connection.send(b"x") if kind == "STREAM" and name == "socketpair" else connection.sendto(b"x", sys.argv[1])
+        print(name, kind)
+    except OSError:
+        pass
+"""
+
+
+@linux
+@pytest.mark.parametrize("layers, possible", [((), 3), (("seccomp",), 0)])
+def test_sockets_of_datagrams_reach_no_other_program(tmp_path, layers, possible):
+    """A pair of streams stays, which event loops need."""
+    (tmp_path / "work").mkdir()
+    with watched._service() as service:
+        inner = [sys.executable, "-I", "-c", SOCKETS, service]
+        command, environment = watched.shut_in(inner, {}, str(tmp_path / "work"), LIMITS, layers=layers)
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "socketpair STREAM" in done.stdout and len(done.stdout.splitlines()) == 1 + possible, done.stdout
+
+
+@linux
+def test_a_worker_has_few_cores(tmp_path, monkeypatch):
+    """On a computer of many, it would start more threads than it may, and be faster than on others."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(10, 20)))
+    shares = [set(watched._cores()) for _ in range(5)]
+    assert all(len(share) == watched.CORES for share in shares) and set().union(*shares) == set(range(10, 20))
+    monkeypatch.undo()
+    core = min(os.sched_getaffinity(0))
+    monkeypatch.setattr(watched, "_cores", lambda: [core])
+    inner = [sys.executable, "-I", "-c", "import os; print(os.sched_getaffinity(0))"]
+    (tmp_path / "work").mkdir()
+    command, environment = watched.shut_in(inner, {}, str(tmp_path / "work"), LIMITS)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.stdout.strip() == f"{{{core}}}", done.stderr
+
+
+@linux
+def test_a_worker_that_cannot_compute_costs_no_marks(tmp_path):
+    """Too few threads are the grader's problem."""
+    path = notebook(tmp_path / "01.ipynb", "def good(x):\n    return 2 * x")
+    with pytest.raises(grading.GradingError, match="cannot compute: .* It may use 6 processes and threads"):
+        grading.grade(path, watched.Limits(processes=6), exercise=exercise(["good"]))
 
 
 @linux

@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from vaekit import cli
-from vaekit.course import feedback, grading, handed_in, prose, submissions, watched, wire
+from vaekit.course import checking, feedback, grading, handed_in, prose, submissions, watched, wire
 from vaekit.course.checking import Exercise
 from vaekit.course.exercise import Fault
 
@@ -84,6 +84,12 @@ def test_tests_of_nbgrader_are_not_run():
 
 
 def test_texts_of_others_are_short_and_plain():
+    nested = []
+    for _ in range(2000):  # more than `str` takes
+        nested = [nested]
+    assert handed_in.clean(nested).startswith("[[[")
+    with pytest.raises(handed_in.GradingError, match=r"found \[\[\["):
+        handed_in.exercise_number({"metadata": {"vaekit": {"exercise": nested}}}, "mine.ipynb")
     assert handed_in.clean("a\x1b[31m\nred\u202e\x00 b") == "a [31m red b"
     assert len(handed_in.clean("x" * 10**6)) < 700
 
@@ -122,6 +128,7 @@ def message(header, body=b"", head_length=None, body_length=None):
         message({"arrays": []}, b"12345678"),
         message(b"not json"),
         message(b"[" * 100_000),
+        message(b'{"arrays": [], "fault": ["error", ' + b"[" * 20 + b"]" * 20 + b"]}"),
         message(b"[]"),
         message({}),
         message({"arrays": [["float64", [0]]] * 1001}),
@@ -140,6 +147,14 @@ def message(header, body=b"", head_length=None, body_length=None):
 def test_what_is_no_message(content):
     with pytest.raises(wire.Malformed):
         wire.read(io.BytesIO(content))
+
+
+def test_more_than_one_wants_to_read():
+    stream = io.BytesIO(2 * message({"arrays": [["uint8", [600]]]}, bytes(600)))
+    metered = wire.Metered(stream, 1000)
+    assert wire.read(metered)[1][0].size == 600
+    with pytest.raises(wire.Malformed, match="more than"):
+        wire.read(metered)
 
 
 @pytest.mark.parametrize(
@@ -249,13 +264,13 @@ def test_folder(tmp_path, monkeypatch):
     assert "you multiplied" in (out / "feedback" / "=cmd" / "01.html").read_text()
 
     def grade(*_, **__):
-        raise AssertionError("graded again")
+        raise handed_in.GradingError("graded again")
 
     monkeypatch.setattr(grading, "grade", grade)
     assert "2 of 5 notebooks graded" in run(folder, "--out", out).output and marks(out) == rows
     notebook(folder / "ada" / "01.ipynb", RIGHT, IMPORTS)
-    with pytest.raises(AssertionError, match="graded again"):
-        list(submissions.grade_all(folder, out))
+    assert dict(submissions.grade_all(folder, out))["ada/01"]["problem"] == "graded again"
+    assert not (out / "feedback" / "ada" / "01.html").exists()  # of what was handed in before
 
 
 def test_an_interruption_loses_nothing(tmp_path, monkeypatch):
@@ -281,6 +296,114 @@ def test_an_interruption_loses_nothing(tmp_path, monkeypatch):
     assert graded.count("a") == 1 and graded.count("b") == 2 and set(graded[3:]) >= {"b", "c"}
     assert "3 of 4 notebooks graded" in second.output and set(marks(tmp_path / "out")) == {f"{n}/01" for n in "abcd"}
     assert "The same content: a/01, b/01, c/01, d/01" in second.output
+
+
+def report(verdict=None, **changes):
+    verdict = verdict or Exercise("01").questions["gaussian_sample"].untold(Fault("missing", "nothing."))
+    return grading.Report(**{**dict(zip(REPORT, ("01", "title", (verdict,), (), {}, 5, 1.0), strict=True)), **changes})
+
+
+REPORT = ("exercise", "title", "verdicts", "notes", "missing", "seed", "seconds")
+
+
+@pytest.fixture
+def graded(monkeypatch):
+    """The names of notebooks that are graded, all with the same report."""
+    names = []
+    monkeypatch.setattr(grading, "grade", lambda path, *_, **__: names.append(path.stem) or report())
+    return names
+
+
+def test_names_that_are_hard_to_write(tmp_path, graded):
+    """As long as names can be; and a folder that is called as a page is."""
+    folder, out = tmp_path / "class", tmp_path / "out"
+    names = ["x" * 230, "y" * 249, "ä" * 120, "page", "page.html/01", f"{'z' * 200}.html/{'z' * 200}/01"]
+    for name in names:
+        notebook(folder / f"{name}.ipynb", "1", metadata={"vaekit": {"exercise": "01"}})
+    found = dict(submissions.grade_all(folder, out))
+    assert set(found) == set(names) and not any(record["problem"] for record in found.values()), found
+    pages = {submissions.page_of(out, name) for name in names}
+    assert len(pages) == len(names) and all(page.is_file() for page in pages)
+    assert (out / "feedback" / "page.html") in pages and not list(out.rglob("*.part"))
+    dict(submissions.grade_all(folder, out))
+    assert len(graded) == len(names)
+
+
+def test_one_that_fails_does_not_stop_the_class(tmp_path, graded):
+    """Neither in grading nor in writing; it is looked at again."""
+    folder, out = tmp_path / "class", tmp_path / "out"
+    for name in ("01a", "01b", "01c"):
+        notebook(folder / f"{name}.ipynb", name)
+    (out / "feedback" / "01a.html" / "in the way").mkdir(parents=True)
+    result = run(folder, "--out", out, "--jobs", 1)
+    assert result.exit_code == 1 and "2 of 3 notebooks graded" in result.output and "Traceback" not in result.output
+    assert (
+        "the grader failed, with IsADirectoryError" in marks(out)["01a"]["problem"] and marks(out)["01c"]["seed"] == "5"
+    )
+    (out / "feedback" / "01a.html" / "in the way").rmdir()
+    (out / "feedback" / "01a.html").rmdir()
+    assert "3 of 3 notebooks graded" in run(folder, "--out", out, "--jobs", 1).output
+    assert graded == ["01a", "01b", "01c", "01a"]
+
+
+def test_again(tmp_path, graded):
+    """One that is named is graded once more; a name of none is an error, before anything is graded."""
+    folder, out = tmp_path / "class", tmp_path / "out"
+    for name in ("01a", "01b", "=01c"):
+        notebook(folder / f"{name}.ipynb", name, metadata={"vaekit": {"exercise": "01"}})
+    assert run(folder, "--out", out, "--jobs", 1).exit_code == 0 and len(graded) == 3
+    assert run(folder, "--out", out, "--again", "01b", "--again", "'=01c").exit_code == 0
+    assert sorted(graded[3:]) == ["01b", "=01c"]
+    result = run(folder, "--out", out, "--again", "01b", "--again", "01d")
+    assert result.exit_code == 1 and "no submission '01d' to grade again" in result.output and len(graded) == 5
+    assert "--again names submissions of a folder" in run(folder / "01a.ipynb", "--again", "01a").output
+
+
+@pytest.mark.parametrize(
+    "text, written",
+    [
+        ("=1+1", "'=1+1"),
+        ("a;=1+1; -2;+3;@4", "a;'=1+1;' -2;'+3;'@4"),
+        ("\t=1", "'\t'=1"),
+        ("\tx", "'\tx"),
+        ("\rx", "'\rx"),
+        (" =1", "' =1"),
+        ("＝1", "'＝1"),
+        ("＋1;＠2", "'＋1;'＠2"),
+        ("a-b=c;d", "a-b=c;d"),
+    ],
+)
+def test_no_cell_is_a_formula(tmp_path, text, written):
+    submissions.write_marks(tmp_path, {text: {"problem": ""}})
+    assert list(marks(tmp_path)) == [written]
+
+
+def test_marks_add_up(tmp_path):
+    record = {"earned": 2.0, "points": 3.0, "questions": {"a": 2 / 3, "b": 4 / 3}, "problem": ""}
+    submissions.write_marks(tmp_path, {"ada": record})
+    row = marks(tmp_path)["ada"]
+    assert row["a"] == "0.6667" and float(row["a"]) + float(row["b"]) == pytest.approx(float(row["earned"]), abs=1e-4)
+
+
+def test_progress_that_was_edited(tmp_path, monkeypatch):
+    """What is no number is as if it were not there; no share is more than all."""
+    path = tmp_path / "progress.json"
+    monkeypatch.setenv("VAEKIT_PROGRESS", str(path))
+    shares = {"gaussian_sample": 5, "exponential_sample": "x", "log_normal": None, "truncated_normal_sample": 0.95}
+    path.write_text(json.dumps({"01": {**shares, "score_function": -1, "samples_worth": float("nan"), "other": True}}))
+    result = CliRunner().invoke(cli.app, ["progress"])
+    assert result.exit_code == 0, result.output
+    question = Exercise("01").questions["gaussian_sample"]
+    lines = {line.split("  ")[-1].strip(): line for line in result.output.splitlines()}
+    assert "█" * 10 in lines[question.title] and "█" * 11 not in result.output
+    assert f"{question.points:g} of {question.points:g}" in lines[question.title]
+    assert f"{'█' * 9}░" in lines[Exercise("01").questions["truncated_normal_sample"].title]
+    assert result.output.count("░" * 10) == len(lines) - 4  # all but these two and the exercises' own lines
+    assert checking.PROGRESS.read() == {
+        "01": {"gaussian_sample": 1, "truncated_normal_sample": 0.95, "score_function": 0}
+    }
+    checking.PROGRESS.put("01", "exponential_sample", 0.5)
+    assert checking.progress()["01"]["exponential_sample"] == 0.5
 
 
 def test_feedback_escapes():

@@ -16,7 +16,8 @@ def replacing(path):
         OSError: with one message for people, if the disk is full or the folder cannot be written.
     """
     path = Path(path)
-    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.part")  # in the same folder, so os.replace is atomic
+    # in the same folder, so os.replace is atomic; without the file's name, which may be as long as names can be
+    temporary = path.with_name(f"{uuid.uuid4().hex}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "wb") as stream:

@@ -93,8 +93,9 @@ def progress():
         earned = sum(exercise.questions[name].points * share for name, share in shares.items())
         typer.echo(f"{number}  {exercise.title}: {points(earned)} of {points(exercise.points)} points")
         for name, share in shares.items():
-            bar = "█" * round(10 * share) + "░" * (10 - round(10 * share))
-            typer.echo(f"    {bar}  {exercise.questions[name].title}")
+            question, full = exercise.questions[name], int(10 * round(share, 6))  # down: a full bar is all right
+            score = f"{points(question.points * share)} of {points(question.points)}"
+            typer.echo(f"    {'█' * full}{'░' * (10 - full)}  {score:>9}  {question.title}")
 
 
 @app.command()
@@ -111,6 +112,7 @@ def grade(
     disk: Annotated[float, typer.Option(min=1, help="MB of all files that a notebook writes.")] = 512,
     processes: Annotated[int, typer.Option(min=50, help="Processes and threads.")] = 256,
     require_isolation: Annotated[bool, typer.Option(help="Refuse where something cannot be isolated.")] = False,
+    again: Annotated[list[str] | None, typer.Option(help="Of a folder: a name in marks.csv, graded once more.")] = None,
 ):
     """Grade a notebook, or a folder of them: points, what is wrong, hints. Their code runs shut in.
 
@@ -128,6 +130,8 @@ def grade(
         fail(f"There is no {str(path)!r}; expected a notebook or a folder of notebooks.")
     if path.is_dir() != bool(out) or (html and out):
         fail("A folder is graded with --out FOLDER for its marks and feedback, a notebook without, maybe with --html.")
+    if again and not out:
+        fail("--again names submissions of a folder. A notebook by itself is graded each time.")
     try:
         if not out:
             report = grading.grade(path, limits, seed, require_isolation)
@@ -138,7 +142,8 @@ def grade(
                     stream.write(feedback.page(report, exercise, path.stem, hints).encode())
             return
         done, unmarked = 0, 0
-        for name, record in submissions.grade_all(path, out, jobs, limits, seed, require_isolation, hints):
+        todo = submissions.grade_all(path, out, jobs, limits, seed, require_isolation, hints, again or ())
+        for name, record in todo:
             if not done and record.get("missing"):
                 typer.echo("".join(f"Not isolated: {what}: {why}.\n" for what, why in record["missing"].items()))
             done, unmarked = done + 1, unmarked + bool(record["problem"])

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import reprlib
 import stat
 import unicodedata
 
@@ -57,7 +58,7 @@ def exercise_number(notebook, name):
     if told not in known:
         raise GradingError(
             f"it names no exercise: expected its number, one of {', '.join(known)}, in the metadata (vaekit.exercise) "
-            f"or at the start of the file's name; found {clean(repr(told), 40)}."
+            f"or at the start of the file's name; found {clean(reprlib.repr(told), 40)}."
         )
     return told
 
@@ -96,6 +97,7 @@ def _dict(value):
 
 def clean(text, most=600):
     """A text that came from a worker or a notebook, short, without control characters, and without TeX."""
-    text = "".join(" " if unicodedata.category(c).startswith(("C", "Z")) else c for c in str(text)[: 4 * most])
+    text = text if isinstance(text, str) else reprlib.repr(text) if isinstance(text, (list, dict)) else str(text)
+    text = "".join(" " if unicodedata.category(c).startswith(("C", "Z")) else c for c in text[: 4 * most])
     text = " ".join(text.split()).replace("$", "＄")
     return text if len(text) <= most else f"{text[:most]} …"

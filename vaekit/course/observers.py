@@ -17,7 +17,7 @@ import numpy as np
 from vaekit.backend import full_precision, seed, tfd, value_and_gradient, variables_gradient
 from vaekit.course.exercise import VALUE, Fault
 
-LARGEST = 10_000_000  # numbers in one observation
+LARGEST = 2_000_000  # numbers in one observation
 
 
 def observe(name, answer, inputs, options):

@@ -5,7 +5,7 @@ Layers, each of its own: one that this system does not offer is left out, and th
 1. namespaces: its own processes, network, users; a file system of tmpfs and read-only binds; ends with this process;
 2. limits on memory, processes, processor time, size and number of files;
 3. Landlock: an allow-list of files; no signals and no sockets to the outside;
-4. seccomp: no network sockets, no other process's memory, no memory that belongs to no process.
+4. seccomp: no sockets but pairs of its own, no other process's memory, no memory that belongs to no process.
 
 Needs the standard library alone, and imports nothing of vaekit: Landlock holds for the thread that asks for it and for
 what that thread starts, so it comes before any library with threads of its own. What could not be had is told to the
@@ -352,6 +352,11 @@ def limit(settings, missing):
     }
     if sys.platform == "linux":  # counted per user, so with those that are there
         asked["RLIMIT_NPROC"] = settings["processes"] + ("namespaces" in missing and _threads())
+    try:
+        if settings["cores"]:
+            os.sched_setaffinity(0, settings["cores"])
+    except OSError as error:
+        missing["cores"] = str(error)
     for name, value in asked.items():
         try:
             kind = getattr(resource, name)
@@ -375,17 +380,22 @@ def _threads():
 
 
 def seccomp(settings, missing):
-    """Calls that answer "not permitted": sockets but those between its own processes, others' memory, hidden memory."""
+    """Calls that answer "not permitted": sockets but pairs of streams, others' memory, hidden memory.
+
+    A socket of datagrams sends to any address without being connected, and a pair of such sockets does too.
+    """
     machine = platform.machine()
     if machine not in CALLS:
         missing["seccomp"] = f"not written for {machine}"
         return
-    architecture, socket, *refused = CALLS[machine]
+    architecture, socketpair, *refused = CALLS[machine]
     allow, deny = (0x06, 0, 0, 0x7FFF0000), (0x06, 0, 0, 0x00050000 | 1)  # SECCOMP_RET_ALLOW, RET_ERRNO: EPERM
     program = [(0x20, 0, 0, 4), (0x15, 1, 0, architecture), deny, (0x20, 0, 0, 0), (0x35, 0, 1, 0x40000000), deny]
     for number in refused:
         program += [(0x15, 0, 1, number), deny]
-    program += [(0x15, 0, 3, socket), (0x20, 0, 0, 16), (0x15, 1, 0, 1), deny, allow]  # AF_UNIX alone
+    family, kind, without_flags = (0x20, 0, 0, 16), (0x20, 0, 0, 24), (0x54, 0, 0, 0xF)
+    program += [(0x15, 0, 6, socketpair), family, (0x15, 0, 3, 1), kind, without_flags]  # AF_UNIX
+    program += [(0x15, 1, 0, 1), deny, allow]  # SOCK_STREAM
     code = b"".join(struct.pack("HBBI", *line) for line in program)
     buffer = ctypes.create_string_buffer(code)
     head = struct.pack("HxxxxxxP", len(program), ctypes.addressof(buffer))
@@ -393,11 +403,12 @@ def seccomp(settings, missing):
         missing["seccomp"] = os.strerror(ctypes.get_errno())
 
 
-# Audit's number of the architecture; socket; then: connect, ptrace, process_vm_readv, process_vm_writev, memfd_create,
-# shmget, userfaultfd, bpf, perf_event_open, add_key, request_key, keyctl, unshare, setns, io_uring_setup, memfd_secret
+# Audit's number of the architecture; socketpair; then: socket, connect, ptrace, process_vm_readv, process_vm_writev,
+# memfd_create, shmget, userfaultfd, bpf, perf_event_open, add_key, request_key, keyctl, unshare, setns, io_uring_setup,
+# memfd_secret
 CALLS = {
-    "x86_64": (0xC000003E, 41, 42, 101, 310, 311, 319, 29, 323, 321, 298, 248, 249, 250, 272, 308, 425, 447),
-    "aarch64": (0xC00000B7, 198, 203, 117, 270, 271, 279, 194, 282, 280, 241, 217, 218, 219, 97, 268, 425, 447),
+    "x86_64": (0xC000003E, 53, 41, 42, 101, 310, 311, 319, 29, 323, 321, 298, 248, 249, 250, 272, 308, 425, 447),
+    "aarch64": (0xC00000B7, 199, 198, 203, 117, 270, 271, 279, 194, 282, 280, 241, 217, 218, 219, 97, 268, 425, 447),
 }
 
 

@@ -9,11 +9,25 @@ import platformdirs
 from vaekit.files import write_json
 
 
+def _share(value):
+    """Of a question's points, from 0 to 1; None if it is none."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:  # nan
+        return None
+    return float(min(max(value, 0), 1))
+
+
+def _letter(value):
+    return value if isinstance(value, str) else None
+
+
+VALUES = {"progress.json": _share, "answers.json": _letter}  # what a value is read as; None: it is dropped
+
+
 class Store:
-    """A dict of dicts, kept in a file of the user's data directory.
+    """A dict of dicts, kept in a file of the user's data directory. A reader may edit it: it is read with care.
 
     Args:
-        name: of the file.
+        name: of the file, one of `VALUES`.
         variable: environment variable that names another file.
     """
 
@@ -25,14 +39,15 @@ class Store:
         return Path(os.environ.get(self.variable) or platformdirs.user_data_path("vaekit") / self.name).expanduser()
 
     def read(self):
-        """All of it. An unreadable file is put aside, not overwritten; raises OSError if that fails."""
+        """All of it that has sense. An unreadable file is put aside, not overwritten; raises OSError if that fails."""
         try:
             found = json.loads(self.path.read_text(encoding="utf-8") or "{}")
             if isinstance(found, dict) and all(isinstance(value, dict) for value in found.values()):
-                return found
+                read = {group: {k: VALUES[self.name](v) for k, v in values.items()} for group, values in found.items()}
+                return {group: {k: v for k, v in values.items() if v is not None} for group, values in read.items()}
         except FileNotFoundError:
             return {}
-        except ValueError:
+        except (ValueError, RecursionError):
             pass
         self.path.replace(self.path.with_name(f"{self.path.name}.damaged"))
         return {}

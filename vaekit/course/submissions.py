@@ -1,22 +1,24 @@
 """Grades a folder of notebooks: a mark for each in `marks.csv`, a page of feedback for each, in parallel, resumable.
 
 In the folder for results: `marks.csv`, `feedback/NAME.html`, and `records/`, from which a later call goes on. A
-notebook whose content, questions and settings are those of its record is not graded again.
+notebook whose content, questions and settings are those of its record is not graded again unless asked for. What goes
+wrong with one is its own problem: the others are graded.
 """
 
+import contextlib
 import csv
 import dataclasses
 import hashlib
 import io
 import json
 import os
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from vaekit import backend
 from vaekit.course import checking, feedback, grading, handed_in, watched
-from vaekit.course.exercise import points
 from vaekit.files import replacing, write_json
 
 
@@ -32,7 +34,7 @@ def notebooks(folder, out=None):
     return sorted(found)
 
 
-def grade_all(folder, out, jobs=1, limits=None, seed=None, require_isolation=False, hints=1):
+def grade_all(folder, out, jobs=1, limits=None, seed=None, require_isolation=False, hints=1, again=()):
     """Grades what is in a folder, and writes marks and feedback. What is done stays done, also after a Ctrl-C.
 
     Args:
@@ -41,21 +43,29 @@ def grade_all(folder, out, jobs=1, limits=None, seed=None, require_isolation=Fal
         jobs: how many at once.
         limits, seed, require_isolation: as `grading.grade` takes them.
         hints: how many to give.
+        again: names, as `marks.csv` has them, of those that are graded even if their records say how they were.
 
     Yields: (name, record) as they are done, first those that were done before; a record is a dict with "earned",
         "points" and more, or with "problem".
 
     Raises:
-        OSError: if results cannot be written.
+        OSError: if the marks cannot be written.
+        GradingError: if `again` names what is not there.
     """
     folder, out = Path(folder).resolve(), Path(out).resolve()
     limits, stopped = limits or watched.Limits(), threading.Event()
+    found = notebooks(folder, out)
+    if unknown := set(again) - {called for name, _ in found for called in (name, _harmless(name))}:
+        names = ", ".join(repr(handed_in.clean(name)) for name in sorted(unknown))
+        raise handed_in.GradingError(
+            f"there is no submission {names} to grade again; expected names as in the first column of marks.csv."
+        )
     records, waiting = {}, []
-    for name, path in notebooks(folder, out):
+    for name, path in found:
         key, problem = _key(path, limits, seed, require_isolation, hints)
-        record = _kept(out, name)
+        record = None if {name, _harmless(name)} & set(again) else _kept(out, name)
         if problem:
-            record = {"key": None, "problem": problem}
+            record = _ungraded(out, name, problem)
         if problem or (record and record["key"] == key):
             records[name] = record
             yield name, record
@@ -67,14 +77,17 @@ def grade_all(folder, out, jobs=1, limits=None, seed=None, require_isolation=Fal
     def one(name, path, key):
         try:
             report = grading.grade(path, limits, seed, require_isolation, stopped=stopped)
+            exercise = checking.Exercise(report.exercise)
+            with replacing(page_of(out, name)) as stream:
+                stream.write(feedback.page(report, exercise, handed_in.clean(name), hints).encode())
+            record = _record(key, report)
+            write_json(_place(out, name), record)
+            return record
         except handed_in.GradingError as error:
-            return {"key": None, "problem": str(error)}  # looked at again next time
-        exercise = checking.Exercise(report.exercise)
-        with replacing(out / "feedback" / f"{name}.html") as stream:
-            stream.write(feedback.page(report, exercise, handed_in.clean(name), hints).encode())
-        record = _record(key, report)
-        write_json(_place(out, name), record)
-        return record
+            return _ungraded(out, name, str(error))
+        except Exception as error:  # of ours, or of this computer: not at the cost of all who come after
+            told = handed_in.clean(error.strerror if isinstance(error, OSError) and error.strerror else error)
+            return _ungraded(out, name, f"the grader failed, with {type(error).__name__}: {told}")
 
     with ThreadPoolExecutor(jobs) as pool:
         try:
@@ -97,13 +110,34 @@ def _key(path, limits, seed, require_isolation, hints):
         number = handed_in.exercise_number(notebook, path.name)
     except handed_in.GradingError as error:
         return None, str(error)
+    except Exception as error:  # as in `grade_all`
+        return None, f"the grader failed, with {type(error).__name__}: {handed_in.clean(error)}"
     settings = [dataclasses.asdict(limits), seed, require_isolation, hints, backend.NAME]
     parts = [content, grading.version(number).encode(), number.encode(), json.dumps(settings).encode()]
     return hashlib.sha256(b"\0".join(hashlib.sha256(part).digest() for part in parts)).hexdigest(), ""
 
 
+LONGEST = 200  # bytes of a name that is a file's; most systems take 255
+
+
+def page_of(out, name):
+    """Where a submission's feedback stands: NAME.html, or a part of the name and a hash.
+
+    A name may be too long, and a folder `x.html` of submissions would stand where the page of `x` does.
+    """
+    *folders, _ = name.split("/")
+    if len(os.fsencode(name)) <= LONGEST and not any(folder.lower().endswith(".html") for folder in folders):
+        return out / "feedback" / f"{name}.html"
+    start = name.replace("/", "_").encode("utf-8", "ignore")[:100].decode("utf-8", "ignore")
+    return out / "feedback" / f"{start}-{_digest(name)}.html"
+
+
 def _place(out, name):
-    return out / "records" / f"{hashlib.sha256(os.fsencode(name)).hexdigest()[:24]}.json"
+    return out / "records" / f"{_digest(name)}.json"
+
+
+def _digest(name):
+    return hashlib.sha256(os.fsencode(name)).hexdigest()[:24]
 
 
 def _kept(out, name):
@@ -112,6 +146,14 @@ def _kept(out, name):
         return record if isinstance(record, dict) and "key" in record and "earned" in record else None
     except (OSError, ValueError):
         return None
+
+
+def _ungraded(out, name, problem):
+    """The record of what could not be graded, which is looked at again next time. What was said of it before goes."""
+    for path in (page_of(out, name), _place(out, name)):
+        with contextlib.suppress(OSError):
+            path.unlink()
+    return {"key": None, "problem": problem}
 
 
 def _record(key, report):
@@ -136,12 +178,26 @@ def write_marks(out, records):
     rows = csv.writer(table)
     rows.writerow(["learner", "exercise", "earned", "points", *questions, "seed", "problem"])
     for name, record in sorted(records.items()):
-        marks = [points(record["questions"][q]) if q in record.get("questions", {}) else "" for q in questions]
-        total = [points(record[key]) if key in record else "" for key in ("earned", "points")]
+        marks = [_exact(record["questions"][q]) if q in record.get("questions", {}) else "" for q in questions]
+        total = [_exact(record[key]) if key in record else "" for key in ("earned", "points")]
         row = [name, record.get("exercise", ""), *total, *marks, record.get("seed", ""), record["problem"]]
-        rows.writerow([f"'{cell}" if str(cell).startswith(("=", "+", "-", "@")) else cell for cell in row])
+        rows.writerow([_harmless(str(cell)) for cell in row])
     with replacing(out / "marks.csv") as stream:
         stream.write(table.getvalue().encode("utf-8", "backslashreplace"))
+
+
+def _exact(number):
+    """With four decimals, so that thirds of points add up to what was earned."""
+    return f"{number:.4f}".rstrip("0").rstrip(".")
+
+
+def _harmless(text):
+    """A cell that no spreadsheet takes for a formula, an apostrophe before what it might, also where `;` parts cells.
+
+    East Asian spreadsheets take the wide signs for the narrow ones.
+    """
+    text = re.sub(r"(^|[;\t\r\n])(?=\s*[=+\-@＝＋－＠])", r"\1'", text)
+    return f"'{text}" if text.startswith(("\t", "\r", "\n")) else text
 
 
 def duplicates(folder, out=None):

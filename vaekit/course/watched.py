@@ -5,11 +5,13 @@ What it says is a `wire` message, data of bounded size, and nothing that it says
 
 import contextlib
 import dataclasses
+import itertools
 import json
 import os
 import queue
 import secrets
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -29,6 +31,7 @@ from vaekit.course.handed_in import GradingError, clean
 from vaekit.datasets.files import cache_directory
 
 GRACE = 2.0  # seconds in which code that was stopped may end
+CORES = 4  # of a worker: backends start threads for each core, and time is to be the same on all computers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -99,23 +102,36 @@ class Worker:
 
     def start(self):
         """Waits until the worker is ready. Returns what is not isolated, {"network": why, ...}."""
-        tries = {
-            "grader": os.getpid(),
-            "namespace": os.readlink("/proc/self/ns/pid") if os.path.exists("/proc/self/ns/pid") else "",
-            "hidden": exercises.__file__,
-            "outside": os.path.dirname(self.work),
-            "memory": self.limits.memory + (1 << 20),
-        }
+        with _service() as service:
+            tries = {
+                "grader": os.getpid(),
+                "namespace": os.readlink("/proc/self/ns/pid") if os.path.exists("/proc/self/ns/pid") else "",
+                "hidden": exercises.__file__,
+                "outside": os.path.dirname(self.work),
+                "memory": self.limits.memory + (1 << 20),
+                "service": service,
+            }
+            try:
+                header, _ = self.ask({"try": tries}, (), 120.0)
+            except Trouble as trouble:
+                raise GradingError(f"the process for its code did not start: {self._last_words(trouble)}") from None
         try:
-            header, _ = self.ask({"try": tries}, (), 120.0)
+            self.ask({}, (), 120.0)  # to compute something, before any of that code has run
         except Trouble as trouble:
-            self.complaints.seek(0, os.SEEK_END)
-            self.complaints.seek(max(0, self.complaints.tell() - 2000))
-            last = self.complaints.read().decode(errors="replace").strip().split("\n")[-1]
-            raise GradingError(f"the process for its code did not start: {clean(last or trouble)}") from None
+            raise GradingError(f"the process for its code cannot compute: {self._last_words(trouble)}") from None
         reasons = "; ".join(f"{layer}: {clean(reason)}" for layer, reason in header["told"].items())
         told = f" ({reasons})" if reasons else ""
         return {name: f"{clean(reason)}{told}" for name, reason in header["missing"].items() if reason}
+
+    def _last_words(self, trouble):
+        """What a worker that does not start wrote last, but for addresses; and what it may use, a frequent reason."""
+        self.complaints.seek(0, os.SEEK_END)
+        self.complaints.seek(max(0, self.complaints.tell() - 5000))
+        lines = map(str.strip, self.complaints.read().decode(errors="replace").split("\n"))
+        said = [line for line in lines if line and not line.startswith(("@", "*", "["))] or [trouble]
+        allowed = f"{self.limits.processes} processes and threads, {self.limits.memory / 2**30:g} GB"
+        advice = f"It may use {allowed}; if that is too little, allow more with --processes or --memory."
+        return f"{clean(said[-1]).rstrip('.')}. {advice}"
 
     def ask(self, header, arrays, seconds):
         """Sends a request, watches the worker, and returns its reply, (header, arrays); raises `Trouble`."""
@@ -146,10 +162,11 @@ class Worker:
     def _talk(self):
         """A request, a reply, in a thread: neither a full pipe nor a silent one holds up the watch."""
         with self.process.stdin as requests, self.process.stdout as replies:
+            metered = wire.Metered(replies, wire.REPLY + wire.HEADER)
             while (asked := self.asks.get()) is not None:
                 try:
                     wire.write(requests, *asked)
-                    self.replies.put(wire.read(replies))
+                    self.replies.put(wire.read(metered))
                 except wire.Malformed as error:
                     self.replies.put(error)
                 except (OSError, ValueError):
@@ -197,6 +214,18 @@ class Worker:
             raise Trouble("killed", f"it used more than {self.limits.memory / 1e9:.1f} GB of memory.")
         if used.disk > self.limits.disk:
             raise Trouble("killed", f"it wrote more than {self.limits.disk / 1e6:.0f} MB.")
+
+
+@contextlib.contextmanager
+def _service():
+    """A socket outside, which takes datagrams: its path, "" where there are none."""
+    with tempfile.TemporaryDirectory(prefix="vaekit-") as folder, contextlib.ExitStack() as stack:
+        path = os.path.join(folder, "service")
+        try:
+            stack.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)).bind(path)
+        except (AttributeError, OSError):  # Windows; a folder of a name too long for an address
+            path = ""
+        yield path
 
 
 class Usage(NamedTuple):
@@ -258,6 +287,10 @@ SYSTEM = """/usr /lib /lib32 /lib64 /bin /nix/store /etc/ld.so.cache /etc/ld.so.
 /etc/localtime /etc/fonts /etc/mime.types /sys/devices/system/cpu""".split()
 
 
+THREADS = """OMP_NUM_THREADS OPENBLAS_NUM_THREADS MKL_NUM_THREADS VECLIB_MAXIMUM_THREADS NPROC
+TF_NUM_INTRAOP_THREADS TF_NUM_INTEROP_THREADS""".split()  # NPROC is what XLA reads
+
+
 def _command(work, limits):
     """What starts a worker, and its environment: nothing of the user's but the backend and the data."""
     packages = [
@@ -285,6 +318,8 @@ def _command(work, limits):
         "VAEKIT_CACHE": str(cache_directory()),
         "VAEKIT_MISSING": "{}",
     }
+    if sys.platform != "linux":  # where the sandbox takes no cores away
+        environment |= dict.fromkeys(THREADS, str(CORES))
     environment |= {name: os.environ[name] for name in ("VAEKIT_DATA", "TZ") if os.environ.get(name)}
     command = [sys.executable, "-P", "-s", worker.__file__]
     if os.name == "nt":
@@ -317,10 +352,22 @@ def shut_in(command, environment, work, limits, read=(), layers=sandbox.LAYERS):
         "memory": limits.memory,
         "disk": limits.disk,
         "processes": limits.processes,
+        "cores": _cores(),
         "seconds": int(limits.notebook) + 60,
         "layers": list(layers),
     }
     return [sys.executable, "-I", "-S", sandbox.__file__, json.dumps(settings)], {"LANG": "C.UTF-8"}
+
+
+_workers = itertools.count()
+
+
+def _cores():
+    """Which a worker may use: the next few of those that the grader may, so that workers share all of them."""
+    if not hasattr(os, "sched_getaffinity"):
+        return []
+    allowed, number = sorted(os.sched_getaffinity(0)), next(_workers)
+    return list({allowed[(number * CORES + i) % len(allowed)] for i in range(CORES)})
 
 
 def _checkout(package):

@@ -13,7 +13,9 @@ import numpy as np
 DTYPES = ("float64", "float32", "int64", "int32", "uint8", "bool")
 HEADER = 1 << 20  # bytes of JSON
 BODY = 1 << 27  # bytes of numbers
+REPLY = 16_000_000  # bytes of numbers in all replies of a worker; right answers need less than 1 MB
 ARRAYS = 1000
+LEVELS = 12  # of lists and objects in JSON; ours have five
 
 
 class Malformed(Exception):
@@ -50,6 +52,8 @@ def read(stream):
         header = json.loads(text)
     except (ValueError, RecursionError):
         raise Malformed("a message without a header") from None
+    if not _shallow(header, LEVELS):
+        raise Malformed("a header of too many levels")
     if not isinstance(header, dict) or not isinstance(header.get("arrays"), list) or len(header["arrays"]) > ARRAYS:
         raise Malformed("a header without arrays")
     arrays, start = [], 0
@@ -68,6 +72,29 @@ def read(stream):
     if start != len(numbers):
         raise Malformed("numbers of no array")
     return header, arrays
+
+
+def _shallow(value, levels):
+    """Whether lists and objects are nested at most so deep: whoever walks through them later is not to stumble."""
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list):
+        return True
+    return levels > 0 and all(_shallow(inner, levels - 1) for inner in value)
+
+
+class Metered:
+    """A stream of which only so many bytes can be read, in all: who writes it does not decide how much is kept."""
+
+    def __init__(self, stream, most):
+        self.stream, self.most, self.left = stream, most, most
+
+    def read(self, number):
+        """As a stream's; raises `Malformed` where that is more than what is left."""
+        if number > self.left:
+            raise Malformed(f"more than the {self.most / 1e6:.0f} MB that are looked at")
+        self.left -= number
+        return self.stream.read(number)
 
 
 def packed(values):

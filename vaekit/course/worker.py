@@ -37,8 +37,11 @@ def main():
     hold = tried(**header["try"])
     _without_questions()
     shell = _shell()
-    _point(os.devnull, os.O_WRONLY, 2)  # until here it is the grader's, to say why a worker does not start
     wire.write(replies, {"id": header["id"], "missing": hold, "told": json.loads(os.environ["VAEKIT_MISSING"])})
+    header, _ = wire.read(requests)
+    _compute()
+    _point(os.devnull, os.O_WRONLY, 2)  # until here it is the grader's, to say why a worker does not start
+    wire.write(replies, {"id": header["id"]})
     while (message := wire.read(requests)) is not None:
         header, arrays = message
         answer, arrays = {"cell": _cell, "observe": _observe}[header["do"]](shell, header, arrays)
@@ -104,6 +107,15 @@ def _shell():
     return shell
 
 
+def _compute():
+    """What needs the backend's threads, all of which start here: where they may not, no answer is to pay for it."""
+    import keras
+    import numpy as np
+
+    ones = keras.ops.ones((256, 256))
+    np.testing.assert_array_equal(keras.ops.convert_to_numpy(keras.ops.matmul(ones, ones)), np.full((256, 256), 256.0))
+
+
 @contextlib.contextmanager
 def _at_most(seconds):
     def stop(*_):
@@ -132,7 +144,7 @@ def _cell(shell, header, arrays):
         error = raised
     if isinstance(error, OutOfTime):
         return {"error": "OutOfTime", "says": f"it took longer than {header['seconds']:.0f} s and was stopped."}, ()
-    return {"error": type(error).__name__ if error else "", "says": told(error) if error else ""}, ()
+    return {"error": type(error).__name__ if error else "", "says": told(error)[:4000] if error else ""}, ()
 
 
 def _observe(shell, header, arrays):
@@ -152,17 +164,23 @@ def _observe(shell, header, arrays):
             found = Fault("time", "it took too long and was stopped.")
         except BaseException as raised:
             found = Fault("error", observers.told(raised))
+    if not isinstance(found, Fault) and (size := sum(array.nbytes for array in found.values())) > wire.REPLY:
+        found = Fault("refused", f"{size / 1e6:.0f} MB of numbers came back; {wire.REPLY / 1e6:.0f} MB are looked at.")
     if isinstance(found, Fault):
-        return {"fault": list(found)}, ()
-    faults = {key: list(value) for key, value in found.items() if isinstance(value, Fault)}
+        return {"fault": _sent(found)}, ()
+    faults = {key: _sent(value) for key, value in found.items() if isinstance(value, Fault)}
     arrays = {key: value for key, value in found.items() if key not in faults}
     return {"names": list(arrays), "faults": faults}, list(arrays.values())
+
+
+def _sent(fault):
+    return [fault.kind, fault.says[:4000]]
 
 
 # ---- what holds, by trying
 
 
-def tried(grader, namespace, hidden, outside, memory):
+def tried(grader, namespace, hidden, outside, memory, service):
     """What graded code could do and should not: {"files": how, ...}, "" for each that holds.
 
     Args:
@@ -171,10 +189,11 @@ def tried(grader, namespace, hidden, outside, memory):
         hidden: a file that should not be readable.
         outside: a folder that should not be writable.
         memory: bytes that should not be had.
+        service: path of a socket that takes datagrams, and should not be reached; "" where there are none.
     """
     checks = {
         "files": lambda: _files(hidden, outside),
-        "network": _network,
+        "network": lambda: _network(service),
         "processes": lambda: _processes(grader, namespace),
         "memory": lambda: _memory(memory),
     }
@@ -194,7 +213,7 @@ def _files(hidden, outside):
         return ""
 
 
-def _network():
+def _network(service):
     for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
         try:
             with socket.socket(socket.AF_INET, kind) as connection:
@@ -205,6 +224,13 @@ def _network():
         except OSError:  # no sockets, or no network
             continue
         return "connections are possible"
+    for made in (socket.socket, lambda *kind: socket.socketpair(*kind)[0]) if service else ():
+        try:
+            with made(socket.AF_UNIX, socket.SOCK_DGRAM) as connection:
+                connection.sendto(b"reached", service)
+            return "other programs can be sent messages"
+        except OSError:
+            pass
     return ""
 
 
