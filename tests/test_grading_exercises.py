@@ -39,7 +39,7 @@ def test_solutions_earn_every_point_and_stubs_none(number):
 
 
 def test_an_answer_is_called_where_the_notebook_tests_it(tmp_path):
-    """A later cell may take the name of its helper, as it may with `check` and in nbgrader; what comes late is found."""
+    """A later cell may take the name of its helper, as it may in nbgrader; what comes late is found."""
     sources = {
         "first": "def helper(x):\n    return 2 * x\ndef first(x):\n    return helper(x)",
         "second": "def helper(x):\n    return 3 * x\ndef second(x):\n    return helper(x)",
