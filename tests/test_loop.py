@@ -47,8 +47,9 @@ def test_the_number_of_steps_in_a_program_changes_nothing(monkeypatch):
 
 
 def test_storage_type_of_data_does_not_matter():
-    assert_same(trained(X.astype("uint8")), trained())
-    assert_same(trained({"x": X.astype("float64")}), trained())
+    reference = trained()
+    assert_same(trained(X.astype("uint8")), reference)
+    assert_same(trained({"x": X.astype("float64")}), reference)
 
 
 def test_every_draw_is_new_and_has_its_probabilities():
