@@ -1,4 +1,5 @@
 import atexit
+import collections
 import importlib.util
 import os
 import shutil
@@ -30,10 +31,20 @@ import keras  # noqa: E402, I001
 
 
 def pytest_collection_modifyitems(config, items):
-    """Tests marked `once` run on TensorFlow alone, where both backends are installed."""
-    if keras.backend.backend() == "jax" and importlib.util.find_spec("tensorflow"):
-        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("once")])
-        items[:] = [item for item in items if not item.get_closest_marker("once")]
+    """With both backends installed, tests marked `once` run on TensorFlow alone, cases of `alternate` on one each."""
+    if not all(map(importlib.util.find_spec, ("tensorflow", "jax"))):
+        return
+    here, seen = ["tensorflow", "jax"].index(keras.backend.backend()), collections.Counter()
+
+    def runs(item):
+        case = seen[item.function]
+        seen[item.function] += 1
+        place = 0 if item.get_closest_marker("once") else case % 2 if item.get_closest_marker("alternate") else here
+        return place == here
+
+    kept = {item: runs(item) for item in items}
+    config.hook.pytest_deselected(items=[item for item in items if not kept[item]])
+    items[:] = [item for item in items if kept[item]]
 
 
 @pytest.fixture(autouse=True)

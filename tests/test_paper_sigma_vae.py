@@ -82,6 +82,7 @@ def test_every_row_has_a_bound_and_samples(decoder):
     assert model.sample(2, seed=0).shape == (2, 8, 8, 3)
 
 
+@pytest.mark.alternate
 @pytest.mark.parametrize(
     "architecture, decoder",
     [("vae", "optimal"), ("vae", "optimal_image"), ("vae", "logistic_mixture"), ("hvae", "shared")],

@@ -107,6 +107,7 @@ def test_clamped_probabilities_bound_the_loss_of_a_pixel():
     assert float(log_p[0]) == pytest.approx(16 * np.log(1e-5), rel=1e-3)
 
 
+@pytest.mark.alternate
 @pytest.mark.parametrize(
     "kind, refined", [("mlp", False), ("mlp", True), ("pixelcnn", False)], ids=["MLP", "MLP, refined", "PixelCNN"]
 )

@@ -153,6 +153,7 @@ def test_data_as_pseudo_inputs():
     assert np.std(noisy.pseudo_inputs - prior.pseudo_inputs) == pytest.approx(0.01, rel=0.3)
 
 
+@pytest.mark.alternate
 @pytest.mark.parametrize("kind", ["VAE", "from data", "top-down"])
 def test_encoder_stays_one_object_after_loading(kind, tmp_path):
     x = binary_images()
