@@ -182,7 +182,7 @@ def test_answers_that_attack(tmp_path, monkeypatch):
     """A notebook in which each answer but the first and the last is an attack."""
     root, heard, service_path = Path(grading.__file__).parents[2], [], str(tmp_path / "service")
     make, made = tempfile.mkdtemp, []
-    monkeypatch.setattr(tempfile, "mkdtemp", lambda **names: made.append(make(**names)) or made[-1])
+    monkeypatch.setattr(tempfile, "mkdtemp", lambda *a, **names: made.append(make(*a, **names)) or made[-1])
     datagrams = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     with socket.socket() as server, socket.socket(socket.AF_UNIX) as service, datagrams:
         datagrams.bind(f"{service_path}-of-datagrams")
