@@ -56,7 +56,7 @@ clean:  ## remove what was installed or built here
 	    $$python -m venv --clear .venv; }
 	@rm -f $@
 	@echo "Installing into .venv: some minutes, once."
-	@.venv/bin/pip install --quiet --disable-pip-version-check --no-compile -r requirements.lock
+	@.venv/bin/pip install --quiet --disable-pip-version-check -r requirements.lock
 	@.venv/bin/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
