@@ -240,8 +240,8 @@ MODELS = {
 }
 
 
-@pytest.mark.alternate
 # all objectives meet all parts in test_crossings; here is what a training leaves behind
+@pytest.mark.alternate
 @pytest.mark.parametrize(
     "kind, objective", [*(("VAE", name) for name in OBJECTIVES), ("bottom-up", "IWAE"), ("top-down", "wake–sleep")]
 )

@@ -241,7 +241,7 @@ def test_numbers_of_the_text():
         p = np.clip(training.inputs["images"].mean(axis=0), 1e-3, 1 - 1e-3)
         x = others.inputs["images"]
         reached.append((x * np.log(p) + (1 - x) * np.log(1 - p)).sum(axis=1).mean())
-    assert abs(np.mean(reached) - e02.COINS) < 0.1
+    assert abs(np.mean(reached) - e02.COINS) < 0.1  # two standard errors of 20 draws, which vary by 0.2
     assert 0.05 < np.std(reached) < 0.3  # other images are harder or easier
 
 
