@@ -32,7 +32,7 @@ from vaekit import evaluation
 from vaekit.inference import Refinement
 from vaekit.layers import MLP, Autoregressive, Bernoulli, DiagonalNormal, GatedPixelConv2D, ResidualBlock, Stack
 from vaekit.models import VAE
-from vaekit.objectives import ELBO
+from vaekit.objectives import ELBO, WarmUp
 from vaekit.papers.cell import Cell, Figure, mean, numbers
 from vaekit.papers.presets import Presets
 from vaekit.training import EarlyStopping
@@ -51,6 +51,7 @@ class Settings:
         kernel_size, filters: of the PixelCNN's layers, and channels of each of their stacks.
         batch_size, epochs, learning_rate: of Adam.
         clip: greatest norm of the gradient of all weights together.
+        warm_up: epochs in which β rises from 0.1 to 1; the code can do so, and its default is 0.
         threshold: of activity, for a unit to count as active; the code's is 0.02.
         refinement_steps, refinement_rate, refinement_momentum, refinement_clip: see `refinement`.
     """
@@ -64,6 +65,7 @@ class Settings:
     epochs: int = 100
     learning_rate: float = 1e-3
     clip: float = 5.0
+    warm_up: int = 0
     threshold: float = 0.01
     refinement_steps: int = 20
     refinement_rate: float = 1.0
@@ -141,7 +143,8 @@ def _head(data, quirks):
 def _compiled(model, data, settings):
     model.build((None, *data.event_shape))
     adam = keras.optimizers.Adam(settings.learning_rate, global_clipnorm=settings.clip)
-    model.compile(adam, objective=ELBO(analytic_kl=True))
+    steps = settings.warm_up * -(-len(data.train) // settings.batch_size)
+    model.compile(adam, objective=ELBO(analytic_kl=True, beta=WarmUp(steps, start=0.1) if steps else 1.0))
     return model
 
 
