@@ -99,6 +99,13 @@ def test_wiring_of_the_codes_mlp():
     assert model.decoder.layers[0].layers[0].activation is keras.activations.linear
 
 
+def test_warm_up_is_off_unless_asked_for():
+    data = binary((4, 4, 1))  # two batches an epoch
+    for warm_up, betas in (0, (1, 1, 1)), (5, (0.1, 0.55, 1)):
+        model = paper.mlp(data, False, settings=dataclasses.replace(TINY, warm_up=warm_up))
+        assert [float(model.objective.weight(step)) for step in (0, 5, 20)] == pytest.approx(betas)
+
+
 def test_clamped_probabilities_bound_the_loss_of_a_pixel():
     model = paper.mlp(binary((4, 4, 1)), False, settings=TINY, quirks=paper.Quirks(clamped_probabilities=True))
     head = model.decoder.layers[-1].heads["logits"]

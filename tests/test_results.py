@@ -62,7 +62,8 @@ def test_every_record_is_of_a_cell_and_reports_what_the_paper_reports():
     for record in records.read_all(RESULTS):
         cell = next(c for c in getattr(papers, record.paper).CELLS if c.options == record.cell).vary(record.varied)
         assert record.name == cell.name and record.table == cell.table
-        assert record.settings == json.loads(json.dumps(dataclasses.asdict(cell.settings)))
+        settings = json.loads(json.dumps(dataclasses.asdict(cell.settings)))
+        assert record.settings and record.settings.items() <= settings.items()  # some came after the run
         assert {k: v["paper"] for k, v in record.figures.items() if v["paper"] is not None} == cell.reported
         assert record.ran_on[0]["commit"] and record.seconds["training"] > 0 and record.data["images"]["test"] > 0
         if record.curves["epoch"]:
