@@ -51,7 +51,8 @@ class Settings:
         kernel_size, filters: of the PixelCNN's layers, and channels of each of their stacks.
         batch_size, epochs, learning_rate: of Adam.
         clip: greatest norm of the gradient of all weights together.
-        warm_up: epochs in which β rises from 0.1 to 1; the code can do so, and its default is 0.
+        warm_up: epochs in which β rises from 0.1 to 1: an option of the code, of which the text on images says nothing.
+            The fully connected VAE of 4 layers comes to the paper's bound with it, and not without.
         threshold: of activity, for a unit to count as active; the code's is 0.02.
         refinement_steps, refinement_rate, refinement_momentum, refinement_clip: see `refinement`.
     """
