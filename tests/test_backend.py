@@ -78,9 +78,8 @@ data = np.load(sys.argv[2])
 model = keras.saving.load_model(sys.argv[1])
 values = {k[2:]: ops.convert_to_tensor(v) for k, v in data.items() if k.startswith("v_")}
 weights = model.trainable_variables
-rest = [v for v in model.variables if not any(v is w for w in weights)]
 log_w, gradient = vk.backend.variables_gradient(
-    lambda: ops.sum(model.log_p(values) - model.log_q(values)), weights, rest)
+    lambda: ops.sum(model.log_p(values) - model.log_q(values)), weights)
 np.savez(sys.argv[3], *map(ops.convert_to_numpy, gradient), log_p=ops.convert_to_numpy(model.log_p(values)),
          log_q=ops.convert_to_numpy(model.log_q(values)), reconstruction=model.reconstruct(data["v_x"]),
          bound=model.evaluate(data["v_x"], verbose=0, seed=0)["bound"])

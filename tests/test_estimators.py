@@ -15,14 +15,13 @@ def gradients(model, objective, x, repeats=1, seed=0):
     """Gradients of the loss, one row for each repeat: arrays `[R, ...]` for encoder and decoder weights, flattened."""
     data = model.observe(x)
     sides = [factor.layer.trainable_variables for factor in (model.inference[0], model.generative[-1])]
-    state = [model.seed_generator.state]
     model.seed_generator.state.assign(ops.cast([seed, 0], model.seed_generator.state.dtype))
 
     def run():
         def loss():
             return ops.mean(objective(model, data, 0, training=True)[0])
 
-        return backend.variables_gradient(loss, [*sides[0], *sides[1]], state)[1]
+        return backend.variables_gradient(loss, [*sides[0], *sides[1]])[1]
 
     run = backend.compile(run, model.variables)
     rows = [[ops.convert_to_numpy(g).ravel() for g in run()] for _ in range(repeats)]

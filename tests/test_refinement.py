@@ -82,7 +82,7 @@ def test_gradient_goes_through_the_steps(kind):
         return ops.sum(objective(model, data, 0, training=True)[0])
 
     variables = [model.inference[0].layer.trainable_variables[0], model.generative[-1].layer.trainable_variables[-1]]
-    slopes = backend.compile(lambda: backend.variables_gradient(loss, variables, [state])[1], model.variables)()
+    slopes = backend.compile(lambda: backend.variables_gradient(loss, variables)[1], model.variables)()
     value = backend.compile(loss, model.variables)
     for variable, slope in zip(variables, slopes, strict=True):
         start = ops.convert_to_numpy(variable).copy()

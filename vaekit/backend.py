@@ -9,6 +9,7 @@ import importlib.util
 import os
 import sys
 import tempfile
+from numbers import Integral
 
 import numpy as np
 
@@ -101,6 +102,22 @@ tfd = tfp.distributions
 SEED_DTYPE = "int32" if NAME == "tensorflow" else "uint32"
 
 
+def integer_seed(seed):
+    """Any integer as one from 0 to 2³¹ − 2, which both backends take for the same seed.
+
+    Raises:
+        ValueError: what is no integer.
+    """
+    if isinstance(seed, bool) or not isinstance(seed, Integral):
+        raise ValueError(f"A seed should be an integer; received {seed!r}.")
+    return int(seed) % (2**31 - 1)
+
+
+def seed_generator(seed=None):
+    """A `keras.random.SeedGenerator` of an integer; None: a seed from Keras' own (`keras.utils.set_random_seed`)."""
+    return keras.random.SeedGenerator(None if seed is None else integer_seed(seed))
+
+
 def seed(source):
     """A seed that TFP's samplers take, from an int, from a `keras.random.SeedGenerator`, or from such a seed.
 
@@ -114,7 +131,7 @@ def seed(source):
             key = tf.stack(tfp.random.split_seed(tf.cast(key, SEED_DTYPE), n=replicas()))
             key = key[context.replica_id_in_sync_group]
     else:
-        key = np.array([0, int(source) % 2**31], dtype="uint32")
+        key = np.array([0, integer_seed(source)], dtype="uint32")
     return keras.ops.cast(key, SEED_DTYPE)
 
 
@@ -144,30 +161,84 @@ def value_and_gradient(function, *arrays):
     return jax.value_and_grad(function, argnums=tuple(range(len(arrays))))(*arrays)
 
 
-def variables_gradient(function, variables, state=()):
+class Scope(keras.StatelessScope):
+    """Within it variables have the values given, and what is assigned is not kept; others have the values around it.
+
+    Args:
+        values: pairs of a `keras.Variable` and a tensor.
+
+    Attributes:
+        losses: list of what layers add to the losses within.
+        assigned: dict by id of pairs of a variable and the value that it was assigned.
+        unknown: dict by id of variables that were read, and have no value here nor in a scope around.
+    """
+
+    def __init__(self, values=()):
+        super().__init__(list(values), collect_losses=True, initialize_variables=False)
+        self.original_scope, self.assigned, self.unknown = None, {}, {}
+
+    def add_update(self, update):
+        super().add_update(update)
+        self.assigned[id(update[0])] = update
+
+    def get_current_value(self, variable):
+        value = super().get_current_value(variable)
+        if value is None and self.original_scope is not None:
+            value = self.original_scope.get_current_value(variable)
+        if value is None:
+            self.unknown[id(variable)] = variable
+        return value
+
+    def keep(self):
+        """Assigns what was assigned within, where the scope has been left."""
+        for variable, value in self.assigned.values():
+            variable.assign(value)
+
+
+@contextlib.contextmanager
+def losses_collected():
+    """A context in which what layers add to the losses can be asked for, also where Keras' own loop on JAX drops it.
+
+    Raises:
+        ValueError: in that loop, for a variable that is no part of the model, whose changes it would not see.
+    """
+    if NAME == "tensorflow":
+        yield
+        return
+    with Scope() as scope:
+        yield
+    if scope.original_scope is not None and not isinstance(scope.original_scope, Scope) and scope.unknown:
+        names = sorted(v.path for v in scope.unknown.values())
+        raise ValueError(
+            f"The objective reads variables that are no part of the model, {names}: Keras' loop on JAX would take them "
+            "for constants. Make them attributes of the objective, or train on arrays."
+        )
+    scope.keep()
+
+
+def variables_gradient(function, variables):
     """A scalar `function()` of Keras variables: its value and its gradient with respect to `variables`.
 
     Args:
-        function: takes nothing, returns a scalar tensor; may update the variables in `state`.
+        function: takes nothing, returns a scalar tensor; may read and assign any variables.
         variables: list of trainable `keras.Variable`.
-        state: further variables that `function` reads or writes (seed generators' states, counters).
     """
     if NAME == "tensorflow":
         with tf.GradientTape() as tape:
             value = function()
         return value, tape.gradient(value, variables, unconnected_gradients="zero")
 
-    def pure(values, state_values):
-        mapping = [*zip(variables, values, strict=True), *zip(state, state_values, strict=True)]
-        with keras.StatelessScope(mapping, collect_losses=True) as s:  # losses that layers add to the model's
-            value = function()
-        return value, [s.get_current_value(v) for v in state]
+    assigned = []  # variables, as `pure` finds them
 
-    (value, new_state), gradient = jax.value_and_grad(pure, has_aux=True)(
-        [v.value for v in variables], [v.value for v in state]
-    )
-    for variable, new in zip(state, new_state, strict=True):
-        variable.assign(new)
+    def pure(values):
+        with Scope(zip(variables, values, strict=True)) as scope:
+            value = function()
+        assigned[:] = [variable for variable, _ in scope.assigned.values()]
+        return value, [new for _, new in scope.assigned.values()]
+
+    (value, new), gradient = jax.value_and_grad(pure, has_aux=True)([v.value for v in variables])
+    for variable, value_of_it in zip(assigned, new, strict=True):
+        variable.assign(value_of_it)
     return value, gradient
 
 
@@ -258,7 +329,7 @@ def dry_run(function):
     if NAME == "tensorflow":
         tf.function(function, autograph=False).get_concrete_function()
     else:
-        with keras.StatelessScope():
+        with Scope():
             jax.eval_shape(function)
 
 
@@ -281,15 +352,57 @@ def prefers_jit():
     return NAME == "jax" or accelerated()
 
 
-def _pure(function, variables):
-    """On JAX: (values of the variables, *arrays) → (result, new values), without side effects."""
+def _pure(function, variables, unknown=None):
+    """On JAX: (values of the variables, *arrays) → (result, new values), without side effects.
+
+    `unknown`, a dict, comes to know of other variables that `function` reads or assigns.
+    """
 
     def pure(values, *arrays):
-        with keras.StatelessScope(list(zip(variables, values, strict=True)), collect_losses=True) as scope:
-            result = function(*arrays)  # what layers add to the model's losses is collected by the scope
+        with Scope(zip(variables, values, strict=True)) as scope:
+            result = function(*arrays)
+        if unknown is not None:
+            known = {id(v) for v in variables}
+            unknown.update(scope.unknown | {i: v for i, (v, _) in scope.assigned.items() if i not in known})
         return result, [scope.get_current_value(v) for v in variables]
 
     return pure
+
+
+def _with_state(make, variables):
+    """On JAX: `function(*arrays)` from a program of (values of variables, *arrays) → (result, new values).
+
+    Args:
+        make: function of a list of variables and of a dict, for `_pure`; returns the program.
+        variables: list, which grows by what the program turns out to read: else it would be a constant in there.
+    """
+    variables, unknown = list(variables), {}
+    program = make(variables, unknown)
+
+    def call(*arrays):
+        nonlocal program
+        while True:
+            result, new = program([v.value for v in variables], *arrays)
+            if not unknown:
+                break
+            _require_values(unknown.values())
+            variables.extend(unknown.values())  # and once more: nothing was changed
+            unknown.clear()
+            program = make(variables, unknown)
+        for variable, value in zip(variables, new, strict=True):
+            variable.assign(value)
+        return result
+
+    return call
+
+
+def _require_values(variables):
+    for variable in variables:
+        if variable._value is None:
+            raise ValueError(
+                f"{variable.path!r} was made within a compiled program, where it can have no value: build its layer "
+                "before, in the model's __init__ or build."
+            )
 
 
 def _tf_program(function, jit_compile=None):
@@ -302,21 +415,14 @@ def compile(function, variables=()):
 
     Args:
         function: takes and returns arrays (or nests of them); runs as one program of the backend.
-        variables: every `keras.Variable` that `function` touches. Their values are inputs and outputs of the
-            program, so that later training is seen and updates are kept.
+        variables: the `keras.Variable`s that `function` touches. Their values are inputs and outputs of the program, so
+            that later training is seen and updates are kept. (One that is not among them is found; on JAX this costs
+            compiling twice.)
     """
     if NAME == "tensorflow":
         return _tf_program(function)
 
-    program = jax.jit(_pure(function, variables))
-
-    def call(*arrays):
-        result, new_values = program([v.value for v in variables], *arrays)
-        for variable, new in zip(variables, new_values, strict=True):
-            variable.assign(new)
-        return result
-
-    return call
+    return _with_state(lambda *state: jax.jit(_pure(function, *state)), variables)
 
 
 def count_operations(function, variables, *arrays):
@@ -359,16 +465,24 @@ def compile_loop(body, variables, jit_compile=False, others=()):
         program = _tf_program(steps, jit_compile)
         return lambda start, stop, *arrays: program(tf.constant(start), tf.constant(stop), *arrays)
 
-    def step(i, values, *arrays):
-        return _pure(body, variables)(values, i, *arrays)[1]
+    def make(variables, unknown):
+        step = _pure(body, variables, unknown)
 
-    @jax.jit
-    def program(values, start, stop, *arrays):
-        return [jax.lax.fori_loop(start, stop, lambda i, values: step(i, values, *arrays), values[0])]
+        @jax.jit
+        def program(values, start, stop, *arrays):
+            return None, jax.lax.fori_loop(start, stop, lambda i, values: step(values, i, *arrays)[1], values)
+
+        return program
+
+    if not others:
+        return _with_state(make, variables)
+
+    unknown = {}
+    step = _pure(body, variables, unknown)
 
     @jax.jit
     def together(values, start, stop, shared, *arrays):
-        steps = jax.vmap(step, (None, 0, None, *[1] * len(arrays)))
+        steps = jax.vmap(lambda i, *rest: step(rest[0], i, *rest[1:])[1], (None, 0, None, *[1] * len(arrays)))
         values = [jax.numpy.stack(v) for v in zip(*values, strict=True)]  # [R, ...]
         values = jax.lax.fori_loop(start, stop, lambda i, values: steps(i, values, shared, *arrays), values)
         return [list(v) for v in zip(*values, strict=True)]
@@ -376,7 +490,14 @@ def compile_loop(body, variables, jit_compile=False, others=()):
     every = [variables, *others]
 
     def call(start, stop, *arrays):
-        new = (together if others else program)([[v.value for v in one] for one in every], start, stop, *arrays)
+        new = together([[v.value for v in one] for one in every], start, stop, *arrays)
+        if unknown:
+            names = sorted(v.path for v in unknown.values())
+            unknown.clear()
+            raise ValueError(
+                f"Models that are trained together read variables that are no part of them, {names}: make them "
+                "attributes of each model's objective, or train by each model's own fit."
+            )
         for variable, value in zip(sum(every, []), sum(new, []), strict=True):
             variable.assign(value)
 
@@ -406,14 +527,13 @@ def shared_out(batch):
     return keras.tree.map_structure(lambda x: share(x, distribution.get_data_layout(x.shape)), batch)
 
 
-def repeat(function, n, variables=(), constants=()):
+def repeat(function, n, variables=()):
     """Results of n calls of `function()`, one after the other, stacked `[n, ...]`: a loop inside a compiled program.
 
     Args:
         function: takes nothing, returns a float32 array.
         n: an int.
         variables: every `keras.Variable` that `function` updates, such as a seed generator's state.
-        constants: every other one that it reads.
     """
     if NAME == "tensorflow":
         # one iteration in memory at a time
@@ -424,10 +544,8 @@ def repeat(function, n, variables=(), constants=()):
             parallel_iterations=1,
         )[1].stack()
 
-    fixed = [(v, keras.ops.convert_to_tensor(v)) for v in constants]
-
     def step(values, _):
-        with keras.StatelessScope([*fixed, *zip(variables, values, strict=True)]) as scope:
+        with Scope(zip(variables, values, strict=True)) as scope:
             result = function()
         return [scope.get_current_value(v) for v in variables], result
 

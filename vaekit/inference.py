@@ -14,6 +14,8 @@ from vaekit.backend import tfp
 from vaekit.batches import Batches
 from vaekit.layers import VariationalWeights
 from vaekit.models.factors import contains, output_layer
+from vaekit.objectives.base import current
+from vaekit.objectives.state import deserialize, serialize
 
 
 @keras.saving.register_keras_serializable("vaekit")
@@ -71,11 +73,11 @@ class Refinement:
         n = ops.shape(next(iter(data.values())))[0]
         shapes = {factor.name: self._shapes(factor) for factor in model.inference}
         offsets = keras.tree.map_shape_structure(lambda shape: ops.zeros((n, *shape)), shapes)
-        beta = self.beta(model.step) if callable(self.beta) else self.beta
+        beta = current(self.beta, model.step)
         values = [(v, ops.convert_to_tensor(v)) for v in model.variables]
 
         def bound(*flat):
-            with keras.StatelessScope(values):  # what layers update is not kept
+            with backend.Scope(values):  # what layers update is not kept
                 moved = keras.tree.pack_sequence_as(offsets, flat)
                 trace = model.trace(data, self.samples, training, offsets=moved, seed=seed)
             return ops.sum(ops.mean(trace.log_weights(beta), axis=0))  # each example's gradient is its own
@@ -108,11 +110,11 @@ class Refinement:
 
     def get_config(self):
         config = {name: value for name, value in vars(self).items()}
-        return {**config, "beta": keras.saving.serialize_keras_object(self.beta)}
+        return {**config, "beta": serialize(self.beta)}
 
     @classmethod
     def from_config(cls, config):
-        return cls(**{**config, "beta": keras.saving.deserialize_keras_object(config["beta"])})
+        return cls(**{**config, "beta": deserialize(config["beta"])})
 
 
 def _target(model, data):
@@ -270,8 +272,7 @@ def monte_carlo_em(
             priors = sum(sum(layer.losses) for layer in layers)  # on the weights (MAP)
             return -ops.mean(model.log_p(values, training=True)) + priors
 
-        state = [v for v in model.variables if not any(v is w for w in weights)]
-        value, gradient = backend.variables_gradient(loss, weights, state)
+        value, gradient = backend.variables_gradient(loss, weights)
         backend.apply_gradient(optimizer, gradient, weights)
         return -value  # with the weights' prior
 
@@ -279,7 +280,7 @@ def monte_carlo_em(
     maximization = backend.compile(maximization, [*model.variables, *optimizer.variables])
 
     history = {"log_joint": [], "acceptance": [], "step_size": []}
-    size, generator = 0.1, keras.random.SeedGenerator(seed)
+    size, generator = 0.1, backend.seed_generator(seed)
     order = Batches(np.arange(n), batch_size, shuffle=True, seed=seed)
     for _ in tqdm(range(epochs), unit=" epochs", disable=not progress, leave=False):
         joint, rates = [], []

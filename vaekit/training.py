@@ -2,6 +2,7 @@
 that are trained at once.
 """
 
+import math
 import warnings
 from numbers import Integral
 
@@ -154,7 +155,7 @@ class EarlyStopping(keras.callbacks.EarlyStopping):
                 "fit(..., validation_data=...) with validation in every epoch, or monitor a term on the training "
                 f"data, EarlyStopping(monitor={self.monitor.removeprefix('val_')!r})."
             )
-        if not self._warming_up():
+        if not self._warming_up() and not math.isnan(logs[self.monitor]):  # which is no best
             super().on_epoch_end(epoch, logs)
 
     def on_train_end(self, logs=None):

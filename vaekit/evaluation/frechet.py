@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import keras
 import numpy as np
 
+from vaekit import backend
 from vaekit.evaluation.classification import check_labels, train_classifier
 from vaekit.evaluation.rows import check_counts
 
@@ -105,7 +106,7 @@ def fid(images, real, features, name=None, mean=False, batch_size=500, seed=0):
     if real.ndim < 2 or len(real) < 2:
         raise ValueError(f"fid expects real images of shape [M, H, W, C], two or more; received {list(real.shape)}.")
     if hasattr(images, "sample"):
-        generator = keras.random.SeedGenerator(seed)
+        generator = backend.seed_generator(seed)
         sizes = np.diff([*range(0, len(real), batch_size), len(real)])
         images = np.concatenate([images.sample(int(size), mean=mean, seed=generator) for size in sizes])
     images = np.asarray(images)

@@ -3,7 +3,6 @@ r"""Estimates of log p(x)."""
 import math
 from dataclasses import dataclass
 
-import keras
 import numpy as np
 from keras import ops
 from scipy.stats import multivariate_normal
@@ -11,6 +10,7 @@ from tqdm.auto import tqdm
 
 from vaekit import backend, inference
 from vaekit.evaluation.rows import check_counts, data_arrays, rows, standard_error
+from vaekit.models.factors import require_numbers
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def log_likelihood(model, x, samples=5000, batch_size=100, chunk=None, seed=0, p
     chunk = chunk or max(1, _rows_at_once() // batch_size)
     chunks = -(-samples // chunk)
     chunk = -(-samples // chunks)  # of equal size; what is too much is left out below
-    generator = keras.random.SeedGenerator(seed)
+    generator = backend.seed_generator(seed)
     state = [*model.non_trainable_variables, generator.state]
 
     def log_weights(values):
@@ -99,7 +99,7 @@ def log_likelihood(model, x, samples=5000, batch_size=100, chunk=None, seed=0, p
         def draw():
             return model.trace(values, chunk, offsets=offsets, early=early, seed=generator).log_weights()  # [chunk, B]
 
-        return backend.repeat(draw, chunks, state, model.trainable_variables)
+        return backend.repeat(draw, chunks, state)
 
     log_weights = backend.compile(log_weights, [*model.variables, generator.state])
     results = []
@@ -107,6 +107,7 @@ def log_likelihood(model, x, samples=5000, batch_size=100, chunk=None, seed=0, p
         for start in range(0, n, batch_size):
             batch, count = rows(data, start, batch_size)
             w = ops.convert_to_numpy(log_weights(batch)).reshape(-1, batch_size)[:samples, :count].astype("float64")
+            require_numbers(model, "log_likelihood", w)
             first, second = np.logaddexp.reduce(w, axis=0), np.logaddexp.reduce(2 * w, axis=0)  # log Σ w, log Σ w²
             results.append((first - math.log(samples), np.exp(2 * first - second)))
             bar.update(samples * count)

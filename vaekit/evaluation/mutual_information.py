@@ -3,7 +3,6 @@ r"""How much latents tell about the data: the KL of the ELBO, split into mutual 
 import math
 from dataclasses import dataclass
 
-import keras
 import numpy as np
 from keras import ops
 from tqdm.auto import tqdm
@@ -95,7 +94,7 @@ def information(model, x, samples=1, batch_size=500, seed=0, progress=True):
         )
     data, n = data_arrays(model, x)
     batch_size = min(batch_size, n)
-    generator = keras.random.SeedGenerator(seed)
+    generator = backend.seed_generator(seed)
 
     def draw(values):
         offsets = model.offsets(values, generator)

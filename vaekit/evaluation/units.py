@@ -12,7 +12,7 @@ from vaekit.backend import tfd
 from vaekit.distributions import NormalMixture
 from vaekit.evaluation.rows import check_counts, data_arrays, rows
 from vaekit.models import Factor, LatentVariableModel
-from vaekit.models.factors import location, unfold
+from vaekit.models.factors import require_numbers, unfold
 from vaekit.priors import Prior
 
 
@@ -57,6 +57,9 @@ def active_units(model, x, threshold=0.01, batch_size=500, samples=None, seed=0)
 
     Returns: `ActiveUnits`; with several latents a dict of them by name.
 
+    Raises:
+        ValueError: unusable data; a posterior that has no mean in closed form.
+
     Source: Burda et al. 2016, section 5.2.
     """
     check_counts("active_units", batch_size=batch_size, samples=1 if samples is None else samples)
@@ -64,7 +67,7 @@ def active_units(model, x, threshold=0.01, batch_size=500, samples=None, seed=0)
         raise ValueError(f"active_units expects a threshold of at least 0; received {threshold!r}.")
     several = len(model.latents) > 1
     if samples is None or not several:
-        means = model.encode(x, batch_size, seed)
+        means = model.encode(x, batch_size, seed=seed)
     else:
         means = _sampled_means(model, x, samples, batch_size, seed)
     result = {}
@@ -79,10 +82,10 @@ def _sampled_means(model, x, samples, batch_size, seed):
     """E[z_j|x] of each latent, averaged over samples of those before it: dict of arrays `[N, ...]`."""
     data, n = data_arrays(model, x)
     batch_size = min(batch_size, n)
-    generator = keras.random.SeedGenerator(seed)
+    generator = backend.seed_generator(seed)
 
     def means(values):
-        q = {name: location(d, generator) for name, d in model.trace(values, samples, seed=generator).q.items()}
+        q = {name: d.mean() for name, d in model.trace(values, samples, seed=generator).q.items()}
         sampled = {f.name for f in model.inference if any(name in model.latents for name in f.given)}
         return {name: ops.mean(unfold(mean, samples), axis=0) if name in sampled else mean for name, mean in q.items()}
 
@@ -91,7 +94,9 @@ def _sampled_means(model, x, samples, batch_size, seed):
     for start in range(0, n, batch_size):
         batch, count = rows(data, start, batch_size)
         parts.append({name: ops.convert_to_numpy(mean)[:count] for name, mean in means(batch).items()})
-    return {name: np.concatenate([part[name] for part in parts]) for name in model.latents}
+    result = {name: np.concatenate([part[name] for part in parts]) for name in model.latents}
+    require_numbers(model, "active_units", *result.values())
+    return result
 
 
 # ---------------------------------------------------------------- without inactive units

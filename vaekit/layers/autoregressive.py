@@ -47,10 +47,12 @@ class AutoregressiveDistribution(tfd.Distribution):
         x = x + ops.zeros((ops.shape(self.context[0])[0], 1, 1, 1))
         batch = ops.shape(x)[:-3]
         x = ops.reshape(x, (-1, *self.network.head.event_shape))
-        with keras.StatelessScope(list(zip(self.network.variables, self.values, strict=True))) as scope:
+        with backend.Scope(zip(self.network.variables, self.values, strict=True)) as scope:
             log_prob = self.network.conditional(x, self._tiled(batch), self.training).log_prob(x)
         for variable in self.network.non_trainable_variables if self.training else ():
             variable.assign(scope.get_current_value(variable))
+        for loss in scope.losses:  # of activity regularizers, say
+            self.network.add_loss(loss)
         return ops.reshape(log_prob, batch)
 
     def _sample_n(self, n, seed=None):
@@ -129,7 +131,7 @@ class Autoregressive(Stack):
         """Images `[N, H, W, C]`, given values of the variables, and a list of tensors z `[N, ...]`."""
         rows, columns, _ = self.head.event_shape
         seeds = ops.stack(tfp.random.split_seed(seed, rows * columns))
-        with keras.StatelessScope(list(zip(self.variables, values, strict=True))):
+        with backend.Scope(zip(self.variables, values, strict=True)):
             brush = Brush(self, z)
 
             def draw_row(i, state):

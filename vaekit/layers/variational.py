@@ -5,6 +5,8 @@ import math
 import keras
 from keras import ops
 
+from vaekit import backend
+
 
 @keras.saving.register_keras_serializable("vaekit")
 class VariationalWeights(keras.layers.Layer):
@@ -33,7 +35,7 @@ class VariationalWeights(keras.layers.Layer):
                 f"VariationalWeights expects positive examples and initial_scale; got {examples}, {initial_scale}."
             )
         self.network, self.examples, self.initial_scale = network, examples, initial_scale
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed_generator = backend.seed_generator(seed)
 
     def build(self, input_shape):
         if not self.network.built:
@@ -56,10 +58,12 @@ class VariationalWeights(keras.layers.Layer):
             for mean, log_scale in zip(means, self.log_scales, strict=True)
         ]
         mapping = [*zip(means, theta, strict=True), *((v, v.value) for v in state)]
-        with keras.StatelessScope(mapping) as scope:
+        with backend.Scope(mapping) as scope:
             outputs = self.network(inputs, training=training)
         for variable in state:
             variable.assign(scope.get_current_value(variable))
+        for loss in scope.losses:  # of activity regularizers, say
+            self.add_loss(loss)
         return outputs
 
     def compute_output_spec(self, inputs, training=False):

@@ -12,6 +12,7 @@ from keras import ops
 from vaekit import backend
 from vaekit.batches import Batches
 from vaekit.files import replacing
+from vaekit.models.finite import StopAtNaN
 from vaekit.models.progress import Progress
 
 SECONDS = 60.0  # between two files
@@ -37,7 +38,7 @@ class Checkpoint:
 
     def __init__(self, path, model, batches, validation, callbacks):
         self.path, self.model, self.batches = Path(path), model, batches
-        self.callbacks = [c for c in callbacks if not isinstance(c, (Progress, keras.callbacks.History))]
+        self.callbacks = [c for c in callbacks if not isinstance(c, (Progress, StopAtNaN, keras.callbacks.History))]
         self.initial = [_plain(callback) for callback in self.callbacks]
         self.variables = [*model.variables, *model.optimizer.variables]
         self.identity = {

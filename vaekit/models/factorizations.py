@@ -8,18 +8,22 @@ import numpy as np
 from keras import ops
 
 from vaekit import backend
+from vaekit.backend import tfd
 from vaekit.batches import DynamicBinarization
 from vaekit.models.factors import (
     Trace,
     check_order,
+    check_shapes,
     check_shared,
+    counting,
     current,
     event_shape,
     fold,
     frozen,
-    location,
     moved,
+    no_losses,
     output_layer,
+    require_numbers,
     split,
     tile,
     unfold,
@@ -59,7 +63,8 @@ class Factorizations(keras.Model):
         check_shared(self.generative, self.inference)
         # Inference first: a network that a prior contains must be met before the prior (see get_config).
         self.networks = list({id(f.layer): f.layer for f in (*self.inference, *self.generative)}.values())
-        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.seed_generator = backend.seed_generator(seed)
+        self._within_keras_loop = False
 
     # ---------------------------------------------------------------- building and data
 
@@ -228,14 +233,16 @@ class Factorizations(keras.Model):
         """
         if self.refinement is None:
             return None
-        return self.refinement(self, data, backend.seed(self._seed_source(seed)), training)
+        with no_losses():
+            return self.refinement(self, data, backend.seed(self._seed_source(seed)), training)
 
     def _trace(self, data, samples, training, detach, frozen_sides, offsets, key, early=None):
         drawn = ops.stop_gradient if detach else lambda z: z
         values, q, p, log_q, log_p = dict(data), {}, {}, {}, {}
         for factor, seed in zip(self.inference, backend.seeds(key, len(self.inference)), strict=True):
             name, before = factor.name, current(factor.layer) if "q" in frozen_sides else None
-            q[name], sampled = self._condition(factor, values, samples, training, offsets, early)
+            with counting(factor):
+                q[name], sampled = self._condition(factor, values, samples, training, offsets, early)
             if sampled:  # batch [S·B]
                 z = unfold(drawn(q[name].sample(seed=seed)), samples)
             else:  # batch [B]
@@ -249,11 +256,12 @@ class Factorizations(keras.Model):
                 log_q[name] = _log_prob(q[name], z, samples, sampled)
             values[name] = z
         for factor in self.generative:
-            with frozen(factor.layer) if "p" in frozen_sides else contextlib.nullcontext():
+            constant = frozen(factor.layer) if "p" in frozen_sides else contextlib.nullcontext()
+            with constant, counting(factor, shared=[f.layer for f in self.inference if not factor.given]):
                 name, value = factor.name, values[factor.name]
                 p[name], sampled = self._condition(factor, values, samples, training, early=early)
-                if name in self.latents:
-                    log_p[name] = _log_prob(p[name], value, samples, sampled)
+                if name in self.latents:  # a prior, too, sees [S·B, ...], as networks do
+                    log_p[name] = _log_prob(p[name], value, samples, sampled or not factor.given)
                 elif sampled:
                     log_p[name] = _log_prob(p[name], tile(value, samples), samples, sampled)
                 else:
@@ -271,6 +279,7 @@ class Factorizations(keras.Model):
         if offsets:
             repeated = {n: fold(tile(v, samples)) if sampled else v for n, v in offsets[factor.name].items()}
             distribution = moved(distribution, repeated)
+        check_shapes(factor, distribution, self.event_shapes[factor.name])
         return distribution, sampled
 
     def _require_built(self):
@@ -283,7 +292,7 @@ class Factorizations(keras.Model):
     def _seed_source(self, seed):
         if seed is None:
             return self.seed_generator
-        return keras.random.SeedGenerator(seed) if isinstance(seed, Integral) else seed
+        return backend.seed_generator(seed) if isinstance(seed, (Integral, float)) else seed
 
     def log_weights(self, x, samples=1, seed=None):
         r"""$\log p(x, z_s) - \log q(z_s|x)$ at samples of the posterior: array `[S, B]`, in nats.
@@ -318,6 +327,7 @@ class Factorizations(keras.Model):
                 distribution, g = early[factor], self._split(factor)[1]
                 if g is not None:
                     distribution = g([*distribution, *(values[n] for n in factor.given if n in self.latents)], training)
+            check_shapes(factor, distribution, self.event_shapes[factor.name])
             yield factor.name, moved(distribution, offsets[factor.name]) if offsets else distribution
 
     # ---------------------------------------------------------------- encoding, decoding, sampling
@@ -328,73 +338,119 @@ class Factorizations(keras.Model):
         With several latents: a dict of them by name, each given the means of those before it. `seed` is that of the
         noise of a refinement, if the model has one.
         """
-        distributions = self._posteriors(self.observe(x), seed)
+        distributions, _ = self._encode(self.observe(x), seed)
         return distributions if len(self.latents) > 1 else distributions[self.latents[0]]
 
-    def _posteriors(self, data, seed=None):
-        values, distributions = dict(data), {}
-        for name, q in self._distributions(self.inference, values, offsets=self.offsets(data, seed)):
+    def _encode(self, data, seed=None, mean=True):
+        """Posteriors by latent, and their means, or draws: dicts of distributions and of tensors `[B, ...]`."""
+        source, values, distributions = self._seed_source(seed), dict(data), {}
+        offsets = self.offsets(data, source)
+        for name, q in self._distributions(self.inference, values, offsets=offsets):
             distributions[name] = q
-            if len(self.latents) > 1:
-                values[name] = location(q, self.seed_generator)
-        return distributions
+            if len(self.latents) > 1 or not mean:
+                values[name] = self._value(name, q, mean, source)
+        return distributions, values
 
-    def encode(self, x, batch_size=500, seed=None):
-        """Posterior means, NumPy array `[N, ...]`, with several latents a dict of them; `seed` as for `posterior`."""
+    def _value(self, name, distribution, mean, source):
+        """A distribution's mean, or a draw from it."""
+        if not mean:
+            return ops.cast(distribution.sample(seed=backend.seed(source)), "float32")
+        try:
+            return distribution.mean()
+        except NotImplementedError:
+            raise ValueError(
+                f"The distribution of {name!r} ({distribution.name}) has no mean in closed form. Ask for a draw from "
+                "it: encode, decode and reconstruct take mean=False and a seed, and sample draws by itself."
+            ) from None
+
+    def encode(self, x, batch_size=500, mean=True, seed=None):
+        r"""Means of the posterior, NumPy array `[N, ...]`; several latents: a dict of them, each given those before.
+
+        Args:
+            x: data `[N, ...]`.
+            batch_size: examples at a time.
+            mean: False for draws $z \sim q(z|x)$ instead.
+            seed: an int, for the same draws, and noise of a refinement, again; None: the model's own generator.
+
+        Raises:
+            ValueError: unusable data; a posterior that has no mean in closed form, with `mean`.
+        """
         data = {name: np.asarray(array) for name, array in self.arrays(x).items()}
-        rows = range(0, len(next(iter(data.values()))), batch_size)
-        batches = ({k: v[i : i + batch_size] for k, v in data.items()} for i in rows)
-        parts = [self._posteriors(self.observe(batch), seed) for batch in batches]
-        means = {
-            name: np.concatenate([ops.convert_to_numpy(location(part[name], self.seed_generator)) for part in parts])
-            for name in self.latents
-        }
-        return means if len(self.latents) > 1 else means[self.latents[0]]
+        source, parts = self._seed_source(seed), []
+        for i in range(0, len(next(iter(data.values()))), batch_size):
+            batch = self.observe({name: array[i : i + batch_size] for name, array in data.items()})
+            q, values = self._encode(batch, source, mean)
+            values = {name: values.get(name) for name in self.latents}
+            parts.append({n: self._value(n, q[n], mean, source) if v is None else v for n, v in values.items()})
+        return self._output("encode", self.latents, parts)
+
+    def _output(self, what, names, parts):
+        """Values as NumPy arrays `[N, ...]`, from those of all batches: of one variable alone, of several a dict."""
+        arrays = {name: np.concatenate([ops.convert_to_numpy(part[name]) for part in parts]) for name in names}
+        require_numbers(self, what, *arrays.values())
+        return arrays if len(names) > 1 else arrays[names[0]]
 
     def likelihood(self, z):
         """The distribution p(x|z) of the data, for latents `[N, ...]` (a dict of them and of conditions, if several).
 
-        With several observed variables: a dict of distributions by name.
+        With several observed variables: a dict of distributions by name, each given the means of those before it.
         """
+        p, _ = self._decode(self._latents(z), None, True)
+        return p if len(self.observed) > 1 else p[self.observed[0]]
+
+    def _latents(self, z):
+        """Latents, and the conditions that p has, as a dict of tensors `[N, ...]` by name."""
         self._require_built()
-        names = (*self.latents, *self.conditions)
+        names = (*self.latents, *self._generative_conditions)
         z = z if isinstance(z, dict) else {self.latents[0]: z}
-        if set(z) != set(names):
+        if not set(names) <= set(z) <= {*names, *self.conditions}:
             raise ValueError(f"likelihood and decode expect a dict with {names}; received {tuple(z)}.")
         values = {name: ops.cast(value, "float32") for name, value in z.items()}
         for name, value in values.items():
             if tuple(value.shape[1:]) != self.event_shapes[name]:
                 expected = ["N", *self.event_shapes[name]]
                 raise ValueError(f"{name!r} should have shape {expected}; received {list(value.shape)}.")
-        return self._decode(values)
+        return values
 
-    def _decode(self, values):
-        p = {}
+    def _decode(self, values, source, mean):
+        """Distributions of the observed variables, and their means, or draws: two dicts by name.
+
+        `values` may hold some of the observed variables that others depend on; the rest is given its mean, or a draw.
+        """
+        p, x, values = {}, {}, dict(values)
+        n = ops.shape(values[self.latents[0]])[0]
+        parents = {name for factor in self.generative for name in factor.given}
         for factor in self.generative:
-            if factor.name in self.observed:
-                p[factor.name] = factor([values[name] for name in factor.given])
-                if len(self.observed) > 1:
-                    values[factor.name] = location(p[factor.name], self.seed_generator)
-        return p if len(self.observed) > 1 else p[self.observed[0]]
+            name = factor.name
+            if name in self.observed:
+                p[name] = factor([values[parent] for parent in factor.given])
+                if not factor.given:  # a prior
+                    p[name] = tfd.BatchBroadcast(p[name], with_shape=[n])
+                if source is not None or name in parents:
+                    x[name] = self._value(name, p[name], mean, source)
+                    values.setdefault(name, x[name])
+        return p, x
 
-    def _means(self, p):
-        if isinstance(p, dict):
-            return {name: location(d, self.seed_generator) for name, d in p.items()}
-        return location(p, self.seed_generator)
+    def decode(self, z, mean=True, seed=None):
+        r"""Mean of p(x|z), NumPy array `[N, ...]`, for latents `[N, ...]`; several observed variables: a dict of them.
 
-    def decode(self, z):
-        """Mean of p(x|z) as a NumPy array `[N, ...]`, for latents `[N, ...]`."""
-        means = self._means(self.likelihood(z))
-        if isinstance(means, dict):
-            return {name: ops.convert_to_numpy(value) for name, value in means.items()}
-        return ops.convert_to_numpy(means)
+        Args:
+            z: latents `[N, ...]`, a dict of them and of conditions if several.
+            mean: False for draws $x \sim p(x|z)$ instead.
+            seed: an int, for the same draws again; None: the model's own generator.
+
+        Raises:
+            ValueError: latents of another shape; a likelihood that has no mean in closed form (PixelCNN), with `mean`.
+        """
+        _, x = self._decode(self._latents(z), self._seed_source(seed), mean)
+        return self._output("decode", self.observed, [x])
 
     def draw(self, n, conditions=None, observed=True, seed=None):
         """All variables, drawn from p in the order of the generative factors: dict of tensors `[n, ...]` by name.
 
         Args:
             n: how many.
-            conditions: dict of arrays `[n, ...]`, for a model that has conditions.
+            conditions: dict of arrays `[n, ...]`, for a model whose p has conditions.
             observed: False leaves out the observed variables (which no latent may depend on then).
             seed: an int or a `keras.random.SeedGenerator`; None: the model's own.
 
@@ -402,10 +458,13 @@ class Factorizations(keras.Model):
             ValueError: missing conditions, or another number of them than n; an unbuilt model.
         """
         self._require_built()
+        if isinstance(n, bool) or (isinstance(n, Integral) and n < 1) or isinstance(n, float):
+            raise ValueError(f"The number of draws should be an integer of at least 1; received {n!r}.")
         source = self._seed_source(seed)
         values = {name: ops.cast(value, "float32") for name, value in (conditions or {}).items()}
-        if set(values) != set(self.conditions):
-            raise ValueError(f"This model draws given {self.conditions}; received conditions {tuple(values)}.")
+        if not set(self._generative_conditions) <= set(values) <= set(self.conditions):
+            needed = self._generative_conditions
+            raise ValueError(f"This model draws given {needed}; received conditions {tuple(values)}.")
         for name, value in values.items():
             if backend.is_concrete(value) and value.shape[0] != n:
                 raise ValueError(f"{n} draws need {n} rows of the condition {name!r}; received {value.shape[0]}.")
@@ -418,27 +477,59 @@ class Factorizations(keras.Model):
             values[factor.name] = ops.cast(sample, "float32")
         return values
 
+    @property
+    def _generative_conditions(self):
+        """The conditions that p has; others are given to q alone."""
+        given = {name for factor in self.generative for name in factor.given}
+        return tuple(name for name in self.conditions if name in given)
+
     def sample(self, n, conditions=None, mean=False, seed=None):
-        """New data drawn from the model, NumPy array `[n, ...]`.
+        """New data drawn from the model, NumPy array `[n, ...]`; several observed variables: a dict of them.
 
         Args:
             n: how many.
-            conditions: dict of arrays `[n, ...]`, for a model that has conditions.
+            conditions: dict of arrays `[n, ...]`, for a model whose p has conditions.
             mean: return the mean of p(x|z) for the drawn z, the usual picture, instead of a draw from p(x|z).
             seed: an int, for the same draws again; None: the model's own generator.
+
+        Raises:
+            ValueError: as for `draw`; a likelihood that has no mean in closed form (PixelCNN), with `mean`.
         """
-        values = self.draw(n, conditions, seed=seed)
+        source = self._seed_source(seed)
+        parents = {name for factor in self.generative for name in factor.given}
+        values = self.draw(n, conditions, observed=not mean or bool(parents & set(self.observed)), seed=source)
         if mean:
-            return self.decode({name: values[name] for name in (*self.latents, *self.conditions)})
-        x = {name: ops.convert_to_numpy(values[name]) for name in self.observed}
-        return x if len(self.observed) > 1 else x[self.observed[0]]
+            _, values = self._decode(values, source, True)
+        return self._output("sample", self.observed, [values])
 
     def call(self, inputs):
         """Reconstruction: the mean of p(x|z) at the mean of q(z|x)."""
-        data = self.observe(inputs)
-        z = {name: location(q, self.seed_generator) for name, q in self._posteriors(data).items()}
-        return self._means(self._decode({**z, **{name: data[name] for name in self.conditions}}))
+        if self._within_keras_loop:  # which has no use for it: the objective makes its own passes
+            return inputs
+        _, x = self._reconstruct(self.observe(inputs), self.seed_generator, True)
+        return x if len(self.observed) > 1 else x[self.observed[0]]
 
-    def reconstruct(self, x, batch_size=500):
-        """The mean of p(x|z) at the mean of q(z|x), NumPy array `[N, ...]`."""
-        return self.predict(x, batch_size=batch_size, verbose=0)
+    def _reconstruct(self, data, source, mean):
+        q, values = self._encode(data, source, mean)
+        for name in set(self.latents) - set(values):
+            values[name] = self._value(name, q[name], mean, source)
+        return self._decode({name: values[name] for name in (*self.latents, *self.conditions)}, source, mean)
+
+    def reconstruct(self, x, batch_size=500, mean=True, seed=None):
+        r"""The mean of p(x|z) at the mean of q(z|x), NumPy array `[N, ...]`; several observed variables: a dict.
+
+        Args:
+            x: data `[N, ...]`.
+            batch_size: examples at a time.
+            mean: False for draws $z \sim q(z|x)$ and $x' \sim p(x|z)$ instead.
+            seed: an int, for the same draws again; None: the model's own generator.
+
+        Raises:
+            ValueError: unusable data; a distribution that has no mean in closed form (PixelCNN), with `mean`.
+        """
+        data = {name: np.asarray(array) for name, array in self.arrays(x).items()}
+        source, parts = self._seed_source(seed), []
+        for i in range(0, len(next(iter(data.values()))), batch_size):
+            batch = self.observe({name: array[i : i + batch_size] for name, array in data.items()})
+            parts.append(self._reconstruct(batch, source, mean)[1])
+        return self._output("reconstruct", self.observed, parts)

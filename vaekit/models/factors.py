@@ -1,8 +1,11 @@
 """Factors, and traces of samples through them."""
 
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 import keras
+import numpy as np
 from keras import ops
 
 from vaekit import backend
@@ -89,14 +92,70 @@ def frozen(layer, values=None):
         values: of the layer's variables, so that a second pass repeats the first (its dropout, say); None: the present.
     """
     values = current(layer) if values is None else values
-    return keras.StatelessScope(
-        [(v, ops.stop_gradient(value)) for v, value in zip(layer.variables, values, strict=True)]
-    )
+    return backend.Scope((v, ops.stop_gradient(value)) for v, value in zip(layer.variables, values, strict=True))
 
 
 def current(layer):
     """The present values of a layer's variables, as tensors."""
     return [ops.copy(v) for v in layer.variables]
+
+
+ADDED = ContextVar("the losses that layers add in a training step: dict by factor", default=None)
+
+
+@contextmanager
+def added_losses(model):
+    """A context that gives what layers add to the losses within: activity regularizers, `add_loss`.
+
+    Each factor's network counts once, with the data: as the first `Trace` ran it, whatever an objective, a prior or a
+    refinement does with it besides. Layers that no trace runs count as they ran last.
+
+    Yields: a function, to be called within, that returns the list of losses, float32 scalars.
+    """
+    model._clear_losses()
+    token = ADDED.set({})
+
+    def losses():
+        traced = {id(layer) for factor in ADDED.get() for layer in factor.layer._flatten_layers()}
+        others = [layer for layer in model._flatten_layers() if id(layer) not in traced]
+        added = [*sum(ADDED.get().values(), []), *(loss for layer in others for loss in layer._get_own_losses())]
+        return [ops.cast(loss, "float32") for loss in added]
+
+    try:
+        with backend.losses_collected():
+            yield losses
+    finally:
+        ADDED.reset(token)
+        model._clear_losses()  # tensors of a program being traced
+
+
+@contextmanager
+def no_losses():
+    """A context in which no network's losses count, such as steps towards the posterior that is then used."""
+    token = ADDED.set(None)
+    try:
+        yield
+    finally:
+        ADDED.reset(token)
+
+
+@contextmanager
+def counting(factor, shared=()):
+    """A context that runs a factor's network; the losses that its layers add there count, unless they did before.
+
+    Args:
+        shared: other networks, whose layers are not this factor's, such as the encoder inside a VampPrior.
+    """
+    added = ADDED.get()
+    if added is None or factor in added:
+        yield
+        return
+    added[factor] = []
+    factor.layer._clear_losses()
+    yield
+    not_its = {id(layer) for network in shared for layer in network._flatten_layers()}
+    layers = [layer for layer in factor.layer._flatten_layers() if id(layer) not in not_its]
+    added[factor] += [loss for layer in layers for loss in layer._get_own_losses()]
 
 
 def moved(distribution, offsets):
@@ -187,12 +246,33 @@ def tile(value, samples):
     return ops.broadcast_to(value[None], (samples, *ops.shape(value)))
 
 
-def location(distribution, generator):
-    """The mean of a distribution, or a sample where it has none."""
-    try:
-        return distribution.mean()
-    except NotImplementedError:
-        return distribution.sample(seed=backend.seed(generator))
+def check_shapes(factor, distribution, expected):
+    """Raises ValueError unless a factor's distribution is one of events of the `expected` shape, one for each row."""
+    batch, event = distribution.batch_shape, distribution.event_shape
+    rank = 1 if factor.given else 0
+    if None in (batch.rank if hasattr(batch, "rank") else 0, getattr(event, "rank", 0)):
+        return  # unknown while TensorFlow makes a program
+    if len(batch) != rank or (None not in tuple(event) and tuple(event) != tuple(expected)):
+        raise ValueError(
+            f"The factor of {factor.name!r} ({factor.layer.name}) should give a distribution with batch shape "
+            f"{['N'] if rank else []} and event shape {list(expected)}; it gave batch shape {list(batch)} and event "
+            f"shape {list(event)}, whose log-density is no sum over one example. A layer of your own sums over its "
+            "event's axes by self.independent(distribution)."
+        )
+
+
+def require_numbers(model, what, *arrays):
+    """Raises ValueError where NumPy arrays that a model gave hold NaN, as after a training that has diverged."""
+    wrong = sum(int(np.isnan(array).sum()) for array in arrays)
+    if not wrong:
+        return
+    weights = [v.path for v in model.weights if not np.isfinite(ops.convert_to_numpy(v)).all()]
+    cause = f"{len(weights)} of its weights hold NaN or infinite values ({weights[0]}, …)" if weights else "unknown why"
+    raise ValueError(
+        f"{what} of this model gives {wrong} values that are NaN: {cause}. A training that has diverged leaves such "
+        "weights: go back to earlier ones (a file, EarlyStopping's best epoch) or train a new model, with a lower "
+        "learning rate."
+    )
 
 
 def event_shape(factor, inputs):

@@ -11,10 +11,11 @@ from vaekit import backend
 from vaekit.batches import Batches, DynamicBinarization
 from vaekit.models.checkpoint import Checkpoint
 from vaekit.models.factorizations import Factorizations
-from vaekit.models.factors import Factor
+from vaekit.models.factors import Factor, added_losses, require_numbers
+from vaekit.models.finite import FollowSettings, StopAtNaN, not_finite
 from vaekit.models.loop import Loop, Pass
 from vaekit.models.progress import Progress
-from vaekit.objectives import ELBO, Objective
+from vaekit.objectives import ELBO, Objective, read_state
 from vaekit.priors import StandardNormal
 
 
@@ -48,7 +49,8 @@ class LatentVariableModel(Factorizations):
         self.step = self.add_weight(
             shape=(), dtype="int32", initializer="zeros", trainable=False, name="step", aggregation="only_first_replica"
         )
-        self._terms = MappingProxyType({})
+        self._terms, self._reported = MappingProxyType({}), frozenset()
+        self._objective_variables = MappingProxyType({})
 
     # ---------------------------------------------------------------- training
 
@@ -77,24 +79,53 @@ class LatentVariableModel(Factorizations):
         if self.built:
             self._build_optimizer()
         self.objective = objective or ELBO()
-        # a proxy, since Keras tracks the metrics in a plain dict as state, which a built model must not gain
+        _, variables = read_state(self.objective)
+        for variable in variables:
+            variable.trainable = False  # assigned, saved; not trained
+        held = {id(v) for v in super().variables}
+        own = [v for v in variables if id(v) not in held]
+        self._objective_variables = MappingProxyType({f"objective_{i}": v for i, v in enumerate(own)})
+        # proxies, since Keras tracks what stands in a plain dict as state, which a built model must not gain
         self._terms = MappingProxyType({name: keras.metrics.Mean(name) for name in self.objective.terms(self)})
         self.step.assign(0)
-        self._loops, self._optimizer_config = {}, None
+        self._reported, self._made_with, self._loops, self._optimizer_config = frozenset(), None, {}, None
 
     @property
     def metrics(self):
         return [*super().metrics, *self._terms.values()]
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        loss, terms = self.objective(self, x, self.step, training)  # [B]
-        loss = ops.mean(loss if sample_weight is None else loss * sample_weight)
-        loss += sum(self.losses)  # weight priors, say; before the metrics, where another replica may get its turn
-        for name, value in terms.items():
-            self._terms[name].update_state(value)
+        with added_losses(self) as added:
+            loss, terms = self.objective(self, x, self.step, training)  # [B]
+            if sample_weight is not None:
+                loss = loss * _weights(sample_weight, loss)
+            priors = [v.regularizer(v) for v in self.trainable_variables if v.regularizer is not None]  # on weights
+            loss = ops.mean(loss) + sum([*added(), *priors])
+        # the metrics after the losses that layers add, since here another replica may get its turn
+        self._update_terms(terms)
         if training:
             self.step.assign(self.step + 1)
+        self._made_with = self._settings()
         return loss / backend.replicas()  # whose gradients are summed
+
+    def _update_terms(self, terms):
+        if unknown := [name for name in terms if name not in self._terms]:
+            raise ValueError(
+                f"{type(self.objective).__name__} reports {unknown}, which its terms(model) does not name; those are "
+                f"{list(self._terms)}. Define terms(model) to return the names of all terms."
+            )
+        self._reported = frozenset(terms)
+        for name, value in terms.items():
+            self._terms[name].update_state(value)
+
+    def get_metrics_result(self):
+        silent = self._terms.keys() - self._reported if self._reported else ()
+        return {name: value for name, value in super().get_metrics_result().items() if name not in silent}
+
+    @property
+    def variables(self):
+        """All state: weights, seeds, and the objective's own variables."""
+        return [*super().variables, *self._objective_variables.values()]
 
     def _batches(self, x, batch_size=None, shuffle=False):
         """Arrays as seeded `Batches`; what iterates by itself (tf.data, PyDataset, generator) as it is."""
@@ -170,12 +201,25 @@ class LatentVariableModel(Factorizations):
                 "callbacks, validation and verbose. keras.callbacks.BackupAndRestore serves other data and loops."
             )
         # shuffle=False: `Batches` have an order of their own, other iterables keep theirs
-        return super().fit(batches, validation_data=validation_data, verbose=0, shuffle=False, **options)
+        options["callbacks"] = [StopAtNaN(), *options["callbacks"], FollowSettings()]
+        with self._keras_loop():
+            return super().fit(batches, validation_data=validation_data, verbose=0, shuffle=False, **options)
+
+    @contextlib.contextmanager
+    def _keras_loop(self):
+        """Within this context Keras runs the steps, and the model is not called for what the objective does itself."""
+        self._within_keras_loop, before = True, self._within_keras_loop
+        if self._settings_changed():
+            self.train_function = self.test_function = None
+        try:
+            yield
+        finally:
+            self._within_keras_loop = before
 
     def _fit(self, batches, validation_data, epochs, callbacks, checkpoint=None, initial_epoch=0, validation_freq=1):
         """Keras' `fit`, with many steps in one compiled program: yields each `Pass` that is to be run."""
         callbacks = keras.callbacks.CallbackList(
-            callbacks, add_history=True, model=self, epochs=epochs, steps=len(batches), verbose=0
+            [StopAtNaN(), *callbacks], add_history=True, model=self, epochs=epochs, steps=len(batches), verbose=0
         )
         self.stop_training, logs = False, {}
         callbacks.on_train_begin()
@@ -201,7 +245,7 @@ class LatentVariableModel(Factorizations):
                     logs |= {f"val_{name}": value for name, value in results.items()}
                 callbacks.on_epoch_end(epoch, logs)
                 batches.on_epoch_end()
-                if kept:
+                if kept and not not_finite({name: value for name, value in logs.items() if name in run.logs}):
                     kept.save(epoch + 1, self.history, last=self.stop_training or epoch + 1 == epochs)
         finally:
             self.optimizer.finalize_variable_values(self.trainable_variables)
@@ -233,9 +277,19 @@ class LatentVariableModel(Factorizations):
 
     def _take(self, run):
         """Runs one."""
+        if self._settings_changed():
+            self._loops = {}
         if run.training not in self._loops:
             self._loops[run.training] = self._loop(run.training)
         self._loops[run.training].epoch(run.batches, run.one_by_one, run.begin, run.end)
+
+    def _settings(self):
+        """What a program of this model takes for constant, beside its networks: numbers of the objective, say."""
+        return read_state((self.objective, self.refinement))[0]
+
+    def _settings_changed(self):
+        """Whether they are others than when a program was made."""
+        return self._made_with not in (None, self._settings())
 
     def _loop(self, training, others=()):
         """The loop of training or evaluation steps, for this model and for `others` like it at once."""
@@ -253,10 +307,8 @@ class LatentVariableModel(Factorizations):
     def _train(self, x):
         """One training step on a batch."""
         trainable = self.trainable_variables
-        state = (*self.variables, *self.metrics_variables, *self.optimizer.variables)  # the optimizer's: a loss's scale
-        state = [v for v in state if all(v is not t for t in trainable)]
         _, gradient = backend.variables_gradient(
-            lambda: self.optimizer.scale_loss(self._loss(x, training=True)), trainable, state
+            lambda: self.optimizer.scale_loss(self._loss(x, training=True)), trainable
         )
         backend.apply_gradient(
             self.optimizer, gradient, trainable, self.jit_compile or "jit_compile" not in self._chosen
@@ -293,16 +345,21 @@ class LatentVariableModel(Factorizations):
             batches = self._batches(x, batch_size)
             callbacks = _with_progress(callbacks, verbose)
             if kwargs or not self._takes_loops(batches, "test_step"):
-                return super().evaluate(batches, verbose=0, callbacks=callbacks, return_dict=return_dict, **kwargs)
-            logs = self._run(self._evaluate(batches, callbacks))
-            return logs if return_dict else list(logs.values())
+                with self._keras_loop():
+                    logs = super().evaluate(batches, verbose=0, callbacks=callbacks, return_dict=True, **kwargs)
+            else:
+                logs = self._run(self._evaluate(batches, callbacks))
+        if not isinstance(callbacks, keras.callbacks.CallbackList):  # else it is a validation within `fit`
+            require_numbers(self, "evaluate", np.array([float(value) for value in logs.values()]))
+        return logs if return_dict else list(logs.values())
 
     @contextlib.contextmanager
     def seeded(self, seed):
         """Within this context the model's samples are those of `seed`, an int; None: nothing changes."""
         state = ops.convert_to_numpy(self.seed_generator.state.value).copy()
         if seed is not None:
-            self.seed_generator.state.assign(ops.cast([seed, 0], self.seed_generator.state.dtype))
+            start = [backend.integer_seed(seed), 0]
+            self.seed_generator.state.assign(ops.cast(start, self.seed_generator.state.dtype))
         try:
             yield
         finally:
@@ -322,8 +379,10 @@ class LatentVariableModel(Factorizations):
         return run.logs
 
     def predict(self, x, batch_size=None, verbose="auto", **kwargs):
-        """Reconstructions of data, NumPy array `[N, ...]`: see `call`."""
-        return super().predict(self._batches(x, batch_size), verbose=verbose, **kwargs)
+        """Reconstructions of data, NumPy array `[N, ...]`: `reconstruct` by its name in Keras."""
+        if kwargs:
+            return super().predict(self._batches(x, batch_size), verbose=verbose, **kwargs)
+        return self.reconstruct(x, **({} if batch_size is None else {"batch_size": batch_size}))
 
     # ---------------------------------------------------------------- saving
 
@@ -360,10 +419,15 @@ class LatentVariableModel(Factorizations):
     def save_own_variables(self, store):
         store["step"] = ops.convert_to_numpy(self.step)
         store["seed_state"] = ops.convert_to_numpy(self.seed_generator.state)
+        for name, variable in self._objective_variables.items():
+            store[name] = ops.convert_to_numpy(variable)
 
     def load_own_variables(self, store):
         self.step.assign(store["step"][()])
         self.seed_generator.state.assign(ops.cast(store["seed_state"][()], self.seed_generator.state.dtype))
+        for name, variable in self._objective_variables.items():
+            if name in store.keys():
+                variable.assign(store[name][()])
 
     def get_compile_config(self):
         if not self.compiled:
@@ -375,6 +439,16 @@ class LatentVariableModel(Factorizations):
 
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))
+
+
+def _weights(sample_weight, loss):
+    """Weights of examples, `[B]` or `[B, 1]`, like the loss `[B]`."""
+    weights = ops.cast(sample_weight, loss.dtype)
+    if len(weights.shape) == 2 and weights.shape[1] == 1:
+        weights = ops.squeeze(weights, axis=1)
+    if len(weights.shape) > 1:
+        raise ValueError(f"sample_weight should have shape [B] or [B, 1]; received {list(sample_weight.shape)}.")
+    return weights
 
 
 def _is_array(x):

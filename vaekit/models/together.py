@@ -112,7 +112,7 @@ def _at_once(runs, count, loops):
         return runs[0].model._take(runs[0])
     places, training = (runs * count)[:count], runs[0].training
     first, *others = (run.model for run in places)
-    key = (training, first, *others)
+    key = (training, *((model, model._settings()) for model in (first, *others)))
     if key not in loops:
         loops[key] = first._loop(training, others)
 

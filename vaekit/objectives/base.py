@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from vaekit.backend import tfd
+from vaekit.objectives.state import deserialize, serialize
 
 
 @keras.saving.register_keras_serializable("vaekit")
@@ -34,6 +35,7 @@ class WarmUp:
             raise ValueError(f"WarmUp expects a positive number of steps; received {self.steps!r}.")
 
     def __call__(self, step):
+        """β at a step."""
         progress = ops.minimum(ops.cast(step, "float32") / self.steps, 1.0)
         return self.start + (self.end - self.start) * progress
 
@@ -45,18 +47,29 @@ class WarmUp:
         return cls(**config)
 
 
+def current(beta, step):
+    """β at a step: of a number, a `keras.Variable`, or a schedule, whatever type of number it gives."""
+    beta = beta(step) if callable(beta) else beta
+    return beta if isinstance(beta, (int, float)) else ops.cast(beta, "float32")
+
+
 class Objective:
     """Base of all objectives; a subclass defines `__call__`.
 
+    An objective may hold variables (`keras.Variable`), as attributes or in its schedule: a model that is compiled with
+    it saves them with its weights, does not train them, and follows what a callback assigns to them. Its numbers are
+    constants of compiled programs: a change of one compiles anew.
+
     Args:
         samples: S (or k), samples of z for each example.
-        beta: weight of the KL term in the loss: a number, or a function of the step such as `WarmUp`.
+        beta: weight of the KL term in the loss: a number, a `keras.Variable`, or a function of the step such as
+            `WarmUp`.
     """
 
     def __init__(self, samples=1, beta=1.0):
         if not (isinstance(samples, Integral) and samples >= 1):
             raise ValueError(f"{type(self).__name__} expects samples to be an integer of at least 1; got {samples!r}.")
-        if not callable(beta) and not beta >= 0:
+        if not callable(beta) and not isinstance(beta, keras.Variable) and not beta >= 0:
             raise ValueError(f"{type(self).__name__} expects beta to be at least 0, or a schedule; got {beta!r}.")
         self.samples = int(samples)
         self.beta = beta
@@ -81,14 +94,14 @@ class Objective:
 
     def weight(self, step):
         """β at this step."""
-        return self.beta(step) if callable(self.beta) else self.beta
+        return current(self.beta, step)
 
     def get_config(self):
-        return {"samples": self.samples, "beta": keras.saving.serialize_keras_object(self.beta)}
+        return {"samples": self.samples, "beta": serialize(self.beta)}
 
     @classmethod
     def from_config(cls, config):
-        return cls(**{**config, "beta": keras.saving.deserialize_keras_object(config["beta"])})
+        return cls(**{**config, "beta": deserialize(config["beta"])})
 
 
 def log_likelihood(trace, model):

@@ -48,7 +48,7 @@ class MIWAE(Objective):
             noise = backend.seed(model.seed_generator)
             before = [(variable, ops.copy(variable)) for variable in model.variables]
             trace = model.trace(data, total, training, detach=True, frozen_sides=("q",), seed=noise)
-            with keras.StatelessScope(before):
+            with backend.Scope(before):
                 sides = ("p", "q") if self.gradient == "dreg" else ("p",)
                 path = model.trace(data, total, training, frozen_sides=sides, seed=noise)
             require_reparameterized(path, type(self).__name__)

@@ -1,0 +1,386 @@
+"""Training that was once wrong without a sign: losses of layers, state of objectives, weights, NaN, shapes, seeds."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+from oracles import binary_images, small_vae
+
+import vaekit as vk
+from vaekit.backend import tfd
+from vaekit.layers import MLP, Bernoulli, DiagonalNormal
+
+X = binary_images()
+IMAGE = (4, 4, 1)
+
+
+# ---------------------------------------------------------------- losses that layers add
+
+
+def regularized(strength, prior="standard normal", refinement=None, functional=False):
+    """A model whose encoder has an activity penalty, of known value on the data; its weights do not depend on it."""
+    penalty = keras.regularizers.L2(strength) if strength else None
+    hidden = keras.layers.Dense(8, "tanh", activity_regularizer=penalty)
+    if functional:  # a branch of the data alone, and one of both
+        x, z2 = keras.Input(IMAGE), keras.Input((2,))
+        h = hidden(keras.layers.Flatten()(x))
+        encoder = keras.Model([x, z2], DiagonalNormal(3)(keras.layers.Concatenate()([h, z2])))
+        decoder = vk.layers.Stack([MLP(8), Bernoulli(IMAGE)])
+        model = vk.LatentVariableModel(
+            [
+                vk.Factor("z2", vk.priors.StandardNormal()),
+                vk.Factor("z1", DiagonalNormal(3), given="z2"),
+                vk.Factor("x", decoder, given=("z1", "z2")),
+            ],
+            [vk.Factor("z2", DiagonalNormal(2), given="x"), vk.Factor("z1", encoder, given=("x", "z2"))],
+            refinement,
+            seed=0,
+        )
+    else:
+        encoder = keras.Sequential([keras.layers.Flatten(), hidden, DiagonalNormal(2)])
+        prior = vk.priors.VampPrior(encoder, 3, seed=0) if prior == "VampPrior" else None
+        model = vk.VAE(encoder, keras.Sequential([MLP(8), Bernoulli(IMAGE)]), prior, refinement, seed=0)
+    model.build((None, *IMAGE))
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.normal(0, 0.3, w.shape).astype("float32") for w in model.get_weights()])
+    return model, hidden
+
+
+def added(objective, batches=None, **options):
+    """What the penalty adds to the loss of one step, and its value on the data."""
+    losses = []
+    for strength in (0.1, 0.0):
+        model, hidden = regularized(strength, **options)
+        model.compile(keras.optimizers.SGD(0.0), objective=objective)
+        data = X if batches is None else batches()
+        losses.append(model.fit(data, **({"batch_size": 60} if batches is None else {}), verbose=0).history["loss"][0])
+    h = ops.convert_to_numpy(hidden(X.reshape(60, -1)))
+    return losses[0] - losses[1], 0.1 * (h**2).sum() / 60
+
+
+o = vk.objectives
+LOSSES = {
+    "ELBO, 3 samples": (o.ELBO(3), {}),
+    "sticking the landing": (o.ELBO(2, gradient="stl"), {}),
+    "score function": (o.ELBO(2, gradient="score_function"), {}),
+    "DReG": (o.IWAE(3, gradient="dreg"), {}),
+    "PIWAE": (o.PIWAE(2, 2), {}),
+    "wake-sleep": (o.WakeSleep(), {}),
+    "VampPrior": (o.ELBO(), {"prior": "VampPrior"}),
+    "refined": (o.ELBO(), {"refinement": vk.inference.Refinement(steps=2)}),
+    "a branch of the data": (o.ELBO(2, gradient="stl"), {"functional": True}),
+    "batches of one's own": (o.ELBO(), {"batches": lambda: (batch for batch in [(X,)])}),
+}
+
+
+@pytest.mark.parametrize("kind", LOSSES)
+def test_losses_that_layers_add_count_once_with_the_data(kind):
+    objective, options = LOSSES[kind]
+    loss, right = added(objective, **options)
+    assert right > 0.05 and loss == pytest.approx(right, rel=1e-3)
+
+
+def test_losses_of_layers_inside_count_too():
+    class Penalized(keras.layers.Layer):
+        def call(self, inputs):
+            self.add_loss(7.0 + 0 * ops.sum(inputs))
+            return inputs
+
+    inner = keras.Sequential([Penalized(), Bernoulli(IMAGE)])
+    pixels = [vk.layers.MaskedConv2D(2, mask="A"), keras.layers.Activation("tanh", activity_regularizer="l2")]
+    for decoder, least in {
+        vk.layers.VariationalWeights(inner, 60, seed=0): 7.0,
+        vk.layers.Autoregressive([*pixels, Bernoulli(IMAGE)]): 1e-4,
+    }.items():
+        model = vk.VAE(DiagonalNormal(2), decoder, seed=0)
+        model.compile("sgd")
+        result = model.evaluate(X, seed=0, verbose=0)
+        priors = sum(float(v.regularizer(v)) for v in model.trainable_variables if v.regularizer is not None)
+        assert result["loss"] + result["bound"] - priors >= least
+
+
+def test_half_precision_with_an_activity_penalty():
+    keras.config.set_dtype_policy("mixed_float16")
+    model, _ = regularized(0.1)
+    model.compile("sgd")
+    assert np.isfinite(model.fit(X, verbose=0).history["loss"]).all()
+
+
+# ---------------------------------------------------------------- the state of an objective
+
+
+class SetBeta(keras.callbacks.Callback):
+    def __init__(self, change):
+        super().__init__()
+        self.change = change
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.change(self.model, float(epoch))
+
+
+def betas(objective, change=None, data=None, epochs=3):
+    """β of each epoch, from loss = −reconstruction + β kl."""
+    model = small_vae(objective=objective)
+    x = X if data is None else data
+    options = {"batch_size": 60} if data is None else {"steps_per_epoch": 1}
+    callbacks = [SetBeta(change)] if change else []
+    h = model.fit(x, epochs=epochs, callbacks=callbacks, verbose=0, **options).history
+    return [(loss + r) / kl for loss, r, kl in zip(h["loss"], h["reconstruction"], h["kl"], strict=True)]
+
+
+def endless():
+    while True:
+        yield (X,)
+
+
+@pytest.mark.parametrize("batches", [None, endless])
+def test_what_a_callback_assigns_to_an_objective_is_followed(batches):
+    data = batches() if batches else None
+    variable = keras.Variable(5.0)
+    assert betas(o.ELBO(beta=variable), lambda m, e: variable.assign(e), data) == pytest.approx([0, 1, 2], abs=1e-3)
+    data = batches() if batches else None
+    number = lambda m, e: setattr(m.objective, "beta", e)  # noqa: E731
+    assert betas(o.ELBO(), number, data) == pytest.approx([0, 1, 2], abs=1e-3)
+
+
+def test_a_variable_anywhere_in_an_objective_is_followed():
+    variable, settings = keras.Variable(5.0), {"rate": 1.0}
+
+    class Own(o.ELBO):
+        def __call__(self, model, data, step, training):
+            loss, terms = super().__call__(model, data, step, training)
+            return loss + (variable - 1) * terms["kl"], terms
+
+    expected = pytest.approx([0, 1, 2], abs=1e-3)
+    assert betas(Own(), lambda m, e: variable.assign(e)) == expected
+    assert betas(o.ELBO(beta=lambda step: variable * 1), lambda m, e: variable.assign(e)) == expected
+    change = lambda m, e: settings.update(rate=e)  # noqa: E731
+    assert betas(o.ELBO(beta=lambda step: settings["rate"]), change) == expected
+
+
+@pytest.mark.parametrize("schedule", [lambda s: s % 3, lambda s: np.float64(0.5), lambda s: ops.cast(s, "int64") % 3])
+def test_schedules_of_any_number(schedule):
+    expected = [float(schedule(step)) for step in range(3)]
+    assert betas(o.ELBO(beta=schedule)) == pytest.approx(expected, abs=1e-3)
+
+
+def test_an_objectives_variables_are_saved_and_not_trained(tmp_path):
+    model = small_vae(objective=o.ELBO(beta=keras.Variable(3.0)))
+    model.fit(X, epochs=2, verbose=0)
+    assert float(model.objective.beta) == 3.0
+    model.objective.beta.assign(2.5)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert isinstance(loaded.objective.beta, keras.Variable) and float(loaded.objective.beta) == 2.5
+    assert loaded.evaluate(X, seed=0, verbose=0) == pytest.approx(model.evaluate(X, seed=0, verbose=0), rel=1e-5)
+
+
+# ---------------------------------------------------------------- weights of examples, terms
+
+
+@pytest.mark.parametrize("shape, dtype", [((60,), "float32"), ((60, 1), "float32"), ((60, 1), "float64")])
+def test_weights_of_examples(shape, dtype):
+    w = np.linspace(0, 2, 60)
+    model = small_vae(objective=o.ELBO(analytic_kl=True))
+    model.build((None, *IMAGE))
+    start = ops.convert_to_numpy(model.seed_generator.state)
+    loss = model.compute_loss(X, sample_weight=w.reshape(shape).astype(dtype), training=False)
+    model.seed_generator.state.assign(start)
+    each = ops.convert_to_numpy(model.objective(model, X, 0, False)[0])
+    assert float(loss) == pytest.approx((w * each).mean(), rel=1e-5)
+    with pytest.raises(ValueError, match=r"\[B\] or \[B, 1\]"):
+        model.compute_loss(X, sample_weight=np.ones((60, 2)))
+
+
+def test_an_objective_of_ones_own_reports_what_it_reports():
+    class Only(o.ELBO):
+        def __call__(self, model, data, step, training):
+            loss, terms = super().__call__(model, data, step, training)
+            return loss, {"bound": terms["bound"]}
+
+    class More(o.ELBO):
+        def __call__(self, model, data, step, training):
+            loss, terms = super().__call__(model, data, step, training)
+            return loss, {**terms, "gap": terms["kl"]}
+
+    assert set(small_vae(objective=Only()).fit(X, verbose=0).history) == {"loss", "bound"}
+    with pytest.raises(ValueError, match=r"reports \['gap'\].*terms\(model\)"):
+        small_vae(objective=More()).fit(X, verbose=0)
+
+
+# ---------------------------------------------------------------- NaN
+
+
+def test_a_training_that_diverges_says_so_and_stops(tmp_path):
+    model = small_vae()
+    model.compile(keras.optimizers.SGD(1e30))
+    with pytest.warns(UserWarning, match="epoch 1 .*NaN or infinite: training stops.*learning rate.*1e\\+30"):
+        history = model.fit(X, epochs=5, batch_size=10, verbose=0, checkpoint=tmp_path / "training.npz").history
+    assert len(history["loss"]) == 1 and not (tmp_path / "training.npz").exists()
+    for what in (model.encode, model.reconstruct, model.evaluate, lambda x: vk.evaluation.active_units(model, x)):
+        with pytest.raises(ValueError, match="NaN.*weights hold NaN"):
+            what(X)
+    with pytest.raises(ValueError, match="weights hold NaN"):
+        vk.evaluation.log_likelihood(model, X, samples=2, progress=False)
+    with pytest.raises(ValueError, match="weights hold NaN"):
+        vk.evaluation.remove_inactive(model, X)
+
+
+@pytest.mark.parametrize("batches", [None, endless])
+def test_early_stopping_puts_no_nan_back(batches):
+    class Break(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                self.model.optimizer.learning_rate = 1e30
+
+    model = small_vae()
+    model.compile(keras.optimizers.SGD(1e-3))
+    stop = vk.training.EarlyStopping(monitor="bound")
+    options = {"batch_size": 10} if batches is None else {"steps_per_epoch": 6}
+    with pytest.warns(UserWarning, match="epoch 2 .*NaN or infinite"):
+        model.fit(X if batches is None else batches(), epochs=4, callbacks=[Break(), stop], verbose=0, **options)
+    assert np.isfinite(model.evaluate(X, verbose=0)["bound"])
+
+
+# ---------------------------------------------------------------- shapes of distributions
+
+
+def test_a_distribution_of_other_shapes_than_declared_is_refused():
+    class Forgetful(vk.layers.DistributionLayer):
+        parameters = ("mean",)
+
+        def distribution(self, mean):
+            return tfd.Normal(mean, 1.0)
+
+    class ForgetfulPrior(vk.priors.Prior):
+        def distribution(self):
+            return tfd.Normal(ops.zeros(self.shape), 1.0)
+
+    encoder, decoder = keras.Sequential([MLP(8), DiagonalNormal(2)]), Bernoulli(IMAGE)
+    for model in (
+        vk.VAE(encoder, Forgetful(IMAGE)),
+        vk.VAE(Forgetful(60), decoder),  # as many units as examples
+        vk.VAE(DiagonalNormal(60), decoder, ForgetfulPrior()),
+    ):
+        model.compile("sgd")
+        with pytest.raises(ValueError, match="self.independent"):
+            model.fit(X, verbose=0, batch_size=60)
+        with pytest.raises(ValueError, match="self.independent"):
+            model.log_weights(X)
+
+
+# ---------------------------------------------------------------- means, draws and seeds
+
+
+def pixel_vae():
+    pixels = [vk.layers.MaskedConv2D(2, mask="A"), Bernoulli(IMAGE)]
+    model = vk.VAE(DiagonalNormal(2), vk.layers.Autoregressive(pixels, skip=True), seed=0)
+    model.build((None, *IMAGE))
+    return model
+
+
+def test_a_draw_is_no_mean_and_a_seed_repeats_it():
+    model, z = pixel_vae(), np.zeros((3, 2), "float32")
+    for ask in (
+        lambda **k: model.sample(4, mean=True),
+        lambda **k: model.decode(z),
+        lambda **k: model.reconstruct(X[:3]),
+        lambda **k: model(X[:3]),
+    ):
+        with pytest.raises(ValueError, match="no mean in closed form.*mean=False"):
+            ask()
+    for ask in (
+        lambda seed: model.sample(4, seed=seed),
+        lambda seed: model.decode(z, mean=False, seed=seed),
+        lambda seed: model.reconstruct(X[:3], mean=False, seed=seed),
+        lambda seed: model.encode(X[:3], mean=False, seed=seed),
+    ):
+        np.testing.assert_array_equal(ask(1), ask(1))
+        assert np.any(ask(1) != ask(2))
+    model.compile("sgd")
+    assert np.isfinite(model.fit((batch for batch in [(X,)]), verbose=0).history["bound"]).all()  # Keras' own loop calls the model
+
+
+def test_a_posterior_without_a_mean():
+    class LogitNormal(vk.layers.DistributionLayer):
+        parameters = ("loc",)
+
+        def distribution(self, loc):
+            return self.independent(tfd.LogitNormal(0 * loc, 1.0))  # ignores x
+
+    model = vk.VAE(LogitNormal(4), Bernoulli(IMAGE), seed=0)
+    model.build((None, *IMAGE))
+    with pytest.raises(ValueError, match="no mean in closed form"):
+        vk.evaluation.active_units(model, X)
+    assert model.encode(X, mean=False, seed=0).shape == (60, 4)
+
+
+def test_seeds_of_any_integer():
+    for given, same in {np.int64(5): 5, np.uint8(5): 5, -1: 2**31 - 2, 2**40: 2**40 % (2**31 - 1)}.items():
+        model, other = small_vae(seed=given), small_vae(seed=same)
+        for m in (model, other):
+            m.build((None, *IMAGE))
+        other.set_weights(model.get_weights())
+        np.testing.assert_array_equal(model.sample(3), other.sample(3))
+        np.testing.assert_array_equal(model.sample(3, seed=given), other.sample(3, seed=same))
+        assert model.evaluate(X, seed=given, verbose=0) == other.evaluate(X, seed=same, verbose=0)
+    for wrong in (1.5, "a", True):
+        with pytest.raises(ValueError, match="seed should be an integer"):
+            small_vae(seed=wrong)
+
+
+# ---------------------------------------------------------------- p and q of several variables
+
+
+def test_an_observed_variable_with_a_prior_and_a_condition_of_q_alone():
+    model = vk.LatentVariableModel(
+        [
+            vk.Factor("y", vk.priors.LearnedNormal()),
+            vk.Factor("z", vk.priors.StandardNormal()),
+            vk.Factor("x", vk.layers.Stack([MLP(8), Bernoulli(IMAGE)]), given=("z", "y")),
+        ],
+        [vk.Factor("z", vk.layers.Stack([keras.layers.Flatten(), DiagonalNormal(2)]), given="label")],
+        seed=0,
+    )
+    model.build({"x": (None, *IMAGE), "y": (None, 3), "label": (None, 5)})
+    for mean in (False, True):
+        drawn = model.sample(6, mean=mean, seed=0)
+        assert {name: value.shape for name, value in drawn.items()} == {"y": (6, 3), "x": (6, *IMAGE)}
+    decoded = model.decode(np.zeros((6, 2), "float32"))
+    assert decoded["y"].shape == (6, 3) and decoded["x"].shape == (6, *IMAGE)
+    with pytest.raises(ValueError, match="at least 1; received -1"):
+        model.sample(-1)
+
+
+def test_a_prior_sees_rows_as_networks_do():
+    network = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
+
+    class Flow(vk.priors.Prior):
+        def build(self, shape):
+            self.network = network
+            super().build(shape)
+
+        def distribution(self):
+            base = self.independent(tfd.Normal(ops.zeros(self.shape), ops.ones(self.shape)))
+            return vk.backend.tfp.distributions.TransformedDistribution(base, Shift(self.network))
+
+    class Shift(vk.backend.tfp.bijectors.Bijector):
+        def __init__(self, network):
+            self._network = network
+            super().__init__(forward_min_event_ndims=1, is_constant_jacobian=True, name="shift")
+
+        def _forward(self, x):
+            return x + 0 * self._network(x) + 1
+
+        def _inverse(self, y):
+            return y - 0 * self._network(y) - 1
+
+        def _inverse_log_det_jacobian(self, y):
+            return ops.zeros(())
+
+    model = vk.VAE(DiagonalNormal(2), Bernoulli(IMAGE), Flow(), seed=0)
+    model.compile("sgd", objective=o.IWAE(3))
+    assert np.isfinite(model.fit(X, verbose=0).history["bound"]).all()
+    z = ops.convert_to_numpy(model.trace(X[:2], 3, seed=0).values["z"])
+    log_p = ops.convert_to_numpy(model.trace(X[:2], 3, seed=0).log_p["z"])
+    np.testing.assert_allclose(log_p, -0.5 * ((z - 1) ** 2).sum(-1) - np.log(2 * np.pi), rtol=1e-4)
