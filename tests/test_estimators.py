@@ -1,5 +1,7 @@
 """Gradient estimators and the importance weighted family against exact gradients and each other."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -8,7 +10,7 @@ from oracles import ProbabilisticPCA, binary_images, small_vae, two_latents
 
 import vaekit as vk
 from vaekit import backend
-from vaekit.objectives import CIWAE, ELBO, IWAE, MIWAE, PIWAE
+from vaekit.objectives import CIWAE, ELBO, IWAE, MIWAE, PIWAE, VIMCO, ReweightedWakeSleep
 
 
 def gradients(model, objective, x, repeats=1, seed=0):
@@ -181,3 +183,111 @@ def test_what_cannot_be_is_refused(kind):
     make, message = BAD[kind]
     with pytest.raises(ValueError, match=message):
         make()
+
+
+# ---------------------------------------------------------------- discrete latents, by enumeration
+
+
+class Coins(vk.priors.Prior):
+    def distribution(self):
+        return self.independent(backend.tfd.Bernoulli(logits=ops.zeros(self.shape), dtype="float32"))
+
+
+def coins():
+    """A model with two binary latents, weights of some size, and its log p(x, z), log q(z|x) at all four, `[4, B]`."""
+    model = vk.VAE(vk.layers.Bernoulli(2), vk.layers.Bernoulli((2, 2, 1)), Coins(), seed=0)
+    model.build((None, 2, 2, 1))
+    rng = np.random.default_rng(2)
+    for layer in (model.encoder, model.decoder):
+        layer.set_weights([rng.normal(size=w.shape) for w in layer.get_weights()])
+    x = binary_images(3, (2, 2, 1))
+
+    def densities():
+        states = [np.tile(np.float32(z), (3, 1)) for z in itertools.product((0, 1), repeat=2)]
+        values = [{"x": ops.convert_to_tensor(x), "z": ops.convert_to_tensor(z)} for z in states]
+        return ops.stack([model.log_p(v) for v in values]), ops.stack([model.log_q(v) for v in values])
+
+    return model, x, densities
+
+
+def vimco_surrogate(log_p, log_q):
+    # L_2 = Σ_{z1, z2} q(z1) q(z2) log ½ (w1 + w2), whose gradient is exact
+    log_w = ops.stack(
+        [ops.broadcast_to(log_p - log_q, (4, 4, 3)), ops.broadcast_to((log_p - log_q)[:, None], (4, 4, 3))]
+    )
+    q = ops.exp(log_q)
+    return -ops.sum(q[None] * q[:, None] * (ops.logsumexp(log_w, axis=0) - np.log(2)), axis=(0, 1))
+
+
+def rws_surrogate(log_p, log_q):
+    # E Σ_k ŵ_k ∇ (log p + log q): probabilities and shares are constants
+    pair = lambda v: ops.stack([ops.broadcast_to(v, (4, 4, 3)), ops.broadcast_to(v[:, None], (4, 4, 3))])  # noqa: E731
+    share, q = ops.stop_gradient(ops.softmax(pair(log_p - log_q), axis=0)), ops.stop_gradient(ops.exp(log_q))
+    return -ops.sum(q[None] * q[:, None] * ops.sum(share * pair(log_p + log_q), axis=0), axis=(0, 1))
+
+
+@pytest.mark.parametrize(
+    "objective, surrogate", [(VIMCO(2), vimco_surrogate), (ReweightedWakeSleep(2), rws_surrogate)], ids=["vimco", "rws"]
+)
+def test_discrete_latents_have_the_gradient_of_enumeration(objective, surrogate):
+    model, x, densities = coins()
+    weights = [*model.encoder.trainable_variables, *model.decoder.trainable_variables]
+    _, exact = backend.variables_gradient(lambda: ops.mean(surrogate(*densities())), weights)
+    exact = [ops.convert_to_numpy(g).ravel() for g in exact]
+    for side, drawn in zip((exact[:2], exact[2:]), gradients(model, objective, x, repeats=2000), strict=True):
+        error = drawn.std(axis=0) / np.sqrt(len(drawn))
+        assert np.all(np.abs(drawn.mean(axis=0) - np.concatenate(side)) < 5 * error + 1e-6)
+
+
+def test_reweighted_wake_sleep_reports_the_bound_and_sleeps():
+    model, x, _ = coins()
+    for objective, terms in {
+        ReweightedWakeSleep(4): {"bound", "reconstruction", "kl"},
+        ReweightedWakeSleep(4, sleep=0.5): {"bound", "reconstruction", "kl", "sleep"},
+    }.items():
+        model.compile("sgd", objective=objective)
+        result = model.evaluate(x, seed=0, verbose=0)
+        assert set(result) == {"loss", *terms}
+        model.compile("sgd", objective=VIMCO(4))
+        if "sleep" not in terms:
+            assert result["bound"] == pytest.approx(model.evaluate(x, seed=0, verbose=0)["bound"], rel=1e-6)
+    with pytest.raises(ValueError, match="at least 2 samples"):
+        VIMCO(1)
+    with pytest.raises(ValueError, match=r"sleep in \[0, 1\]"):
+        ReweightedWakeSleep(4, sleep=2)
+
+
+# ---------------------------------------------------------------- weights of factors
+
+
+def test_a_factors_weight_counts_in_the_loss_alone():
+    x, y = binary_images(12, (2, 2, 1)), np.random.default_rng(0).normal(size=(12, 3)).astype("float32")
+
+    def model_with(weight_y, weight_z, objective):
+        model = vk.LatentVariableModel(
+            [
+                vk.Factor("z", vk.priors.LearnedNormal(), weight=weight_z),
+                vk.Factor("x", vk.layers.Bernoulli((2, 2, 1)), given="z"),
+                vk.Factor("y", vk.layers.Normal(3), given="z", weight=weight_y),
+            ],
+            [vk.Factor("z", vk.layers.DiagonalNormal(2), given="x")],
+            seed=0,
+        )
+        model.build({"x": (None, 2, 2, 1), "y": (None, 3)})
+        rng = np.random.default_rng(1)
+        model.set_weights([rng.normal(size=w.shape) for w in model.get_weights()])
+        model.compile("sgd", objective=objective)
+        return model, model.evaluate({"x": x, "y": y}, seed=0, verbose=0)
+
+    _, plain = model_with(1, 1, ELBO(2))
+    model, weighted = model_with(3, 0.5, ELBO(2))
+    for name in ("bound", "reconstruction", "reconstruction_x", "reconstruction_y", "kl"):
+        assert weighted[name] == pytest.approx(plain[name], rel=1e-6)
+    expected = -(plain["reconstruction_x"] + 3 * plain["reconstruction_y"] - 0.5 * plain["kl"])
+    assert weighted["loss"] == pytest.approx(expected, rel=1e-5)
+    assert weighted["reconstruction_x"] + weighted["reconstruction_y"] == pytest.approx(weighted["reconstruction"])
+    assert model_with(3, 0.5, IWAE(1))[1]["loss"] == pytest.approx(model_with(3, 0.5, ELBO(1))[1]["loss"], rel=1e-5)
+    again = vk.LatentVariableModel.from_config(model.get_config())
+    assert [factor.weight for factor in again.generative] == [0.5, 1.0, 3]
+    with pytest.raises(ValueError, match="positive weight"):
+        vk.Factor("x", vk.layers.Normal(3), given="z", weight=0)

@@ -298,7 +298,9 @@ def test_a_draw_is_no_mean_and_a_seed_repeats_it():
         np.testing.assert_array_equal(ask(1), ask(1))
         assert np.any(ask(1) != ask(2))
     model.compile("sgd")
-    assert np.isfinite(model.fit((batch for batch in [(X,)]), verbose=0).history["bound"]).all()  # Keras' own loop calls the model
+    assert np.isfinite(
+        model.fit((batch for batch in [(X,)]), verbose=0).history["bound"]
+    ).all()  # Keras' own loop calls the model
 
 
 def test_a_posterior_without_a_mean():

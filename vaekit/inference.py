@@ -80,7 +80,7 @@ class Refinement:
             with backend.Scope(values):  # what layers update is not kept
                 moved = keras.tree.pack_sequence_as(offsets, flat)
                 trace = model.trace(data, self.samples, training, offsets=moved, seed=seed)
-            return ops.sum(ops.mean(trace.log_weights(beta), axis=0))  # each example's gradient is its own
+            return ops.sum(ops.mean(trace.weighted(beta), axis=0))  # each example's gradient is its own
 
         def step(_, state):
             parameters, velocity = state

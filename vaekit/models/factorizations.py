@@ -58,6 +58,10 @@ class Factorizations(keras.Model):
                 f"A model needs a latent variable, an observed one, and a generative factor for each; latent: "
                 f"{self.latents}, observed: {self.observed}, without a generative factor: {missing}."
             )
+        if weighted := [f.name for f in self.inference if f.weight != 1]:
+            raise ValueError(
+                f"A weight belongs to a generative factor, for a KL to the latent's prior; factors of q with one: {weighted}."
+            )
         check_order("inference", self.inference, known={*self.data_names})
         check_order("generative", self.generative, known={*self.conditions})
         check_shared(self.generative, self.inference)
@@ -207,7 +211,7 @@ class Factorizations(keras.Model):
             t = self._trace(data_s, 1, offsets=offsets_s, key=key, **options)
             rows = {name: ops.reshape(v, (samples, -1, *v.shape[2:])) for name, v in t.values.items() if name in t.q}
             log_q, log_p = ({n: ops.reshape(v, (samples, -1)) for n, v in d.items()} for d in (t.log_q, t.log_p))
-            return Trace(samples, {**data, **rows}, t.q, t.p, log_q, log_p)
+            return Trace(samples, {**data, **rows}, t.q, t.p, log_q, log_p, t.weights)
         return self._trace(data, samples, offsets=offsets, early=early, key=key, **options)
 
     def early(self, data, training=False, factors=None):
@@ -266,7 +270,8 @@ class Factorizations(keras.Model):
                     log_p[name] = _log_prob(p[name], tile(value, samples), samples, sampled)
                 else:
                     log_p[name] = tile(p[name].log_prob(value), samples)
-        return Trace(samples, values, q, p, log_q, log_p)
+        weights = {factor.name: factor.weight for factor in self.generative if factor.weight != 1}
+        return Trace(samples, values, q, p, log_q, log_p, weights)
 
     def _condition(self, factor, values, samples, training, offsets=None, early=None):
         """A factor's distribution at the values, and whether its batch is `[S·B]` rather than `[B]` or `[]`."""

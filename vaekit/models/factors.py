@@ -2,7 +2,8 @@
 
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from numbers import Real
 
 import keras
 import numpy as np
@@ -23,17 +24,22 @@ class Factor:
         layer: a network (layer or model) that ends in a distribution layer; or, with nothing given, a prior.
         given: name, or tuple of names, of the variables the distribution depends on. A network of several is
             called with the list of them, in this order.
+        weight: in the loss, of a generative factor: of an observed variable's log-density, or of a latent's KL. Bounds
+            are reported without it.
 
     Raises:
-        ValueError: a network with nothing given, a prior with something given; when called, a network that does not end
-            in a distribution.
+        ValueError: a weight that is not positive; a network with nothing given, a prior with something given; when
+            called, a network that does not end in a distribution.
     """
 
     name: str
     layer: keras.layers.Layer
     given: tuple = ()
+    weight: float = 1.0
 
     def __post_init__(self):
+        if not (isinstance(self.weight, Real) and self.weight > 0):
+            raise ValueError(f"Factor({self.name!r}) expects a positive weight; received {self.weight!r}.")
         object.__setattr__(self, "given", (self.given,) if isinstance(self.given, str) else tuple(self.given))
         if not self.given and not isinstance(self.layer, Prior):
             raise ValueError(
@@ -66,6 +72,7 @@ class Trace:
         values: variable name to its values: samples `[S, B, ...]`, observed data `[B, ...]`.
         q, p: factor name to its `tfd.Distribution`.
         log_q, log_p: factor name to its log-density `[S, B]`, in nats.
+        weights: name of each generative factor that has a weight other than 1, to it.
     """
 
     samples: int
@@ -74,6 +81,7 @@ class Trace:
     p: dict
     log_q: dict
     log_p: dict
+    weights: dict = field(default_factory=dict)
 
     def log_weights(self, beta=1.0):
         r"""Log importance weights $\log p(x, z) - \log q(z|x)$, `[S, B]`.
@@ -83,6 +91,13 @@ class Trace:
         latent = sum(self.log_p[name] - self.log_q[name] for name in self.log_q)
         observed = sum(value for name, value in self.log_p.items() if name not in self.log_q)
         return observed + beta * latent
+
+    def weighted(self, beta=1.0):
+        """Log-weights as a loss takes them, with β and each factor's weight, `[S, B]`."""
+        if not self.weights:
+            return self.log_weights(beta)
+        log_p, log_q = ({n: self.weights.get(n, 1.0) * v for n, v in d.items()} for d in (self.log_p, self.log_q))
+        return replace(self, log_p=log_p, log_q=log_q).log_weights(beta)
 
 
 def frozen(layer, values=None):

@@ -390,7 +390,8 @@ class LatentVariableModel(Factorizations):
         # Keras keeps a shared layer shared within one get_config, if it meets the layer itself before another
         # object that contains it: so all layers stand in one flat list, inference first.
         def rows(factors):
-            return [[f.name, [f.layer is layer for layer in self.networks].index(True), f.given] for f in factors]
+            index = {id(layer): i for i, layer in enumerate(self.networks)}
+            return [[f.name, index[id(f.layer)], f.given, *([f.weight] if f.weight != 1 else [])] for f in factors]
 
         return {
             "name": self.name,
@@ -406,7 +407,7 @@ class LatentVariableModel(Factorizations):
         layers = [keras.saving.deserialize_keras_object(layer, custom_objects) for layer in config["layers"]]
 
         def factors(rows):
-            return [Factor(name, layers[i], tuple(given)) for name, i, given in rows]
+            return [Factor(name, layers[i], tuple(given), *weight) for name, i, given, *weight in rows]
 
         refinement = keras.saving.deserialize_keras_object(config.get("refinement"), custom_objects)
         options = dict(refinement=refinement, seed=config["seed"], name=config["name"])

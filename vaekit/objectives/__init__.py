@@ -8,8 +8,20 @@ training, `Normal(scale="optimal")`, is a density in evaluation only, and so is 
 
 from vaekit.objectives.base import Objective, WarmUp
 from vaekit.objectives.elbo import ELBO
-from vaekit.objectives.importance import CIWAE, IWAE, MIWAE, PIWAE
+from vaekit.objectives.importance import CIWAE, IWAE, MIWAE, PIWAE, VIMCO
 from vaekit.objectives.state import read_state
-from vaekit.objectives.wake_sleep import WakeSleep
+from vaekit.objectives.wake_sleep import ReweightedWakeSleep, WakeSleep
 
-__all__ = ["CIWAE", "ELBO", "IWAE", "MIWAE", "PIWAE", "Objective", "WakeSleep", "WarmUp", "read_state"]
+__all__ = [
+    "CIWAE",
+    "ELBO",
+    "IWAE",
+    "MIWAE",
+    "PIWAE",
+    "VIMCO",
+    "Objective",
+    "ReweightedWakeSleep",
+    "WakeSleep",
+    "WarmUp",
+    "read_state",
+]

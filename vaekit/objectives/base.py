@@ -89,8 +89,10 @@ class Objective:
 
     def terms(self, model):
         """Names of the terms that `__call__` returns for this model, in the order of the progress bar."""
-        latents = [f"kl_{name}" for name in model.latents] if len(model.latents) > 1 else []
-        return ["bound", "reconstruction", "kl", *latents]
+        terms = ["bound"]
+        for kind, names in {"reconstruction": model.observed, "kl": model.latents}.items():
+            terms += [kind, *(f"{kind}_{name}" for name in names if len(names) > 1)]
+        return terms
 
     def weight(self, step):
         """β at this step."""
@@ -104,16 +106,28 @@ class Objective:
         return cls(**{**config, "beta": deserialize(config["beta"])})
 
 
-def log_likelihood(trace, model):
-    """log p(x|z_s), `[S, B]`."""
-    return sum(trace.log_p[name] for name in model.observed)
+def reconstructions(trace):
+    """log p(x|z_s) of each observed variable, dict of `[S, B]`."""
+    return {name: value for name, value in trace.log_p.items() if name not in trace.log_q}
 
 
-def report(bound, reconstruction, kl):
-    """Terms `[B]` from a bound `[B]`, reconstructions `[S, B]`, and KL divergences `[S, B]` or `[1, B]` by latent."""
-    kl = {name: ops.mean(value, axis=0) for name, value in kl.items()}
-    per_latent = {f"kl_{name}": value for name, value in kl.items()} if len(kl) > 1 else {}
-    return {"bound": bound, "reconstruction": ops.mean(reconstruction, axis=0), "kl": sum(kl.values()), **per_latent}
+def total(values, weights=None):
+    """The sum of a dict of tensors, each times its weight, if it has one."""
+    weights = weights or {}
+    return sum(weights[name] * value if name in weights else value for name, value in values.items())
+
+
+def report(bound, reconstructions, kl):
+    """Terms `[B]` from a bound `[B]`, and by variable from reconstructions `[S, B]` and KLs `[S, B]` or `[1, B]`.
+
+    Several variables are reported one by one, too.
+    """
+    terms = {"bound": bound}
+    for kind, values in {"reconstruction": reconstructions, "kl": kl}.items():
+        means = {name: ops.mean(value, axis=0) for name, value in values.items()}
+        terms[kind] = sum(means.values())
+        terms |= {f"{kind}_{name}": mean for name, mean in means.items()} if len(means) > 1 else {}
+    return terms
 
 
 def require_reparameterized(trace, objective):
@@ -122,8 +136,8 @@ def require_reparameterized(trace, objective):
         if q.reparameterization_type != tfd.FULLY_REPARAMETERIZED:
             raise ValueError(
                 f"The posterior of {name!r} ({q.name}) cannot be reparameterized, so the pathwise gradient of "
-                f'{objective} would ignore part of it. Use ELBO(gradient="score_function"), or a posterior such as '
-                "vaekit.layers.DiagonalNormal."
+                f'{objective} would ignore part of it. Use ELBO(gradient="score_function"), VIMCO or ReweightedWakeSleep, or '
+                "a posterior such as vaekit.layers.DiagonalNormal."
             )
 
 

@@ -4,7 +4,15 @@ import keras
 from keras import ops
 
 from vaekit.backend import tfd
-from vaekit.objectives.base import Objective, choice, log_likelihood, report, require_reparameterized, sampled_kl
+from vaekit.objectives.base import (
+    Objective,
+    choice,
+    reconstructions,
+    report,
+    require_reparameterized,
+    sampled_kl,
+    total,
+)
 
 
 @keras.saving.register_keras_serializable("vaekit")
@@ -49,11 +57,11 @@ class ELBO(Objective):
         trace = model.trace(data, self.samples, training, repeat, detach=score, frozen_sides=frozen)
         if not score:
             require_reparameterized(trace, "ELBO")
-        reconstruction = log_likelihood(trace, model)
+        log_p = reconstructions(trace)
         kl = self._closed_form_kl(trace, model) if self.analytic_kl else sampled_kl(trace)
-        total, beta = sum(kl.values()), self.weight(step)
-        terms = report(ops.mean(reconstruction - total, axis=0), reconstruction, kl)
-        objective = reconstruction - beta * total  # what is averaged over the samples, [S, B]
+        terms = report(ops.mean(total(log_p) - total(kl), axis=0), log_p, kl)
+        # what is averaged over the samples, [S, B]
+        objective = total(log_p, trace.weights) - self.weight(step) * total(kl, trace.weights)
         loss = -ops.mean(objective, axis=0)
         return (loss + self._score(objective, trace) if score else loss), terms
 

@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from vaekit import backend
-from vaekit.objectives.base import Objective, choice, log_likelihood, report, require_reparameterized, sampled_kl
+from vaekit.objectives.base import Objective, choice, reconstructions, report, require_reparameterized, sampled_kl
 
 
 def _normalized(log_weights, axis):
@@ -52,13 +52,13 @@ class MIWAE(Objective):
                 sides = ("p", "q") if self.gradient == "dreg" else ("p",)
                 path = model.trace(data, total, training, frozen_sides=sides, seed=noise)
             require_reparameterized(path, type(self).__name__)
-            generative, inference = self.shares(ops.stop_gradient(trace.log_weights(beta)), beta)
-            loss = -ops.sum(generative * trace.log_weights(beta) + inference * path.log_weights(beta), axis=0)
+            generative, inference = self.shares(ops.stop_gradient(trace.weighted(beta)), beta)
+            loss = -ops.sum(generative * trace.weighted(beta) + inference * path.weighted(beta), axis=0)
         else:
             trace = model.trace(data, total, training, frozen_sides=("q",) if self.gradient == "stl" else ())
             require_reparameterized(trace, type(self).__name__)
-            loss = -self.bound(trace.log_weights(beta))
-        return loss, report(self.bound(trace.log_weights()), log_likelihood(trace, model), sampled_kl(trace))
+            loss = -self.bound(trace.weighted(beta))
+        return loss, report(self.bound(trace.log_weights()), reconstructions(trace), sampled_kl(trace))
 
     @property
     def split(self):
@@ -175,3 +175,50 @@ class PIWAE(MIWAE):
     def shares(self, log_weights, beta=1.0):
         pathwise, dreg = super().shares(log_weights, beta)
         return _normalized(log_weights, axis=0), dreg if self.gradient == "dreg" else pathwise
+
+
+@keras.saving.register_keras_serializable("vaekit")
+class VIMCO(IWAE):
+    r"""The importance weighted bound $\mathcal L_k$ of latents of any kind, discrete ones too, in nats.
+
+    Its gradient in q is the score function's, with a baseline from the other samples (variational inference for Monte
+    Carlo objectives): $\sum_i (\mathcal L_k - \mathcal L_k^{(-i)})\, \nabla \log q(z_i|x) + \sum_i \hat w_i \nabla
+    \log w_i$, where $\mathcal L_k^{(-i)}$ has, for log w_i, the mean of the others' logarithms.
+
+    Args:
+        samples: k, at least 2.
+        beta: weight of log p(z) − log q(z|x) in the loss's log-weights.
+
+    Raises:
+        ValueError: a single sample, which has no others: `ELBO(gradient="score_function")` is the same without a
+            baseline.
+
+    Source: Mnih & Rezende 2016, eqs. 7 to 10.
+    """
+
+    def __init__(self, samples=5, beta=1.0):
+        super().__init__(samples, beta)
+        if self.samples < 2:
+            raise ValueError(
+                "VIMCO expects at least 2 samples, each one's baseline being the others; one is enough for "
+                'ELBO(gradient="score_function").'
+            )
+
+    def __call__(self, model, data, step, training):
+        trace = model.trace(data, self.samples, training, detach=True)
+        log_w = trace.weighted(self.weight(step))  # [k, B]
+        log_q = sum(trace.log_q.values())
+        signal = ops.stop_gradient(self.bound(log_w)[None] - self._without_each(log_w))
+        score = ops.sum(signal * (log_q - ops.stop_gradient(log_q)), axis=0)  # of value zero
+        terms = report(self.bound(trace.log_weights()), reconstructions(trace), sampled_kl(trace))
+        return -(self.bound(log_w) + score), terms
+
+    def _without_each(self, log_w):
+        """The bound without each sample in turn, `[k, B]`: the mean of the others' logarithms stands in for its own."""
+        k = self.samples
+        others = (ops.sum(log_w, axis=0, keepdims=True) - log_w) / (k - 1)
+        replaced = ops.where(ops.eye(k, dtype="bool")[:, :, None], others[:, None], log_w[None])  # [k, k, B]
+        return ops.logsumexp(replaced, axis=1) - math.log(k)
+
+    def get_config(self):
+        return {name: value for name, value in super().get_config().items() if name != "gradient"}
