@@ -64,6 +64,15 @@ elif NAME == "jax":
 
     jax.interpreters.xla.pytype_aval_mappings = pytype_aval_mappings
 
+    # Equal programs, such as those of two models of equal structure, are compiled once in a process: JAX finds them by
+    # their text, in a folder that goes with the process (unless you have chosen one: JAX_COMPILATION_CACHE_DIR).
+    if not jax.config.jax_compilation_cache_dir:
+        with contextlib.suppress(OSError):
+            _programs = tempfile.TemporaryDirectory(prefix="vaekit-jax-", ignore_cleanup_errors=True)
+            jax.config.update("jax_compilation_cache_dir", _programs.name)
+            jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+            jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
     # TFP's JAX substrate imports TensorFlow wherever it finds it, for two helpers that it can do
     # without. While its (lazy) modules load, TensorFlow is made to look absent.
     hidden = {"tensorflow": None} if "tensorflow" not in sys.modules else {}
@@ -405,6 +414,25 @@ def _require_values(variables):
             )
 
 
+@contextlib.contextmanager
+def _gradients_forgotten():
+    """Lets go of the gradients that TensorFlow registers while it makes a program that nobody differentiates.
+
+    It keeps the function of every `tf.custom_gradient` within a graph for ever, and with it the graph: Keras'
+    optimizers have one in each step, which was 10 MB for every model that had been trained and discarded.
+    """
+    from tensorflow.python.framework import ops
+
+    registry = getattr(getattr(ops, "gradient_registry", None), "_registry", {})
+    before = set(registry)
+    try:
+        yield
+    finally:
+        for name in set(registry) - before:
+            if name.startswith("CustomGradient-"):
+                del registry[name]
+
+
 def _tf_program(function, jit_compile=None):
     """A `tf.function`; as a partial, for TensorFlow counts retracing by code, and all models' programs share theirs."""
     return tf.function(functools.partial(function), reduce_retracing=True, autograph=False, jit_compile=jit_compile)
@@ -463,7 +491,12 @@ def compile_loop(body, variables, jit_compile=False, others=()):
             tf.while_loop(lambda i: i < stop, step, [start], parallel_iterations=1)
 
         program = _tf_program(steps, jit_compile)
-        return lambda start, stop, *arrays: program(tf.constant(start), tf.constant(stop), *arrays)
+
+        def run(start, stop, *arrays):
+            with _gradients_forgotten():
+                program(tf.constant(start), tf.constant(stop), *arrays)
+
+        return run
 
     def make(variables, unknown):
         step = _pure(body, variables, unknown)

@@ -195,10 +195,8 @@ def hmc(
     initial = _initial(model, n, data, seed) if initial is None else initial
     state = [ops.cast(initial[name], "float32") for name in model.latents]
 
-    def run(values, state, key):
-        kernel = tfp.mcmc.HamiltonianMonteCarlo(
-            _target(model, values), step_size=_step_sizes(model, step_size, n), num_leapfrog_steps=leapfrog_steps
-        )
+    def run(values, state, sizes, key):
+        kernel = tfp.mcmc.HamiltonianMonteCarlo(_target(model, values), sizes, leapfrog_steps)
         kernel = tfp.mcmc.DualAveragingStepSizeAdaptation(
             kernel, num_adaptation_steps=max(1, int(0.8 * burn_in)), target_accept_prob=target_acceptance
         )
@@ -212,7 +210,9 @@ def hmc(
             seed=key,
         )
 
-    chain, accepted = backend.compile(run, model.variables)(data, state, backend.seed(seed))
+    settings = ("hmc", samples, burn_in, leapfrog_steps, thinning, target_acceptance)
+    program = model.program(settings, lambda: backend.compile(run, model.variables))
+    chain, accepted = program(data, state, _step_sizes(model, step_size, n), backend.seed(seed))
     z = {name: ops.convert_to_numpy(part) for name, part in zip(model.latents, chain, strict=True)}
     return z, ops.convert_to_numpy(accepted).mean(axis=0)
 

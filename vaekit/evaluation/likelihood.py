@@ -11,6 +11,7 @@ from tqdm.auto import tqdm
 from vaekit import backend, inference
 from vaekit.evaluation.rows import check_counts, data_arrays, rows, standard_error
 from vaekit.models.factors import require_numbers
+from vaekit.objectives import read_state
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,22 @@ class LogLikelihood:
         )
 
 
+def _log_weights(model, chunk, chunks):
+    """A program of log-weights `[chunks, chunk, B]` of data `[B, ...]`, and its seed generator."""
+    generator = backend.seed_generator(0)
+    state = [*model.non_trainable_variables, generator.state]
+
+    def log_weights(values):
+        offsets, early = model.offsets(values, generator), model.early(values)
+
+        def draw():
+            return model.trace(values, chunk, offsets=offsets, early=early, seed=generator).log_weights()  # [chunk, B]
+
+        return backend.repeat(draw, chunks, state)
+
+    return backend.compile(log_weights, [*model.variables, generator.state]), generator
+
+
 def log_likelihood(model, x, samples=5000, batch_size=100, chunk=None, seed=0, progress=True):
     r"""Importance-sampling estimate $\log p(x) \approx \log \frac1S \sum_s \frac{p(x, z_s)}{q(z_s|x)}$, in nats.
 
@@ -90,20 +107,13 @@ def log_likelihood(model, x, samples=5000, batch_size=100, chunk=None, seed=0, p
     chunk = chunk or max(1, _rows_at_once() // batch_size)
     chunks = -(-samples // chunk)
     chunk = -(-samples // chunks)  # of equal size; what is too much is left out below
-    generator = backend.seed_generator(seed)
-    state = [*model.non_trainable_variables, generator.state]
-
-    def log_weights(values):
-        offsets, early = model.offsets(values, generator), model.early(values)
-
-        def draw():
-            return model.trace(values, chunk, offsets=offsets, early=early, seed=generator).log_weights()  # [chunk, B]
-
-        return backend.repeat(draw, chunks, state)
-
-    log_weights = backend.compile(log_weights, [*model.variables, generator.state])
+    log_weights, generator = model.program(
+        ("log_likelihood", chunk, chunks), lambda: _log_weights(model, chunk, chunks)
+    )
     results = []
-    with tqdm(total=n * samples, unit=" samples", unit_scale=True, disable=not progress, leave=False) as bar:
+    bar = tqdm(total=n * samples, unit=" samples", unit_scale=True, disable=not progress, leave=False)
+    with model.programs.lock, bar:
+        generator.state.assign([backend.integer_seed(seed), 0])
         for start in range(0, n, batch_size):
             batch, count = rows(data, start, batch_size)
             w = ops.convert_to_numpy(log_weights(batch)).reshape(-1, batch_size)[:samples, :count].astype("float64")
@@ -130,9 +140,12 @@ def terms(model, x, objective, batch_size=500, seed=0):
     check_counts("terms", batch_size=batch_size)
     data, n = data_arrays(model, x)
     batch_size = min(batch_size, n)
-    one_batch = backend.compile(lambda values: objective(model, values, 0, False)[1], model.variables)
+    one_batch = model.program(
+        ("terms", read_state(objective)[0]),
+        lambda: backend.compile(lambda values: objective(model, values, 0, False)[1], model.variables),
+    )
     parts = []
-    with model.seeded(seed):
+    with model.programs.lock, model.seeded(seed):
         for start in range(0, n, batch_size):
             batch, count = rows(data, start, batch_size)
             parts.append({name: ops.convert_to_numpy(value)[:count] for name, value in one_batch(batch).items()})

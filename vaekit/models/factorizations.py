@@ -28,6 +28,8 @@ from vaekit.models.factors import (
     tile,
     unfold,
 )
+from vaekit.models.programs import Programs
+from vaekit.objectives import read_state
 
 
 def _log_prob(distribution, value, samples, sampled):
@@ -44,7 +46,7 @@ class Factorizations(keras.Model):
             raise ValueError(
                 f"A refinement is a vaekit.inference.Refinement(steps=20) or None; received {refinement!r}."
             )
-        self.refinement = refinement
+        self.refinement, self.objective = refinement, None
         self.generative, self.inference = tuple(generative), tuple(inference)
         self.latents = tuple(f.name for f in self.inference)
         self.observed = tuple(f.name for f in self.generative if f.name not in self.latents)
@@ -60,7 +62,7 @@ class Factorizations(keras.Model):
             )
         if weighted := [f.name for f in self.inference if f.weight != 1]:
             raise ValueError(
-                f"A weight belongs to a generative factor, for a KL to the latent's prior; factors of q with one: {weighted}."
+                f"A weight belongs to a generative factor, a latent's prior for its KL; in q one has {weighted}."
             )
         check_order("inference", self.inference, known={*self.data_names})
         check_order("generative", self.generative, known={*self.conditions})
@@ -68,7 +70,7 @@ class Factorizations(keras.Model):
         # Inference first: a network that a prior contains must be met before the prior (see get_config).
         self.networks = list({id(f.layer): f.layer for f in (*self.inference, *self.generative)}.values())
         self.seed_generator = backend.seed_generator(seed)
-        self._within_keras_loop = False
+        self._within_keras_loop, self.programs = False, Programs()
 
     # ---------------------------------------------------------------- building and data
 
@@ -286,6 +288,17 @@ class Factorizations(keras.Model):
             distribution = moved(distribution, repeated)
         check_shapes(factor, distribution, self.event_shapes[factor.name])
         return distribution, sampled
+
+    def program(self, key, make):
+        """What `make()` gives, such as a compiled program of this model, made once for a `key` and kept with the model.
+
+        It is made anew when a number of the objective or of the refinement has changed.
+        """
+        return self.programs.get((key, self._settings()), make)
+
+    def _settings(self):
+        """What a program of this model takes for constant, beside its networks: numbers of the objective, say."""
+        return read_state((self.objective, self.refinement))[0]
 
     def _require_built(self):
         if not self.built:

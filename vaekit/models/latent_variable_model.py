@@ -283,10 +283,6 @@ class LatentVariableModel(Factorizations):
             self._loops[run.training] = self._loop(run.training)
         self._loops[run.training].epoch(run.batches, run.one_by_one, run.begin, run.end)
 
-    def _settings(self):
-        """What a program of this model takes for constant, beside its networks: numbers of the objective, say."""
-        return read_state((self.objective, self.refinement))[0]
-
     def _settings_changed(self):
         """Whether they are others than when a program was made."""
         return self._made_with not in (None, self._settings())
@@ -341,7 +337,7 @@ class LatentVariableModel(Factorizations):
             seed: an int, for the same samples of z at each call.
         """
         self._assert_compile_called("evaluate")
-        with self.seeded(seed):
+        with self.programs.lock, self.seeded(seed):
             batches = self._batches(x, batch_size)
             callbacks = _with_progress(callbacks, verbose)
             if kwargs or not self._takes_loops(batches, "test_step"):

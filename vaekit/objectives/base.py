@@ -136,8 +136,8 @@ def require_reparameterized(trace, objective):
         if q.reparameterization_type != tfd.FULLY_REPARAMETERIZED:
             raise ValueError(
                 f"The posterior of {name!r} ({q.name}) cannot be reparameterized, so the pathwise gradient of "
-                f'{objective} would ignore part of it. Use ELBO(gradient="score_function"), VIMCO or ReweightedWakeSleep, or '
-                "a posterior such as vaekit.layers.DiagonalNormal."
+                f'{objective} would ignore part of it. Use ELBO(gradient="score_function"), VIMCO, ReweightedWakeSleep '
+                "or a posterior such as vaekit.layers.DiagonalNormal."
             )
 
 

@@ -33,7 +33,7 @@ def read_state(*objects):
             read_inside(value)
 
     def read_inside(value):
-        settings.append(type(value).__qualname__)
+        settings.append(f"{type(value).__qualname__} {id(type(value))}")
         if isinstance(value, dict):
             for key, part in value.items():
                 settings.append(repr(key))
@@ -46,6 +46,7 @@ def read_state(*objects):
         elif inspect.ismethod(value):
             read((value.__func__, value.__self__))
         elif inspect.isfunction(value):
+            settings.append(str(id(value.__code__)))
             names = inspect.getclosurevars(value)
             plain = {k: v for k, v in names.globals.items() if isinstance(v, (Number, keras.Variable))}
             read((plain, dict(names.nonlocals), value.__defaults__, value.__kwdefaults__))
