@@ -9,6 +9,7 @@ from keras import ops
 
 from vaekit import backend
 from vaekit.batches import Batches, DynamicBinarization
+from vaekit.models import saving
 from vaekit.models.checkpoint import Checkpoint
 from vaekit.models.factorizations import Factorizations
 from vaekit.models.factors import Factor
@@ -327,16 +328,24 @@ class LatentVariableModel(Factorizations):
 
     # ---------------------------------------------------------------- saving
 
+    def save(self, filepath, overwrite=True, zipped=None, **kwargs):
+        """Saves model, weights and the state of training as a `.keras` file, which `vaekit.load` opens.
+
+        Raises:
+            ValueError: another kind of file, or layers shared in a way that the file would not keep. Nothing is written.
+        """
+        saving.check_path(filepath, zipped)
+        saving.check_kept(self)
+        super().save(filepath, overwrite=overwrite, zipped=zipped, **kwargs)
+
     def get_config(self):
-        # Keras keeps a shared layer shared within one get_config, if it meets the layer itself before another
-        # object that contains it: so all layers stand in one flat list, inference first.
         def rows(factors):
             return [[f.name, [f.layer is layer for layer in self.networks].index(True), f.given] for f in factors]
 
         return {
             "name": self.name,
             "seed": self.seed_generator.get_config()["seed"],
-            "layers": [keras.saving.serialize_keras_object(layer) for layer in self.networks],
+            **saving.serialize(self.networks),
             "inference": rows(self.inference),
             "generative": rows(self.generative),
             "refinement": keras.saving.serialize_keras_object(self.refinement),
@@ -344,7 +353,7 @@ class LatentVariableModel(Factorizations):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        layers = [keras.saving.deserialize_keras_object(layer, custom_objects) for layer in config["layers"]]
+        layers = saving.deserialize(config, custom_objects)
 
         def factors(rows):
             return [Factor(name, layers[i], tuple(given)) for name, i, given in rows]
