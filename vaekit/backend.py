@@ -99,6 +99,7 @@ else:
 
 tfd = tfp.distributions
 SEED_DTYPE = "int32" if NAME == "tensorflow" else "uint32"
+ONNX = ("onnx", "tf2onnx") if NAME == "tensorflow" else ("onnx", "jax2onnx")  # packages that write its files
 
 
 def seed(source):
@@ -260,6 +261,21 @@ def dry_run(function):
     else:
         with keras.StatelessScope():
             jax.eval_shape(function)
+
+
+def by_row(function):
+    """A `function` of a batch (an array `[B, ...]`, or a dict of them) as one whose program serves every B.
+
+    TensorFlow leaves sizes open by itself. TFP on JAX cannot, and sees batches of one here.
+    """
+    if NAME == "tensorflow":
+        return function
+
+    def row(batch):
+        result = function(jax.tree.map(lambda value: value[None], batch))
+        return jax.tree.map(lambda value: value[0], result)
+
+    return jax.vmap(row)
 
 
 def accelerated():

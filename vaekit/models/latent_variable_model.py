@@ -11,6 +11,7 @@ from vaekit import backend
 from vaekit.batches import Batches, DynamicBinarization
 from vaekit.models import saving
 from vaekit.models.checkpoint import Checkpoint
+from vaekit.models.export import export
 from vaekit.models.factorizations import Factorizations
 from vaekit.models.factors import Factor
 from vaekit.models.loop import Loop, Pass
@@ -332,7 +333,7 @@ class LatentVariableModel(Factorizations):
         """Saves model, weights and the state of training as a `.keras` file, which `vaekit.load` opens.
 
         Raises:
-            ValueError: another kind of file, or layers shared in a way that the file would not keep. Nothing is written.
+            ValueError: another kind of file, or layers shared in a way that it would not keep. Nothing is written.
         """
         saving.check_path(filepath, zipped)
         saving.check_kept(self)
@@ -350,6 +351,29 @@ class LatentVariableModel(Factorizations):
             "generative": rows(self.generative),
             "refinement": keras.saving.serialize_keras_object(self.refinement),
         }
+
+    def export(self, filepath, format="tf_saved_model", part=None, verbose=False):
+        """Writes the model's means as programs of float32 tensors, which run where vaekit and Keras are not.
+
+        A SavedModel has three functions: `serve`, what `reconstruct` returns, `encode` and `decode`. They are called
+        with a batch of any size, an array or, as those methods, a dict of arrays by name.
+
+        ```python
+        model.export("folder")
+        tf.saved_model.load("folder").encode(x)  # the mean of q(z|x)
+        ```
+
+        Args:
+            filepath: of a folder, or of a file with `format="onnx"`.
+            format: `"tf_saved_model"` or `"onnx"`.
+            part: `"serve"`, `"encode"` or `"decode"`; None: all three, in a SavedModel.
+            verbose: whether to print what is there.
+
+        Raises:
+            ValueError: a part that draws random numbers. Nothing is written.
+            ImportError: packages that are missing.
+        """
+        export(self, filepath, format, part, verbose)
 
     @classmethod
     def from_config(cls, config, custom_objects=None):

@@ -38,7 +38,7 @@ def serialize(networks):
     with _sharing():
         ids = _ids([keras.saving.serialize_keras_object(network) for network in networks])
         order = list(global_state.get_global_attribute(SEEN))  # of completion: parts before the whole
-    # A functional network finds its layers' calls by number, which `_after` corrects where the layers are there already.
+    # A functional network finds its layers' calls by number, which `_after` corrects once the layers are there.
     functional = [o for o in objects.values() if hasattr(o, "operations") and any(id(p) in ids for p in o.operations)]
     ids = ids | {id(o) for network in functional for o in (network, *network.operations)}
     places = {one: place for place, one in enumerate(i for i in order if i in ids and i in objects)}
@@ -143,7 +143,7 @@ def check_kept(model):
         raise ValueError(
             "This model could not be opened again: a copy made from its configuration shares no longer what the model "
             f"shares ({where}). Classes of your own have to list such a layer in get_config, by "
-            "keras.saving.serialize_keras_object, and take it from there in from_config, instead of making one anew. Or "
+            "keras.saving.serialize_keras_object, and take it from there in from_config instead of making one anew. Or "
             'keep the weights alone, model.save_weights("model.weights.h5"), which the same code can load. Nothing was '
             "written."
         )
@@ -196,8 +196,8 @@ def _config(path):
         advice = 'Save models by model.save("model.keras").'
         if path.suffix == ".h5":
             advice = (
-                "Files of weights alone are read by model.load_weights(path), into a model built by the code that built "
-                "the saved one."
+                "Weights alone are read by model.load_weights(path), into a model made by the code that made the saved "
+                "one."
             )
         raise ValueError(f"{str(path)!r} is no .keras file, the kind that holds a whole model. {advice}") from error
 
