@@ -10,7 +10,17 @@ import pytest
 from oracles import binary_images, small_vae
 
 import vaekit as vk
-from vaekit.layers import MLP, Autoregressive, Bernoulli, DiagonalNormal, MaskedConv2D, VariationalWeights
+from vaekit.layers import (
+    MLP,
+    Autoregressive,
+    Bernoulli,
+    Categorical,
+    DiagonalNormal,
+    DiscretizedLogisticMixture,
+    MaskedConv2D,
+    Normal,
+    VariationalWeights,
+)
 
 tensorflow = pytest.mark.skipif(importlib.util.find_spec("tensorflow") is None, reason="needs TensorFlow")
 X = binary_images(7)
@@ -145,3 +155,28 @@ def test_onnx_files_give_the_models_numbers(tmp_path):
         session = onnxruntime.InferenceSession(path)
         (found,) = session.run(None, {session.get_inputs()[0].name: x})
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
+HEADS = {"Bernoulli": Bernoulli((4, 4, 1)), "optimal": Normal((4, 4, 1), scale="optimal")}
+
+
+@pytest.mark.parametrize("head", HEADS)
+def test_networks_predict_the_means_of_their_distributions(head):
+    x = binary_images(50)  # two batches of Keras'
+    model = vk.VAE(small_vae().encoder, keras.Sequential([MLP(8), HEADS[head]]))
+    model.build((None, 4, 4, 1))
+    z = model.encode(x)
+    for n in (5, 50):
+        np.testing.assert_allclose(model.encoder.predict(x[:n], verbose=0), z[:n], rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(model.decoder.predict(z[:n], verbose=0), model.decode(z[:n]), rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("head", [Categorical((4, 4, 1), bins=4), DiscretizedLogisticMixture((4, 4, 1), 2)])
+def test_networks_that_cannot_predict_say_what_can(head):
+    model = vk.VAE(small_vae().encoder, keras.Sequential([MLP(8), head]))
+    model.build((None, 4, 4, 1))
+    z = model.encode(X)
+    for n in (5, 50):
+        with pytest.raises(TypeError, match=r"model\.decode\(z\)"):
+            model.decoder.predict(np.resize(z, (n, 2)), verbose=0)
+    assert model.decode(z).shape == X.shape  # the weights are there still

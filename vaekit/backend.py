@@ -102,6 +102,18 @@ SEED_DTYPE = "int32" if NAME == "tensorflow" else "uint32"
 ONNX = ("onnx", "tf2onnx") if NAME == "tensorflow" else ("onnx", "jax2onnx")  # packages that write its files
 
 
+def as_array(kind):
+    """Decorates a class of distributions that are arrays where one is expected: for TensorFlow they are tensors too."""
+    if NAME == "tensorflow":
+
+        def tensor(value, dtype=None, name=None, as_ref=False):
+            return tf.convert_to_tensor(np.asarray(value) if tf.executing_eagerly() else value.mean(), dtype)
+
+        kind.numpy = kind.__array__
+        tf.register_tensor_conversion_function(kind, tensor)
+    return kind
+
+
 def seed(source):
     """A seed that TFP's samplers take, from an int, from a `keras.random.SeedGenerator`, or from such a seed.
 
