@@ -28,6 +28,7 @@ def parts(model):
 
 
 def export(model, filepath, format, part, verbose):
+    """See `LatentVariableModel.export`."""
     model._require_built()
     if format not in FORMATS:
         raise ValueError(f"export writes the formats {FORMATS}; received {format!r}.")
@@ -72,7 +73,7 @@ def _check(model, part, function, names):
         raise ValueError(
             f"{part!r} of this model cannot be exported, since it draws random numbers: a mean is not known in closed "
             f"form, as in a PixelCNN, or weights or a refinement of the posterior are random ({changed[0]}). "
-            f'Export another part, as part="encode" or "decode". Nothing was written.'
+            'Name a part that has a mean, such as part="encode". Nothing was written.'
         )
 
 
@@ -81,7 +82,7 @@ def _endpoint(model, function, names):
     specs = {name: keras.layers.InputSpec("float32", (None, *model.event_shapes[name]), name=name) for name in names}
     if len(names) == 1:
         return backend.by_row(lambda x: function({names[0]: x})), specs[names[0]]
-    return backend.by_row(lambda x: function(x)), specs
+    return backend.by_row(function), specs
 
 
 class Part(keras.Model):
