@@ -23,7 +23,7 @@ try:
         priors,
         training,
     )
-    from vaekit.models import VAE, Factor, LatentVariableModel
+    from vaekit.models import VAE, Factor, LatentVariableModel, load
 except ImportError as _error:  # no usable backend; `vaekit doctor` must start all the same, to say what to do about it
     _fault = _error
 
@@ -45,6 +45,7 @@ __all__ = [
     "evaluation",
     "inference",
     "layers",
+    "load",
     "models",
     "objectives",
     "papers",

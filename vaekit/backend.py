@@ -109,6 +109,19 @@ else:
 
 tfd = tfp.distributions
 SEED_DTYPE = "int32" if NAME == "tensorflow" else "uint32"
+ONNX = ("onnx", "tf2onnx") if NAME == "tensorflow" else ("onnx", "jax2onnx")  # packages that write its files
+
+
+def as_array(kind):
+    """Decorates a class of distributions that are arrays where one is expected: for TensorFlow they are tensors too."""
+    if NAME == "tensorflow":
+
+        def tensor(value, dtype=None, name=None, as_ref=False):
+            return tf.convert_to_tensor(np.asarray(value) if tf.executing_eagerly() else value.mean(), dtype)
+
+        kind.numpy = kind.__array__
+        tf.register_tensor_conversion_function(kind, tensor)
+    return kind
 
 
 def integer_seed(seed):
@@ -340,6 +353,21 @@ def dry_run(function):
     else:
         with Scope():
             jax.eval_shape(function)
+
+
+def by_row(function):
+    """A `function` of a batch (an array `[B, ...]`, or a dict of them) as one whose program serves every B.
+
+    TensorFlow leaves sizes open by itself. TFP on JAX cannot, and sees batches of one here.
+    """
+    if NAME == "tensorflow":
+        return function
+
+    def row(batch):
+        result = function(jax.tree.map(lambda value: value[None], batch))
+        return jax.tree.map(lambda value: value[0], result)
+
+    return jax.vmap(row)
 
 
 def accelerated():

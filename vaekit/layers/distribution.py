@@ -4,8 +4,10 @@ import math
 from numbers import Integral
 
 import keras
+import numpy as np
 from keras import ops
 
+from vaekit import backend
 from vaekit.backend import tfd
 from vaekit.layers.blocks import DenseBlock, flatten
 
@@ -24,7 +26,22 @@ def _normal(x, loc, scale):
 FLAT = {tfd.Bernoulli: (("logits",), _bernoulli), tfd.Normal: (("loc", "scale"), _normal)}
 
 
-class _Flat(tfd.Independent):
+@backend.as_array
+class Events(tfd.Independent):
+    """Independent parts of one event. As an array they are their mean, which `predict` of a network returns then."""
+
+    def __array__(self, dtype=None, copy=None):
+        try:
+            mean = ops.convert_to_numpy(self.mean())
+        except Exception as error:  # parts that TFP does not know, out of the program that has made them
+            raise TypeError(
+                f"A distribution ({self.distribution.name}) has no mean that could leave this program. Call "
+                "model.encode(x) or model.decode(z), or network(x).mean(), instead of network.predict(x)."
+            ) from error
+        return np.asarray(mean, dtype)
+
+
+class _Flat(Events):
     """Independent pixels, whose axes become one for log-densities: XLA's loops over axes of length 1, such as the
     channel of grey images, are far slower."""
 
@@ -114,7 +131,7 @@ class DistributionLayer(DenseBlock):
 
     def independent(self, distribution):
         """Sums log-densities over the event's axes: batch `[B, *event_shape]` becomes batch `[B]`."""
-        kind = _Flat if type(distribution) in FLAT else tfd.Independent
+        kind = _Flat if type(distribution) in FLAT else Events
         return kind(distribution, reinterpreted_batch_ndims=len(self.event_shape))
 
     def compute_output_spec(self, inputs, **kwargs):

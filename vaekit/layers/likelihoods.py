@@ -10,7 +10,7 @@ from keras import ops
 from vaekit import distributions
 from vaekit.backend import tfd
 from vaekit.distributions import soft_clip
-from vaekit.layers.distribution import DistributionLayer, check_range, clip
+from vaekit.layers.distribution import DistributionLayer, Events, check_range, clip
 
 LEARNED = ("shared", "image", "pixel")
 OPTIMAL = ("optimal", "optimal_image")
@@ -334,7 +334,7 @@ class DiscretizedLogisticMixture(Discretized):
             None if coefficients is None else ops.tanh(split(coefficients)),
             self.bins,
         )
-        return tfd.Independent(pixels, reinterpreted_batch_ndims=len(self.event_shape) - 1)
+        return Events(pixels, reinterpreted_batch_ndims=len(self.event_shape) - 1)
 
     def get_config(self):
         return {

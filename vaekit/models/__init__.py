@@ -7,5 +7,6 @@ samples drawn through the inference factors, and every log-density at them.
 
 from vaekit.models.factors import Factor, Trace
 from vaekit.models.latent_variable_model import VAE, LatentVariableModel
+from vaekit.models.saving import load
 
-__all__ = ["VAE", "Factor", "LatentVariableModel", "Trace"]
+__all__ = ["VAE", "Factor", "LatentVariableModel", "Trace", "load"]

@@ -170,12 +170,16 @@ def _data(batches):
 
 
 def structure(model, config):
-    """What a model's configuration says but for seeds and layers' names: dict of values by their place, a tuple."""
+    """What a model's configuration says but for seeds and layers' names: dict of values by their place, a tuple.
+
+    Layers count where they are used: that some are shared shows in the number of weights.
+    """
+    left_out = {"seed", "shared_layers", "shared_object_id"}
     names = {layer.name: f"layer {i}" for i, layer in enumerate(model._flatten_layers())}
     return {
         place: names.get(value, value) if isinstance(value, str) else value
         for place, value in keras.tree.flatten_with_path(config)
-        if "seed" not in place
+        if left_out.isdisjoint(place)
     }
 
 

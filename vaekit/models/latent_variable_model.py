@@ -9,7 +9,9 @@ from keras import ops
 
 from vaekit import backend
 from vaekit.batches import Batches, DynamicBinarization
+from vaekit.models import saving
 from vaekit.models.checkpoint import Checkpoint
+from vaekit.models.export import export
 from vaekit.models.factorizations import Factorizations
 from vaekit.models.factors import Factor, added_losses, require_numbers
 from vaekit.models.finite import FollowSettings, StopAtNaN, not_finite
@@ -382,9 +384,17 @@ class LatentVariableModel(Factorizations):
 
     # ---------------------------------------------------------------- saving
 
+    def save(self, filepath, overwrite=True, zipped=None, **kwargs):
+        """Saves model, weights and the state of training as a `.keras` file, which `vaekit.load` opens.
+
+        Raises:
+            ValueError: another kind of file, or layers shared in a way that it would not keep. Nothing is written.
+        """
+        saving.check_path(filepath, zipped)
+        saving.check_kept(self)
+        super().save(filepath, overwrite=overwrite, zipped=zipped, **kwargs)
+
     def get_config(self):
-        # Keras keeps a shared layer shared within one get_config, if it meets the layer itself before another
-        # object that contains it: so all layers stand in one flat list, inference first.
         def rows(factors):
             index = {id(layer): i for i, layer in enumerate(self.networks)}
             return [[f.name, index[id(f.layer)], f.given, *([f.weight] if f.weight != 1 else [])] for f in factors]
@@ -392,15 +402,38 @@ class LatentVariableModel(Factorizations):
         return {
             "name": self.name,
             "seed": self.seed_generator.get_config()["seed"],
-            "layers": [keras.saving.serialize_keras_object(layer) for layer in self.networks],
+            **saving.serialize(self.networks),
             "inference": rows(self.inference),
             "generative": rows(self.generative),
             "refinement": keras.saving.serialize_keras_object(self.refinement),
         }
 
+    def export(self, filepath, format="tf_saved_model", part=None, verbose=False):
+        """Writes the model's means as programs of float32 tensors, which run where vaekit and Keras are not.
+
+        A SavedModel has three functions: `serve`, what `reconstruct` returns, `encode` and `decode`. They are called
+        with a batch of any size, an array or, as those methods, a dict of arrays by name.
+
+        ```python
+        model.export("folder")
+        tf.saved_model.load("folder").encode(x)  # the mean of q(z|x)
+        ```
+
+        Args:
+            filepath: of a folder, or of a file with `format="onnx"`.
+            format: `"tf_saved_model"` or `"onnx"`.
+            part: `"serve"`, `"encode"` or `"decode"`; None: all three, in a SavedModel.
+            verbose: whether to print what is there.
+
+        Raises:
+            ValueError: a part that draws random numbers. Nothing is written.
+            ImportError: packages that are missing.
+        """
+        export(self, filepath, format, part, verbose)
+
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        layers = [keras.saving.deserialize_keras_object(layer, custom_objects) for layer in config["layers"]]
+        layers = saving.deserialize(config, custom_objects)
 
         def factors(rows):
             return [Factor(name, layers[i], tuple(given), *weight) for name, i, given, *weight in rows]

@@ -1,0 +1,97 @@
+"""Models as programs of tensors, for places where vaekit is not."""
+
+import importlib.util
+
+import keras
+from keras import ops
+
+from vaekit import backend
+
+FORMATS = ("tf_saved_model", "onnx")
+
+
+def parts(model):
+    """What is exported: dict by name of a function of tensors `[B, ...]` by variable, and of these variables."""
+
+    def encode(data):
+        means = {name: q.mean() for name, q in model._posteriors(data).items()}
+        return means if len(model.latents) > 1 else means[model.latents[0]]
+
+    def decode(values):
+        return model._means(model._decode(dict(values)))
+
+    return {
+        "serve": (model.call, model.data_names),
+        "encode": (encode, model.data_names),
+        "decode": (decode, (*model.latents, *model.conditions)),
+    }
+
+
+def export(model, filepath, format, part, verbose):
+    """See `LatentVariableModel.export`."""
+    model._require_built()
+    if format not in FORMATS:
+        raise ValueError(f"export writes the formats {FORMATS}; received {format!r}.")
+    found = parts(model)
+    if part is not None and part not in found:
+        raise ValueError(f"The parts of a model that are exported are {tuple(found)}; received {part!r}.")
+    if format == "onnx" and part is None:
+        raise ValueError(f"An ONNX file holds one function: say which, part= one of {tuple(found)}.")
+    needed = backend.ONNX if format == "onnx" else ("tensorflow",)
+    if missing := [name for name in needed if importlib.util.find_spec(name) is None]:
+        raise ImportError(f"Exporting to {format!r} needs the packages {', '.join(missing)}: pip install them.")
+    found = found if part is None else {part: found[part]}
+    for name, (function, names) in found.items():
+        _check(model, name, function, names)
+
+    endpoints = {name: _endpoint(model, function, names) for name, (function, names) in found.items()}
+    if format == "onnx":
+        function, signature = endpoints[part]
+        keras.Model.export(Part(model, function), filepath, "onnx", verbose, input_signature=[signature])
+        return
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    for name, (function, signature) in endpoints.items():
+        archive.add_endpoint(name, function, input_signature=[signature])
+    archive.write_out(filepath, verbose=verbose)
+
+
+def _check(model, part, function, names):
+    """Raises ValueError for a function that is not one of its inputs alone."""
+    changed = []
+
+    def run():
+        with keras.StatelessScope() as scope:
+            function({name: ops.zeros((1, *model.event_shapes[name]), "float32") for name in names})
+        changed.extend(v.path for v in model.variables if scope.get_current_value(v) is not None)
+
+    try:
+        backend.dry_run(run)
+    except NotImplementedError:
+        changed.append("a distribution without a mean in closed form")
+    if changed:
+        raise ValueError(
+            f"{part!r} of this model cannot be exported, since it draws random numbers: a mean is not known in closed "
+            f"form, as in a PixelCNN, or weights or a refinement of the posterior are random ({changed[0]}). "
+            'Name a part that has a mean, such as part="encode". Nothing was written.'
+        )
+
+
+def _endpoint(model, function, names):
+    """A function of an array, or of a dict of several, and what it is called with."""
+    specs = {name: keras.layers.InputSpec("float32", (None, *model.event_shapes[name]), name=name) for name in names}
+    if len(names) == 1:
+        return backend.by_row(lambda x: function({names[0]: x})), specs[names[0]]
+    return backend.by_row(function), specs
+
+
+class Part(keras.Model):
+    """A part of a model as a Keras model of its own."""
+
+    def __init__(self, model, function):
+        super().__init__()
+        self.model, self.function = model, function
+        self.built = True
+
+    def call(self, x):
+        return self.function(x)

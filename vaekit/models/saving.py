@@ -1,0 +1,226 @@
+"""Configurations of networks whose layers are shared, and files of models."""
+
+import contextlib
+import copy
+import json
+import random
+import zipfile
+from pathlib import Path
+
+import keras
+from keras.src.backend.common import global_state
+from keras.src.saving.serialization_lib import ObjectSharingScope
+
+SEEN, MADE = "shared_objects/id_to_config_map", "shared_objects/id_to_obj_map"
+
+
+@contextlib.contextmanager
+def _sharing():
+    """Keras' scope in which an object met twice becomes one object again, whether or not another one is open."""
+    outer = {name: global_state.get_global_attribute(name) for name in (SEEN, MADE)}
+    try:
+        with ObjectSharingScope():
+            yield
+    finally:
+        for name, value in outer.items():
+            global_state.set_global_attribute(name, value)
+
+
+def serialize(networks):
+    """Configurations of networks, from which `deserialize` makes networks that share what these share.
+
+    Keras keeps an object shared if it meets the object itself before any other that contains it. So what is met twice
+    comes first, once, and innermost first; everywhere else stands its place in this list, its `shared_object_id`.
+
+    Returns: dict with `"layers"`, a list of configurations, and `"shared_layers"`, another, if anything is shared.
+    """
+    objects = {id(o): o for network in networks for layer in network._flatten_layers() for o in _with_operations(layer)}
+    with _sharing():
+        ids = _ids([keras.saving.serialize_keras_object(network) for network in networks])
+        order = list(global_state.get_global_attribute(SEEN))  # of completion: parts before the whole
+    # A functional network finds its layers' calls by number, which `_after` corrects once the layers are there.
+    functional = [o for o in objects.values() if hasattr(o, "operations") and any(id(p) in ids for p in o.operations)]
+    ids = ids | {id(o) for network in functional for o in (network, *network.operations)}
+    places = {one: place for place, one in enumerate(i for i in order if i in ids and i in objects)}
+    with _sharing():
+        shared = [keras.saving.serialize_keras_object(objects[one]) for one in places]
+        layers = [keras.saving.serialize_keras_object(network) for network in networks]
+    shared = [{**_numbered(config, places), "shared_object_id": place} for place, config in enumerate(shared)]
+    return {"layers": _numbered(layers, places), **({"shared_layers": shared} if shared else {})}
+
+
+def deserialize(config, custom_objects=None):
+    """The networks of a configuration made by `serialize`, or of one from before layers were shared below networks."""
+    objects = []
+
+    def made(one):
+        return keras.saving.deserialize_keras_object(_after(objects, copy.deepcopy(one)), custom_objects)
+
+    with _sharing():
+        for one in config.get("shared_layers", ()):
+            objects.append(made(one))
+        return [made(one) for one in config["layers"]]
+
+
+def _with_operations(layer):
+    return (layer, *getattr(layer, "operations", ()))
+
+
+def _ids(config):
+    """All `shared_object_id` within a configuration."""
+    if isinstance(config, dict):
+        own = {config["shared_object_id"]} if "shared_object_id" in config else set()
+        return own.union(*map(_ids, config.values()))
+    return set().union(*map(_ids, config)) if isinstance(config, (list, tuple)) else set()
+
+
+def _numbered(config, places):
+    """A configuration with places for addresses in memory, which differ from run to run, and none where no place is."""
+    if isinstance(config, dict):
+        place = places.get(config.get("shared_object_id"))
+        numbered = {k: _numbered(v, places) for k, v in config.items() if k != "shared_object_id"}
+        return numbered if place is None else {**numbered, "shared_object_id": place}
+    return type(config)(_numbered(c, places) for c in config) if isinstance(config, (list, tuple)) else config
+
+
+def _after(objects, config):
+    """The configuration of a functional network, some layers of which have been called before, in other networks.
+
+    It says "the layer's first call" for the first one within the network; these calls come after the earlier ones.
+    """
+    inner = config["config"]
+    if not (isinstance(inner, dict) and {"layers", "input_layers", "output_layers"} <= set(inner)):
+        return config
+    calls = {
+        layer["name"]: len(objects[layer["shared_object_id"]]._inbound_nodes)
+        for layer in inner["layers"]
+        if layer.get("shared_object_id", len(objects)) < len(objects) and layer.get("inbound_nodes")
+    }
+
+    def later(part):
+        if isinstance(part, dict):
+            return {name: later(value) for name, value in part.items()}
+        if not isinstance(part, (list, tuple)):
+            return part
+        if len(part) == 3 and isinstance(part[0], str) and isinstance(part[1], int):  # layer, call, output
+            return [part[0], part[1] + calls.get(part[0], 0), part[2]]
+        return [later(value) for value in part]
+
+    layers = [{**layer, "inbound_nodes": later(layer.get("inbound_nodes", []))} for layer in inner["layers"]]
+    ends = {name: later(inner[name]) for name in ("input_layers", "output_layers")}
+    return {**config, "config": {**inner, "layers": layers, **ends}}
+
+
+def check_path(filepath, zipped):
+    """Raises ValueError for a file that Keras would not open again."""
+    path = str(filepath)
+    if not hasattr(filepath, "write") and zipped is not False and not path.startswith("hf://"):
+        if not path.endswith(".keras"):
+            raise ValueError(
+                f'A latent variable model is saved as a .keras file; received {path!r}. Say model.save("model.keras"), '
+                'or, for the weights alone, model.save_weights("model.weights.h5"). Nothing was written.'
+            )
+
+
+def check_kept(model):
+    """Raises ValueError if layers that are shared below the model's networks would not be so in a copy of it."""
+    shared = _shared(model)
+    if not shared or not model.built:
+        return
+    state = random.getstate()  # from which new layers draw their seeds
+    try:
+        with keras.StatelessScope():  # variables without values
+            copy = type(model).from_config(model.get_config())
+            copy.build_from_config(model.get_build_config())
+            kept, count = _shared(copy), len(copy.variables)
+    except Exception:  # classes that are made known when the file is loaded, say
+        return
+    finally:
+        random.setstate(state)
+    if count > len(model.variables):
+        lost = [name for name in shared if name not in kept] or list(shared)
+        where = "; ".join(f"{name!r}, in {' and '.join(map(repr, shared[name]))}" for name in lost)
+        raise ValueError(
+            "This model could not be opened again: a copy made from its configuration shares no longer what the model "
+            f"shares ({where}). Classes of your own have to list such a layer in get_config, by "
+            "keras.saving.serialize_keras_object, and take it from there in from_config instead of making one anew. Or "
+            'keep the weights alone, model.save_weights("model.weights.h5"), which the same code can load. Nothing was '
+            "written."
+        )
+
+
+def _shared(model):
+    """Layers with weights that are parts of several others, below the networks: dict by name of these others' names."""
+    parents, layers = {}, {id(layer): layer for network in model.networks for layer in network._flatten_layers()}
+    for layer in layers.values():
+        for part in layer._flatten_layers(include_self=False, recursive=False):
+            parents.setdefault(id(part), []).append(layer.name)
+    return {layers[i].name: names for i, names in parents.items() if len(names) > 1 and layers[i].variables}
+
+
+def load(filepath, custom_objects=None, compile=True, safe_mode=True):
+    """Opens a model saved by `model.save("file.keras")`, on either backend.
+
+    As `keras.saving.load_model`, which opens these files too wherever vaekit has been imported.
+
+    Args:
+        filepath: of a `.keras` file.
+        custom_objects: dict by name of classes that are not registered.
+        compile, safe_mode: as for `keras.saving.load_model`.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a file that is no model, or one with classes that are not known here.
+    """
+    path = Path(filepath)
+    if not path.exists():
+        raise FileNotFoundError(f"There is no file {str(path)!r}.")
+    known = custom_objects or {}
+    found = [] if path.is_dir() else _classes(_config(path))
+    unknown = sorted({_name(one) for one in found if not _is_known(one, known)})
+    if unknown:
+        raise ValueError(
+            f"{str(path)!r} has classes that are not known here: {', '.join(unknown)}. Import the module that defines "
+            "them, with @keras.saving.register_keras_serializable() above each, or pass "
+            f"vk.load(path, custom_objects={{{unknown[0]!r}: {unknown[0]}}})."
+        )
+    return keras.saving.load_model(filepath, custom_objects, compile, safe_mode)
+
+
+def _config(path):
+    """The configuration in a `.keras` file."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return json.loads(archive.read("config.json"))
+    except (zipfile.BadZipFile, KeyError, ValueError) as error:
+        advice = 'Save models by model.save("model.keras").'
+        if path.suffix == ".h5":
+            advice = (
+                "Weights alone are read by model.load_weights(path), into a model made by the code that made the saved "
+                "one."
+            )
+        raise ValueError(f"{str(path)!r} is no .keras file, the kind that holds a whole model. {advice}") from error
+
+
+def _classes(config):
+    """All descriptions of objects within a configuration."""
+    if isinstance(config, dict):
+        if isinstance(config.get("class_name"), str) and "config" in config and "registered_name" in config:
+            yield config
+        for value in config.values():
+            yield from _classes(value)
+    elif isinstance(config, list):
+        for value in config:
+            yield from _classes(value)
+
+
+def _name(one):
+    return one["config"] if one["class_name"] == "function" else one["class_name"]
+
+
+def _is_known(one, custom_objects):
+    """Whether Keras will find the class or function that a configuration describes."""
+    if (one.get("module") or "").split(".")[0] in ("keras", "builtins") or one["class_name"].startswith("__"):
+        return True
+    name = one["config"] if one["class_name"] == "function" else one["registered_name"]
+    return keras.saving.get_registered_object(name, custom_objects) is not None
