@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from vaekit import backend
+from vaekit.models.factors import NoMeanError
 
 FORMATS = ("tf_saved_model", "onnx")
 
@@ -14,16 +15,17 @@ def parts(model):
     """What is exported: dict by name of a function of tensors `[B, ...]` by variable, and of these variables."""
 
     def encode(data):
-        means = {name: q.mean() for name, q in model._posteriors(data).items()}
+        means = model._latent_values(data, model.seed_generator, mean=True)
         return means if len(model.latents) > 1 else means[model.latents[0]]
 
     def decode(values):
-        return model._means(model._decode(dict(values)))
+        _, means = model._decode(values, model.seed_generator, mean=True)
+        return means if len(model.observed) > 1 else means[model.observed[0]]
 
     return {
         "serve": (model.call, model.data_names),
         "encode": (encode, model.data_names),
-        "decode": (decode, (*model.latents, *model.conditions)),
+        "decode": (decode, (*model.latents, *model.generative_conditions)),
     }
 
 
@@ -61,13 +63,13 @@ def _check(model, part, function, names):
     changed = []
 
     def run():
-        with keras.StatelessScope() as scope:
+        with backend.Scope() as scope:
             function({name: ops.zeros((1, *model.event_shapes[name]), "float32") for name in names})
-        changed.extend(v.path for v in model.variables if scope.get_current_value(v) is not None)
+        changed.extend(v.path for v, _ in scope.assigned.values())
 
     try:
         backend.dry_run(run)
-    except NotImplementedError:
+    except NoMeanError:
         changed.append("a distribution without a mean in closed form")
     if changed:
         raise ValueError(

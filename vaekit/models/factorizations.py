@@ -11,6 +11,7 @@ from vaekit import backend
 from vaekit.backend import tfd
 from vaekit.batches import DynamicBinarization
 from vaekit.models.factors import (
+    NoMeanError,
     Trace,
     check_order,
     check_shapes,
@@ -369,6 +370,13 @@ class Factorizations(keras.Model):
                 values[name] = self._value(name, q, mean, source)
         return distributions, values
 
+    def _latent_values(self, data, source, mean):
+        """Means of the latents' posteriors, or draws: dict of tensors `[B, ...]`."""
+        q, values = self._encode(data, source, mean)
+        return {
+            name: values[name] if name in values else self._value(name, q[name], mean, source) for name in self.latents
+        }
+
     def _value(self, name, distribution, mean, source):
         """A distribution's mean, or a draw from it."""
         if not mean:
@@ -376,7 +384,7 @@ class Factorizations(keras.Model):
         try:
             return distribution.mean()
         except NotImplementedError:
-            raise ValueError(
+            raise NoMeanError(
                 f"The distribution of {name!r} ({distribution.name}) has no mean in closed form. Ask for a draw from "
                 "it: encode, decode and reconstruct take mean=False and a seed, and sample draws by itself."
             ) from None
@@ -397,9 +405,7 @@ class Factorizations(keras.Model):
         source, parts = self._seed_source(seed), []
         for i in range(0, len(next(iter(data.values()))), batch_size):
             batch = self.observe({name: array[i : i + batch_size] for name, array in data.items()})
-            q, values = self._encode(batch, source, mean)
-            values = {name: values.get(name) for name in self.latents}
-            parts.append({n: self._value(n, q[n], mean, source) if v is None else v for n, v in values.items()})
+            parts.append(self._latent_values(batch, source, mean))
         return self._output("encode", self.latents, parts)
 
     def _output(self, what, names, parts):
@@ -419,7 +425,7 @@ class Factorizations(keras.Model):
     def _latents(self, z):
         """Latents, and the conditions that p has, as a dict of tensors `[N, ...]` by name."""
         self._require_built()
-        names = (*self.latents, *self._generative_conditions)
+        names = (*self.latents, *self.generative_conditions)
         z = z if isinstance(z, dict) else {self.latents[0]: z}
         if not set(names) <= set(z) <= {*names, *self.conditions}:
             raise ValueError(f"likelihood and decode expect a dict with {names}; received {tuple(z)}.")
@@ -480,8 +486,8 @@ class Factorizations(keras.Model):
             raise ValueError(f"The number of draws should be an integer of at least 1; received {n!r}.")
         source = self._seed_source(seed)
         values = {name: ops.cast(value, "float32") for name, value in (conditions or {}).items()}
-        if not set(self._generative_conditions) <= set(values) <= set(self.conditions):
-            needed = self._generative_conditions
+        if not set(self.generative_conditions) <= set(values) <= set(self.conditions):
+            needed = self.generative_conditions
             raise ValueError(f"This model draws given {needed}; received conditions {tuple(values)}.")
         for name, value in values.items():
             if backend.is_concrete(value) and value.shape[0] != n:
@@ -496,7 +502,7 @@ class Factorizations(keras.Model):
         return values
 
     @property
-    def _generative_conditions(self):
+    def generative_conditions(self):
         """The conditions that p has; others are given to q alone."""
         given = {name for factor in self.generative for name in factor.given}
         return tuple(name for name in self.conditions if name in given)
@@ -528,10 +534,8 @@ class Factorizations(keras.Model):
         return x if len(self.observed) > 1 else x[self.observed[0]]
 
     def _reconstruct(self, data, source, mean):
-        q, values = self._encode(data, source, mean)
-        for name in set(self.latents) - set(values):
-            values[name] = self._value(name, q[name], mean, source)
-        return self._decode({name: values[name] for name in (*self.latents, *self.conditions)}, source, mean)
+        conditions = {name: data[name] for name in self.conditions}
+        return self._decode({**self._latent_values(data, source, mean), **conditions}, source, mean)
 
     def reconstruct(self, x, batch_size=500, mean=True, seed=None):
         r"""The mean of p(x|z) at the mean of q(z|x), NumPy array `[N, ...]`; several observed variables: a dict.

@@ -276,6 +276,10 @@ def check_shapes(factor, distribution, expected):
         )
 
 
+class NoMeanError(ValueError):
+    """A mean is asked for that is not known in closed form."""
+
+
 def require_numbers(model, what, *arrays):
     """Raises ValueError where NumPy arrays that a model gave hold NaN, as after a training that has diverged."""
     wrong = sum(int(np.isnan(array).sum()) for array in arrays)

@@ -132,12 +132,12 @@ def check_kept(model):
         with keras.StatelessScope():  # variables without values
             copy = type(model).from_config(model.get_config())
             copy.build_from_config(model.get_build_config())
-            kept, count = _shared(copy), len(copy.variables)
+            kept, count = _shared(copy), len(copy.weights)
     except Exception:  # classes that are made known when the file is loaded, say
         return
     finally:
         random.setstate(state)
-    if count > len(model.variables):
+    if count > len(model.weights):
         lost = [name for name in shared if name not in kept] or list(shared)
         where = "; ".join(f"{name!r}, in {' and '.join(map(repr, shared[name]))}" for name in lost)
         raise ValueError(
