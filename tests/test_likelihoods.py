@@ -465,6 +465,33 @@ def test_a_model_refuses_data_off_the_grid():
 
 
 @pytest.mark.parametrize(
+    "make", [lambda: Normal((64, 77, 1)), lambda: Normal((64, 77, 1), "image"), lambda: Categorical((64, 77, 1))]
+)
+def test_a_feature_map_of_another_size_is_refused(make):
+    """A decoder that ends at 64×78 for images of 64×77 got a dense head of 196,809,537 weights."""
+    with pytest.raises(ValueError, match=r"\(64, 77, 1\), but its features are a map .*\(64, 78, 8\).*Flatten\(\)"):
+        make()(keras.Input((64, 78, 8)))
+
+
+def test_a_decoder_that_ends_at_another_size_is_refused():
+    head = [keras.layers.Reshape((5, 4, 1)), keras.layers.Conv2D(3, 3, padding="same"), Normal(IMAGE)]
+    with pytest.raises(ValueError, match=r"shape \(2, 2, 1\), but .* \(5, 4, 3\)"):
+        vk.VAE(DiagonalNormal(20), vk.layers.Stack(head)).build((None, *IMAGE))
+
+
+def test_what_has_no_place_or_the_same_one_keeps_its_heads():
+    def kernels(layer, *shape):
+        layer.build((None, *shape))
+        return {name: tuple(head.kernel.shape) for name, head in layer.heads.items()}
+
+    assert kernels(DiagonalNormal(3), 4, 5, 2) == {"mean": (40, 3), "log_variance": (40, 3)}  # an encoder's
+    assert kernels(Normal((4, 5, 1), "image"), 4, 5, 2) == {"mean": (2, 1), "log_scale": (40, 1)}
+    assert kernels(Normal((4, 5, 1)), 7) == {"mean": (7, 20)}
+    assert kernels(Normal((4, 5, 1)), 4, 5, 2) == {"mean": (2, 1)}
+    assert kernels(Normal((6, 1)), 6, 3) == {"mean": (3, 1)}
+
+
+@pytest.mark.parametrize(
     "make, message",
     [
         (lambda: Normal(3, scale=0), 'positive number or one of .*"?optimal_image'),

@@ -408,7 +408,7 @@ BAD = {
     ),
     "a smaller feature map": (
         lambda: Autoregressive([MaskedConv2D(3, mask="A"), L.Conv2D(3, 1, strides=2), IMAGE])(normal(1, 2)),
-        "feature map as large as the image",
+        r"events of shape \(4, 4, 1\), but its features are a map of another size, \(2, 2, 3\)",
     ),
 }
 

@@ -62,7 +62,7 @@ class DistributionLayer(DenseBlock):
         kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer: of the heads.
 
     Raises:
-        ValueError: an event shape that is not made of positive integers.
+        ValueError: an event shape that is not made of positive integers; a feature map of another size than the event.
     """
 
     parameters = ()
@@ -88,6 +88,13 @@ class DistributionLayer(DenseBlock):
         for name, shape in self.parameter_shapes().items():
             # one head for every place
             self.local[name] = len(input_shape) > 1 and tuple(input_shape[1:-1]) == place == tuple(shape[:-1])
+            if len(input_shape) > 2 and place == tuple(shape[:-1]) != () and not self.local[name]:
+                raise ValueError(
+                    f"{type(self).__name__} ({self.name!r}) is a distribution over events of shape {self.event_shape}, "
+                    f"but its features are a map of another size, {tuple(input_shape[1:])}. Bring them to {place} by a "
+                    "crop, padding, other strides or keras.layers.Resizing; or, if every value should see the whole "
+                    "map through a dense head, put keras.layers.Flatten() before it."
+                )
             self.heads[name] = self.dense(shape[-1] if self.local[name] else math.prod(shape), name)
             self.heads[name].build(input_shape if self.local[name] else (None, math.prod(input_shape[1:])))
 
