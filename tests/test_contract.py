@@ -1,5 +1,7 @@
 """One contract that every public layer, prior and model passes, as Keras tests its own layers."""
 
+import contextlib
+
 import keras
 import numpy as np
 import pytest
@@ -188,6 +190,17 @@ def test_layer_under_mixed_precision(case):
     if isinstance(output, tfd.Distribution):
         assert value(output).dtype == "float32"  # densities stay exact
     assert all(w.dtype == "float32" for w in fresh.trainable_weights)
+
+
+def test_layer_where_floats_are_float64(float64, case):
+    layer, shape, _, _ = case
+    output = keras.Sequential([keras.layers.Dense(shape[-1]), layer])(ops.convert_to_tensor(inputs(shape)))
+    if isinstance(output, tfd.Distribution):
+        x = ops.ones((*output.batch_shape, *output.event_shape), "float32")
+        assert value(output.log_prob(x)).dtype == "float32"
+        assert value(output.sample(seed=vk.backend.seed(0))).dtype == "float32"
+        with contextlib.suppress(NotImplementedError):
+            assert value(output.mean()).dtype == "float32"
 
 
 def test_heads_do_not_start_equal():

@@ -216,6 +216,20 @@ def test_hmc_follows_the_gradient_of_a_mixture(make):
     assert z["z"].shape == (4, 3, 2) and np.isfinite(z["z"]).all() and np.all(accepted > 0)
 
 
+@pytest.mark.parametrize("kind", ["mixture", "VampPrior"])
+def test_mixtures_train_where_floats_are_float64(float64, kind):
+    encoder = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(8, "tanh"), DiagonalNormal(2)])
+    prior = MixtureOfNormals(3, seed=0) if kind == "mixture" else VampPrior(encoder, 3, seed=0)
+    model, x = (
+        vk.VAE(encoder, keras.Sequential([keras.layers.Dense(8), Bernoulli(IMAGE)]), prior, seed=0),
+        binary_images(),
+    )
+    model.compile("adam")
+    assert np.isfinite(model.fit(x, verbose=0).history["loss"]).all()
+    assert model.log_weights(x).dtype == model.sample(2).dtype == "float32"
+    assert all(w.dtype == "float32" for w in prior.weights[:2])
+
+
 def test_kl_of_a_vamp_prior_has_no_closed_form():
     model, x = vamp_vae(), binary_images()
     model.compile("adam", objective=vk.objectives.ELBO(analytic_kl=True))

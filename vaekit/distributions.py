@@ -126,7 +126,7 @@ class Categorical(_Distribution):
         return centre(tfd.Categorical(self.logits).sample(n, seed), self.bins)
 
     def _mean(self):
-        return ops.sum(ops.softmax(self.logits) * centre(ops.arange(self.bins), self.bins), axis=-1)
+        return ops.sum(ops.softmax(self.logits) * centre(ops.arange(self.bins, dtype="int32"), self.bins), axis=-1)
 
 
 class BitwiseCategorical(_Distribution):
@@ -199,7 +199,8 @@ class DiscretizedLogisticMixture(_Distribution):
 
     def _sample_n(self, n, seed=None):
         seeds = tfp.random.split_seed(seed, 1 + self.channels)
-        choice = ops.one_hot(tfd.Categorical(self.logits).sample(n, seeds[0]), self.logits.shape[-1])  # [n, ..., K]
+        components = tfd.Categorical(self.logits).sample(n, seeds[0])
+        choice = ops.one_hot(components, self.logits.shape[-1], dtype=self.dtype)  # [n, ..., K]
         loc, log_scale, coefficients = (
             None if t is None else ops.sum(choice[..., None] * t, axis=-2)
             for t in (self.loc, self.log_scale, self.coefficients)
@@ -276,7 +277,7 @@ class NormalMixture(_Distribution):
 
     def __init__(self, loc, scale, logits=None):
         loc, scale = ops.convert_to_tensor(loc), ops.convert_to_tensor(scale)
-        logits = ops.zeros(loc.shape[:1]) if logits is None else ops.convert_to_tensor(logits)
+        logits = ops.zeros(loc.shape[:1], loc.dtype) if logits is None else ops.convert_to_tensor(logits)
         super().__init__(loc=loc, scale=scale, logits=logits)
 
     @classmethod

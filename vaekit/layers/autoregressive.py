@@ -44,7 +44,7 @@ class AutoregressiveDistribution(tfd.Distribution):
         return [ops.reshape(z, (-1, *z.shape[len(batch) :])) for z in tiled]
 
     def _log_prob(self, x):
-        x = x + ops.zeros((ops.shape(self.context[0])[0], 1, 1, 1))
+        x = x + ops.zeros((ops.shape(self.context[0])[0], 1, 1, 1), x.dtype)
         batch = ops.shape(x)[:-3]
         x = ops.reshape(x, (-1, *self.network.head.event_shape))
         with keras.StatelessScope(list(zip(self.network.variables, self.values, strict=True))) as scope:
