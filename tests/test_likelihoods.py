@@ -473,10 +473,11 @@ def test_a_feature_map_of_another_size_is_refused(make):
         make()(keras.Input((64, 78, 8)))
 
 
-def test_a_decoder_that_ends_at_another_size_is_refused():
+@pytest.mark.parametrize("network", [keras.Sequential, vk.layers.Stack])
+def test_a_decoder_that_ends_at_another_size_is_refused(network):
     head = [keras.layers.Reshape((5, 4, 1)), keras.layers.Conv2D(3, 3, padding="same"), Normal(IMAGE)]
     with pytest.raises(ValueError, match=r"shape \(2, 2, 1\), but .* \(5, 4, 3\)"):
-        vk.VAE(DiagonalNormal(20), vk.layers.Stack(head)).build((None, *IMAGE))
+        vk.VAE(DiagonalNormal(20), network(head)).build((None, *IMAGE))
 
 
 def test_what_has_no_place_or_the_same_one_keeps_its_heads():

@@ -8,6 +8,7 @@ from keras import ops
 
 from vaekit.backend import tfd
 from vaekit.distributions import NormalMixture
+from vaekit.layers.distribution import event_shape
 
 
 class Prior(keras.layers.Layer):
@@ -213,7 +214,7 @@ class VampPrior(Prior):
 
     def build(self, input_shape):
         shape = self._input_shape()
-        event = tuple(self.encoder(keras.KerasTensor((None, *shape))).shape[1:])
+        event = event_shape(self.encoder, keras.KerasTensor((None, *shape), "float32"))
         if event != tuple(input_shape):
             raise ValueError(
                 f"VampPrior's encoder ({self.encoder.name}) describes a latent of shape {event}, but the prior is of "

@@ -140,6 +140,19 @@ class DistributionLayer(DenseBlock):
         return {**super().get_config(), "event_shape": self.event_shape}
 
 
+def event_shape(network, inputs):
+    """Event shape of a network's distribution for symbolic inputs, a tensor or a list of them; builds the network."""
+    try:
+        return tuple(network(inputs).shape[1:])
+    except Exception as error:  # a subclassed network need not know its output's shape: look at one output
+        example = keras.tree.map_structure(lambda tensor: ops.zeros((1, *tensor.shape[1:]), "float32"), inputs)
+        try:
+            output = network(example)
+        except Exception:
+            raise error from None  # what is wrong, not what came of it
+        return tuple(int(n) for n in output.event_shape)
+
+
 def check_range(layer, name, values):
     """A range `(low, high)` or None, as a tuple or None."""
     if values is None:

@@ -8,6 +8,7 @@ from keras import ops
 from vaekit import backend
 from vaekit.backend import tfd
 from vaekit.layers import DistributionLayer, Stack, VariationalWeights
+from vaekit.layers.distribution import event_shape  # noqa: F401
 from vaekit.priors import Prior
 
 
@@ -193,15 +194,6 @@ def location(distribution, generator):
         return distribution.mean()
     except NotImplementedError:
         return distribution.sample(seed=backend.seed(generator))
-
-
-def event_shape(factor, inputs):
-    """Event shape of a factor's distribution for symbolic inputs; builds its network."""
-    try:
-        return tuple(factor(inputs).shape[1:])
-    except Exception:  # a subclassed network need not know its output's shape: look at one output
-        output = factor([ops.zeros((1, *tensor.shape[1:])) for tensor in inputs])
-        return tuple(int(n) for n in output.event_shape)
 
 
 def contains(layer, kind):
