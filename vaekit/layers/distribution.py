@@ -1,9 +1,11 @@
 """Layers whose output is a probability distribution: the heads of encoders and decoders."""
 
 import math
+import warnings
 from numbers import Integral
 
 import keras
+import numpy as np
 from keras import ops
 
 from vaekit.backend import tfd
@@ -162,6 +164,31 @@ def check_range(layer, name, values):
     return tuple(float(v) for v in values)
 
 
+def warn_of_scale(layer, x):
+    """Warns of bytes, and of values that no mean can come near, where a likelihood of real values has `layer` for it.
+
+    A warning, for such data are no error; in words that are the same for every part of the data.
+    """
+    if not x.size:
+        return
+    low, high = x.min(), x.max()
+    kind = f"{type(layer).__name__} ({layer.name!r})"
+    whole = x.dtype == "uint8" and high > 1
+    if whole or (low >= 0 and 127 < high <= 255 and (x == np.rint(x)).all()):
+        warnings.warn(
+            f"{kind} received bytes, whole numbers from 0 to 255, where it expects real values of a scale near 1: "
+            "errors of 100 cost thousands of nats for each value. Divide the data by 255; then this likelihood fits "
+            "them, or one of bytes, such as vaekit.layers.DiscretizedLogistic(event_shape).",
+            stacklevel=3,
+        )
+    elif (low < 0 or high > 1) and layer.mean_activation in (keras.activations.sigmoid, keras.activations.hard_sigmoid):
+        warnings.warn(
+            f"{kind} has means in (0, 1), by its mean_activation, but the data have values outside of [0, 1], which no "
+            "mean comes near. Scale the data to [0, 1], or leave mean_activation out.",
+            stacklevel=3,
+        )
+
+
 def clip(x, values):
     return x if values is None else ops.clip(x, *values)
 
@@ -243,6 +270,9 @@ class DiagonalNormal(DistributionLayer):
         (a,) = spread.values()
         scale = SCALES[self.scale](clip(a, self.log_variance_range))
         return self.independent(tfd.Normal(self.mean_activation(mean), scale))
+
+    def check_values(self, x):
+        warn_of_scale(self, x)
 
     def get_config(self):
         return {
