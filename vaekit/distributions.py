@@ -1,4 +1,4 @@
-r"""Distributions that TFP lacks: of bytes, a normal with the best σ for its data, a mixture of diagonal normals.
+r"""Distributions that TFP lacks: of bytes, with missing entries, a normal with the best σ, a mixture of normals.
 
 Bytes, and other values in a fixed number of bins, are numbers x in [0, 1] here. The bin of x is
 $k = \min(\lfloor x \cdot \mathrm{bins} \rfloor, \mathrm{bins} - 1)$, so that k / (bins − 1) and (k + ½) / bins mean the
@@ -6,6 +6,7 @@ same; samples are centres (k + ½) / bins. `log_prob(x)` is that of the bin of x
 """
 
 import math
+import warnings
 
 from keras import ops
 
@@ -261,6 +262,62 @@ class OptimalNormal(tfd.Normal):
         if self.on_update is not None:
             self.on_update(ops.stop_gradient(variance))
         return tfd.Normal(self.loc, ops.exp(soft_clip(ops.log(variance) / 2, self.soft_clip))).log_prob(x)
+
+
+class Poisson(tfd.Poisson):
+    """`tfd.Poisson`, whose sampler asks for float64 without need: JAX warns that it has none."""
+
+    def _sample_n(self, n, seed=None):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return super()._sample_n(n, seed)
+
+
+class Labels(tfd.Categorical):
+    """`tfd.Categorical` of labels, which have no mean."""
+
+    def _mean(self):
+        raise NotImplementedError("Labels have no mean.")
+
+
+class Observed(tfd.Independent):
+    """Independent entries, of which those that are NaN do not count.
+
+    Args:
+        whole: `tfd.Independent`, the distribution of all of them.
+        fill: a possible value.
+    """
+
+    def __init__(self, whole, fill=0.0):
+        axes = len(whole.event_shape) - len(whole.distribution.event_shape)
+        super().__init__(whole.distribution, reinterpreted_batch_ndims=axes)
+        self.fill = fill
+
+    def _log_prob(self, x):
+        missing = ops.isnan(x)
+        # no NaN enters the density: a product with 0 would leave it in the gradient
+        log_prob = self.distribution.log_prob(ops.where(missing, ops.cast(self.fill, x.dtype), x))
+        inner, outer = len(self.distribution.event_shape), len(self.event_shape)
+        if inner:
+            missing = ops.any(missing, axis=tuple(range(-inner, 0)))
+        log_prob = ops.where(missing, ops.zeros_like(log_prob), log_prob)
+        return ops.sum(log_prob, axis=tuple(range(inner - outer, 0))) if outer > inner else log_prob
+
+
+@tfd.RegisterKL(tfd.MultivariateNormalTriL, tfd.Independent)
+@tfd.RegisterKL(tfd.Independent, tfd.MultivariateNormalTriL)
+def _kl_of_normals(a, b, name=None):
+    """KL(a ‖ b) of normals, of which one has a full covariance and the other independent entries."""
+    return tfd.kl_divergence(_multivariate(a), _multivariate(b))
+
+
+def _multivariate(p):
+    if not isinstance(p, tfd.Independent):
+        return p
+    if type(p.distribution) is not tfd.Normal or len(p.event_shape) != 1:
+        raise NotImplementedError(f"No closed form of the KL to a distribution like {p.name}.")
+    loc = p.distribution.loc
+    return tfd.MultivariateNormalDiag(loc, p.distribution.scale * ops.ones_like(loc))
 
 
 class NormalMixture(_Distribution):

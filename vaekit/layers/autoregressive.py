@@ -100,6 +100,11 @@ class Autoregressive(Stack):
                 "The last layer of Autoregressive should be a distribution layer over images, such as "
                 f"Bernoulli((28, 28, 1)); received {self.head!r}."
             )
+        if self.head.missing:
+            raise ValueError(
+                "Autoregressive predicts a pixel from those before it, which a missing one cannot serve: "
+                f"{type(self.head).__name__} should not be its last layer."
+            )
         check_causality(self.layers[:-1])
 
     def build(self, input_shape):

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from vaekit.backend import tfd
+from vaekit.backend import tfd, tfp
 from vaekit.layers.blocks import DenseBlock, flatten
 
 
@@ -68,6 +68,7 @@ class DistributionLayer(DenseBlock):
     """
 
     parameters = ()
+    missing = False  # whether NaN in the data means a missing value
 
     def __init__(self, event_shape, **kwargs):
         kwargs["dtype"] = kwargs.get("dtype") or "float32"
@@ -164,6 +165,9 @@ def check_range(layer, name, values):
     return tuple(float(v) for v in values)
 
 
+SIGMOIDS = (keras.activations.sigmoid, keras.activations.hard_sigmoid)
+
+
 def warn_of_scale(layer, x):
     """Warns of bytes, and of values that no mean can come near, where a likelihood of real values has `layer` for it.
 
@@ -181,7 +185,7 @@ def warn_of_scale(layer, x):
             "them, or one of bytes, such as vaekit.layers.DiscretizedLogistic(event_shape).",
             stacklevel=3,
         )
-    elif (low < 0 or high > 1) and layer.mean_activation in (keras.activations.sigmoid, keras.activations.hard_sigmoid):
+    elif (low < 0 or high > 1) and getattr(layer, "mean_activation", None) in SIGMOIDS:
         warnings.warn(
             f"{kind} has means in (0, 1), by its mean_activation, but the data have values outside of [0, 1], which no "
             "mean comes near. Scale the data to [0, 1], or leave mean_activation out.",
@@ -281,3 +285,40 @@ class DiagonalNormal(DistributionLayer):
             "log_variance_range": self.log_variance_range,
             "mean_activation": keras.activations.serialize(self.mean_activation),
         }
+
+
+@keras.saving.register_keras_serializable("vaekit")
+class MultivariateNormal(DistributionLayer):
+    r"""Normal distribution of a vector with full covariance: $\mathcal N(\mu(h), L(h) L(h)^\top)$.
+
+    L is lower triangular, its diagonal exp(a). As a posterior it has correlated units, and with a normal prior of
+    independent ones a KL in closed form: `ELBO(analytic_kl=True)`.
+
+    Args:
+        event_shape: D, the length of the vector; its heads have D and D (D + 1) / 2 outputs.
+
+    Raises:
+        ValueError: an event that is no vector.
+
+    Source: Kingma & Welling 2019, section 2.5.1.
+    """
+
+    parameters = ("mean", "cholesky")
+
+    def __init__(self, event_shape, **kwargs):
+        super().__init__(event_shape, **kwargs)
+        if len(self.event_shape) != 1:
+            raise ValueError(f"MultivariateNormal expects the length of a vector; received {event_shape!r}.")
+
+    def parameter_shapes(self):
+        (d,) = self.event_shape
+        return {"mean": (d,), "cholesky": (d * (d + 1) // 2,)}
+
+    def distribution(self, mean, cholesky):
+        a = tfp.math.fill_triangular(cholesky)  # [B, D, D]
+        identity = ops.eye(mean.shape[-1], dtype=mean.dtype)
+        # the exponential of the diagonal alone: elsewhere it might be infinite, and its gradient NaN
+        return tfd.MultivariateNormalTriL(mean, a * (1 - identity) + ops.exp(a * identity) * identity)
+
+    def check_values(self, x):
+        warn_of_scale(self, x)
