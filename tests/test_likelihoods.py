@@ -517,7 +517,7 @@ def full_normal(d=3):
     p = layer(H)
     mean, a = (array(head(H)) for head in layer.heads.values())
     tril = array(vk.backend.tfp.math.fill_triangular(a))
-    return p, mean, np.tril(tril, -1) + np.eye(d) * np.exp(tril)
+    return p, mean, np.tril(tril, -1) + np.eye(d) * np.exp(tril / 2)
 
 
 def test_multivariate_normal_is_scipys():

@@ -291,8 +291,8 @@ class DiagonalNormal(DistributionLayer):
 class MultivariateNormal(DistributionLayer):
     r"""Normal distribution of a vector with full covariance: $\mathcal N(\mu(h), L(h) L(h)^\top)$.
 
-    L is lower triangular, its diagonal exp(a). As a posterior it has correlated units, and with a normal prior of
-    independent ones a KL in closed form: `ELBO(analytic_kl=True)`.
+    L is lower triangular, its diagonal exp(a/2), as the σ of `DiagonalNormal`. As a posterior it has correlated units,
+    and with a normal prior of independent ones a KL in closed form: `ELBO(analytic_kl=True)`.
 
     Args:
         event_shape: D, the length of the vector; its heads have D and D (D + 1) / 2 outputs.
@@ -318,7 +318,7 @@ class MultivariateNormal(DistributionLayer):
         a = tfp.math.fill_triangular(cholesky)  # [B, D, D]
         identity = ops.eye(mean.shape[-1], dtype=mean.dtype)
         # the exponential of the diagonal alone: elsewhere it might be infinite, and its gradient NaN
-        return tfd.MultivariateNormalTriL(mean, a * (1 - identity) + ops.exp(a * identity) * identity)
+        return tfd.MultivariateNormalTriL(mean, a * (1 - identity) + ops.exp(a / 2 * identity) * identity)
 
     def check_values(self, x):
         warn_of_scale(self, x)
