@@ -38,6 +38,7 @@ from vaekit.layers import (
 )
 
 IMAGE = (4, 4, 1)
+NEAR_0 = keras.initializers.RandomNormal(stddev=0.1)  # plain SGD diverges from densities that are narrow at the start
 # name: (layer, input shape without batch, number of weights, features or event shape of the output)
 LAYERS = {
     "GatedDense": (lambda: GatedDense(5), IMAGE, 4, (5,)),
@@ -114,8 +115,8 @@ LAYERS = {
         8,
         (4, 4, 3),
     ),
-    "MultivariateNormal": (lambda: MultivariateNormal(3), (7,), 4, (3,)),
-    "MultivariateNormal of an image": (lambda: MultivariateNormal(3), IMAGE, 4, (3,)),
+    "MultivariateNormal": (lambda: MultivariateNormal(3, kernel_initializer=NEAR_0), (7,), 4, (3,)),
+    "MultivariateNormal of an image": (lambda: MultivariateNormal(3, kernel_initializer=NEAR_0), IMAGE, 4, (3,)),
     "Poisson": (lambda: Poisson(IMAGE), (7,), 2, IMAGE),
     "OneHotCategorical": (lambda: OneHotCategorical(3), (7,), 2, (3,)),
     "OneHotCategorical of a feature map": (lambda: OneHotCategorical((4, 4, 3)), (4, 4, 5), 2, (4, 4, 3)),

@@ -281,17 +281,17 @@ class Labels(tfd.Categorical):
 
 
 class Observed(tfd.Independent):
-    """Independent entries, of which those that are NaN do not count.
+    """Independent entries, of which those that are NaN do not count; see `Observed.of`."""
 
-    Args:
-        whole: `tfd.Independent`, the distribution of all of them.
-        fill: a possible value.
-    """
+    fill = 0.0
 
-    def __init__(self, whole, fill=0.0):
+    @classmethod
+    def of(cls, whole, fill):
+        """That of the observed among all entries of `whole`, a `tfd.Independent`; `fill` is a possible value."""
         axes = len(whole.event_shape) - len(whole.distribution.event_shape)
-        super().__init__(whole.distribution, reinterpreted_batch_ndims=axes)
-        self.fill = fill
+        observed = cls(whole.distribution, reinterpreted_batch_ndims=axes)
+        observed.fill = fill
+        return observed
 
     def _log_prob(self, x):
         missing = ops.isnan(x)

@@ -170,7 +170,7 @@ class Masked(DistributionLayer):
             raise ValueError(
                 f"Masked expects independent entries, tfd.Independent; {type(self.layer).__name__} gives {whole.name}."
             )
-        return distributions.Observed(whole, self.fill)
+        return distributions.Observed.of(whole, self.fill)
 
     def check_values(self, x):
         self.layer.check_values(x[~np.isnan(x)] if x.dtype.kind == "f" else x)
