@@ -1,5 +1,7 @@
 import atexit
 import collections
+import contextlib
+import importlib
 import importlib.util
 import os
 import shutil
@@ -52,6 +54,17 @@ def pytest_collection_modifyitems(config, items):
 def seeded():
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy("float32")
+
+
+@pytest.fixture
+def float64():
+    """Keras' default float, which the library's own numbers do not follow; on JAX with 64 bits, else it has none."""
+    jax = importlib.import_module("jax") if keras.backend.backend() == "jax" else None
+    with jax.enable_x64(True) if jax else contextlib.nullcontext():
+        keras.config.set_floatx("float64")
+        keras.config.set_dtype_policy("float64")
+        yield
+        keras.config.set_floatx("float32")
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """One contract that every public layer, prior and model passes, as Keras tests its own layers."""
 
+import contextlib
+
 import keras
 import numpy as np
 import pytest
@@ -14,15 +16,21 @@ from vaekit.layers import (
     Bernoulli,
     BitwiseCategorical,
     Categorical,
+    CategoricalLabels,
     DiagonalNormal,
     DiscretizedLogistic,
     DiscretizedLogisticMixture,
+    FillMissing,
     GatedConv2D,
     GatedConv2DTranspose,
     GatedDense,
     GatedPixelConv2D,
+    Masked,
     MaskedConv2D,
+    MultivariateNormal,
     Normal,
+    OneHotCategorical,
+    Poisson,
     ResidualBlock,
     Stack,
     StudentT,
@@ -30,6 +38,7 @@ from vaekit.layers import (
 )
 
 IMAGE = (4, 4, 1)
+NEAR_0 = keras.initializers.RandomNormal(stddev=0.1)  # plain SGD diverges from densities that are narrow at the start
 # name: (layer, input shape without batch, number of weights, features or event shape of the output)
 LAYERS = {
     "GatedDense": (lambda: GatedDense(5), IMAGE, 4, (5,)),
@@ -106,6 +115,16 @@ LAYERS = {
         8,
         (4, 4, 3),
     ),
+    "MultivariateNormal": (lambda: MultivariateNormal(3, kernel_initializer=NEAR_0), (7,), 4, (3,)),
+    "MultivariateNormal of an image": (lambda: MultivariateNormal(3, kernel_initializer=NEAR_0), IMAGE, 4, (3,)),
+    "Poisson": (lambda: Poisson(IMAGE), (7,), 2, IMAGE),
+    "OneHotCategorical": (lambda: OneHotCategorical(3), (7,), 2, (3,)),
+    "OneHotCategorical of a feature map": (lambda: OneHotCategorical((4, 4, 3)), (4, 4, 5), 2, (4, 4, 3)),
+    "CategoricalLabels": (lambda: CategoricalLabels(1, classes=3), (7,), 2, (1,)),
+    "CategoricalLabels of a feature map": (lambda: CategoricalLabels(IMAGE, classes=3), (4, 4, 5), 2, IMAGE),
+    "Masked": (lambda: Masked(Normal(IMAGE, scale="shared")), (7,), 3, IMAGE),
+    "Masked, of colours": (lambda: Masked(DiscretizedLogisticMixture((4, 4, 3), 3)), (4, 4, 5), 8, (4, 4, 3)),
+    "FillMissing": (lambda: FillMissing(0.5), (7,), 0, (7,)),
     "VariationalWeights": (lambda: VariationalWeights(keras.layers.Dense(5), 100, seed=0), (7,), 4, (5,)),
     "VariationalWeights of a decoder": (lambda: VariationalWeights(Bernoulli(IMAGE), 100, seed=0), (7,), 4, IMAGE),
 }
@@ -188,6 +207,17 @@ def test_layer_under_mixed_precision(case):
     if isinstance(output, tfd.Distribution):
         assert value(output).dtype == "float32"  # densities stay exact
     assert all(w.dtype == "float32" for w in fresh.trainable_weights)
+
+
+def test_layer_where_floats_are_float64(float64, case):
+    layer, shape, _, _ = case
+    output = keras.Sequential([keras.layers.Dense(shape[-1]), layer])(ops.convert_to_tensor(inputs(shape)))
+    if isinstance(output, tfd.Distribution):
+        x = ops.ones((*output.batch_shape, *output.event_shape), "float32")
+        assert value(output.log_prob(x)).dtype == "float32"
+        assert value(output.sample(seed=vk.backend.seed(0))).dtype == "float32"
+        with contextlib.suppress(NotImplementedError):
+            assert value(output.mean()).dtype == "float32"
 
 
 def test_heads_do_not_start_equal():

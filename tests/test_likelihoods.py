@@ -2,6 +2,7 @@
 
 import itertools
 import math
+import warnings
 
 import keras
 import numpy as np
@@ -16,10 +17,14 @@ from vaekit.layers import (
     MLP,
     BitwiseCategorical,
     Categorical,
+    CategoricalLabels,
     DiagonalNormal,
     DiscretizedLogistic,
     DiscretizedLogisticMixture,
+    MultivariateNormal,
     Normal,
+    OneHotCategorical,
+    Poisson,
     StudentT,
 )
 
@@ -384,6 +389,188 @@ def test_the_layers_spell_out_their_parameters():
     assert ours == pytest.approx(np.log((weights * np.exp(channels)).sum(axis=-1)).sum(), rel=1e-4)
 
 
+# ---------------------------------------------------------------- counts, labels, missing entries
+
+
+def test_poisson_is_scipys():
+    layer, x = Poisson(IMAGE), RNG.integers(0, 9, X.shape).astype("float32")
+    p = layer(H)
+    rate = np.exp(array(layer.heads["log_rate"](H)).reshape(X.shape))
+    np.testing.assert_allclose(array(p.log_prob(x)), stats.poisson(rate).logpmf(x).sum(axis=(1, 2, 3)), rtol=1e-5)
+    np.testing.assert_allclose(array(p.mean()), rate, rtol=1e-5)
+    draws = sampled(p, 4000)
+    assert np.all(np.abs(draws.mean(axis=0) - rate) < 5 * np.sqrt(rate / 4000)) and np.all(draws == np.rint(draws))
+
+
+def test_labels_have_the_probabilities_of_their_classes():
+    one_hot, labels = OneHotCategorical((2, 3)), CategoricalLabels(2, classes=3)
+    p, q = one_hot(H), labels(H)
+    labels.heads["logits"].set_weights(one_hot.heads["logits"].get_weights())
+    q = labels(H)
+    logits = array(one_hot.heads["logits"](H)).reshape(3, 2, 3)
+    probability = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
+    np.testing.assert_allclose(array(p.mean()), probability, rtol=1e-5)
+    every = np.array(list(itertools.product(range(3), repeat=2)), "float32")  # [9, 2]
+    expected = np.log([probability[:, 0, int(i)] * probability[:, 1, int(j)] for i, j in every])  # [9, 3]
+    np.testing.assert_allclose(array(q.log_prob(every[:, None] * np.ones((3, 1), "float32"))), expected, rtol=1e-5)
+    rows = np.eye(3, dtype="float32")[every.astype(int)][:, None] * np.ones((3, 1, 1), "float32")
+    np.testing.assert_allclose(array(p.log_prob(rows)), expected, rtol=1e-5)
+    draws = sampled(q, 4000)
+    assert draws.shape == (4000, 3, 2) and draws.dtype == "float32"
+    found = np.array([(draws == k).mean(axis=0) for k in range(3)])
+    assert np.abs(found - np.moveaxis(probability, -1, 0)).max() < 5 * 0.5 / np.sqrt(4000)
+    with pytest.raises(NotImplementedError):
+        q.mean()
+
+
+def test_values_that_are_no_counts_or_labels_are_refused():
+    counts, one_hot, labels = Poisson(3), OneHotCategorical(3), CategoricalLabels(1, classes=3)
+    y = np.array([0, 2, 1, 2])
+    counts.check_values(np.array([[0, 3, 900.0]]))
+    one_hot.check_values(np.eye(3)[y])
+    labels.check_values(y[:, None])
+    for wrong in ([[0.5, 1, 2]], [[-1, 1, 2]]):
+        with pytest.raises(ValueError, match=r"expects counts, 0, 1, 2"):
+            counts.check_values(np.array(wrong))
+    for wrong in (y[:3][None], np.ones((2, 3)), np.zeros((2, 3)), np.full((2, 3), 1 / 3)):
+        with pytest.raises(ValueError, match=r"keras\.ops\.one_hot\(y, 3\)"):
+            one_hot.check_values(wrong)
+    for wrong in (y + 1, y - 1, y / 2):
+        with pytest.raises(ValueError, match=r"whole numbers from 0 to 2; .* classes="):
+            labels.check_values(wrong[:, None])
+
+
+GAPS = {
+    "Normal": lambda: (Normal(4, "shared"), RNG.normal(size=(3, 4))),
+    "Bernoulli": lambda: (vk.layers.Bernoulli(4), RNG.integers(0, 2, (3, 4))),
+    "Poisson": lambda: (Poisson(4), RNG.integers(0, 9, (3, 4))),
+    "CategoricalLabels": lambda: (CategoricalLabels(4, classes=5), RNG.integers(0, 5, (3, 4))),
+    "DiscretizedLogistic": lambda: (DiscretizedLogistic((4, 1)), RNG.integers(0, 256, (3, 4, 1)) / 255),
+}
+
+
+@pytest.mark.parametrize("kind", GAPS)
+def test_missing_entries_do_not_count(kind):
+    layer, x = GAPS[kind]()
+    x = x.astype("float32")
+    masked, gaps = vk.layers.Masked(layer), x.copy()
+    gaps[0, 1], gaps[1] = np.nan, np.nan
+    masked.check_values(gaps)
+    whole = masked(H)
+    np.testing.assert_allclose(array(whole.log_prob(x)), array(layer(H).log_prob(x)), rtol=1e-5)
+    each = array(layer(H).distribution.log_prob(x)).reshape(3, 4)  # of each entry
+    expected = np.where(np.isnan(gaps.reshape(3, 4)), 0, each).sum(axis=1)
+    np.testing.assert_allclose(array(whole.log_prob(gaps)), expected, rtol=1e-5, atol=1e-6)
+    assert array(whole.log_prob(gaps))[1] == 0
+
+    def total(h, x):
+        return ops.sum(masked(h).log_prob(x))
+
+    _, gradients = backend.value_and_gradient(total, H, gaps)
+    assert all(np.isfinite(array(g)).all() for g in gradients) and not array(gradients[0])[1].any()
+    assert np.isfinite(sampled(whole, 5)).all()
+
+
+def test_a_pixel_or_a_label_that_is_missing():
+    x = np.rint(255 * RNG.uniform(size=(3, 2, 2, 3))).astype("float32") / 255
+    layer, gaps = DiscretizedLogisticMixture((2, 2, 3), 2), x.copy()
+    gaps[0, 1, 0, 2] = np.nan
+    p, masked = layer(H), vk.layers.Masked(layer)(H)
+    each = log_prob(p.distribution, x).reshape(3, 4)
+    each[0, 2] = 0
+    np.testing.assert_allclose(log_prob(masked, gaps), each.sum(axis=1), rtol=1e-5)
+    labels = np.float32([[1, 0], [np.nan, np.nan], [0, 1]])
+    layer = vk.layers.Masked(OneHotCategorical(2))
+    layer.check_values(labels)
+    log_p = array(layer(H).log_prob(labels))
+    np.testing.assert_allclose(log_p, [*array(layer.layer(H).log_prob(np.eye(2)[[0, 0, 1]]))] * np.array([1, 0, 1]))
+    with pytest.raises(ValueError, match="keras.ops.one_hot"):
+        layer.check_values(np.float32([[1, 1], [np.nan, np.nan]]))
+
+
+def test_a_vae_of_data_with_gaps():
+    x = RNG.normal(size=(40, 4)).astype("float32")
+    x[::3, 1] = np.nan
+    encoder = keras.Sequential([vk.layers.FillMissing(), MLP(6), DiagonalNormal(2)])
+    model = vk.VAE(encoder, keras.Sequential([MLP(6), vk.layers.Masked(Normal(4, "shared"))]), seed=0)
+    model.build((None, 4))
+    state = [v for v in model.variables if not any(v is w for w in model.trainable_variables)]
+
+    def gradient():  # a program, in which data have no values to check
+        def loss():
+            data = {"x": ops.convert_to_tensor(x)}
+            return ops.mean(vk.objectives.IWAE(3)(model, data, step=0, training=True)[0])
+
+        return backend.variables_gradient(loss, model.trainable_variables, state)
+
+    value, gradients = backend.compile(gradient, model.variables)()
+    assert np.isfinite(float(value)) and all(np.isfinite(array(g)).all() for g in gradients)
+    assert np.isfinite(array(model.decoder(np.zeros((1, 2))).mean())).all()
+
+
+# ---------------------------------------------------------------- a full covariance
+
+
+def full_normal(d=3):
+    layer = MultivariateNormal(d)
+    p = layer(H)
+    mean, a = (array(head(H)) for head in layer.heads.values())
+    tril = array(vk.backend.tfp.math.fill_triangular(a))
+    return p, mean, np.tril(tril, -1) + np.eye(d) * np.exp(tril / 2)
+
+
+def test_multivariate_normal_is_scipys():
+    p, mean, L = full_normal()
+    z = random(6, 3, 3)
+    expected = [[stats.multivariate_normal(mean[b], L[b] @ L[b].T).logpdf(z[s, b]) for b in range(3)] for s in range(6)]
+    np.testing.assert_allclose(array(p.log_prob(z)), expected, rtol=1e-4)
+    np.testing.assert_allclose(array(p.mean()), mean, rtol=1e-5)
+    np.testing.assert_allclose(array(p.covariance()), L @ np.swapaxes(L, 1, 2), rtol=1e-4, atol=1e-5)
+    assert p.reparameterization_type == tfd.FULLY_REPARAMETERIZED
+
+
+def exact_kl(m, S, n, T):
+    """KL(N(m, S) ‖ N(n, T))."""
+    T_inv, difference = np.linalg.inv(T), n - m
+    logs = np.linalg.slogdet(T)[1] - np.linalg.slogdet(S)[1]
+    return 0.5 * (np.trace(T_inv @ S) + difference @ T_inv @ difference - len(m) + logs)
+
+
+def test_kl_between_full_and_diagonal_normals():
+    p, mean, L = full_normal()
+    loc, scale = random(3, 3, seed=4), np.exp(random(3, 3, seed=5))
+    for one in (False, True):  # one normal, such as a prior; or one for each example
+        n, s = (loc[0], scale[0]) if one else (loc, scale)
+        diagonal = tfd.Independent(tfd.Normal(n, s), 1)
+        n, s = (np.broadcast_to(v, (3, 3)) for v in (n, s))
+        there, back = [], []
+        for b in range(3):
+            first, second = (mean[b], L[b] @ L[b].T), (n[b], np.diag(s[b] ** 2))
+            there.append(exact_kl(*first, *second))
+            back.append(exact_kl(*second, *first))
+        np.testing.assert_allclose(array(tfd.kl_divergence(p, diagonal)), there, rtol=1e-4)
+        np.testing.assert_allclose(array(tfd.kl_divergence(diagonal, p)), back, rtol=1e-4)
+    with pytest.raises(NotImplementedError):
+        tfd.kl_divergence(p, tfd.Independent(tfd.Laplace(loc, scale), 1))
+
+
+def test_a_full_posterior_has_a_kl_in_closed_form_and_can_be_refined(tmp_path):
+    x = random(20, 6)
+    encoder = keras.Sequential([MLP(6), MultivariateNormal(3)])
+    refinement = vk.inference.Refinement(steps=2, learning_rate=0.01)
+    model = vk.VAE(encoder, MultivariateNormal(6), vk.priors.LearnedNormal(), refinement, seed=0)
+    model.compile("adam", objective=vk.objectives.ELBO(analytic_kl=True))
+    assert np.isfinite(model.fit(x, verbose=0).history["loss"]).all()
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.evaluate(x, verbose=0, seed=0) == pytest.approx(model.evaluate(x, verbose=0, seed=0), rel=1e-5)
+    trace = model.trace(x[:2], 400, seed=0)
+    sampled_kl = array(trace.log_q["z"] - trace.log_p["z"])
+    error = sampled_kl.std(axis=0) / np.sqrt(400)
+    exact = array(tfd.kl_divergence(trace.q["z"], trace.p["z"]))
+    assert np.all(np.abs(sampled_kl.mean(axis=0) - exact) < 5 * error)
+
+
 # ---------------------------------------------------------------- mixtures of normals
 
 
@@ -456,11 +643,83 @@ def test_values_off_the_grid_are_refused(layer):
             layer.check_values(wrong)
 
 
+REAL = [Normal, StudentT, DiagonalNormal]
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("layer", REAL)
+def test_bytes_for_real_values_are_warned_of(layer):
+    """Bytes 0…255 into a Normal trained with a loss of 500,000 without a word."""
+    k = np.arange(256).reshape(64, 2, 2, 1)
+    for x in (k, k.astype("float32"), k.astype("uint8"), k[:9].astype("uint8")):
+        for options in ({}, {"mean_activation": "sigmoid"}):
+            with pytest.warns(UserWarning, match=rf"{layer.__name__} .* received bytes.*Divide .* by 255.*Discretized"):
+                layer(IMAGE, **options).check_values(x)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("layer", REAL)
+def test_values_out_of_reach_of_a_sigmoid_are_warned_of(layer):
+    for x in (X - 0.5, 2 * X, np.float32([3.0])):
+        with pytest.warns(UserWarning, match=r"outside of \[0, 1\].*leave mean_activation out"):
+            layer(IMAGE, mean_activation="sigmoid").check_values(x)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("layer", REAL)
+def test_other_real_values_pass_in_silence(layer):
+    k = np.arange(256).reshape(64, 2, 2, 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for x in (X - 0.5, 200 * X, k - 128, 10 * k, k % 2 == 0, (k % 2).astype("uint8"), X[:0], k[:20]):
+            layer(IMAGE).check_values(x)
+        for x in (X, k / 255, k % 2 == 0, X[:0]):
+            layer(IMAGE, mean_activation="sigmoid").check_values(x)
+
+
+@pytest.mark.once
+def test_the_parts_of_large_data_are_warned_of_once():
+    layer, k = Normal(IMAGE), np.arange(256).reshape(64, 2, 2, 1).astype("uint8")
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("default")
+        for part in range(1, 64, 8):
+            layer.check_values(k[part : part + 8])
+    assert len(seen) == 1
+
+
 def test_a_model_refuses_data_off_the_grid():
     model = gaussian_vae(Categorical(IMAGE))
     with pytest.raises(ValueError, match="Categorical expects 256 values"):
         model.fit(X, verbose=0)
     assert np.isfinite(model.log_weights(np.rint(X * 255) / 255)).all()
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: Normal((64, 77, 1)), lambda: Normal((64, 77, 1), "image"), lambda: Categorical((64, 77, 1))]
+)
+def test_a_feature_map_of_another_size_is_refused(make):
+    """A decoder that ends at 64×78 for images of 64×77 got a dense head of 196,809,537 weights."""
+    with pytest.raises(ValueError, match=r"\(64, 77, 1\), but its features are a map .*\(64, 78, 8\).*Flatten\(\)"):
+        make()(keras.Input((64, 78, 8)))
+
+
+@pytest.mark.parametrize("network", [keras.Sequential, vk.layers.Stack])
+def test_a_decoder_that_ends_at_another_size_is_refused(network):
+    head = [keras.layers.Reshape((5, 4, 1)), keras.layers.Conv2D(3, 3, padding="same"), Normal(IMAGE)]
+    with pytest.raises(ValueError, match=r"shape \(2, 2, 1\), but .* \(5, 4, 3\)"):
+        vk.VAE(DiagonalNormal(20), network(head)).build((None, *IMAGE))
+
+
+def test_what_has_no_place_or_the_same_one_keeps_its_heads():
+    def kernels(layer, *shape):
+        layer.build((None, *shape))
+        return {name: tuple(head.kernel.shape) for name, head in layer.heads.items()}
+
+    assert kernels(DiagonalNormal(3), 4, 5, 2) == {"mean": (40, 3), "log_variance": (40, 3)}  # an encoder's
+    assert kernels(Normal((4, 5, 1), "image"), 4, 5, 2) == {"mean": (2, 1), "log_scale": (40, 1)}
+    assert kernels(Normal((4, 5, 1)), 7) == {"mean": (7, 20)}
+    assert kernels(Normal((4, 5, 1)), 4, 5, 2) == {"mean": (2, 1)}
+    assert kernels(Normal((6, 1)), 6, 3) == {"mean": (3, 1)}
 
 
 @pytest.mark.parametrize(
@@ -473,6 +732,12 @@ def test_a_model_refuses_data_off_the_grid():
         (lambda: StudentT(3, degrees_of_freedom=1), "greater than 1"),
         (lambda: StudentT(3, degrees_of_freedom="image"), "received 'image'"),
         (lambda: Categorical(3, bins=1), "at least 2 bins"),
+        (lambda: OneHotCategorical((4, 1)), "at least 2 classes"),
+        (lambda: CategoricalLabels(1, classes=2.5), "at least 2 classes"),
+        (lambda: MultivariateNormal((2, 3)), "length of a vector"),
+        (lambda: vk.layers.Masked(MLP(3)), "expects a distribution layer"),
+        (lambda: vk.layers.Masked(Normal(3, "optimal")), 'scale="shared"'),
+        (lambda: vk.layers.Masked(MultivariateNormal(3))(H), "independent entries"),
         (lambda: BitwiseCategorical(3, bits=0), "1 to 16 bits"),
         (lambda: DiscretizedLogistic(3, log_scale_range=(0, -4.5)), "low < high"),
         (lambda: DiscretizedLogistic(3, mean_range=(0.1,)), "low < high"),

@@ -23,6 +23,7 @@ from vaekit.layers import (
     GatedConv2DTranspose,
     GatedPixelConv2D,
     Join,
+    Masked,
     MaskedConv2D,
     Normal,
     ResidualBlock,
@@ -124,10 +125,21 @@ def test_join():
     W, c, V, d = join.get_weights()
     np.testing.assert_allclose(out[..., 0], (a @ W + c).reshape(2, 3, 5), rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(out[..., 3], (b @ V + d).reshape(2, 3, 5), rtol=1e-5, atol=1e-6)
-    with pytest.raises(ValueError, match="feature maps .* of one size"):
+    with pytest.raises(ValueError, match="feature maps.* of one size"):
         Join()([image, image[:, :2]])
     with pytest.raises(ValueError, match="vectors"):
-        Join()([a, normal(2, 3, 5)])
+        Join()([a, normal(2, 3, 5, 2, 2)])
+    with pytest.raises(ValueError, match="of one size"):
+        Join()([image, normal(2, 3, 5)])
+
+
+def test_join_along_one_axis():
+    a, series, join = normal(2, 3), normal(2, 5, 4), Join()
+    out = array(join([series, a, series]))
+    assert out.shape == (2, 5, 9) == join.compute_output_shape([(2, 5, 4), (2, 3), (2, 5, 4)])
+    W, c = join.get_weights()
+    np.testing.assert_allclose(out[..., 4], a @ W + c, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(out[..., 5:], series)
 
 
 def test_stack_with_skips_is_the_additive_form():
@@ -156,6 +168,19 @@ def test_skips_keep_z_when_a_layer_forgets(skip):
         _, (gradient,) = vk.backend.value_and_gradient(lambda z: ops.sum(stack(z).distribution.logits), z)
         assert np.any(array(gradient) != 0) == skip
         kernel.assign(before)
+
+
+def test_skips_along_one_axis_reach_what_has_weights():
+    grow = [L.Conv1DTranspose(2, 3, strides=2, padding="same"), L.UpSampling1D(2), L.SpatialDropout1D(0.1)]
+    shrink = [L.Conv1D(3, 3, padding="same"), L.MaxPooling1D(2), L.Cropping1D(1), L.ZeroPadding1D(1)]
+    stack = Stack([L.Dense(6), L.Reshape((3, 2)), *grow, *shrink, Bernoulli((6, 1))], skip=True)
+    z = normal(4, 2)
+    assert tuple(stack(z).batch_shape) == (4,) and tuple(stack(z).event_shape) == (6, 1)
+    weights = [layer.get_weights()[0].shape for layer in stack.layers if layer.weights]
+    assert weights == [(2, 6), (3, 2, 3), (3, 3, 3), (4, 1)]  # each sees one channel more: z
+    stack.layers[-1].heads["logits"].kernel.assign(np.float32([[1], [0], [0], [0]]))  # z alone
+    _, (gradient,) = vk.backend.value_and_gradient(lambda z: ops.sum(stack(z).distribution.logits), z)
+    assert np.any(array(gradient) != 0)
 
 
 def test_layers_see_the_mode_and_may_be_shared(tmp_path):
@@ -402,13 +427,17 @@ BAD = {
         lambda: Autoregressive([GatedPixelConv2D(4, mask="A"), GatedPixelConv2D(2), IMAGE]),
         "as many filters",
     ),
+    "missing pixels": (
+        lambda: Autoregressive([MaskedConv2D(3, mask="A"), Masked(IMAGE)]),
+        "a missing one cannot serve",
+    ),
     "a parameter for the image": (
         lambda: Autoregressive([MaskedConv2D(3, mask="A"), Normal((4, 4, 1), scale="image")])(normal(1, 2)),
         "features of that pixel",
     ),
     "a smaller feature map": (
         lambda: Autoregressive([MaskedConv2D(3, mask="A"), L.Conv2D(3, 1, strides=2), IMAGE])(normal(1, 2)),
-        "feature map as large as the image",
+        r"events of shape \(4, 4, 1\), but its features are a map of another size, \(2, 2, 3\)",
     ),
 }
 

@@ -216,6 +216,69 @@ def test_hmc_follows_the_gradient_of_a_mixture(make):
     assert z["z"].shape == (4, 3, 2) and np.isfinite(z["z"]).all() and np.all(accepted > 0)
 
 
+@keras.saving.register_keras_serializable("vaekit-tests")
+class Encoder(keras.Model):
+    """A network whose output Keras cannot tell beforehand."""
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.hidden, self.head = MLP(8), DiagonalNormal(2)
+
+    def call(self, x, training=False):
+        return self.head(self.hidden(x))
+
+
+@keras.saving.register_keras_serializable("vaekit-tests")
+class PlainEncoder(Encoder):
+    def call(self, x):
+        return self.head(self.hidden(x))
+
+
+def functional():
+    x = keras.Input(IMAGE)
+    return keras.Model(x, DiagonalNormal(2)(MLP(8)(x)))
+
+
+ENCODERS = {
+    "subclassed": Encoder,
+    "subclassed, without a training mode": PlainEncoder,
+    "functional": functional,
+    "Stack": lambda: vk.layers.Stack([MLP(8), DiagonalNormal(2)]),
+    "a distribution layer": lambda: DiagonalNormal(2),
+}
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # Keras says that it cannot trace the first two
+@pytest.mark.parametrize("kind", ENCODERS)
+@pytest.mark.parametrize("shape", [None, IMAGE])
+def test_any_encoder_of_a_vae_serves_a_vamp_prior(kind, shape, tmp_path):
+    encoder, x = ENCODERS[kind](), binary_images()
+    model = vk.VAE(encoder, Bernoulli(IMAGE), VampPrior(encoder, 3, input_shape=shape, seed=0), seed=0)
+    model.build((None, *IMAGE))
+    z = np.zeros((1, 2), "float32")
+    each = numpy(encoder(model.prior.pseudo_inputs).log_prob(z))
+    expected = np.logaddexp.reduce(each) - np.log(3)
+    np.testing.assert_allclose(numpy(model.prior.distribution().log_prob(z)), [expected], rtol=1e-5)
+    if shape is not None:
+        return
+    model.compile("adam")
+    model.fit(x, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.prior.encoder is loaded.encoder
+    assert loaded.evaluate(x, verbose=0, seed=0) == pytest.approx(model.evaluate(x, verbose=0, seed=0), rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["mixture", "VampPrior"])
+def test_mixtures_train_where_floats_are_float64(float64, kind):
+    encoder = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(8, "tanh"), DiagonalNormal(2)])
+    prior = MixtureOfNormals(3, seed=0) if kind == "mixture" else VampPrior(encoder, 3, seed=0)
+    model, x = vk.VAE(encoder, Bernoulli(IMAGE), prior, seed=0), binary_images()
+    model.compile("adam")
+    assert np.isfinite(model.fit(x, verbose=0).history["loss"]).all()
+    assert model.log_weights(x).dtype == model.sample(2).dtype == "float32"
+
+
 def test_kl_of_a_vamp_prior_has_no_closed_form():
     model, x = vamp_vae(), binary_images()
     model.compile("adam", objective=vk.objectives.ELBO(analytic_kl=True))

@@ -1,4 +1,4 @@
-r"""Distributions that TFP lacks: of bytes, a normal with the best σ for its data, a mixture of diagonal normals.
+r"""Distributions that TFP lacks: of bytes, with missing entries, a normal with the best σ, a mixture of normals.
 
 Bytes, and other values in a fixed number of bins, are numbers x in [0, 1] here. The bin of x is
 $k = \min(\lfloor x \cdot \mathrm{bins} \rfloor, \mathrm{bins} - 1)$, so that k / (bins − 1) and (k + ½) / bins mean the
@@ -6,6 +6,7 @@ same; samples are centres (k + ½) / bins. `log_prob(x)` is that of the bin of x
 """
 
 import math
+import warnings
 
 from keras import ops
 
@@ -126,7 +127,7 @@ class Categorical(_Distribution):
         return centre(tfd.Categorical(self.logits).sample(n, seed), self.bins)
 
     def _mean(self):
-        return ops.sum(ops.softmax(self.logits) * centre(ops.arange(self.bins), self.bins), axis=-1)
+        return ops.sum(ops.softmax(self.logits) * centre(ops.arange(self.bins, dtype="int32"), self.bins), axis=-1)
 
 
 class BitwiseCategorical(_Distribution):
@@ -199,7 +200,8 @@ class DiscretizedLogisticMixture(_Distribution):
 
     def _sample_n(self, n, seed=None):
         seeds = tfp.random.split_seed(seed, 1 + self.channels)
-        choice = ops.one_hot(tfd.Categorical(self.logits).sample(n, seeds[0]), self.logits.shape[-1])  # [n, ..., K]
+        components = tfd.Categorical(self.logits).sample(n, seeds[0])
+        choice = ops.one_hot(components, self.logits.shape[-1], dtype=self.dtype)  # [n, ..., K]
         loc, log_scale, coefficients = (
             None if t is None else ops.sum(choice[..., None] * t, axis=-2)
             for t in (self.loc, self.log_scale, self.coefficients)
@@ -262,6 +264,62 @@ class OptimalNormal(tfd.Normal):
         return tfd.Normal(self.loc, ops.exp(soft_clip(ops.log(variance) / 2, self.soft_clip))).log_prob(x)
 
 
+class Poisson(tfd.Poisson):
+    """`tfd.Poisson`, whose sampler asks for float64 without need: JAX warns that it has none."""
+
+    def _sample_n(self, n, seed=None):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return super()._sample_n(n, seed)
+
+
+class Labels(tfd.Categorical):
+    """`tfd.Categorical` of labels, which have no mean."""
+
+    def _mean(self):
+        raise NotImplementedError("Labels have no mean.")
+
+
+class Observed(tfd.Independent):
+    """Independent entries, of which those that are NaN do not count; see `Observed.of`."""
+
+    fill = 0.0
+
+    @classmethod
+    def of(cls, whole, fill):
+        """That of the observed among all entries of `whole`, a `tfd.Independent`; `fill` is a possible value."""
+        axes = len(whole.event_shape) - len(whole.distribution.event_shape)
+        observed = cls(whole.distribution, reinterpreted_batch_ndims=axes)
+        observed.fill = fill
+        return observed
+
+    def _log_prob(self, x):
+        missing = ops.isnan(x)
+        # no NaN enters the density: a product with 0 would leave it in the gradient
+        log_prob = self.distribution.log_prob(ops.where(missing, ops.cast(self.fill, x.dtype), x))
+        inner, outer = len(self.distribution.event_shape), len(self.event_shape)
+        if inner:
+            missing = ops.any(missing, axis=tuple(range(-inner, 0)))
+        log_prob = ops.where(missing, ops.zeros_like(log_prob), log_prob)
+        return ops.sum(log_prob, axis=tuple(range(inner - outer, 0))) if outer > inner else log_prob
+
+
+@tfd.RegisterKL(tfd.MultivariateNormalTriL, tfd.Independent)
+@tfd.RegisterKL(tfd.Independent, tfd.MultivariateNormalTriL)
+def _kl_of_normals(a, b, name=None):
+    """KL(a ‖ b) of normals, of which one has a full covariance and the other independent entries."""
+    return tfd.kl_divergence(_multivariate(a), _multivariate(b))
+
+
+def _multivariate(p):
+    if not isinstance(p, tfd.Independent):
+        return p
+    if type(p.distribution) is not tfd.Normal or len(p.event_shape) != 1:
+        raise NotImplementedError(f"No closed form of the KL to a distribution like {p.name}.")
+    loc = p.distribution.loc
+    return tfd.MultivariateNormalDiag(loc, p.distribution.scale * ops.ones_like(loc))
+
+
 class NormalMixture(_Distribution):
     r"""Mixture of diagonal normals, $p(z) = \sum_k \pi_k\, \mathcal N(z; \mu_k, \mathrm{diag}\,\sigma_k^2)$.
 
@@ -276,7 +334,7 @@ class NormalMixture(_Distribution):
 
     def __init__(self, loc, scale, logits=None):
         loc, scale = ops.convert_to_tensor(loc), ops.convert_to_tensor(scale)
-        logits = ops.zeros(loc.shape[:1]) if logits is None else ops.convert_to_tensor(logits)
+        logits = ops.zeros(loc.shape[:1], loc.dtype) if logits is None else ops.convert_to_tensor(logits)
         super().__init__(loc=loc, scale=scale, logits=logits)
 
     @classmethod

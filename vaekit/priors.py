@@ -8,6 +8,7 @@ from keras import ops
 
 from vaekit.backend import tfd
 from vaekit.distributions import NormalMixture
+from vaekit.layers.distribution import event_shape
 
 
 class Prior(keras.layers.Layer):
@@ -67,7 +68,7 @@ class StandardNormal(Prior):
     """
 
     def distribution(self):
-        zeros = ops.zeros(self.shape)
+        zeros = ops.zeros(self.shape, "float32")
         return self.independent(tfd.Normal(zeros, ops.ones_like(zeros)))
 
 
@@ -81,7 +82,7 @@ class LearnedNormal(Prior):
         self.log_variance = self.add_weight(shape=self.event_shape, initializer="zeros", name="log_variance")
 
     def distribution(self):
-        mean, log_variance = ops.zeros(self.shape) + self.mean, ops.zeros(self.shape) + self.log_variance
+        mean, log_variance = ops.convert_to_tensor(self.mean), ops.convert_to_tensor(self.log_variance)
         return self.independent(tfd.Normal(mean, ops.exp(log_variance / 2)))
 
 
@@ -213,7 +214,7 @@ class VampPrior(Prior):
 
     def build(self, input_shape):
         shape = self._input_shape()
-        event = tuple(self.encoder(keras.KerasTensor((None, *shape))).shape[1:])
+        event = event_shape(self.encoder, keras.KerasTensor((None, *shape), "float32"))
         if event != tuple(input_shape):
             raise ValueError(
                 f"VampPrior's encoder ({self.encoder.name}) describes a latent of shape {event}, but the prior is of "
@@ -261,7 +262,7 @@ class VampPrior(Prior):
         q = self.encoder(self._clipped())  # q(z|u_k), batch [K]
         if isinstance(q, tfd.Independent) and type(q.distribution) is tfd.Normal:
             return NormalMixture(q.distribution.loc, q.distribution.scale)
-        return tfd.MixtureSameFamily(tfd.Categorical(logits=ops.zeros(self.components)), q)
+        return tfd.MixtureSameFamily(tfd.Categorical(logits=ops.zeros(self.components, "float32")), q)
 
     def get_config(self):
         names = ("components", "mean", "stddev", "value_range", "learned", "seed")

@@ -3,7 +3,7 @@
 from vaekit.layers.autoregressive import Autoregressive
 from vaekit.layers.blocks import MLP, DenseBlock, GatedDense
 from vaekit.layers.convolutions import GatedConv2D, GatedConv2DTranspose, GatedPixelConv2D, MaskedConv2D, ResidualBlock
-from vaekit.layers.distribution import Bernoulli, DiagonalNormal, DistributionLayer
+from vaekit.layers.distribution import Bernoulli, DiagonalNormal, DistributionLayer, MultivariateNormal
 from vaekit.layers.likelihoods import (
     BitwiseCategorical,
     Categorical,
@@ -13,6 +13,7 @@ from vaekit.layers.likelihoods import (
     StudentT,
 )
 from vaekit.layers.stacks import Join, Stack
+from vaekit.layers.tables import CategoricalLabels, FillMissing, Masked, OneHotCategorical, Poisson
 from vaekit.layers.variational import VariationalWeights
 
 __all__ = [
@@ -21,18 +22,24 @@ __all__ = [
     "Bernoulli",
     "BitwiseCategorical",
     "Categorical",
+    "CategoricalLabels",
     "DenseBlock",
     "DiagonalNormal",
     "DiscretizedLogistic",
     "DiscretizedLogisticMixture",
     "DistributionLayer",
+    "FillMissing",
     "GatedConv2D",
     "GatedConv2DTranspose",
     "GatedDense",
     "GatedPixelConv2D",
     "Join",
+    "Masked",
     "MaskedConv2D",
+    "MultivariateNormal",
     "Normal",
+    "OneHotCategorical",
+    "Poisson",
     "ResidualBlock",
     "Stack",
     "StudentT",

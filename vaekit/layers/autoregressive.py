@@ -44,7 +44,7 @@ class AutoregressiveDistribution(tfd.Distribution):
         return [ops.reshape(z, (-1, *z.shape[len(batch) :])) for z in tiled]
 
     def _log_prob(self, x):
-        x = x + ops.zeros((ops.shape(self.context[0])[0], 1, 1, 1))
+        x = x + ops.zeros((ops.shape(self.context[0])[0], 1, 1, 1), x.dtype)
         batch = ops.shape(x)[:-3]
         x = ops.reshape(x, (-1, *self.network.head.event_shape))
         with backend.Scope(zip(self.network.variables, self.values, strict=True)) as scope:
@@ -101,6 +101,11 @@ class Autoregressive(Stack):
             raise ValueError(
                 "The last layer of Autoregressive should be a distribution layer over images, such as "
                 f"Bernoulli((28, 28, 1)); received {self.head!r}."
+            )
+        if self.head.missing:
+            raise ValueError(
+                "Autoregressive predicts a pixel from those before it, which a missing one cannot serve: "
+                f"{type(self.head).__name__} should not be its last layer."
             )
         check_causality(self.layers[:-1])
 

@@ -1,6 +1,7 @@
 """Layers whose output is a probability distribution: the heads of encoders and decoders."""
 
 import math
+import warnings
 from numbers import Integral
 
 import keras
@@ -8,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from vaekit import backend
-from vaekit.backend import tfd
+from vaekit.backend import tfd, tfp
 from vaekit.layers.blocks import DenseBlock, flatten
 
 
@@ -79,10 +80,11 @@ class DistributionLayer(DenseBlock):
         kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer: of the heads.
 
     Raises:
-        ValueError: an event shape that is not made of positive integers.
+        ValueError: an event shape that is not made of positive integers; a feature map of another size than the event.
     """
 
     parameters = ()
+    missing = False  # whether NaN in the data means a missing value
 
     def __init__(self, event_shape, **kwargs):
         kwargs["dtype"] = kwargs.get("dtype") or "float32"
@@ -105,6 +107,13 @@ class DistributionLayer(DenseBlock):
         for name, shape in self.parameter_shapes().items():
             # one head for every place
             self.local[name] = len(input_shape) > 1 and tuple(input_shape[1:-1]) == place == tuple(shape[:-1])
+            if len(input_shape) > 2 and place == tuple(shape[:-1]) != () and not self.local[name]:
+                raise ValueError(
+                    f"{type(self).__name__} ({self.name!r}) is a distribution over events of shape {self.event_shape}, "
+                    f"but its features are a map of another size, {tuple(input_shape[1:])}. Bring them to {place} by a "
+                    "crop, padding, other strides or keras.layers.Resizing; or, if every value should see the whole "
+                    "map through a dense head, put keras.layers.Flatten() before it."
+                )
             self.heads[name] = self.dense(shape[-1] if self.local[name] else math.prod(shape), name)
             self.heads[name].build(input_shape if self.local[name] else (None, math.prod(input_shape[1:])))
 
@@ -150,6 +159,19 @@ class DistributionLayer(DenseBlock):
         return {**super().get_config(), "event_shape": self.event_shape}
 
 
+def event_shape(network, inputs):
+    """Event shape of a network's distribution for symbolic inputs, a tensor or a list of them; builds the network."""
+    try:
+        return tuple(network(inputs).shape[1:])
+    except Exception as error:  # a subclassed network need not know its output's shape: look at one output
+        example = keras.tree.map_structure(lambda tensor: ops.zeros((1, *tensor.shape[1:]), "float32"), inputs)
+        try:
+            output = network(example)
+        except Exception:
+            raise error from None  # what is wrong, not what came of it
+        return tuple(int(n) for n in output.event_shape)
+
+
 def check_range(layer, name, values):
     """A range `(low, high)` or None, as a tuple or None."""
     if values is None:
@@ -157,6 +179,34 @@ def check_range(layer, name, values):
     if len(values) != 2 or not values[0] < values[1]:
         raise ValueError(f"{type(layer).__name__} expects {name}=(low, high) with low < high; received {values!r}.")
     return tuple(float(v) for v in values)
+
+
+SIGMOIDS = (keras.activations.sigmoid, keras.activations.hard_sigmoid)
+
+
+def warn_of_scale(layer, x):
+    """Warns of bytes, and of values that no mean can come near, where a likelihood of real values has `layer` for it.
+
+    A warning, for such data are no error; in words that are the same for every part of the data.
+    """
+    if not x.size:
+        return
+    low, high = x.min(), x.max()
+    kind = f"{type(layer).__name__} ({layer.name!r})"
+    whole = x.dtype == "uint8" and high > 1
+    if whole or (low >= 0 and 127 < high <= 255 and (x == np.rint(x)).all()):
+        warnings.warn(
+            f"{kind} received bytes, whole numbers from 0 to 255, where it expects real values of a scale near 1: "
+            "errors of 100 cost thousands of nats for each value. Divide the data by 255; then this likelihood fits "
+            "them, or one of bytes, such as vaekit.layers.DiscretizedLogistic(event_shape).",
+            stacklevel=3,
+        )
+    elif (low < 0 or high > 1) and getattr(layer, "mean_activation", None) in SIGMOIDS:
+        warnings.warn(
+            f"{kind} has means in (0, 1), by its mean_activation, but the data have values outside of [0, 1], which no "
+            "mean comes near. Scale the data to [0, 1], or leave mean_activation out.",
+            stacklevel=3,
+        )
 
 
 def clip(x, values):
@@ -241,6 +291,9 @@ class DiagonalNormal(DistributionLayer):
         scale = SCALES[self.scale](clip(a, self.log_variance_range))
         return self.independent(tfd.Normal(self.mean_activation(mean), scale))
 
+    def check_values(self, x):
+        warn_of_scale(self, x)
+
     def get_config(self):
         return {
             **super().get_config(),
@@ -248,3 +301,40 @@ class DiagonalNormal(DistributionLayer):
             "log_variance_range": self.log_variance_range,
             "mean_activation": keras.activations.serialize(self.mean_activation),
         }
+
+
+@keras.saving.register_keras_serializable("vaekit")
+class MultivariateNormal(DistributionLayer):
+    r"""Normal distribution of a vector with full covariance: $\mathcal N(\mu(h), L(h) L(h)^\top)$.
+
+    L is lower triangular, its diagonal exp(a/2), as the σ of `DiagonalNormal`. As a posterior it has correlated units,
+    and with a normal prior of independent ones a KL in closed form: `ELBO(analytic_kl=True)`.
+
+    Args:
+        event_shape: D, the length of the vector; its heads have D and D (D + 1) / 2 outputs.
+
+    Raises:
+        ValueError: an event that is no vector.
+
+    Source: Kingma & Welling 2019, section 2.5.1.
+    """
+
+    parameters = ("mean", "cholesky")
+
+    def __init__(self, event_shape, **kwargs):
+        super().__init__(event_shape, **kwargs)
+        if len(self.event_shape) != 1:
+            raise ValueError(f"MultivariateNormal expects the length of a vector; received {event_shape!r}.")
+
+    def parameter_shapes(self):
+        (d,) = self.event_shape
+        return {"mean": (d,), "cholesky": (d * (d + 1) // 2,)}
+
+    def distribution(self, mean, cholesky):
+        a = tfp.math.fill_triangular(cholesky)  # [B, D, D]
+        identity = ops.eye(mean.shape[-1], dtype=mean.dtype)
+        # the exponential of the diagonal alone: elsewhere it might be infinite, and its gradient NaN
+        return tfd.MultivariateNormalTriL(mean, a * (1 - identity) + ops.exp(a / 2 * identity) * identity)
+
+    def check_values(self, x):
+        warn_of_scale(self, x)

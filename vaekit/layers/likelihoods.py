@@ -10,7 +10,7 @@ from keras import ops
 from vaekit import distributions
 from vaekit.backend import tfd
 from vaekit.distributions import soft_clip
-from vaekit.layers.distribution import DistributionLayer, Events, check_range, clip
+from vaekit.layers.distribution import DistributionLayer, Events, check_range, clip, warn_of_scale
 
 LEARNED = ("shared", "image", "pixel")
 OPTIMAL = ("optimal", "optimal_image")
@@ -103,6 +103,9 @@ class Normal(DistributionLayer):
         old, new = ops.convert_to_tensor(self.running_variance), ops.mean(variance)
         self.running_variance.assign(ops.where(old > 0, self.momentum * old + (1 - self.momentum) * new, new))
 
+    def check_values(self, x):
+        warn_of_scale(self, x)
+
     def get_config(self):
         return {
             **super().get_config(),
@@ -152,6 +155,9 @@ class StudentT(DistributionLayer):
             nu = 2 + ops.softplus(ops.convert_to_tensor(self.degrees) if degrees is None else degrees)
         nu = nu * ops.ones_like(mean)
         return self.independent(tfd.StudentT(nu, self.mean_activation(mean), ops.exp(log_scale)))
+
+    def check_values(self, x):
+        warn_of_scale(self, x)
 
     def get_config(self):
         return {

@@ -12,12 +12,14 @@ L = keras.layers
 # Layers without a weight matrix. No input enters them by a skip connection, having no weights there to meet.
 ELEMENTWISE = (
     *(L.Activation, L.ReLU, L.LeakyReLU, L.PReLU, L.ELU, L.BatchNormalization),
-    *(L.Dropout, L.SpatialDropout2D, L.GaussianDropout, L.GaussianNoise, L.Identity),
+    *(L.Dropout, L.SpatialDropout1D, L.SpatialDropout2D, L.GaussianDropout, L.GaussianNoise, L.Identity),
 )
 RESHAPING = (
     *(L.LayerNormalization, L.GroupNormalization, L.RMSNormalization),
     *(L.Reshape, L.Flatten, L.Permute, L.UpSampling2D, L.ZeroPadding2D, L.Cropping2D),
+    *(L.UpSampling1D, L.ZeroPadding1D, L.Cropping1D),
     *(L.MaxPooling2D, L.AveragePooling2D, L.GlobalMaxPooling2D, L.GlobalAveragePooling2D),
+    *(L.MaxPooling1D, L.AveragePooling1D, L.GlobalMaxPooling1D, L.GlobalAveragePooling1D),
 )
 
 
@@ -31,8 +33,8 @@ def shapes_of(input_shape):
 class Join(keras.layers.Layer):
     """One tensor made of several: vectors `[B, D]` are concatenated.
 
-    As soon as one of them is a feature map `[B, H, W, C]`, each vector becomes a map `[B, H, W, 1]` by a linear layer
-    of its own, and maps are concatenated by channels.
+    As soon as one of them is a feature map `[B, H, W, C]`, or `[B, T, C]` along one axis, each vector becomes a map
+    `[B, H, W, 1]` or `[B, T, 1]` by a linear layer of its own, and maps are concatenated by channels.
 
     Raises:
         ValueError: maps of different sizes, or tensors that are neither vectors nor maps.
@@ -42,11 +44,11 @@ class Join(keras.layers.Layer):
 
     def build(self, input_shape):
         shapes = shapes_of(input_shape)
-        places = {shape[1:3] for shape in shapes if len(shape) == 4}
-        if len(shapes) > 1 and (len(places) > 1 or any(len(shape) not in (2, 4) for shape in shapes)):
+        places = {shape[1:-1] for shape in shapes if len(shape) > 2}
+        if len(shapes) > 1 and (len(places) > 1 or any(len(shape) not in (2, 3, 4) for shape in shapes)):
             raise ValueError(
-                "Tensors to be joined should be vectors [B, D] or feature maps [B, H, W, C] of one size; received "
-                f"shapes {shapes}. Flatten or resize them first."
+                "Tensors to be joined are vectors [B, D] or feature maps, [B, H, W, C] or [B, T, C], of one size; "
+                f"received shapes {shapes}. Flatten or resize them first."
             )
         self.place = next(iter(places), None)
         self.maps = [

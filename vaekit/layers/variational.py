@@ -43,6 +43,7 @@ class VariationalWeights(keras.layers.Layer):
         self.log_scales = [
             self.add_weight(
                 shape=mean.shape,
+                dtype=mean.dtype,
                 initializer=keras.initializers.Constant(math.log(self.initial_scale)),
                 name=f"log_scale_{i}",
                 regularizer=lambda log_scale, mean=mean: ops.sum(_kl(mean, log_scale)) / self.examples,
@@ -75,7 +76,7 @@ class VariationalWeights(keras.layers.Layer):
     def kl(self):
         r"""$\mathrm{KL}(q(\theta) \| p(\theta))$ of all weights together, in nats."""
         pairs = zip(self.network.trainable_variables, self.log_scales, strict=True)
-        return sum(ops.sum(_kl(mean, log_scale)) for mean, log_scale in pairs)
+        return sum(ops.cast(ops.sum(_kl(mean, log_scale)), "float32") for mean, log_scale in pairs)
 
     def get_config(self):
         return {

@@ -12,6 +12,7 @@ from keras import ops
 from vaekit import backend
 from vaekit.backend import tfd
 from vaekit.layers import DistributionLayer, Stack, VariationalWeights
+from vaekit.layers.distribution import event_shape  # noqa: F401
 from vaekit.priors import Prior
 
 
@@ -292,15 +293,6 @@ def require_numbers(model, what, *arrays):
         "weights: go back to earlier ones (a file, EarlyStopping's best epoch) or train a new model, with a lower "
         "learning rate."
     )
-
-
-def event_shape(factor, inputs):
-    """Event shape of a factor's distribution for symbolic inputs; builds its network."""
-    try:
-        return tuple(factor(inputs).shape[1:])
-    except Exception:  # a subclassed network need not know its output's shape: look at one output
-        output = factor([ops.zeros((1, *tensor.shape[1:])) for tensor in inputs])
-        return tuple(int(n) for n in output.event_shape)
 
 
 def contains(layer, kind):
