@@ -8,10 +8,9 @@ from keras import ops
 from vaekit.objectives.base import Objective, reconstructions, report, sampled_kl, total
 
 
-def dream(model, data, training):
-    """log q(z'|x') `[B]` at a dream (x', z') ~ p for each example."""
+def dream(model, data, n, training):
+    """log q(z'|x') `[n]` at dreams (x', z') ~ p, one for each example."""
     conditions = {name: data[name] for name in model.conditions}
-    n = ops.shape(data[model.data_names[0]])[0]
     values = {name: ops.stop_gradient(value) for name, value in model.draw(n, conditions).items()}
     return model.log_q(values, training=training)
 
@@ -41,7 +40,7 @@ class WakeSleep(Objective):
         trace = model.trace(data, self.samples, training=training, detach=True)
         terms = report(ops.mean(trace.log_weights(), axis=0), reconstructions(trace), sampled_kl(trace))
         wake = ops.mean(total(trace.log_p, trace.weights), axis=0)  # log p(x, z), [B]
-        sleep = dream(model, data, training)
+        sleep = dream(model, data, ops.shape(wake)[0], training)
         return -(wake + sleep), {**terms, "sleep": sleep}
 
     def get_config(self):
@@ -91,7 +90,7 @@ class ReweightedWakeSleep(Objective):
         loss = -ops.sum(share * (total(trace.log_p, trace.weights) + (1 - self.sleep) * log_q), axis=0)
         if not self.sleep:
             return loss, terms
-        sleep = dream(model, data, training)
+        sleep = dream(model, data, ops.shape(loss)[0], training)
         return loss - self.sleep * sleep, {**terms, "sleep": sleep}
 
     def get_config(self):
