@@ -15,7 +15,7 @@ NAN[0, 0, 0, 0] = np.nan
 INFINITE = np.where(np.isnan(NAN), np.inf, NAN)
 LARGE = np.where(np.isnan(NAN), 1e39, NAN.astype("float64"))
 MASKED = np.ma.masked_array(X, np.isnan(NAN))
-DIGITS = vk.datasets.load("digits")
+DIGITS, VECTORS = vk.datasets.load("digits"), vk.datasets.from_arrays(X.reshape(8, 16))
 
 
 class Frame:
@@ -207,6 +207,20 @@ PARTS = {
         "can be given nothing",
     ),
 }
+
+
+ONE_OF_EACH = {"burda2015": "one_layer", "tomczak2017": "vae", "rybkin2020": "vae", "kingma2013": "mnist"}
+CONVOLUTIONS = {"dieng2018": "pixelcnn", "tomczak2017": "conv_hvae", "rybkin2020": "vae"}
+
+
+def _built(paper, name, *arguments):
+    return lambda: getattr(getattr(vk.papers, paper), name)(*arguments)
+
+
+for _paper, _name in ONE_OF_EACH.items():
+    PARTS[f"{_paper}'s model of an array"] = (_built(_paper, _name, X), ValueError, "received a ndarray")
+for _paper, _name in CONVOLUTIONS.items():
+    PARTS[f"{_paper}'s convolutions of vectors"] = (_built(_paper, _name, VECTORS, True), ValueError, r"\(16,\)")
 
 
 @pytest.mark.parametrize("kind", PARTS)

@@ -295,3 +295,13 @@ def test_functional_networks_whose_inputs_are_a_dict(tmp_path):
         by_name.log_weights(X, 3, seed=1), loaded.log_weights(X, samples=3, seed=1), rtol=1e-4, atol=1e-4
     )
     assert by_name.sample(2).shape == (2, 4, 4, 1)
+
+
+def test_arrays_of_ones_own_go_into_the_papers_models():
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (40, 8, 12, 1), "uint8")
+    for paper, build, binarize in (("burda2015", "one_layer", True), ("tomczak2017", "vae", False)):
+        paper, data = getattr(vk.papers, paper), vk.datasets.from_arrays(images, binarize=binarize)
+        model = getattr(paper, build)(data)
+        assert np.isfinite(model.evaluate(data.test, verbose=0)["bound"])
+        assert model.sample(2).shape == (2, 8, 12, 1)
