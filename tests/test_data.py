@@ -305,3 +305,32 @@ def test_arrays_of_ones_own_go_into_the_papers_models():
         model = getattr(paper, build)(data)
         assert np.isfinite(model.evaluate(data.test, verbose=0)["bound"])
         assert model.sample(2).shape == (2, 8, 12, 1)
+
+
+def test_a_layer_that_a_loss_of_ones_own_builds(tmp_path):
+    class Penalized(vk.VAE):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            self.extra = keras.layers.Dense(1)
+
+        def compute_loss(self, x=None, **kwargs):
+            loss = super().compute_loss(x, **kwargs)
+            return loss + keras.ops.mean(self.extra(keras.ops.reshape(x, (-1, 16))))
+
+    def build():
+        return Penalized(
+            keras.Sequential([MLP(8), DiagonalNormal(2)]), keras.Sequential([MLP(8), Bernoulli((4, 4, 1))])
+        )
+
+    model = build()
+    model.compile("sgd")
+    model.fit(X, verbose=0)
+    assert np.abs(model.extra.get_weights()[1]).max() > 0  # trained: the bias' gradient is 1
+    model.save_weights(tmp_path / "own.weights.h5")
+    model = build()
+    model.build((None, 4, 4, 1))
+    model.compile("sgd")
+    with pytest.raises(ValueError, match="compile the model again"):
+        model.fit(X, verbose=0)
+    model.compile("sgd")
+    model.fit(X, verbose=0)

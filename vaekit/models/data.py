@@ -114,16 +114,17 @@ def _tensors(model, x):
 
 def plain(model, x):
     """Data as an array or a dict of arrays: batches are gathered; targets, and what is no data, are refused."""
-    if isinstance(x, (tuple, list)) and not isinstance(x, Splits):
-        return _without_targets(model, x)
-    if is_array(x) and not isinstance(x, Splits):
-        return x
-    return gathered(model, x)
+    x = _without_targets(model, x)
+    return x if is_array(x) else gathered(model, x)
 
 
 def is_array(x):
     """Whether data are an array or a dict of arrays, rather than batches."""
-    return isinstance(x, (dict, list, tuple, DynamicBinarization)) or _arraylike(x)
+    return isinstance(x, (dict, DynamicBinarization)) or _listed(x) or _arraylike(x)
+
+
+def _listed(x):
+    return isinstance(x, (list, tuple)) and not isinstance(x, Splits)
 
 
 def _arraylike(x):
@@ -131,7 +132,9 @@ def _arraylike(x):
 
 
 def _without_targets(model, x):
-    """x of (x,) and (x, None); a list of rows as it is."""
+    """x of (x,) and (x, None); a list of rows, and what is no list, as it is."""
+    if not _listed(x):
+        return x
     if isinstance(x, tuple) and len(x) == 1:
         return x[0]
     if len(x) not in (2, 3) or len(model.data_names) > 1 and not isinstance(x[0], dict):
@@ -307,8 +310,8 @@ def _support_of(distribution, shape):
 
 def as_batches(model, x, batch_size=None, shuffle=False):
     """Arrays as seeded `Batches`; what makes batches of its own (tf.data, PyDataset, generator) as that, checked."""
-    x = _without_targets(model, x) if isinstance(x, (tuple, list)) and not isinstance(x, Splits) else x
-    if not is_array(x) or isinstance(x, Splits):
+    x = _without_targets(model, x)
+    if not is_array(x):
         _refuse(x)
         if batch_size is not None:
             raise ValueError(f"batch_size goes with arrays; a {type(x).__name__} makes batches of its own.")
@@ -332,15 +335,11 @@ def _refuse(x):
             f"Received {what} as a whole: pass one of its arrays, for instance fit(data.train, "
             "validation_data=data.validation), of data = vaekit.datasets.load(...)."
         )
-    if isinstance(x, str) or not (hasattr(x, "__iter__") or hasattr(x, "__next__") or _is_sequence(x)):
+    if isinstance(x, str) or not (hasattr(x, "__iter__") or hasattr(x, "__next__")):
         raise TypeError(
             f"Data should be an array [N, ...], a dict of arrays by variable name, a tf.data.Dataset, a PyDataset or a "
             f"generator of batches; received {x!r}."
         )
-
-
-def _is_sequence(x):
-    return isinstance(x, keras.utils.PyDataset)
 
 
 def _looked_at(model, x):
@@ -350,7 +349,7 @@ def _looked_at(model, x):
     if isinstance(x, Batches):
         arrays(model, x.data)
         return x
-    if _is_sequence(x):
+    if isinstance(x, keras.utils.PyDataset):
         _check_batch(model, x[0])
         return Checked(model, x)
     if hasattr(x, "__next__"):
@@ -447,7 +446,10 @@ def gathered(model, x):
         x = x.batches
     if isinstance(x, Batches):
         return x.data
-    endless = x.num_batches is None if _is_sequence(x) else hasattr(x, "cardinality") and int(x.cardinality()) == -1
+    if isinstance(x, keras.utils.PyDataset):
+        endless = x.num_batches is None
+    else:
+        endless = hasattr(x, "cardinality") and int(x.cardinality()) == -1  # tf.data's sign for it
     if endless or hasattr(x, "__next__"):
         end = "has no end" if endless else "may have no end"
         raise ValueError(

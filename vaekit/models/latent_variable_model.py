@@ -109,6 +109,19 @@ class LatentVariableModel(Factorizations):
     def _batches(self, x, batch_size=None, shuffle=False):
         return as_batches(self, x, batch_size, shuffle)
 
+    def _build_loss(self, batches):
+        """Runs a `compute_loss` of one's own once: layers that it builds within a compiled program would be lost."""
+        if type(self).compute_loss is LatentVariableModel.compute_loss or type(batches) is not Batches:
+            return
+        before, rows = len(self.trainable_variables), keras.tree.map_structure(lambda v: v[:2], batches[0][0])
+        with keras.StatelessScope():
+            self.compute_loss(keras.tree.map_structure(ops.convert_to_tensor, rows), training=True)
+        if self.optimizer.built and len(self.trainable_variables) > before:
+            raise ValueError(
+                "compute_loss has built its layers only now: compile the model again, so that the optimizer knows "
+                "their weights."
+            )
+
     def fit(
         self,
         x=None,
@@ -149,6 +162,7 @@ class LatentVariableModel(Factorizations):
         for name in {"validation_split", "sample_weight", "class_weight"} & set(kwargs):
             raise ValueError(f"fit does without {name} here: pass validation_data, or batches of your own making.")
         batches = self._batches(x, batch_size, shuffle)
+        self._build_loss(batches)
         if validation_data is not None:
             size = kwargs.pop("validation_batch_size", None)
             size = batches.batch_size if size is None and isinstance(batches, Batches) else size
