@@ -226,13 +226,15 @@ def _support(model, name):
 
 
 def _told(factor, shapes):
-    layer = output_layer(factor.layer)
-    if layer is None:
+    layer, distribution = output_layer(factor.layer), None
+    if layer is None or type(layer).distribution is DistributionLayer.distribution:
         distribution = factor([ops.zeros((1, *shapes[name]), dtype="float32") for name in factor.given])
-        layer = distribution.head()[0] if hasattr(distribution, "head") else None
-    if layer is not None:
-        if type(layer).check_values is not DistributionLayer.check_values:
-            return layer
+        layer = distribution.head()[0] if hasattr(distribution, "head") else layer
+    if getattr(layer, "missing", False):
+        return layer
+    if layer is not None and type(layer).check_values is not DistributionLayer.check_values:
+        return layer
+    if distribution is None:
         parameters = {name: ops.zeros((1, *shape), dtype="float32") for name, shape in layer.parameter_shapes().items()}
         distribution = layer.distribution(**parameters)
     distribution = _inner(distribution)
