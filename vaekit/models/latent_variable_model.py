@@ -111,7 +111,8 @@ class LatentVariableModel(Factorizations):
 
     def _build_loss(self, batches):
         """Runs a `compute_loss` of one's own once: layers that it builds within a compiled program would be lost."""
-        if type(self).compute_loss is LatentVariableModel.compute_loss or type(batches) is not Batches:
+        known = type(self).compute_loss is LatentVariableModel.compute_loss or True in self._loops
+        if known or type(batches) is not Batches:
             return
         before, rows = len(self.trainable_variables), keras.tree.map_structure(lambda v: v[:2], batches[0][0])
         with keras.StatelessScope():
