@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import scipy.sparse
 from oracles import ProbabilisticPCA, binary_images, small_vae, two_latents
 
 import vaekit as vk
@@ -12,6 +13,19 @@ X = binary_images(8)
 GREY, NAN = X * 0.5 + 0.2, X.copy()
 NAN[0, 0, 0, 0] = np.nan
 INFINITE = np.where(np.isnan(NAN), np.inf, NAN)
+LARGE = np.where(np.isnan(NAN), 1e39, NAN.astype("float64"))
+MASKED = np.ma.masked_array(X, np.isnan(NAN))
+DIGITS, VECTORS = vk.datasets.load("digits"), vk.datasets.from_arrays(X.reshape(8, 16))
+
+
+class Frame:
+    """What a pandas frame is to us."""
+
+    columns = ["a", "b"]
+
+    def to_numpy(self):
+        return np.array([["one", 1], ["two", 2]], dtype=object)
+
 
 # data: (array, what the message says)
 DATA = {
@@ -26,7 +40,21 @@ DATA = {
     "bytes 0..255": ((X * 255).astype("uint8"), "expects the values 0 and 1"),
     "negative": (X - 1, "expects the values 0 and 1"),
     "no rows": (X[:0], "is empty"),
-    "text": (np.full((8, 4, 4, 1), "a"), "should hold numbers"),
+    "text": (np.full((8, 4, 4, 1), "a"), "should hold numbers.*numpy.unique"),
+    "infinite in float32": (LARGE, "1 values beyond .*scale"),
+    "masked": (MASKED, r"1 masked entries.*x.filled\(0\)"),
+    "sparse": (scipy.sparse.csr_array(X.reshape(8, 16)), r"sparse.*x.toarray\(\)"),
+    "a frame with text": (Frame(), "select_dtypes"),
+    "rows of different lengths": ([[0.0, 1.0], [1.0]], "array of numbers"),
+    "a number": (3, "tf.data.Dataset"),
+    "a file's name": ("x.npy", "tf.data.Dataset"),
+    "data and targets": ((X, X), r"no targets.*fit\(x, validation_data=v\)"),
+    "data and labels": ((X, np.arange(8)), "no targets"),
+    "a list of data and targets": ([X, X], "no targets"),
+    "data and weights": ((X, None, np.ones(8)), "Weights of examples come in batches"),
+    "a data set": (DIGITS, r"'digits' as a whole.*fit\(data.train"),
+    "the splits of labels": (DIGITS.labels, r"as a whole.*fit\(data.train"),
+    "a module": (vk.datasets.mnist, r"as a whole.*fit\(data.train"),
     "a wrong name": ({"y": X}, r"data named \('x',\)"),
 }
 ENTRANCES = {
@@ -55,7 +83,7 @@ def model():
 def test_unusable_data_are_refused_and_the_model_is_unharmed(model, kind, entrance):
     x, message = DATA[kind]
     before = model.get_weights()
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         ENTRANCES[entrance](model, x)
     for a, b in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -81,9 +109,61 @@ def test_a_batch_of_one(model):
         vk.evaluation.active_units(model, X[:1])
 
 
+def test_what_can_stand_for_an_array_is_welcome(model):
+    class Numbers(Frame):
+        def to_numpy(self):
+            return X
+
+    expected = model.evaluate(X, verbose=0, seed=0)
+    for x in ((X,), (X, None), list(X), X.tolist(), np.ma.masked_array(X), Numbers()):
+        assert model.evaluate(x, verbose=0, seed=0) == pytest.approx(expected, rel=1e-6)
+
+
+def test_one_hot_labels():
+    y = np.arange(8) % 3
+    encoder = vk.layers.Stack([MLP(8), DiagonalNormal(2)])
+    decoder = vk.layers.Stack([MLP(8), Bernoulli((4, 4, 1))])
+    factors = [vk.Factor("z", vk.priors.StandardNormal()), vk.Factor("x", decoder, given=("z", "y"))]
+    conditional = vk.LatentVariableModel(factors, [vk.Factor("z", encoder, given=("x", "y"))])
+    with pytest.raises(ValueError, match=r"dict with the arrays \('x', 'y'\).*'x': ..., 'y': ..."):
+        conditional.arrays((X, y))
+    with pytest.raises(ValueError, match="should hold numbers.*numpy.unique"):
+        conditional.arrays({"x": X, "y": y.astype(str)})
+    with pytest.raises(Exception) as unbuilt:
+        conditional.arrays({"x": X, "y": y})
+    assert "to_categorical" in "".join(unbuilt.value.__notes__)
+    conditional.build({"x": (None, 4, 4, 1), "y": (None, 3)})
+    for labels in (y, y[:, None]):
+        with pytest.raises(ValueError, match=r"keras.utils.to_categorical\(y, 3\)"):
+            conditional.arrays({"x": X, "y": labels})
+
+
+def test_counts_that_are_none(model):
+    for size in (0, -1, 2.5):
+        for call in (model.fit, model.evaluate, model.predict):
+            with pytest.raises(ValueError, match=f"batch_size to be an integer of at least 1; received {size}"):
+                call(X, batch_size=size, verbose=0)
+    for fit in (model.fit, lambda x, **options: vk.training.fit_together([model], x, **options)):
+        with pytest.raises(ValueError, match="epochs to be an integer of at least 0; received 2.5"):
+            fit(X, epochs=2.5, verbose=0)
+
+
+def test_an_objective_may_be_a_class():
+    model = small_vae(objective=vk.objectives.IWAE)
+    assert isinstance(model.objective, vk.objectives.IWAE)
+
+
 def test_targets_and_losses_are_refused(model):
+    with pytest.raises(ValueError, match="received None"):
+        model.fit(None, verbose=0)
     with pytest.raises(ValueError, match="no targets"):
         model.fit(X, X, verbose=0)
+    with pytest.raises(ValueError, match="no targets"):
+        model.evaluate(X, X, verbose=0)
+    with pytest.raises(ValueError, match=r"objectives.IWAE\(\)"):
+        small_vae().compile("adam", objective="iwae")
+    with pytest.raises(ValueError, match=r'compile\("adam", objective=ELBO\(...\)\)'):
+        small_vae().compile(vk.objectives.ELBO())
     with pytest.raises(ValueError, match="trained by an objective"):
         small_vae().compile("adam", loss="mse")
     with pytest.raises(ValueError, match="trained by an objective"):
@@ -102,10 +182,23 @@ PARTS = {
     "variational": (lambda: vk.layers.VariationalWeights(MLP(2), 0), ValueError, "positive examples"),
     "samples": (lambda: vk.objectives.ELBO(samples=0), ValueError, "at least 1"),
     "samples, float": (lambda: vk.objectives.IWAE(samples=2.5), ValueError, "integer"),
+    "β by name": (lambda: vk.objectives.ELBO(beta="warmup"), ValueError, r"WarmUp\(steps=10_000\)"),
+    "encoder": (lambda: vk.VAE(None, Bernoulli(4)), ValueError, "expects its encoder"),
+    "decoder": (lambda: vk.VAE(DiagonalNormal(4), Bernoulli), ValueError, "expects its decoder"),
+    "prior": (lambda: vk.VAE(DiagonalNormal(4), Bernoulli(4), vk.priors.StandardNormal), ValueError, "prior"),
+    "given": (lambda: vk.Factor("z", MLP(2), given=3), ValueError, 'given="z"'),
+    "name": (lambda: vk.Factor(MLP(2), "z"), ValueError, 'given="z"'),
+    "no layer": (lambda: vk.Factor("z", "mlp", given="x"), ValueError, "Keras layer or model"),
+    "no list": (lambda: vk.LatentVariableModel(vk.Factor("z", MLP(2), given="x"), []), ValueError, "generative should"),
+    "no factors": (lambda: vk.LatentVariableModel([], [MLP(2)]), ValueError, "inference should"),
     "β": (lambda: vk.objectives.ELBO(beta=-1), ValueError, "beta"),
     "gradient": (lambda: vk.objectives.ELBO(gradient="reinforce"), ValueError, "score_function"),
     "warm-up": (lambda: vk.objectives.WarmUp(0), ValueError, "positive number of steps"),
     "probabilities": (lambda: vk.batches.DynamicBinarization(X * 255), ValueError, r"\[0, 1\]"),
+    "probabilities, masked": (lambda: vk.batches.DynamicBinarization(MASKED), ValueError, "masked"),
+    "batches of masked data": (lambda: vk.batches.Batches(MASKED), ValueError, "masked"),
+    "batches of a number": (lambda: vk.batches.Batches(3), ValueError, "single numbers"),
+    "size of batches": (lambda: vk.batches.Batches(X, 2.5), ValueError, "integer of at least 1; received 2.5"),
     "unequal lengths": (lambda: vk.batches.Batches({"x": X, "y": X[:3]}), ValueError, "equal length"),
     "factor without given": (lambda: vk.Factor("z", MLP(2)), ValueError, "must be a prior"),
     "prior with given": (
@@ -114,6 +207,20 @@ PARTS = {
         "can be given nothing",
     ),
 }
+
+
+ONE_OF_EACH = {"burda2015": "one_layer", "tomczak2017": "vae", "rybkin2020": "vae", "kingma2013": "mnist"}
+CONVOLUTIONS = {"dieng2018": "pixelcnn", "tomczak2017": "conv_hvae", "rybkin2020": "vae"}
+
+
+def _built(paper, name, *arguments):
+    return lambda: getattr(getattr(vk.papers, paper), name)(*arguments)
+
+
+for _paper, _name in ONE_OF_EACH.items():
+    PARTS[f"{_paper}'s model of an array"] = (_built(_paper, _name, X), ValueError, "received a ndarray")
+for _paper, _name in CONVOLUTIONS.items():
+    PARTS[f"{_paper}'s convolutions of vectors"] = (_built(_paper, _name, VECTORS, True), ValueError, r"\(16,\)")
 
 
 @pytest.mark.parametrize("kind", PARTS)
@@ -151,6 +258,23 @@ def test_networks_that_do_not_fit_each_other():
     with pytest.raises(ValueError, match="distribution layer"):
         not_a_distribution.compile("adam")
         not_a_distribution.fit(X, verbose=0)
+
+
+def test_a_sequential_is_given_two_variables():
+    factors = [
+        vk.Factor("z", vk.priors.StandardNormal(2)),
+        vk.Factor("x", keras.Sequential([MLP(8), Bernoulli((4, 4, 1))]), given=("z", "y")),
+    ]
+    model = _model(factors, [vk.Factor("z", keras.Sequential([MLP(8), DiagonalNormal(2)]), given="x")])
+    with pytest.raises(ValueError, match=r"given \('z', 'y'\): write vaekit.layers.Stack"):
+        model.build({"x": (None, 4, 4, 1), "y": (None, 3)})
+
+
+def test_inputs_by_name_that_are_no_variables():
+    inputs = {"z": keras.Input((2,)), "label": keras.Input((3,))}
+    network = keras.Model(inputs, DiagonalNormal(2)(keras.layers.Concatenate()(list(inputs.values()))))
+    with pytest.raises(ValueError, match=r"inputs named \('z', 'label'\).*given \('z', 'y'\)"):
+        vk.Factor("x", network, given=("z", "y"))
 
 
 def test_no_closed_form_kl():

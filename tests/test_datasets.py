@@ -13,6 +13,7 @@ import pooch
 import pytest
 
 from vaekit import datasets
+from vaekit.batches import DynamicBinarization
 from vaekit.datasets import DatasetError, File, files, frey_faces, mnist, static_mnist
 from vaekit.datasets.pickles import unpickle_arrays
 
@@ -373,3 +374,51 @@ def test_the_papers_own_files(name, options, sizes, event_shape):
         np.testing.assert_array_equal(data.labels.test[:5], [7, 2, 1, 0, 4])
     if name.endswith("c_mnist"):
         assert set(np.unique(data.test)) == {0, 1}
+
+
+# ---------------------------------------------------------------- arrays of one's own
+
+
+def test_arrays_of_ones_own_are_split_by_a_seed():
+    x = np.arange(50 * 6, dtype="float32").reshape(50, 3, 2, 1) / 300
+    words = np.array(["cat", "dog"])[np.arange(50) % 2]
+    data = datasets.from_arrays(x, words, validation=0.2, test=5, seed=3, name="pets")
+    assert (len(data.train), len(data.validation), len(data.test)) == (35, 10, 5)
+    assert data.event_shape == (3, 2, 1) and data.value_range == (0.0, 1.0)
+    for split in datasets.Splits._fields:  # every example once, with its label
+        images, labels = getattr(data, split), getattr(data.labels, split)
+        rows = np.rint(images[:, 0, 0, 0] * 50).astype(int)
+        np.testing.assert_array_equal(images, x[rows])
+        np.testing.assert_array_equal(labels, rows % 2)
+    every = np.concatenate([data.train, data.validation, data.test])
+    np.testing.assert_array_equal(np.sort(every, axis=0), x)
+    again, other = (datasets.from_arrays(x, validation=0.2, test=5, seed=seed) for seed in (3, 4))
+    np.testing.assert_array_equal(data.test, again.test)
+    assert again.labels is None and (data.test != other.test).any()
+    assert "by seed 3, then split 35/10/5" in data.description
+
+
+def test_bytes_of_ones_own():
+    x = np.random.default_rng(0).integers(0, 256, (20, 4, 6), "uint8")
+    data = datasets.from_arrays(x, validation=0, test=0)
+    assert data.event_shape == (4, 6, 1) and data.train.dtype == "float32" and len(data.test) == 0
+    np.testing.assert_array_equal(np.sort(np.rint(data.train * 255).astype("uint8"), axis=None), np.sort(x, axis=None))
+    binary = datasets.from_arrays(x, binarize=True)
+    assert isinstance(binary.train, DynamicBinarization) and set(np.unique(binary.test)) == {0.0, 1.0}
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        (dict(validation=0.6, test=0.4), "leave none of 10"),
+        (dict(validation=10), "validation to be a share"),
+        (dict(test=1.5), "test to be a share"),
+        (dict(labels=[1, 2]), "10 labels"),
+        (dict(binarize=True), r"probabilities in \[0, 1\]"),
+    ],
+)
+def test_arrays_of_ones_own_that_do_not_fit(options, message):
+    with pytest.raises(ValueError, match=message):
+        datasets.from_arrays(np.full((10, 3), 2.0), **options)
+    with pytest.raises(ValueError, match=r"\[N, D\]"):
+        datasets.from_arrays(np.ones(10))

@@ -350,7 +350,7 @@ def test_an_observed_variable_with_a_prior_and_a_condition_of_q_alone():
         assert {name: value.shape for name, value in drawn.items()} == {"y": (6, 3), "x": (6, *IMAGE)}
     decoded = model.decode(np.zeros((6, 2), "float32"))
     assert decoded["y"].shape == (6, 3) and decoded["x"].shape == (6, *IMAGE)
-    with pytest.raises(ValueError, match="at least 1; received -1"):
+    with pytest.raises(ValueError, match="at least 1; received n=-1|at least 1.*-1"):
         model.sample(-1)
 
 

@@ -165,7 +165,7 @@ def test_options_that_do_not_apply_are_refused(name):
 def test_more_refusals():
     with pytest.raises(ValueError, match="Metrics compare"):
         small_vae().compile("adam", metrics=["mse"])
-    with pytest.raises(ValueError, match="batch size of at least 1"):
+    with pytest.raises(ValueError, match="batch_size to be an integer of at least 1"):
         small_vae().fit(X, batch_size=0, verbose=0)
     with pytest.raises(ValueError, match="makes batches of its own"):
         small_vae().fit(vk.batches.Batches(X), batch_size=10, verbose=0)

@@ -188,6 +188,7 @@ class Scope(keras.StatelessScope):
 
     Args:
         values: pairs of a `keras.Variable` and a tensor.
+        initialize_variables: whether variables made within have values afterwards; not in a program being compiled.
 
     Attributes:
         losses: list of what layers add to the losses within.
@@ -195,8 +196,8 @@ class Scope(keras.StatelessScope):
         unknown: dict by id of variables that were read, and have no value here nor in a scope around.
     """
 
-    def __init__(self, values=()):
-        super().__init__(list(values), collect_losses=True, initialize_variables=False)
+    def __init__(self, values=(), initialize_variables=False):
+        super().__init__(list(values), collect_losses=True, initialize_variables=initialize_variables)
         self.original_scope, self.assigned, self.unknown = None, {}, {}
 
     def add_update(self, update):
@@ -236,6 +237,20 @@ def losses_collected():
             "for constants. Make them attributes of the objective, or train on arrays."
         )
     scope.keep()
+
+
+@contextlib.contextmanager
+def values_held(variables):
+    """A context that gives variables without a value theirs again: Keras' own loop on JAX takes them away for a step,
+    and does not bring them back when the first step fails."""
+    before = [(variable, variable.value) for variable in variables]
+    try:
+        yield
+    except BaseException:
+        for variable, value in before:
+            if variable._value is None and not value.is_deleted():
+                variable.assign(value)
+        raise
 
 
 def variables_gradient(function, variables):

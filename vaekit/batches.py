@@ -18,6 +18,42 @@ DEVICE_BYTES = 2**31  # data up to this size stay on the device as a whole; larg
 BARE = ""  # the name of an array that is not in a dict
 
 
+def check_counts(function, least=1, **counts):
+    """Raises ValueError unless all are integers of at least `least`."""
+    for name, value in counts.items():
+        if not (isinstance(value, Integral) and value >= least):
+            raise ValueError(f"{function} expects {name} to be an integer of at least {least}; received {value!r}.")
+
+
+def as_array(name, value):
+    """A NumPy array of real numbers from what can stand for one; dynamically binarized data stay what they are.
+
+    Raises:
+        ValueError: masked entries, sparse matrices, rows of different lengths, text and other objects.
+    """
+    if isinstance(value, DynamicBinarization):
+        return value
+    if np.ma.isMaskedArray(value) and (masked := np.ma.count_masked(value)):
+        raise ValueError(
+            f"{name!r} is a masked array with {masked} masked entries, which would count like the others: fill them, "
+            "x.filled(0), or leave out their rows, x[~x.mask.any(axis=1)]."
+        )
+    if hasattr(value, "tocsr"):
+        raise ValueError(f"{name!r} is a sparse matrix ({type(value).__name__}): make it an array, x.toarray().")
+    try:
+        array = np.asarray(value.to_numpy() if hasattr(value, "to_numpy") else value)  # pandas
+    except ValueError as error:
+        raise ValueError(f"{name!r} should be an array of numbers; NumPy made none of it: {error}") from error
+    if array.dtype.kind not in "fiub":
+        frame = ", frame.select_dtypes('number')" if hasattr(value, "columns") else ""
+        raise ValueError(
+            f"{name!r} should hold numbers; received an array of dtype {array.dtype}. Leave text out{frame}; labels in "
+            "words become numbers by numpy.unique(y, return_inverse=True)[1], and those one-hot rows by "
+            "keras.utils.to_categorical."
+        )
+    return array
+
+
 class DynamicBinarization:
     r"""Binary data whose every pass is a new draw, $x \sim \mathrm{Bernoulli}(p)$ for grey values $p$.
 
@@ -37,7 +73,7 @@ class DynamicBinarization:
     """
 
     def __init__(self, probabilities, seed=0):
-        probabilities = np.asarray(probabilities, dtype="float32")
+        probabilities = as_array("probabilities", probabilities).astype("float32", copy=False)
         if probabilities.size and not (probabilities.min() >= 0 and probabilities.max() <= 1):
             raise ValueError(
                 "DynamicBinarization expects probabilities in [0, 1]; these lie in "
@@ -84,11 +120,13 @@ class Batches(keras.utils.PyDataset):
     def __init__(self, data, batch_size=100, shuffle=True, seed=0):
         super().__init__()
         arrays = data if isinstance(data, dict) else {BARE: data}
+        arrays = {name: as_array(name or "x", array) for name, array in arrays.items()}
+        if short := [name for name, array in arrays.items() if array.ndim == 0]:
+            raise ValueError(f"Batches expects arrays [N, ...]; received single numbers {short}.")
         lengths = {name: len(array) for name, array in arrays.items()}
         if len(set(lengths.values())) != 1:
             raise ValueError(f"Batches expects arrays of equal length, received {lengths}.")
-        if batch_size < 1:
-            raise ValueError(f"Batches expects a batch size of at least 1; received {batch_size!r}.")
+        check_counts("Batches", batch_size=batch_size)
         self.length = next(iter(lengths.values()))
         if self.length == 0:
             raise ValueError("Batches received no data: the arrays have length 0.")

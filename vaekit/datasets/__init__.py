@@ -2,7 +2,7 @@
 
 Files come from the mirror directory that VAEKIT_DATA names, else from the cache (VAEKIT_CACHE, by default
 the user's cache directory), else from their official addresses. `load("digits")` needs no file at all, and
-`load("celeba", folder=...)` reads a folder of yours.
+`load("celeba", folder=...)` reads a folder of yours. `from_arrays(x)` makes the same of arrays of your own.
 A new data set is one more file in this folder: its `File` records and a loader under `@register`.
 """
 
@@ -20,6 +20,7 @@ from . import (  # noqa: F401  (each registers its loaders)
     static_mnist,
     svhn,
 )
+from .arrays import from_arrays
 from .files import DatasetError, File, fetch
 from .registry import Availability, Dataset, Splits, available, load, names, register
 
@@ -31,6 +32,7 @@ __all__ = [
     "Splits",
     "available",
     "fetch",
+    "from_arrays",
     "load",
     "names",
     "register",

@@ -9,8 +9,10 @@ from keras import ops
 
 from vaekit import backend
 from vaekit.backend import tfd
-from vaekit.batches import DynamicBinarization
+from vaekit.batches import check_counts
+from vaekit.models.data import arrays, named, observe, supports
 from vaekit.models.factors import (
+    Factor,
     NoMeanError,
     Trace,
     check_order,
@@ -23,7 +25,6 @@ from vaekit.models.factors import (
     frozen,
     moved,
     no_losses,
-    output_layer,
     require_numbers,
     split,
     tile,
@@ -47,6 +48,9 @@ class Factorizations(keras.Model):
             raise ValueError(
                 f"A refinement is a vaekit.inference.Refinement(steps=20) or None; received {refinement!r}."
             )
+        for name, factors in {"generative": generative, "inference": inference}.items():
+            if not isinstance(factors, (list, tuple)) or not all(isinstance(f, Factor) for f in factors):
+                raise ValueError(f"{name} should be a list of vaekit.Factor(...); received {factors!r}.")
         self.refinement, self.objective = refinement, None
         self.generative, self.inference = tuple(generative), tuple(inference)
         self.latents = tuple(f.name for f in self.inference)
@@ -76,7 +80,7 @@ class Factorizations(keras.Model):
     # ---------------------------------------------------------------- building and data
 
     def build(self, input_shape):
-        shapes = self._named(input_shape)
+        shapes = named(self, input_shape)
         specs = {name: keras.KerasTensor((None, *shape[1:]), name=name) for name, shape in shapes.items()}
         for factor in (*self.inference, *self.generative):
             if not factor.given:
@@ -94,80 +98,28 @@ class Factorizations(keras.Model):
                 )
         self.event_shapes = {name: tuple(spec.shape[1:]) for name, spec in specs.items()}
         parts = {f: split(f, self.latents, self.event_shapes) for f in (*self.inference, *self.generative)}
-        self._split = parts.__getitem__  # a function, which Keras does not track
-
-    def _named(self, x):
-        """Data as a dict by variable name."""
-        if not isinstance(x, dict):
-            if len(self.data_names) > 1:
-                raise ValueError(f"This model expects a dict with the arrays {self.data_names}; received one alone.")
-            x = {self.data_names[0]: x}
-        if set(x) != set(self.data_names):
-            raise ValueError(f"This model expects data named {self.data_names}; received {tuple(x)}.")
-        return x
+        self._split = parts.__getitem__  # functions, which Keras does not track
+        self._support = supports(self).get
 
     def arrays(self, x):
-        """Data as a dict of checked arrays by variable name; dynamically binarized data stay what they are.
+        """Data as a dict of checked arrays by variable name, the model built by them; dynamically binarized data stay
+        what they are.
+
+        Args:
+            x: an array `[N, ...]`, a dict of arrays by variable name, or a tf.data.Dataset or PyDataset of batches.
 
         Raises:
-            ValueError: missing or unknown names, wrong shapes, no rows, NaN, values outside the support.
+            ValueError: missing or unknown names, wrong shapes, no rows, NaN, values outside the support, targets.
+            TypeError: what is no data at all.
         """
-        arrays = {
-            name: self._checked(name, ops.convert_to_numpy(value) if ops.is_tensor(value) else value)
-            for name, value in self._named(x).items()
-        }
-        lengths = {name: len(array) for name, array in arrays.items()}
-        if len(set(lengths.values())) > 1:
-            raise ValueError(f"Data should have as many rows for each variable; received {lengths}.")
-        return arrays
+        return arrays(self, x)
 
     def observe(self, x):
-        """Data as a dict of float32 tensors `[B, ...]` by variable name; builds the model if need be.
+        """Data, as for `arrays`, as a dict of float32 tensors `[B, ...]` by variable name; builds the model if need be.
 
         Symbolic tensors, in a program being compiled, have shapes to check; everything else has values too.
-
-        Raises:
-            ValueError: as for `arrays`.
         """
-        named = self._named(x)
-        if all(ops.is_tensor(value) and not backend.is_concrete(value) for value in named.values()):
-            for name, value in named.items() if self.built else ():
-                if tuple(value.shape[1:]) != self.event_shapes[name]:
-                    raise ValueError(self._shape_message(name, self.event_shapes[name], value.shape))
-        else:
-            named = {name: np.asarray(array) for name, array in self.arrays(named).items()}
-        data = {name: ops.cast(value, "float32") for name, value in named.items()}
-        if not self.built:
-            self.build({name: tuple(value.shape) for name, value in data.items()})
-        return data
-
-    def _shape_message(self, name, expected, shape):
-        return (
-            f"{name!r} should have shape {['N', *expected]}; received an array of shape {list(shape)}. "
-            "A single example needs a batch axis, x[None]; grey images need a channel axis, x[..., None]."
-        )
-
-    def _checked(self, name, array):
-        array = array if isinstance(array, DynamicBinarization) else np.asarray(array)
-        layer = next((output_layer(f.layer) for f in self.generative if f.name == name), None)
-        if self.built:
-            expected = self.event_shapes[name]
-        else:
-            expected = array.shape[1:] if layer is None else layer.event_shape
-        if array.ndim == 0 or array.shape[1:] != tuple(expected):
-            raise ValueError(self._shape_message(name, expected, array.shape))
-        if len(array) == 0:
-            raise ValueError(f"{name!r} is empty: received an array of shape {list(array.shape)}.")
-        if isinstance(array, DynamicBinarization):
-            return array
-        if array.dtype.kind not in "fiub":
-            raise ValueError(f"{name!r} should hold numbers; received an array of dtype {array.dtype}.")
-        if not np.isfinite(array).all():
-            bad = int((~np.isfinite(array)).sum())
-            raise ValueError(f"{name!r} holds {bad} values that are NaN or infinite: repair or leave out their rows.")
-        if layer is not None:
-            layer.check_values(array)
-        return array
+        return observe(self, x)
 
     # ---------------------------------------------------------------- densities
 
@@ -401,12 +353,16 @@ class Factorizations(keras.Model):
         Raises:
             ValueError: unusable data; a posterior that has no mean in closed form, with `mean`.
         """
-        data = {name: np.asarray(array) for name, array in self.arrays(x).items()}
-        source, parts = self._seed_source(seed), []
-        for i in range(0, len(next(iter(data.values()))), batch_size):
-            batch = self.observe({name: array[i : i + batch_size] for name, array in data.items()})
-            parts.append(self._latent_values(batch, source, mean))
+        source = self._seed_source(seed)
+        parts = [self._latent_values(batch, source, mean) for batch in self._in_batches("encode", x, batch_size)]
         return self._output("encode", self.latents, parts)
+
+    def _in_batches(self, what, x, batch_size):
+        """Checked data as dicts of tensors `[B, ...]` by variable name, some rows at a time."""
+        check_counts(what, batch_size=batch_size)
+        data = {name: np.asarray(array) for name, array in self.arrays(x).items()}
+        for i in range(0, len(next(iter(data.values()))), batch_size):
+            yield self.observe({name: array[i : i + batch_size] for name, array in data.items()})
 
     def _output(self, what, names, parts):
         """Values as NumPy arrays `[N, ...]`, from those of all batches: of one variable alone, of several a dict."""
@@ -482,8 +438,8 @@ class Factorizations(keras.Model):
             ValueError: missing conditions, or another number of them than n; an unbuilt model.
         """
         self._require_built()
-        if isinstance(n, bool) or (isinstance(n, Integral) and n < 1) or isinstance(n, float):
-            raise ValueError(f"The number of draws should be an integer of at least 1; received {n!r}.")
+        if not ops.is_tensor(n):
+            check_counts("draw", n=n)
         source = self._seed_source(seed)
         values = {name: ops.cast(value, "float32") for name, value in (conditions or {}).items()}
         if not set(self.generative_conditions) <= set(values) <= set(self.conditions):
@@ -549,9 +505,6 @@ class Factorizations(keras.Model):
         Raises:
             ValueError: unusable data; a distribution that has no mean in closed form (PixelCNN), with `mean`.
         """
-        data = {name: np.asarray(array) for name, array in self.arrays(x).items()}
-        source, parts = self._seed_source(seed), []
-        for i in range(0, len(next(iter(data.values()))), batch_size):
-            batch = self.observe({name: array[i : i + batch_size] for name, array in data.items()})
-            parts.append(self._reconstruct(batch, source, mean)[1])
+        source = self._seed_source(seed)
+        parts = [self._reconstruct(batch, source, mean)[1] for batch in self._in_batches("reconstruct", x, batch_size)]
         return self._output("reconstruct", self.observed, parts)

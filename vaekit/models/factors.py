@@ -24,7 +24,7 @@ class Factor:
         name: the variable, for instance `"z"`.
         layer: a network (layer or model) that ends in a distribution layer; or, with nothing given, a prior.
         given: name, or tuple of names, of the variables the distribution depends on. A network of several is
-            called with the list of them, in this order.
+            called with the list of them, in this order; a functional one whose inputs are a dict, with a dict by name.
         weight: in the loss, of a generative factor: of an observed variable's log-density, or of a latent's KL. Bounds
             are reported without it.
 
@@ -41,7 +41,18 @@ class Factor:
     def __post_init__(self):
         if not (isinstance(self.weight, Real) and self.weight > 0):
             raise ValueError(f"Factor({self.name!r}) expects a positive weight; received {self.weight!r}.")
-        object.__setattr__(self, "given", (self.given,) if isinstance(self.given, str) else tuple(self.given))
+        names = (self.given,) if isinstance(self.given, str) else self.given
+        if not isinstance(names, (tuple, list)) or not all(isinstance(name, str) for name in (self.name, *names)):
+            raise ValueError(
+                'Factor expects names of variables, Factor("x", network, given="z") or given=("z", "y"); received '
+                f"{self.name!r} given {self.given!r}."
+            )
+        object.__setattr__(self, "given", tuple(names))
+        if not isinstance(self.layer, keras.layers.Layer):
+            raise ValueError(
+                f"Factor({self.name!r}) expects a Keras layer or model, or a prior (vaekit.priors); received "
+                f"{self.layer!r}."
+            )
         if not self.given and not isinstance(self.layer, Prior):
             raise ValueError(
                 f"Factor({self.name!r}) is conditioned on nothing, so its layer must be a prior (vaekit.priors); "
@@ -49,19 +60,51 @@ class Factor:
             )
         if self.given and isinstance(self.layer, Prior):
             raise ValueError(f"Factor({self.name!r}) has a prior for its layer: a prior can be given nothing.")
+        keys = _keys(self.layer)
+        if keys and (len(keys), len(self.given)) != (1, 1) and set(keys) != set(self.given):
+            raise ValueError(
+                f"The network of {self.name!r} ({self.layer.name}) has inputs named {tuple(keys)}, but is given "
+                f"{self.given}: give its inputs the variables' names."
+            )
 
     def __call__(self, inputs, training=False):
         """The distribution, given a list of the variables it depends on, each `[N, ...]`."""
         if not self.given:
             return self.layer.distribution()
-        inputs = inputs[0] if len(inputs) == 1 else inputs
-        output = self.layer(inputs, training=training)
+        if keys := _keys(self.layer):
+            inputs = dict(zip(self.given if len(keys) > 1 else keys, inputs, strict=True))
+        elif len(inputs) == 1:
+            inputs = inputs[0]
+        output = self._run(inputs, training)
         if not isinstance(output, (tfd.Distribution, keras.KerasTensor)):
             raise ValueError(
                 f"The network of {self.name!r} ({self.layer.name}) must end in a distribution layer, such as "
                 f"vaekit.layers.DiagonalNormal or Bernoulli; it returned a {type(output).__name__}."
             )
         return output
+
+    def _run(self, inputs, training):
+        try:
+            return self.layer(inputs, training=training)
+        except Exception as error:
+            if isinstance(self.layer, keras.Sequential) and len(self.given) > 1:
+                raise ValueError(
+                    f"The network of {self.name!r} is a keras.Sequential, whose first layer takes one tensor, and is "
+                    f"given {self.given}: write vaekit.layers.Stack([...]), which joins them."
+                ) from error
+            raise
+
+
+def _keys(network):
+    """Names of a functional network's inputs, where they are a dict; else none."""
+    inputs = network.input if hasattr(network, "operations") and not isinstance(network, keras.Sequential) else None
+    return tuple(inputs) if isinstance(inputs, dict) else ()
+
+
+def _inputs(network, given):
+    """A functional network's inputs in the order of the variables it is given."""
+    keys = _keys(network)
+    return [network.input[name] for name in (given if len(keys) > 1 else keys)] if keys else network.inputs
 
 
 @dataclass
@@ -226,7 +269,7 @@ def split(factor, latents, shapes):
             lambda values, training: [values[name] for name in data],
             lambda parts, training: factor([parts[order.index(name)] for name in factor.given], training),
         )
-    inputs = dict(zip(factor.given, factor.layer.inputs, strict=True))
+    inputs = dict(zip(factor.given, _inputs(factor.layer, factor.given), strict=True))
     h = Part([inputs[name] for name in data], border)
     late = [inputs[name] for name in order[len(data) :]]
     g = Factor(factor.name, Part([*border, *late], factor.layer.outputs[0]), given=tuple(t.name for t in border + late))
@@ -238,9 +281,10 @@ def _border(network, known, shapes):
     functional = hasattr(network, "operations") and type(network).__module__.startswith("keras.")  # no call of its own
     if not functional or len(network.inputs) != len(known):
         return None
-    if any(len(tensor.shape) != 1 + len(shapes[name]) for tensor, name in zip(network.inputs, known, strict=True)):
+    inputs = _inputs(network, known)
+    if any(len(tensor.shape) != 1 + len(shapes[name]) for tensor, name in zip(inputs, known, strict=True)):
         return None  # Keras adds or drops a last axis of 1
-    late = {id(tensor): not early for tensor, early in zip(network.inputs, known.values(), strict=True)}
+    late = {id(tensor): not early for tensor, early in zip(inputs, known.values(), strict=True)}
     border = {}
 
     def is_late(tensor):

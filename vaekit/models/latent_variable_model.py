@@ -7,10 +7,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from vaekit import backend
-from vaekit.batches import Batches, DynamicBinarization
+from vaekit import backend, objectives
+from vaekit.batches import Batches, check_counts
 from vaekit.models import saving
 from vaekit.models.checkpoint import Checkpoint
+from vaekit.models.data import TARGETS, as_batches, is_array
 from vaekit.models.export import export
 from vaekit.models.factorizations import Factorizations
 from vaekit.models.factors import Factor, added_losses, require_numbers
@@ -66,10 +67,20 @@ class LatentVariableModel(Factorizations):
                 are one compiled program; without it, as many as take about a fifth of a second. Compile again after
                 a change of what is trainable.
         """
+        if isinstance(optimizer, Objective):
+            raise ValueError(
+                "The optimizer comes first, the objective by its name: "
+                f'compile("adam", objective={type(optimizer).__name__}(...)).'
+            )
+        if isinstance(objective, type) and issubclass(objective, Objective):
+            objective = objective()
         if kwargs.get("loss") is not None or (objective is not None and not isinstance(objective, Objective)):
             wrong = kwargs.get("loss") if objective is None else objective
+            known = {name.lower(): name for name in objectives.__all__}
+            name = known.get(str(wrong).lower().replace("_", ""), "ELBO")
             raise ValueError(
-                f"A latent variable model is trained by an objective, such as vaekit.objectives.ELBO(); got {wrong!r}."
+                f"A latent variable model is trained by an objective, such as vaekit.objectives.{name}(); "
+                f"got {wrong!r}."
             )
         if kwargs.get("metrics") or kwargs.get("weighted_metrics"):
             raise ValueError("Metrics compare predictions with targets, which a latent variable model has not.")
@@ -130,25 +141,21 @@ class LatentVariableModel(Factorizations):
         return [*super().variables, *self._objective_variables.values()]
 
     def _batches(self, x, batch_size=None, shuffle=False):
-        """Arrays as seeded `Batches`; what iterates by itself (tf.data, PyDataset, generator) as it is."""
-        x = x[0] if isinstance(x, tuple) and len(x) == 1 else x
-        if isinstance(x, Batches):
-            self._build_by(self.arrays(x.data))
-        if not _is_array(x):
-            if batch_size is not None:
-                raise ValueError(f"batch_size goes with arrays; a {type(x).__name__} makes batches of its own.")
-            return x
-        arrays = self.arrays(x)
-        self._build_by(arrays)
-        if shuffle:
-            seed = [int(n) for n in ops.convert_to_numpy(self.seed_generator.next())]
-        else:  # dynamically binarized data are evaluated in their one fixed draw
-            seed, arrays = 0, {name: np.asarray(array) for name, array in arrays.items()}
-        data = arrays if isinstance(x, dict) else arrays[self.data_names[0]]
-        return Batches(data, 100 if batch_size is None else batch_size, shuffle, seed)
+        return as_batches(self, x, batch_size, shuffle)
 
-    def _build_by(self, arrays):
-        self.observe({name: np.asarray(array[:2]) for name, array in arrays.items()})
+    def _build_loss(self, batches):
+        """Runs a `compute_loss` of one's own once: layers that it builds within a compiled program would be lost."""
+        known = type(self).compute_loss is LatentVariableModel.compute_loss or True in self._loops
+        if known or type(batches) is not Batches:
+            return
+        before, rows = len(self.trainable_variables), keras.tree.map_structure(lambda v: v[:2], batches[0][0])
+        with backend.Scope(initialize_variables=True):
+            self.compute_loss(keras.tree.map_structure(ops.convert_to_tensor, rows), training=True)
+        if self.optimizer.built and len(self.trainable_variables) > before:
+            raise ValueError(
+                "compute_loss has built its layers only now: compile the model again, so that the optimizer knows "
+                "their weights."
+            )
 
     def fit(
         self,
@@ -165,8 +172,9 @@ class LatentVariableModel(Factorizations):
     ):
         """As `keras.Model.fit`, without targets and weights.
 
-        Arrays, dynamically binarized data and dicts of them are checked, then shuffled by the model's own seed;
-        `tf.data`, `PyDataset` and other iterables are taken as they are. `history` has every term in nats.
+        Arrays, dynamically binarized data and dicts of them are checked, then shuffled by the model's own seed. Of
+        `tf.data` the first batch is checked, of a `PyDataset` or generator each; their order is their own. `history`
+        has every term in nats.
 
         Args:
             x: data `[N, ...]`, a dict of arrays by variable name, or an iterable of batches.
@@ -184,14 +192,16 @@ class LatentVariableModel(Factorizations):
         """
         self._assert_compile_called("fit")
         if y is not None:
-            raise ValueError("A latent variable model has no targets: call fit(x) with the data alone.")
+            raise ValueError(TARGETS)
+        check_counts("fit", least=0, epochs=epochs)
         for name in {"validation_split", "sample_weight", "class_weight"} & set(kwargs):
             raise ValueError(f"fit does without {name} here: pass validation_data, or batches of your own making.")
         batches = self._batches(x, batch_size, shuffle)
+        self._build_loss(batches)
         if validation_data is not None:
             size = kwargs.pop("validation_batch_size", None)
             size = batches.batch_size if size is None and isinstance(batches, Batches) else size
-            validation_data = self._batches(validation_data, size if _is_array(validation_data) else None)
+            validation_data = self._batches(validation_data, size if is_array(validation_data) else None)
         options = dict(epochs=epochs, callbacks=_with_progress(callbacks, verbose), **kwargs)
         known = {"validation_freq"} | ({"initial_epoch"} if checkpoint is None else set())
         if self._takes_loops(batches, "train_step") and known >= set(kwargs):
@@ -214,7 +224,8 @@ class LatentVariableModel(Factorizations):
         if self._settings_changed():
             self.train_function = self.test_function = None
         try:
-            yield
+            with backend.values_held([*self.variables, *self.metrics_variables, *self.optimizer.variables]):
+                yield
         finally:
             self._within_keras_loop = before
 
@@ -339,15 +350,18 @@ class LatentVariableModel(Factorizations):
             seed: an int, for the same samples of z at each call.
         """
         self._assert_compile_called("evaluate")
+        if y is not None:
+            raise ValueError(TARGETS)
+        validation = isinstance(callbacks, keras.callbacks.CallbackList)  # within `fit`, which has looked at the data
         with self.programs.lock, self.seeded(seed):
-            batches = self._batches(x, batch_size)
+            batches = x if validation and not is_array(x) else self._batches(x, batch_size)
             callbacks = _with_progress(callbacks, verbose)
             if kwargs or not self._takes_loops(batches, "test_step"):
                 with self._keras_loop():
                     logs = super().evaluate(batches, verbose=0, callbacks=callbacks, return_dict=True, **kwargs)
             else:
                 logs = self._run(self._evaluate(batches, callbacks))
-        if not isinstance(callbacks, keras.callbacks.CallbackList):  # else it is a validation within `fit`
+        if not validation:
             require_numbers(self, "evaluate", np.array([float(value) for value in logs.values()]))
         return logs if return_dict else list(logs.values())
 
@@ -481,10 +495,6 @@ def _weights(sample_weight, loss):
     return weights
 
 
-def _is_array(x):
-    return isinstance(x, (dict, list, tuple, DynamicBinarization)) or hasattr(x, "__array__")
-
-
 def _with_progress(callbacks, verbose, prefix=""):
     if isinstance(callbacks, keras.callbacks.CallbackList):  # Keras evaluates within fit: its bar is there already
         return callbacks
@@ -512,6 +522,12 @@ class VAE(LatentVariableModel):
     """
 
     def __init__(self, encoder, decoder, prior=None, refinement=None, seed=None, **kwargs):
+        for name, network in {"encoder": encoder, "decoder": decoder}.items():
+            if not isinstance(network, keras.layers.Layer):
+                raise ValueError(
+                    f"VAE expects its {name} to be a Keras layer or model that ends in a distribution layer; received "
+                    f"{network!r}."
+                )
         prior = StandardNormal() if prior is None else prior
         super().__init__(
             generative=[Factor("z", prior), Factor("x", decoder, given="z")],

@@ -6,9 +6,10 @@ from itertools import chain
 from numbers import Number
 
 from vaekit import backend
-from vaekit.batches import Abreast, Batches
+from vaekit.batches import Abreast, Batches, check_counts
 from vaekit.models.checkpoint import structure
-from vaekit.models.latent_variable_model import _is_array, _with_progress
+from vaekit.models.data import is_array
+from vaekit.models.latent_variable_model import _with_progress
 from vaekit.models.loop import listens
 
 
@@ -61,11 +62,12 @@ def fit_together(
         return []
     callbacks = [list(own or []) for own in _one_each(models, callbacks, "callbacks", (list, tuple))]
     checkpoints = _one_each(models, checkpoints, "checkpoints", (str, os.PathLike))
-    if not (_is_array(x) and (validation_data is None or _is_array(validation_data))):
+    if not (is_array(x) and (validation_data is None or is_array(validation_data))):
         raise ValueError("fit_together expects arrays, or dicts of them; train on other data by each model's own fit.")
+    check_counts("fit_together", least=0, epochs=epochs)
     for model in models:
         model._assert_compile_called("fit")
-        model._build_by(model.arrays(x))
+        model.arrays(x)
     _check(models, callbacks, checkpoints)
     if validation_data is not None:
         models[0].arrays(validation_data)

@@ -69,8 +69,12 @@ class Objective:
     def __init__(self, samples=1, beta=1.0):
         if not (isinstance(samples, Integral) and samples >= 1):
             raise ValueError(f"{type(self).__name__} expects samples to be an integer of at least 1; got {samples!r}.")
-        if not callable(beta) and not isinstance(beta, keras.Variable) and not beta >= 0:
-            raise ValueError(f"{type(self).__name__} expects beta to be at least 0, or a schedule; got {beta!r}.")
+        number = not callable(beta) and not isinstance(beta, keras.Variable)
+        if isinstance(beta, str) or (number and not beta >= 0):
+            raise ValueError(
+                f"{type(self).__name__} expects beta to be a number of at least 0, a keras.Variable, or a schedule "
+                f"such as vaekit.objectives.WarmUp(steps=10_000); got {beta!r}."
+            )
         self.samples = int(samples)
         self.beta = beta
 

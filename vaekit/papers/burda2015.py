@@ -26,7 +26,7 @@ from vaekit.layers import MLP, Bernoulli, DiagonalNormal
 from vaekit.models import VAE, Factor, LatentVariableModel
 from vaekit.models.factors import output_layer
 from vaekit.objectives import ELBO, IWAE
-from vaekit.papers.cell import Cell, Figure, numbers
+from vaekit.papers.cell import Cell, Figure, event_shape, numbers
 from vaekit.papers.presets import Presets
 from vaekit.priors import StandardNormal
 
@@ -110,7 +110,7 @@ def one_layer(data, objective=None, settings=SETTINGS, quirks=NONE, seed=None):
         objective: IWAE(k) or ELBO(k); None: IWAE(50).
     """
     encoder = _network(settings.hidden, settings.latents, _normal, quirks)
-    decoder = _network(settings.hidden, data.event_shape, Bernoulli, quirks)
+    decoder = _network(settings.hidden, event_shape(data), Bernoulli, quirks)
     return _compiled(VAE(encoder, decoder, seed=seed), data, objective, settings, quirks)
 
 
@@ -124,7 +124,7 @@ def two_layers(data, objective=None, settings=SETTINGS, quirks=NONE, seed=None):
         generative=[
             Factor("h2", StandardNormal()),
             Factor("h1", _network(settings.hidden_2, n1, _normal, quirks), given="h2"),
-            Factor("x", _network(settings.hidden, data.event_shape, Bernoulli, quirks), given="h1"),
+            Factor("x", _network(settings.hidden, event_shape(data), Bernoulli, quirks), given="h1"),
         ],
         inference=[
             Factor("h1", _network(settings.hidden, n1, _normal, quirks), given="x"),

@@ -125,6 +125,26 @@ class Cell:
         return replace(self, **parts, varied=varied, after=after)
 
 
+def event_shape(data, images=False):
+    """Shape of one example of a data set, and a word where something else stands in its place.
+
+    Args:
+        data: a `vaekit.datasets.Dataset`.
+        images: whether it has to be `(H, W, C)`.
+
+    Raises:
+        ValueError: no data set, an array for instance; vectors for convolutions.
+    """
+    if not (hasattr(data, "train") and hasattr(data, "event_shape")):
+        raise ValueError(
+            "A paper's model is built by a data set, vaekit.datasets.load(...) or, of arrays of your own, "
+            f"vaekit.datasets.from_arrays(x); received a {type(data).__name__}."
+        )
+    if images and len(data.event_shape) != 3:
+        raise ValueError(f"This network expects images [N, H, W, C]; {data.name!r} has shape {data.event_shape}.")
+    return tuple(data.event_shape)
+
+
 def mean(values, sign=1):
     """A `Figure` of the values `[N]` of N test images: their mean, and its standard error."""
     return Figure(sign * float(values.mean()), standard_error(values))

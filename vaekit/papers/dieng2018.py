@@ -33,7 +33,7 @@ from vaekit.inference import Refinement
 from vaekit.layers import MLP, Autoregressive, Bernoulli, DiagonalNormal, GatedPixelConv2D, ResidualBlock, Stack
 from vaekit.models import VAE
 from vaekit.objectives import ELBO, WarmUp
-from vaekit.papers.cell import Cell, Figure, mean, numbers
+from vaekit.papers.cell import Cell, Figure, event_shape, mean, numbers
 from vaekit.papers.presets import Presets
 from vaekit.training import EarlyStopping
 
@@ -133,12 +133,12 @@ def pixelcnn(data, skip, depth=9, latents=20, refinement=None, settings=SETTINGS
     blocks = [part for maps in settings.maps for part in (ResidualBlock(maps), L.Conv2D(maps, 2, strides=2))]
     encoder = keras.Sequential([*blocks, DiagonalNormal(latents)])
     masked = [GatedPixelConv2D(settings.filters, settings.kernel_size, "B" if i else "A") for i in range(depth)]
-    decoder = Autoregressive([*masked, _head(data, quirks)], skip)
+    decoder = Autoregressive([*masked, _head(data, quirks, images=True)], skip)
     return _compiled(VAE(encoder, decoder, refinement=refinement, seed=seed), data, settings)
 
 
-def _head(data, quirks):
-    return Bernoulli(data.event_shape, logit_range=(-CLAMP, CLAMP) if quirks.clamped_probabilities else None)
+def _head(data, quirks, images=False):
+    return Bernoulli(event_shape(data, images), logit_range=(-CLAMP, CLAMP) if quirks.clamped_probabilities else None)
 
 
 def _compiled(model, data, settings):

@@ -17,6 +17,7 @@ MNIST is drawn anew in binary in every epoch.
 """
 
 from dataclasses import dataclass
+from numbers import Integral
 
 import keras
 import numpy as np
@@ -65,6 +66,11 @@ def _weights(settings, examples=None):
 
 def encoder(latents, hidden, settings=SETTINGS):
     r"""$q(z|x) = \mathcal N(\mu, \sigma^2 I)$: one tanh layer, then heads for μ and log σ² (appendix C.2)."""
+    if not isinstance(latents, Integral):
+        raise ValueError(
+            "This paper's models are built by numbers, mnist(latents=20, examples=len(x)), for images of its two data "
+            f"sets, and take data in fit(x); received a {type(latents).__name__} for latents."
+        )
     options = _weights(settings)
     return keras.Sequential([MLP(hidden, "tanh", **options), DiagonalNormal(latents, **options)], name="encoder")
 

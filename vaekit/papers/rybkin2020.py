@@ -31,7 +31,7 @@ from vaekit import evaluation, layers
 from vaekit.layers import DiagonalNormal, Join, Normal, Stack
 from vaekit.models import VAE, Factor, LatentVariableModel
 from vaekit.objectives import ELBO
-from vaekit.papers.cell import Cell, Figure, mean
+from vaekit.papers.cell import Cell, Figure, event_shape, mean
 from vaekit.papers.presets import Presets
 from vaekit.priors import StandardNormal
 
@@ -182,7 +182,7 @@ def hvae(data, decoder="optimal", beta=1.0, settings=SETTINGS, quirks=NONE, seed
 def _place(data, settings):
     """Size of the smallest maps, from which the transposed convolutions come back to the images' size."""
     shrink = math.prod(settings.strides)
-    if any(n % shrink for n in data.event_shape[:2]):
+    if any(n % shrink for n in event_shape(data, images=True)[:2]):
         raise ValueError(
             f"The paper's network expects images whose sides are multiples of {shrink}, such as 28×28 or 32×32; "
             f"{data.name!r} has shape {data.event_shape}. Crop or pad them first."

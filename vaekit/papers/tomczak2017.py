@@ -35,7 +35,7 @@ from vaekit.layers import (
 )
 from vaekit.models import VAE, Factor, LatentVariableModel
 from vaekit.objectives import ELBO, WarmUp
-from vaekit.papers.cell import Cell, Figure, numbers
+from vaekit.papers.cell import Cell, Figure, event_shape, numbers
 from vaekit.papers.presets import Presets
 from vaekit.priors import MixtureOfNormals, StandardNormal, VampPrior
 from vaekit.training import EarlyStopping, NormalizedGradients
@@ -119,9 +119,10 @@ PRIORS = ("standard", "mixture", "vampprior", "vampprior_data")
 class Parts:
     """The parts that the four architectures are made of, for one data set."""
 
-    def __init__(self, data, settings, quirks):
+    def __init__(self, data, settings, quirks, images=False):
         self.data, self.settings, self.quirks = data, settings, quirks
-        self.image, self.pixels = tuple(data.event_shape), math.prod(data.event_shape)
+        self.image = event_shape(data, images)
+        self.pixels = math.prod(self.image)
         self.weights = dict(kernel_initializer="he_normal") if quirks.he_initialization else {}
 
     def gated(self, units):
@@ -260,7 +261,7 @@ def conv_hvae(data, prior="standard", components=None, settings=SETTINGS, quirks
     q(z2|x): five gated convolutions. q(z1|x, z2): five more on x, z2 as wide as their end, joined, 300. p(x|z1, z2):
     300 for each latent, joined, as many units as pixels, four 3×3 gated convolutions, 1×1.
     """
-    parts, s = Parts(data, settings, quirks), settings
+    parts, s = Parts(data, settings, quirks, images=True), settings
     q_z2, q_z1 = _convolutional_inference(parts)
     branches = [((s.latents,), [parts.gated(s.hidden)]) for _ in range(2)]
     body = [
@@ -279,7 +280,7 @@ def pixel_hvae(data, prior="standard", components=None, settings=SETTINGS, quirk
     q as in `conv_hvae`. p(x|z1, z2): each latent as a gated layer of as many units as pixels, an image; eight masked
     3×3 convolutions with batch normalization and ReLU over them and x; 1×1.
     """
-    parts, s = Parts(data, settings, quirks), settings
+    parts, s = Parts(data, settings, quirks, images=True), settings
     q_z2, q_z1 = _convolutional_inference(parts)
     inputs = [keras.Input((s.latents,)) for _ in range(2)]
     maps = [run([parts.gated(parts.pixels), L.Reshape(parts.image)], z) for z in inputs]
