@@ -82,8 +82,8 @@ class LearnedNormal(Prior):
         self.log_variance = self.add_weight(shape=self.event_shape, initializer="zeros", name="log_variance")
 
     def distribution(self):
-        mean, log_variance = ops.convert_to_tensor(self.mean), ops.convert_to_tensor(self.log_variance)
-        return self.independent(tfd.Normal(mean, ops.exp(log_variance / 2)))
+        zeros = ops.zeros(self.shape, dtype="float32")
+        return self.independent(tfd.Normal(zeros + self.mean, ops.exp((zeros + self.log_variance) / 2)))
 
 
 def _positive(kind, components):
