@@ -173,6 +173,11 @@ def test_targets_and_losses_are_refused(model):
 # construction: (function, error, message)
 PARTS = {
     "event shape": (lambda: Bernoulli((0, 4)), ValueError, "positive integers"),
+    "a layer after the head": (
+        lambda: vk.Factor("x", keras.Sequential([Bernoulli(3), keras.layers.Dense(3)]), given="z"),
+        ValueError,
+        "layers after a distribution layer",
+    ),
     "event shape of text": (lambda: DiagonalNormal("20"), ValueError, "positive integers"),
     "scale": (lambda: DiagonalNormal(2, scale="sigma"), ValueError, "log_scale"),
     "range": (lambda: DiagonalNormal(2, scale="softplus", log_variance_range=(-6, 2)), ValueError, "log_variance"),

@@ -262,6 +262,8 @@ OBJECTIVES = {
     "score function": lambda: vk.objectives.ELBO(3, gradient="score_function"),
     "IWAE": lambda: vk.objectives.IWAE(5),
     "wake–sleep": lambda: vk.objectives.WakeSleep(),
+    "reweighted wake–sleep": lambda: vk.objectives.ReweightedWakeSleep(3, sleep=0.5),
+    "VIMCO": lambda: vk.objectives.VIMCO(3),
 }
 MODELS = {
     "VAE": lambda: small_vae(),

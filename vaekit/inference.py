@@ -72,7 +72,7 @@ class Refinement:
         """
         n = ops.shape(next(iter(data.values())))[0]
         shapes = {factor.name: self._shapes(factor) for factor in model.inference}
-        offsets = keras.tree.map_shape_structure(lambda shape: ops.zeros((n, *shape)), shapes)
+        offsets = keras.tree.map_shape_structure(lambda shape: ops.zeros((n, *shape), "float32"), shapes)
         beta = current(self.beta, model.step)
         values = [(v, ops.convert_to_tensor(v)) for v in model.variables]
 
@@ -131,7 +131,8 @@ def _check(model):
                 f"The factor of {factor.name!r} draws its weights anew at every call (VariationalWeights), so that "
                 "log p(x, z) is no fixed density. Use a model with plain weights."
             )
-    values = model.draw(1, {name: ops.zeros((1, *model.event_shapes[name])) for name in model.conditions}, seed=0)
+    conditions = {name: ops.zeros((1, *model.event_shapes[name]), "float32") for name in model.conditions}
+    values = model.draw(1, conditions, seed=0)
     for factor in model.generative:
         if factor.name in model.latents:
             p = factor([values[name] for name in factor.given])
@@ -151,7 +152,7 @@ def _initial(model, n, data, seed):
 
 def _step_sizes(model, step_size, n):
     # one for each example, shaped to broadcast over its latent's axes
-    return [ops.full((n, *(1 for _ in model.event_shapes[name])), step_size) for name in model.latents]
+    return [ops.full((n, *(1 for _ in model.event_shapes[name])), step_size, "float32") for name in model.latents]
 
 
 def hmc(

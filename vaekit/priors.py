@@ -6,7 +6,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from vaekit.backend import tfd
+from vaekit.backend import integer_seed, tfd
 from vaekit.distributions import NormalMixture
 from vaekit.layers.distribution import event_shape
 
@@ -107,7 +107,8 @@ class MixtureOfNormals(Prior):
 
     def __init__(self, components, learned_weights=False, mean_scale=1.0, seed=None, event_shape=None, **kwargs):
         self.components = _positive("MixtureOfNormals", components)
-        self.learned_weights, self.mean_scale, self.seed = bool(learned_weights), float(mean_scale), seed
+        self.learned_weights, self.mean_scale = bool(learned_weights), float(mean_scale)
+        self.seed = None if seed is None else integer_seed(seed)
         super().__init__(event_shape, **kwargs)
 
     def build(self, input_shape):
@@ -179,7 +180,7 @@ class VampPrior(Prior):
         self.encoder, self.components = encoder, _positive("VampPrior", components)
         self.mean, self.stddev, self.value_range, self.learned = mean, stddev, value_range, bool(learned)
         self._given_input_shape = None if input_shape is None else tuple(int(n) for n in input_shape)
-        self.seed, self._data = seed, None
+        self.seed, self._data = None if seed is None else integer_seed(seed), None
 
     @classmethod
     def from_data(cls, encoder, x, components=500, stddev=0.0, learned=False, seed=0, **kwargs):
@@ -205,7 +206,7 @@ class VampPrior(Prior):
             )
         if len(x) < components:
             raise ValueError(f"VampPrior.from_data draws {components} of the examples, but received {len(x)}.")
-        rng = np.random.default_rng(seed)
+        rng = np.random.default_rng(integer_seed(seed))
         rows = x[rng.permutation(len(x))[:components]]
         rows = rows + np.float32(stddev) * rng.standard_normal(rows.shape, dtype="float32")
         prior = cls(encoder, components, learned=learned, input_shape=rows.shape[1:], seed=seed, **kwargs)

@@ -139,7 +139,7 @@ def remove_inactive(model, x, threshold=0.01):
     result = PrunedModel(model, kept)
     result.build({name: (None, *model.event_shapes[name]) for name in model.data_names})
     # one look at every distribution: families that cannot be marginalized are refused here
-    values = {name: ops.zeros((1, *shape)) for name, shape in model.event_shapes.items()}
+    values = {name: ops.zeros((1, *shape), "float32") for name, shape in model.event_shapes.items()}
     backend.dry_run(lambda: result.log_p(values) + result.log_q(values))
     return result
 

@@ -60,6 +60,11 @@ class Factor:
             )
         if self.given and isinstance(self.layer, Prior):
             raise ValueError(f"Factor({self.name!r}) has a prior for its layer: a prior can be given nothing.")
+        if inner := [layer.name for layer in _before_last(self.layer) if isinstance(layer, DistributionLayer)]:
+            raise ValueError(
+                f"The network of {self.name!r} ({self.layer.name}) has layers after a distribution layer, {inner}, "
+                "which gives no tensor to compute with: end the network there, and put other layers before it."
+            )
         keys = _keys(self.layer)
         if keys and (len(keys), len(self.given)) != (1, 1) and set(keys) != set(self.given):
             raise ValueError(
@@ -342,6 +347,14 @@ def require_numbers(model, what, *arrays):
 def contains(layer, kind):
     """Whether a layer is of a kind or has one inside."""
     return isinstance(layer, kind) or any(contains(part, kind) for part in getattr(layer, "layers", ()))
+
+
+def _before_last(network):
+    """The layers of a sequential or functional network, but the one that it ends in."""
+    if isinstance(network, keras.Sequential):
+        return network.layers[:-1]
+    last = output_layer(network)
+    return [operation for operation in getattr(network, "operations", ()) if operation is not last]
 
 
 def output_layer(network):
