@@ -78,7 +78,8 @@ class OneHotCategorical(DistributionLayer):
 class CategoricalLabels(DistributionLayer):
     r"""Labels as whole numbers 0, …, classes − 1: $p(x \mid h) = \mathrm{softmax}(W h + b)_x$ for each of them.
 
-    A label has no mean: where a model wants one, it takes a sample. (`Categorical` is for bytes: numbers in [0, 1].)
+    A label has no mean: `decode` and `reconstruct` draw one, with mean=False. (`Categorical` is for bytes: numbers in
+    [0, 1].)
 
     Args:
         event_shape: 1 for one label an example, `y[:, None]`; (28, 28, 1) for a label a pixel.
