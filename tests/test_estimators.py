@@ -260,6 +260,17 @@ def test_reweighted_wake_sleep_reports_the_bound_and_sleeps():
 # ---------------------------------------------------------------- weights of factors
 
 
+def test_doubly_reparameterized_gradients_know_the_weight_of_a_latent():
+    pca = model_of()
+    factors = [vk.Factor(f.name, f.layer, f.given, weight=3 if f.name == "z" else 1) for f in pca.model.generative]
+    model = vk.LatentVariableModel(factors, pca.model.inference, seed=0)
+    model.build((None, 6))
+    q, p = gradients(model, IWAE(4), pca.x[:5], repeats=400)
+    q_dreg, p_dreg = gradients(model, IWAE(4, gradient="dreg"), pca.x[:5], repeats=400, seed=1)
+    close_in_mean(q, q_dreg)
+    close_in_mean(p, p_dreg)
+
+
 def test_a_factors_weight_counts_in_the_loss_alone():
     x, y = binary_images(12, (2, 2, 1)), np.random.default_rng(0).normal(size=(12, 3)).astype("float32")
 

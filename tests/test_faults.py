@@ -158,6 +158,22 @@ def test_a_variable_anywhere_in_an_objective_is_followed():
     assert betas(o.ELBO(beta=lambda step: settings["rate"]), change) == expected
 
 
+GLOBAL = {"rate": 1.0}
+
+
+def test_a_global_of_a_schedule_is_followed():
+    change = lambda m, e: GLOBAL.update(rate=e)  # noqa: E731
+    assert betas(o.ELBO(beta=lambda step: GLOBAL["rate"]), change) == pytest.approx([0, 1, 2], abs=1e-3)
+
+
+def test_weights_that_an_objective_reads_are_trained():
+    objective = o.ELBO()
+    model = small_vae(prior=vk.priors.LearnedNormal(2), objective=objective)
+    objective.scale = model.prior.log_variance
+    model.compile("adam", objective=objective)
+    assert model.prior.log_variance.trainable and len(model.variables) == len({id(v) for v in model.variables})
+
+
 @pytest.mark.parametrize("schedule", [lambda s: s % 3, lambda s: np.float64(0.5), lambda s: ops.cast(s, "int64") % 3])
 def test_schedules_of_any_number(schedule):
     expected = [float(schedule(step)) for step in range(3)]
@@ -242,6 +258,16 @@ def test_early_stopping_puts_no_nan_back(batches):
     assert np.isfinite(model.evaluate(X, verbose=0)["bound"])
 
 
+def test_infinite_validation_does_not_hide_what_comes_after():
+    model, stop = small_vae(), vk.models.finite.StopAtNaN()
+    stop.set_model(model)
+    with pytest.warns(UserWarning, match="validation data alone"):
+        stop.on_epoch_end(0, {"loss": 1.0, "val_bound": -np.inf})
+    with pytest.warns(UserWarning, match="training stops"):
+        stop.on_epoch_end(1, {"loss": np.nan, "val_bound": -np.inf})
+    assert model.stop_training
+
+
 # ---------------------------------------------------------------- shapes of distributions
 
 
@@ -303,6 +329,18 @@ def test_a_draw_is_no_mean_and_a_seed_repeats_it():
     ).all()  # Keras' own loop calls the model
 
 
+def test_a_model_called_within_keras_own_loop_reconstructs():
+    seen = []
+
+    class Look(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append(ops.convert_to_numpy(self.model(X)))
+
+    model = small_vae()
+    model.fit((batch for batch in [(X,)]), callbacks=[Look()], verbose=0)
+    np.testing.assert_allclose(seen[0], model.reconstruct(X), rtol=1e-5)
+
+
 def test_a_posterior_without_a_mean():
     class LogitNormal(vk.layers.DistributionLayer):
         parameters = ("loc",)
@@ -345,12 +383,18 @@ def test_an_observed_variable_with_a_prior_and_a_condition_of_q_alone():
         seed=0,
     )
     model.build({"x": (None, *IMAGE), "y": (None, 3), "label": (None, 5)})
-    for mean in (False, True):
-        drawn = model.sample(6, mean=mean, seed=0)
+    sample, mean = (model.sample(6, mean=mean, seed=0) for mean in (False, True))
+    np.testing.assert_array_equal(sample["y"], mean["y"])  # x is the mean given this y
+    z = model.draw(6, seed=0)
+    p = model.likelihood({"z": z["z"]}, mean=False)["x"]
+    assert tuple(p.batch_shape) == (6,)
+    expected = model.generative[2]([z["z"], z["y"]]).mean()
+    np.testing.assert_allclose(mean["x"], ops.convert_to_numpy(expected), rtol=1e-5)
+    for drawn in (sample, mean):
         assert {name: value.shape for name, value in drawn.items()} == {"y": (6, 3), "x": (6, *IMAGE)}
     decoded = model.decode(np.zeros((6, 2), "float32"))
     assert decoded["y"].shape == (6, 3) and decoded["x"].shape == (6, *IMAGE)
-    with pytest.raises(ValueError, match="at least 1; received n=-1|at least 1.*-1"):
+    with pytest.raises(ValueError, match="n to be an integer of at least 1; received -1"):
         model.sample(-1)
 
 

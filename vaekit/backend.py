@@ -9,6 +9,8 @@ import importlib.util
 import os
 import sys
 import tempfile
+import threading
+import warnings
 from numbers import Integral
 
 import numpy as np
@@ -107,17 +109,24 @@ elif NAME == "jax":
 else:
     raise ImportError(f"vaekit runs on Keras' TensorFlow and JAX backends; Keras is set to {NAME!r}. {_CHOOSE}")
 
+# TFP on JAX asks for float64 in some samplers, without need
+warnings.filterwarnings("ignore", "Explicitly requested dtype.*float64", module="tensorflow_probability")
+
 tfd = tfp.distributions
 SEED_DTYPE = "int32" if NAME == "tensorflow" else "uint32"
 ONNX = ("onnx", "tf2onnx") if NAME == "tensorflow" else ("onnx", "jax2onnx")  # packages that write its files
 
 
-def as_array(kind):
-    """Decorates a class of distributions that are arrays where one is expected: for TensorFlow they are tensors too."""
+def converts_to_mean(kind):
+    """Decorates a class of distributions that stand for their mean where an array is expected."""
     if NAME == "tensorflow":
 
         def tensor(value, dtype=None, name=None, as_ref=False):
-            return tf.convert_to_tensor(np.asarray(value) if tf.executing_eagerly() else value.mean(), dtype)
+            try:
+                mean = value.mean()
+            except Exception:
+                mean = np.asarray(value)  # which says what is wrong
+            return tf.convert_to_tensor(mean, dtype)
 
         kind.numpy = kind.__array__
         tf.register_tensor_conversion_function(kind, tensor)
@@ -405,7 +414,7 @@ def prefers_jit():
 
 
 def _pure(function, variables, unknown=None):
-    """On JAX: (values of the variables, *arrays) → (result, new values), without side effects.
+    """On JAX: (values of the variables, *arrays) → (result, dict of new values by place), without side effects.
 
     `unknown`, a dict, comes to know of other variables that `function` reads or assigns.
     """
@@ -416,13 +425,18 @@ def _pure(function, variables, unknown=None):
         if unknown is not None:
             known = {id(v) for v in variables}
             unknown.update(scope.unknown | {i: v for i, (v, _) in scope.assigned.items() if i not in known})
-        return result, [scope.get_current_value(v) for v in variables]
+        return result, {i: scope.get_current_value(v) for i, v in enumerate(variables) if id(v) in scope.assigned}
 
     return pure
 
 
+def _updated(values, new):
+    """A list of values with new ones in their places."""
+    return [new.get(i, value) for i, value in enumerate(values)]
+
+
 def _with_state(make, variables):
-    """On JAX: `function(*arrays)` from a program of (values of variables, *arrays) → (result, new values).
+    """On JAX: `function(*arrays)` from a program of (values of variables, *arrays) → (result, new values by place).
 
     Args:
         make: function of a list of variables and of a dict, for `_pure`; returns the program.
@@ -441,8 +455,8 @@ def _with_state(make, variables):
             variables.extend(unknown.values())  # and once more: nothing was changed
             unknown.clear()
             program = make(variables, unknown)
-        for variable, value in zip(variables, new, strict=True):
-            variable.assign(value)
+        for i, value in new.items():
+            variables[i].assign(value)
         return result
 
     return call
@@ -467,13 +481,26 @@ def _gradients_forgotten():
     from tensorflow.python.framework import ops
 
     registry = getattr(getattr(ops, "gradient_registry", None), "_registry", {})
-    before = set(registry)
-    try:
-        yield
-    finally:
-        for name in set(registry) - before:
-            if name.startswith("CustomGradient-"):
-                del registry[name]
+    with _registering:
+        before = set(registry)
+        try:
+            yield
+        finally:
+            for name in set(registry) - before:
+                if name.startswith("CustomGradient-"):
+                    del registry[name]
+
+
+_registering = threading.RLock()  # one thread's new gradients are not another's
+
+
+def _forgetful(program):
+    @functools.wraps(program)
+    def run(*arrays):
+        with _gradients_forgotten():
+            return program(*arrays)
+
+    return run
 
 
 def _tf_program(function, jit_compile=None):
@@ -481,7 +508,7 @@ def _tf_program(function, jit_compile=None):
     return tf.function(functools.partial(function), reduce_retracing=True, autograph=False, jit_compile=jit_compile)
 
 
-def compile(function, variables=()):
+def compile(function, variables=(), differentiable=False):
     """A compiled version of `function(*arrays)`, which may read and update the Keras `variables`.
 
     Args:
@@ -489,9 +516,10 @@ def compile(function, variables=()):
         variables: the `keras.Variable`s that `function` touches. Their values are inputs and outputs of the program, so
             that later training is seen and updates are kept. (One that is not among them is found; on JAX this costs
             compiling twice.)
+        differentiable: whether calls may stand within what is differentiated.
     """
     if NAME == "tensorflow":
-        return _tf_program(function)
+        return _tf_program(function) if differentiable else _forgetful(_tf_program(function))
 
     return _with_state(lambda *state: jax.jit(_pure(function, *state)), variables)
 
@@ -535,18 +563,17 @@ def compile_loop(body, variables, jit_compile=False, others=()):
 
         program = _tf_program(steps, jit_compile)
 
-        def run(start, stop, *arrays):
-            with _gradients_forgotten():
-                program(tf.constant(start), tf.constant(stop), *arrays)
-
-        return run
+        return _forgetful(lambda start, stop, *arrays: program(tf.constant(start), tf.constant(stop), *arrays))
 
     def make(variables, unknown):
         step = _pure(body, variables, unknown)
 
         @jax.jit
         def program(values, start, stop, *arrays):
-            return None, jax.lax.fori_loop(start, stop, lambda i, values: step(values, i, *arrays)[1], values)
+            end = jax.lax.fori_loop(
+                start, stop, lambda i, values: _updated(values, step(values, i, *arrays)[1]), values
+            )
+            return None, dict(enumerate(end))
 
         return program
 
@@ -558,7 +585,8 @@ def compile_loop(body, variables, jit_compile=False, others=()):
 
     @jax.jit
     def together(values, start, stop, shared, *arrays):
-        steps = jax.vmap(lambda i, *rest: step(rest[0], i, *rest[1:])[1], (None, 0, None, *[1] * len(arrays)))
+        one = lambda i, values, *rest: _updated(values, step(values, i, *rest)[1])  # noqa: E731
+        steps = jax.vmap(one, (None, 0, None, *[1] * len(arrays)))
         values = [jax.numpy.stack(v) for v in zip(*values, strict=True)]  # [R, ...]
         values = jax.lax.fori_loop(start, stop, lambda i, values: steps(i, values, shared, *arrays), values)
         return [list(v) for v in zip(*values, strict=True)]

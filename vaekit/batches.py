@@ -80,7 +80,7 @@ class DynamicBinarization:
                 f"[{probabilities.min():g}, {probabilities.max():g}]. Divide grey values by their maximum (255) first."
             )
         self.probabilities = probabilities
-        self.seed = seed
+        self.seed = backend.integer_seed(seed)
 
     shape = property(lambda self: self.probabilities.shape)
     ndim = property(lambda self: self.probabilities.ndim)
@@ -132,7 +132,7 @@ class Batches(keras.utils.PyDataset):
             raise ValueError("Batches received no data: the arrays have length 0.")
         self.data, self.arrays = data, arrays
         self.batch_size, self.shuffle = int(batch_size), shuffle
-        self.seed = [int(seed)] if isinstance(seed, Integral) else list(seed)
+        self.seed = [backend.integer_seed(seed)] if isinstance(seed, Integral) else list(seed)
         self.epoch = 0
         self.order = self._new_order()
 

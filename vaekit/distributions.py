@@ -6,8 +6,8 @@ same; samples are centres (k + ½) / bins. `log_prob(x)` is that of the bin of x
 """
 
 import math
-import warnings
 
+import numpy as np
 from keras import ops
 
 from vaekit import backend
@@ -56,6 +56,30 @@ class _Distribution(tfd.Distribution):
 def _event_axes(**counts):
     """TFP's parameter properties: how many of each parameter's last axes belong to one event; the rest is batch."""
     return {name: tfp.util.ParameterProperties(event_ndims=n) for name, n in counts.items()}
+
+
+class Mean:
+    """As an array, a distribution is its mean: what `predict` of a network that ends in it returns."""
+
+    def __array__(self, dtype=None, copy=None):
+        try:
+            mean = ops.convert_to_numpy(self.mean())
+        except Exception as error:  # parts that TFP does not know, out of the program that has made them
+            raise TypeError(
+                f"A distribution ({self.name}) has no mean that could leave this program. Call model.encode(x) or "
+                "model.decode(z), or network(x).mean(), instead of network.predict(x)."
+            ) from error
+        return np.asarray(mean, dtype)
+
+
+@backend.converts_to_mean
+class Events(Mean, tfd.Independent):
+    """`tfd.Independent` parts of one event."""
+
+
+@backend.converts_to_mean
+class FullNormal(Mean, tfd.MultivariateNormalTriL):
+    """`tfd.MultivariateNormalTriL`, a normal distribution with full covariance."""
 
 
 class DiscretizedLogistic(_Distribution):
@@ -264,15 +288,6 @@ class OptimalNormal(tfd.Normal):
         return tfd.Normal(self.loc, ops.exp(soft_clip(ops.log(variance) / 2, self.soft_clip))).log_prob(x)
 
 
-class Poisson(tfd.Poisson):
-    """`tfd.Poisson`, whose sampler asks for float64 without need: JAX warns that it has none."""
-
-    def _sample_n(self, n, seed=None):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return super()._sample_n(n, seed)
-
-
 class Labels(tfd.Categorical):
     """`tfd.Categorical` of labels, which have no mean."""
 
@@ -280,18 +295,18 @@ class Labels(tfd.Categorical):
         raise NotImplementedError("Labels have no mean.")
 
 
-class Observed(tfd.Independent):
-    """Independent entries, of which those that are NaN do not count; see `Observed.of`."""
+class Observed(Events):
+    """Independent entries, of which those that are NaN do not count.
 
-    fill = 0.0
+    Args:
+        distribution, reinterpreted_batch_ndims: as for `tfd.Independent`.
+        fill: a possible value, which stands where one is missing; no density depends on it.
+    """
 
-    @classmethod
-    def of(cls, whole, fill):
-        """That of the observed among all entries of `whole`, a `tfd.Independent`; `fill` is a possible value."""
-        axes = len(whole.event_shape) - len(whole.distribution.event_shape)
-        observed = cls(whole.distribution, reinterpreted_batch_ndims=axes)
-        observed.fill = fill
-        return observed
+    def __init__(self, distribution, reinterpreted_batch_ndims, fill=0.0, name="Observed"):
+        parameters = dict(locals())
+        super().__init__(distribution, reinterpreted_batch_ndims, name=name)
+        self._parameters, self.fill = {k: v for k, v in parameters.items() if k != "self"}, fill
 
     def _log_prob(self, x):
         missing = ops.isnan(x)

@@ -14,7 +14,7 @@ from vaekit.backend import tfp
 from vaekit.batches import Batches
 from vaekit.layers import VariationalWeights
 from vaekit.models.factors import contains, output_layer
-from vaekit.objectives.base import current
+from vaekit.objectives.base import beta_at
 from vaekit.objectives.state import deserialize, serialize
 
 
@@ -73,7 +73,7 @@ class Refinement:
         n = ops.shape(next(iter(data.values())))[0]
         shapes = {factor.name: self._shapes(factor) for factor in model.inference}
         offsets = keras.tree.map_shape_structure(lambda shape: ops.zeros((n, *shape), "float32"), shapes)
-        beta = current(self.beta, model.step)
+        beta = beta_at(model.step, self.beta)
         values = [(v, ops.convert_to_tensor(v)) for v in model.variables]
 
         def bound(*flat):
@@ -213,7 +213,8 @@ def hmc(
 
     settings = ("hmc", samples, burn_in, leapfrog_steps, thinning, target_acceptance)
     program = model.program(settings, lambda: backend.compile(run, model.variables))
-    chain, accepted = program(data, state, _step_sizes(model, step_size, n), backend.seed(seed))
+    with model.programs.lock:
+        chain, accepted = program(data, state, _step_sizes(model, step_size, n), backend.seed(seed))
     z = {name: ops.convert_to_numpy(part) for name, part in zip(model.latents, chain, strict=True)}
     return z, ops.convert_to_numpy(accepted).mean(axis=0)
 

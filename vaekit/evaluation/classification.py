@@ -7,8 +7,8 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from vaekit import backend
-from vaekit.batches import Batches
-from vaekit.evaluation.rows import check_counts, standard_error
+from vaekit.batches import Batches, check_counts
+from vaekit.evaluation.rows import standard_error
 
 
 @dataclass(frozen=True)

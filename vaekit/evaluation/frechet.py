@@ -6,8 +6,8 @@ import keras
 import numpy as np
 
 from vaekit import backend
+from vaekit.batches import check_counts
 from vaekit.evaluation.classification import check_labels, train_classifier
-from vaekit.evaluation.rows import check_counts
 
 
 def frechet_distance(a, b):

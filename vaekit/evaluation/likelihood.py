@@ -9,9 +9,10 @@ from scipy.stats import multivariate_normal
 from tqdm.auto import tqdm
 
 from vaekit import backend, inference
-from vaekit.evaluation.rows import check_counts, data_arrays, rows, standard_error
-from vaekit.models.factors import require_numbers
-from vaekit.objectives import read_state
+from vaekit.batches import check_counts
+from vaekit.evaluation.rows import data_arrays, rows, standard_error
+from vaekit.models.finite import require_numbers
+from vaekit.objectives.state import read_state
 
 
 @dataclass(frozen=True)

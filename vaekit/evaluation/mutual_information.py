@@ -8,7 +8,8 @@ from keras import ops
 from tqdm.auto import tqdm
 
 from vaekit import backend
-from vaekit.evaluation.rows import check_counts, data_arrays, rows, standard_error
+from vaekit.batches import check_counts
+from vaekit.evaluation.rows import data_arrays, rows, standard_error
 from vaekit.models.factors import moved
 
 NUMBERS = 2_500_000  # float32 numbers of pairs (z, x) at a time: 10 MB

@@ -5,8 +5,6 @@ import math
 import numpy as np
 from keras import ops
 
-from vaekit.batches import check_counts  # noqa: F401
-
 
 def data_arrays(model, x):
     """Data as a dict of checked NumPy arrays `[N, ...]`, the model built, and N."""

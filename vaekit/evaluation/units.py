@@ -9,10 +9,12 @@ from keras import ops
 
 from vaekit import backend
 from vaekit.backend import tfd
+from vaekit.batches import check_counts
 from vaekit.distributions import NormalMixture
-from vaekit.evaluation.rows import check_counts, data_arrays, rows
+from vaekit.evaluation.rows import data_arrays, rows
 from vaekit.models import Factor, LatentVariableModel
-from vaekit.models.factors import require_numbers, unfold
+from vaekit.models.factors import unfold
+from vaekit.models.finite import require_numbers
 from vaekit.priors import Prior
 
 

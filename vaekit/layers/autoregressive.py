@@ -119,7 +119,7 @@ class Autoregressive(Stack):
                 "for each pixel, not one for the image."
             )
         # one program for all draws: on TensorFlow a loop outside a program is one in Python
-        self.draw = backend.compile(self._draw)
+        self.draw = backend.compile(self._draw, differentiable=True)
 
     def call(self, inputs, training=False):
         context = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]

@@ -8,8 +8,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from vaekit import backend
 from vaekit.backend import tfd, tfp
+from vaekit.distributions import Events, FullNormal
 from vaekit.layers.blocks import DenseBlock, flatten
 
 
@@ -25,21 +25,6 @@ def _normal(x, loc, scale):
 
 
 FLAT = {tfd.Bernoulli: (("logits",), _bernoulli), tfd.Normal: (("loc", "scale"), _normal)}
-
-
-@backend.as_array
-class Events(tfd.Independent):
-    """Independent parts of one event. As an array they are their mean, which `predict` of a network returns then."""
-
-    def __array__(self, dtype=None, copy=None):
-        try:
-            mean = ops.convert_to_numpy(self.mean())
-        except Exception as error:  # parts that TFP does not know, out of the program that has made them
-            raise TypeError(
-                f"A distribution ({self.distribution.name}) has no mean that could leave this program. Call "
-                "model.encode(x) or model.decode(z), or network(x).mean(), instead of network.predict(x)."
-            ) from error
-        return np.asarray(mean, dtype)
 
 
 class _Flat(Events):
@@ -334,7 +319,7 @@ class MultivariateNormal(DistributionLayer):
         a = tfp.math.fill_triangular(cholesky)  # [B, D, D]
         identity = ops.eye(mean.shape[-1], dtype=mean.dtype)
         # the exponential of the diagonal alone: elsewhere it might be infinite, and its gradient NaN
-        return tfd.MultivariateNormalTriL(mean, a * (1 - identity) + ops.exp(a / 2 * identity) * identity)
+        return FullNormal(mean, a * (1 - identity) + ops.exp(a / 2 * identity) * identity)
 
     def check_values(self, x):
         warn_of_scale(self, x)

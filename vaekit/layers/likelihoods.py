@@ -9,8 +9,8 @@ from keras import ops
 
 from vaekit import distributions
 from vaekit.backend import tfd
-from vaekit.distributions import soft_clip
-from vaekit.layers.distribution import DistributionLayer, Events, check_range, clip, warn_of_scale
+from vaekit.distributions import Events, soft_clip
+from vaekit.layers.distribution import DistributionLayer, check_range, clip, warn_of_scale
 
 LEARNED = ("shared", "image", "pixel")
 OPTIMAL = ("optimal", "optimal_image")

@@ -26,7 +26,7 @@ class Poisson(DistributionLayer):
     parameters = ("log_rate",)
 
     def distribution(self, log_rate):
-        return self.independent(distributions.Poisson(log_rate=log_rate))
+        return self.independent(tfd.Poisson(log_rate=log_rate))
 
     def check_values(self, x):
         wrong = x[(x < 0) | (x != np.rint(x))]
@@ -60,7 +60,7 @@ class OneHotCategorical(DistributionLayer):
 
     def distribution(self, logits):
         label = tfd.OneHotCategorical(logits, dtype=logits.dtype)
-        return tfd.Independent(label, reinterpreted_batch_ndims=len(self.event_shape) - 1)
+        return distributions.Events(label, reinterpreted_batch_ndims=len(self.event_shape) - 1)
 
     def check_values(self, x):
         classes = self.event_shape[-1]
@@ -171,7 +171,8 @@ class Masked(DistributionLayer):
             raise ValueError(
                 f"Masked expects independent entries, tfd.Independent; {type(self.layer).__name__} gives {whole.name}."
             )
-        return distributions.Observed.of(whole, self.fill)
+        axes = len(whole.event_shape) - len(whole.distribution.event_shape)
+        return distributions.Observed(whole.distribution, axes, self.fill)
 
     def check_values(self, x):
         self.layer.check_values(x[~np.isnan(x)] if x.dtype.kind == "f" else x)

@@ -88,16 +88,17 @@ def observe(model, x):
                 raise ValueError(_shape_message(name, model.event_shapes[name], value.shape))
     else:
         x = {name: np.asarray(array) for name, array in arrays(model, x).items()}
-    return _tensors(model, x)
+    return tensors(model, x)
 
 
 def build_by(model, arrays):
     """Builds a model by the first rows of checked arrays."""
     if not model.built:
-        _tensors(model, {name: np.asarray(array[:2]) for name, array in arrays.items()})
+        tensors(model, {name: np.asarray(array[:2]) for name, array in arrays.items()})
 
 
-def _tensors(model, x):
+def tensors(model, x):
+    """Checked data as float32 tensors, the model built by them."""
     data = {name: ops.cast(value, "float32") for name, value in x.items()}
     if not model.built:
         try:
@@ -270,14 +271,15 @@ class Values:
 
 REALS = Values("real numbers", np.isfinite)
 COUNTS = Values("whole numbers from 0", lambda x: (x >= 0) & (x == np.rint(x)))
-POSITIVE = Values("positive numbers", lambda x: x >= 0)
+POSITIVE = Values("positive numbers", lambda x: x > 0)
+NOT_NEGATIVE = Values("numbers of at least 0", lambda x: x >= 0)
 UNIT = Values("numbers from 0 to 1", lambda x: (x >= 0) & (x <= 1))
 ONE_HOT = Values("the values 0 and 1", lambda x: (x == 0) | (x == 1))
 DISCRETE = {
     **dict.fromkeys((tfd.Poisson, tfd.NegativeBinomial, tfd.Geometric, tfd.Binomial, tfd.Categorical), COUNTS),
     tfd.OneHotCategorical: ONE_HOT,
 }
-CONTINUOUS = {"Identity": REALS, "Softplus": POSITIVE, "Exp": POSITIVE, "Sigmoid": UNIT}
+CONTINUOUS = {"Identity": REALS, "Softplus": NOT_NEGATIVE, "Exp": POSITIVE, "Sigmoid": UNIT}
 
 
 def _inner(distribution):
@@ -297,8 +299,9 @@ def _support_of(distribution, shape):
         return Bernoulli(shape)
     if hasattr(distribution, "bins"):
         return Discretized(shape, distribution.bins)
-    if type(distribution) in DISCRETE:
-        return DISCRETE[type(distribution)]
+    for kind, values in DISCRETE.items():
+        if isinstance(distribution, kind):
+            return values
     try:  # from all real numbers to the support
         bijector = distribution.experimental_default_event_space_bijector()
     except Exception:

@@ -1,7 +1,7 @@
 """What a pair of factorizations can compute: log-densities at samples of q, encodings, reconstructions, new data."""
 
 import contextlib
-from numbers import Integral
+from numbers import Real
 
 import keras
 import numpy as np
@@ -10,7 +10,8 @@ from keras import ops
 from vaekit import backend
 from vaekit.backend import tfd
 from vaekit.batches import check_counts
-from vaekit.models.data import arrays, named, observe, supports
+from vaekit.layers.distribution import event_shape
+from vaekit.models.data import arrays, named, observe, supports, tensors
 from vaekit.models.factors import (
     Factor,
     NoMeanError,
@@ -20,18 +21,17 @@ from vaekit.models.factors import (
     check_shared,
     counting,
     current,
-    event_shape,
     fold,
     frozen,
     moved,
     no_losses,
-    require_numbers,
     split,
     tile,
     unfold,
 )
+from vaekit.models.finite import require_numbers
 from vaekit.models.programs import Programs
-from vaekit.objectives import read_state
+from vaekit.objectives.state import read_state
 
 
 def _log_prob(distribution, value, samples, sampled):
@@ -102,23 +102,11 @@ class Factorizations(keras.Model):
         self._support = supports(self).get
 
     def arrays(self, x):
-        """Data as a dict of checked arrays by variable name, the model built by them; dynamically binarized data stay
-        what they are.
-
-        Args:
-            x: an array `[N, ...]`, a dict of arrays by variable name, or a tf.data.Dataset or PyDataset of batches.
-
-        Raises:
-            ValueError: missing or unknown names, wrong shapes, no rows, NaN, values outside the support, targets.
-            TypeError: what is no data at all.
-        """
+        """Data as a dict of checked arrays by variable name: see `vaekit.models.data.arrays`."""
         return arrays(self, x)
 
     def observe(self, x):
-        """Data, as for `arrays`, as a dict of float32 tensors `[B, ...]` by variable name; builds the model if need be.
-
-        Symbolic tensors, in a program being compiled, have shapes to check; everything else has values too.
-        """
+        """Data as a dict of float32 tensors by variable name: see `vaekit.models.data.observe`."""
         return observe(self, x)
 
     # ---------------------------------------------------------------- densities
@@ -247,7 +235,7 @@ class Factorizations(keras.Model):
 
         It is made anew when a number of the objective or of the refinement has changed.
         """
-        return self.programs.get((key, self._settings()), make)
+        return self.programs.get(key, self._settings(), make)
 
     def _settings(self):
         """What a program of this model takes for constant, beside its networks: numbers of the objective, say."""
@@ -263,7 +251,7 @@ class Factorizations(keras.Model):
     def _seed_source(self, seed):
         if seed is None:
             return self.seed_generator
-        return backend.seed_generator(seed) if isinstance(seed, (Integral, float)) else seed
+        return backend.seed_generator(seed) if isinstance(seed, Real) else seed
 
     def log_weights(self, x, samples=1, seed=None):
         r"""$\log p(x, z_s) - \log q(z_s|x)$ at samples of the posterior: array `[S, B]`, in nats.
@@ -303,13 +291,13 @@ class Factorizations(keras.Model):
 
     # ---------------------------------------------------------------- encoding, decoding, sampling
 
-    def posterior(self, x, seed=None):
+    def posterior(self, x, *, mean=True, seed=None):
         """The posterior q(z|x) as a `tfd.Distribution` with batch shape `[B]`.
 
-        With several latents: a dict of them by name, each given the means of those before it. `seed` is that of the
-        noise of a refinement, if the model has one.
+        With several latents: a dict of them by name, each given the means of those before it, or draws of them if not
+        `mean`. `seed` is that of draws, and of the noise of a refinement, if the model has one.
         """
-        distributions, _ = self._encode(self.observe(x), seed)
+        distributions, _ = self._encode(self.observe(x), seed, mean or len(self.latents) == 1)
         return distributions if len(self.latents) > 1 else distributions[self.latents[0]]
 
     def _encode(self, data, seed=None, mean=True):
@@ -341,7 +329,7 @@ class Factorizations(keras.Model):
                 "it: encode, decode and reconstruct take mean=False and a seed, and sample draws by itself."
             ) from None
 
-    def encode(self, x, batch_size=500, mean=True, seed=None):
+    def encode(self, x, batch_size=500, *, mean=True, seed=None):
         r"""Means of the posterior, NumPy array `[N, ...]`; several latents: a dict of them, each given those before.
 
         Args:
@@ -362,7 +350,7 @@ class Factorizations(keras.Model):
         check_counts(what, batch_size=batch_size)
         data = {name: np.asarray(array) for name, array in self.arrays(x).items()}
         for i in range(0, len(next(iter(data.values()))), batch_size):
-            yield self.observe({name: array[i : i + batch_size] for name, array in data.items()})
+            yield tensors(self, {name: array[i : i + batch_size] for name, array in data.items()})
 
     def _output(self, what, names, parts):
         """Values as NumPy arrays `[N, ...]`, from those of all batches: of one variable alone, of several a dict."""
@@ -370,12 +358,13 @@ class Factorizations(keras.Model):
         require_numbers(self, what, *arrays.values())
         return arrays if len(names) > 1 else arrays[names[0]]
 
-    def likelihood(self, z):
+    def likelihood(self, z, *, mean=True, seed=None):
         """The distribution p(x|z) of the data, for latents `[N, ...]` (a dict of them and of conditions, if several).
 
-        With several observed variables: a dict of distributions by name, each given the means of those before it.
+        With several observed variables: a dict of distributions by name, each given the means of those before it, or,
+        if not `mean`, draws of them by `seed`.
         """
-        p, _ = self._decode(self._latents(z), None, True)
+        p, _ = self._decode(self._latents(z), self._seed_source(seed), mean, values_of=self._parents())
         return p if len(self.observed) > 1 else p[self.observed[0]]
 
     def _latents(self, z):
@@ -392,26 +381,32 @@ class Factorizations(keras.Model):
                 raise ValueError(f"{name!r} should have shape {expected}; received {list(value.shape)}.")
         return values
 
-    def _decode(self, values, source, mean):
+    def _parents(self):
+        """The variables that others of p are given."""
+        return {name for factor in self.generative for name in factor.given}
+
+    def _decode(self, values, source, mean, values_of=None):
         """Distributions of the observed variables, and their means, or draws: two dicts by name.
 
-        `values` may hold some of the observed variables that others depend on; the rest is given its mean, or a draw.
+        Args:
+            values: dict of latents, conditions, and perhaps of observed variables that others depend on.
+            values_of: observed variables whose mean or draw is wanted; None: all.
         """
         p, x, values = {}, {}, dict(values)
         n = ops.shape(values[self.latents[0]])[0]
-        parents = {name for factor in self.generative for name in factor.given}
         for factor in self.generative:
             name = factor.name
             if name in self.observed:
                 p[name] = factor([values[parent] for parent in factor.given])
                 if not factor.given:  # a prior
                     p[name] = tfd.BatchBroadcast(p[name], with_shape=[n])
-                if source is not None or name in parents:
-                    x[name] = self._value(name, p[name], mean, source)
-                    values.setdefault(name, x[name])
+                if name in values:
+                    x[name] = values[name]
+                elif values_of is None or name in values_of:
+                    x[name] = values[name] = self._value(name, p[name], mean, source)
         return p, x
 
-    def decode(self, z, mean=True, seed=None):
+    def decode(self, z, *, mean=True, seed=None):
         r"""Mean of p(x|z), NumPy array `[N, ...]`, for latents `[N, ...]`; several observed variables: a dict of them.
 
         Args:
@@ -431,7 +426,7 @@ class Factorizations(keras.Model):
         Args:
             n: how many.
             conditions: dict of arrays `[n, ...]`, for a model whose p has conditions.
-            observed: False leaves out the observed variables (which no latent may depend on then).
+            observed: False leaves out the observed variables (which no latent may depend on then), names all but those.
             seed: an int or a `keras.random.SeedGenerator`; None: the model's own.
 
         Raises:
@@ -449,7 +444,8 @@ class Factorizations(keras.Model):
             if backend.is_concrete(value) and value.shape[0] != n:
                 raise ValueError(f"{n} draws need {n} rows of the condition {name!r}; received {value.shape[0]}.")
         for factor in self.generative:
-            if factor.name in self.observed and not observed:
+            wanted = observed if isinstance(observed, bool) else factor.name in observed
+            if factor.name in self.observed and not wanted:
                 continue
             distribution = factor([values[name] for name in factor.given])
             key = backend.seed(source)
@@ -460,8 +456,7 @@ class Factorizations(keras.Model):
     @property
     def generative_conditions(self):
         """The conditions that p has; others are given to q alone."""
-        given = {name for factor in self.generative for name in factor.given}
-        return tuple(name for name in self.conditions if name in given)
+        return tuple(name for name in self.conditions if name in self._parents())
 
     def sample(self, n, conditions=None, mean=False, seed=None):
         """New data drawn from the model, NumPy array `[n, ...]`; several observed variables: a dict of them.
@@ -469,23 +464,24 @@ class Factorizations(keras.Model):
         Args:
             n: how many.
             conditions: dict of arrays `[n, ...]`, for a model whose p has conditions.
-            mean: return the mean of p(x|z) for the drawn z, the usual picture, instead of a draw from p(x|z).
+            mean: return the mean of p(x|z) for the drawn z, the usual picture, instead of a draw from p(x|z). (An
+                observed variable that others depend on is drawn.)
             seed: an int, for the same draws again; None: the model's own generator.
 
         Raises:
             ValueError: as for `draw`; a likelihood that has no mean in closed form (PixelCNN), with `mean`.
         """
         source = self._seed_source(seed)
-        parents = {name for factor in self.generative for name in factor.given}
-        values = self.draw(n, conditions, observed=not mean or bool(parents & set(self.observed)), seed=source)
+        values = self.draw(n, conditions, observed=self._parents() if mean else True, seed=source)
         if mean:
             _, values = self._decode(values, source, True)
         return self._output("sample", self.observed, [values])
 
     def call(self, inputs):
         """Reconstruction: the mean of p(x|z) at the mean of q(z|x)."""
-        if self._within_keras_loop:  # which has no use for it: the objective makes its own passes
-            return inputs
+        symbolic = not backend.is_concrete(keras.tree.flatten(inputs)[0])
+        if self._within_keras_loop and (symbolic or self.run_eagerly):
+            return inputs  # Keras' steps have no use for it: the objective makes its own passes
         _, x = self._reconstruct(self.observe(inputs), self.seed_generator, True)
         return x if len(self.observed) > 1 else x[self.observed[0]]
 
@@ -493,7 +489,7 @@ class Factorizations(keras.Model):
         conditions = {name: data[name] for name in self.conditions}
         return self._decode({**self._latent_values(data, source, mean), **conditions}, source, mean)
 
-    def reconstruct(self, x, batch_size=500, mean=True, seed=None):
+    def reconstruct(self, x, batch_size=500, *, mean=True, seed=None):
         r"""The mean of p(x|z) at the mean of q(z|x), NumPy array `[N, ...]`; several observed variables: a dict.
 
         Args:

@@ -6,13 +6,11 @@ from dataclasses import dataclass, field, replace
 from numbers import Real
 
 import keras
-import numpy as np
 from keras import ops
 
 from vaekit import backend
 from vaekit.backend import tfd
 from vaekit.layers import DistributionLayer, Stack, VariationalWeights
-from vaekit.layers.distribution import event_shape  # noqa: F401
 from vaekit.priors import Prior
 
 
@@ -328,20 +326,6 @@ def check_shapes(factor, distribution, expected):
 
 class NoMeanError(ValueError):
     """A mean is asked for that is not known in closed form."""
-
-
-def require_numbers(model, what, *arrays):
-    """Raises ValueError where NumPy arrays that a model gave hold NaN, as after a training that has diverged."""
-    wrong = sum(int(np.isnan(array).sum()) for array in arrays)
-    if not wrong:
-        return
-    weights = [v.path for v in model.weights if not np.isfinite(ops.convert_to_numpy(v)).all()]
-    cause = f"{len(weights)} of its weights hold NaN or infinite values ({weights[0]}, …)" if weights else "unknown why"
-    raise ValueError(
-        f"{what} of this model gives {wrong} values that are NaN: {cause}. A training that has diverged leaves such "
-        "weights: go back to earlier ones (a file, EarlyStopping's best epoch) or train a new model, with a lower "
-        "learning rate."
-    )
 
 
 def contains(layer, kind):

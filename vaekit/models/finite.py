@@ -1,4 +1,4 @@
-"""What training does when its numbers are none any more."""
+"""Numbers that are none any more: training that ends there, and results that are refused."""
 
 import math
 import warnings
@@ -8,57 +8,73 @@ import numpy as np
 from keras import ops
 
 
-class StopAtNaN(keras.callbacks.Callback):
-    """Ends training after an epoch whose terms are NaN or infinite, and says which, why, and what to try."""
+def not_finite_weights(model):
+    """Paths of the weights that hold NaN or infinite values."""
+    return [v.path for v in model.weights if not np.isfinite(ops.convert_to_numpy(v)).all()]
 
-    def __init__(self):
-        super().__init__()
-        self.said = False
 
-    def on_epoch_end(self, epoch, logs=None):
-        wrong = not_finite(logs)
-        if not wrong or self.said:
-            return
-        training = [name for name in wrong if not name.startswith("val_")]
-        self.said = True
-        where = f"In epoch {epoch + 1} {', '.join(training or wrong)} {'are' if len(training or wrong) > 1 else 'is'} "
-        if training:
-            self.model.stop_training = True
-            warnings.warn(f"{where}NaN or infinite: training stops. {self._causes(training)}", stacklevel=2)
-        else:
-            warnings.warn(
-                f"{where}infinite or NaN on validation data alone: values that the likelihood takes for impossible?",
-                stacklevel=2,
-            )
-
-    def _causes(self, terms):
-        weights = [v.path for v in self.model.weights if not np.isfinite(ops.convert_to_numpy(v)).all()]
-        lost = f"{len(weights)} weights hold NaN or infinite values, such as {weights[0]}. " if weights else ""
-        side = ""
-        if any(name.startswith("kl") for name in terms) and "reconstruction" not in terms:
-            side = "It came from q(z|x) or p(z), not from the decoder. "
-        elif "reconstruction" in terms and not any(name.startswith("kl") for name in terms):
-            side = "It came from the decoder p(x|z), not from q(z|x). "
-        return (
-            f"{lost}{side}Likely causes: a learning rate that is too high (it was {self._rate():g}: try a tenth, or "
-            "global_clipnorm=1 in the optimizer); data on a large scale (bytes: divide by 255); a variance that runs "
-            "away (DiagonalNormal(..., log_variance_range=(-6, 2)), Normal(..., soft_clip=-6)). EarlyStopping brings "
-            "the best epoch's weights back."
+def require_numbers(model, what, *arrays):
+    """Raises ValueError where NumPy arrays that a model gave hold NaN, as after a training that has diverged."""
+    wrong = sum(int(np.isnan(array).sum()) for array in arrays)
+    if not wrong:
+        return
+    if weights := not_finite_weights(model):
+        cause = (
+            f"{len(weights)} of its weights hold NaN or infinite values, such as {weights[0]}, as after training that "
+            "diverged. Go back to earlier ones (a file, EarlyStopping's best epoch), or train a new model, with a "
+            "lower learning rate."
         )
-
-    def _rate(self):
-        return float(ops.convert_to_numpy(self.model.optimizer.learning_rate))
-
-
-class FollowSettings(keras.callbacks.Callback):
-    """In Keras' own loop: makes the programs anew when a number of the objective has changed."""
-
-    def on_epoch_begin(self, epoch, logs=None):
-        if self.model._settings_changed():
-            self.model.make_train_function(force=True)
-            self.model.test_function = None
+    else:
+        cause = "its weights are finite: look at the data, or for log-densities that are infinite."
+    raise ValueError(f"{what} of this model gives {wrong} values that are NaN: {cause}")
 
 
 def not_finite(logs):
     """Names of the terms that are NaN or infinite."""
     return [name for name, value in (logs or {}).items() if not math.isfinite(float(value))]
+
+
+class StopAtNaN(keras.callbacks.Callback):
+    """Ends training after an epoch whose terms are NaN or infinite, and says which, why, and what to try."""
+
+    def __init__(self):
+        super().__init__()
+        self.warned = False  # of validation
+
+    def on_epoch_end(self, epoch, logs=None):
+        wrong = not_finite(logs)
+        training = [name for name in wrong if not name.startswith("val_")]
+        if training:
+            self.model.stop_training = True
+            warnings.warn(
+                f"In epoch {epoch + 1} {_are(training)} NaN or infinite: training stops. {self._causes(training)}",
+                stacklevel=2,
+            )
+        elif wrong and not self.warned:
+            self.warned = True
+            warnings.warn(
+                f"In epoch {epoch + 1} {_are(wrong)} infinite or NaN on validation data alone: are there values that "
+                "the likelihood takes for impossible?",
+                stacklevel=2,
+            )
+
+    def _causes(self, terms):
+        weights = not_finite_weights(self.model)
+        lost = f"{len(weights)} weights hold NaN or infinite values, such as {weights[0]}. " if weights else ""
+        kl = any(name.startswith("kl") for name in terms)
+        side = ""
+        if kl and "reconstruction" not in terms:
+            side = "It came from q(z|x) or p(z), not from the decoder. "
+        elif "reconstruction" in terms and not kl:
+            side = "It came from the decoder p(x|z), not from q(z|x). "
+        rate = float(ops.convert_to_numpy(self.model.optimizer.learning_rate))
+        return (
+            f"{lost}{side}Likely causes: a learning rate that is too high (it was {rate:g}: try a tenth, or "
+            "global_clipnorm=1 in the optimizer); data on a large scale (bytes: divide by 255); a variance that runs "
+            "away (DiagonalNormal(..., log_variance_range=(-6, 2)), Normal(..., soft_clip=-6)). EarlyStopping brings "
+            "the best epoch's weights back."
+        )
+
+
+def _are(names):
+    return f"{', '.join(names)} {'are' if len(names) > 1 else 'is'}"

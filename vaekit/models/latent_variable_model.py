@@ -14,11 +14,12 @@ from vaekit.models.checkpoint import Checkpoint
 from vaekit.models.data import TARGETS, as_batches, is_array
 from vaekit.models.export import export
 from vaekit.models.factorizations import Factorizations
-from vaekit.models.factors import Factor, added_losses, require_numbers
-from vaekit.models.finite import FollowSettings, StopAtNaN, not_finite
+from vaekit.models.factors import Factor, added_losses
+from vaekit.models.finite import StopAtNaN, not_finite, require_numbers
 from vaekit.models.loop import Loop, Pass
 from vaekit.models.progress import Progress
-from vaekit.objectives import ELBO, Objective, read_state
+from vaekit.objectives import ELBO, Objective
+from vaekit.objectives.state import read_state
 from vaekit.priors import StandardNormal
 
 
@@ -52,7 +53,7 @@ class LatentVariableModel(Factorizations):
         self.step = self.add_weight(
             shape=(), dtype="int32", initializer="zeros", trainable=False, name="step", aggregation="only_first_replica"
         )
-        self._terms, self._reported = MappingProxyType({}), frozenset()
+        self._terms, self._reported = MappingProxyType({}), {}
         self._objective_variables = MappingProxyType({})
 
     # ---------------------------------------------------------------- training
@@ -92,16 +93,16 @@ class LatentVariableModel(Factorizations):
         if self.built:
             self._build_optimizer()
         self.objective = objective or ELBO()
-        _, variables = read_state(self.objective)
-        for variable in variables:
-            variable.trainable = False  # assigned, saved; not trained
         held = {id(v) for v in super().variables}
-        own = [v for v in variables if id(v) not in held]
+        own = [v for v in read_state((self.objective, self.refinement))[1] if id(v) not in held]
+        for variable in own:
+            variable.trainable = False  # assigned, saved; not trained
         self._objective_variables = MappingProxyType({f"objective_{i}": v for i, v in enumerate(own)})
         # proxies, since Keras tracks what stands in a plain dict as state, which a built model must not gain
         self._terms = MappingProxyType({name: keras.metrics.Mean(name) for name in self.objective.terms(self)})
         self.step.assign(0)
-        self._reported, self._made_with, self._loops, self._optimizer_config = frozenset(), None, {}, None
+        self._reported, self._made_with, self._loops, self._optimizer_config = {}, None, {}, None
+        self.programs.made.clear()
 
     @property
     def metrics(self):
@@ -115,24 +116,24 @@ class LatentVariableModel(Factorizations):
             priors = [v.regularizer(v) for v in self.trainable_variables if v.regularizer is not None]  # on weights
             loss = ops.mean(loss) + sum([*added(), *priors])
         # the metrics after the losses that layers add, since here another replica may get its turn
-        self._update_terms(terms)
+        self._update_terms(terms, training)
         if training:
             self.step.assign(self.step + 1)
         self._made_with = self._settings()
         return loss / backend.replicas()  # whose gradients are summed
 
-    def _update_terms(self, terms):
+    def _update_terms(self, terms, training):
         if unknown := [name for name in terms if name not in self._terms]:
             raise ValueError(
                 f"{type(self.objective).__name__} reports {unknown}, which its terms(model) does not name; those are "
                 f"{list(self._terms)}. Define terms(model) to return the names of all terms."
             )
-        self._reported = frozenset(terms)
+        self._reported = {**self._reported, training: frozenset(terms)}
         for name, value in terms.items():
             self._terms[name].update_state(value)
 
     def get_metrics_result(self):
-        silent = self._terms.keys() - self._reported if self._reported else ()
+        silent = self._terms.keys() - frozenset().union(*self._reported.values()) if self._reported else ()
         return {name: value for name, value in super().get_metrics_result().items() if name not in silent}
 
     @property
@@ -483,6 +484,15 @@ class LatentVariableModel(Factorizations):
 
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))
+
+
+class FollowSettings(keras.callbacks.Callback):
+    """In Keras' own loop: makes the programs anew when a number of the objective has changed."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if self.model._settings_changed():
+            self.model.make_train_function(force=True)
+            self.model.test_function = None
 
 
 def _weights(sample_weight, loss):

@@ -13,9 +13,9 @@ class Programs:
     def __init__(self):
         self.lock, self.made = threading.RLock(), {}
 
-    def get(self, key, make):
-        """What is known by this key; where there is none yet, `make()`."""
+    def get(self, key, settings, make):
+        """What is known by this key, made with these settings; where there is none, `make()`."""
         with self.lock:
-            if key not in self.made:
-                self.made[key] = make()
-            return self.made[key]
+            if key not in self.made or self.made[key][0] != settings:
+                self.made[key] = settings, make()
+            return self.made[key][1]

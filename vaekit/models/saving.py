@@ -129,7 +129,7 @@ def check_kept(model):
         return
     state = random.getstate()  # from which new layers draw their seeds
     try:
-        with keras.StatelessScope():  # variables without values
+        with keras.StatelessScope():  # a second copy of the weights, for a moment
             copy = type(model).from_config(model.get_config())
             copy.build_from_config(model.get_build_config())
             kept, count = _shared(copy), len(copy.weights)

@@ -9,7 +9,6 @@ training, `Normal(scale="optimal")`, is a density in evaluation only, and so is 
 from vaekit.objectives.base import Objective, WarmUp
 from vaekit.objectives.elbo import ELBO
 from vaekit.objectives.importance import CIWAE, IWAE, MIWAE, PIWAE, VIMCO
-from vaekit.objectives.state import read_state
 from vaekit.objectives.wake_sleep import ReweightedWakeSleep, WakeSleep
 
 __all__ = [
@@ -23,5 +22,4 @@ __all__ = [
     "ReweightedWakeSleep",
     "WakeSleep",
     "WarmUp",
-    "read_state",
 ]

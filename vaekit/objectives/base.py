@@ -1,5 +1,6 @@
 """What all objectives share: the schedule of β, the base class, and the terms they report."""
 
+import math
 from dataclasses import asdict, dataclass
 from numbers import Integral
 
@@ -47,7 +48,7 @@ class WarmUp:
         return cls(**config)
 
 
-def current(beta, step):
+def beta_at(step, beta):
     """β at a step: of a number, a `keras.Variable`, or a schedule, whatever type of number it gives."""
     beta = beta(step) if callable(beta) else beta
     return beta if isinstance(beta, (int, float)) else ops.cast(beta, "float32")
@@ -100,19 +101,24 @@ class Objective:
 
     def weight(self, step):
         """β at this step."""
-        return current(self.beta, step)
+        return beta_at(step, self.beta)
 
     def get_config(self):
         return {"samples": self.samples, "beta": serialize(self.beta)}
 
     @classmethod
     def from_config(cls, config):
-        return cls(**{**config, "beta": deserialize(config["beta"])})
+        return cls(**{**config, **({"beta": deserialize(config["beta"])} if "beta" in config else {})})
 
 
 def reconstructions(trace):
     """log p(x|z_s) of each observed variable, dict of `[S, B]`."""
     return {name: value for name, value in trace.log_p.items() if name not in trace.log_q}
+
+
+def log_mean_exp(x, axis):
+    r"""$\log \frac1n \sum_i e^{x_i}$ along an axis of length n."""
+    return ops.logsumexp(x, axis=axis) - math.log(x.shape[axis])
 
 
 def total(values, weights=None):

@@ -1,17 +1,20 @@
 """The importance weighted family: functions of the same log-weights, with a choice of gradients."""
 
-import math
 from numbers import Integral
 
 import keras
 from keras import ops
 
 from vaekit import backend
-from vaekit.objectives.base import Objective, choice, reconstructions, report, require_reparameterized, sampled_kl
-
-
-def _normalized(log_weights, axis):
-    return ops.exp(log_weights - ops.logsumexp(log_weights, axis=axis, keepdims=True))
+from vaekit.objectives.base import (
+    Objective,
+    choice,
+    log_mean_exp,
+    reconstructions,
+    report,
+    require_reparameterized,
+    sampled_kl,
+)
 
 
 @keras.saving.register_keras_serializable("vaekit")
@@ -52,13 +55,23 @@ class MIWAE(Objective):
                 sides = ("p", "q") if self.gradient == "dreg" else ("p",)
                 path = model.trace(data, total, training, frozen_sides=sides, seed=noise)
             require_reparameterized(path, type(self).__name__)
-            generative, inference = self.shares(ops.stop_gradient(trace.weighted(beta)), beta)
+            # the score of q counts β times the weight of its latent
+            generative, inference = self.shares(ops.stop_gradient(trace.weighted(beta)), beta * self._weight(trace))
             loss = -ops.sum(generative * trace.weighted(beta) + inference * path.weighted(beta), axis=0)
         else:
             trace = model.trace(data, total, training, frozen_sides=("q",) if self.gradient == "stl" else ())
             require_reparameterized(trace, type(self).__name__)
             loss = -self.bound(trace.weighted(beta))
         return loss, report(self.bound(trace.log_weights()), reconstructions(trace), sampled_kl(trace))
+
+    def _weight(self, trace):
+        """The weight of the latents, of which `"dreg"` needs one for all."""
+        weights = {trace.weights.get(name, 1.0) for name in trace.log_q}
+        if self.gradient == "dreg" and len(weights) > 1:
+            raise ValueError(
+                f'gradient="dreg" expects one weight for all latents; got {trace.weights}. Use gradient="pathwise".'
+            )
+        return min(weights)
 
     @property
     def split(self):
@@ -68,7 +81,7 @@ class MIWAE(Objective):
     def bound(self, log_weights):
         """The bound `[B]` from log-weights `[M·K, B]`."""
         grouped = self._grouped(log_weights)
-        return ops.mean(ops.logsumexp(grouped, axis=1) - math.log(self.samples), axis=0)  # log 1/K Σ w, mean over m
+        return ops.mean(log_mean_exp(grouped, axis=1), axis=0)  # log 1/K Σ w, mean over m
 
     def shares(self, log_weights, beta=1.0):
         r"""What each log-weight's gradient counts, for p and for the samples' path to q: two tensors `[M·K, B]`.
@@ -76,7 +89,7 @@ class MIWAE(Objective):
         $\hat w = w / \sum_k w$ for p. For the path $(1 - \beta) \hat w + \beta \hat w^2$: the score of q, which counts
         $-\beta \hat w$, is itself reparameterized to $-\beta (\hat w - \hat w^2)$ along the path.
         """
-        share = _normalized(self._grouped(log_weights), axis=1)  # w_mk / Σ_k w_mk
+        share = ops.softmax(self._grouped(log_weights), axis=1)  # w_mk / Σ_k w_mk
         path = (1 - beta) * share + beta * share**2
         return tuple(ops.reshape(s / self.groups, ops.shape(log_weights)) for s in (share, path))
 
@@ -170,15 +183,15 @@ class PIWAE(MIWAE):
         super().__init__(groups, samples, beta, choice(self, gradient, ("pathwise", "dreg")))
 
     def bound(self, log_weights):
-        return ops.logsumexp(log_weights, axis=0) - math.log(self.groups * self.samples)
+        return log_mean_exp(log_weights, axis=0)
 
     def shares(self, log_weights, beta=1.0):
         pathwise, dreg = super().shares(log_weights, beta)
-        return _normalized(log_weights, axis=0), dreg if self.gradient == "dreg" else pathwise
+        return ops.softmax(log_weights, axis=0), dreg if self.gradient == "dreg" else pathwise
 
 
 @keras.saving.register_keras_serializable("vaekit")
-class VIMCO(IWAE):
+class VIMCO(Objective):
     r"""The importance weighted bound $\mathcal L_k$ of latents of any kind, discrete ones too, in nats.
 
     Its gradient in q is the score function's, with a baseline from the other samples (variational inference for Monte
@@ -208,17 +221,15 @@ class VIMCO(IWAE):
         trace = model.trace(data, self.samples, training, detach=True)
         log_w = trace.weighted(self.weight(step))  # [k, B]
         log_q = sum(trace.log_q.values())
-        signal = ops.stop_gradient(self.bound(log_w)[None] - self._without_each(log_w))
+        bound = log_mean_exp(log_w, axis=0)  # [B]
+        signal = ops.stop_gradient(bound[None] - self._without_each(log_w))
         score = ops.sum(signal * (log_q - ops.stop_gradient(log_q)), axis=0)  # of value zero
-        terms = report(self.bound(trace.log_weights()), reconstructions(trace), sampled_kl(trace))
-        return -(self.bound(log_w) + score), terms
+        terms = report(log_mean_exp(trace.log_weights(), axis=0), reconstructions(trace), sampled_kl(trace))
+        return -(bound + score), terms
 
     def _without_each(self, log_w):
         """The bound without each sample in turn, `[k, B]`: the mean of the others' logarithms stands in for its own."""
         k = self.samples
         others = (ops.sum(log_w, axis=0, keepdims=True) - log_w) / (k - 1)
         replaced = ops.where(ops.eye(k, dtype="bool")[:, :, None], others[:, None], log_w[None])  # [k, k, B]
-        return ops.logsumexp(replaced, axis=1) - math.log(k)
-
-    def get_config(self):
-        return {name: value for name, value in super().get_config().items() if name != "gradient"}
+        return log_mean_exp(replaced, axis=1)

@@ -1,6 +1,7 @@
 """What objectives and schedules hold: numbers, which compiled programs take for constant, and variables."""
 
 import functools
+import hashlib
 import inspect
 from numbers import Number
 
@@ -48,16 +49,23 @@ def read_state(*objects):
         elif inspect.isfunction(value):
             settings.append(str(id(value.__code__)))
             names = inspect.getclosurevars(value)
-            plain = {k: v for k, v in names.globals.items() if isinstance(v, (Number, keras.Variable))}
+            plain = {name: v for name, v in names.globals.items() if not _is_code(v)}
             read((plain, dict(names.nonlocals), value.__defaults__, value.__kwdefaults__))
-        elif isinstance(value, (keras.layers.Layer, np.ndarray)) or ops.is_tensor(value) or inspect.isclass(value):
+        elif isinstance(value, np.ndarray) and value.nbytes < 2**20:
+            settings.append(hashlib.sha1(value.tobytes()).hexdigest())
+        elif isinstance(value, (keras.layers.Layer, np.ndarray)) or ops.is_tensor(value) or _is_code(value):
             settings.append(str(id(value)))
-        elif hasattr(value, "__dict__") and not inspect.ismodule(value):
-            read(vars(value))
+        elif hasattr(value, "__dict__"):
+            read((vars(type(value)).get("__call__"), vars(value)))
 
     for item in objects:
         read(item)
     return " ".join(settings), list(variables.values())
+
+
+def _is_code(value):
+    """Whether it is a module, a class, or a function of one's own or another's, rather than a value."""
+    return inspect.ismodule(value) or inspect.isclass(value) or inspect.isroutine(value)
 
 
 def serialize(schedule):

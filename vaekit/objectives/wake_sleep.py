@@ -1,11 +1,9 @@
 """The wake–sleep algorithm, and the reweighted one."""
 
-import math
-
 import keras
 from keras import ops
 
-from vaekit.objectives.base import Objective, reconstructions, report, sampled_kl, total
+from vaekit.objectives.base import Objective, log_mean_exp, reconstructions, report, sampled_kl, total
 
 
 def dream(model, data, n, training):
@@ -46,10 +44,6 @@ class WakeSleep(Objective):
     def get_config(self):
         return {"samples": self.samples}
 
-    @classmethod
-    def from_config(cls, config):
-        return cls(**config)
-
 
 @keras.saving.register_keras_serializable("vaekit")
 class ReweightedWakeSleep(Objective):
@@ -83,7 +77,7 @@ class ReweightedWakeSleep(Objective):
     def __call__(self, model, data, step, training):
         trace = model.trace(data, self.samples, training=training, detach=True)
         log_w = trace.log_weights()
-        bound = ops.logsumexp(log_w, axis=0) - math.log(self.samples)  # [B]
+        bound = log_mean_exp(log_w, axis=0)  # [B]
         terms = report(bound, reconstructions(trace), sampled_kl(trace))
         share = ops.stop_gradient(ops.softmax(trace.weighted(), axis=0))  # ŵ, [k, B]
         log_q = sum(trace.log_q.values())
@@ -95,7 +89,3 @@ class ReweightedWakeSleep(Objective):
 
     def get_config(self):
         return {"samples": self.samples, "sleep": self.sleep}
-
-    @classmethod
-    def from_config(cls, config):
-        return cls(**config)
