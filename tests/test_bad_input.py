@@ -173,6 +173,16 @@ def test_targets_and_losses_are_refused(model):
 # construction: (function, error, message)
 PARTS = {
     "event shape": (lambda: Bernoulli((0, 4)), ValueError, "positive integers"),
+    "objective first": (
+        lambda: small_vae().compile(vk.objectives.ELBO),
+        ValueError,
+        r'compile\("adam", objective=ELBO',
+    ),
+    "objective class with settings": (
+        lambda: small_vae().compile("adam", objective=vk.objectives.MIWAE),
+        ValueError,
+        "MIWAE has settings that must be given",
+    ),
     "a layer after the head": (
         lambda: vk.Factor("x", keras.Sequential([Bernoulli(3), keras.layers.Dense(3)]), given="z"),
         ValueError,

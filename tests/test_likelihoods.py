@@ -645,7 +645,9 @@ def test_bytes_for_real_values_are_warned_of(layer):
     k = np.arange(256).reshape(64, 2, 2, 1)
     for x in (k, k.astype("float32"), k.astype("uint8"), k[:9].astype("uint8")):
         for options in ({}, {"mean_activation": "sigmoid"}):
-            with pytest.warns(UserWarning, match=rf"{layer.__name__} .* received bytes.*Divide .* by 255.*Discretized"):
+            with pytest.warns(
+                UserWarning, match=rf"{layer.__name__} .* looks like bytes.*Divide .* by 255.*Discretized"
+            ):
                 layer(IMAGE, **options).check_values(x)
 
 

@@ -504,7 +504,7 @@ def _forgetful(program):
 
 
 def _tf_program(function, jit_compile=None):
-    """A `tf.function`; as a partial, for TensorFlow counts retracing by code, and all models' programs share theirs."""
+    """A `tf.function` of a fresh partial: TensorFlow warns of retracing by callable, and all programs share their code."""
     return tf.function(functools.partial(function), reduce_retracing=True, autograph=False, jit_compile=jit_compile)
 
 

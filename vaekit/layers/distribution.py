@@ -181,7 +181,7 @@ def warn_of_scale(layer, x):
     whole = x.dtype == "uint8" and high > 1
     if whole or (low >= 0 and 127 < high <= 255 and (x == np.rint(x)).all()):
         warnings.warn(
-            f"{kind} received bytes, whole numbers from 0 to 255, where it expects real values of a scale near 1: "
+            f"{kind} received what looks like bytes, whole numbers from 0 to 255, where it expects a scale near 1: "
             "errors of 100 cost thousands of nats for each value. Divide the data by 255; then this likelihood fits "
             "them, or one of bytes, such as vaekit.layers.DiscretizedLogistic(event_shape).",
             stacklevel=3,

@@ -49,7 +49,7 @@ def export(model, filepath, format, part, verbose):
     endpoints = {name: _endpoint(model, function, names) for name, (function, names) in found.items()}
     if format == "onnx":
         function, signature = endpoints[part]
-        keras.Model.export(Part(model, function), filepath, "onnx", verbose, input_signature=[signature])
+        keras.Model.export(Exported(model, function), filepath, "onnx", verbose, input_signature=[signature])
         return
     archive = keras.export.ExportArchive()
     archive.track(model)
@@ -87,7 +87,7 @@ def _endpoint(model, function, names):
     return backend.by_row(function), specs
 
 
-class Part(keras.Model):
+class Exported(keras.Model):
     """A part of a model as a Keras model of its own."""
 
     def __init__(self, model, function):

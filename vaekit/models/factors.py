@@ -23,8 +23,8 @@ class Factor:
         layer: a network (layer or model) that ends in a distribution layer; or, with nothing given, a prior.
         given: name, or tuple of names, of the variables the distribution depends on. A network of several is
             called with the list of them, in this order; a functional one whose inputs are a dict, with a dict by name.
-        weight: in the loss, of a generative factor: of an observed variable's log-density, or of a latent's KL. Bounds
-            are reported without it.
+        weight: a positive number that multiplies, in the loss alone, log p(x|·) of an observed variable or the KL of a
+            latent; reported bounds leave it out. Of a generative factor.
 
     Raises:
         ValueError: a weight that is not positive; a network with nothing given, a prior with something given; when

@@ -68,16 +68,20 @@ class LatentVariableModel(Factorizations):
                 are one compiled program; without it, as many as take about a fifth of a second. Compile again after
                 a change of what is trainable.
         """
-        if isinstance(optimizer, Objective):
+        kind = optimizer if isinstance(optimizer, type) else type(optimizer)
+        if issubclass(kind, Objective):
             raise ValueError(
                 "The optimizer comes first, the objective by its name: "
-                f'compile("adam", objective={type(optimizer).__name__}(...)).'
+                f'compile("adam", objective={kind.__name__}(...)).'
             )
         if isinstance(objective, type) and issubclass(objective, Objective):
-            objective = objective()
+            try:
+                objective = objective()
+            except TypeError as error:
+                raise ValueError(f"{objective.__name__} has settings that must be given: {error}.") from None
         if kwargs.get("loss") is not None or (objective is not None and not isinstance(objective, Objective)):
-            wrong = kwargs.get("loss") if objective is None else objective
-            known = {name.lower(): name for name in objectives.__all__}
+            wrong = objective if kwargs.get("loss") is None else kwargs["loss"]
+            known = {n.lower(): n for n in objectives.__all__ if n not in ("Objective", "WarmUp")}
             name = known.get(str(wrong).lower().replace("_", ""), "ELBO")
             raise ValueError(
                 f"A latent variable model is trained by an objective, such as vaekit.objectives.{name}(); "

@@ -75,7 +75,10 @@ def _ids(config):
 
 
 def _numbered(config, places):
-    """A configuration with places for addresses in memory, which differ from run to run, and none where no place is."""
+    """The configuration with each `shared_object_id`, an address in memory, replaced by its place in the list.
+
+    Ids that have no place are dropped.
+    """
     if isinstance(config, dict):
         place = places.get(config.get("shared_object_id"))
         numbered = {k: _numbered(v, places) for k, v in config.items() if k != "shared_object_id"}
