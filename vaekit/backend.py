@@ -504,7 +504,7 @@ def _forgetful(program):
 
 
 def _tf_program(function, jit_compile=None):
-    """A `tf.function` of a fresh partial: TensorFlow warns of retracing by callable, and all programs share their code."""
+    """A `tf.function` of a fresh partial: TensorFlow warns of retracing by callable, and all programs share code."""
     return tf.function(functools.partial(function), reduce_retracing=True, autograph=False, jit_compile=jit_compile)
 
 
