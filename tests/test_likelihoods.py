@@ -546,16 +546,13 @@ def test_kl_between_full_and_diagonal_normals():
         tfd.kl_divergence(p, tfd.Independent(tfd.Laplace(loc, scale), 1))
 
 
-def test_a_full_posterior_has_a_kl_in_closed_form_and_can_be_refined(tmp_path):
+def test_a_full_posterior_has_a_kl_in_closed_form_and_can_be_refined():
     x = random(20, 6)
     encoder = keras.Sequential([MLP(6), MultivariateNormal(3)])
-    refinement = vk.inference.Refinement(steps=2, learning_rate=0.01)
+    refinement = vk.inference.Refinement(steps=1, learning_rate=0.01)
     model = vk.VAE(encoder, MultivariateNormal(6), vk.priors.LearnedNormal(), refinement, seed=0)
     model.compile("adam", objective=vk.objectives.ELBO(analytic_kl=True))
     assert np.isfinite(model.fit(x, verbose=0).history["loss"]).all()
-    model.save(tmp_path / "model.keras")
-    loaded = keras.saving.load_model(tmp_path / "model.keras")
-    assert loaded.evaluate(x, verbose=0, seed=0) == pytest.approx(model.evaluate(x, verbose=0, seed=0), rel=1e-5)
     trace = model.trace(x[:2], 400, seed=0)
     sampled_kl = array(trace.log_q["z"] - trace.log_p["z"])
     error = sampled_kl.std(axis=0) / np.sqrt(400)
