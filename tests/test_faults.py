@@ -158,6 +158,81 @@ def test_a_variable_anywhere_in_an_objective_is_followed():
     assert betas(o.ELBO(beta=lambda step: settings["rate"]), change) == expected
 
 
+def test_numbers_are_followed_whatever_ran_in_between():
+    model = small_vae(objective=o.ELBO(beta=0.0))
+    model.build((None, *IMAGE))
+
+    def beta(loss, bound, reconstruction, kl):
+        return (loss + reconstruction) / kl
+
+    batches = lambda: (batch for batch in [(X,)])  # noqa: E731
+    model.fit(X, batch_size=60, verbose=0)
+    model.train_on_batch(X)
+    for value in (100.0, 7.0):
+        model.objective.beta = value
+        model.evaluate(X, verbose=0)
+        for history in (model.fit(batches(), verbose=0), model.fit(X, batch_size=60, verbose=0)):
+            assert beta(**{name: v[0] for name, v in history.history.items()}) == pytest.approx(value, rel=1e-3)
+        for ask in (model.test_on_batch, model.train_on_batch):
+            model.reset_metrics()
+            assert beta(**ask(X, return_dict=True)) == pytest.approx(value, rel=1e-3)
+
+
+def test_a_number_changed_within_an_epoch_is_refused():
+    class Change(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            self.model.objective.beta = float(batch)
+
+    for data in (X, (batch for batch in [(X[:20],), (X[20:],)])):
+        model = small_vae(objective=o.ELBO(beta=0.0))
+        with pytest.raises(ValueError, match="within an epoch.*keras.Variable"):
+            model.fit(data, callbacks=[Change()], verbose=0, **({"batch_size": 20} if data is X else {}))
+
+
+def test_an_objective_that_changes_when_it_is_called_compiles_once():
+    class Counting(o.ELBO):
+        calls = 0
+
+        def __call__(self, *args):
+            self.calls += 1
+            return super().__call__(*args)
+
+    model = small_vae(objective=Counting())
+    model.fit(X, epochs=4, verbose=0)
+    assert model.objective.calls <= 2
+
+
+def test_networks_in_an_objective_are_told_to_be_untrained():
+    objective = o.ELBO()
+    objective.critic = keras.Sequential([keras.layers.Dense(1)])
+    with pytest.warns(UserWarning, match="neither trained nor saved"):
+        small_vae(objective=objective)
+    objective.critic.trainable = False
+    small_vae(objective=objective)
+
+
+def test_freezing_after_compile_is_refused():
+    model = small_vae()
+    model.fit(X, verbose=0)
+    model.encoder.trainable = False
+    with pytest.raises(ValueError, match="compile the model again"):
+        model.fit(X, verbose=0)
+    model.compile("adam")
+    before = model.encoder.get_weights()
+    model.fit(X, verbose=0)
+    for a, b in zip(before, model.encoder.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_single_batches_are_checked():
+    model = small_vae()
+    for ask in (model.train_on_batch, model.test_on_batch):
+        with pytest.raises(ValueError, match="expects the values 0 and 1"):
+            ask(X * 255)
+        with pytest.raises(ValueError, match="no targets"):
+            ask(X, X)
+
+
 GLOBAL = {"rate": 1.0}
 
 
@@ -233,8 +308,11 @@ def test_a_training_that_diverges_says_so_and_stops(tmp_path):
     with pytest.warns(UserWarning, match="epoch 1 .*NaN or infinite: training stops.*learning rate.*1e\\+30"):
         history = model.fit(X, epochs=5, batch_size=10, verbose=0, checkpoint=tmp_path / "training.npz").history
     assert len(history["loss"]) == 1 and not (tmp_path / "training.npz").exists()
+    for what in (lambda x: model.sample(3), model.log_weights, model.posterior):
+        with pytest.raises(ValueError, match="weights hold NaN"):
+            what(X)
     for what in (model.encode, model.reconstruct, model.evaluate, lambda x: vk.evaluation.active_units(model, x)):
-        with pytest.raises(ValueError, match="NaN.*weights hold NaN"):
+        with pytest.raises(ValueError, match="weights hold NaN"):
             what(X)
     with pytest.raises(ValueError, match="weights hold NaN"):
         vk.evaluation.log_likelihood(model, X, samples=2, progress=False)

@@ -378,3 +378,24 @@ def test_load_names_classes_that_are_not_registered(tmp_path):
         vk.load(tmp_path / "model.keras")
     assert len(str(error.value)) < 500
     assert_copy(vk.load(tmp_path / "model.keras", custom_objects={"Unknown": Unknown}), model)
+
+
+@keras.saving.register_keras_serializable("vaekit-tests")
+class Scaled(vk.VAE):
+    """A model with a setting of its own, which stands before the prior."""
+
+    def __init__(self, encoder, decoder, gamma, prior=None, **kwargs):
+        super().__init__(encoder, decoder, prior, **kwargs)
+        self.gamma = gamma
+
+    def get_config(self):
+        return {**super().get_config(), "gamma": self.gamma}
+
+
+@pytest.mark.once
+def test_a_subclass_keeps_its_settings(tmp_path):
+    model = Scaled(DiagonalNormal(2), Bernoulli(6), 5.0, prior=vk.priors.LearnedNormal())
+    model.build((None, 6))
+    model.save(tmp_path / "model.keras")
+    for copy in (vk.load(tmp_path / "model.keras"), keras.models.clone_model(model)):
+        assert copy.gamma == 5.0 and isinstance(copy.prior, vk.priors.LearnedNormal)

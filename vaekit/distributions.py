@@ -308,6 +308,10 @@ class Observed(Events):
         super().__init__(distribution, reinterpreted_batch_ndims, name=name)
         self._parameters, self.fill = {k: v for k, v in parameters.items() if k != "self"}, fill
 
+    @classmethod
+    def _parameter_properties(cls, dtype, num_classes=None):
+        return tfd.Independent._parameter_properties(dtype, num_classes)
+
     def _log_prob(self, x):
         missing = ops.isnan(x)
         # no NaN enters the density: a product with 0 would leave it in the gradient

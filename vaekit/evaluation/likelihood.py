@@ -150,6 +150,7 @@ def terms(model, x, objective, batch_size=500, seed=0):
         for start in range(0, n, batch_size):
             batch, count = rows(data, start, batch_size)
             parts.append({name: ops.convert_to_numpy(value)[:count] for name, value in one_batch(batch).items()})
+            require_numbers(model, "terms", *parts[-1].values())
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 

@@ -161,7 +161,7 @@ class PrunedModel(LatentVariableModel):
             if factor.name not in units or np.all(units[factor.name]["active"]):
                 return factor
             kind = MarginalNetwork if factor.given else MarginalPrior
-            return Factor(factor.name, kind(factor.layer, **units[factor.name]), factor.given)
+            return Factor(factor.name, kind(factor.layer, **units[factor.name]), factor.given, factor.weight)
 
         generative, inference = ([pruned(factor) for factor in part] for part in (whole.generative, whole.inference))
         super().__init__(generative, inference, seed=whole.seed_generator.get_config()["seed"], **kwargs)

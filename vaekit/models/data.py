@@ -17,6 +17,7 @@ from vaekit.backend import tfd
 from vaekit.batches import Batches, DynamicBinarization, as_array
 from vaekit.datasets import Dataset, Splits
 from vaekit.layers import Bernoulli, DistributionLayer
+from vaekit.layers.distribution import warn_of_scale
 from vaekit.layers.likelihoods import Discretized
 from vaekit.models.factors import output_layer
 
@@ -151,7 +152,7 @@ def _without_targets(model, x):
     if others[0] is not None:
         raise ValueError(TARGETS)
     if any(other is not None for other in others):
-        raise ValueError("Weights of examples come in batches (x, None, sample_weight), of tf.data or a PyDataset.")
+        raise ValueError("Weights of examples come in batches (x, None, sample_weight), of tf.data or a generator.")
     return first
 
 
@@ -176,7 +177,8 @@ def _event_shape(model, name):
 
 def _shape_message(name, expected, shape):
     message = f"{name!r} should have shape {['N', *expected]}; received an array of shape {list(shape)}. "
-    if len(expected) == 1 and expected[0] > 1 and tuple(shape[1:]) in ((), (1,)):
+    single = tuple(shape) == tuple(expected)
+    if len(expected) == 1 and expected[0] > 1 and not single and tuple(shape[1:]) in ((), (1,)):
         return f"{message}Integer labels become one-hot rows by keras.utils.to_categorical(y, {expected[0]})."
     return f"{message}A single example needs a batch axis, x[None]; grey images need a channel axis, x[..., None]."
 
@@ -246,7 +248,7 @@ def _told(factor, shapes):
             "have. A DistributionLayer of its own may say so in check_values.",
             stacklevel=2,
         )
-    return layer if support is None or support is REALS else support
+    return layer if support is None else support
 
 
 class Values:
@@ -269,7 +271,16 @@ class Values:
             )
 
 
-REALS = Values("real numbers", np.isfinite)
+class Reals:
+    """Real numbers, of which only a scale that looks wrong is told."""
+
+    name = "of your own"
+
+    def check_values(self, x):
+        warn_of_scale(self, x)
+
+
+REALS = Reals()
 COUNTS = Values("whole numbers from 0", lambda x: (x >= 0) & (x == np.rint(x)))
 POSITIVE = Values("positive numbers", lambda x: x > 0)
 NOT_NEGATIVE = Values("numbers of at least 0", lambda x: x >= 0)
@@ -394,7 +405,11 @@ def _check_batch(model, batch, first=False):
         return batch
     if first:
         _require_batches(model, x)
-    arrays(model, x)
+    rows = len(next(iter(arrays(model, x).values())))
+    if len(batch) > 2 and (_arraylike(batch[2]) or ops.is_tensor(batch[2])):
+        weights = np.asarray(as_array("sample_weight", np.asarray(batch[2])))
+        if len(weights) != rows or not np.isfinite(weights).all():
+            raise ValueError(f"sample_weight should be {rows} finite numbers, one a row; received {weights.shape}.")
     return batch
 
 

@@ -29,7 +29,7 @@ from vaekit.models.factors import (
     tile,
     unfold,
 )
-from vaekit.models.finite import require_numbers
+from vaekit.models.finite import require_finite, require_numbers
 from vaekit.models.programs import Programs
 from vaekit.objectives.state import read_state
 
@@ -75,7 +75,7 @@ class Factorizations(keras.Model):
         # Inference first: a network that a prior contains must be met before the prior (see get_config).
         self.networks = list({id(f.layer): f.layer for f in (*self.inference, *self.generative)}.values())
         self.seed_generator = backend.seed_generator(seed)
-        self._within_keras_loop, self.programs = False, Programs()
+        self._within_keras_loop, self._follows, self.diverged, self.programs = False, True, False, Programs()
 
     # ---------------------------------------------------------------- building and data
 
@@ -239,7 +239,7 @@ class Factorizations(keras.Model):
 
     def _settings(self):
         """What a program of this model takes for constant, beside its networks: numbers of the objective, say."""
-        return read_state((self.objective, self.refinement))[0]
+        return read_state((self.objective, self.refinement))[0] if self._follows else ""
 
     def _require_built(self):
         if not self.built:
@@ -258,6 +258,7 @@ class Factorizations(keras.Model):
 
         All at once; `vaekit.evaluation.log_likelihood` works through many samples in bounded memory.
         """
+        require_finite(self, "log_weights")
         return ops.convert_to_numpy(self.trace(x, samples, seed=seed).log_weights())
 
     def log_p(self, values, training=False, early=None):
@@ -297,6 +298,7 @@ class Factorizations(keras.Model):
         With several latents: a dict of them by name, each given the means of those before it, or draws of them if not
         `mean`. `seed` is that of draws, and of the noise of a refinement, if the model has one.
         """
+        require_finite(self, "posterior")
         distributions, _ = self._encode(self.observe(x), seed, mean or len(self.latents) == 1)
         return distributions if len(self.latents) > 1 else distributions[self.latents[0]]
 
@@ -354,6 +356,7 @@ class Factorizations(keras.Model):
 
     def _output(self, what, names, parts):
         """Values as NumPy arrays `[N, ...]`, from those of all batches: of one variable alone, of several a dict."""
+        require_finite(self, what)
         arrays = {name: np.concatenate([ops.convert_to_numpy(part[name]) for part in parts]) for name in names}
         require_numbers(self, what, *arrays.values())
         return arrays if len(names) > 1 else arrays[names[0]]

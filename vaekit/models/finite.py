@@ -13,20 +13,27 @@ def not_finite_weights(model):
     return [v.path for v in model.weights if not np.isfinite(ops.convert_to_numpy(v)).all()]
 
 
+def require_finite(model, what):
+    """Raises ValueError if a model's training has diverged, and its weights still are what that left."""
+    if model.diverged and (weights := not_finite_weights(model)):
+        raise ValueError(f"{what} of this model gives no numbers: {_lost(weights)}")
+    model.diverged = False
+
+
 def require_numbers(model, what, *arrays):
     """Raises ValueError where NumPy arrays that a model gave hold NaN, as after a training that has diverged."""
-    wrong = sum(int(np.isnan(array).sum()) for array in arrays)
-    if not wrong:
-        return
-    if weights := not_finite_weights(model):
-        cause = (
-            f"{len(weights)} of its weights hold NaN or infinite values, such as {weights[0]}, as after training that "
-            "diverged. Go back to earlier ones (a file, EarlyStopping's best epoch), or train a new model, with a "
-            "lower learning rate."
-        )
-    else:
-        cause = "its weights are finite: look at the data, or for log-densities that are infinite."
-    raise ValueError(f"{what} of this model gives {wrong} values that are NaN: {cause}")
+    if wrong := sum(int(np.isnan(array).sum()) for array in arrays):
+        weights = not_finite_weights(model)
+        cause = _lost(weights) if weights else "its weights are finite: look at data and log-densities."
+        raise ValueError(f"{what} of this model gives {wrong} values that are NaN: {cause}")
+
+
+def _lost(weights):
+    return (
+        f"{len(weights)} of its weights hold NaN or infinite values, such as {weights[0]}, as after training that "
+        "diverged. Go back to earlier ones (a file, EarlyStopping's best epoch), or train a new model, with a lower "
+        "learning rate."
+    )
 
 
 def not_finite(logs):
@@ -45,7 +52,7 @@ class StopAtNaN(keras.callbacks.Callback):
         wrong = not_finite(logs)
         training = [name for name in wrong if not name.startswith("val_")]
         if training:
-            self.model.stop_training = True
+            self.model.stop_training = self.model.diverged = True
             warnings.warn(
                 f"In epoch {epoch + 1} {_are(training)} NaN or infinite: training stops. {self._causes(training)}",
                 stacklevel=2,

@@ -1,6 +1,7 @@
 """Latent variable models in Keras: training, evaluation, saving."""
 
 import contextlib
+import warnings
 from types import MappingProxyType
 
 import keras
@@ -93,19 +94,29 @@ class LatentVariableModel(Factorizations):
             del kwargs["steps_per_execution"]
         self._chosen = {"jit_compile", "steps_per_execution"} & set(kwargs)  # the others are each machine's own choice
         kwargs.setdefault("jit_compile", backend.prefers_jit() and not kwargs.get("run_eagerly"))
+        self._trained = None  # ids of weights, from the first fit on
         super().compile(optimizer=optimizer, **kwargs)
         if self.built:
             self._build_optimizer()
         self.objective = objective or ELBO()
+        _, variables, layers = read_state((self.objective, self.refinement))
+        mine = {id(layer) for layer in self._flatten_layers()}
+        if outside := [layer.name for layer in layers if layer.trainable and id(layer) not in mine]:
+            warnings.warn(
+                f"The objective holds networks that are no part of the model, {outside}: they are neither trained nor "
+                "saved with it. Make them parts of the model, or set trainable=False.",
+                stacklevel=2,
+            )
         held = {id(v) for v in super().variables}
-        own = [v for v in read_state((self.objective, self.refinement))[1] if id(v) not in held]
+        own = [v for v in variables if id(v) not in held]
         for variable in own:
             variable.trainable = False  # assigned, saved; not trained
         self._objective_variables = MappingProxyType({f"objective_{i}": v for i, v in enumerate(own)})
         # proxies, since Keras tracks what stands in a plain dict as state, which a built model must not gain
         self._terms = MappingProxyType({name: keras.metrics.Mean(name) for name in self.objective.terms(self)})
         self.step.assign(0)
-        self._reported, self._made_with, self._loops, self._optimizer_config = {}, None, {}, None
+        self._reported, self._follows, self._loops, self._optimizer_config = {}, True, {}, None
+        self._keras_settings = MappingProxyType({})
         self.programs.made.clear()
 
     @property
@@ -113,6 +124,7 @@ class LatentVariableModel(Factorizations):
         return [*super().metrics, *self._terms.values()]
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        settings = self._settings()
         with added_losses(self) as added:
             loss, terms = self.objective(self, x, self.step, training)  # [B]
             if sample_weight is not None:
@@ -123,7 +135,7 @@ class LatentVariableModel(Factorizations):
         self._update_terms(terms, training)
         if training:
             self.step.assign(self.step + 1)
-        self._made_with = self._settings()
+        self._follows = self._follows and self._settings() == settings
         return loss / backend.replicas()  # whose gradients are summed
 
     def _update_terms(self, terms, training):
@@ -202,6 +214,7 @@ class LatentVariableModel(Factorizations):
         for name in {"validation_split", "sample_weight", "class_weight"} & set(kwargs):
             raise ValueError(f"fit does without {name} here: pass validation_data, or batches of your own making.")
         batches = self._batches(x, batch_size, shuffle)
+        self._require_trained()
         self._build_loss(batches)
         if validation_data is not None:
             size = kwargs.pop("validation_batch_size", None)
@@ -226,8 +239,6 @@ class LatentVariableModel(Factorizations):
     def _keras_loop(self):
         """Within this context Keras runs the steps, and the model is not called for what the objective does itself."""
         self._within_keras_loop, before = True, self._within_keras_loop
-        if self._settings_changed():
-            self.train_function = self.test_function = None
         try:
             with backend.values_held([*self.variables, *self.metrics_variables, *self.optimizer.variables]):
                 yield
@@ -273,6 +284,13 @@ class LatentVariableModel(Factorizations):
         if not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)
 
+    def _require_trained(self):
+        """Raises ValueError if other weights are trainable than in an earlier `fit`."""
+        trained = frozenset(map(id, self.trainable_variables))
+        self._trained = self._trained or trained
+        if trained != self._trained:
+            raise ValueError("What is trainable has changed since compile: compile the model again.")
+
     def optimizer_config(self):
         """The compiled optimizer's configuration, as it was at first: callbacks change its learning rate."""
         if self._optimizer_config is None:
@@ -295,15 +313,37 @@ class LatentVariableModel(Factorizations):
 
     def _take(self, run):
         """Runs one."""
-        if self._settings_changed():
-            self._loops = {}
-        if run.training not in self._loops:
-            self._loops[run.training] = self._loop(run.training)
-        self._loops[run.training].epoch(run.batches, run.one_by_one, run.begin, run.end)
+        loop, settings = self._loops.get(run.training, (None, None))
+        if settings != self._settings():  # or none yet
+            loop, settings = self._loop(run.training), self._settings()
+        self._loops[run.training] = loop, settings
 
-    def _settings_changed(self):
-        """Whether they are others than when a program was made."""
-        return self._made_with not in (None, self._settings())
+        def begin(step):
+            run.begin(step)
+            if run.one_by_one:
+                self._require_settings(settings)
+
+        loop.epoch(run.batches, run.one_by_one, begin, run.end)
+        if not self._follows:  # an objective that changes when it is called has settings only then
+            self._loops[run.training] = loop, self._settings()
+
+    def _require_settings(self, settings):
+        """Raises ValueError if a number of the objective was changed within an epoch."""
+        if self._settings() != settings:
+            raise ValueError(
+                "A number of the objective was changed within an epoch, and compiled programs have it for a constant. "
+                "Change it between epochs, or make it a variable, ELBO(beta=keras.Variable(0.0)), and assign to it."
+            )
+
+    def make_train_function(self, force=False):
+        settings = self._settings()
+        super().make_train_function(force=force or settings != self._keras_settings.get("train"))
+        self._keras_settings = MappingProxyType({**self._keras_settings, "train": settings})
+
+    def make_test_function(self, force=False):
+        settings = self._settings()
+        super().make_test_function(force=force or settings != self._keras_settings.get("test"))
+        self._keras_settings = MappingProxyType({**self._keras_settings, "test": settings})
 
     def _loop(self, training, others=()):
         """The loop of training or evaluation steps, for this model and for `others` like it at once."""
@@ -327,6 +367,24 @@ class LatentVariableModel(Factorizations):
         backend.apply_gradient(
             self.optimizer, gradient, trainable, self.jit_compile or "jit_compile" not in self._chosen
         )
+
+    def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
+        """As `keras.Model.train_on_batch`, on data that are checked."""
+        x = self._one_batch(x, y)
+        with self._keras_loop():
+            return super().train_on_batch(x, None, sample_weight, class_weight, return_dict)
+
+    def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
+        """As `keras.Model.test_on_batch`, on data that are checked."""
+        x = self._one_batch(x, y)
+        with self._keras_loop():
+            return super().test_on_batch(x, None, sample_weight, return_dict)
+
+    def _one_batch(self, x, y):
+        if y is not None:
+            raise ValueError(TARGETS)
+        checked = {name: np.asarray(array) for name, array in self.arrays(x).items()}
+        return checked if isinstance(x, dict) else checked[self.data_names[0]]
 
     def count_operations(self, batch):
         """Floating-point operations of one training step on a batch, as XLA counts them; on JAX alone.
@@ -398,7 +456,11 @@ class LatentVariableModel(Factorizations):
     def predict(self, x, batch_size=None, verbose="auto", **kwargs):
         """Reconstructions of data, NumPy array `[N, ...]`: `reconstruct` by its name in Keras."""
         if kwargs:
-            return super().predict(self._batches(x, batch_size), verbose=verbose, **kwargs)
+            self._within_keras_loop, before = False, self._within_keras_loop
+            try:
+                return super().predict(self._batches(x, batch_size), verbose=verbose, **kwargs)
+            finally:
+                self._within_keras_loop = before
         return self.reconstruct(x, **({} if batch_size is None else {"batch_size": batch_size}))
 
     # ---------------------------------------------------------------- saving
@@ -458,7 +520,8 @@ class LatentVariableModel(Factorizations):
             return [Factor(name, layers[i], tuple(given), *weight) for name, i, given, *weight in rows]
 
         refinement = keras.saving.deserialize_keras_object(config.get("refinement"), custom_objects)
-        options = dict(refinement=refinement, seed=config["seed"], name=config["name"])
+        own = {"layers", "shared_layers", "inference", "generative"}
+        options = {name: value for name, value in config.items() if name not in own} | {"refinement": refinement}
         return cls._assemble(factors(config["generative"]), factors(config["inference"]), options)
 
     @classmethod
@@ -494,13 +557,16 @@ class FollowSettings(keras.callbacks.Callback):
     """In Keras' own loop: makes the programs anew when a number of the objective has changed."""
 
     def on_epoch_begin(self, epoch, logs=None):
-        if self.model._settings_changed():
-            self.model.make_train_function(force=True)
-            self.model.test_function = None
+        self.model.make_train_function()
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.model._require_settings(self.model._keras_settings["train"])
 
 
 def _weights(sample_weight, loss):
     """Weights of examples, `[B]` or `[B, 1]`, like the loss `[B]`."""
+    if len(loss.shape) != 1:
+        raise ValueError(f"With sample_weight an objective's loss should have shape [B]; it has {list(loss.shape)}.")
     weights = ops.cast(sample_weight, loss.dtype)
     if len(weights.shape) == 2 and weights.shape[1] == 1:
         weights = ops.squeeze(weights, axis=1)
@@ -566,4 +632,4 @@ class VAE(LatentVariableModel):
     @classmethod
     def _assemble(cls, generative, inference, options):
         prior, decoder = (factor.layer for factor in generative)
-        return cls(inference[0].layer, decoder, prior, **options)
+        return cls(inference[0].layer, decoder, prior=prior, **options)

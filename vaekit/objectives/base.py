@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import asdict, dataclass
-from numbers import Integral
+from numbers import Integral, Real
 
 import keras
 from keras import ops
@@ -70,8 +70,7 @@ class Objective:
     def __init__(self, samples=1, beta=1.0):
         if not (isinstance(samples, Integral) and samples >= 1):
             raise ValueError(f"{type(self).__name__} expects samples to be an integer of at least 1; got {samples!r}.")
-        number = not callable(beta) and not isinstance(beta, keras.Variable)
-        if isinstance(beta, str) or (number and not beta >= 0):
+        if not (callable(beta) or isinstance(beta, keras.Variable) or (isinstance(beta, Real) and beta >= 0)):
             raise ValueError(
                 f"{type(self).__name__} expects beta to be a number of at least 0, a keras.Variable, or a schedule "
                 f"such as vaekit.objectives.WarmUp(steps=10_000); got {beta!r}."

@@ -4,6 +4,7 @@ import functools
 import hashlib
 import inspect
 from numbers import Number
+from types import CellType, CodeType
 
 import keras
 import numpy as np
@@ -15,10 +16,10 @@ def read_state(*objects):
 
     A function's closure and globals count, and so do lists, tuples, dicts and further objects inside.
 
-    Returns: settings, a text that is another one after a change of any number, text or object held; and the list of
-        `keras.Variable`s met.
+    Returns: settings, a text that is another one after a change of any number, text or object held; the list of
+        `keras.Variable`s met; and that of layers.
     """
-    settings, variables, seen = [], {}, {}
+    settings, variables, layers, seen = [], {}, [], {}
 
     def read(value):
         if isinstance(value, (Number, str, bytes, np.generic, type(None))):
@@ -28,7 +29,7 @@ def read_state(*objects):
         elif isinstance(value, keras.Variable):
             seen[id(value)] = value
             variables[id(value)] = value
-            settings.append("variable")
+            settings.append(f"variable {id(value)}")
         else:
             seen[id(value)] = value
             read_inside(value)
@@ -48,19 +49,28 @@ def read_state(*objects):
             read((value.__func__, value.__self__))
         elif inspect.isfunction(value):
             settings.append(str(id(value.__code__)))
-            names = inspect.getclosurevars(value)
-            plain = {name: v for name, v in names.globals.items() if not _is_code(v)}
-            read((plain, dict(names.nonlocals), value.__defaults__, value.__kwdefaults__))
+            cells = [cell.cell_contents for cell in value.__closure__ or () if cell != CellType()]
+            used = [value.__globals__[name] for name in _names(value.__code__) if name in value.__globals__]
+            used = [v for v in used if not _is_code(v) or getattr(v, "__module__", 0) == value.__module__]
+            read((used, cells, value.__defaults__, value.__kwdefaults__))
         elif isinstance(value, np.ndarray) and value.nbytes < 2**20:
             settings.append(hashlib.sha1(value.tobytes()).hexdigest())
         elif isinstance(value, (keras.layers.Layer, np.ndarray)) or ops.is_tensor(value) or _is_code(value):
             settings.append(str(id(value)))
-        elif hasattr(value, "__dict__"):
-            read((vars(type(value)).get("__call__"), vars(value)))
+            if isinstance(value, keras.layers.Layer):
+                layers.append(value)
+        else:
+            slots = [getattr(value, name, None) for name in getattr(type(value), "__slots__", ())]
+            read((vars(type(value)).get("__call__"), getattr(value, "__dict__", {}), slots))
 
     for item in objects:
         read(item)
-    return " ".join(settings), list(variables.values())
+    return " ".join(settings), list(variables.values()), layers
+
+
+def _names(code):
+    """Global names in a function's code, and in that of functions within."""
+    return sorted(set(code.co_names).union(*(_names(c) for c in code.co_consts if isinstance(c, CodeType))))
 
 
 def _is_code(value):
