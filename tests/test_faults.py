@@ -476,6 +476,26 @@ def test_an_observed_variable_with_a_prior_and_a_condition_of_q_alone():
         model.sample(-1)
 
 
+def test_conditions_to_draw_by_are_checked():
+    decoder = vk.layers.Stack([MLP(8), Bernoulli(IMAGE)])
+    model = vk.LatentVariableModel(
+        [vk.Factor("z", vk.priors.StandardNormal()), vk.Factor("x", decoder, given=("z", "label"))],
+        [vk.Factor("z", DiagonalNormal(2), given="x")],
+    )
+    model.build({"x": (None, *IMAGE), "label": (None, 3)})
+    assert model.sample(2, {"label": np.eye(3)[[0, 1]]}).shape == (2, *IMAGE)
+    for wrong, message in {
+        "integer labels": (np.array([0, 1]), "one-hot rows"),
+        "NaN": (np.full((2, 3), np.nan), "NaN or infinite"),
+        "one row": (np.eye(3)[0], r"x\[None\]"),
+        "another width": (np.eye(4)[:2], r"\['N', 3\]"),
+    }.values():
+        with pytest.raises(ValueError, match=message):
+            model.sample(2, {"label": wrong})
+    with pytest.raises(ValueError, match="dict of arrays by name"):
+        model.sample(2, np.eye(3)[:2])
+
+
 def test_a_prior_sees_rows_as_networks_do():
     network = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2)])
 

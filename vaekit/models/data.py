@@ -92,6 +92,21 @@ def observe(model, x):
     return tensors(model, x)
 
 
+def check_conditions(model, conditions):
+    """Conditions to draw by, as a dict of checked arrays `[n, ...]` by name.
+
+    Raises:
+        ValueError: what is no dict; wrong shapes, NaN, text.
+    """
+    if conditions is not None and not isinstance(conditions, dict):
+        raise ValueError(f"conditions should be a dict of arrays by name, {model.conditions}; received {conditions!r}.")
+    checked = dict(conditions or {})
+    for name in set(checked) & set(model.conditions):
+        checked[name] = _array(model, name, checked[name])
+        _check_numbers(model, name, checked[name])
+    return checked
+
+
 def build_by(model, arrays):
     """Builds a model by the first rows of checked arrays."""
     if not model.built:

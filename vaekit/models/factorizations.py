@@ -11,7 +11,7 @@ from vaekit import backend
 from vaekit.backend import tfd
 from vaekit.batches import check_counts
 from vaekit.layers.distribution import event_shape
-from vaekit.models.data import arrays, named, observe, supports, tensors
+from vaekit.models.data import arrays, check_conditions, named, observe, supports, tensors
 from vaekit.models.factors import (
     Factor,
     NoMeanError,
@@ -474,7 +474,8 @@ class Factorizations(keras.Model):
         Raises:
             ValueError: as for `draw`; a likelihood that has no mean in closed form (PixelCNN), with `mean`.
         """
-        source = self._seed_source(seed)
+        self._require_built()
+        source, conditions = self._seed_source(seed), check_conditions(self, conditions)
         values = self.draw(n, conditions, observed=self._parents() if mean else True, seed=source)
         if mean:
             _, values = self._decode(values, source, True)
