@@ -399,3 +399,19 @@ def test_a_subclass_keeps_its_settings(tmp_path):
     model.save(tmp_path / "model.keras")
     for copy in (vk.load(tmp_path / "model.keras"), keras.models.clone_model(model)):
         assert copy.gamma == 5.0 and isinstance(copy.prior, vk.priors.LearnedNormal)
+
+
+class Whole(vk.VAE):
+    """A model that makes its networks itself, and has no configuration of its own."""
+
+    def __init__(self, latents=2):
+        super().__init__(DiagonalNormal(latents), Bernoulli(6))
+
+
+@pytest.mark.once
+def test_a_class_that_could_not_be_made_again_is_refused_before_it_is_written(tmp_path):
+    model = Whole()
+    model.build((None, 6))
+    with pytest.raises(ValueError, match="Whole could not be opened again.*from_config.*save_weights"):
+        model.save(tmp_path / "model.keras")
+    assert not (tmp_path / "model.keras").exists()

@@ -472,6 +472,7 @@ class LatentVariableModel(Factorizations):
             ValueError: another kind of file, or layers shared in a way that it would not keep. Nothing is written.
         """
         saving.check_path(filepath, zipped)
+        saving.check_class(self, LatentVariableModel, ("prior",) if isinstance(self, VAE) else ())
         saving.check_kept(self)
         super().save(filepath, overwrite=overwrite, zipped=zipped, **kwargs)
 
@@ -520,8 +521,8 @@ class LatentVariableModel(Factorizations):
             return [Factor(name, layers[i], tuple(given), *weight) for name, i, given, *weight in rows]
 
         refinement = keras.saving.deserialize_keras_object(config.get("refinement"), custom_objects)
-        own = {"layers", "shared_layers", "inference", "generative"}
-        options = {name: value for name, value in config.items() if name not in own} | {"refinement": refinement}
+        options = {name: value for name, value in config.items() if name not in saving.STRUCTURE}
+        options["refinement"] = refinement
         return cls._assemble(factors(config["generative"]), factors(config["inference"]), options)
 
     @classmethod

@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import inspect
 import json
 import random
 import zipfile
@@ -123,6 +124,30 @@ def check_path(filepath, zipped):
                 f'A latent variable model is saved as a .keras file; received {path!r}. Say model.save("model.keras"), '
                 'or, for the weights alone, model.save_weights("model.weights.h5"). Nothing was written.'
             )
+
+
+STRUCTURE = {"layers", "shared_layers", "inference", "generative"}  # of a configuration: the rest are arguments
+
+
+def check_class(model, base, names):
+    """Raises ValueError for a class of one's own that could not be made from its configuration.
+
+    Args:
+        base: the class whose `from_config` is meant; one of the model's own is believed.
+        names: of arguments beside two parts of the model and what the configuration holds.
+    """
+    kind = type(model)
+    if kind.from_config.__func__ is not base.from_config.__func__:
+        return
+    arguments = dict.fromkeys((*names, *(set(model.get_config()) - STRUCTURE)))
+    try:
+        inspect.signature(kind).bind(None, None, **arguments)
+    except TypeError as error:
+        raise ValueError(
+            f"{kind.__name__} could not be opened again: it is made from its parts and {tuple(arguments)}, which "
+            f"its __init__ does not take ({error}). Define from_config, or an __init__ that takes them, or keep the "
+            'weights alone, model.save_weights("model.weights.h5"). Nothing was written.'
+        ) from None
 
 
 def check_kept(model):
