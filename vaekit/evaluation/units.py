@@ -173,7 +173,8 @@ class PrunedModel(LatentVariableModel):
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
-        whole = LatentVariableModel.from_config(config, custom_objects)
+        whole = {name: value for name, value in config.items() if name != "units"}
+        whole = LatentVariableModel.from_config(whole, custom_objects)
         return cls(whole, config["units"], name=config["name"])
 
 
