@@ -329,7 +329,7 @@ class LatentVariableModel(Factorizations):
 
     def _require_settings(self, settings):
         """Raises ValueError if a number of the objective was changed within an epoch."""
-        if self._settings() != settings:
+        if self._follows and self._settings() != settings:
             raise ValueError(
                 "A number of the objective was changed within an epoch, and compiled programs have it for a constant. "
                 "Change it between epochs, or make it a variable, ELBO(beta=keras.Variable(0.0)), and assign to it."

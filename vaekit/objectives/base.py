@@ -59,7 +59,7 @@ class Objective:
 
     An objective may hold variables (`keras.Variable`), as attributes or in its schedule: a model that is compiled with
     it saves them with its weights, does not train them, and follows what a callback assigns to them. Its numbers are
-    constants of compiled programs: a change of one compiles anew.
+    constants of compiled programs: a change of one, between epochs, compiles anew.
 
     Args:
         samples: S (or k), samples of z for each example.
