@@ -340,6 +340,7 @@ def test_early_stopping_puts_no_nan_back(batches):
 
 def test_infinite_validation_does_not_hide_what_comes_after():
     model, stop = small_vae(), vk.models.finite.StopAtNaN()
+    model.build((None, *IMAGE))
     stop.set_model(model)
     with pytest.warns(UserWarning, match="validation data alone"):
         stop.on_epoch_end(0, {"loss": 1.0, "val_bound": -np.inf})
