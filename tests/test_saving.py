@@ -44,13 +44,26 @@ def decoder(layer, copies=2):
     return keras.Model(z, Bernoulli((6,))(Concatenate()([layer(Dense(6)(tensor)) for tensor in z[:copies]])))
 
 
-@keras.saving.register_keras_serializable("vaekit-tests")
-class Net(keras.layers.Layer):
-    """A user's network, which names its parts in its configuration."""
+class Parts:
+    """A layer made of two, which it names in its configuration."""
 
     def __init__(self, first, head, **kwargs):
         super().__init__(**kwargs)
         self.first, self.head = first, head
+
+    def get_config(self):
+        parts = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in ("first", "head")}
+        return {**super().get_config(), **parts}
+
+    @classmethod
+    def from_config(cls, config):
+        parts = {name: keras.saving.deserialize_keras_object(config[name]) for name in ("first", "head")}
+        return cls(**{**config, **parts})
+
+
+@keras.saving.register_keras_serializable("vaekit-tests")
+class Net(Parts, keras.layers.Layer):
+    """A user's network."""
 
     def build(self, input_shape):
         for layer, shape in ((self.first, input_shape), (self.head, (None, 6))):
@@ -62,15 +75,6 @@ class Net(keras.layers.Layer):
 
     def compute_output_spec(self, x):
         return self.head.compute_output_spec(self.first.compute_output_spec(x))
-
-    def get_config(self):
-        parts = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in ("first", "head")}
-        return {**super().get_config(), **parts}
-
-    @classmethod
-    def from_config(cls, config):
-        parts = {name: keras.saving.deserialize_keras_object(config[name]) for name in ("first", "head")}
-        return cls(**{**config, **parts})
 
 
 @keras.saving.register_keras_serializable("vaekit-tests")
@@ -86,12 +90,8 @@ class Forgetful(Net):
 
 
 @keras.saving.register_keras_serializable("vaekit-tests")
-class Posterior(vk.priors.Prior):
+class Posterior(Parts, vk.priors.Prior):
     """A user's prior with a layer of the decoder's: p(z) is what it says of ones."""
-
-    def __init__(self, first, head, **kwargs):
-        super().__init__(**kwargs)
-        self.first, self.head = first, head
 
     def build(self, input_shape):
         super().build(input_shape)
@@ -99,15 +99,6 @@ class Posterior(vk.priors.Prior):
 
     def distribution(self):
         return vk.backend.tfd.BatchReshape(self.head(self.first(ops.ones((1, 6)))), [])
-
-    def get_config(self):
-        parts = {name: keras.saving.serialize_keras_object(getattr(self, name)) for name in ("first", "head")}
-        return {**super().get_config(), **parts}
-
-    @classmethod
-    def from_config(cls, config):
-        parts = {name: keras.saving.deserialize_keras_object(config[name]) for name in ("first", "head")}
-        return cls(**{**config, **parts})
 
 
 def sequential():

@@ -214,8 +214,8 @@ class LatentVariableModel(Factorizations):
         for name in {"validation_split", "sample_weight", "class_weight"} & set(kwargs):
             raise ValueError(f"fit does without {name} here: pass validation_data, or batches of your own making.")
         batches = self._batches(x, batch_size, shuffle)
-        self._require_trained()
         self._build_loss(batches)
+        self._require_trained()
         if validation_data is not None:
             size = kwargs.pop("validation_batch_size", None)
             size = batches.batch_size if size is None and isinstance(batches, Batches) else size
