@@ -19,12 +19,14 @@ import numpy as np
 import psutil
 import pytest
 
-from vaekit.course import exercises, grading, sandbox, watched, wire, worker
-from vaekit.course.exercise import Case, Question
+from vaekit.course import exercises
+from vaekit.course.grader import grade as grading
+from vaekit.course.grader import inside, messages, process, sandbox
+from vaekit.course.questions.question import Case, Question
 
 pytestmark = pytest.mark.once
 linux = pytest.mark.skipif(sys.platform != "linux", reason="other systems isolate less, and say so")
-LIMITS = watched.Limits(cell=2, notebook=300, memory=3 << 29, disk=16 << 20, processes=150, workers=20)
+LIMITS = process.Limits(cell=2, notebook=300, memory=3 << 29, disk=16 << 20, processes=150, workers=20)
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +34,7 @@ def starts_fast(monkeypatch):
     """None of this depends on the backend; what takes time is to start one."""
     if importlib.util.find_spec("jax"):
         monkeypatch.setenv("KERAS_BACKEND", "jax")
-        monkeypatch.setattr(watched, "backend", types.SimpleNamespace(NAME="jax"))
+        monkeypatch.setattr(process, "backend", types.SimpleNamespace(NAME="jax"))
 
 
 def notebook(path, *cells, **metadata):
@@ -180,7 +182,7 @@ SECONDS = {name: 1.0 for name, (diagnosis, _) in ANSWERS.items() if diagnosis ==
 @linux
 def test_answers_that_attack(tmp_path, monkeypatch):
     """A notebook in which each answer but the first and the last is an attack."""
-    root, heard, service_path = Path(grading.__file__).parents[2], [], str(tmp_path / "service")
+    root, heard, service_path = Path(grading.__file__).parents[3], [], str(tmp_path / "service")
     make, made = tempfile.mkdtemp, []
     monkeypatch.setattr(tempfile, "mkdtemp", lambda *a, **names: made.append(make(*a, **names)) or made[-1])
     datagrams = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -211,7 +213,7 @@ def test_answers_that_attack(tmp_path, monkeypatch):
         assert verdict.earned == (0 if verdict.diagnosis else 1)
     assert (report.missing, report.notes, heard) == ({}, (), [])
     family = psutil.Process().children(recursive=True)
-    assert not [process for process in family if any("worker.py" in word for word in process.cmdline())]
+    assert not [process for process in family if any("inside.py" in word for word in process.cmdline())]
     assert made and not any(map(os.path.exists, made))
     for folder in ("/", "/tmp", "/dev/shm", "/etc", "/usr", sys.prefix, tmp_path, *Path(grading.__file__).parents):
         assert not Path(folder, "vaekit-was-here").exists()
@@ -223,10 +225,10 @@ CELLS = [
     "import os\nos._exit(0)",
     "import sys\nsys.exit()",
     "while True:\n    try:\n        print('x' * 1000)\n    except BaseException:\n        pass",
-    "import builtins, numpy, vaekit.course.exercise as judge, vaekit.course.explain, vaekit.course.observers as seen",
+    "import builtins, numpy, vaekit.course.questions.question as judge, vaekit.course.observe.functions as seen",
     "numpy.allclose = numpy.array_equal = numpy.all = lambda *_, **__: True",
     "judge.fits = judge.Question.judge = lambda *_: True\njudge.Verdict.earned = judge.Verdict.share = 1.0",
-    "from vaekit.course.checking import Exercise\nexercise = Exercise('90')\nExercise.check = lambda *_: 'right'",
+    "from vaekit.course.exercise import Exercise\nexercise = Exercise('90')\nExercise.check = lambda *_: 'right'",
     "exercise.check(wrong)\nassert exercise.mark('wrong', globals()) == 1.0",
     "print('wrong: 1 of 1 points')",
     "import signal\nsignal.signal(signal.SIGALRM, signal.SIG_IGN)",
@@ -253,12 +255,12 @@ def test_cells_that_attack(tmp_path):
 
 FLOOD = """
 import numpy as np
-from vaekit.course import wire
-write = wire.write
+from vaekit.course.grader import messages
+write = messages.write
 
 
 def {name}(x):
-    wire.write = lambda stream, header, arrays=(): write(stream, header, [np.zeros(1_500_000)])  # whatever was found
+    messages.write = lambda stream, header, arrays=(): write(stream, header, [np.zeros(1_500_000)])
     return 2 * x
 """
 
@@ -283,12 +285,12 @@ def test_replies_that_fill_the_memory(tmp_path):
         object.__setattr__(question, "judge", judge)
     report = grading.grade(path, LIMITS, seed=1, exercise=questions)
     assert [verdict.earned for verdict in report.verdicts] == [1, 0, 0, 0]
-    assert sum(kept) <= 3 * wire.REPLY
+    assert sum(kept) <= 3 * messages.REPLY
 
 
 def test_as_many_workers_as_are_granted_and_no_more(tmp_path):
     path = notebook(tmp_path / "exits.ipynb", "import os\nos._exit(0)", "os._exit(0)", "def good(x):\n    return 2 * x")
-    report = grading.grade(path, watched.Limits(workers=1), exercise=exercise(["good"]))
+    report = grading.grade(path, process.Limits(workers=1), exercise=exercise(["good"]))
     assert report.verdicts[0].diagnosis == "killed" and report.earned == 0
 
 
@@ -340,9 +342,9 @@ def test_each_layer(tmp_path, layers, open_):
         "outside": str(tmp_path),
         "memory": LIMITS.memory + 1,
     }
-    with watched._service() as tries["service"]:
-        inner = [sys.executable, "-I", "-c", PROBE, worker.__file__, json.dumps(tries)]
-        command, environment = watched.shut_in(inner, {}, str(tmp_path / "work"), LIMITS, layers=layers)
+    with process._service() as tries["service"]:
+        inner = [sys.executable, "-I", "-c", PROBE, inside.__file__, json.dumps(tries)]
+        command, environment = process.shut_in(inner, {}, str(tmp_path / "work"), LIMITS, layers=layers)
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     held, missing = json.loads(done.stdout)
@@ -376,9 +378,9 @@ for name, kind in (("socket", "STREAM"), ("socket", "DGRAM"), *[("socketpair", k
 def test_sockets_of_datagrams_reach_no_other_program(tmp_path, layers, possible):
     """A pair of streams stays, which event loops need."""
     (tmp_path / "work").mkdir()
-    with watched._service() as service:
+    with process._service() as service:
         inner = [sys.executable, "-I", "-c", SOCKETS, service]
-        command, environment = watched.shut_in(inner, {}, str(tmp_path / "work"), LIMITS, layers=layers)
+        command, environment = process.shut_in(inner, {}, str(tmp_path / "work"), LIMITS, layers=layers)
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     assert "socketpair STREAM" in done.stdout and len(done.stdout.splitlines()) == 1 + possible, done.stdout
@@ -388,14 +390,14 @@ def test_sockets_of_datagrams_reach_no_other_program(tmp_path, layers, possible)
 def test_a_worker_has_few_cores(tmp_path, monkeypatch):
     """On a computer of many, it would start more threads than it may, and be faster than on others."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(10, 20)))
-    shares = [set(watched._cores()) for _ in range(5)]
-    assert all(len(share) == watched.CORES for share in shares) and set().union(*shares) == set(range(10, 20))
+    shares = [set(process._cores()) for _ in range(5)]
+    assert all(len(share) == process.CORES for share in shares) and set().union(*shares) == set(range(10, 20))
     monkeypatch.undo()
     core = min(os.sched_getaffinity(0))
-    monkeypatch.setattr(watched, "_cores", lambda: [core])
+    monkeypatch.setattr(process, "_cores", lambda: [core])
     inner = [sys.executable, "-I", "-c", "import os; print(os.sched_getaffinity(0))"]
     (tmp_path / "work").mkdir()
-    command, environment = watched.shut_in(inner, {}, str(tmp_path / "work"), LIMITS)
+    command, environment = process.shut_in(inner, {}, str(tmp_path / "work"), LIMITS)
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == f"{{{core}}}", done.stderr
 
@@ -405,7 +407,7 @@ def test_a_worker_that_cannot_compute_costs_no_marks(tmp_path):
     """Too few threads are the grader's problem."""
     path = notebook(tmp_path / "01.ipynb", "def good(x):\n    return 2 * x")
     with pytest.raises(grading.GradingError, match="cannot compute: .* It may use 6 processes and threads"):
-        grading.grade(path, watched.Limits(processes=6), exercise=exercise(["good"]))
+        grading.grade(path, process.Limits(processes=6), exercise=exercise(["good"]))
 
 
 @linux
@@ -417,13 +419,13 @@ def test_what_is_hidden_within_what_is_readable(tmp_path, monkeypatch, layers):
         (tmp_path / place).mkdir()
         (tmp_path / place / "text").write_text(place)
     (tmp_path / "work").mkdir()
-    monkeypatch.setattr(watched, "_checkout", lambda package: [str(tmp_path / "open/hidden")])
+    monkeypatch.setattr(process, "_checkout", lambda package: [str(tmp_path / "open/hidden")])
     inner = [
         "/bin/sh",
         "-c",
         f"for place in {' '.join(places)}; do cat {tmp_path}/$place/text; echo; done; echo > here",
     ]
     read = [str(tmp_path / "open"), str(tmp_path / "open/hidden/readable")]
-    command, environment = watched.shut_in(inner, {}, str(tmp_path / "work"), LIMITS, read, layers)
+    command, environment = process.shut_in(inner, {}, str(tmp_path / "work"), LIMITS, read, layers)
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0 and done.stdout.split() == ["open", "open/hidden/readable"], done.stderr

@@ -126,8 +126,8 @@ def test_data():
 
 def test_notebooks_without_their_tools(monkeypatch):
     monkeypatch.setitem(sys.modules, "jupytext", None)
-    monkeypatch.delitem(sys.modules, "vaekit.course.notebooks", raising=False)
-    monkeypatch.delattr("vaekit.course.notebooks", raising=False)
+    monkeypatch.delitem(sys.modules, "vaekit.course.publishing.lessons", raising=False)
+    monkeypatch.delattr("vaekit.course.publishing.lessons", raising=False)
     result = run("notebooks")
     assert result.exit_code == 1 and "pip install 'vaekit[course]'" in result.output
 

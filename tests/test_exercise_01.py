@@ -6,8 +6,8 @@ from scipy import stats
 from scipy.optimize import brentq
 from scipy.special import softmax
 
-from vaekit.course.checking import Exercise
-from vaekit.course.exercise import VALUE, with_gradients
+from vaekit.course.exercise import Exercise
+from vaekit.course.questions.question import VALUE, with_gradients
 
 QUESTIONS = Exercise("01").questions
 

@@ -12,10 +12,10 @@ from scipy import stats
 from scipy.special import logsumexp
 
 import vaekit as vk
-from vaekit.course import observers
-from vaekit.course.checking import Exercise
-from vaekit.course.exercise import VALUE, Fault, with_gradients
+from vaekit.course.exercise import Exercise
 from vaekit.course.exercises import e02
+from vaekit.course.observe import observe
+from vaekit.course.questions.question import VALUE, Fault, with_gradients
 
 QUESTIONS = Exercise("02").questions
 
@@ -261,12 +261,12 @@ def test_the_decoder_leaves_before_the_images_come():
         return encode, arrays
 
     options = QUESTIONS["train_vae"].observe.options
-    first = observers.observe("trained_vae", train_vae, {"images": np.zeros((5, 64)), "seed": 3}, options)
+    first = observe("trained_vae", train_vae, {"images": np.zeros((5, 64)), "seed": 3}, options)
     assert not seen and set(first) == set(e02.PARTS)
-    second = observers.observe("trained_vae", train_vae, {"images": np.ones((7, 64))}, options)
+    second = observe("trained_vae", train_vae, {"images": np.ones((7, 64))}, options)
     assert seen == [(7, 64)] and second["mean"].shape == (7, 2)
     assert all((array == 1).all() for array in first.values())
-    again = observers.observe("trained_vae", train_vae, {"images": np.ones((7, 64))}, options)
+    again = observe("trained_vae", train_vae, {"images": np.ones((7, 64))}, options)
     assert isinstance(again, Fault) and again.kind == "refused"  # an encoder is asked once
 
 
@@ -274,10 +274,10 @@ def test_a_failed_training_leaves_no_encoder_of_an_earlier_one():
     options = QUESTIONS["train_vae"].observe.options
     arrays = {name: np.ones((2, 2)) for name in e02.PARTS}
     images = {"images": np.ones((3, 64))}
-    observers.observe("trained_vae", lambda images, seed: (lambda x: (x, x), arrays), {**images, "seed": 1}, options)
-    failed = observers.observe("trained_vae", lambda images, seed: 1 / 0, {**images, "seed": 1}, options)
+    observe("trained_vae", lambda images, seed: (lambda x: (x, x), arrays), {**images, "seed": 1}, options)
+    failed = observe("trained_vae", lambda images, seed: 1 / 0, {**images, "seed": 1}, options)
     assert failed.kind == "error"
-    assert observers.observe("trained_vae", None, images, options).kind == "refused"
+    assert observe("trained_vae", None, images, options).kind == "refused"
 
 
 def test_a_layer_whose_config_no_file_can_hold_is_refused():
@@ -287,8 +287,8 @@ def test_a_layer_whose_config_no_file_can_hold_is_refused():
 
     options = QUESTIONS["GaussianImage"].observe.options
     given = next(g for g in inputs("GaussianImage", 1) if g["aspect"] == "config")
-    assert "log_prob" in observers.observe("distribution_layer", e02_solution(), given, options)
-    fault = observers.observe("distribution_layer", Unsaved, given, options)
+    assert "log_prob" in observe("distribution_layer", e02_solution(), given, options)
+    fault = observe("distribution_layer", Unsaved, given, options)
     assert fault.kind == "error" and "JSON" in fault.says
 
 

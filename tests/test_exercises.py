@@ -16,9 +16,9 @@ import pytest
 
 import vaekit as vk
 from vaekit.backend import tfd
-from vaekit.course import observers
-from vaekit.course.checking import Exercise, numbers
-from vaekit.course.exercise import VALUE, Fault
+from vaekit.course.exercise import Exercise, numbers
+from vaekit.course.observe import functions, observe
+from vaekit.course.questions.question import VALUE, Fault
 
 ROOT = Path(__file__).parents[1]
 REGION = re.compile(r"^( *)### BEGIN SOLUTION\n.*?^ *### END SOLUTION$", re.DOTALL | re.MULTILINE)
@@ -211,13 +211,13 @@ def test_memorized_public_cases_earn_nothing_where_cases_are_drawn(number, quest
 
     def memory(**inputs):
         """The expected values of a public case, for other inputs those of the first one."""
-        arrays = {name: observers.plain(v) if keras.ops.is_tensor(v) else v for name, v in inputs.items()}
+        arrays = {name: functions.plain(v) if keras.ops.is_tensor(v) else v for name, v in inputs.items()}
         known = [case.inputs for case in public if _equal(case.inputs, arrays)]
         targets = question.targets((known or [public[0].inputs])[0])
         values = [keras.ops.convert_to_tensor(targets[name].value, "float32") for name in names]
         return tuple(values) if len(names) > 1 else values[0]
 
-    observed = [observers.observe("call", memory, case.inputs, {"names": names if len(names) > 1 else None})
+    observed = [observe("call", memory, case.inputs, {"names": names if len(names) > 1 else None})
                 for case in public]  # fmt: skip
     for case, values in zip(public, observed, strict=True):  # it does know these
         for name in names:

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from vaekit.course.explain import explain
+from vaekit.course.questions.explain import explain
 
 SHAPES = arrays.array_shapes(min_dims=1, max_dims=3, min_side=2, max_side=5)
 ANY = st.floats(allow_nan=True, allow_infinity=True, width=32)

@@ -13,13 +13,19 @@ import pytest
 from typer.testing import CliRunner
 
 from vaekit import cli
-from vaekit.course import checking, feedback, grading, handed_in, prose, submissions, watched, wire
-from vaekit.course.checking import Exercise
-from vaekit.course.exercise import Fault
+from vaekit.course import exercise as checking
+from vaekit.course import show
+from vaekit.course.exercise import Exercise
+from vaekit.course.grader import folder as submissions
+from vaekit.course.grader import grade as grading
+from vaekit.course.grader import messages, process
+from vaekit.course.grader import notebook as handed_in
+from vaekit.course.grader import report as feedback
+from vaekit.course.questions.question import Fault
 
 pytestmark = pytest.mark.once
 
-IMPORTS = "from keras import ops\nfrom vaekit.course.checking import Exercise\nexercise = Exercise('01')"
+IMPORTS = "from keras import ops\nfrom vaekit.course.exercise import Exercise\nexercise = Exercise('01')"
 RIGHT = "def gaussian_sample(mean, log_variance, noise):\n    return mean + ops.exp(0.5 * log_variance) * noise"
 WRONG = "def gaussian_sample(mean, log_variance, noise):\n    return mean + ops.exp(log_variance) * noise"
 CHECK = "exercise.check(gaussian_sample)"
@@ -100,13 +106,13 @@ def test_texts_of_others_are_short_and_plain():
 def test_message_arrives():
     inputs = {"x": np.arange(6.0).reshape(2, 3), "n": np.array(3), "k": np.float32(0.5), "text": "ü", "flag": True}
     inputs["none"] = np.zeros((0, 2), bool)
-    plain, arrays = wire.packed(inputs)
+    plain, arrays = messages.packed(inputs)
     stream = io.BytesIO()
-    wire.write(stream, {"inputs": plain}, arrays)
+    messages.write(stream, {"inputs": plain}, arrays)
     stream.seek(0)
-    header, arrays = wire.read(stream)
-    arrived = wire.unpacked(header["inputs"], arrays)
-    assert arrived.keys() == inputs.keys() and wire.read(stream) is None
+    header, arrays = messages.read(stream)
+    arrived = messages.unpacked(header["inputs"], arrays)
+    assert arrived.keys() == inputs.keys() and messages.read(stream) is None
     for name, value in inputs.items():
         np.testing.assert_array_equal(arrived[name], value)
     assert arrived["x"].dtype == np.float64 and arrived["x"].flags.writeable
@@ -145,16 +151,16 @@ def message(header, body=b"", head_length=None, body_length=None):
     ],
 )
 def test_what_is_no_message(content):
-    with pytest.raises(wire.Malformed):
-        wire.read(io.BytesIO(content))
+    with pytest.raises(messages.Malformed):
+        messages.read(io.BytesIO(content))
 
 
 def test_more_than_one_wants_to_read():
     stream = io.BytesIO(2 * message({"arrays": [["uint8", [600]]]}, bytes(600)))
-    metered = wire.Metered(stream, 1000)
-    assert wire.read(metered)[1][0].size == 600
-    with pytest.raises(wire.Malformed, match="more than"):
-        wire.read(metered)
+    metered = messages.Metered(stream, 1000)
+    assert messages.read(metered)[1][0].size == 600
+    with pytest.raises(messages.Malformed, match="more than"):
+        messages.read(metered)
 
 
 @pytest.mark.parametrize(
@@ -169,7 +175,7 @@ def test_more_than_one_wants_to_read():
     ],
 )
 def test_what_is_no_reply(header, arrays):
-    with pytest.raises(watched.Trouble, match="neither arrays nor an error"):
+    with pytest.raises(process.Trouble, match="neither arrays nor an error"):
         grading._observation(header, arrays)
 
 
@@ -188,7 +194,7 @@ def test_notebook(tmp_path):
     question = Exercise("01").questions["gaussian_sample"]
     for expected in ("Isolated from this computer", "multiplied the noise by the variance", "--seed 7"):
         assert expected in result.output
-    first, second, third = map(prose.plain, question.hints)
+    first, second, third = map(show.plain, question.hints)
     assert first in result.output and second in result.output and third not in result.output
     assert "Code cell 4: it raised ValueError" in result.output
     page = (tmp_path / "feedback.html").read_text()
@@ -212,8 +218,8 @@ def test_what_cannot_be_graded(tmp_path):
 
 def test_isolation_can_be_required(tmp_path, monkeypatch):
     """Without its sandbox nothing is isolated: that is said, and the notebook is not run."""
-    shut_in = watched.shut_in
-    monkeypatch.setattr(watched, "shut_in", lambda *arguments: shut_in(*arguments, layers=()))
+    shut_in = process.shut_in
+    monkeypatch.setattr(process, "shut_in", lambda *arguments: shut_in(*arguments, layers=()))
     path = notebook(tmp_path / "01.ipynb", f"open({str(tmp_path / 'run')!r}, 'w').close()")
     with pytest.raises(handed_in.GradingError, match="not everything is isolated .*network: connections are possible"):
         grading.grade(path, require_isolation=True)
@@ -221,7 +227,7 @@ def test_isolation_can_be_required(tmp_path, monkeypatch):
 
 
 def test_a_worker_that_does_not_start_says_why(tmp_path, monkeypatch):
-    monkeypatch.setattr(watched, "backend", types.SimpleNamespace(NAME="none"))
+    monkeypatch.setattr(process, "backend", types.SimpleNamespace(NAME="none"))
     with pytest.raises(handed_in.GradingError, match="did not start: .*none"):
         grading.grade(notebook(tmp_path / "01.ipynb", "1"))
 

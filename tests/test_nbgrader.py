@@ -20,8 +20,11 @@ from nbgrader.api import Gradebook
 from nbgrader.utils import determine_grade
 
 from vaekit import backend
-from vaekit.course import assignments, classroom, exercises, grading, watched
-from vaekit.course.checking import Exercise
+from vaekit.course import exercises
+from vaekit.course.exercise import Exercise
+from vaekit.course.grader.grade import Limits, grade
+from vaekit.course.publishing import exercises as publishing
+from vaekit.course.publishing import nbgrader as classroom
 
 pytestmark = pytest.mark.once
 
@@ -223,8 +226,8 @@ def graded_rooms(scratch):
         patch.setattr(exercises, "__path__", [*exercises.__path__, str(SMALL / "exercises")])
         source = scratch / "solutions" / "source" / f"{NAME}.py"
         classroom.write(source, (SMALL / "solutions" / "source" / source.name).read_text("utf-8"))
-        assignments.build([source])
-    released = nbformat.read(assignments.targets(source)[1], 4)
+        publishing.build([source])
+    released = nbformat.read(publishing.targets(source)[1], 4)
 
     def grade(number, seated, on):
         room = Classroom(scratch / f"class{number}", scratch, on)
@@ -261,7 +264,7 @@ def test_vaekit_grade_gives_the_same_marks(rooms, who, monkeypatch):
     """But where a kernel dies, which takes all of a submission's marks in nbgrader, and one question's here."""
     monkeypatch.setattr(exercises, "__path__", [*exercises.__path__, str(SMALL / "exercises")])
     monkeypatch.setattr(backend, "NAME", rooms[who].backend)  # of the worker that runs the notebook
-    report = grading.grade(rooms[who].submitted(who), watched.Limits(cell=3.0))
+    report = grade(rooms[who].submitted(who), Limits(cell=3.0))
     assert tuple(verdict.earned for verdict in report.verdicts) == ((3, 0, 1) if who == "dies" else CLASS[who][1])
 
 
@@ -311,7 +314,7 @@ def test_feedback_hides_tests_and_seed(rooms, who):
     assert sum("HIDDEN TESTS" in cell.source for cell in cells) == 3  # they were there
     feedback = re.sub(r"<style.*?</style>|<script.*?</script>", "", rooms[who].feedback(who), flags=re.DOTALL)
     text = re.sub(r"<[^>]*>|\x1b\[[\d;]*m", "", feedback)  # highlighting splits names
-    for hidden in ("HIDDEN TESTS", "exercise.mark", "globals()", SEED, "checking.py", "observers.py", "e99.py"):
+    for hidden in ("HIDDEN TESTS", "exercise.mark", "globals()", SEED, "exercise.py", "functions.py", "e99.py"):
         assert hidden not in text
     assert "exercise.check(total)" in text
 
@@ -376,8 +379,8 @@ def test_tensorflow_starts_inside_a_graded_cell(monkeypatch):
     for name in ("PYTEST_CURRENT_TEST", "TF_CPP_MIN_LOG_LEVEL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
-    source = assignments.sources(ROOT)[0]
-    cells = by_role(assignments.generate(source))
+    source = publishing.sources(ROOT)[0]
+    cells = by_role(publishing.generate(source))
     name = next(name for name in cells if f"def {name}(" in cells[name].source)
     noisy = f"{NOISE}\nquiet = {name}\n\ndef {name}(**inputs):\n    noise()\n    return quiet(**inputs)"
     graded = "\n".join([cells["given-1"].source, cells[name].source, noisy, cells[f"{name}-test"].source])
@@ -393,9 +396,9 @@ def test_tensorflow_starts_inside_a_graded_cell(monkeypatch):
 # ---- the course
 
 
-@pytest.mark.parametrize("source", assignments.sources(ROOT), ids=lambda path: path.stem)
+@pytest.mark.parametrize("source", publishing.sources(ROOT), ids=lambda path: path.stem)
 def test_solutions_of_the_course_earn_full_marks(source, tmp_path):
-    solution, _ = assignments.targets(source)
+    solution, _ = publishing.targets(source)
     course = Classroom(tmp_path / "class", tmp_path)
     classroom.init(course.directory, solution.parents[1])
     course.submit("author", source.stem, nbformat.read(solution, 4))

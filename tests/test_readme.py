@@ -60,7 +60,7 @@ def test_tables_of_benchmarks_are_those_of_the_records():
 
 
 def test_the_table_of_exercises_is_theirs():
-    from vaekit.course.checking import Exercise, numbers, points
+    from vaekit.course.exercise import Exercise, numbers, points
 
     rows = dict(
         re.findall(r"^\| \[(\d\d)\]\(exercises/.*?\|.*?\| (.*) \|$", README.read_text(encoding="utf-8"), flags=re.M)

@@ -54,10 +54,10 @@ for title in ("data here", *places.values()):
 
 # %%
 from vaekit.course import epochs
-from vaekit.course.questions import Questions
-from vaekit.course.widgets import explore
+from vaekit.course.quiz import Quiz
+from vaekit.course.show import explore
 
-quiz = Questions("questions/00.toml")
+quiz = Quiz("quiz/00.toml")
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -366,7 +366,7 @@ figure
 # - **Story, mathematics, code**, in small turns and with the same symbols. First by hand in a few lines, then with
 #   vaekit, and a cell that shows that both agree.
 # - **A question before each experiment.** Click, or say `quiz.ask("labels", answer="a")`. Change your mind as often as
-#   you like. To forget all answers, delete the file that `vaekit.course.questions.answers_file()` names.
+#   you like. To forget all answers, delete the file that `vaekit.course.quiz.answers_file()` names.
 # - **An exercise after it.** Eight questions each, from one line to a trained model. Run the cell below your answer,
 #   and it says what is right, what is wrong with the rest, and why. Try as often as you like; `vaekit progress` keeps
 #   count.

@@ -19,10 +19,10 @@
 # %%
 import vaekit as vk  # first: it keeps the backend's start-up messages out of the notebook
 from vaekit.backend import tfd, value_and_gradient
-from vaekit.course.questions import Questions
-from vaekit.course.widgets import explore
+from vaekit.course.quiz import Quiz
+from vaekit.course.show import explore
 
-quiz = Questions("questions/01.toml")
+quiz = Quiz("quiz/01.toml")
 
 import ipywidgets
 import keras

@@ -19,10 +19,10 @@
 # %%
 import vaekit as vk  # first: it keeps the backend's start-up messages out of the notebook
 from vaekit.course import binary_images, epochs
-from vaekit.course.questions import Questions
-from vaekit.course.widgets import explore
+from vaekit.course.quiz import Quiz
+from vaekit.course.show import explore
 
-quiz = Questions("questions/02.toml")
+quiz = Quiz("quiz/02.toml")
 
 import ipywidgets
 import keras

@@ -27,7 +27,7 @@
 # with `ops` ([Keras' operations](https://keras.io/api/ops/)), so that gradients pass: what NumPy computes has none.
 
 # %%
-from vaekit.course.checking import Exercise  # first: it silences the backend's start
+from vaekit.course.exercise import Exercise  # first: it silences the backend's start
 
 exercise = Exercise("01")
 

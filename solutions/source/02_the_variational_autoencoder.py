@@ -32,7 +32,7 @@
 
 # %%
 import vaekit as vk  # first: it silences the backend's start
-from vaekit.course.checking import Exercise
+from vaekit.course.exercise import Exercise
 
 exercise = Exercise("02")
 

@@ -17,7 +17,7 @@ def notebooks(
 ):
     """Generate lessons' notebooks from their sources and execute them, or check that they still agree."""
     try:
-        from vaekit.course import notebooks as tool
+        from vaekit.course.publishing import lessons as tool
     except ImportError as error:
         fail(error)
     try:
@@ -47,7 +47,7 @@ def build(
 ):
     """Generate solutions/ and exercises/ from solutions/source, or check that they still agree."""
     try:
-        from vaekit.course import assignments as tool
+        from vaekit.course.publishing import exercises as tool
     except ImportError as error:
         fail(error)
     try:
@@ -69,10 +69,10 @@ def init(
     solutions: Annotated[Path | None, typer.Option(help="Source notebooks, if not those of this course.")] = None,
 ):
     """Lay out a class directory: nbgrader's configuration, the exercises with their solutions, instructions."""
-    from vaekit.course import classroom
+    from vaekit.course.publishing import nbgrader
 
     try:
-        names = classroom.init(directory, solutions)
+        names = nbgrader.init(directory, solutions)
     except OSError as error:
         fail(error)
     typer.echo(f"{directory} is ready for nbgrader:")
@@ -85,11 +85,11 @@ def init(
 @app.command()
 def progress():
     """How far you have come in the exercises: the best that each answer has earned."""
-    from vaekit.course import checking
-    from vaekit.course.exercise import points
+    from vaekit.course import exercise as exercises
+    from vaekit.course.questions.question import points
 
-    for number, shares in checking.progress().items():
-        exercise = checking.Exercise(number)
+    for number, shares in exercises.progress().items():
+        exercise = exercises.Exercise(number)
         earned = sum(exercise.questions[name].points * share for name, share in shares.items())
         typer.echo(f"{number}  {exercise.title}: {points(earned)} of {points(exercise.points)} points")
         for name, share in shares.items():
@@ -119,13 +119,18 @@ def grade(
     Exit status 1 if something could not be graded, whatever the points.
     """
     try:
-        from vaekit.course import checking, feedback, grading, submissions
+        from vaekit.course.exercise import Exercise
+        from vaekit.course.grader import folder as folders
+        from vaekit.course.grader.grade import Limits
+        from vaekit.course.grader.grade import grade as grade_notebook
+        from vaekit.course.grader.notebook import GradingError, clean
+        from vaekit.course.grader.report import page, text
     except ImportError as error:
         fail(f"{error}. Grading needs the course's packages: pip install 'vaekit[course]'")
     from vaekit.files import replacing
 
     memory, disk = int(memory * 2**30), int(disk * 2**20)
-    limits = grading.Limits(cell_seconds, notebook_seconds, memory, disk, processes)
+    limits = Limits(cell_seconds, notebook_seconds, memory, disk, processes)
     if not path.exists():
         fail(f"There is no {str(path)!r}; expected a notebook or a folder of notebooks.")
     if path.is_dir() != bool(out) or (html and out):
@@ -134,22 +139,22 @@ def grade(
         fail("--again names submissions of a folder. A notebook by itself is graded each time.")
     try:
         if not out:
-            report = grading.grade(path, limits, seed, require_isolation)
-            exercise = checking.Exercise(report.exercise)
-            typer.echo(feedback.text(report, exercise, hints))
+            report = grade_notebook(path, limits, seed, require_isolation)
+            exercise = Exercise(report.exercise)
+            typer.echo(text(report, exercise, hints))
             if html:
                 with replacing(html) as stream:
-                    stream.write(feedback.page(report, exercise, path.stem, hints).encode())
+                    stream.write(page(report, exercise, path.stem, hints).encode())
             return
         done, unmarked = 0, 0
-        todo = submissions.grade_all(path, out, jobs, limits, seed, require_isolation, hints, again or ())
+        todo = folders.grade_all(path, out, jobs, limits, seed, require_isolation, hints, again or ())
         for name, record in todo:
             if not done and record.get("missing"):
                 typer.echo("".join(f"Not isolated: {what}: {why}.\n" for what, why in record["missing"].items()))
             done, unmarked = done + 1, unmarked + bool(record["problem"])
             said = record["problem"] or f"{record['earned']:g} of {record['points']:g} points"
-            typer.echo(f"{grading.clean(name)}: {said}")
-    except grading.GradingError as error:
+            typer.echo(f"{clean(name)}: {said}")
+    except GradingError as error:
         fail(f"{path}: {error}")
     except KeyboardInterrupt:
         fail("Stopped. The same command goes on after what is done." if out else "Stopped.")
@@ -157,7 +162,7 @@ def grade(
         fail(error)
     if not done:
         fail(f"There are no notebooks in {str(path)!r}.")
-    for names in submissions.duplicates(path, out):
-        typer.echo(f"The same content: {', '.join(map(grading.clean, names))}")
+    for names in folders.duplicates(path, out):
+        typer.echo(f"The same content: {', '.join(map(clean, names))}")
     typer.echo(f"{done - unmarked} of {done} notebooks graded: {out / 'marks.csv'}, feedback in {out / 'feedback'}.")
     raise typer.Exit(code=int(unmarked > 0))

@@ -1,4 +1,4 @@
-"""What the lessons share. This file needs nothing but Python; `vaekit.course.notebooks` needs the extra `course`."""
+"""What the lessons share. This file needs nothing but Python."""
 
 import os
 

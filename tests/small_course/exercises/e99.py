@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from vaekit.course.exercise import VALUE, Case, Diagnosis, Observe, Question
+from vaekit.course.questions.question import VALUE, Case, Diagnosis, Observe, Question
 
 TITLE = "A small exercise"
 

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.special import ndtr, ndtri, softmax
 from scipy.stats import norm
 
-from vaekit.course.exercise import OFF, VALUE, Case, Diagnosis, Near, Observe, Question, with_gradients
+from vaekit.course.questions.question import OFF, VALUE, Case, Diagnosis, Near, Observe, Question, with_gradients
 
 TITLE = "The reparameterization trick"
 

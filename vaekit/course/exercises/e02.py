@@ -9,7 +9,17 @@ from itertools import product
 
 import numpy as np
 
-from vaekit.course.exercise import OFF, VALUE, AtLeast, Case, Diagnosis, Near, Observe, Question, with_gradients
+from vaekit.course.questions.question import (
+    OFF,
+    VALUE,
+    AtLeast,
+    Case,
+    Diagnosis,
+    Near,
+    Observe,
+    Question,
+    with_gradients,
+)
 from vaekit.datasets import load
 
 TITLE = "The variational autoencoder"

@@ -10,7 +10,7 @@ from vaekit.course import exercises
 
 exercises.__path__.append(os.environ["VAEKIT_SMALL_COURSE"])
 
-from vaekit.course.checking import Exercise
+from vaekit.course.exercise import Exercise
 
 exercise = Exercise("99")
 

@@ -1,7 +1,7 @@
 """The process in which graded code runs: it executes cells, calls answers, and replies with arrays. It gives no marks.
 
-`python worker.py`, started by `vaekit.course.grading` within `sandbox.py`. It reads requests from what was its standard
-input and replies to what was its standard output, in the messages of `wire.py`; code that it runs has neither.
+`python inside.py`, started by `grade.py` within `sandbox.py`. It reads requests from what was its standard
+input and replies to what was its standard output, in the messages of `messages.py`; code that it runs has neither.
 Nothing in this process knows what is right.
 """
 
@@ -31,21 +31,21 @@ def main():
     _point(os.devnull, os.O_RDONLY, 0)
     _point(os.devnull, os.O_WRONLY, 1)
     _import_vaekit()
-    from vaekit.course import wire
+    from vaekit.course.grader import messages
 
-    header, _ = wire.read(requests)
+    header, _ = messages.read(requests)
     hold = tried(**header["try"])
     _without_questions()
     shell = _shell()
-    wire.write(replies, {"id": header["id"], "missing": hold, "told": json.loads(os.environ["VAEKIT_MISSING"])})
-    header, _ = wire.read(requests)
+    messages.write(replies, {"id": header["id"], "missing": hold, "told": json.loads(os.environ["VAEKIT_MISSING"])})
+    header, _ = messages.read(requests)
     _compute()
     _point(os.devnull, os.O_WRONLY, 2)  # until here it is the grader's, to say why a worker does not start
-    wire.write(replies, {"id": header["id"]})
-    while (message := wire.read(requests)) is not None:
+    messages.write(replies, {"id": header["id"]})
+    while (message := messages.read(requests)) is not None:
         header, arrays = message
         answer, arrays = {"cell": _cell, "observe": _observe}[header["do"]](shell, header, arrays)
-        wire.write(replies, {"id": header["id"], **answer}, arrays)
+        messages.write(replies, {"id": header["id"], **answer}, arrays)
     os._exit(0)
 
 
@@ -57,7 +57,7 @@ def _point(path, flags, descriptor):
 
 def _import_vaekit():
     """Imports the package that this file is part of, from a folder beside which nothing may be listed."""
-    root = Path(__file__).resolve().parent.parent
+    root = Path(__file__).resolve().parents[2]
     spec = importlib.util.spec_from_file_location(
         "vaekit", root / "__init__.py", submodule_search_locations=[str(root)]
     )
@@ -86,9 +86,9 @@ def _without_questions():
                 raise AttributeError(name)
             return self.check
 
-    module = types.ModuleType("vaekit.course.checking", "A stand-in: graded code is marked elsewhere.")
+    module = types.ModuleType("vaekit.course.exercise", "A stand-in: graded code is marked elsewhere.")
     module.Exercise = Exercise
-    sys.modules[module.__name__] = vaekit.course.checking = module
+    sys.modules[module.__name__] = vaekit.course.exercise = module
     sys.modules["vaekit.course.exercises"] = None  # to import it is an error
 
 
@@ -134,7 +134,7 @@ def _at_most(seconds):
 
 def _cell(shell, header, arrays):
     """Executes a cell. Replies with the error's name and text, "" if there is none."""
-    from vaekit.course.observers import told
+    from vaekit.course.observe import told
 
     try:
         with _at_most(header["seconds"]):
@@ -149,8 +149,9 @@ def _cell(shell, header, arrays):
 
 def _observe(shell, header, arrays):
     """Calls an answer with a case's inputs. Replies with the observations, or a fault, [kind, what it says]."""
-    from vaekit.course import observers, wire
-    from vaekit.course.exercise import Fault
+    from vaekit.course import observe
+    from vaekit.course.grader import messages
+    from vaekit.course.observe import Fault
 
     name = header["name"]
     if name not in shell.user_ns:
@@ -158,14 +159,14 @@ def _observe(shell, header, arrays):
     else:
         try:
             with _at_most(header["seconds"]):
-                inputs = wire.unpacked(header["inputs"], arrays)
-                found = observers.observe(header["observer"], shell.user_ns[name], inputs, header["options"])
+                inputs = messages.unpacked(header["inputs"], arrays)
+                found = observe.observe(header["observer"], shell.user_ns[name], inputs, header["options"])
         except OutOfTime:
             found = Fault("time", "it took too long and was stopped.")
         except BaseException as raised:
-            found = Fault("error", observers.told(raised))
-    if not isinstance(found, Fault) and (size := sum(array.nbytes for array in found.values())) > wire.REPLY:
-        found = Fault("refused", f"{size / 1e6:.0f} MB of numbers came back; {wire.REPLY / 1e6:.0f} MB are looked at.")
+            found = Fault("error", observe.told(raised))
+    if not isinstance(found, Fault) and (size := sum(array.nbytes for array in found.values())) > messages.REPLY:
+        found = Fault("refused", f"{size / 1e6:.0f} MB came back; {messages.REPLY / 1e6:.0f} MB are looked at.")
     if isinstance(found, Fault):
         return {"fault": _sent(found)}, ()
     faults = {key: _sent(value) for key, value in found.items() if isinstance(value, Fault)}

@@ -18,7 +18,11 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 from vaekit import backend
-from vaekit.course import checking, feedback, grading, handed_in, watched
+from vaekit.course.exercise import Exercise
+from vaekit.course.grader import grade as grading
+from vaekit.course.grader import notebook as handed_in
+from vaekit.course.grader import process as watched
+from vaekit.course.grader import report as feedback
 from vaekit.files import replacing, write_json
 
 
@@ -77,7 +81,7 @@ def grade_all(folder, out, jobs=1, limits=None, seed=None, require_isolation=Fal
     def one(name, path, key):
         try:
             report = grading.grade(path, limits, seed, require_isolation, stopped=stopped)
-            exercise = checking.Exercise(report.exercise)
+            exercise = Exercise(report.exercise)
             with replacing(page_of(out, name)) as stream:
                 stream.write(feedback.page(report, exercise, handed_in.clean(name), hints).encode())
             record = _record(key, report)

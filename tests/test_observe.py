@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from vaekit.course.exercise import VALUE, Fault
-from vaekit.course.observers import observe
+from vaekit.course.observe.functions import observe
+from vaekit.course.questions.question import VALUE, Fault
 
 X = {"x": np.array([1.0, 2.0])}
 

@@ -9,9 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 from vaekit.cli import app
-from vaekit.course import assignments, exercises
-from vaekit.course.checking import Exercise
-from vaekit.course.notebooks import NotebookError
+from vaekit.course import exercises
+from vaekit.course.exercise import Exercise
+from vaekit.course.publishing import exercises as publishing
+from vaekit.course.publishing.lessons import NotebookError
 
 pytestmark = pytest.mark.once
 
@@ -24,7 +25,7 @@ def course(tmp_path, monkeypatch):
     """A copy of the small course; its script."""
     monkeypatch.setattr(exercises, "__path__", [*exercises.__path__, str(SMALL / "exercises")])
     shutil.copytree(SMALL / "solutions", tmp_path / "solutions")
-    (source,) = assignments.sources(tmp_path)
+    (source,) = publishing.sources(tmp_path)
     return source
 
 
@@ -42,12 +43,12 @@ def by_role(notebook):
 
 
 def test_exercises_are_what_their_sources_generate():
-    assert assignments.check(assignments.sources(ROOT)) == []
+    assert publishing.check(publishing.sources(ROOT)) == []
 
 
-@pytest.mark.parametrize("source", assignments.sources(ROOT), ids=lambda path: path.stem)
+@pytest.mark.parametrize("source", publishing.sources(ROOT), ids=lambda path: path.stem)
 def test_stubs_raise_not_implemented_and_earn_nothing(source):
-    notebook = read(assignments.targets(source)[1])
+    notebook = read(publishing.targets(source)[1])
     exercise, namespace, answers = Exercise(source.stem.split("_")[0]), {}, []
     for cell in notebook.cells:
         role = cell.metadata.get("nbgrader", {})
@@ -72,7 +73,7 @@ def test_stubs_raise_not_implemented_and_earn_nothing(source):
 
 
 def test_source_notebook(course):
-    notebook = assignments.generate(course)
+    notebook = publishing.generate(course)
     assert notebook.metadata.vaekit == {"exercise": "99"}
     cells = by_role(notebook)
     assert list(cells) == ["given-1", "scaled", "scaled-test", "total", "total-test", "gap", "gap-test"]
@@ -91,7 +92,7 @@ def test_source_notebook(course):
 
 
 def test_release(course):
-    _, path = assignments.build([course])
+    _, path = publishing.build([course])
     cells = by_role(read(path))
     text = path.read_text()
     for hidden in ("SOLUTION", "HIDDEN", "mark(", "ops.sum", "0.25", "xplained", "tags"):
@@ -105,15 +106,15 @@ def test_release(course):
 
 
 def test_the_same_bytes_each_time(course):
-    first = [path.read_bytes() for path in assignments.build([course])]
-    assert assignments.check([course]) == []
-    assert [path.read_bytes() for path in assignments.build([course])] == first
+    first = [path.read_bytes() for path in publishing.build([course])]
+    assert publishing.check([course]) == []
+    assert [path.read_bytes() for path in publishing.build([course])] == first
 
 
 def test_ids_are_local(course):
-    before = assignments.generate(course).cells
+    before = publishing.generate(course).cells
     course.write_text(course.read_text().replace("room to play", "room").replace("0.25", "1/4"))
-    after = assignments.generate(course).cells
+    after = publishing.generate(course).cells
     changed = [old.source for old, new in zip(before, after, strict=True) if old.id != new.id]
     assert changed == ['print("room to play")']  # an answer keeps its id with another solution
 
@@ -123,26 +124,26 @@ def test_ids_are_local(course):
 
 @pytest.mark.parametrize("room", [0, 1])
 def test_drift(course, room):
-    path = assignments.build([course])[room]
+    path = publishing.build([course])[room]
     path.write_text(path.read_text().replace("Add up", "Sum"))
-    (problem,) = assignments.check([course])
+    (problem,) = publishing.check([course])
     assert str(path) in problem and "differs" in problem
     path.unlink()
-    assert "missing" in assignments.check([course])[0]
+    assert "missing" in publishing.check([course])[0]
 
 
 @pytest.mark.parametrize("change", [lambda text: text + b" ", lambda text: text.replace(b"\n", b"\r\n")])
 def test_drift_of_a_byte(course, change):
-    path = assignments.build([course])[1]
+    path = publishing.build([course])[1]
     path.write_bytes(change(path.read_bytes()))
-    assert len(assignments.check([course])) == 1
+    assert len(publishing.check([course])) == 1
 
 
 def test_drift_of_points(course, monkeypatch):
-    assignments.build([course])
+    publishing.build([course])
     question = Exercise("99").questions["total"]
-    monkeypatch.setattr(assignments, "Exercise", lambda number: _with_points(Exercise(number), question.name, 5))
-    assert len(assignments.check([course])) == 2  # the source notebook; the release, which shows them too
+    monkeypatch.setattr(publishing, "Exercise", lambda number: _with_points(Exercise(number), question.name, 5))
+    assert len(publishing.check([course])) == 2  # the source notebook; the release, which shows them too
 
 
 def _with_points(exercise, name, points):
@@ -151,15 +152,15 @@ def _with_points(exercise, name, points):
 
 
 def test_a_notebook_without_a_script(course):
-    assignments.build([course])
+    publishing.build([course])
     course.unlink()
-    (orphan,) = assignments.sources(course.parents[2])
-    assert "no such script" in assignments.check([orphan])[0]
+    (orphan,) = publishing.sources(course.parents[2])
+    assert "no such script" in publishing.check([orphan])[0]
 
 
 def test_nothing_there(tmp_path):
     with pytest.raises(NotebookError, match="expected solutions/source"):
-        assignments.sources(tmp_path)
+        publishing.sources(tmp_path)
 
 
 # ---- what an author may get wrong
@@ -184,20 +185,20 @@ def test_nothing_there(tmp_path):
 def test_refused(course, old, new, problem):
     course.write_text(course.read_text().replace(old, new))
     with pytest.raises(NotebookError, match=problem):
-        assignments.build([course])
-    assert not any(path.exists() for path in assignments.targets(course))
+        publishing.build([course])
+    assert not any(path.exists() for path in publishing.targets(course))
 
 
 def test_no_such_exercise(course):
     with pytest.raises(NotebookError, match="98_small.*no exercise '98'"):
-        assignments.generate(course.rename(course.with_name("98_small.py")))
+        publishing.generate(course.rename(course.with_name("98_small.py")))
 
 
 def test_what_nbgrader_refuses_is_told(course):
-    notebook = assignments.generate(course)
+    notebook = publishing.generate(course)
     notebook.cells[-1].source = "### BEGIN HIDDEN TESTS\n### END HIDDEN TESTS"
     with pytest.raises(NotebookError, match="Hidden test region detected in a non-grade cell"):
-        assignments.release({"99_small": notebook})
+        publishing.release({"99_small": notebook})
 
 
 # ---- commands
@@ -212,13 +213,13 @@ def test_command_build(course):
 
 
 def test_command_init(course, tmp_path):
-    assignments.build([course])
+    publishing.build([course])
     place, run = tmp_path / "class", CliRunner().invoke
     arguments = ["course", "init", str(place), "--solutions", str(tmp_path / "solutions")]
     done = run(app, arguments)
     assert done.exit_code == 0 and "99_small" in done.output
     assert sorted(path.name for path in place.iterdir()) == ["README.md", "nbgrader_config.py", "source"]
-    assert (place / "source/99_small/99_small.ipynb").read_bytes() == assignments.targets(course)[0].read_bytes()
+    assert (place / "source/99_small/99_small.ipynb").read_bytes() == publishing.targets(course)[0].read_bytes()
     again = run(app, arguments)
     assert again.exit_code == 1 and "not an empty directory" in again.output
     none = run(app, ["course", "init", str(tmp_path / "third"), "--solutions", str(tmp_path / "nowhere")])

@@ -2,8 +2,8 @@
 
 import html
 
-from vaekit.course import prose
-from vaekit.course.exercise import points
+from vaekit.course import show
+from vaekit.course.questions.question import points
 
 
 def text(report, exercise, hints=1):
@@ -14,12 +14,12 @@ def text(report, exercise, hints=1):
         exercise: its `checking.Exercise`.
         hints: how many to give for each question that is not right, from a nudge to nearly the answer.
     """
-    lines = [report.isolation, *map(prose.plain, report.notes), "", f"Exercise {report.exercise}: {report.title}", ""]
+    lines = [report.isolation, *map(show.plain, report.notes), "", f"Exercise {report.exercise}: {report.title}", ""]
     width = max(len(verdict.title) for verdict in report.verdicts)
     for verdict in report.verdicts:
         score = f"{points(verdict.earned):>5} of {points(verdict.points)}"
         lines.append(f"{verdict.sign} {verdict.title:<{width}} {score}")
-        lines += [f"      {prose.plain(said)}" for said in (*verdict.faults(), *_hints(verdict, exercise, hints))]
+        lines += [f"      {show.plain(said)}" for said in (*verdict.faults(), *_hints(verdict, exercise, hints))]
     lines += ["", f"{points(report.earned)} of {points(report.points)} points in {report.seconds:.0f} s; "]
     lines[-1] += f"drawn from --seed {report.seed}."
     return "\n".join(lines)
@@ -29,15 +29,15 @@ def page(report, exercise, name, hints=1):
     """The same as an HTML page that needs nothing else; `name`: of the submission."""
     rows = []
     for verdict in report.verdicts:
-        said = "".join(f"<p>{prose.page(line)}</p>" for line in verdict.faults())
-        said += "".join(f'<p class="hint">{prose.page(line)}</p>' for line in _hints(verdict, exercise, hints))
+        said = "".join(f"<p>{show.page(line)}</p>" for line in verdict.faults())
+        said += "".join(f'<p class="hint">{show.page(line)}</p>' for line in _hints(verdict, exercise, hints))
         score = f"{points(verdict.earned)} of {points(verdict.points)}"
-        title = f"<th>{verdict.sign} {prose.page(verdict.title)}</th>"
+        title = f"<th>{verdict.sign} {show.page(verdict.title)}</th>"
         rows.append(f"<tr>{title}<td>{score}</td><td>{said or 'Right.'}</td></tr>")
-    notes = "".join(f"<p>{prose.page(note)}</p>" for note in report.notes)
+    notes = "".join(f"<p>{show.page(note)}</p>" for note in report.notes)
     return PAGE.format(
         name=html.escape(name),
-        title=f"Exercise {html.escape(report.exercise)}: {prose.page(report.title)}",
+        title=f"Exercise {html.escape(report.exercise)}: {show.page(report.title)}",
         total=f"{points(report.earned)} of {points(report.points)} points",
         rows="\n".join(rows),
         notes=notes and f"<h2>Cells that failed</h2>{notes}",

@@ -5,14 +5,16 @@ import xml.etree.ElementTree
 
 import pytest
 
-from vaekit.course import checking, handed_in, prose
+from vaekit.course import show
+from vaekit.course.exercise import Exercise, numbers
+from vaekit.course.grader.notebook import clean
 
 pytestmark = pytest.mark.once
 
 
 def sentences():
-    for number in checking.numbers():
-        for question in checking.Exercise(number).questions.values():
+    for number in numbers():
+        for question in Exercise(number).questions.values():
             yield from (question.because, *question.hints, *(found.says for found in question.diagnoses))
 
 
@@ -28,7 +30,7 @@ def sentences():
     ],
 )
 def test_letters(markdown, plain):
-    assert prose.plain(markdown) == plain
+    assert show.plain(markdown) == plain
 
 
 def test_every_sentence_of_the_questions_reads_well():
@@ -36,21 +38,21 @@ def test_every_sentence_of_the_questions_reads_well():
     assert len(told) > 200
     for markdown in told:
         code = re.compile("`[^`]*`")
-        plain = prose.plain(code.sub("", markdown))
+        plain = show.plain(code.sub("", markdown))
         assert not re.search(r"[\\${}]|\bd?frac|[a-z]log\b", plain), plain
-        page = prose.page(markdown)
+        page = show.page(markdown)
         assert "$" not in code.sub("", page) and "\\" not in re.sub("<code>.*?</code>", "", page), page
         xml.etree.ElementTree.fromstring(f"<p>{page}</p>")
 
 
 def test_what_others_wrote_is_escaped():
     attack = "<script>alert(1)</script> `<b>` $<i>$ **<u>** $\\text{<s>}$ & $" + "{" * 300 + "$"
-    page = prose.page(attack)
+    page = show.page(attack)
     assert set(re.findall(r"<(\w+)", page)) <= {"code", "b", "math", "mrow", "mi", "mo", "mtext"}
     endless = "$" + "\\frac{" * 50 + "$"  # takes some 2^50 steps to read as TeX
-    assert prose.plain(handed_in.clean(endless)) == endless.replace("$", "＄")
+    assert show.plain(clean(endless)) == endless.replace("$", "＄")
 
 
 def test_without_the_extra(monkeypatch):
-    monkeypatch.setattr(prose, "LatexNodes2Text", None)
-    assert prose.plain("**so** $e^{a}$") == "so $e^{a}$"
+    monkeypatch.setattr(show, "LatexNodes2Text", None)
+    assert show.plain("**so** $e^{a}$") == "so $e^{a}$"

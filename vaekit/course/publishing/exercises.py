@@ -23,13 +23,13 @@ try:
 except ImportError as error:
     raise ImportError(f"Exercises need {error.name}: pip install 'vaekit[course]'") from error
 
-from vaekit.course import classroom
-from vaekit.course.checking import Exercise
-from vaekit.course.notebooks import METADATA, NotebookError, cells, nbformat, place, refuse
+from vaekit.course.exercise import Exercise
+from vaekit.course.publishing import nbgrader
+from vaekit.course.publishing.lessons import METADATA, NotebookError, cells, nbformat, place, refuse
 
 TEST = """\
 ### BEGIN HIDDEN TESTS
-from vaekit.course.checking import Exercise
+from vaekit.course.exercise import Exercise
 exercise = Exercise("{number}")
 ### END HIDDEN TESTS
 exercise.check({answer})
@@ -112,8 +112,8 @@ def release(notebooks: dict[str, nbformat.NotebookNode]) -> dict[str, str]:
     with TemporaryDirectory() as directory:
         directory = Path(directory)
         for name, notebook in notebooks.items():
-            classroom.write(directory / "source" / name / f"{name}.ipynb", _text(notebook))
-        config = classroom.configuration(directory)
+            nbgrader.write(directory / "source" / name / f"{name}.ipynb", _text(notebook))
+        config = nbgrader.configuration(directory)
         config.GenerateAssignment.no_database = True
         config.SaveCells.enabled = False
         said, log = io.StringIO(), logging.Logger("nbgrader", logging.ERROR)
@@ -130,7 +130,7 @@ def build(scripts: list[Path]) -> list[Path]:
     """Writes both notebooks of each script; returns their paths. On an error all stays as it was."""
     written = []
     for path, text in _texts(scripts).items():
-        classroom.write(path, text)
+        nbgrader.write(path, text)
         written.append(path)
     return written
 

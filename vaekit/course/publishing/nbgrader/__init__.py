@@ -10,7 +10,7 @@ from pathlib import Path
 from vaekit.files import replacing
 
 HERE = Path(__file__).parent
-SOLUTIONS = HERE.parents[2] / "solutions"  # of a copy of the repository; the library alone has none
+SOLUTIONS = HERE.parents[3] / "solutions"  # of a copy of the repository; the library alone has none
 
 
 def init(directory, solutions=None):

@@ -20,7 +20,7 @@ import os
 import tomllib
 from pathlib import Path
 
-from vaekit.course import widgets
+from vaekit.course import show
 from vaekit.course.store import Store
 
 PARTS = {"question", "right", "options", "reasons"}
@@ -29,11 +29,11 @@ PARTS = {"question", "right", "options", "reasons"}
 ANSWERS = Store("answers.json", "VAEKIT_ANSWERS")  # {lesson: {question: letter}}
 
 
-class Questions:
+class Quiz:
     """The questions of one lesson.
 
     Args:
-        path: its TOML file; lessons run in the directory `lessons`, so `"questions/01.toml"` there.
+        path: its TOML file; lessons run in the directory `lessons`, so `"quiz/01.toml"` there.
 
     Raises:
         FileNotFoundError: no such file.
@@ -64,15 +64,15 @@ class Questions:
         """Shows a question and its options; keeps the answer that is clicked, or given here as a letter."""
         question = self._find(name)
         if answer is not None:
-            return widgets.show(self._keep(name, answer))
+            return show.show(self._keep(name, answer))
         lines = [f"- **{letter}**  {text}" for letter, text in question["options"].items()]
-        widgets.show("\n".join([f"**Before you run on.** {question['question']}\n", *lines]))
+        show.show("\n".join([f"**Before you run on.** {question['question']}\n", *lines]))
         if (buttons := self._buttons(name)) is not None:
             letters = ", ".join(question["options"])
             hint = (
                 f'*Your answer, one of {letters}: a click when the notebook runs, or `quiz.ask("{name}", answer=…)`.*'
             )
-            widgets.live(buttons, {"text/markdown": hint, "text/plain": hint})
+            show.live(buttons, {"text/markdown": hint, "text/plain": hint})
 
     def discuss(self, name):
         """Shows why each option is right or wrong: at once where an answer was given, else behind a click."""
@@ -83,9 +83,9 @@ class Questions:
             for letter, text in question["options"].items()
         ]
         if answer is not None:
-            return widgets.show("\n".join([f"You answered **{answer}**; the answer is **{right}**.\n", *lines]))
+            return show.show("\n".join([f"You answered **{answer}**; the answer is **{right}**.\n", *lines]))
         summary = f"<summary>You have not answered <em>{name}</em> yet. Show the discussion all the same.</summary>"
-        widgets.show("\n".join(["<details>", summary, f"\nThe answer is **{right}**.\n", *lines, "\n</details>"]))
+        show.show("\n".join(["<details>", summary, f"\nThe answer is **{right}**.\n", *lines, "\n</details>"]))
 
     def answer(self, name):
         """The letter that the reader chose, or None."""

@@ -1,4 +1,4 @@
-"""Questions: what a reader sees, what is kept, what a mistake in the TOML file is told."""
+"""Quiz: what a reader sees, what is kept, what a mistake in the TOML file is told."""
 
 import base64
 import json
@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from matplotlib.figure import Figure
 
-from vaekit.course import questions, widgets
-from vaekit.course.questions import Questions
+from vaekit.course import quiz as quizzes
+from vaekit.course import show
+from vaekit.course.quiz import Quiz
 
 pytestmark = pytest.mark.once
 
@@ -36,7 +37,7 @@ def answers(tmp_path, monkeypatch):
 
 @pytest.fixture
 def quiz(tmp_path, answers):
-    return Questions(write(tmp_path, TOML))
+    return Quiz(write(tmp_path, TOML))
 
 
 def write(folder, text):
@@ -56,7 +57,7 @@ def test_an_answer_is_kept_and_discussed(quiz, answers, tmp_path, capsys):
     quiz.ask("spread", answer=" B")
     assert json.loads(answers.read_text()) == {"07": {"spread": "b"}}
     assert [p.name for p in answers.parent.iterdir()] == ["answers.json"]
-    assert quiz.answer("spread") == Questions(tmp_path / "07.toml").answer("spread") == "b"
+    assert quiz.answer("spread") == Quiz(tmp_path / "07.toml").answer("spread") == "b"
     quiz.discuss("spread")
     out, err = capsys.readouterr()
     assert "You answered **b**; the answer is **a**." in out and "slope" in out and "values only" in out and err == ""
@@ -102,9 +103,9 @@ def test_a_click_is_kept(quiz, answers):
 def test_a_figure_follows_its_control_and_stays_as_a_picture_on_a_page(monkeypatch):
     ipywidgets = pytest.importorskip("ipywidgets")
     shown, values = [], []
-    monkeypatch.setattr(widgets, "_display", shown.append)
+    monkeypatch.setattr(show, "_display", shown.append)
     slider = ipywidgets.FloatSlider(1.0, min=0, max=3)
-    widgets.explore(lambda k: values.append(k) or Figure(figsize=(1, 1)), k=slider)
+    show.explore(lambda k: values.append(k) or Figure(figsize=(1, 1)), k=slider)
     slider.value = 2.5
     assert values == [1.0, 2.5]
     assert base64.b64decode(shown[0]["image/png"])[1:4] == b"PNG" and any("widget-view" in mime for mime in shown[0])
@@ -127,23 +128,23 @@ def test_unknown_names_and_letters_are_told(quiz):
 )
 def test_incomplete_questions_are_refused(tmp_path, old, new, message):
     with pytest.raises(ValueError, match=message):
-        Questions(write(tmp_path, TOML.replace(old, new)))
+        Quiz(write(tmp_path, TOML.replace(old, new)))
 
 
 def test_missing_file_says_where_lessons_run(tmp_path):
     with pytest.raises(FileNotFoundError, match="Lessons run in their own directory"):
-        Questions(tmp_path / "none.toml")
+        Quiz(tmp_path / "none.toml")
 
 
 def test_without_a_setting_answers_lie_in_the_users_data_directory(monkeypatch):
     monkeypatch.delenv("VAEKIT_ANSWERS", raising=False)
-    assert questions.ANSWERS.path.name == "answers.json" and "vaekit" in str(questions.ANSWERS.path.parent)
+    assert quizzes.ANSWERS.path.name == "answers.json" and "vaekit" in str(quizzes.ANSWERS.path.parent)
 
 
 @pytest.mark.parametrize("path", sorted((LESSONS / "questions").glob("*.toml")), ids=lambda path: path.stem)
 def test_every_question_of_a_lesson_is_asked_before_it_is_discussed(path):
     (source,) = (LESSONS / "source").glob(f"{path.stem}_*.py")
     text = source.read_text()
-    Questions(path)
+    Quiz(path)
     for name in tomllib.loads(path.read_text()):
         assert 0 < text.find(f'ask("{name}")') < text.find(f'discuss("{name}")'), name

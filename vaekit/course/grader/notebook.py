@@ -7,7 +7,7 @@ import reprlib
 import stat
 import unicodedata
 
-from vaekit.course import checking
+from vaekit.course.exercise import numbers
 
 LARGEST = 20_000_000  # bytes of a notebook
 
@@ -51,7 +51,7 @@ def exercise_number(notebook, name):
     Raises:
         GradingError: if neither is the number of an exercise.
     """
-    known = checking.numbers()
+    known = numbers()
     told = _dict(_dict(notebook.get("metadata")).get("vaekit")).get("exercise")
     if told is None and (digits := re.match(r"\d+", name)):
         told = digits[0]

@@ -1,6 +1,6 @@
 """A worker process, shut in and watched: it is asked, it replies in time or it ends, and whatever it does stays there.
 
-What it says is a `wire` message, data of bounded size, and nothing that it says is believed but as an answer.
+What it says is a `messages` message, data of bounded size, and nothing that it says is believed but as an answer.
 """
 
 import contextlib
@@ -25,9 +25,10 @@ import psutil
 
 import vaekit
 from vaekit import backend
-from vaekit.course import exercises, sandbox, wire, worker
-from vaekit.course.exercise import Fault
-from vaekit.course.handed_in import GradingError, clean
+from vaekit.course import exercises
+from vaekit.course.grader import inside, messages, sandbox
+from vaekit.course.grader.notebook import GradingError, clean
+from vaekit.course.observe import Fault
 from vaekit.datasets.files import cache_directory
 
 GRACE = 2.0  # seconds in which code that was stopped may end
@@ -63,8 +64,8 @@ class Trouble(Exception):
         self.fault, self.over = Fault(kind, says), over
 
 
-class Worker:
-    """A process that runs graded code, watched: `with Worker(limits) as worker: worker.start(); worker.ask(...)`."""
+class Process:
+    """A process that runs graded code, watched: `with Process(limits) as process: process.start()`."""
 
     def __init__(self, limits, stopped=None):
         self.limits, self.stopped = limits, stopped
@@ -153,7 +154,7 @@ class Worker:
                 watch = time.monotonic() + 0.2
         if reply is None:
             raise Trouble("killed", "it ended the program that runs it.")
-        if isinstance(reply, wire.Malformed):
+        if isinstance(reply, messages.Malformed):
             raise Trouble("refused", f"what it sent is refused: {reply}.")
         if reply[0].get("id") != name:
             raise Trouble("refused", "what it sent is refused: no reply to what was asked.")
@@ -162,12 +163,12 @@ class Worker:
     def _talk(self):
         """A request, a reply, in a thread: neither a full pipe nor a silent one holds up the watch."""
         with self.process.stdin as requests, self.process.stdout as replies:
-            metered = wire.Metered(replies, wire.REPLY + wire.HEADER)
+            metered = messages.Metered(replies, messages.REPLY + messages.HEADER)
             while (asked := self.asks.get()) is not None:
                 try:
-                    wire.write(requests, *asked)
-                    self.replies.put(wire.read(metered))
-                except wire.Malformed as error:
+                    messages.write(requests, *asked)
+                    self.replies.put(messages.read(metered))
+                except messages.Malformed as error:
                     self.replies.put(error)
                 except (OSError, ValueError):
                     self.replies.put(None)
@@ -321,7 +322,7 @@ def _command(work, limits):
     if sys.platform != "linux":  # where the sandbox takes no cores away
         environment |= dict.fromkeys(THREADS, str(CORES))
     environment |= {name: os.environ[name] for name in ("VAEKIT_DATA", "TZ") if os.environ.get(name)}
-    command = [sys.executable, "-P", "-s", worker.__file__]
+    command = [sys.executable, "-P", "-s", inside.__file__]
     if os.name == "nt":
         kept = ("SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "NUMBER_OF_PROCESSORS")
         environment |= {name: os.environ[name] for name in kept if name in os.environ}

@@ -1,6 +1,6 @@
 """Grades a notebook: its code runs in a worker, shut in; the marks are given here, where none of it ever runs.
 
-The worker (`worker.py`) is asked step by step: to execute a cell, to call an answer with the inputs of a case. What it
+The worker (`inside.py`) is asked step by step: to execute a cell, to call an answer with the inputs of a case. What it
 replies, arrays or a fault, is judged by `exercise.Question`. A step that hangs, crashes or replies nonsense ends its
 worker; a new one goes on without that step, so an answer costs no marks but its own.
 """
@@ -13,10 +13,13 @@ from pathlib import Path
 
 import numpy as np
 
-from vaekit.course import checking, exercises, wire, worker
-from vaekit.course.exercise import Fault, Verdict
-from vaekit.course.handed_in import GradingError, clean, code_cells, exercise_number, read_notebook, tested_after
-from vaekit.course.watched import Limits, Trouble, Worker
+from vaekit.course import exercises, observe, questions
+from vaekit.course.exercise import Exercise
+from vaekit.course.grader import messages
+from vaekit.course.grader.notebook import GradingError, clean, code_cells, exercise_number, read_notebook, tested_after
+from vaekit.course.grader.process import Limits, Process, Trouble
+from vaekit.course.observe import Fault
+from vaekit.course.questions.question import Verdict
 
 FAULTS = ("missing", "unanswered", "error", "time", "refused")
 
@@ -67,7 +70,7 @@ def grade(path, limits=None, seed=None, require_isolation=False, exercise=None, 
         limits: a `Limits`.
         seed: of the drawn cases; None: a secret one, which the report tells.
         require_isolation: whether to refuse if something is not isolated.
-        exercise: a `checking.Exercise`; None: the one that the notebook names.
+        exercise: a `Exercise`; None: the one that the notebook names.
         stopped: a `threading.Event` that ends it with KeyboardInterrupt.
 
     Returns: a `Report`.
@@ -77,7 +80,7 @@ def grade(path, limits=None, seed=None, require_isolation=False, exercise=None, 
     """
     start = time.monotonic()
     _, notebook = read_notebook(path)
-    exercise = exercise or checking.Exercise(exercise_number(notebook, Path(path).name))
+    exercise = exercise or Exercise(exercise_number(notebook, Path(path).name))
     seed = secrets.randbits(63) if seed is None else seed
     run = _Run(notebook, exercise, limits or Limits(), seed, require_isolation, stopped)
     run.finish()
@@ -107,7 +110,7 @@ class _Run:
         for _ in range(self.limits.workers):
             if not self.left or self._time() <= 0:
                 return
-            with Worker(self.limits, self.stopped) as process:
+            with Process(self.limits, self.stopped) as process:
                 self.missing = process.start()
                 if self.require_isolation and self.missing:
                     reasons = "; ".join(f"{name}: {reason}" for name, reason in self.missing.items())
@@ -177,7 +180,7 @@ class _Run:
         question, observed = self.exercise.questions[name], self.found[name]
         end = time.monotonic() + min(question.seconds, self._time())
         for case in self.cases[name]:
-            inputs, arrays = wire.packed(case.inputs)
+            inputs, arrays = messages.packed(case.inputs)
             asked = {"do": "observe", "name": name, "observer": question.observe.name, "inputs": inputs}
             asked["options"] = question.observe.options
             seconds = end - time.monotonic()
@@ -251,5 +254,5 @@ def _fault(told):
 def version(exercise):
     """Of what marks depend on: a hash of the exercise's questions and of how they are judged."""
     files = [Path(exercises.__file__).parent / f"e{exercise}.py"]
-    files += [Path(worker.__file__).parent / name for name in ("exercise.py", "explain.py", "observers.py")]
+    files += [file for room in (questions, observe) for file in sorted(Path(room.__file__).parent.glob("*.py"))]
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()

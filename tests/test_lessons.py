@@ -7,8 +7,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from vaekit.course import epochs, notebooks
-from vaekit.course.notebooks import NotebookError
+from vaekit.course import epochs
+from vaekit.course.publishing import lessons as notebooks
+from vaekit.course.publishing.lessons import NotebookError
 
 pytestmark = pytest.mark.once
 
@@ -111,15 +112,15 @@ def test_agreement(lesson):
     assert notebooks.check(source) == []
 
 
-def test_drift_of_questions(lesson):
+def test_drift_of_quiz(lesson):
     source = lesson(TWO_CELLS)
-    questions = source.parent.parent / "questions" / "00.toml"
-    questions.parent.mkdir()
-    questions.write_text('[a]\nquestion = "?"')
+    quiz = source.parent.parent / "quiz" / "00.toml"
+    quiz.parent.mkdir()
+    quiz.write_text('[a]\nquestion = "?"')
     commit(source, shows("2"), [])
     assert notebooks.check(source) == []
-    questions.write_text('[a]\nquestion = "!"')
-    assert "questions" in "".join(notebooks.check(source))
+    quiz.write_text('[a]\nquestion = "!"')
+    assert "quiz" in "".join(notebooks.check(source))
 
 
 @pytest.mark.parametrize(

@@ -10,14 +10,27 @@ import linecache
 import math
 import re
 import traceback
+from typing import NamedTuple
 
 import keras
 import numpy as np
 
 from vaekit.backend import full_precision, seed, tfd, value_and_gradient, variables_gradient
-from vaekit.course.exercise import VALUE, Fault
 
+VALUE = "value"  # what the observation of a plain function is called
 LARGEST = 2_000_000  # numbers in one observation
+
+
+class Fault(NamedTuple):
+    """Why there is no observation.
+
+    Attributes:
+        kind: "missing" (no such name), "unanswered" (NotImplementedError), "error", "time", "killed", "refused".
+        says: what the learner reads.
+    """
+
+    kind: str
+    says: str
 
 
 def observe(name, answer, inputs, options):

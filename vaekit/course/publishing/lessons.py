@@ -85,9 +85,9 @@ def generate(source: Path) -> nbformat.NotebookNode:
     if not source.is_file():
         raise NotebookError(f"{source}: no such source; {target(source).name} is generated from it.")
     notebook = nbformat.v4.new_notebook(metadata=METADATA, cells=cells(source))
-    questions = source.parent.parent / "questions" / f"{source.stem.split('_')[0]}.toml"
-    if questions.is_file():  # they show in the outputs: a notebook made with other questions has drifted
-        notebook.metadata["questions"] = hashlib.sha256(questions.read_bytes()).hexdigest()[:12]
+    quiz = source.parent.parent / "quiz" / f"{source.stem.split('_')[0]}.toml"
+    if quiz.is_file():  # they show in the outputs: a notebook made with other quiz has drifted
+        notebook.metadata["quiz"] = hashlib.sha256(quiz.read_bytes()).hexdigest()[:12]
     refuse([f"{place(source, i, cell)}: {p}" for i, cell in enumerate(notebook.cells) for p in _source_problems(cell)])
     return notebook
 
@@ -157,7 +157,7 @@ def check(source: Path) -> list[str]:
     problems = _size_problems(path, path.stat().st_size)
     if committed.metadata != expected.metadata:
         problems.append(
-            f"{path}: its metadata (questions among them) are not those of its source. Run: vaekit notebooks {source}"
+            f"{path}: its metadata (quiz among them) are not those of its source. Run: vaekit notebooks {source}"
         )
     for index, (old, new) in enumerate(zip_longest(committed.cells, expected.cells)):
         if old is None or new is None or any(old[k] != new[k] for k in ("id", "cell_type", "source", "metadata")):

@@ -14,9 +14,20 @@ from keras import ops
 from typer.testing import CliRunner
 
 from vaekit import cli
-from vaekit.course import checking, observers
-from vaekit.course.checking import Exercise
-from vaekit.course.exercise import VALUE, AtLeast, Case, Diagnosis, Fault, Near, Observe, Question, Verdict, fits
+from vaekit.course.exercise import Exercise, progress
+from vaekit.course.observe import observe
+from vaekit.course.questions.question import (
+    VALUE,
+    AtLeast,
+    Case,
+    Diagnosis,
+    Fault,
+    Near,
+    Observe,
+    Question,
+    Verdict,
+    fits,
+)
 
 
 def kl(mean, log_variance):
@@ -127,7 +138,7 @@ PARTS = Question(
 
 def judged(question, answer, seed=0):
     cases = question.cases(seed)
-    return question.judge(cases, [observers.observe(*_observe(question, answer, case)) for case in cases])
+    return question.judge(cases, [observe(*_observe(question, answer, case)) for case in cases])
 
 
 def _observe(question, answer, case):
@@ -218,7 +229,7 @@ def test_the_seed_of_drawn_cases(exercise, monkeypatch):
 
 NOISY = """
 import logging, os, sys, warnings
-from vaekit.course.checking import quiet
+from vaekit.course.exercise import quiet
 log = logging.getLogger("x"); log.addHandler(logging.StreamHandler(sys.stderr))
 with quiet():
     print("a", file=sys.stderr); os.write(2, b"b"); warnings.warn("c"); log.error("d")
@@ -260,4 +271,4 @@ def test_a_place_that_cannot_be_written_keeps_nobody_from_learning(exercise, tmp
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("VAEKIT_PROGRESS", str(tmp_path / "file" / "progress.json"))
     assert exercise.check(kl_divergence).right
-    assert checking.progress()["01"].keys() == Exercise("01").questions.keys()
+    assert progress()["01"].keys() == Exercise("01").questions.keys()
