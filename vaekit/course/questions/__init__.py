@@ -1,1 +1,5 @@
 """What a question is, and how an answer is judged: by arrays alone. Nothing here knows of processes."""
+
+from vaekit.course.questions.function import Function as Function
+from vaekit.course.questions.number import Number as Number
+from vaekit.course.questions.question import Question as Question

@@ -1,34 +1,70 @@
-"""What is wrong with an array, in a sentence: shape, sign, factor, missing term."""
+"""What is wrong with an array, in a sentence and by a name: shape, sign, factor, missing term."""
 
 import itertools
 import math
+from typing import NamedTuple
 
 import numpy as np
 
+OTHER = "other"  # the name where numbers are all that can be said
+LOG_2PI = math.log(2 * math.pi)
 
-def explain(observed, expected, rtol=1e-4, atol=1e-5, sizes=None):
-    """How `observed` differs from `expected`, in a sentence a learner can act on (Markdown).
+
+class Explanation(NamedTuple):
+    """Why an array is wrong.
+
+    Attributes:
+        name: of the mistake, such as "sign" or "mean_over_pixels"; `OTHER` if it has none; "" if nothing is wrong.
+        says: a sentence that a learner can act on (Markdown).
+        others: explanations that do as well, such as "mean_over_images" where there are as many images as pixels.
+    """
+
+    name: str
+    says: str
+    others: tuple = ()
+
+
+def explain(observed, expected, rtol=1e-4, atol=1e-5, sizes=None, gradient=False):
+    """How `observed` differs from `expected`.
 
     Args:
         observed: array, or None.
         expected: array.
         rtol, atol: within which numbers are the same.
-        sizes: dict of numbers by their meaning, such as {"latent units": 40}, which factors are compared with.
+        sizes: dict of numbers by their meaning, such as {"latents": 40}, which factors and terms are compared with.
+        gradient: whether it is one.
 
-    Returns: a text; "" if the two are the same.
+    Returns: an `Explanation`.
     """
     if observed is None:
-        return "nothing came back; expected an array. Is there a `return`?"
+        return Explanation("nothing", "nothing came back; expected an array. Is there a `return`?")
     observed, expected = np.asarray(observed), np.asarray(expected, np.float64)
     if observed.dtype.kind not in "fiub":
-        return f"expected numbers, received values of type {observed.dtype}."
+        return Explanation("no_numbers", f"expected numbers, received values of type {observed.dtype}.")
     observed, sizes = observed.astype(np.float64), sizes or {}
     with np.errstate(all="ignore"):
         if observed.shape != expected.shape:
-            return _shape(observed, expected, _alike(rtol, atol))
+            return _shape(observed, expected, _alike(rtol, atol), sizes)
         if not np.array_equal(observed, expected):
-            return _numbers(observed, expected, rtol, atol, sizes)
-    return ""
+            return _numbers(observed, expected, rtol, atol, sizes, gradient)
+    return Explanation("", "")
+
+
+def common(explanations):
+    """The one explanation of several arrays, made by the same mistake.
+
+    Args:
+        explanations: list of `Explanation`, one for each array.
+
+    Returns: an `Explanation`: what explains all of them; where that is nothing, the first one, without a name.
+    """
+    first, *rest = [(each, *each.others) for each in explanations]
+    held = [one for one in first if all(one.name in {other.name for other in each} for each in rest)]
+    if not held:
+        return Explanation(OTHER, first[0].says)
+    if len(held) == 1:
+        return held[0]._replace(others=())
+    return Explanation("several", " Or ".join([held[0].says, *(one.says for one in held[1:])]))
 
 
 def _alike(rtol, atol):
@@ -40,101 +76,197 @@ def _alike(rtol, atol):
     return same
 
 
-def _numbers(observed, expected, rtol, atol, sizes):
+# ---- numbers
+
+
+def _numbers(observed, expected, rtol, atol, sizes, gradient):
     """For arrays of one shape."""
     same, finite = _alike(rtol, atol), np.isfinite(expected)
     if not np.isfinite(observed[finite]).all():
-        return _not_finite(observed, expected)
+        return _not_finite(observed, expected, gradient)
     if (lost := (observed != expected) & ~finite).any():
-        told = f"received {_number(observed[lost][0])}, expected {_number(expected[lost][0])}"
-        return f"{'it' if lost.size == 1 else f'{lost.sum()} of {lost.size} numbers'} should be infinite: {told}."
+        example = f"received {_number(observed[lost][0])}, expected {_number(expected[lost][0])}"
+        many = "it" if lost.size == 1 else f"{lost.sum()} of {lost.size} numbers"
+        return Explanation("finite", f"{many} should be infinite: {example}.")
     o, e = observed[finite], expected[finite]
     wrong = np.abs(o - e) > atol + rtol * np.abs(e)
     if not wrong.any():
-        return ""
+        return Explanation("", "")
     if not o.any():
-        return "everything is 0. A gradient is 0 where the way to the result is cut (by NumPy, by a constant)."
-    if told := _related(o, e, same, sizes) or _rearranged(observed, expected, same):
-        return told
+        return Explanation("cut", CUT) if gradient else Explanation("zero", "everything is 0.")
+    if found := _related(o, e, same, sizes) or _rearranged(observed, expected, same):
+        return found
     error = np.abs(o - e)[wrong]
     relative = float(np.median(error / np.maximum(np.abs(e)[wrong], max(atol, 1e-30))))
     place = np.argwhere(finite)[wrong][0].tolist()
     example = f"at {place}: " if place else ""
     example += f"received {_number(o[wrong][0])}, expected {_number(e[wrong][0])}"
     if relative < 0.02:
-        return (
-            f"nearly right, not within tolerance (relative error {relative:.0e}; {example}): digits are lost. "
-            "Is a small difference of large numbers taken?"
+        return Explanation(
+            OTHER,
+            f"nearly right, not within tolerance (relative error {relative:.0e}; {example}). Either a small term is "
+            "wrong, or digits are lost, as in a small difference of large numbers.",
         )
     if wrong.size > 1 and not wrong.all():
-        return f"{int(wrong.sum())} of {wrong.size} numbers are wrong, the others right; {example}."
-    return f"{example}."
+        return Explanation(OTHER, f"{int(wrong.sum())} of {wrong.size} numbers are wrong, the others right; {example}.")
+    return Explanation(OTHER, f"{example}.")
+
+
+CUT = (
+    "the gradient is 0: the way from the parameter to the result is cut, by `stop_gradient`, by a conversion to NumPy, "
+    "or because the parameter is not used."
+)
+
+
+def _not_finite(observed, expected, gradient):
+    bad = np.isfinite(expected) & ~np.isfinite(observed)
+    kind = "nan" if np.isnan(observed[bad]).any() else "infinite"
+    says = f"{_count(bad)} {kind} where {_number(expected[bad][0])} is expected"
+    if kind == "infinite":
+        says += ": something overflows, something is divided by 0, or the logarithm of 0 is taken."
+    elif gradient:
+        says += (
+            ": a gradient is nan where 0 meets infinity. `ops.where` differentiates both of its branches: the one that "
+            "is not taken gets the gradient 0, times an infinite slope. Make its input harmless, by another "
+            "`ops.where`, before it is computed."
+        )
+    else:
+        says += ": infinity less infinity, 0 divided by 0, or the logarithm or root of a negative number."
+    return Explanation("nan" if kind == "nan" else "infinite", says)
 
 
 def _related(o, e, same, sizes):
-    """What was made of the right numbers; "" if that is not clear; of a single number, only what is hardly chance."""
+    """What was made of the right numbers; None if that is not clear; of a single number, only what is hardly chance."""
     large = np.abs(e) > 1e-3 * np.abs(e).max()
     factor = float(np.median(o[large] / e[large])) if large.any() else 0.0
     shift = float(np.median(o - e))
-    made = {}  # sentence → what the numbers would be
+    made = []  # (explanation, what the numbers would be)
     if o.size > 1 and same(o - e, np.full_like(e, shift)):  # also a little one among large numbers
-        made[_shift(shift, sizes)] = e + shift
+        made.append((_shift(shift, sizes), e + shift))
     if not same(o, e):
-        if abs(factor) > 1e-6 and (o.size > 1 or abs(factor + 1) < 1e-3 or _known_factor(abs(factor), sizes)):
-            made[_factor(factor, sizes)] = factor * e
+        if abs(factor) > 1e-6 and (o.size > 1 or abs(factor + 1) < 1e-3 or _known_factors(abs(factor), sizes)):
+            made.append((_factor(factor, sizes), factor * e))
         if o.size > 1:
-            made |= {told: make(e) for told, make in _RELATIONS.items()}
-    distances = {told: np.abs(o - value).max() for told, value in made.items() if same(o, value)}
-    return min(distances, key=distances.get, default="")
+            made += [(Explanation(name, says), change(e)) for name, (says, change) in _RELATIONS.items()]
+    close = [(np.abs(o - value).max(), i) for i, (_, value) in enumerate(made) if same(o, value)]
+    return made[min(close)[1]][0] if close else None
 
 
 _RELATIONS = {  # what was made of the right numbers
-    "the sizes are right, some signs are not; is an absolute value taken?": np.abs,
-    "it is the exponential of ours. Stay with the logarithm.": np.exp,
-    "it is the logarithm of ours.": np.log,
-    "it is the square of ours; a variance for a standard deviation?": np.square,
-    "it is the square root of ours; a standard deviation for a variance?": np.sqrt,
-    "it is 1 divided by ours.": np.reciprocal,
-    "it is 1 minus ours.": lambda e: 1 - e,
+    "absolute": ("the sizes are right, some signs are not; is an absolute value taken?", np.abs),
+    "exponential": ("it is the exponential of ours. Stay with the logarithm.", np.exp),
+    "logarithm": ("it is the logarithm of ours.", np.log),
+    "square": ("it is the square of ours; a variance for a standard deviation?", np.square),
+    "root": ("it is the square root of ours; a standard deviation for a variance?", np.sqrt),
+    "reciprocal": ("it is 1 divided by ours.", np.reciprocal),
+    "complement": ("it is 1 minus ours.", lambda e: 1 - e),
 }
+
+
+def _factor(factor, sizes):
+    if math.isclose(factor, -1, rel_tol=1e-3):
+        return Explanation("sign", "the sign is reversed.")
+    sign, minus = ("with the sign reversed, ", "negative_") if factor < 0 else ("", "")
+    known = _known_factors(abs(factor), sizes) or [("factor", f"times {_number(abs(factor))}")]
+    first, *others = [Explanation(minus + name, f"{sign}it is ours {what}.") for name, what in known]
+    return first._replace(others=tuple(others))
+
+
+def _known_factors(size, sizes):
+    """(name, "divided by 2") of all that a factor may mean."""
+    known = [(n, meaning, f"{n:g}, the number of {meaning}") for meaning, n in sizes.items() if n > 1]
+    roots = [(n**0.5, meaning, f"√{n:g}, the root of the number of {meaning}") for n, meaning, _ in known if n > 2]
+    constants = {"2": 2, "π": math.pi, "2π": 2 * math.pi, "√2": 2**0.5, "√2π": (2 * math.pi) ** 0.5}
+    constants |= {"ln 2 (another base of the logarithm)": math.log(2)}
+    found = []
+    for n, meaning, what in known:
+        for value, name, word in ((n, "sum", "times"), (1 / n, "mean", "divided by")):
+            found.append((value, f"{name}_over_{_identifier(meaning)}", f"{word} {what}"))
+    found += [(2, "twice", "times 2"), (0.5, "half", "divided by 2")]
+    others = [*roots, *((n, what, what) for what, n in constants.items() if n != 2)]
+    for n, _, what in others:
+        found += [(n, "factor", f"times {what}"), (1 / n, "factor", f"divided by {what}")]
+    return [(name, what) for value, name, what in found if math.isclose(size, value, rel_tol=1e-3)]
+
+
+def _shift(shift, sizes):
+    """A constant that was added."""
+    found = []
+    for unit, what, name in ((LOG_2PI / 2, "½ ln 2π", "constant"), (0.5, "½", "term"), (1.0, "1", "term")):
+        for meaning, n in (("", 1), *sizes.items()):
+            for times, once in ((n, ""), (n - 1, "_once")) if n > 2 else ((n, ""),):
+                if not math.isclose(abs(shift), times * unit, rel_tol=1e-3):
+                    continue
+                many = f"{times:g} times {what}" if times > 1 else what
+                which = f" ({times:g} of the {n:g} {meaning})" if once else f" ({n:g} {meaning})" if meaning else ""
+                found.append((f"{name}{once}", f"{many}{which}"))
+    found += [("term", f"ln {n:g} ({n:g} {m})") for m, n in sizes.items() if _is(abs(shift), math.log(n))]
+    found += [("term", "ln 2")] if _is(abs(shift), math.log(2)) else []
+    word = "plus" if shift > 0 else "less"
+    if not found:
+        text = f"it is ours {word} {_number(abs(shift))} everywhere: a constant term differs."
+        return Explanation("shift", text)
+    first, *others = [
+        Explanation(name, f"it is ours {word} {what} everywhere: a term too {'many' if shift > 0 else 'few'}.")
+        for name, what in dict.fromkeys(found)
+    ]
+    return first._replace(others=tuple(others))
+
+
+def _is(value, known):
+    return known > 0 and math.isclose(value, known, rel_tol=1e-3)
 
 
 def _rearranged(observed, expected, same):
     """The right numbers in other places."""
     if same(observed, expected):  # nearly right where they are
-        return ""
+        return None
     if observed.ndim == 2 and observed.shape[0] == observed.shape[1] and same(observed.T, expected):
-        return "it is transposed."
+        return Explanation("transposed", "it is transposed.")
     if observed.size < 4:  # it may be chance
-        return ""
+        return None
     for axis in range(observed.ndim):
         if same(np.flip(observed, axis), expected):
-            return f"the order along axis {axis} is reversed."
+            return Explanation("order", f"the order along axis {axis} is reversed.")
     if same(np.sort(observed, axis=None), np.sort(expected, axis=None)):
-        return "the numbers are right, their order is not."
-    return ""
+        return Explanation("order", "the numbers are right, their order is not.")
+    return None
 
 
-def _shape(observed, expected, same):
-    told = f"the shape is {observed.shape}, expected {expected.shape}"
+# ---- shapes
+
+
+def _shape(observed, expected, same, sizes):
+    says = f"the shape is {observed.shape}, expected {expected.shape}"
     if observed.size == expected.size > 0 and same(observed.reshape(expected.shape), expected):
-        return f"{told}; the numbers are right."
+        return Explanation("shape", f"{says}; the numbers are right.")
     if observed.ndim == expected.ndim == 2 and same(observed.T, expected):
-        return f"{told}: it is transposed."
+        return Explanation("transposed", f"{says}: it is transposed.")
     for n in range(1, observed.ndim + 1) if observed.ndim <= expected.ndim + 3 and observed.size <= 1e5 else ():
         for axes in itertools.combinations(range(observed.ndim), n):
             for word, reduce in (("Sum", np.sum), ("Take the mean", np.mean)):
                 if observed.size and same(reduce(observed, axis=axes), expected):
-                    return f"{told}. {word} over {_axes(axes, observed.ndim)}."
+                    over = _over(axes, observed, sizes)
+                    return Explanation("not_reduced", f"{says}. {word} over {_axes(axes, observed.ndim)}{over}.")
     for n in range(expected.ndim, 0, -1):
         for axes in itertools.combinations(range(expected.ndim), n):
             for (word, reduce), keep in itertools.product((("sum", np.sum), ("mean", np.mean)), (False, True)):
                 if expected.size and same(observed, reduce(expected, axis=axes, keepdims=keep)):
-                    return f"{told}: you took the {word} over {_axes(axes, expected.ndim)}, which should stay."
+                    which = [meaning for meaning, size in sizes.items() if size == expected.shape[axes[0]]]
+                    name = f"{word}_over_{_identifier(which[0])}" if which else "reduced"
+                    lost = f"you took the {word} over {_axes(axes, expected.ndim)}{_over(axes, expected, sizes)}"
+                    return Explanation(name, f"{says}: {lost}, which should stay.")
     n = len(expected) if expected.ndim else 0
     if observed.shape == (n, n) and expected.shape in ((n,), (n, 1)):
-        return f"{told}: did numbers of the shapes ({n}, 1) and ({n},) meet, and spread over rows and columns?"
-    return f"{told}."
+        met = f"did numbers of the shapes ({n}, 1) and ({n},) meet, and spread over rows and columns?"
+        return Explanation("spread", f"{says}: {met}")
+    return Explanation(OTHER, f"{says}.")
+
+
+def _over(axes, array, sizes):
+    """What an axis means, if that is clear."""
+    which = [meaning for meaning, size in sizes.items() if size == array.shape[axes[0]]]
+    return f", the {which[0]}" if len(axes) == 1 and len(which) == 1 and array.ndim > 1 else ""
 
 
 def _axes(axes, ndim):
@@ -143,46 +275,8 @@ def _axes(axes, ndim):
     return f"axis {axes[0]}" if len(axes) == 1 else f"the axes {', '.join(map(str, axes))}"
 
 
-def _not_finite(observed, expected):
-    bad = np.isfinite(expected) & ~np.isfinite(observed)
-    kind = "nan" if np.isnan(observed[bad]).any() else "infinite"
-    told = f"{_count(bad)} {kind} where {_number(expected[bad][0])} is expected"
-    reason = "something overflows, something is divided by 0, or the logarithm of 0 is taken"
-    if kind == "nan":
-        reason = "infinity less infinity, 0 divided by 0, or the logarithm or root of a negative number"
-    return f"{told}: {reason}."
-
-
-def _factor(factor, sizes):
-    if math.isclose(factor, -1, rel_tol=1e-3):
-        return "the sign is reversed."
-    sign = "with the sign reversed, " if factor < 0 else ""
-    return f"{sign}it is ours {_known_factor(abs(factor), sizes) or f'times {_number(abs(factor))}'}."
-
-
-def _known_factor(size, sizes):
-    """ "divided by 2"; "" for a factor that means nothing."""
-    known = {f"{n:g}, the number of {meaning}": n for meaning, n in sizes.items() if n > 1}
-    known |= {"2": 2, "π": math.pi, "2π": 2 * math.pi, "√2": 2**0.5, "√2π": (2 * math.pi) ** 0.5}
-    known |= {"ln 2 (another base of the logarithm)": math.log(2)}
-    known |= {f"√{n:g}, the root of the number of {meaning}": n**0.5 for meaning, n in sizes.items() if n > 2}
-    for what, n in known.items():
-        for value, word in ((n, "times"), (1 / n, "divided by")):
-            if math.isclose(size, value, rel_tol=1e-3):
-                return f"{word} {what}"
-    return ""
-
-
-def _shift(shift, sizes):
-    known = {"½ ln 2π": 0.5 * math.log(2 * math.pi), "ln 2": math.log(2), "1": 1.0, "½": 0.5}
-    for meaning, n in sizes.items():
-        known |= {f"{n}/2 · ln 2π ({n} {meaning})": n / 2 * math.log(2 * math.pi), f"{n} ({meaning})": n}
-        known |= {f"{n}/2 ({n} {meaning})": n / 2, f"ln {n} ({n} {meaning})": math.log(n)}
-    for word, sign in (("plus", 1), ("less", -1)):
-        for meaning, value in known.items():
-            if value and math.isclose(sign * shift, value, rel_tol=1e-3):
-                return f"it is ours {word} {meaning} everywhere: a term too {'many' if sign > 0 else 'few'}."
-    return f"it is ours {'plus' if shift > 0 else 'less'} {_number(abs(shift))} everywhere: a constant term differs."
+def _identifier(meaning):
+    return meaning.replace(" ", "_")
 
 
 def _count(mask):

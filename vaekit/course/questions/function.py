@@ -1,0 +1,114 @@
+r"""A function, asked for: its answer is a text, and a mistake is an edit of it.
+
+```python
+Function(
+    "kl_divergence", "The KL divergence, in closed form", points=2,
+    takes="mean[N,L], log_variance[N,L]", gradients="mean log_variance", axes={"N": "images", "L": "latents"},
+    draw=lambda rng: [dict(mean=rng.normal(size=(5, 3)), log_variance=rng.normal(size=(5, 3)))],
+    answer="return 0.5 * ops.sum(mean**2 + ops.exp(log_variance) - 1 - log_variance, axis=-1)",
+    hints="...",
+    mistakes=[
+        ("sign", None, "the sign is reversed: a divergence is never negative."),
+        ("log_sign", {"1 - log": "1 + log"}, r"$\log\sigma^2$ has the wrong sign: it is subtracted."),
+    ],
+)
+```
+"""
+
+import re
+from dataclasses import KW_ONLY, dataclass, field
+
+import numpy as np
+
+from vaekit.course.observe import VALUE
+from vaekit.course.questions.judge import fits
+from vaekit.course.questions.language import Text, differentiate
+from vaekit.course.questions.question import FLOAT32, Case, Mistake, Near, Observe, Question, Shown
+
+
+@dataclass(eq=False)
+class Function(Question):
+    """A function of tensors.
+
+    Attributes:
+        takes: its arguments, with their axes and with default values: "x[N,D], noise, baseline=0.0".
+        draw: function of a NumPy generator: an iterable of dicts of inputs; or a dict of such functions by the part
+            that their cases are for; None: cases whose observations are parts of their own.
+        answer: the function's body, as a learner would write it with `ops`: the oracle, and the solution.
+        mistakes: list of (name, edits, what is said). Edits change `answer`, {old: new}, or take its place. Those None
+            are known to `explain` by that name, and are only told in other words. A fourth entry lists observations
+            that nobody can predict where the mistake was made, since only rounding is left.
+        returns: names of the values it returns, if there are several, "sample, log density".
+        gradients: names of arguments for which the gradient of each value is looked at, too.
+        values_only: parts whose gradients are not looked at: they are right or not as backends happen to round.
+        axes: dict: what the letters of `takes` count, {"N": "images"}.
+    """
+
+    _: KW_ONLY
+    takes: str
+    draw: object
+    answer: str
+    mistakes: list = ()
+    returns: str = ""
+    gradients: str = ""
+    values_only: tuple = ()
+    axes: dict = field(default_factory=dict)
+
+    def __post_init__(self):
+        super().__post_init__()
+        found = re.findall(r"(\w+)(?:\[([\w,]*)\])?(=[^,]+)?", self.takes)
+        self.text = Text(self.name, [name + default for name, _, default in found], self.answer)
+        self.answer = self.text.body
+        self.shapes = {name: axes.split(",") for name, axes, _ in found if axes}
+        self.names = [name.strip() for name in self.returns.split(",")] if self.returns else [VALUE]
+        self.of = self.gradients.split()
+        names = self.names if self.returns else None
+        self.observe = Observe(
+            "gradients" if self.of else "call", {"names": names} | ({"of": self.of} if self.of else {})
+        )
+        self.mistakes = [self._mistake(*row) for row in self.mistakes]
+
+    def _mistake(self, name, edits, says, unpredictable=()):
+        if edits is None:
+            return Mistake(name, says)
+        text = self.text.edited(edits)
+        return Mistake(name, says, lambda **inputs: self._shown(text, inputs, unpredictable), str(text))
+
+    def drawn(self, rng):
+        parts = self.draw if isinstance(self.draw, dict) else {None: self.draw}
+        return [Case(inputs, part) for part, draw in parts.items() for inputs in draw(rng)]
+
+    def expected(self, case):
+        values = dict(zip(self.names, self.text.run(case.inputs), strict=True))
+        slopes = {} if case.part in self.values_only else self._slopes(self.text, case.inputs)
+        return values | {name: slope for name, slope in slopes.items() if np.abs(slope).max(initial=0) < FLOAT32}
+
+    def _slopes(self, text, inputs):
+        """Gradients by the names that the observer gives them."""
+        of = [name for name in self.of if name in inputs]
+        return {
+            f"gradient of {argument}" if name == VALUE else f"gradient of {name} for {argument}": slope
+            for name, gradients in zip(self.names, differentiate(text, inputs, of), strict=True)
+            for argument, slope in gradients.items()
+        }
+
+    def _shown(self, text, inputs, unpredictable):
+        """`Shown` of each observation: float64's and float32's values, and whether these are the same."""
+        found, rounded = {}, False
+        for name, exact, single in zip(self.names, text.run(inputs), text.run(inputs, np.float32), strict=True):
+            found[name] = Shown((exact, single), not _alike(exact, single, self.tolerance(name)))
+            rounded |= found[name].unpredictable
+        for name, slope in self._slopes(text, inputs).items():
+            found[name] = Shown((slope,), rounded)
+        return {name: Shown((), True) if name in unpredictable else shown for name, shown in found.items()}
+
+    def sizes(self, **inputs):
+        found = {}
+        for name, letters in self.shapes.items():
+            if name in inputs and np.ndim(inputs[name]) == len(letters):
+                found |= dict(zip(letters, np.shape(inputs[name]), strict=True))
+        return {meaning: found[letter] for letter, meaning in self.axes.items() if letter in found}
+
+
+def _alike(a, b, atol):
+    return a.shape == b.shape and fits(b, Near(a, atol, 1e-3))

@@ -1,0 +1,286 @@
+"""Judges what was observed of an answer: which parts are right, and which mistake explains what is wrong."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from vaekit.course.observe import VALUE, Fault
+from vaekit.course.questions.explain import OTHER, common, explain
+from vaekit.course.questions.question import AtLeast, Near, Shown, points
+from vaekit.course.show import plain
+
+
+class Part(NamedTuple):
+    """The verdict on a part of a question.
+
+    Attributes:
+        name: of the part.
+        share: of the question's points, all parts of a question have 1 together.
+        right: whether it is.
+        says: what is wrong, in Markdown; of what is right, what was reached, or "".
+        diagnosis: name of the `Mistake`, of the kind of `Fault`, of an `Explanation`, "bound", or `OTHER`; "" if right.
+        counts: whether it earns its share if it is right.
+    """
+
+    name: str
+    share: float
+    right: bool
+    says: str = ""
+    diagnosis: str = ""
+    counts: bool = True
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What an answer to a question is worth, and why."""
+
+    question: str
+    title: str
+    points: float
+    parts: tuple
+
+    @property
+    def share(self):
+        """Of the points, from 0 to 1, a Python float."""
+        return min(1.0, float(sum(part.share for part in self.parts if part.right and part.counts)))
+
+    @property
+    def earned(self):
+        """Points, a Python float."""
+        return min(float(self.points), round(self.points * self.share, 6))  # rounding adds nothing
+
+    @property
+    def right(self):
+        """Whether everything is."""
+        return all(part.right for part in self.parts)
+
+    @property
+    def diagnosis(self):
+        """Of the first part that is wrong; "" if none is."""
+        return next((part.diagnosis for part in self.parts if not part.right), "")
+
+    @property
+    def sign(self):
+        """✓, ◐ or ✗."""
+        return "✓" if self.right else "◐" if self.share else "✗"
+
+    def faults(self):
+        """What is wrong, sentences in Markdown; parts of which the same is said share one."""
+        together = {}
+        for part in self.parts:
+            if not part.right:
+                together.setdefault(part.says, []).append(part.name)
+        several = len(self.parts) > 1
+        return [f"{', '.join(names)}: {says}" if several else says for says, names in together.items()]
+
+    def _repr_markdown_(self):
+        head = f"{self.sign} **{self.title}**: {points(self.earned)} of {points(self.points)} points."
+        reached = " ".join(dict.fromkeys(part.says for part in self.parts if part.right and part.says))
+        if self.right:
+            return f"{head} Right. {reached}".rstrip()
+        lines = [f"- {fault}" for fault in self.faults()]
+        for counts, says in ((False, f"right, and counts once {self.parts[0].name} is."), (True, "right.")):
+            if right := [part.name for part in self.parts if part.right and part.counts == counts]:
+                lines.insert(0, f"- {', '.join(right)}: {says} {reached}".rstrip())
+        return "\n".join([head, "", *lines])
+
+    def __repr__(self):
+        return plain(self._repr_markdown_()).replace("\n\n", "\n")
+
+
+class Row(NamedTuple):
+    """An observation beside what was expected."""
+
+    inputs: dict
+    name: str
+    observed: object
+    target: object
+
+    @property
+    def fits(self):
+        return fits(self.observed, self.target)
+
+
+def judge(question, cases, observations):
+    """The `Verdict` on what an answer gave.
+
+    Args:
+        question: a `Question`.
+        cases: list of `Case`.
+        observations: list, for each case a dict of arrays, or a `Fault`. They may come from a process that wants to
+            deceive: nothing is assumed of them but that they are arrays.
+    """
+    advice = None
+    if question.derives:
+        observed = next((o for o in observations if isinstance(o, Fault)), None)
+        if not observed:
+            observed = question.derived([case.inputs for case in cases], [_numbers(o) for o in observations])
+            advice = question.advice(observed)
+        cases, observations = cases[:1], [observed]
+    found = {}  # part → rows
+    for case, observed in zip(cases, observations, strict=False):
+        for name, target in question.targets(case).items():
+            value = observed if isinstance(observed, Fault) else observed.get(name)
+            found.setdefault(question.part(case, name), []).append(Row(case.inputs, name, value, target))
+    weights = question.parts or dict.fromkeys(found, 1)
+    if set(weights) != set(found):
+        raise ValueError(f"{question.name} has the parts {list(weights)}, its cases are for {list(found)}.")
+    parts, known = [], set()  # one mistake often spoils several parts
+    recognized = _recognized(question, found)
+    for name, weight in weights.items():
+        mistakes = sorted(recognized[name], key=lambda pair: (pair[1], pair[0].name not in known))
+        share = weight / sum(weights.values())
+        parts.append(_part(question, name, share, found[name], [mistake for mistake, _ in mistakes]))
+        known.add(parts[-1].diagnosis)
+    return Verdict(question.name, question.title, question.points, _together(question, _advised(parts, advice)))
+
+
+def unobserved(question, fault):
+    """The `Verdict` on an answer that could not be observed at all."""
+    cases = question.cases(0)
+    return judge(question, cases, [fault] * len(cases))
+
+
+def fits(observed, target):
+    """Whether an observation is what was expected: shape, and every number within atol + rtol·|expected|."""
+    if isinstance(observed, Fault) or observed is None:
+        return False
+    observed = np.asarray(observed)
+    if observed.dtype.kind not in "fiub":
+        return False
+    observed = observed.astype(np.float64)
+    if isinstance(target, AtLeast):
+        return observed.shape == () and bool(np.isfinite(observed) and observed >= target.value)
+    if observed.shape != target.value.shape:
+        return False
+    with np.errstate(invalid="ignore"):
+        close = np.abs(observed - target.value) <= target.atol + target.rtol * np.abs(target.value)
+    same = (observed == target.value) | (np.isnan(observed) & np.isnan(target.value))  # infinities; nan by mistake
+    return bool(np.all(np.where(np.isfinite(target.value), close, same)))
+
+
+# ---- mistakes
+
+
+def _recognized(question, found):
+    """(mistake, number of observations that are only wrong, not what it gives) for each part, {part: list}.
+
+    Of a mistake that a part only shows by what cannot be predicted, another part has to show numbers; unless it gives
+    no other numbers anywhere.
+    """
+    mistakes = [mistake for mistake in question.mistakes if mistake.shown]
+    if all(row.fits for rows in found.values() for row in rows):
+        return {part: [] for part in found}
+    indexed = list(enumerate(mistakes))
+    with np.errstate(all="ignore"):
+        cases = {id(row.inputs): row.inputs for rows in found.values() for row in rows}
+        shown = {
+            (index, key): {name: _shown(value) for name, value in mistake.shown(**inputs).items()}
+            for index, mistake in indexed
+            for key, inputs in cases.items()
+        }
+    evidence = {
+        part: [_evidence(question, rows, lambda row, i=i: shown[i, id(row.inputs)].get(row.name)) for i, _ in indexed]
+        for part, rows in found.items()
+    }
+    first = id(next(iter(found.values()))[0].inputs)
+    sure = {mistake.name for i, mistake in indexed if any(each[i].sure for each in evidence.values())}
+    sure |= {mistake.name for i, mistake in indexed if not any(s.values for s in shown[i, first].values())}
+    return {
+        part: [(mistake, each[i].unlike) for i, mistake in indexed if each[i].told and mistake.name in sure]
+        for part, each in evidence.items()
+    }
+
+
+class Evidence(NamedTuple):
+    """Whether a part's rows are what a mistake gives: `told`, `sure` if by numbers; in how many rows not by numbers."""
+
+    told: bool = False
+    sure: bool = False
+    unlike: int = 0
+
+
+def _evidence(question, rows, shown):
+    """`Evidence` of a mistake, whose observations `shown(row)` gives."""
+    told, numbers, unlike = False, False, 0
+    for row in rows:
+        if isinstance(row.observed, Fault) or isinstance(row.target, AtLeast):
+            return Evidence()
+        mistaken = shown(row)
+        if mistaken is None:
+            continue
+        atol, rtol = max(row.target.atol, question.tolerance(row.name)), max(row.target.rtol, 1e-3)
+        like = next((v for v in mistaken.values if fits(row.observed, Near(v, atol, rtol))), None)
+        if like is not None:
+            numbers, told = True, told or not fits(like, row.target)
+        elif mistaken.unpredictable and not row.fits:
+            told, unlike = True, unlike + 1
+        else:
+            return Evidence()
+    return Evidence(told, told and numbers, unlike)
+
+
+def _shown(value):
+    return value if isinstance(value, Shown) else Shown((np.asarray(value, np.float64),))
+
+
+# ---- parts
+
+
+def _part(question, name, share, rows, mistakes):
+    wrong = [row for row in rows if not row.fits]
+    if not wrong:
+        reached = next((row for row in rows if isinstance(row.target, AtLeast)), None)
+        says = f"{float(reached.observed):.2f} {reached.target.unit} reached." if reached else ""
+        return Part(name, share, True, says)
+    row = wrong[0]
+    if isinstance(row.observed, Fault):
+        return Part(name, share, False, row.observed.says, row.observed.kind)
+    if mistakes:
+        return Part(name, share, False, mistakes[0].says, mistakes[0].name)
+    if isinstance(row.target, AtLeast):
+        reached = (
+            f"{float(row.observed):.2f} {row.target.unit}" if fits(row.observed, AtLeast(-np.inf)) else "no number"
+        )
+        return Part(name, share, False, f"{reached}; at least {row.target.value:.2f} are asked for.", "bound")
+    diagnosis, says, _ = common([_explained(question, row) for row in wrong])
+    own = {mistake.name: mistake.says for mistake in question.mistakes if mistake.shown is None}
+    says = own.get(diagnosis) or (f"{row.name}: {says}" if row.name != name != VALUE else says)
+    return Part(name, share, False, says, diagnosis)
+
+
+def _explained(question, row):
+    special = question.explained(row.inputs, row.name, row.observed, row.target)
+    sizes = question.sizes(**row.inputs)
+    gradient = row.name.startswith("gradient of")
+    return special or explain(row.observed, row.target.value, row.target.rtol, row.target.atol, sizes, gradient)
+
+
+def _advised(parts, advice):
+    """With the question's advice, once, in the last of the bounds that were missed."""
+    missed = [part for part in parts if part.diagnosis == "bound"]
+    if not advice or not missed:
+        return parts
+    diagnosis, says = advice
+    said = {part.name: f"{part.says} {says}" if part is missed[-1] else part.says for part in missed}
+    return [p._replace(diagnosis=diagnosis, says=said[p.name]) if p in missed else p for p in parts]
+
+
+def _together(question, parts):
+    """Parts as they depend on each other: what has no explanation of its own probably follows from what has one."""
+    unfounded = question.founded and not parts[0].right
+    named = {mistake.name for mistake in question.mistakes}
+    first = parts[0] if unfounded else next((part for part in parts if part.diagnosis in named), None)
+    if first:
+        later = f"look again once {first.name} is right."
+        parts = [p._replace(says=later) if p.diagnosis == OTHER and p is not first else p for p in parts]
+    if unfounded:
+        parts = [part._replace(counts=False) for part in parts]
+    return tuple(parts)
+
+
+def _numbers(observation):
+    """An observation's arrays of numbers, float64; what else there may be is left out."""
+    arrays = {name: np.asarray(value) for name, value in observation.items()}
+    return {name: array.astype(np.float64) for name, array in arrays.items() if array.dtype.kind in "fiub"}

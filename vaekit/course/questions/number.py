@@ -1,0 +1,57 @@
+"""A number, worked out with a pencil."""
+
+import math
+from dataclasses import KW_ONLY, dataclass
+
+import numpy as np
+
+from vaekit.course.observe import VALUE
+from vaekit.course.questions.explain import OTHER, Explanation
+from vaekit.course.questions.question import Case, Mistake, Observe, Question
+
+
+@dataclass(eq=False)
+class Number(Question):
+    """A number, worked out with a pencil. A wrong one is not told to be too low or too high: that gives it away.
+
+    Attributes:
+        value: an expression of Python and `math` ("5 * e").
+        mistakes: list of (name, expression, what is said). Where several come to the same number, all are told.
+    """
+
+    _: KW_ONLY
+    value: str
+    mistakes: list = ()
+    rtol: float = 2e-3
+    because: str = "the number is exact; 0.2 % leave room for one computed with rounded intermediate results."
+
+    observe = Observe("number")
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.answer = f"{self.name} = {self.value}"
+        rows = [(name, _evaluated(expression), says) for name, expression, says in self.mistakes]
+        self.mistakes = [
+            Mistake(name, self._says(number, rows), lambda number=number: {VALUE: number}, f"{self.name} = {number!r}")
+            for name, number, _ in rows
+        ]
+
+    def _says(self, number, rows):
+        """What may have led to a number."""
+        reasons = [says for _, other, says in rows if math.isclose(number, other, rel_tol=self.rtol)]
+        return reasons[0] if len(reasons) == 1 else f"either {' Or '.join(reasons)}"
+
+    def drawn(self, rng):
+        return [Case({})]
+
+    def expected(self, case):
+        return {VALUE: np.array(_evaluated(self.value))}
+
+    def explained(self, inputs, observation, observed, target):
+        if np.shape(observed) == ():
+            return Explanation(OTHER, f"{float(observed):g} is not the number.")
+        return None
+
+
+def _evaluated(expression):
+    return float(eval(expression, {"__builtins__": {}}, vars(math)))
