@@ -1,6 +1,5 @@
 """The check in the notebook, hints, marks, progress: what a learner is told, and that nothing of ours is raised."""
 
-import dataclasses
 import json
 import logging
 import math
@@ -11,50 +10,15 @@ import sys
 import numpy as np
 import pytest
 from keras import ops
+from test_questions import KL
 from typer.testing import CliRunner
 
 from vaekit import cli
 from vaekit.course.exercise import Exercise, progress
-from vaekit.course.observe import observe
-from vaekit.course.questions.question import (
-    VALUE,
-    AtLeast,
-    Case,
-    Diagnosis,
-    Fault,
-    Near,
-    Observe,
-    Question,
-    Verdict,
-    fits,
-)
+from vaekit.course.questions import Number
+from vaekit.course.questions.judge import Verdict
 
-
-def kl(mean, log_variance):
-    return 0.5 * (mean**2 + np.exp(log_variance) - 1 - log_variance).sum(-1)
-
-
-def some(rng):
-    return [
-        Case({"mean": rng.normal(size=shape), "log_variance": rng.normal(size=shape)}) for shape in [(3, 2), (4, 7)]
-    ]
-
-
-KL = Question(
-    name="kl_divergence",
-    title="KL from the standard normal distribution",
-    points=3,
-    public=[Case({"mean": np.array([[1.0, 2.0]]), "log_variance": np.array([[0.0, 1.0]])})],
-    draw=some,
-    expected=kl,
-    sizes=lambda mean, log_variance: {"latent units": mean.shape[1]},
-    diagnoses=[
-        Diagnosis("mean", "average", lambda mean, log_variance: kl(mean, log_variance) / mean.shape[1]),
-        Diagnosis("sum over the batch", "batch", lambda mean, log_variance: kl(mean, log_variance).sum()),
-    ],
-    hints=["first", "second"],
-)
-NUMBER = Question("gap", "A number", 1, [Case({})], lambda: 0.25, observe=Observe("number"), kind="number")
+NUMBER = Number("gap", "A number", points=1, value="1 / 4")
 
 
 @pytest.fixture
@@ -80,12 +44,9 @@ def test_right_is_right(exercise):
 @pytest.mark.parametrize(
     "answer, diagnosis, says",
     [
-        (lambda mean, log_variance: kl_divergence(mean, log_variance) / mean.shape[1], "mean", "average"),
-        (lambda mean, log_variance: ops.sum(kl_divergence(mean, log_variance)), "sum over the batch", "batch"),
-        (lambda mean, log_variance: -kl_divergence(mean, log_variance), "other", "sign is reversed"),
-        (lambda mean, log_variance: 2 * kl_divergence(mean, log_variance), "other", "ours times 2"),
-        (lambda mean, log_variance: kl_divergence(mean, log_variance)[:, None], "other", "the numbers are right"),
-        (lambda mean, log_variance: kl_divergence(mean, log_variance) * math.nan, "other", "is nan where"),
+        (lambda mean, log_variance: -kl_divergence(mean, log_variance), "sign", "sign is reversed"),
+        (lambda mean, log_variance: kl_divergence(mean, log_variance)[:, None], "shape", "the numbers are right"),
+        (lambda mean, log_variance: kl_divergence(mean, log_variance) * math.nan, "nan", "numbers are nan where"),
         (lambda mean, log_variance: None, "refused", "is there a `return`?"),
         (lambda mean, log_variance: "0", "refused", "a tensor"),
         (lambda mean, log_variance: 1 / 0, "error", "`ZeroDivisionError: division by zero` in `(lambda"),
@@ -121,86 +82,6 @@ def test_hints_come_one_by_one(exercise):
     texts = [exercise.hint("kl_divergence") for _ in range(3)]
     assert [text.split("** ")[1] for text in texts] == ["first", "second", "second"] and "1 of 2" in texts[0]
     assert "no hint" in exercise.hint("gap")
-
-
-# ---- parts
-
-
-PARTS = Question(
-    "pair",
-    "Two parts",
-    2,
-    [Case({"x": np.array([1.0, 2.0])}), Case({"x": np.array([1e3])}, part="stable")],
-    lambda x: x**2,
-    parts={VALUE: 1, "stable": 3},
-)
-
-
-def judged(question, answer, seed=0):
-    cases = question.cases(seed)
-    return question.judge(cases, [observe(*_observe(question, answer, case)) for case in cases])
-
-
-def _observe(question, answer, case):
-    return question.observe.name, answer, case.inputs, question.observe.options
-
-
-def test_parts_have_their_weights_and_count_only_with_the_first():
-    assert judged(PARTS, lambda x: x**2).earned == 2.0
-    assert judged(PARTS, lambda x: ops.minimum(x**2, 100.0)).earned == 0.5
-    verdict = judged(PARTS, lambda x: ops.where(x > 100.0, x**2, 0.0))
-    assert verdict.earned == 0.0 and "stable: right, and counts once value is" in repr(verdict)
-    free = dataclasses.replace(PARTS, founded=False)
-    assert judged(free, lambda x: ops.where(x > 100.0, x**2, 0.0)).earned == 1.5
-    with pytest.raises(ValueError, match="has the parts"):
-        judged(dataclasses.replace(PARTS, parts={"other": 1}), lambda x: x)
-
-
-def test_gradients_are_observed():
-    question = Question(
-        "square",
-        "A square",
-        2,
-        [Case({"x": np.array([1.0, 3.0]), "y": np.array([2.0, 2.0])})],
-        lambda x, y: {VALUE: x**2 * y, "gradient of x": 2 * x * y},
-        observe=Observe("gradients", {"of": ["x"]}),
-    )
-    assert judged(question, lambda x, y: x * x * y).right
-    verdict = judged(question, lambda x, y: ops.stop_gradient(x) * x * y)
-    assert verdict.share == 0.5 and "divided by 2" in repr(verdict)
-
-
-def test_bounds_and_tolerances_of_their_own():
-    question = Question("b", "A bound", 1, [Case({})], lambda: AtLeast(-20.0), observe=Observe("number"))
-    assert judged(question, -19.5).right and not judged(question, -20.5).right
-    assert "-20.50 nats; at least -20.00 are asked for" in repr(judged(question, -20.5))
-    assert not judged(question, math.inf).right
-    assert fits(1.05, Near(np.array(1.0), 0.1)) and not fits(1.2, Near(np.array(1.0), 0.1))
-
-
-def test_what_is_derived_from_all_observations_is_judged():
-    question = Question(
-        "sum",
-        "A sum over cases",
-        1,
-        [Case({"x": np.array(1.0)}), Case({"x": np.array(2.0)})],
-        lambda x: {"total": 3.0},
-        derive=lambda inputs, observed: {"total": sum(o[VALUE] for o in observed)},
-    )
-    assert judged(question, lambda x: x).right and not judged(question, lambda x: 2 * x).right
-    assert judged(question, lambda x: 1 / 0).diagnosis == "error"
-
-
-def test_judges_trust_nothing():
-    """Whatever another process sends as observations."""
-    cases = [Case({"x": np.array([1.0, 2.0])})]
-    question = Question("q", "t", 1, cases, lambda x: x)
-    for sent in ({}, {"other": np.ones(2)}, {VALUE: np.array(["1", "2"])}, {VALUE: None}, {VALUE: np.ones((2, 2))}):
-        assert question.judge(cases, [sent]).earned == 0.0
-    for sent in (np.array([1.0, np.nan]), np.array([np.inf, 2.0]), np.array([1, 2j]), np.array([object(), object()])):
-        assert question.judge(cases, [{VALUE: sent}]).earned == 0.0
-    assert question.judge(cases, [{VALUE: np.array([1, 2])}]).earned == 1.0
-    assert question.untold(Fault("killed", "its process was killed.")).diagnosis == "killed"
 
 
 # ---- marks for nbgrader

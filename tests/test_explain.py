@@ -8,10 +8,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from vaekit.course.questions.explain import explain
+from vaekit.course.questions import explain as explaining
+from vaekit.course.questions.explain import Explanation, common
 
 SHAPES = arrays.array_shapes(min_dims=1, max_dims=3, min_side=2, max_side=5)
 ANY = st.floats(allow_nan=True, allow_infinity=True, width=32)
+
+
+def explain(*arguments, **options):
+    """The sentence."""
+    return explaining.explain(*arguments, **options).says
 
 
 @st.composite
@@ -84,9 +90,10 @@ def test_shift(expected, shift, less):
     ("shift", "says"),
     [
         (0.5 * math.log(2 * math.pi), "plus ½ ln 2π everywhere: a term too many."),
-        (-20 * math.log(2 * math.pi), "less 40/2 · ln 2π (40 latent units) everywhere: a term too few."),
+        (-20 * math.log(2 * math.pi), "less 40 times ½ ln 2π (40 latent units) everywhere: a term too few."),
         (-math.log(40), "less ln 40 (40 latent units) everywhere: a term too few."),
         (-1, "less 1 everywhere: a term too few."),
+        (19.5, "plus 39 times ½ (39 of the 40 latent units) everywhere: a term too many."),
         (3.25, "plus 3.25 everywhere: a constant term differs."),
     ],
 )
@@ -191,3 +198,36 @@ def test_nothing_zeros_and_no_numbers():
     assert explain(np.array(["a", "b"]), some(2)) == "expected numbers, received values of type <U1."
     assert explain(np.array(0.5), np.array(3.2)) == "received 0.5, expected 3.2."  # no factor of 0.15625
     assert explain(np.zeros((0, 2)), np.zeros((0,))) == "the shape is (0, 2), expected (0,)."
+
+
+def test_names_are_those_of_mistakes():
+    """By which a question says it better."""
+    of = {"latents": 4, "images": 5}
+
+    def name(observed, **options):
+        return explaining.explain(np.asarray(observed), some(5), sizes=of, **options).name
+
+    assert name(-some(5)) == "sign" and name(2 * some(5)) == "twice" and name(some(5) / 2) == "half"
+    assert name(some(5) / 4) == "mean_over_latents" and name(-some(5) / 4) == "negative_mean_over_latents"
+    assert name(some(5).sum()) == "sum_over_images" and name(some(5).mean()) == "mean_over_images"
+    assert name(0 * some(5)) == "zero" and name(0 * some(5), gradient=True) == "cut"
+    assert name(some(5) + 2 * math.log(2 * math.pi)) == "constant"
+    assert name(some(5) + 1.5 * math.log(2 * math.pi)) == "constant_once"
+    assert name(some(5)) == "" and name(some(5) + np.arange(5)) == "other"
+
+
+def test_what_several_arrays_have_in_common():
+    """One factor may mean two things, until another array tells them apart; if none does, both are said."""
+    square = explaining.explain(some(4) / 4, some(4), sizes={"latents": 4, "images": 4})
+    other = explaining.explain(some(6) / 3, some(6), sizes={"latents": 3, "images": 6})
+    assert common([square, other]).name == "mean_over_latents"
+    both = common([square])
+    assert both.name == "several"
+    assert (
+        both.says == "it is ours divided by 4, the number of latents. Or it is ours divided by 4, the number of images."
+    )
+    assert common([Explanation("sign", "a."), Explanation("twice", "b.")]) == Explanation("other", "a.")
+
+
+def test_a_gradient_that_is_nan_is_told_of_where():
+    assert "`ops.where` differentiates both" in explain(np.array([np.nan, 1.0]), np.ones(2), gradient=True)

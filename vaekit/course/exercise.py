@@ -9,6 +9,7 @@ import pkgutil
 import sys
 
 from vaekit.course import exercises, observe
+from vaekit.course.questions.judge import judge
 from vaekit.course.questions.question import points
 from vaekit.course.show import plain
 from vaekit.course.store import Store
@@ -116,9 +117,8 @@ class Exercise:
         """The `Verdict` on an answer, on the public cases and drawn ones."""
         question = self.questions[name]
         cases = question.cases(seed)
-        return question.judge(
-            cases, [observe.observe(question.observe.name, answer, c.inputs, question.observe.options) for c in cases]
-        )
+        name, options = question.observe
+        return judge(question, cases, [observe.observe(name, answer, case.inputs, options) for case in cases])
 
     def hint(self, name):
         """The next hint for a question: from a nudge to nearly the answer."""

@@ -1,48 +1,30 @@
 """An exercise for tests: a function with gradients, a function, a number."""
 
-import numpy as np
-
-from vaekit.course.questions.question import VALUE, Case, Diagnosis, Observe, Question
+from vaekit.course.questions import Function, Number
 
 TITLE = "A small exercise"
 
-
-def _scaled(x, rate):
-    return {
-        VALUE: x * np.exp(rate),
-        "gradient of x": np.exp(rate) + 0 * x,
-        "gradient of rate": x * np.exp(rate),
-    }
-
-
 QUESTIONS = [
-    Question(
-        name="scaled",
-        title="Scaled",
+    Function(
+        "scaled",
+        "Scaled",
         points=3,
-        public=[Case({"x": np.array([1.0, 2.0]), "rate": np.array([0.0, 1.0])})],
-        draw=lambda rng: [Case({"x": rng.normal(size=3), "rate": rng.normal(size=3)})],
-        expected=_scaled,
-        observe=Observe("gradients", {"of": ["x", "rate"]}),
+        takes="x, rate",
+        gradients="x rate",
+        draw=lambda rng: [{"x": rng.normal(size=3), "rate": rng.normal(size=3)}],
+        answer="return x * ops.exp(rate)",
     ),
-    Question(
-        name="total",
-        title="Total",
+    Function(
+        "total",
+        "Total",
         points=2,
-        public=[Case({"x": np.array([[1.0, 2.0], [3.0, 5.0]])})],
-        draw=lambda rng: [Case({"x": rng.normal(size=(4, 3))})],
-        expected=lambda x: x.sum(-1),
-        diagnoses=[Diagnosis("mean", "you averaged; add up instead.", lambda x: x.mean(-1))],
-        hints=["Add up."],
+        takes="x[N,D]",
+        axes={"D": "columns"},
+        draw=lambda rng: [{"x": rng.normal(size=(4, 3))}],
+        answer="return ops.sum(x, axis=-1)",
+        mistakes=[("mean_over_columns", None, "you averaged; add up instead.")],
+        hints="Add up.",
         seconds=5.0,
     ),
-    Question(
-        name="gap",
-        title="Gap",
-        points=1,
-        public=[Case({})],
-        expected=lambda: 0.25,
-        observe=Observe("number"),
-        kind="number",
-    ),
+    Number("gap", "Gap", points=1, value="1 / 4"),
 ]

@@ -206,9 +206,14 @@ def _shift(shift, sizes):
     if not found:
         text = f"it is ours {word} {_number(abs(shift))} everywhere: a constant term differs."
         return Explanation("shift", text)
+    names = {}
+    for name, what in found:
+        names.setdefault(name, {})[what] = None
     first, *others = [
-        Explanation(name, f"it is ours {word} {what} everywhere: a term too {'many' if shift > 0 else 'few'}.")
-        for name, what in dict.fromkeys(found)
+        Explanation(
+            name, f"it is ours {word} {' or '.join(what)} everywhere: a term too {'many' if shift > 0 else 'few'}."
+        )
+        for name, what in names.items()
     ]
     return first._replace(others=tuple(others))
 

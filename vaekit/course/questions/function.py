@@ -62,10 +62,8 @@ class Function(Question):
         self.shapes = {name: axes.split(",") for name, axes, _ in found if axes}
         self.names = [name.strip() for name in self.returns.split(",")] if self.returns else [VALUE]
         self.of = self.gradients.split()
-        names = self.names if self.returns else None
-        self.observe = Observe(
-            "gradients" if self.of else "call", {"names": names} | ({"of": self.of} if self.of else {})
-        )
+        options = {"names": self.names if self.returns else None}
+        self.observe = Observe("gradients", options | {"of": self.of}) if self.of else Observe("call", options)
         self.mistakes = [self._mistake(*row) for row in self.mistakes]
 
     def _mistake(self, name, edits, says, unpredictable=()):

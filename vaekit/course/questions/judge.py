@@ -231,23 +231,24 @@ def _shown(value):
 def _part(question, name, share, rows, mistakes):
     wrong = [row for row in rows if not row.fits]
     if not wrong:
-        reached = next((row for row in rows if isinstance(row.target, AtLeast)), None)
-        says = f"{float(reached.observed):.2f} {reached.target.unit} reached." if reached else ""
-        return Part(name, share, True, says)
+        bounds = [row for row in rows if isinstance(row.target, AtLeast)]
+        return Part(name, share, True, f"{_reached(bounds[0])} reached." if bounds else "")
     row = wrong[0]
     if isinstance(row.observed, Fault):
         return Part(name, share, False, row.observed.says, row.observed.kind)
     if mistakes:
         return Part(name, share, False, mistakes[0].says, mistakes[0].name)
     if isinstance(row.target, AtLeast):
-        reached = (
-            f"{float(row.observed):.2f} {row.target.unit}" if fits(row.observed, AtLeast(-np.inf)) else "no number"
-        )
+        reached = _reached(row) if fits(row.observed, AtLeast(-np.inf)) else "no number"
         return Part(name, share, False, f"{reached}; at least {row.target.value:.2f} are asked for.", "bound")
     diagnosis, says, _ = common([_explained(question, row) for row in wrong])
     own = {mistake.name: mistake.says for mistake in question.mistakes if mistake.shown is None}
     says = own.get(diagnosis) or (f"{row.name}: {says}" if row.name != name != VALUE else says)
     return Part(name, share, False, says, diagnosis)
+
+
+def _reached(row):
+    return f"{float(row.observed):.2f} {row.target.unit}"
 
 
 def _explained(question, row):
