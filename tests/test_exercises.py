@@ -1,6 +1,6 @@
 """Exercises: solutions earn every point, stubs none, and a wrong answer is told what is wrong with it.
 
-Answers come from the notebooks' sources, wrong ones from `mutants/`.
+Right answers come from the notebooks' sources, wrong ones are edits of the questions' answers, or stand in `mutants/`.
 """
 
 import functools
@@ -11,18 +11,21 @@ from pathlib import Path
 
 import jupytext
 import keras
+import mutants
 import numpy as np
 import pytest
 
 import vaekit as vk
 from vaekit.backend import tfd
 from vaekit.course.exercise import Exercise, numbers
-from vaekit.course.observe import functions, observe
-from vaekit.course.questions.question import VALUE, Fault
+from vaekit.course.observe import VALUE, Fault, observe, plain
+from vaekit.course.questions import Function, Number
+from vaekit.course.questions.judge import fits, judge
+from vaekit.course.questions.language import LOG_2PI
 
 ROOT = Path(__file__).parents[1]
 REGION = re.compile(r"^( *)### BEGIN SOLUTION\n.*?^ *### END SOLUTION$", re.DOTALL | re.MULTILINE)
-GIVEN = {"ops": keras.ops, "np": np, "keras": keras, "tfd": tfd, "vk": vk}  # what a notebook has imported
+GIVEN = {"ops": keras.ops, "np": np, "keras": keras, "tfd": tfd, "vk": vk, "LOG_2PI": LOG_2PI}  # a notebook's imports
 
 EXERCISES = {number: Exercise(number) for number in numbers()}
 QUESTIONS = [
@@ -30,8 +33,14 @@ QUESTIONS = [
     for number, exercise in EXERCISES.items()
     for name, question in exercise.questions.items()
 ]
+FUNCTIONS = [param for param in QUESTIONS if isinstance(param.values[1], Function)]
 BANKS = {number: importlib.import_module(f"mutants.e{number}") for number in EXERCISES}
-MUTANTS = {number: bank.MUTANTS for number, bank in BANKS.items()}
+MUTANTS = {
+    number: {
+        name: [*mutants.wrong(question), *BANKS[number].ODD.get(name, [])] for name, question in e.questions.items()
+    }
+    for number, e in EXERCISES.items()
+}
 ALIKE = [
     pytest.param(number, name, code, id=f"{number}-{name}-{i}")
     for number, bank in BANKS.items()
@@ -40,8 +49,8 @@ ALIKE = [
 ]
 WRONG = [
     pytest.param(number, name, diagnosis, code, id=f"{number}-{name}-{i}-{diagnosis}")
-    for number, mutants in MUTANTS.items()
-    for name, wrong in mutants.items()
+    for number, bank in MUTANTS.items()
+    for name, wrong in bank.items()
     for i, (diagnosis, code) in enumerate(wrong)
 ]
 
@@ -98,7 +107,7 @@ def solutions(number):
 @pytest.mark.parametrize("number", EXERCISES)
 def test_source_answers_every_question_in_order(number):
     assert list(answer_cells(number)) == list(EXERCISES[number].questions)
-    assert set(MUTANTS[number]) == set(EXERCISES[number].questions)
+    assert set(BANKS[number].ODD) | set(BANKS[number].ALIKE) <= set(EXERCISES[number].questions)
 
 
 @pytest.mark.parametrize("number", EXERCISES)
@@ -117,32 +126,45 @@ def test_lesson_and_exercise_lead_to_each_other(number):
     assert f"../exercises/{stem}/{stem}.ipynb" in lesson[lesson.rindex("# %% [markdown]") :]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("number", "question"), QUESTIONS)
 def test_contract(number, question):
     code = answer_cells(number)[question.name]
     assert len(REGION.findall(code)) >= 1
-    if question.kind != "number":
+    if not isinstance(question, Number):
         assert len(inspect.getdoc(stub(number, question.name))) > 80  # arguments, shapes, what is returned
-    assert question.kind in ("function", "layer", "distribution layer", "model", "number")
     assert question.points > 0 and question.minutes > 0 and question.seconds > 0
     assert question.difficulty in (1, 2, 3) and question.importance in (1, 2, 3)
     assert len(question.hints) >= 2 and len(set(question.hints)) == len(question.hints)
     assert question.title and question.because
-    names = [diagnosis.name for diagnosis in question.diagnoses]
-    for diagnosis in question.diagnoses:
-        assert diagnosis.says.endswith((".", "?")) and len(diagnosis.says) > 30, diagnosis.name
-    assert len(names) >= 4 or question.kind == "model"
+    for mistake in question.mistakes:
+        assert mistake.says.endswith((".", "?")) and len(mistake.says) > 30, mistake.name
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("number", "question"), QUESTIONS)
 def test_expected_values_are_numbers_for_every_draw(number, question):
-    for seed in range(20):
+    for seed in range(20 if isinstance(question, Function) else 3):
         cases = question.cases(seed)
         for case in cases:
-            for name, target in question.targets(case.inputs).items():
+            for name, target in question.targets(case).items():
                 assert not np.isnan(target.value).any(), (seed, name)
-        verdict = question.judge(cases, [Fault("error", "…")] * len(cases))
-        assert np.isclose(sum(part.share for part in verdict.parts), 1)
+    verdict = judge(question, cases, [Fault("error", "…")] * len(cases))
+    assert np.isclose(sum(part.share for part in verdict.parts), 1)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(("number", "question"), FUNCTIONS)
+def test_every_edit_changes_a_number(number, question):
+    cases = question.cases(1)
+    right = [question.targets(case) for case in cases]
+    for mistake in question.mistakes:
+        for case, targets in zip(cases, right, strict=True) if mistake.shown else ():
+            shown = mistake.shown(**case.inputs)
+            if any(s.unpredictable or not fits(s.values[0], targets[n]) for n, s in shown.items() if n in targets):
+                break
+        else:
+            assert mistake.shown is None, f"{mistake.name} gives what is right"
 
 
 # ---- right answers, none, wrong ones
@@ -150,7 +172,7 @@ def test_expected_values_are_numbers_for_every_draw(number, question):
 
 def seeds(question, n):
     """Of drawn cases; one for a model, which takes seconds to train, and on JAX, which compiles for each shape."""
-    return range(1, 2 if question.kind == "model" or vk.backend.NAME == "jax" else n + 1)
+    return range(1, 2 if question.seconds > 100 or vk.backend.NAME == "jax" else n + 1)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +199,7 @@ def test_stub_raises_not_implemented_and_earns_nothing(number, question):
 @pytest.mark.parametrize(("number", "name", "code"), ALIKE)
 def test_right_answers_written_otherwise_earn_every_point(number, name, code):
     answer, question = run(code, name), EXERCISES[number].questions[name]
-    for seed in range(4):
+    for seed in seeds(question, 3):
         verdict = EXERCISES[number].verdict(name, answer, seed)
         assert verdict.earned == question.points, verdict
 
@@ -190,42 +212,36 @@ def test_wrong_answer_gets_its_diagnosis(number, name, diagnosis, code):
     verdict = EXERCISES[number].verdict(name, answer, 1)
     assert verdict.earned < question.points
     assert verdict.diagnosis == diagnosis, verdict
-    sentences = [known.says for known in question.diagnoses if known.name == diagnosis]
+    sentences = [known.says for known in question.mistakes if known.name == diagnosis]
     assert not sentences or any(says in verdict._repr_markdown_() for says in sentences)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("number", "question"), QUESTIONS)
 def test_wrong_answers_are_many_and_meet_every_diagnosis(number, question):
     wrong = MUTANTS[number][question.name]
     assert len({code for _, code in wrong}) >= 6
-    assert {diagnosis.name for diagnosis in question.diagnoses} <= {diagnosis for diagnosis, _ in wrong}
+    assert {mistake.name for mistake in question.mistakes} <= {diagnosis for diagnosis, _ in wrong}
 
 
-FUNCTIONS = [param for param in QUESTIONS if param.values[1].kind == "function"]
-
-
+@pytest.mark.once
 @pytest.mark.parametrize(("number", "question"), FUNCTIONS)
-def test_memorized_public_cases_earn_nothing_where_cases_are_drawn(number, question):
-    public = question.cases(0)[: len(question.public)]
-    names = question.observe.options.get("names", [VALUE])
+def test_memorized_cases_earn_nothing(number, question):
+    """An answer that knows the case of each part that is always the same, and gives its values for any other."""
+    fixed = question.cases(0)[: len(question.draw) if isinstance(question.draw, dict) else 1]
+    names = question.observe.options["names"]
 
     def memory(**inputs):
-        """The expected values of a public case, for other inputs those of the first one."""
-        arrays = {name: functions.plain(v) if keras.ops.is_tensor(v) else v for name, v in inputs.items()}
-        known = [case.inputs for case in public if _equal(case.inputs, arrays)]
-        targets = question.targets((known or [public[0].inputs])[0])
-        values = [keras.ops.convert_to_tensor(targets[name].value, "float32") for name in names]
-        return tuple(values) if len(names) > 1 else values[0]
+        arrays = {name: plain(v) if keras.ops.is_tensor(v) else v for name, v in inputs.items()}
+        known = [case for case in fixed if _equal(case.inputs, arrays)]
+        targets = question.targets((known or fixed)[0])
+        values = [keras.ops.convert_to_tensor(targets[name].value, "float32") for name in names or [VALUE]]
+        return tuple(values) if names else values[0]
 
-    observed = [observe("call", memory, case.inputs, {"names": names if len(names) > 1 else None})
-                for case in public]  # fmt: skip
-    for case, values in zip(public, observed, strict=True):  # it does know these
-        for name in names:
-            np.testing.assert_allclose(values[name], question.targets(case.inputs)[name].value, rtol=1e-6)
-
-    drawn = question.draw(np.random.default_rng(5))
-    parts = {case.part or name for case in drawn for name in question.targets(case.inputs)}
-    assert parts == {part.name for part in question.untold(Fault("error", "…")).parts}  # all parts have drawn cases
+    for case in fixed:  # it does know these
+        targets, found = question.targets(case), observe("call", memory, case.inputs, {"names": names})
+        for name in names or [VALUE]:
+            assert fits(found[name], targets[name])
     verdict = EXERCISES[number].verdict(question.name, memory, 5)
     assert verdict.earned == 0.0 and not any(part.right for part in verdict.parts)
 

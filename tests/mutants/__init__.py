@@ -1,0 +1,64 @@
+"""Wrong answers, derived from the questions themselves: each mistake is an edit of the right answer.
+
+`eNN.py` has answers that no edit makes: right ones, written otherwise (ALIKE), and odd ones (ODD).
+"""
+
+import textwrap
+
+import numpy as np
+
+from vaekit.course.questions import Function
+
+
+def wrong(question):
+    """(diagnosis, code) of each mistake that a question knows."""
+    for mistake in question.mistakes:
+        if mistake.code:
+            yield mistake.name, mistake.code
+        elif mistake.shown is None and isinstance(question, Function):
+            yield mistake.name, generic(question, mistake.name)
+
+
+CHANGES = {
+    "sign": "-{}",
+    "twice": "2 * {}",
+    "half": "{} / 2",
+    "square": "ops.square({})",
+    "root": "ops.sqrt({})",
+    "exponential": "ops.exp({})",
+    "logarithm": "ops.log({})",
+    "cut": "ops.stop_gradient({})",
+    "zero": "0 * {}",
+    "constant": "{} + {n} * LOG_2PI / 2",
+    "constant_once": "{} + ({n} - 1) * LOG_2PI / 2",
+}
+
+
+def generic(question, name):
+    """The right answer, with what it returns changed as `explain` has a name for."""
+    minus, _, rest = name.rpartition("negative_")
+    word, _, meaning = rest.partition("_over_")
+    letters = {meaning: letter for letter, meaning in question.axes.items()}
+    letter = letters.get(meaning) or (name.startswith("constant") and list(question.axes)[-1])
+    n = next((f"{a}.shape[{axes.index(letter)}]" for a, axes in question.shapes.items() if letter in axes), "")
+    change = CHANGES.get(name)
+    if change is None:
+        change = f"ops.{word}({{}})" if _has_axis(question, letter) else "{} / {n}" if word == "mean" else "{} * {n}"
+        change = f"-({change})" if minus else change
+    arguments = [argument.partition("=")[0] for argument in question.text.arguments]
+    changed = f"return {change.format('found', n=n)}"
+    if len(question.names) > 1:
+        changed = f"return tuple({change.format('each', n=n)} for each in found)"
+    body = f"{str(question.text)}found = {question.name}({', '.join(arguments)})\n{changed}\n"
+    return f"def {question.name}({', '.join(question.text.arguments)}):\n{textwrap.indent(body, '    ')}"
+
+
+def _has_axis(question, letter):
+    """Whether what it returns has this axis: it is as long, in every case."""
+    shapes = []
+    for case in question.cases(0):
+        size = next(
+            np.shape(case.inputs[a])[axes.index(letter)] for a, axes in question.shapes.items() if letter in axes
+        )
+        shapes.append(size in question.text.run(case.inputs)[0].shape)
+    return all(shapes)

@@ -22,7 +22,7 @@ import numpy as np
 
 from vaekit.course.observe import VALUE
 from vaekit.course.questions.judge import fits
-from vaekit.course.questions.language import Text, differentiate
+from vaekit.course.questions.language import Text, outcome
 from vaekit.course.questions.question import FLOAT32, Case, Mistake, Near, Observe, Question, Shown
 
 
@@ -77,27 +77,31 @@ class Function(Question):
         return [Case(inputs, part) for part, draw in parts.items() for inputs in draw(rng)]
 
     def expected(self, case):
-        values = dict(zip(self.names, self.text.run(case.inputs), strict=True))
-        slopes = {} if case.part in self.values_only else self._slopes(self.text, case.inputs)
-        return values | {name: slope for name, slope in slopes.items() if np.abs(slope).max(initial=0) < FLOAT32}
+        found = self._outcome(self.text, case.inputs)
+        slopes = {} if case.part in self.values_only else self._named(found.slopes)
+        slopes = {name: slope for name, slope in slopes.items() if np.abs(slope).max(initial=0) < FLOAT32}
+        return dict(zip(self.names, found.exact, strict=True)) | slopes
 
-    def _slopes(self, text, inputs):
+    def _outcome(self, text, inputs):
+        return outcome(text, inputs, [name for name in self.of if name in inputs])
+
+    def _named(self, slopes):
         """Gradients by the names that the observer gives them."""
-        of = [name for name in self.of if name in inputs]
         return {
             f"gradient of {argument}" if name == VALUE else f"gradient of {name} for {argument}": slope
-            for name, gradients in zip(self.names, differentiate(text, inputs, of), strict=True)
+            for name, gradients in zip(self.names, slopes, strict=True)
             for argument, slope in gradients.items()
         }
 
     def _shown(self, text, inputs, unpredictable):
         """`Shown` of each observation: float64's and float32's values, and whether these are the same."""
-        found, rounded = {}, False
-        for name, exact, single in zip(self.names, text.run(inputs), text.run(inputs, np.float32), strict=True):
-            found[name] = Shown((exact, single), not _alike(exact, single, self.tolerance(name)))
-            rounded |= found[name].unpredictable
-        for name, slope in self._slopes(text, inputs).items():
-            found[name] = Shown((slope,), rounded)
+        exact, single, slopes = self._outcome(text, inputs)
+        found = {
+            name: Shown((a, b), not _alike(a, b, self.tolerance(name)))
+            for name, a, b in zip(self.names, exact, single, strict=True)
+        }
+        rounded = any(shown.unpredictable for shown in found.values())
+        found |= {name: Shown((slope,), rounded) for name, slope in self._named(slopes).items()}
         return {name: Shown((), True) if name in unpredictable else shown for name, shown in found.items()}
 
     def sizes(self, **inputs):
