@@ -177,7 +177,7 @@ class Question:
             if not isinstance(value, (Near, AtLeast)):
                 value = np.asarray(value, np.float64)
                 beyond = np.abs(value) > FLOAT32
-                value = Near(np.where(beyond, np.sign(value) * np.inf, value), self.tolerance(name), self.rtol)
+                value = Near(np.where(beyond, np.copysign(np.inf, value), value), self.tolerance(name), self.rtol)
             found[name] = value
         return found
 
