@@ -46,7 +46,7 @@ def build(
     check: Annotated[bool, typer.Option(help="Only compare the notebooks with their sources.")] = False,
     only: Annotated[list[str] | None, typer.Option(help="Number of an exercise, such as 01; all unless given.")] = None,
 ):
-    """Generate solutions/ and exercises/ from solutions/source and execute solutions, or check that they still agree."""
+    """Generate solutions/, executed, and exercises/ from solutions/source, or check that they still agree."""
     try:
         from vaekit.course.publishing import exercises as tool
     except ImportError as error:
