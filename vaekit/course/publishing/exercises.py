@@ -72,8 +72,8 @@ def solution(source: Path) -> nbformat.NotebookNode:
         notebook.cells.append(cell)
         if name := scripts.name_of(cell):
             cell.id = name
-            check = nbformat.v4.new_code_cell(scripts.check_call(cell, name), id=f"{name}{CHECK}")
-            notebook.cells.append(check)
+            checked = nbformat.v4.new_code_cell(scripts.check_call(cell, name), id=f"{name}{CHECK}")
+            notebook.cells.append(checked)
             cell.source = _answer(cell.source, name)
         cell.metadata = {}
     nbformat.validate(notebook)
