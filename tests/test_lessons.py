@@ -186,6 +186,7 @@ def test_semicolon_in_a_compared_cell(lesson):
     "outputs, problem",
     [
         ([], "no output to compare"),
+        ([nbformat.v4.new_output("error", ename="NameError", evalue="x", traceback=[])], "fails: NameError: x"),
         (prints("warning", name="stderr"), "stderr:\nwarning"),
         ([nbformat.v4.new_output("display_data", {"image/svg+xml": "<svg/>", "text/plain": "x"})], "SVG"),
         (prints("10/10 ━━━━━━━━━━ 0s"), "progress bar"),
@@ -231,7 +232,9 @@ FULL = f"""# %% [markdown]
 {COMPARED}import os
 from pathlib import Path
 
-print(Path.cwd().name, os.environ.get("VAEKIT_FAST"))
+progress = Path(os.environ["VAEKIT_PROGRESS"])
+print(Path.cwd().name, os.environ.get("VAEKIT_FAST"), progress.exists())
+progress.touch()
 1 + 1
 
 # %% tags=["raises-exception"]
@@ -244,8 +247,9 @@ IntSlider()
 """
 
 
-def test_build(lesson, monkeypatch):
+def test_build(lesson, monkeypatch, tmp_path):
     monkeypatch.setenv("VAEKIT_FAST", "1")
+    monkeypatch.setenv("VAEKIT_PROGRESS", str(tmp_path / "progress.json"))
     source = lesson(FULL)
     path = notebooks.build(source)
     assert notebooks.check(source) == []
@@ -254,11 +258,12 @@ def test_build(lesson, monkeypatch):
     assert notebook.metadata == notebooks.METADATA
     _, compared, raising, widget = notebook.cells
     assert compared.metadata == {"tags": ["nbval-check-output"]}  # no time stamps
-    assert compared.outputs[0].text == "lessons None\n" and compared.outputs[1].data == {"text/plain": "2"}
+    assert compared.outputs[0].text == "lessons None False\n" and compared.outputs[1].data == {"text/plain": "2"}
     assert raising.outputs[0].traceback == ["ZeroDivisionError: division by zero"]
     assert list(widget.outputs[0].data) == ["text/plain"]
     first = path.read_bytes()
     assert notebooks.build(source).read_bytes() == first
+    assert not (tmp_path / "progress.json").exists()  # the builder's own
 
     monkeypatch.delenv("VAEKIT_FAST")
     assert nbval(source).returncode == 0
@@ -287,4 +292,4 @@ def test_build_fails_and_leaves_the_old_notebook(lesson, monkeypatch, cell, prob
 def test_a_cell_that_does_not_end(lesson):
     source = lesson("# %%\nimport time\n\ntime.sleep(60)\n")
     with pytest.raises(NotebookError, match="cell 1 .*still running after 1 s"):
-        notebooks.execute(notebooks.generate(source), source, timeout=1)
+        notebooks.execute(notebooks.generate(source), source, source.parent, timeout=1)

@@ -25,6 +25,8 @@ from vaekit.course.exercise import Exercise
 from vaekit.course.grader.grade import Limits, grade
 from vaekit.course.publishing import exercises as publishing
 from vaekit.course.publishing import nbgrader as classroom
+from vaekit.course.publishing.lessons import save
+from vaekit.course.publishing.nbgrader.notebooks import configuration, generate
 
 pytestmark = pytest.mark.once
 
@@ -225,13 +227,15 @@ def graded_rooms(scratch):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(exercises, "__path__", [*exercises.__path__, str(SMALL / "exercises")])
         source = scratch / "solutions" / "source" / f"{NAME}.py"
-        classroom.write(source, (SMALL / "solutions" / "source" / source.name).read_text("utf-8"))
-        publishing.build([source])
-    released = nbformat.read(publishing.targets(source)[1], 4)
+        save(source, (SMALL / "solutions" / "source" / source.name).read_text("utf-8"))
+        ((path, content),) = publishing.released([source]).items()
+        save(path, content)
+        for number in (1, 2):
+            classroom.init(scratch / f"class{number}", scratch / "solutions")
+    released = nbformat.read(path, 4)
 
     def grade(number, seated, on):
         room = Classroom(scratch / f"class{number}", scratch, on)
-        classroom.init(room.directory, scratch / "solutions")
         with open(room.directory / "nbgrader_config.py", "a") as config:
             config.write(SHORT)
         for who in seated:
@@ -338,7 +342,7 @@ def test_grading_leaves_the_graders_progress_alone(rooms):
 
 def test_step_that_lets_numbers_alone_count():
     """What nbgrader makes of outputs, and what the class's configuration makes of them."""
-    steps = {step.__name__: step for step in classroom.configuration(".").Autograde.autograde_preprocessors}
+    steps = {step.__name__: step for step in configuration(".").Autograde.autograde_preprocessors}
     step = steps["NumbersAlone"]
 
     def grade(*outputs):
@@ -380,7 +384,7 @@ def test_tensorflow_starts_inside_a_graded_cell(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
     source = publishing.sources(ROOT)[0]
-    cells = by_role(publishing.generate(source))
+    cells = by_role(generate(source))
     name = next(name for name in cells if f"def {name}(" in cells[name].source)
     noisy = f"{NOISE}\nquiet = {name}\n\ndef {name}(**inputs):\n    noise()\n    return quiet(**inputs)"
     graded = "\n".join([cells["given-1"].source, cells[name].source, noisy, cells[f"{name}-test"].source])
@@ -398,10 +402,9 @@ def test_tensorflow_starts_inside_a_graded_cell(monkeypatch):
 
 @pytest.mark.parametrize("source", publishing.sources(ROOT), ids=lambda path: path.stem)
 def test_solutions_of_the_course_earn_full_marks(source, tmp_path):
-    solution, _ = publishing.targets(source)
     course = Classroom(tmp_path / "class", tmp_path)
-    classroom.init(course.directory, solution.parents[1])
-    course.submit("author", source.stem, nbformat.read(solution, 4))
+    classroom.init(course.directory)
+    course.submit("author", source.stem, generate(source))
     course.nbgrader(f"generate_assignment {source.stem}", f"autograde {source.stem}")
     for command, said in course.said.items():
         assert course.status[command] == 0, said

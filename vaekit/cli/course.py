@@ -44,36 +44,45 @@ app.add_typer(course, name="course")
 def build(
     directory: Annotated[Path, typer.Argument(help="A copy of the course's repository.")] = Path("."),
     check: Annotated[bool, typer.Option(help="Only compare the notebooks with their sources.")] = False,
+    only: Annotated[list[str] | None, typer.Option(help="Number of an exercise, such as 01; all unless given.")] = None,
 ):
-    """Generate solutions/ and exercises/ from solutions/source, or check that they still agree."""
+    """Generate solutions/, executed, and exercises/ from solutions/source, or check that they still agree."""
     try:
         from vaekit.course.publishing import exercises as tool
     except ImportError as error:
         fail(error)
     try:
-        sources = tool.sources(directory)
-        if not check:
-            for path in tool.build(sources):
-                typer.echo(path)
-        elif problems := tool.check(sources):
-            fail("\n".join(problems))
-        else:
+        sources = tool.sources(directory, only or ())
+        if check:
+            if problems := tool.check(sources):
+                fail("\n".join(problems))
             typer.echo(f"Exercises agree with their sources: {', '.join(source.stem for source in sources)}.")
-    except tool.NotebookError as error:
+            return
+        for source in sources:
+            start = time.perf_counter()
+            solution, exercise = tool.build(source)
+            typer.echo(f"{solution}: {time.perf_counter() - start:.0f} s, {solution.stat().st_size / 1e6:.2f} MB")
+            typer.echo(exercise)
+    except (tool.NotebookError, OSError) as error:
         fail(error)
 
 
 @course.command()
 def init(
     directory: Annotated[Path, typer.Argument(help="Of the class, to be made.")],
-    solutions: Annotated[Path | None, typer.Option(help="Source notebooks, if not those of this course.")] = None,
+    solutions: Annotated[
+        Path | None, typer.Option(help="Folder with source/NN_name.py, if not those of this course.")
+    ] = None,
 ):
     """Lay out a class directory: nbgrader's configuration, the exercises with their solutions, instructions."""
-    from vaekit.course.publishing import nbgrader
-
+    try:
+        from vaekit.course.publishing import nbgrader
+        from vaekit.course.publishing.lessons import NotebookError
+    except ImportError as error:
+        fail(error)
     try:
         names = nbgrader.init(directory, solutions)
-    except OSError as error:
+    except (NotebookError, OSError) as error:
         fail(error)
     typer.echo(f"{directory} is ready for nbgrader:")
     typer.echo("  nbgrader_config.py  how it releases, grades, and gives feedback")

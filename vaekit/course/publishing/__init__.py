@@ -1,1 +1,1 @@
-"""Notebooks made from their sources: lessons, exercises and solutions, a class directory for nbgrader."""
+"""Notebooks made from scripts: lessons, exercises and their solutions, a class directory for nbgrader."""

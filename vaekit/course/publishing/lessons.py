@@ -3,6 +3,8 @@
 `lessons/source/NN_name.py` (jupytext's percent format) is what people edit; `lessons/NN_name.ipynb` is what they read.
 `build` makes the second from the first, `check` finds where the two have drifted apart. Both refuse whatever nbval,
 which tests the committed outputs, would let pass in silence.
+
+Solutions of exercises are executed and checked by the same functions.
 """
 
 import hashlib
@@ -21,8 +23,11 @@ try:
 except ImportError as error:
     raise ImportError(f"Notebooks need {error.name}: pip install 'vaekit[course]'") from error
 
+from vaekit.files import replacing
+
 COMPARED = "nbval-check-output"
-TAGS = {COMPARED, "nbval-ignore-output", "nbval-skip", "nbval-raises-exception", "raises-exception"}
+RAISES = {"nbval-raises-exception", "raises-exception"}
+TAGS = {COMPARED, "nbval-ignore-output", "nbval-skip", *RAISES}
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
@@ -33,26 +38,26 @@ ADDRESS = re.compile(r" at 0x[0-9a-f]{6}")
 
 
 class NotebookError(Exception):
-    """What is wrong, in which lesson and cell."""
+    """Problems with scripts and their notebooks, a line each: which file, which cell, what is wrong."""
 
 
 def sources(paths=("lessons",)) -> list[Path]:
-    """The percent-format sources behind `paths`: sources, notebooks, or directories of notebooks.
+    """Lists the scripts behind `paths`: scripts, notebooks, or directories of notebooks.
 
-    A notebook without a source is listed by the source that it should have, so that `check` reports it.
+    A notebook without a script is listed by the script that it should have, so that `check` reports it.
     """
-    found = []
+    scripts = []
     for path in map(Path, paths):
         if path.is_dir():
             stems = {file.stem for file in [*path.glob("*.ipynb"), *path.glob("source/*.py")]}
-            found += sorted(path / "source" / f"{stem}.py" for stem in stems)
+            scripts += sorted(path / "source" / f"{stem}.py" for stem in stems)
         elif path.suffix == ".ipynb":
-            found.append(path.parent / "source" / f"{path.stem}.py")
+            scripts.append(path.parent / "source" / f"{path.stem}.py")
         else:
-            found.append(path)
-    if not found:
+            scripts.append(path)
+    if not scripts:
         raise NotebookError(f"No lessons in {', '.join(map(str, paths))}: expected source/*.py there.")
-    return found
+    return scripts
 
 
 def target(source: Path) -> Path:
@@ -61,45 +66,47 @@ def target(source: Path) -> Path:
 
 
 def cells(source: Path) -> list[nbformat.NotebookNode]:
-    """The cells of a script in percent format.
+    """Reads the cells of a script in percent format.
 
     A cell's id is a hash of the script's name and the cell's content, so that editing one cell leaves all others as
     they were.
     """
-    found, seen = jupytext.read(source, fmt="py:percent").cells, Counter()
-    for cell in found:
+    read, seen = jupytext.read(source, fmt="py:percent").cells, Counter()
+    for cell in read:
         cell.source = cell.source.strip("\n")
         content = f"{source.stem}\n{cell.cell_type}\n{cell.source}"
         seen[content] += 1
         cell.id = hashlib.sha256(f"{content}\n{seen[content]}".encode()).hexdigest()[:12]
         cell.metadata = {key: value for key, value in cell.metadata.items() if not key.startswith("lines_to_")}
-    return found
+    return read
 
 
 def generate(source: Path) -> nbformat.NotebookNode:
-    """The notebook of one source, not executed.
+    """Generates the notebook of one script, not executed.
 
     Raises:
-        NotebookError: no such source, or a tag that nbval does not know.
+        NotebookError: no such script, or a tag that nbval does not know.
     """
     if not source.is_file():
         raise NotebookError(f"{source}: no such source; {target(source).name} is generated from it.")
     notebook = nbformat.v4.new_notebook(metadata=METADATA, cells=cells(source))
     quiz = source.parent.parent / "quiz" / f"{source.stem.split('_')[0]}.toml"
-    if quiz.is_file():  # they show in the outputs: a notebook made with other quiz has drifted
+    if quiz.is_file():  # its questions show in the outputs: a notebook made with another quiz has drifted
         notebook.metadata["quiz"] = hashlib.sha256(quiz.read_bytes()).hexdigest()[:12]
     refuse([f"{place(source, i, cell)}: {p}" for i, cell in enumerate(notebook.cells) for p in _source_problems(cell)])
     return notebook
 
 
-def execute(notebook: nbformat.NotebookNode, source: Path, timeout: float = 3600) -> None:
-    """Runs every code cell in a fresh kernel, in the directory of the lesson, and keeps the outputs.
+def execute(notebook: nbformat.NotebookNode, source: Path, directory: Path, timeout: float = 3600) -> None:
+    """Runs every code cell in a fresh kernel, and keeps the outputs.
 
-    Training is never shortened here: VAEKIT_FAST is not passed on. Nor are the builder's own answers to questions.
+    Training is never shortened here: VAEKIT_FAST is not passed on. The builder's own answers and progress are neither
+    shown nor changed.
 
     Args:
-        notebook: of `generate`; its cells receive their outputs.
-        source: where it comes from.
+        notebook: its cells receive their outputs.
+        source: the script that it comes from, for messages.
+        directory: where it is going to lie, and where its code runs.
         timeout: for one cell, in seconds.
 
     Raises:
@@ -109,59 +116,86 @@ def execute(notebook: nbformat.NotebookNode, source: Path, timeout: float = 3600
         notebook,
         timeout=timeout,
         kernel_name="python3",
-        resources={"metadata": {"path": str(target(source).parent)}},
+        resources={"metadata": {"path": str(directory)}},
         record_timing=False,
         store_widget_state=False,
         coalesce_streams=True,
     )
     environment = {name: value for name, value in os.environ.items() if name != "VAEKIT_FAST"}
-    with TemporaryDirectory() as scratch, client.setup_kernel(env={**environment, "VAEKIT_ANSWERS": f"{scratch}/none"}):
-        for count, (index, cell) in enumerate(_code(notebook), start=1):
-            where = place(source, index, cell)
-            try:
-                client.execute_cell(cell, index, execution_count=count)
-            except CellExecutionError as error:
-                raise NotebookError(f"{where}: {error.ename}: {error.evalue}\n{error.traceback}") from None
-            except CellTimeoutError:
-                raise NotebookError(f"{where}: still running after {timeout:g} s.") from None
-            except DeadKernelError:
-                raise NotebookError(f"{where}: the kernel died, perhaps for want of memory.") from None
-            for output in cell.outputs:
-                output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)  # a random id
-                if output.output_type == "error":
-                    output.traceback = [f"{output.ename}: {output.evalue}"]  # without this machine's paths
-            refuse([f"{where}: {problem}" for problem in _output_problems(cell)])
+    with TemporaryDirectory() as scratch:
+        environment |= {"VAEKIT_ANSWERS": f"{scratch}/answers.json", "VAEKIT_PROGRESS": f"{scratch}/progress.json"}
+        with client.setup_kernel(env=environment):
+            for count, (index, cell) in enumerate(_code(notebook), start=1):
+                _execute_cell(client, cell, index, count, place(source, index, cell))
+
+
+def _execute_cell(client, cell, index, count, where):
+    try:
+        client.execute_cell(cell, index, execution_count=count)
+    except CellExecutionError as error:
+        raise NotebookError(f"{where}: {error.ename}: {error.evalue}\n{error.traceback}") from None
+    except CellTimeoutError:
+        raise NotebookError(f"{where}: still running after {client.timeout:g} s.") from None
+    except DeadKernelError:
+        raise NotebookError(f"{where}: the kernel died, perhaps for want of memory.") from None
+    for output in cell.outputs:
+        output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)  # a random id
+        if output.output_type == "error":
+            output.traceback = [f"{output.ename}: {output.evalue}"]  # without this machine's paths
+    refuse([f"{where}: {problem}" for problem in _output_problems(cell)])
 
 
 def build(source: Path) -> Path:
-    """Generates, executes and writes the notebook of one source. On an error the old notebook stays as it was."""
-    notebook = generate(source)
-    execute(notebook, source)
-    text = nbformat.writes(notebook) + "\n"
-    refuse(_size_problems(target(source), len(text.encode())))
-    target(source).write_text(text, encoding="utf-8")
-    return target(source)
+    """Generates, executes and writes the notebook of one script. On an error the old notebook stays as it was."""
+    notebook, path = generate(source), target(source)
+    execute(notebook, source, path.parent)
+    save(path, text(notebook))
+    return path
+
+
+def text(notebook: nbformat.NotebookNode) -> str:
+    """The content of a notebook's file."""
+    return nbformat.writes(notebook) + "\n"
+
+
+def save(path: Path, content: str) -> None:
+    """Writes a notebook's file and the directories above it, as a whole or not at all.
+
+    Raises:
+        NotebookError: it is too large.
+    """
+    refuse(_size_problems(path, len(content.encode())))
+    with replacing(path) as stream:
+        stream.write(content.encode())
 
 
 def check(source: Path) -> list[str]:
-    """What is wrong with the committed notebook of one source; empty when all is well. Executes nothing."""
-    path = target(source)
+    """Lists what is wrong with the committed notebook of one script. Executes nothing."""
     try:
         expected = generate(source)
     except NotebookError as error:
         return str(error).splitlines()
-    if not path.is_file():
-        return [f"{path}: missing. Build it: vaekit notebooks {source}"]
-    committed = nbformat.read(path, as_version=4)
+    return compare(target(source), expected, source, f"vaekit notebooks {source}")
 
+
+def compare(path: Path, expected: nbformat.NotebookNode, source: Path, command: str) -> list[str]:
+    """Lists what is wrong with a committed notebook: what differs from its script, was not executed, or went wrong.
+
+    Args:
+        path: of the committed notebook.
+        expected: the notebook that the script generates, not executed.
+        source: the script.
+        command: builds the notebook.
+    """
+    if not path.is_file():
+        return [f"{path}: missing. Run: {command}"]
+    committed = nbformat.read(path, as_version=4)
     problems = _size_problems(path, path.stat().st_size)
     if committed.metadata != expected.metadata:
-        problems.append(
-            f"{path}: its metadata (quiz among them) are not those of its source. Run: vaekit notebooks {source}"
-        )
+        problems.append(f"{path}: its metadata (quiz among them) are not those of its source. Run: {command}")
     for index, (old, new) in enumerate(zip_longest(committed.cells, expected.cells)):
         if old is None or new is None or any(old[k] != new[k] for k in ("id", "cell_type", "source", "metadata")):
-            problems.append(f"{place(path, index, old or new)}: differs from {source}. Run: vaekit notebooks {source}")
+            problems.append(f"{place(path, index, old or new)}: differs from {source}. Run: {command}")
             break
     for count, (index, cell) in enumerate(_code(committed), start=1):
         where = place(path, index, cell)
@@ -171,10 +205,6 @@ def check(source: Path) -> list[str]:
     return problems
 
 
-def _code(notebook):
-    return [(i, cell) for i, cell in enumerate(notebook.cells) if cell.cell_type == "code" and cell.source.strip()]
-
-
 def place(path, index, cell):
     """The place of a cell, for a message."""
     first_line = cell.source.strip().split("\n")[0]
@@ -182,15 +212,19 @@ def place(path, index, cell):
 
 
 def refuse(problems):
-    """Raises a `NotebookError` if there are any."""
+    """Raises a `NotebookError` if there are any problems."""
     if problems:
         raise NotebookError("\n".join(problems))
 
 
+def _code(notebook):
+    """The code cells that are not empty, with their indices."""
+    return [(i, cell) for i, cell in enumerate(notebook.cells) if cell.cell_type == "code" and cell.source.strip()]
+
+
 def _size_problems(path, size):
-    return [f"{path}: {size / 1e6:.1f} MB, at most {LARGEST / 1e6} are allowed: fewer or smaller pictures."] * (
-        size > LARGEST
-    )
+    message = f"{path}: {size / 1e6:.1f} MB, at most {LARGEST / 1e6} are allowed: fewer or smaller pictures."
+    return [message] if size > LARGEST else []
 
 
 def _source_problems(cell):
@@ -204,18 +238,20 @@ def _source_problems(cell):
 
 
 def _output_problems(cell):
-    outputs = cell.outputs
-    for output in outputs:
+    tags = set(cell.metadata.get("tags", []))
+    for output in cell.outputs:
         data = output.get("data", {})
-        text = output.get("text", "") + data.get("text/plain", "")
+        shown = output.get("text", "") + data.get("text/plain", "")
+        if output.output_type == "error" and not tags & RAISES:
+            yield f"fails: {output.ename}: {output.evalue}"
         if output.get("name") == "stderr":
-            yield f"writes to stderr:\n{text.rstrip()}"
-        if PROGRESS_BAR.search(text):
+            yield f"writes to stderr:\n{shown.rstrip()}"
+        if PROGRESS_BAR.search(shown):
             yield "leaves a progress bar in its output: verbose=0 or 2."
-        if ADDRESS.search(text):
-            yield f"shows an address in memory, another one at each run: {text.strip()}"
-    if COMPARED in cell.metadata.get("tags", []):
-        if not outputs:  # nbval would compare nothing
+        if ADDRESS.search(shown):
+            yield f"shows an address in memory, another one at each run: {shown.strip()}"
+    if COMPARED in tags:
+        if not cell.outputs:  # nbval would compare nothing
             yield f"is tagged {COMPARED} and has no output to compare."
-        if any("image/svg+xml" in output.get("data", {}) for output in outputs):
+        if any("image/svg+xml" in output.get("data", {}) for output in cell.outputs):
             yield "compares an SVG picture, whose ids are random: use PNG, which nbval leaves alone."

@@ -1,5 +1,7 @@
 # %% [markdown]
 # # A small exercise
+#
+# {table}
 
 # %%
 import os
@@ -15,6 +17,8 @@ from vaekit.course.exercise import Exercise
 exercise = Exercise("99")
 
 # %% [markdown]
+# ## {scaled}
+#
 # Multiply by the exponential of the rate.
 
 
@@ -30,6 +34,8 @@ def scaled(x, rate):
 print("explained:", scaled(2.0, 0.0))
 
 # %% [markdown]
+# ## {total}
+#
 # Add up the last axis.
 
 # %% [markdown] tags=["solution"]
@@ -45,6 +51,8 @@ def total(x):
 
 
 # %% [markdown]
+# ## {gap}
+#
 # How far is 3/4 from 1?
 
 # %% question="gap"
