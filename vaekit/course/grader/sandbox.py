@@ -1,4 +1,4 @@
-"""A command shut in: `python -I -S sandbox.py SETTINGS`, where SETTINGS is what `watched.shut_in` makes, as JSON.
+"""A command shut in: `python -I -S sandbox.py SETTINGS`, where SETTINGS is what `command.shut_in` makes, as JSON.
 
 Layers, each of its own: one that this system does not offer is left out, and the others still hold.
 
@@ -368,7 +368,7 @@ def limit(settings, missing):
 
 
 def _threads():
-    """That the user runs already."""
+    """Number of threads that the user runs already."""
     number = 0
     for process in filter(str.isdecimal, os.listdir("/proc")):
         try:
