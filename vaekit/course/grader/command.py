@@ -67,7 +67,7 @@ def command(work, limits):
 
 
 def shut_in(arguments, environment, work, limits, read=(), layers=sandbox.LAYERS):
-    """The command that runs a command in `sandbox.py`, and its environment.
+    """The command that runs a command in the sandbox, and its environment.
 
     Args:
         arguments: of the command, list of texts; the first is a path.
@@ -90,9 +90,9 @@ def shut_in(arguments, environment, work, limits, read=(), layers=sandbox.LAYERS
         "processes": limits.processes,
         "cores": _cores(),
         "seconds": int(limits.notebook) + 60,
-        "layers": list(layers),
+        "left_out": [layer for layer in sandbox.LAYERS if layer not in layers],
     }
-    return [sys.executable, "-I", "-S", sandbox.__file__, json.dumps(settings)], {"LANG": "C.UTF-8"}
+    return [sys.executable, "-I", "-S", os.path.dirname(sandbox.__file__), json.dumps(settings)], {"LANG": "C.UTF-8"}
 
 
 _started = itertools.count()

@@ -1,6 +1,6 @@
 """The program of the process in which graded code runs: it executes cells, calls answers, replies with arrays.
 
-`sandbox.py` starts it, on behalf of `process.py`. It reads requests from what was its standard input and writes replies
+`sandbox/` starts it, on behalf of `process.py`. It reads requests from what was its standard input and writes replies
 to what was its standard output, in the messages of `messages.py`; the code that it runs has neither. It gives no marks,
 and nothing in this process knows what is right.
 """
