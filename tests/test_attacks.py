@@ -19,14 +19,17 @@ import numpy as np
 import psutil
 import pytest
 
-from vaekit.course import exercises
-from vaekit.course.grader import grade as grading
-from vaekit.course.grader import inside, messages, process, sandbox
+from vaekit.course import exercises, questions
+from vaekit.course.grader import command, inside, messages, sandbox
+from vaekit.course.grader.errors import GradingError
+from vaekit.course.grader.grade import grade_notebook
+from vaekit.course.grader.process import outside_socket
+from vaekit.course.grader.usage import Limits
 from vaekit.course.questions.question import Case, Question
 
 pytestmark = pytest.mark.once
 linux = pytest.mark.skipif(sys.platform != "linux", reason="other systems isolate less, and say so")
-LIMITS = process.Limits(cell=2, notebook=300, memory=3 << 29, disk=16 << 20, processes=150, workers=20)
+LIMITS = Limits(cell=2, notebook=300, memory=3 << 29, disk=16 << 20, processes=150, starts=20)
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +37,7 @@ def starts_fast(monkeypatch):
     """None of this depends on the backend; what takes time is to start one."""
     if importlib.util.find_spec("jax"):
         monkeypatch.setenv("KERAS_BACKEND", "jax")
-        monkeypatch.setattr(process, "backend", types.SimpleNamespace(NAME="jax"))
+        monkeypatch.setattr(command, "backend", types.SimpleNamespace(NAME="jax"))
 
 
 def notebook(path, *cells, **metadata):
@@ -55,19 +58,20 @@ def exercise(names):
 
 
 SETUP = """
-import ctypes, glob, mmap, os, signal, socket, struct, subprocess, sys, threading, time
+import ctypes, glob, importlib, mmap, os, signal, socket, struct, subprocess, sys, threading, time
 import numpy as np
 
 PATHS = {paths}
 GRADER = {grader}
 PORT = {port}
+MODULES = {modules}
 
 
 def others():
     own = [int(number) for number in os.listdir("/proc/self/task")]
     return [number for number in [GRADER, os.getppid(), 1, *range(1, 400)] if number not in own]
 """
-ANSWERS = {  # those that cost a worker next to each other: the first of them is tried twice
+ANSWERS = {  # those that cost a process next to each other: the first of them is tried twice
     "good_first": ("", "return 2 * x"),
     "endless_loop": ("time", "while True:\n    pass"),
     "endless_output": ("time", "while True:\n    print('x' * 1000)\n    os.write(2, b'x' * 1000)"),
@@ -112,14 +116,16 @@ ANSWERS = {  # those that cost a worker next to each other: the first of them is
     ),
     "read_the_questions": (
         "error",
-        "import vaekit.course.exercise as one\nimport vaekit\n"
         "for path in PATHS:\n    for way in (lambda: os.listdir(path), lambda: open(path).read()):\n        try:\n"
         "            way()\n            return 2 * x\n        except OSError:\n            pass\n"
         "import vaekit.course.exercises.e01\nreturn 2 * x",
     ),
-    "import_the_questions": (
-        "error",
-        "del sys.modules['vaekit.course.exercises']\nfrom vaekit.course.exercises import e01\nreturn 2 * x",
+    "import_the_judging": ("error", "import vaekit.course.questions\nreturn 2 * x"),
+    "import_what_is_replaced": (
+        "other",
+        "for name in MODULES:\n    sys.modules.pop(name, None)\n"
+        "for name in MODULES[3:]:\n    try:\n        importlib.import_module(name)\n        return 2 * x\n"
+        "    except ImportError:\n        pass\nreturn x",
     ),
     "read_the_grader": (
         "other",
@@ -182,7 +188,7 @@ SECONDS = {name: 1.0 for name, (diagnosis, _) in ANSWERS.items() if diagnosis ==
 @linux
 def test_answers_that_attack(tmp_path, monkeypatch):
     """A notebook in which each answer but the first and the last is an attack."""
-    root, heard, service_path = Path(grading.__file__).parents[3], [], str(tmp_path / "service")
+    root, heard, service_path = Path(command.__file__).parents[3], [], str(tmp_path / "service")
     make, made = tempfile.mkdtemp, []
     monkeypatch.setattr(tempfile, "mkdtemp", lambda *a, **names: made.append(make(*a, **names)) or made[-1])
     datagrams = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -193,13 +199,16 @@ def test_answers_that_attack(tmp_path, monkeypatch):
             listening.bind(address)
             listening.listen()
             listening.setblocking(False)
-        questions = exercises.__path__[0]
-        paths = [questions, f"{questions}/e01.py", str(root / "tests"), str(root / "pyproject.toml"), str(tmp_path)]
-        paths += [str(tmp_path / "attacks.ipynb"), os.path.expanduser("~"), service_path]
-        setup = SETUP.format(paths=paths, grader=os.getpid(), port=server.getsockname()[1])
+        hidden = [str(file) for room in (exercises, questions) for file in Path(room.__file__).parent.glob("*.py")]
+        paths = [*map(os.path.dirname, hidden), *hidden, str(root / "tests"), str(root / "pyproject.toml")]
+        paths += [str(tmp_path), str(tmp_path / "attacks.ipynb"), os.path.expanduser("~"), service_path]
+        rooms = [f"vaekit.course.{name}" for name in ("exercises", "questions", "exercise")]
+        modules = [f"vaekit.course.{Path(path).parent.name}.{Path(path).stem}" for path in hidden]
+        values = {"paths": paths, "modules": [*rooms, rooms[-1], *modules]}
+        setup = SETUP.format(grader=os.getpid(), port=server.getsockname()[1], **values)
         bodies = {name: body.replace("\n", "\n    ") for name, (_, body) in ANSWERS.items()}
         cells = [f"def {name}(x):\n    {body}" for name, body in bodies.items()]
-        report = grading.grade(notebook(tmp_path / "attacks.ipynb", setup, *cells), LIMITS, exercise=exercise(ANSWERS))
+        report = grade_notebook(notebook(tmp_path / "attacks.ipynb", setup, *cells), LIMITS, exercise=exercise(ANSWERS))
         for listening in (server, service):
             with contextlib.suppress(BlockingIOError):
                 heard.append(listening.accept())
@@ -211,11 +220,11 @@ def test_answers_that_attack(tmp_path, monkeypatch):
     }, said
     for verdict in report.verdicts:
         assert verdict.earned == (0 if verdict.diagnosis else 1)
-    assert (report.missing, report.notes, heard) == ({}, (), [])
+    assert (report.exposed, report.notes, heard) == ({}, (), [])
     family = psutil.Process().children(recursive=True)
     assert not [process for process in family if any("inside.py" in word for word in process.cmdline())]
     assert made and not any(map(os.path.exists, made))
-    for folder in ("/", "/tmp", "/dev/shm", "/etc", "/usr", sys.prefix, tmp_path, *Path(grading.__file__).parents):
+    for folder in ("/", "/tmp", "/dev/shm", "/etc", "/usr", sys.prefix, tmp_path, *Path(command.__file__).parents):
         assert not Path(folder, "vaekit-was-here").exists()
 
 
@@ -225,9 +234,9 @@ CELLS = [
     "import os\nos._exit(0)",
     "import sys\nsys.exit()",
     "while True:\n    try:\n        print('x' * 1000)\n    except BaseException:\n        pass",
-    "import builtins, numpy, vaekit.course.questions.question as judge, vaekit.course.observe.functions as seen",
-    "numpy.allclose = numpy.array_equal = numpy.all = lambda *_, **__: True",
-    "judge.fits = judge.Question.judge = lambda *_: True\njudge.Verdict.earned = judge.Verdict.share = 1.0",
+    "import builtins, numpy, vaekit.course.observe as seen",
+    "numpy.allclose = numpy.array_equal = numpy.all = seen.Fault.__eq__ = lambda *_, **__: True",
+    "import vaekit.course.questions.question as judge\njudge.Question.judge = lambda *_: True",
     "from vaekit.course.exercise import Exercise\nexercise = Exercise('90')\nExercise.check = lambda *_: 'right'",
     "exercise.check(wrong)\nassert exercise.mark('wrong', globals()) == 1.0",
     "print('wrong: 1 of 1 points')",
@@ -243,14 +252,14 @@ CELLS = [
 def test_cells_that_attack(tmp_path):
     names = ["uses", "wrong", "plain", "none", "absent"]
     path = notebook(tmp_path / "cells.ipynb", *CELLS)
-    report = grading.grade(path, LIMITS, seed=3, exercise=exercise(names))
+    report = grade_notebook(path, LIMITS, seed=3, exercise=exercise(names))
     marks = {verdict.question: (verdict.earned, verdict.diagnosis) for verdict in report.verdicts}
     assert marks["uses"] == (1, "") and marks["plain"] == (1, "")
     assert marks["wrong"] == (0, "other") and marks["none"] == (0, "unanswered") and marks["absent"] == (0, "missing")
     failed = {int(note.split(":")[0].split()[-1]): note for note in report.notes}
-    assert set(failed) == {2, 3, 4, 5, 10, 17}
+    assert set(failed) == {2, 3, 4, 5, 8, 10, 17}
     assert "longer than 2 s" in failed[2] and "ended the program" in failed[3] and "stopped" in failed[5]
-    assert "SyntaxError" in failed[17]
+    assert "ModuleNotFoundError" in failed[8] and "SyntaxError" in failed[17]
 
 
 FLOOD = """
@@ -267,10 +276,10 @@ def {name}(x):
 
 def test_replies_that_fill_the_memory(tmp_path):
     """Each is of a size that is read; their sum is not. An answer before them keeps its marks."""
-    questions = exercise(["good", *(f"flood{i}" for i in range(3))])
+    floods = exercise(["good", *(f"flood{i}" for i in range(3))])
     path = notebook(
         tmp_path / "flood.ipynb",
-        *(FLOOD.format(name=name) for name in questions.questions if name != "good"),
+        *(FLOOD.format(name=name) for name in floods.questions if name != "good"),
         "def good(x):\n    return 2 * x",
     )
     kept = []
@@ -279,18 +288,18 @@ def test_replies_that_fill_the_memory(tmp_path):
         kept.extend(a.nbytes for o in observations if isinstance(o, dict) for a in o.values())
         return judged(cases, observations)
 
-    for name in list(questions.questions)[1:]:
-        question = questions.questions[name]
+    for name in list(floods.questions)[1:]:
+        question = floods.questions[name]
         judged = question.judge
         object.__setattr__(question, "judge", judge)
-    report = grading.grade(path, LIMITS, seed=1, exercise=questions)
+    report = grade_notebook(path, LIMITS, seed=1, exercise=floods)
     assert [verdict.earned for verdict in report.verdicts] == [1, 0, 0, 0]
     assert sum(kept) <= 3 * messages.REPLY
 
 
-def test_as_many_workers_as_are_granted_and_no_more(tmp_path):
+def test_as_many_starts_as_are_granted_and_no_more(tmp_path):
     path = notebook(tmp_path / "exits.ipynb", "import os\nos._exit(0)", "os._exit(0)", "def good(x):\n    return 2 * x")
-    report = grading.grade(path, process.Limits(workers=1), exercise=exercise(["good"]))
+    report = grade_notebook(path, Limits(starts=1), exercise=exercise(["good"]))
     assert report.verdicts[0].diagnosis == "killed" and report.earned == 0
 
 
@@ -313,16 +322,25 @@ def test_a_grader_that_is_killed_leaves_nothing(tmp_path):
 
 PROBE = """
 import importlib.util, json, os, sys
-spec = importlib.util.spec_from_file_location("worker", sys.argv[1])
-worker = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(worker)
-print(json.dumps([worker.tried(**json.loads(sys.argv[2])), json.loads(os.environ["VAEKIT_MISSING"])]))
+spec = importlib.util.spec_from_file_location("inside", sys.argv[1])
+inside = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(inside)
+print(json.dumps([inside.tried(**json.loads(sys.argv[2])), json.loads(os.environ["VAEKIT_MISSING"])]))
 """
+
+
+def shut_in(folder, *inner, read=(), layers=sandbox.LAYERS):
+    """What a command prints that is run in the sandbox, with a new folder to write to."""
+    (folder / "work").mkdir()
+    arguments, environment = command.shut_in(inner, {}, str(folder / "work"), LIMITS, read, layers)
+    done = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 @linux
 @pytest.mark.parametrize(
-    "layers, open_",
+    "layers, exposed",
     [
         (sandbox.LAYERS, set()),
         (("namespaces", "limits"), set()),
@@ -332,23 +350,19 @@ print(json.dumps([worker.tried(**json.loads(sys.argv[2])), json.loads(os.environ
         ((), {"files", "network", "processes", "memory"}),
     ],
 )
-def test_each_layer(tmp_path, layers, open_):
+def test_each_layer(tmp_path, layers, exposed):
     """What is tried succeeds exactly where the layer against it is left out; and each says which are."""
-    (tmp_path / "work").mkdir()
-    tries = {
+    attempts = {
         "grader": os.getpid(),
         "namespace": os.readlink("/proc/self/ns/pid"),
-        "hidden": exercises.__file__,
+        "hidden": [room.__file__ for room in (exercises, questions)],
         "outside": str(tmp_path),
         "memory": LIMITS.memory + 1,
     }
-    with process._service() as tries["service"]:
-        inner = [sys.executable, "-I", "-c", PROBE, inside.__file__, json.dumps(tries)]
-        command, environment = process.shut_in(inner, {}, str(tmp_path / "work"), LIMITS, layers=layers)
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    held, missing = json.loads(done.stdout)
-    assert {name for name, reason in held.items() if reason} == open_
+    with outside_socket() as attempts["service"]:
+        probe = [sys.executable, "-I", "-c", PROBE, inside.__file__, json.dumps(attempts)]
+        tried, missing = json.loads(shut_in(tmp_path, *probe, layers=layers))
+    assert {name for name, how in tried.items() if how} == exposed
     assert set(missing) == set(sandbox.LAYERS) - set(layers)
 
 
@@ -377,37 +391,30 @@ for name, kind in (("socket", "STREAM"), ("socket", "DGRAM"), *[("socketpair", k
 @pytest.mark.parametrize("layers, possible", [((), 3), (("seccomp",), 0)])
 def test_sockets_of_datagrams_reach_no_other_program(tmp_path, layers, possible):
     """A pair of streams stays, which event loops need."""
-    (tmp_path / "work").mkdir()
-    with process._service() as service:
-        inner = [sys.executable, "-I", "-c", SOCKETS, service]
-        command, environment = process.shut_in(inner, {}, str(tmp_path / "work"), LIMITS, layers=layers)
-        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0, done.stderr
-    assert "socketpair STREAM" in done.stdout and len(done.stdout.splitlines()) == 1 + possible, done.stdout
+    with outside_socket() as service:
+        printed = shut_in(tmp_path, sys.executable, "-I", "-c", SOCKETS, service, layers=layers)
+    assert "socketpair STREAM" in printed and len(printed.splitlines()) == 1 + possible, printed
 
 
 @linux
-def test_a_worker_has_few_cores(tmp_path, monkeypatch):
+def test_a_process_has_few_cores(tmp_path, monkeypatch):
     """On a computer of many, it would start more threads than it may, and be faster than on others."""
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(10, 20)))
-    shares = [set(process._cores()) for _ in range(5)]
-    assert all(len(share) == process.CORES for share in shares) and set().union(*shares) == set(range(10, 20))
+    shares = [set(command._cores()) for _ in range(5)]
+    assert all(len(share) == command.CORES for share in shares) and set().union(*shares) == set(range(10, 20))
     monkeypatch.undo()
     core = min(os.sched_getaffinity(0))
-    monkeypatch.setattr(process, "_cores", lambda: [core])
-    inner = [sys.executable, "-I", "-c", "import os; print(os.sched_getaffinity(0))"]
-    (tmp_path / "work").mkdir()
-    command, environment = process.shut_in(inner, {}, str(tmp_path / "work"), LIMITS)
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
-    assert done.stdout.strip() == f"{{{core}}}", done.stderr
+    monkeypatch.setattr(command, "_cores", lambda: [core])
+    printed = shut_in(tmp_path, sys.executable, "-I", "-c", "import os; print(os.sched_getaffinity(0))")
+    assert printed.strip() == f"{{{core}}}"
 
 
 @linux
-def test_a_worker_that_cannot_compute_costs_no_marks(tmp_path):
+def test_a_process_that_cannot_compute_costs_no_marks(tmp_path):
     """Too few threads are the grader's problem."""
     path = notebook(tmp_path / "01.ipynb", "def good(x):\n    return 2 * x")
-    with pytest.raises(grading.GradingError, match="cannot compute: .* It may use 6 processes and threads"):
-        grading.grade(path, process.Limits(processes=6), exercise=exercise(["good"]))
+    with pytest.raises(GradingError, match="cannot compute: .* It may use 6 processes and threads"):
+        grade_notebook(path, Limits(processes=6), exercise=exercise(["good"]))
 
 
 @linux
@@ -418,14 +425,8 @@ def test_what_is_hidden_within_what_is_readable(tmp_path, monkeypatch, layers):
     for place in places:
         (tmp_path / place).mkdir()
         (tmp_path / place / "text").write_text(place)
-    (tmp_path / "work").mkdir()
-    monkeypatch.setattr(process, "_checkout", lambda package: [str(tmp_path / "open/hidden")])
-    inner = [
-        "/bin/sh",
-        "-c",
-        f"for place in {' '.join(places)}; do cat {tmp_path}/$place/text; echo; done; echo > here",
-    ]
+    monkeypatch.setattr(command, "_checkout", lambda package: [str(tmp_path / "open/hidden")])
+    script = f"for place in {' '.join(places)}; do cat {tmp_path}/$place/text; echo; done; echo > here"
     read = [str(tmp_path / "open"), str(tmp_path / "open/hidden/readable")]
-    command, environment = process.shut_in(inner, {}, str(tmp_path / "work"), LIMITS, read, layers)
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
-    assert done.returncode == 0 and done.stdout.split() == ["open", "open/hidden/readable"], done.stderr
+    printed = shut_in(tmp_path, "/bin/sh", "-c", script, read=read, layers=layers)
+    assert printed.split() == ["open", "open/hidden/readable"]

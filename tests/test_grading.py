@@ -13,14 +13,14 @@ import pytest
 from typer.testing import CliRunner
 
 from vaekit import cli
-from vaekit.course import exercise as checking
 from vaekit.course import show
-from vaekit.course.exercise import Exercise
-from vaekit.course.grader import folder as submissions
-from vaekit.course.grader import grade as grading
-from vaekit.course.grader import messages, process
-from vaekit.course.grader import notebook as handed_in
-from vaekit.course.grader import report as feedback
+from vaekit.course.exercise import PROGRESS, Exercise, progress
+from vaekit.course.grader import command, messages
+from vaekit.course.grader.errors import GradingError, StepError
+from vaekit.course.grader.folder import grade_folder, page_of, write_marks
+from vaekit.course.grader.grade import _observation, grade_notebook, version
+from vaekit.course.grader.notebook import clean, code_cells, exercise_number, read_notebook
+from vaekit.course.grader.report import Report, page
 from vaekit.course.questions.question import Fault
 
 pytestmark = pytest.mark.once
@@ -29,6 +29,7 @@ IMPORTS = "from keras import ops\nfrom vaekit.course.exercise import Exercise\ne
 RIGHT = "def gaussian_sample(mean, log_variance, noise):\n    return mean + ops.exp(0.5 * log_variance) * noise"
 WRONG = "def gaussian_sample(mean, log_variance, noise):\n    return mean + ops.exp(log_variance) * noise"
 CHECK = "exercise.check(gaussian_sample)"
+GRADE = "vaekit.course.grader.folder.grade_notebook"
 
 
 def notebook(path, *cells, metadata=None):
@@ -67,17 +68,17 @@ def sparse(path):
 )
 def test_what_is_no_notebook(tmp_path, make, message):
     make(tmp_path / "01.ipynb")
-    with pytest.raises(handed_in.GradingError, match=message):
-        handed_in.read_notebook(tmp_path / "01.ipynb")
+    with pytest.raises(GradingError, match=message):
+        read_notebook(tmp_path / "01.ipynb")
 
 
 def test_number_of_the_exercise():
     metadata = {"metadata": {"vaekit": {"exercise": "01"}}}
-    assert handed_in.exercise_number(metadata, "mine.ipynb") == "01"
-    assert handed_in.exercise_number({}, "01_reparameterization.ipynb") == "01"
+    assert exercise_number(metadata, "mine.ipynb") == "01"
+    assert exercise_number({}, "01_reparameterization.ipynb") == "01"
     for found in ({"metadata": {"vaekit": {"exercise": ["01"]}}}, {"metadata": 1}, {}):
-        with pytest.raises(handed_in.GradingError, match="names no exercise: expected its number, one of 01"):
-            handed_in.exercise_number(found, "mine.ipynb")
+        with pytest.raises(GradingError, match="names no exercise: expected its number, one of 01"):
+            exercise_number(found, "mine.ipynb")
 
 
 def test_tests_of_nbgrader_are_not_run():
@@ -86,18 +87,18 @@ def test_tests_of_nbgrader_are_not_run():
 
     cells = [cell("a"), cell("b", "markdown"), cell("c", grade=True, solution=False), cell(["d", "\n", "e", 1])]
     cells += [cell("f", grade=True, solution=True), cell("g", grade=False, locked=True), cell("  "), cell(None)]
-    assert handed_in.code_cells({"cells": cells}) == ["a", "d\ne", "f", "g"]
+    assert code_cells({"cells": cells}) == ["a", "d\ne", "f", "g"]
 
 
 def test_texts_of_others_are_short_and_plain():
     nested = []
     for _ in range(2000):  # more than `str` takes
         nested = [nested]
-    assert handed_in.clean(nested).startswith("[[[")
-    with pytest.raises(handed_in.GradingError, match=r"found \[\[\["):
-        handed_in.exercise_number({"metadata": {"vaekit": {"exercise": nested}}}, "mine.ipynb")
-    assert handed_in.clean("a\x1b[31m\nred\u202e\x00 b") == "a [31m red b"
-    assert len(handed_in.clean("x" * 10**6)) < 700
+    assert clean(nested).startswith("[[[")
+    with pytest.raises(GradingError, match=r"found \[\[\["):
+        exercise_number({"metadata": {"vaekit": {"exercise": nested}}}, "mine.ipynb")
+    assert clean("a\x1b[31m\nred\u202e\x00 b") == "a [31m red b"
+    assert len(clean("x" * 10**6)) < 700
 
 
 # ---- messages
@@ -175,13 +176,13 @@ def test_more_than_one_wants_to_read():
     ],
 )
 def test_what_is_no_reply(header, arrays):
-    with pytest.raises(process.Trouble, match="neither arrays nor an error"):
-        grading._observation(header, arrays)
+    with pytest.raises(StepError, match="neither arrays nor an error"):
+        _observation(header, arrays)
 
 
 def test_replies():
-    assert grading._observation({"fault": ["time", "a\x1b b"]}, []) == Fault("time", "a b")
-    assert grading._observation({"names": ["a"]}, [np.ones(2)])["a"].tolist() == [1, 1]
+    assert _observation({"fault": ["time", "a\x1b b"]}, []) == Fault("time", "a b")
+    assert _observation({"names": ["a"]}, [np.ones(2)])["a"].tolist() == [1, 1]
 
 
 # ---- one notebook
@@ -197,8 +198,8 @@ def test_notebook(tmp_path):
     first, second, third = map(show.plain, question.hints)
     assert first in result.output and second in result.output and third not in result.output
     assert "Code cell 4: it raised ValueError" in result.output
-    page = (tmp_path / "feedback.html").read_text()
-    assert "multiplied the noise by the variance" in page and "<script" not in page and "&lt;script" in page
+    shown = (tmp_path / "feedback.html").read_text()
+    assert "multiplied the noise by the variance" in shown and "<script" not in shown and "&lt;script" in shown
 
 
 def test_what_cannot_be_graded(tmp_path):
@@ -218,25 +219,25 @@ def test_what_cannot_be_graded(tmp_path):
 
 def test_isolation_can_be_required(tmp_path, monkeypatch):
     """Without its sandbox nothing is isolated: that is said, and the notebook is not run."""
-    shut_in = process.shut_in
-    monkeypatch.setattr(process, "shut_in", lambda *arguments: shut_in(*arguments, layers=()))
+    shut_in = command.shut_in
+    monkeypatch.setattr(command, "shut_in", lambda *arguments: shut_in(*arguments, layers=()))
     path = notebook(tmp_path / "01.ipynb", f"open({str(tmp_path / 'run')!r}, 'w').close()")
-    with pytest.raises(handed_in.GradingError, match="not everything is isolated .*network: connections are possible"):
-        grading.grade(path, require_isolation=True)
+    with pytest.raises(GradingError, match="not everything is isolated .*network: connections are possible"):
+        grade_notebook(path, require_isolation=True)
     assert not (tmp_path / "run").exists()
 
 
-def test_a_worker_that_does_not_start_says_why(tmp_path, monkeypatch):
-    monkeypatch.setattr(process, "backend", types.SimpleNamespace(NAME="none"))
-    with pytest.raises(handed_in.GradingError, match="did not start: .*none"):
-        grading.grade(notebook(tmp_path / "01.ipynb", "1"))
+def test_a_process_that_does_not_start_says_why(tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "backend", types.SimpleNamespace(NAME="none"))
+    with pytest.raises(GradingError, match="did not start: .*none"):
+        grade_notebook(notebook(tmp_path / "01.ipynb", "1"))
 
 
 def test_grading_can_be_stopped(tmp_path):
     stopped = threading.Event()
     stopped.set()
     with pytest.raises(KeyboardInterrupt):
-        grading.grade(notebook(tmp_path / "01.ipynb", "1"), stopped=stopped)
+        grade_notebook(notebook(tmp_path / "01.ipynb", "1"), stopped=stopped)
 
 
 # ---- a folder
@@ -270,13 +271,35 @@ def test_folder(tmp_path, monkeypatch):
     assert "you multiplied" in (out / "feedback" / "=cmd" / "01.html").read_text()
 
     def grade(*_, **__):
-        raise handed_in.GradingError("graded again")
+        raise GradingError("graded again")
 
-    monkeypatch.setattr(grading, "grade", grade)
+    monkeypatch.setattr(GRADE, grade)
     assert "2 of 5 notebooks graded" in run(folder, "--out", out).output and marks(out) == rows
     notebook(folder / "ada" / "01.ipynb", RIGHT, IMPORTS)
-    assert dict(submissions.grade_all(folder, out))["ada/01"]["problem"] == "graded again"
+    assert dict(grade_folder(folder, out))["ada/01"]["problem"] == "graded again"
     assert not (out / "feedback" / "ada" / "01.html").exists()  # of what was handed in before
+
+
+def test_marks_outlive_edits_that_change_no_program(tmp_path, monkeypatch):
+    """Comments, layout and docstrings of a set and of the judging may change; neither a number nor a text may."""
+    rooms = {name: tmp_path / name for name in ("exercises", "questions", "observe")}
+    source = '"""About."""\n\n\ndef twice(x):\n    """Doubles."""\n    return 2 * x  # why\n\n\nHINT = "look"\n'
+    for name, room in rooms.items():
+        room.mkdir()
+        monkeypatch.setattr(f"vaekit.course.{name}.__file__", str(room / "__init__.py"))
+        for file in ("__init__.py", "e01.py", "e02.py"):
+            (room / file).write_text(source)
+    before = version("01"), version("02")
+    assert before[0] != before[1]
+    edited = '"""Of numbers."""\n# new\ndef twice(x):\n    "Other words."\n    return (\n2 * x)\nHINT = "look"\n'
+    for room in rooms.values():
+        (room / "e01.py").write_text(edited)
+    assert (version("01"), version("02")) == before
+    for change in (("2 * x", "3 * x"), ('"look"', '"look again"')):
+        for name, room in rooms.items():
+            (room / "e01.py").write_text(edited.replace(*change))
+            assert version("01") != before[0] and (version("02") == before[1]) == (name == "exercises")
+            (room / "e01.py").write_text(edited)
 
 
 def test_an_interruption_loses_nothing(tmp_path, monkeypatch):
@@ -288,11 +311,10 @@ def test_an_interruption_loses_nothing(tmp_path, monkeypatch):
         if graded == ["a", "b", "c"]:
             raise KeyboardInterrupt
         if path.parent.name == "b":
-            raise handed_in.GradingError("it did not start.")
-        verdict = Exercise("01").questions["gaussian_sample"].untold(Fault("missing", "nothing."))
-        return grading.Report("01", "title", (verdict,), (), {}, 5, 1.0)
+            raise GradingError("it did not start.")
+        return report()
 
-    monkeypatch.setattr(grading, "grade", grade)
+    monkeypatch.setattr(GRADE, grade)
     for name in "abcd":
         notebook(tmp_path / "class" / name / "01.ipynb", "1")
     first = run(tmp_path / "class", "--out", tmp_path / "out", "--jobs", 1)
@@ -304,19 +326,16 @@ def test_an_interruption_loses_nothing(tmp_path, monkeypatch):
     assert "The same content: a/01, b/01, c/01, d/01" in second.output
 
 
-def report(verdict=None, **changes):
+def report(verdict=None):
     verdict = verdict or Exercise("01").questions["gaussian_sample"].untold(Fault("missing", "nothing."))
-    return grading.Report(**{**dict(zip(REPORT, ("01", "title", (verdict,), (), {}, 5, 1.0), strict=True)), **changes})
-
-
-REPORT = ("exercise", "title", "verdicts", "notes", "missing", "seed", "seconds")
+    return Report("01", "title", (verdict,), (), {}, 5, 1.0)
 
 
 @pytest.fixture
 def graded(monkeypatch):
     """The names of notebooks that are graded, all with the same report."""
     names = []
-    monkeypatch.setattr(grading, "grade", lambda path, *_, **__: names.append(path.stem) or report())
+    monkeypatch.setattr(GRADE, lambda path, *_, **__: names.append(path.stem) or report())
     return names
 
 
@@ -326,12 +345,12 @@ def test_names_that_are_hard_to_write(tmp_path, graded):
     names = ["x" * 230, "y" * 249, "ä" * 120, "page", "page.html/01", f"{'z' * 200}.html/{'z' * 200}/01"]
     for name in names:
         notebook(folder / f"{name}.ipynb", "1", metadata={"vaekit": {"exercise": "01"}})
-    found = dict(submissions.grade_all(folder, out))
+    found = dict(grade_folder(folder, out))
     assert set(found) == set(names) and not any(record["problem"] for record in found.values()), found
-    pages = {submissions.page_of(out, name) for name in names}
-    assert len(pages) == len(names) and all(page.is_file() for page in pages)
+    pages = {page_of(out, name) for name in names}
+    assert len(pages) == len(names) and all(path.is_file() for path in pages)
     assert (out / "feedback" / "page.html") in pages and not list(out.rglob("*.part"))
-    dict(submissions.grade_all(folder, out))
+    dict(grade_folder(folder, out))
     assert len(graded) == len(names)
 
 
@@ -380,13 +399,13 @@ def test_again(tmp_path, graded):
     ],
 )
 def test_no_cell_is_a_formula(tmp_path, text, written):
-    submissions.write_marks(tmp_path, {text: {"problem": ""}})
+    write_marks(tmp_path, {text: {"problem": ""}})
     assert list(marks(tmp_path)) == [written]
 
 
 def test_marks_add_up(tmp_path):
     record = {"earned": 2.0, "points": 3.0, "questions": {"a": 2 / 3, "b": 4 / 3}, "problem": ""}
-    submissions.write_marks(tmp_path, {"ada": record})
+    write_marks(tmp_path, {"ada": record})
     row = marks(tmp_path)["ada"]
     assert row["a"] == "0.6667" and float(row["a"]) + float(row["b"]) == pytest.approx(float(row["earned"]), abs=1e-4)
 
@@ -405,16 +424,14 @@ def test_progress_that_was_edited(tmp_path, monkeypatch):
     assert f"{question.points:g} of {question.points:g}" in lines[question.title]
     assert f"{'█' * 9}░" in lines[Exercise("01").questions["truncated_normal_sample"].title]
     assert result.output.count("░" * 10) == len(lines) - 4  # all but these two and the exercises' own lines
-    assert checking.PROGRESS.read() == {
-        "01": {"gaussian_sample": 1, "truncated_normal_sample": 0.95, "score_function": 0}
-    }
-    checking.PROGRESS.put("01", "exponential_sample", 0.5)
-    assert checking.progress()["01"]["exponential_sample"] == 0.5
+    assert PROGRESS.read() == {"01": {"gaussian_sample": 1, "truncated_normal_sample": 0.95, "score_function": 0}}
+    PROGRESS.put("01", "exponential_sample", 0.5)
+    assert progress()["01"]["exponential_sample"] == 0.5
 
 
 def test_feedback_escapes():
     verdict = Exercise("01").questions["gaussian_sample"].untold(Fault("error", "it raised `<b>` <img src=x> **now**"))
-    report = grading.Report("01", "title", (verdict,), ("<i>",), {}, 5, 1.0)
-    page = feedback.page(report, Exercise("01"), "<name>")
-    assert "<code>&lt;b&gt;</code> &lt;img src=x&gt; <b>now</b>" in page
-    assert "<img" not in page and "<i>" not in page and "<name>" not in page
+    report = Report("01", "title", (verdict,), ("<i>",), {}, 5, 1.0)
+    shown = page(report, Exercise("01"), "<name>")
+    assert "<code>&lt;b&gt;</code> &lt;img src=x&gt; <b>now</b>" in shown
+    assert "<img" not in shown and "<i>" not in shown and "<name>" not in shown

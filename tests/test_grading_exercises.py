@@ -13,7 +13,7 @@ import pytest
 
 from vaekit.backend import tfd
 from vaekit.course.exercise import Exercise, numbers
-from vaekit.course.grader.grade import grade
+from vaekit.course.grader.grade import grade_notebook
 from vaekit.course.questions.question import Case, Question
 
 pytestmark = pytest.mark.once
@@ -32,9 +32,9 @@ def points(number):
 
 @pytest.mark.parametrize("number", numbers())
 def test_solutions_earn_every_point_and_stubs_none(number):
-    solution = grade(notebook("solutions", number))
+    solution = grade_notebook(notebook("solutions", number))
     assert {verdict.question: verdict.earned for verdict in solution.verdicts} == points(number), solution.notes
-    stub = grade(notebook("exercises", number))
+    stub = grade_notebook(notebook("exercises", number))
     assert {verdict.diagnosis for verdict in stub.verdicts} == {"unanswered"} and stub.earned == 0.0
 
 
@@ -58,7 +58,7 @@ def test_an_answer_is_called_where_the_notebook_tests_it(tmp_path):
         for name in ("late", "second", "first")
     }
     exercise = types.SimpleNamespace(number="90", title="Places", questions=twice)
-    report = grade(path, exercise=exercise)
+    report = grade_notebook(path, exercise=exercise)
     assert {verdict.question: verdict.earned for verdict in report.verdicts} == {"late": 1, "second": 0, "first": 1}
 
 
@@ -78,5 +78,5 @@ def test_an_unanswered_method_costs_its_own_part(tmp_path):
     path = tmp_path / "02.ipynb"
     start = "".join(book["cells"][1]["source"])
     path.write_text(json.dumps({"cells": [{"cell_type": "code", "source": s, "metadata": {}} for s in (start, code)]}))
-    verdicts = {verdict.question: verdict for verdict in grade(path).verdicts}
+    verdicts = {verdict.question: verdict for verdict in grade_notebook(path).verdicts}
     assert verdicts["GaussianImage"].parts == verdict.parts

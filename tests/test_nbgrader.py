@@ -22,7 +22,8 @@ from nbgrader.utils import determine_grade
 from vaekit import backend
 from vaekit.course import exercises
 from vaekit.course.exercise import Exercise
-from vaekit.course.grader.grade import Limits, grade
+from vaekit.course.grader.grade import grade_notebook
+from vaekit.course.grader.usage import Limits
 from vaekit.course.publishing import exercises as publishing
 from vaekit.course.publishing import nbgrader as classroom
 from vaekit.course.publishing.lessons import save
@@ -267,8 +268,8 @@ def test_marks(rooms, who):
 def test_vaekit_grade_gives_the_same_marks(rooms, who, monkeypatch):
     """But where a kernel dies, which takes all of a submission's marks in nbgrader, and one question's here."""
     monkeypatch.setattr(exercises, "__path__", [*exercises.__path__, str(SMALL / "exercises")])
-    monkeypatch.setattr(backend, "NAME", rooms[who].backend)  # of the worker that runs the notebook
-    report = grade(rooms[who].submitted(who), Limits(cell=3.0))
+    monkeypatch.setattr(backend, "NAME", rooms[who].backend)  # of the process that runs the notebook
+    report = grade_notebook(rooms[who].submitted(who), Limits(cell=3.0))
     assert tuple(verdict.earned for verdict in report.verdicts) == ((3, 0, 1) if who == "dies" else CLASS[who][1])
 
 

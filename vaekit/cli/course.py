@@ -91,14 +91,14 @@ def init(
     typer.echo(f"Next: cd {directory} && nbgrader generate_assignment {names[0]}")
 
 
-@app.command()
-def progress():
+@app.command("progress")
+def show_progress():
     """How far you have come in the exercises: the best that each answer has earned."""
-    from vaekit.course import exercise as exercises
+    from vaekit.course.exercise import Exercise, progress
     from vaekit.course.questions.question import points
 
-    for number, shares in exercises.progress().items():
-        exercise = exercises.Exercise(number)
+    for number, shares in progress().items():
+        exercise = Exercise(number)
         earned = sum(exercise.questions[name].points * share for name, share in shares.items())
         typer.echo(f"{number}  {exercise.title}: {points(earned)} of {points(exercise.points)} points")
         for name, share in shares.items():
@@ -128,16 +128,10 @@ def grade(
     Exit status 1 if something could not be graded, whatever the points.
     """
     try:
-        from vaekit.course.exercise import Exercise
-        from vaekit.course.grader import folder as folders
-        from vaekit.course.grader.grade import Limits
-        from vaekit.course.grader.grade import grade as grade_notebook
-        from vaekit.course.grader.notebook import GradingError, clean
-        from vaekit.course.grader.report import page, text
+        from vaekit.course.grader.errors import GradingError
+        from vaekit.course.grader.usage import Limits
     except ImportError as error:
         fail(f"{error}. Grading needs the course's packages: pip install 'vaekit[course]'")
-    from vaekit.files import replacing
-
     memory, disk = int(memory * 2**30), int(disk * 2**20)
     limits = Limits(cell_seconds, notebook_seconds, memory, disk, processes)
     if not path.exists():
@@ -147,31 +141,48 @@ def grade(
     if again and not out:
         fail("--again names submissions of a folder. A notebook by itself is graded each time.")
     try:
-        if not out:
-            report = grade_notebook(path, limits, seed, require_isolation)
-            exercise = Exercise(report.exercise)
-            typer.echo(text(report, exercise, hints))
-            if html:
-                with replacing(html) as stream:
-                    stream.write(page(report, exercise, path.stem, hints).encode())
-            return
-        done, unmarked = 0, 0
-        todo = folders.grade_all(path, out, jobs, limits, seed, require_isolation, hints, again or ())
-        for name, record in todo:
-            if not done and record.get("missing"):
-                typer.echo("".join(f"Not isolated: {what}: {why}.\n" for what, why in record["missing"].items()))
-            done, unmarked = done + 1, unmarked + bool(record["problem"])
-            said = record["problem"] or f"{record['earned']:g} of {record['points']:g} points"
-            typer.echo(f"{clean(name)}: {said}")
+        if out:
+            unmarked = _grade_class(path, out, hints, jobs, limits, seed, require_isolation, again)
+            raise typer.Exit(code=int(unmarked > 0))
+        _grade_one(path, html, hints, limits, seed, require_isolation)
     except GradingError as error:
         fail(f"{path}: {error}")
     except KeyboardInterrupt:
         fail("Stopped. The same command goes on after what is done." if out else "Stopped.")
     except OSError as error:
         fail(error)
+
+
+def _grade_one(path, html, hints, limits, seed, require_isolation):
+    """Grades a notebook, prints what it is worth, and writes the page if there is to be one."""
+    from vaekit.course.exercise import Exercise
+    from vaekit.course.grader.grade import grade_notebook
+    from vaekit.course.grader.report import page, text
+    from vaekit.files import replacing
+
+    report = grade_notebook(path, limits, seed, require_isolation)
+    exercise = Exercise(report.exercise)
+    typer.echo(text(report, exercise, hints))
+    if html:
+        with replacing(html) as stream:
+            stream.write(page(report, exercise, path.stem, hints).encode())
+
+
+def _grade_class(path, out, hints, jobs, limits, seed, require_isolation, again):
+    """Grades a folder, prints a line for each notebook, and returns how many could not be graded."""
+    from vaekit.course.grader.folder import duplicates, grade_folder
+    from vaekit.course.grader.notebook import clean
+
+    done, unmarked = 0, 0
+    for name, record in grade_folder(path, out, jobs, limits, seed, require_isolation, hints, again or ()):
+        if not done and record.get("exposed"):
+            typer.echo("".join(f"Not isolated: {what}: {how}.\n" for what, how in record["exposed"].items()))
+        done, unmarked = done + 1, unmarked + bool(record["problem"])
+        outcome = record["problem"] or f"{record['earned']:g} of {record['points']:g} points"
+        typer.echo(f"{clean(name)}: {outcome}")
     if not done:
         fail(f"There are no notebooks in {str(path)!r}.")
-    for names in folders.duplicates(path, out):
+    for names in duplicates(path, out):
         typer.echo(f"The same content: {', '.join(map(clean, names))}")
     typer.echo(f"{done - unmarked} of {done} notebooks graded: {out / 'marks.csv'}, feedback in {out / 'feedback'}.")
-    raise typer.Exit(code=int(unmarked > 0))
+    return unmarked

@@ -19,10 +19,11 @@ from pathlib import Path
 
 from vaekit import backend
 from vaekit.course.exercise import Exercise
-from vaekit.course.grader import grade as grading
-from vaekit.course.grader import notebook as handed_in
-from vaekit.course.grader import process as watched
-from vaekit.course.grader import report as feedback
+from vaekit.course.grader.errors import GradingError
+from vaekit.course.grader.grade import grade_notebook, version
+from vaekit.course.grader.notebook import clean, exercise_number, read_notebook
+from vaekit.course.grader.report import page
+from vaekit.course.grader.usage import Limits
 from vaekit.files import replacing, write_json
 
 
@@ -38,14 +39,14 @@ def notebooks(folder, out=None):
     return sorted(found)
 
 
-def grade_all(folder, out, jobs=1, limits=None, seed=None, require_isolation=False, hints=1, again=()):
+def grade_folder(folder, out, jobs=1, limits=None, seed=None, require_isolation=False, hints=1, again=()):
     """Grades what is in a folder, and writes marks and feedback. What is done stays done, also after a Ctrl-C.
 
     Args:
         folder: of notebooks, one for each learner and exercise; its path below the folder is the learner's name.
         out: folder for the results.
         jobs: how many at once.
-        limits, seed, require_isolation: as `grading.grade` takes them.
+        limits, seed, require_isolation: as `grade_notebook` takes them.
         hints: how many to give.
         again: names, as `marks.csv` has them, of those that are graded even if their records say how they were.
 
@@ -57,17 +58,17 @@ def grade_all(folder, out, jobs=1, limits=None, seed=None, require_isolation=Fal
         GradingError: if `again` names what is not there.
     """
     folder, out = Path(folder).resolve(), Path(out).resolve()
-    limits, stopped = limits or watched.Limits(), threading.Event()
+    limits, stopped = limits or Limits(), threading.Event()
     found = notebooks(folder, out)
-    if unknown := set(again) - {called for name, _ in found for called in (name, _harmless(name))}:
-        names = ", ".join(repr(handed_in.clean(name)) for name in sorted(unknown))
-        raise handed_in.GradingError(
+    if unknown := set(again) - {written for name, _ in found for written in (name, _harmless(name))}:
+        names = ", ".join(repr(clean(name)) for name in sorted(unknown))
+        raise GradingError(
             f"there is no submission {names} to grade again; expected names as in the first column of marks.csv."
         )
     records, waiting = {}, []
     for name, path in found:
         key, problem = _key(path, limits, seed, require_isolation, hints)
-        record = None if {name, _harmless(name)} & set(again) else _kept(out, name)
+        record = None if {name, _harmless(name)} & set(again) else _stored(out, name)
         if problem:
             record = _ungraded(out, name, problem)
         if problem or (record and record["key"] == key):
@@ -80,18 +81,18 @@ def grade_all(folder, out, jobs=1, limits=None, seed=None, require_isolation=Fal
 
     def one(name, path, key):
         try:
-            report = grading.grade(path, limits, seed, require_isolation, stopped=stopped)
+            report = grade_notebook(path, limits, seed, require_isolation, stopped=stopped)
             exercise = Exercise(report.exercise)
             with replacing(page_of(out, name)) as stream:
-                stream.write(feedback.page(report, exercise, handed_in.clean(name), hints).encode())
+                stream.write(page(report, exercise, clean(name), hints).encode())
             record = _record(key, report)
             write_json(_place(out, name), record)
             return record
-        except handed_in.GradingError as error:
+        except GradingError as error:
             return _ungraded(out, name, str(error))
         except Exception as error:  # of ours, or of this computer: not at the cost of all who come after
-            told = handed_in.clean(error.strerror if isinstance(error, OSError) and error.strerror else error)
-            return _ungraded(out, name, f"the grader failed, with {type(error).__name__}: {told}")
+            reason = clean(error.strerror if isinstance(error, OSError) and error.strerror else error)
+            return _ungraded(out, name, f"the grader failed, with {type(error).__name__}: {reason}")
 
     with ThreadPoolExecutor(jobs) as pool:
         try:
@@ -106,18 +107,18 @@ def grade_all(folder, out, jobs=1, limits=None, seed=None, require_isolation=Fal
 
 
 def _key(path, limits, seed, require_isolation, hints):
-    """Of all that a mark depends on, and what keeps the notebook from being graded."""
+    """A hash of all that a mark depends on, and what keeps the notebook from being graded, "" if nothing does."""
     try:
         if path.is_symlink():
-            raise handed_in.GradingError("it is a link to another file. Hand in the notebook itself.")
-        content, notebook = handed_in.read_notebook(path)
-        number = handed_in.exercise_number(notebook, path.name)
-    except handed_in.GradingError as error:
+            raise GradingError("it is a link to another file. Hand in the notebook itself.")
+        content, notebook = read_notebook(path)
+        number = exercise_number(notebook, path.name)
+    except GradingError as error:
         return None, str(error)
-    except Exception as error:  # as in `grade_all`
-        return None, f"the grader failed, with {type(error).__name__}: {handed_in.clean(error)}"
+    except Exception as error:  # as in `grade_folder`
+        return None, f"the grader failed, with {type(error).__name__}: {clean(error)}"
     settings = [dataclasses.asdict(limits), seed, require_isolation, hints, backend.NAME]
-    parts = [content, grading.version(number).encode(), number.encode(), json.dumps(settings).encode()]
+    parts = [content, version(number).encode(), number.encode(), json.dumps(settings).encode()]
     return hashlib.sha256(b"\0".join(hashlib.sha256(part).digest() for part in parts)).hexdigest(), ""
 
 
@@ -144,7 +145,8 @@ def _digest(name):
     return hashlib.sha256(os.fsencode(name)).hexdigest()[:24]
 
 
-def _kept(out, name):
+def _stored(out, name):
+    """The record of an earlier call; None if there is none that can be used."""
     try:
         record = json.loads(_place(out, name).read_text())
         return record if isinstance(record, dict) and "key" in record and "earned" in record else None
@@ -161,6 +163,7 @@ def _ungraded(out, name, problem):
 
 
 def _record(key, report):
+    """What is kept of a report, for `marks.csv` and for a later call."""
     return {
         "key": key,
         "exercise": report.exercise,
@@ -168,7 +171,7 @@ def _record(key, report):
         "points": report.points,
         "questions": {verdict.question: verdict.earned for verdict in report.verdicts},
         "diagnoses": {v.question: v.diagnosis for v in report.verdicts if not v.right},
-        "missing": report.missing,
+        "exposed": report.exposed,
         "seed": report.seed,
         "seconds": report.seconds,
         "problem": "",
@@ -209,8 +212,8 @@ def duplicates(folder, out=None):
     same = {}
     for name, path in notebooks(folder, out):
         try:
-            content = handed_in.read_notebook(path)[0] if not path.is_symlink() else None
-        except handed_in.GradingError:
+            content = read_notebook(path)[0] if not path.is_symlink() else None
+        except GradingError:
             content = None
         if content is not None:
             same.setdefault(hashlib.sha256(content).digest(), []).append(name)

@@ -1,11 +1,11 @@
-"""Grades a notebook: its code runs in a worker, shut in; the marks are given here, where none of it ever runs.
+"""Grades a notebook: its code runs in a process, shut in; the marks are given here, where none of it ever runs.
 
-The worker (`inside.py`) is asked step by step: to execute a cell, to call an answer with the inputs of a case. What it
-replies, arrays or a fault, is judged by `exercise.Question`. A step that hangs, crashes or replies nonsense ends its
-worker; a new one goes on without that step, so an answer costs no marks but its own.
+That process (`inside.py`) is asked step by step: to execute a cell, to call an answer with the inputs of a case. What
+it replies, arrays or a fault, is judged by `Question.judge`. A step that hangs, crashes or replies nonsense ends its
+process; a new one goes on without that step, so an answer costs no marks but its own.
 """
 
-import dataclasses
+import ast
 import hashlib
 import secrets
 import time
@@ -16,53 +16,17 @@ import numpy as np
 from vaekit.course import exercises, observe, questions
 from vaekit.course.exercise import Exercise
 from vaekit.course.grader import messages
-from vaekit.course.grader.notebook import GradingError, clean, code_cells, exercise_number, read_notebook, tested_after
-from vaekit.course.grader.process import Limits, Process, Trouble
+from vaekit.course.grader.errors import GradingError, StepError
+from vaekit.course.grader.notebook import clean, code_cells, exercise_number, read_notebook, tested_after
+from vaekit.course.grader.process import Process
+from vaekit.course.grader.report import Report
+from vaekit.course.grader.usage import Limits
 from vaekit.course.observe import Fault
-from vaekit.course.questions.question import Verdict
 
 FAULTS = ("missing", "unanswered", "error", "time", "refused")
 
 
-@dataclasses.dataclass(frozen=True)
-class Report:
-    """What a notebook is worth, and why.
-
-    Attributes:
-        exercise: its number.
-        title: of the exercise.
-        verdicts: tuple of `Verdict`.
-        notes: tuple of texts: cells that failed.
-        missing: dict: what was not isolated and why.
-        seed: of the drawn cases; with it, a mark can be computed again.
-        seconds: that it took.
-    """
-
-    exercise: str
-    title: str
-    verdicts: tuple[Verdict, ...]
-    notes: tuple[str, ...]
-    missing: dict
-    seed: int
-    seconds: float
-
-    @property
-    def earned(self):
-        return round(sum(verdict.earned for verdict in self.verdicts), 6)
-
-    @property
-    def points(self):
-        return float(sum(verdict.points for verdict in self.verdicts))
-
-    @property
-    def isolation(self):
-        """What is isolated and what is not, a sentence."""
-        held = [name for name in ("files", "network", "processes", "memory") if name not in self.missing]
-        said = f"Isolated from this computer: {', '.join(held) or 'nothing'}."
-        return said + "".join(f" Not {name}: {reason}." for name, reason in self.missing.items())
-
-
-def grade(path, limits=None, seed=None, require_isolation=False, exercise=None, stopped=None):
+def grade_notebook(path, limits=None, seed=None, require_isolation=False, exercise=None, stopped=None):
     """Grades a notebook.
 
     Args:
@@ -70,13 +34,14 @@ def grade(path, limits=None, seed=None, require_isolation=False, exercise=None, 
         limits: a `Limits`.
         seed: of the drawn cases; None: a secret one, which the report tells.
         require_isolation: whether to refuse if something is not isolated.
-        exercise: a `Exercise`; None: the one that the notebook names.
+        exercise: an `Exercise`; None: the one that the notebook names.
         stopped: a `threading.Event` that ends it with KeyboardInterrupt.
 
     Returns: a `Report`.
 
     Raises:
-        GradingError: if it is no notebook of an exercise, if its worker does not start, or is not isolated.
+        GradingError: if it is no notebook of an exercise, if the process for its code does not start, or is not
+            isolated.
     """
     start = time.monotonic()
     _, notebook = read_notebook(path)
@@ -86,7 +51,7 @@ def grade(path, limits=None, seed=None, require_isolation=False, exercise=None, 
     run.finish()
     verdicts = tuple(run.verdict(question) for question in exercise.questions.values())
     seconds = round(time.monotonic() - start, 1)
-    return Report(exercise.number, exercise.title, verdicts, run.notes(), run.missing, seed, seconds)
+    return Report(exercise.number, exercise.title, verdicts, run.notes(), run.exposed, seed, seconds)
 
 
 class _Run:
@@ -97,32 +62,32 @@ class _Run:
         self.require_isolation, self.stopped = require_isolation, stopped
         self.deadline = time.monotonic() + limits.notebook
         self.cases = {name: question.cases(seed) for name, question in exercise.questions.items()}
-        self.found = {name: [] for name in self.cases}  # observations, case by case
+        self.observations = {name: [] for name in self.cases}  # case by case
         self.left = list(self.cases)
         places = tested_after(notebook)
         self.due = [[name for name in self.left if places.get(name) == n] for n in range(len(self.cells) + 1)]
-        self.doubted = set()  # what ended a worker in which answers ran before: questions, and cells by their index
+        self.retried = set()  # what ended a process in which answers ran before: questions, and cells by their index
         self.faults = {}  # of cells, by their index
-        self.lost = set()  # cells that ended a worker
-        self.missing = {}
+        self.skipped = set()  # cells that ended a process
+        self.exposed = {}  # what is not isolated
 
     def finish(self):
-        for _ in range(self.limits.workers):
+        for _ in range(self.limits.starts):
             if not self.left or self._time() <= 0:
                 return
             with Process(self.limits, self.stopped) as process:
-                self.missing = process.start()
-                if self.require_isolation and self.missing:
-                    reasons = "; ".join(f"{name}: {reason}" for name, reason in self.missing.items())
+                self.exposed = process.start()
+                if self.require_isolation and self.exposed:
+                    reasons = "; ".join(f"{name}: {reason}" for name, reason in self.exposed.items())
                     raise GradingError(f"it was not run, since not everything is isolated ({reasons}).")
-                self.asked = False  # an answer, in this worker
+                self.called = False  # an answer, in this process
                 self._go_through(process)
 
     def _go_through(self, process):
         """Executes the cells, and calls each answer where the notebook tests it, as nbgrader does.
 
         Then once more the cells with undefined names, as long as that helps, and the answers that are left. Ends early
-        where the worker is of no use any more.
+        where the process is of no use any more.
         """
         again = []
         for index in range(len(self.cells) + 1):
@@ -131,29 +96,29 @@ class _Run:
             if index < len(self.cells) and not self._execute(process, index, again):
                 return
         while again:
-            left, again = again, []
-            if not all(self._execute(process, index, again) for index in left):
+            undefined, again = again, []
+            if not all(self._execute(process, index, again) for index in undefined):
                 return
-            if len(again) == len(left):
+            if len(again) == len(undefined):
                 break
         for name in list(self.left):
             if not self._call(process, name):
                 return
 
     def _execute(self, process, index, again):
-        """Executes a cell, notes it in `again` if a name is not defined; whether the worker can go on."""
-        if index in self.lost:
+        """Executes a cell, notes it in `again` if a name is not defined; whether the process can go on."""
+        if index in self.skipped:
             return True
         if self._time() <= 0:
             return False
         source = np.frombuffer(self.cells[index].encode("utf-8", "replace"), np.uint8)
         try:
             header, _ = process.ask({"do": "cell"}, [source], min(self.limits.cell, self._time()))
-        except Trouble as trouble:
+        except StepError as error:
             if self._by_another(index):
                 return False
-            self.faults[index] = trouble.fault.says
-            self.lost.add(index)
+            self.faults[index] = error.fault.says
+            self.skipped.add(index)
             return False
         self.faults.pop(index, None)
         if error := header.get("error"):
@@ -163,37 +128,31 @@ class _Run:
         return True
 
     def _by_another(self, step):
-        """Whether what ended the worker may come from an answer before: then the step has another try."""
-        if not self.asked or step in self.doubted:
+        """Whether what ended the process may come from an answer before: then the step has another try."""
+        if not self.called or step in self.retried:
             return False
-        self.doubted.add(step)
+        self.retried.add(step)
         return True
 
     def _call(self, process, name, early=False):
-        """Calls an answer with all its cases; whether the worker can go on.
+        """Calls an answer with all its cases; whether the process can go on.
 
         `early`: what is not defined yet, or not all that it needs, is called again after the rest of the notebook.
         """
         if self._time() <= 0:
             return False
         before = process.usage()
-        question, observed = self.exercise.questions[name], self.found[name]
+        question, observed = self.exercise.questions[name], self.observations[name]
         end = time.monotonic() + min(question.seconds, self._time())
         for case in self.cases[name]:
-            inputs, arrays = messages.packed(case.inputs)
-            asked = {"do": "observe", "name": name, "observer": question.observe.name, "inputs": inputs}
-            asked["options"] = question.observe.options
-            seconds = end - time.monotonic()
             try:
-                if seconds <= 0:
-                    raise Trouble("time", "it took too long.", over=False)
-                observation = _observation(*process.ask(asked, arrays, seconds))
-            except Trouble as trouble:
-                if trouble.over and self._by_another(name):
+                observation = _observe(process, question, case, end - time.monotonic())
+            except StepError as error:
+                if error.ends and self._by_another(name):
                     observed.clear()
                     return False
-                observed.append(trouble.fault)
-                if trouble.over:
+                observed.append(error.fault)
+                if error.ends:
                     self.left.remove(name)
                     return False
                 break
@@ -204,19 +163,22 @@ class _Run:
             observed.clear()
         else:
             self.left.remove(name)
-        self.asked = True
+        self.called = True
         return not process.worn(before)
 
     def _time(self):
         return self.deadline - time.monotonic()
 
     def verdict(self, question):
-        observed, cases = self.found[question.name], self.cases[question.name]
+        """The `Verdict` on what was observed of an answer; on a fault where nothing was."""
+        observed, cases = self.observations[question.name], self.cases[question.name]
         if question.name in self.left:
-            says = (
-                "the notebook's time was used up." if self._time() <= 0 else "too many other steps ended the program."
+            kind, reason = (
+                ("time", "the notebook's time was used up.")
+                if self._time() <= 0
+                else ("killed", "too many other steps ended the program.")
             )
-            observed = [Fault("time" if self._time() <= 0 else "killed", f"not looked at: {says}")]
+            observed = [Fault(kind, f"not looked at: {reason}")]
         with np.errstate(all="ignore"):
             try:
                 return question.judge(cases, observed + observed[-1:] * (len(cases) - len(observed)))
@@ -224,11 +186,22 @@ class _Run:
                 return question.judge(cases, [Fault("refused", "what it sent is not what was asked for.")] * len(cases))
 
     def notes(self):
+        """What failed cells say, a tuple of texts."""
         return tuple(f"Code cell {index + 1}: {says}" for index, says in sorted(self.faults.items()))
 
 
+def _observe(process, question, case, seconds):
+    """Asks for an answer's observation of a case: a dict of arrays and `Fault`s, or a `Fault`; raises `StepError`."""
+    if seconds <= 0:
+        raise StepError("time", "it took too long.", ends=False)
+    inputs, arrays = messages.packed(case.inputs)
+    observer, options = question.observe.name, question.observe.options
+    request = {"do": "observe", "name": question.name, "observer": observer, "inputs": inputs, "options": options}
+    return _observation(*process.ask(request, arrays, seconds))
+
+
 def _observation(header, arrays):
-    """A worker's reply as a dict of float64 arrays and `Fault`s, or a `Fault`; raises `Trouble` if it is neither."""
+    """A reply as a dict of float64 arrays and `Fault`s, or a `Fault`; raises `StepError` if it is neither."""
     if fault := _fault(header.get("fault")):
         return fault
     names, faults = header.get("names"), header.get("faults", {})
@@ -241,18 +214,31 @@ def _observation(header, arrays):
         and all(map(_fault, faults.values()))
     ):
         return dict(zip(names, arrays, strict=True)) | {name: _fault(fault) for name, fault in faults.items()}
-    raise Trouble("refused", "its reply is neither arrays nor an error.")
+    raise StepError("refused", "its reply is neither arrays nor an error.")
 
 
-def _fault(told):
-    """A `Fault` from what a worker says of one, [kind, text]; None if it is none."""
-    if isinstance(told, list) and len(told) == 2 and told[0] in FAULTS:
-        return Fault(told[0], clean(told[1]))
+def _fault(reply):
+    """A `Fault` from a reply's [kind, text]; None if it is none."""
+    if isinstance(reply, list) and len(reply) == 2 and reply[0] in FAULTS:
+        return Fault(reply[0], clean(reply[1]))
     return None
 
 
 def version(exercise):
-    """Of what marks depend on: a hash of the exercise's questions and of how they are judged."""
+    """A hash of what marks depend on: the exercise's questions, how answers are observed, and how they are judged.
+
+    Comments, docstrings and layout are no part of it.
+    """
     files = [Path(exercises.__file__).parent / f"e{exercise}.py"]
     files += [file for room in (questions, observe) for file in sorted(Path(room.__file__).parent.glob("*.py"))]
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    return hashlib.sha256("\n".join(f"{file.name} {_program(file.read_text())}" for file in files).encode()).hexdigest()
+
+
+def _program(source):
+    """The syntax tree of a source as text, without docstrings."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            if ast.get_docstring(node, clean=False) is not None:
+                del node.body[0]
+    return ast.dump(tree)

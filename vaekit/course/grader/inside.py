@@ -1,8 +1,8 @@
-"""The process in which graded code runs: it executes cells, calls answers, and replies with arrays. It gives no marks.
+"""The program of the process in which graded code runs: it executes cells, calls answers, replies with arrays.
 
-`python inside.py`, started by `grade.py` within `sandbox.py`. It reads requests from what was its standard
-input and replies to what was its standard output, in the messages of `messages.py`; code that it runs has neither.
-Nothing in this process knows what is right.
+`sandbox/` starts it, on behalf of `process.py`. It reads requests from what was its standard input and writes replies
+to what was its standard output, in the messages of `messages.py`; the code that it runs has neither. It gives no marks,
+and nothing in this process knows what is right.
 """
 
 import contextlib
@@ -34,13 +34,13 @@ def main():
     from vaekit.course.grader import messages
 
     header, _ = messages.read(requests)
-    hold = tried(**header["try"])
+    exposed, layers = tried(**header["try"]), json.loads(os.environ["VAEKIT_MISSING"])
     _without_questions()
     shell = _shell()
-    messages.write(replies, {"id": header["id"], "missing": hold, "told": json.loads(os.environ["VAEKIT_MISSING"])})
+    messages.write(replies, {"id": header["id"], "exposed": exposed, "layers": layers})
     header, _ = messages.read(requests)
     _compute()
-    _point(os.devnull, os.O_WRONLY, 2)  # until here it is the grader's, to say why a worker does not start
+    _point(os.devnull, os.O_WRONLY, 2)  # until here it is the grader's, to say why a process does not start
     messages.write(replies, {"id": header["id"]})
     while (message := messages.read(requests)) is not None:
         header, arrays = message
@@ -66,7 +66,7 @@ def _import_vaekit():
 
 
 def _without_questions():
-    """Puts stand-ins where a notebook imports its exercise: `check` and `hint` say that marks are given elsewhere."""
+    """Puts a stand-in where a notebook imports its exercise: `check` and `hint` say that marks are given elsewhere."""
     import vaekit.course
 
     class Exercise:
@@ -89,7 +89,8 @@ def _without_questions():
     module = types.ModuleType("vaekit.course.exercise", "A stand-in: graded code is marked elsewhere.")
     module.Exercise = Exercise
     sys.modules[module.__name__] = vaekit.course.exercise = module
-    sys.modules["vaekit.course.exercises"] = None  # to import it is an error
+    for hidden in ("exercises", "questions"):
+        sys.modules[f"vaekit.course.{hidden}"] = None  # to import it is an error
 
 
 def _shell():
@@ -178,16 +179,16 @@ def _sent(fault):
     return [fault.kind, fault.says[:4000]]
 
 
-# ---- what holds, by trying
+# ---- what is isolated, by trying
 
 
 def tried(grader, namespace, hidden, outside, memory, service):
-    """What graded code could do and should not: {"files": how, ...}, "" for each that holds.
+    """Tries what graded code should not be able to do: {"files": how it can, ...}, "" for each that it cannot.
 
     Args:
         grader: process id.
         namespace: of processes that the grader is in, as /proc/self/ns/pid gives it; "" where there are none.
-        hidden: a file that should not be readable.
+        hidden: files that should not be readable.
         outside: a folder that should not be writable.
         memory: bytes that should not be had.
         service: path of a socket that takes datagrams, and should not be reached; "" where there are none.
@@ -202,11 +203,12 @@ def tried(grader, namespace, hidden, outside, memory, service):
 
 
 def _files(hidden, outside):
-    try:
-        with open(hidden, "rb"):
-            return "the questions can be read"
-    except OSError:
-        pass
+    for path in hidden:
+        try:
+            with open(path, "rb"):
+                return "the questions can be read"
+        except OSError:
+            pass
     try:
         with tempfile.TemporaryFile(dir=outside):
             return "files can be written anywhere that you can write"

@@ -1,4 +1,4 @@
-"""Messages between a grader and a worker: a JSON object and arrays, of bounded size. Nothing is executed or unpickled.
+"""Messages between the grader and the process of graded code: JSON and arrays. Nothing is executed or unpickled.
 
 A message is two lengths (4 bytes each, big-endian), that many bytes of JSON, and that many bytes of numbers. The JSON's
 "arrays" lists [dtype, shape] of each array; their bytes follow one another. Who reads trusts none of it.
@@ -13,13 +13,13 @@ import numpy as np
 DTYPES = ("float64", "float32", "int64", "int32", "uint8", "bool")
 HEADER = 1 << 20  # bytes of JSON
 BODY = 1 << 27  # bytes of numbers
-REPLY = 16_000_000  # bytes of numbers in all replies of a worker; right answers need less than 1 MB
+REPLY = 16_000_000  # bytes of numbers in all replies of a process; right answers need less than 1 MB
 ARRAYS = 1000
 LEVELS = 12  # of lists and objects in JSON; ours have five
 
 
 class Malformed(Exception):
-    """What came is no message."""
+    """Bytes that are no message."""
 
 
 def write(stream, header, arrays=()):

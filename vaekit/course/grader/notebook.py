@@ -8,16 +8,13 @@ import stat
 import unicodedata
 
 from vaekit.course.exercise import numbers
+from vaekit.course.grader.errors import GradingError
 
 LARGEST = 20_000_000  # bytes of a notebook
 
 
-class GradingError(Exception):
-    """A notebook that cannot be graded, in one sentence."""
-
-
 def read_notebook(path):
-    """The content of a notebook as bytes, and as a dict.
+    """Reads a notebook: its content as bytes, and as a dict.
 
     Raises:
         GradingError: if it is none, or is too large.
@@ -46,21 +43,21 @@ def read_notebook(path):
 
 
 def exercise_number(notebook, name):
-    """Of a notebook's metadata, else the first digits of the file's name.
+    """The number in a notebook's metadata, else the first digits of the file's name.
 
     Raises:
         GradingError: if neither is the number of an exercise.
     """
     known = numbers()
-    told = _dict(_dict(notebook.get("metadata")).get("vaekit")).get("exercise")
-    if told is None and (digits := re.match(r"\d+", name)):
-        told = digits[0]
-    if told not in known:
+    number = _dict(_dict(notebook.get("metadata")).get("vaekit")).get("exercise")
+    if number is None and (digits := re.match(r"\d+", name)):
+        number = digits[0]
+    if number not in known:
         raise GradingError(
             f"it names no exercise: expected its number, one of {', '.join(known)}, in the metadata (vaekit.exercise) "
-            f"or at the start of the file's name; found {clean(reprlib.repr(told), 40)}."
+            f"or at the start of the file's name; found {clean(reprlib.repr(number), 40)}."
         )
-    return told
+    return number
 
 
 def code_cells(notebook):
@@ -96,7 +93,7 @@ def _dict(value):
 
 
 def clean(text, most=600):
-    """A text that came from a worker or a notebook, short, without control characters, and without TeX."""
+    """A text that came from graded code or a notebook, made short, without control characters, and without TeX."""
     text = text if isinstance(text, str) else reprlib.repr(text) if isinstance(text, (list, dict)) else str(text)
     text = "".join(" " if unicodedata.category(c).startswith(("C", "Z")) else c for c in text[: 4 * most])
     text = " ".join(text.split()).replace("$", "＄")

@@ -1,17 +1,58 @@
-"""A `grading.Report` as text for a terminal and as a page."""
+"""What a notebook is worth, and why: as data, as text for a terminal, as a page."""
 
+import dataclasses
 import html
 
 from vaekit.course import show
-from vaekit.course.questions.question import points
+from vaekit.course.questions.question import Verdict, points
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What a notebook is worth, and why.
+
+    Attributes:
+        exercise: its number.
+        title: of the exercise.
+        verdicts: tuple of `Verdict`.
+        notes: tuple of texts: cells that failed.
+        exposed: dict: what was not isolated ("files", "network", "processes", "memory"), and how that shows.
+        seed: of the drawn cases; with it, a mark can be computed again.
+        seconds: that it took.
+    """
+
+    exercise: str
+    title: str
+    verdicts: tuple[Verdict, ...]
+    notes: tuple[str, ...]
+    exposed: dict
+    seed: int
+    seconds: float
+
+    @property
+    def earned(self):
+        """Points, a Python float."""
+        return round(sum(verdict.earned for verdict in self.verdicts), 6)
+
+    @property
+    def points(self):
+        """Of all questions together, a Python float."""
+        return float(sum(verdict.points for verdict in self.verdicts))
+
+    @property
+    def isolation(self):
+        """What is isolated and what is not, a sentence."""
+        closed = [name for name in ("files", "network", "processes", "memory") if name not in self.exposed]
+        sentence = f"Isolated from this computer: {', '.join(closed) or 'nothing'}."
+        return sentence + "".join(f" Not {name}: {reason}." for name, reason in self.exposed.items())
 
 
 def text(report, exercise, hints=1):
     """A table with a line for each question, what is wrong, and hints.
 
     Args:
-        report: a `grading.Report`.
-        exercise: its `checking.Exercise`.
+        report: a `Report`.
+        exercise: its `Exercise`.
         hints: how many to give for each question that is not right, from a nudge to nearly the answer.
     """
     lines = [report.isolation, *map(show.plain, report.notes), "", f"Exercise {report.exercise}: {report.title}", ""]

@@ -1,0 +1,111 @@
+"""The command that starts the process for graded code, shut in; what that process finds there, and what is hidden."""
+
+import itertools
+import json
+import os
+import sys
+from pathlib import Path
+
+import vaekit
+from vaekit import backend
+from vaekit.course import exercises, questions
+from vaekit.course.grader import inside, sandbox
+from vaekit.datasets.files import cache_directory
+
+CORES = 4  # backends start threads for each core, and time is to be the same on all computers
+HIDDEN = (exercises, questions)  # the answers, and how they are judged: graded code may see `vaekit.course.observe`
+
+SYSTEM = """/usr /lib /lib32 /lib64 /bin /nix/store /etc/ld.so.cache /etc/ld.so.conf /etc/ld.so.conf.d /etc/alternatives
+/etc/localtime /etc/fonts /etc/mime.types /sys/devices/system/cpu""".split()
+
+THREADS = """OMP_NUM_THREADS OPENBLAS_NUM_THREADS MKL_NUM_THREADS VECLIB_MAXIMUM_THREADS NPROC
+TF_NUM_INTRAOP_THREADS TF_NUM_INTEROP_THREADS""".split()  # NPROC is what XLA reads
+
+
+def command(work, limits):
+    """The command that starts `inside.py`, and its environment: nothing of the user's but the backend and the data.
+
+    Args:
+        work: path of a folder, the only one that can be written.
+        limits: a `Limits`.
+    """
+    packages = [
+        folder
+        for folder in sys.path
+        if Path(folder).name in ("site-packages", "dist-packages")
+        and not folder.startswith((sys.prefix, sys.base_prefix))
+    ]
+    data = [os.environ.get("VAEKIT_DATA", ""), str(cache_directory())]
+    data = [os.path.abspath(folder) for folder in data if folder and os.path.isdir(folder)]
+    environment = {
+        "PATH": os.defpath,
+        "HOME": work,
+        "TMPDIR": work,
+        "USER": "learner",
+        "LOGNAME": "learner",
+        "LANG": "C.UTF-8",
+        "MPLBACKEND": "agg",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "PYTHONPATH": os.pathsep.join(packages),
+        "KERAS_BACKEND": backend.NAME,
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "CUDA_VISIBLE_DEVICES": "",
+        "JAX_PLATFORMS": "cpu",
+        "VAEKIT_CACHE": str(cache_directory()),
+        "VAEKIT_MISSING": "{}",
+    }
+    if sys.platform != "linux":  # where the sandbox takes no cores away
+        environment |= dict.fromkeys(THREADS, str(CORES))
+    environment |= {name: os.environ[name] for name in ("VAEKIT_DATA", "TZ") if os.environ.get(name)}
+    start = [sys.executable, "-P", "-s", inside.__file__]
+    if os.name == "nt":
+        needed = ("SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "NUMBER_OF_PROCESSORS")
+        environment |= {name: os.environ[name] for name in needed if name in os.environ}
+        environment |= {"TEMP": work, "TMP": work, "USERPROFILE": work}
+        return start, environment | {"VAEKIT_MISSING": json.dumps({"sandbox": "Windows has none"})}
+    return shut_in(start, environment, work, limits, [*packages, *data])
+
+
+def shut_in(arguments, environment, work, limits, read=(), layers=sandbox.LAYERS):
+    """The command that runs a command in the sandbox, and its environment.
+
+    Args:
+        arguments: of the command, list of texts; the first is a path.
+        environment: dict of texts.
+        work: path of a folder, the only one that can be written.
+        limits: a `Limits`.
+        read: paths that can be read, besides those of the system, of Python, and of vaekit but what is `HIDDEN`.
+        layers: of the sandbox.
+    """
+    package = Path(vaekit.__file__).resolve().parent
+    readable = [str(path) for path in (*SYSTEM, sys.prefix, sys.base_prefix, *read, package) if os.path.exists(path)]
+    settings = {
+        "command": arguments,
+        "environment": environment,
+        "work": work,
+        "read": readable,
+        "hidden": [*(os.path.dirname(os.path.realpath(room.__file__)) for room in HIDDEN), *_checkout(package)],
+        "memory": limits.memory,
+        "disk": limits.disk,
+        "processes": limits.processes,
+        "cores": _cores(),
+        "seconds": int(limits.notebook) + 60,
+        "left_out": [layer for layer in sandbox.LAYERS if layer not in layers],
+    }
+    return [sys.executable, "-I", "-S", os.path.dirname(sandbox.__file__), json.dumps(settings)], {"LANG": "C.UTF-8"}
+
+
+_started = itertools.count()
+
+
+def _cores():
+    """Which a process may use: the next few of those that the grader may, so that processes share all of them."""
+    if not hasattr(os, "sched_getaffinity"):
+        return []
+    allowed, number = sorted(os.sched_getaffinity(0)), next(_started)
+    return list({allowed[(number * CORES + i) % len(allowed)] for i in range(CORES)})
+
+
+def _checkout(package):
+    """The folder with lessons, solutions and tests beside the package, where it is not installed but checked out."""
+    return [str(package.parent)] if (package.parent / "pyproject.toml").exists() else []

@@ -1,0 +1,20 @@
+"""What goes wrong in grading: with a whole notebook, or with one step of it."""
+
+from vaekit.course.observe import Fault
+
+
+class GradingError(Exception):
+    """A notebook that cannot be graded, in one sentence."""
+
+
+class StepError(Exception):
+    """A cell or an answer that failed, as a `Fault`.
+
+    Attributes:
+        fault: what it costs its marks for.
+        ends: whether the process in which it ran is of no use any more.
+    """
+
+    def __init__(self, kind, says, ends=True):
+        super().__init__(says)
+        self.fault, self.ends = Fault(kind, says), ends

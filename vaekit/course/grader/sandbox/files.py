@@ -1,0 +1,133 @@
+"""A file system of the command's own, of what it may read and one folder to write to."""
+
+import os
+import platform
+
+from kernel import (
+    MNT_DETACH,
+    MS_BIND,
+    MS_NODEV,
+    MS_NOEXEC,
+    MS_NOSUID,
+    MS_PRIVATE,
+    MS_RDONLY,
+    MS_REC,
+    MS_REMOUNT,
+    check,
+    libc,
+    mount,
+    syscall,
+)
+
+DEVICES = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"]
+READ_ONLY = MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV
+PIVOT_ROOT = {"x86_64": 155}  # the system call's number; elsewhere 41
+
+
+def new_root(settings, user):
+    """A root of which only `read` (read-only), `work` (of limited size), /proc and a few devices are part.
+
+    It is built in `work`, which for that is covered by a file system in memory; then it takes the old root's place.
+    """
+    work = settings["work"]
+    contents = {
+        os.path.relpath(os.path.join(folder, name), work): _read(os.path.join(folder, name))
+        for folder, _, names in os.walk(work)
+        for name in names
+    }
+    mount("none", "/", None, MS_REC | MS_PRIVATE)
+    _in_memory(work, "size=16m,mode=755")
+    _bind_all([*settings["read"], *DEVICES], settings["hidden"], work)
+    owner = "" if user is None else f",uid={user},gid={user}"
+    os.makedirs(work + work, exist_ok=True)
+    _in_memory(work + work, f"size={settings['disk']},nr_inodes=20000,mode=700{owner}")
+    _write(contents, work + work, user)
+    os.makedirs(work + "/proc", exist_ok=True)
+    try:
+        mount("proc", work + "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC)
+    except OSError:  # forbidden within some containers: then there is none
+        pass
+    os.chdir(work)
+    check(syscall(PIVOT_ROOT.get(platform.machine(), 41), b".", b"."), "/")
+    check(libc.umount2(b".", MNT_DETACH), "/")
+    os.chdir("/")
+    mount(None, "/", None, READ_ONLY)
+
+
+def _bind_all(paths, hidden, root):
+    """Makes paths part of a root, to read, but for devices; covers what is hidden by empty folders."""
+    bound, covers = [], []
+    for path in sorted(filter(os.path.exists, paths), key=lambda path: len(resolved(path)[1])):
+        links, real = resolved(path)
+        for link, target in links:
+            if not os.path.lexists(root + link) and not within(link, bound):
+                os.makedirs(os.path.dirname(root + link), exist_ok=True)
+                os.symlink(target, root + link)
+        if within(real, bound) and within(real, covers) <= within(real, bound):
+            continue
+        _bind(real, root, writable=path in DEVICES)
+        bound.append(real)
+        for inside in hidden:
+            if inside.startswith(f"{real}/") and os.path.isdir(inside):
+                _in_memory(root + inside, "size=64k,mode=111")
+                covers.append(inside)
+    for inside in covers:
+        mount(None, root + inside, None, READ_ONLY)
+
+
+def _bind(path, root, writable):
+    os.makedirs(root + os.path.dirname(path), exist_ok=True)
+    if os.path.isdir(path):
+        os.makedirs(root + path, exist_ok=True)
+    else:
+        open(root + path, "a").close()
+    mount(path, root + path, None, MS_BIND | MS_REC)
+    if not writable:
+        before = os.statvfs(root + path).f_flag & (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
+        mount(None, root + path, None, MS_REMOUNT | MS_BIND | before | MS_RDONLY | MS_NOSUID)
+
+
+def _in_memory(path, options):
+    mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, options)
+
+
+def _write(contents, folder, user):
+    """Writes files, {path in the folder: bytes}, which belong to a user from then on."""
+    for name, content in contents.items():
+        path = os.path.join(folder, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        with open(path, "wb") as stream:
+            stream.write(content)
+    if user is not None:
+        for where, folders, names in os.walk(folder):
+            for name in (*folders, *names):
+                os.chown(os.path.join(where, name), user, user)
+
+
+def within(path, folders):
+    """How long the name of the innermost of these folders is that a path is in; 0 if it is in none."""
+    return max((len(folder) for folder in folders if f"{path}/".startswith(f"{folder}/")), default=0)
+
+
+def resolved(path):
+    """The symbolic links on the way to a path, [(link, its target)], and where it really is."""
+    links, real, left = [], "", [part for part in path.split("/") if part]
+    while left:
+        part = left.pop(0)
+        if part in ("", "."):
+            continue
+        if part == "..":
+            real = os.path.dirname(real).rstrip("/")
+            continue
+        if os.path.islink(f"{real}/{part}"):
+            target = os.readlink(f"{real}/{part}")
+            links.append((f"{real}/{part}", target))
+            real, left = "" if target.startswith("/") else real, target.split("/") + left
+        else:
+            real = f"{real}/{part}"
+    return links, real or "/"
+
+
+def _read(path):
+    with open(path, "rb") as stream:
+        return stream.read()

@@ -1,0 +1,46 @@
+"""Limits of the system on memory, processes, processor time, size and number of files."""
+
+import os
+import sys
+
+try:
+    import resource
+except ImportError:  # Windows
+    resource = None
+
+
+def limit(settings, missing):
+    asked = {
+        "RLIMIT_DATA": settings["memory"],
+        "RLIMIT_CPU": settings["seconds"],
+        "RLIMIT_FSIZE": settings["disk"],
+        "RLIMIT_NOFILE": 512,
+        "RLIMIT_CORE": 0,
+    }
+    if sys.platform == "linux":  # counted per user, so with those that are there
+        asked["RLIMIT_NPROC"] = settings["processes"] + ("namespaces" in missing and _threads())
+    try:
+        if settings["cores"]:
+            os.sched_setaffinity(0, settings["cores"])
+    except OSError as error:
+        missing["cores"] = str(error)
+    for name, value in asked.items():
+        try:
+            kind = getattr(resource, name)
+            hard = resource.getrlimit(kind)[1]
+            value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+            resource.setrlimit(kind, (value, value))
+        except (AttributeError, OSError, ValueError) as error:
+            missing[name] = str(error)
+
+
+def _threads():
+    """Number of threads that the user runs already."""
+    number = 0
+    for process in filter(str.isdecimal, os.listdir("/proc")):
+        try:
+            if os.stat(f"/proc/{process}").st_uid == os.getuid():
+                number += len(os.listdir(f"/proc/{process}/task"))
+        except OSError:
+            pass
+    return number

@@ -1,0 +1,156 @@
+"""The processes between the grader and the command: namespaces of its own, and an end that takes all with it."""
+
+import json
+import os
+import signal
+import stat
+
+from files import new_root
+from kernel import (
+    CLONE_NEWCGROUP,
+    CLONE_NEWIPC,
+    CLONE_NEWNET,
+    CLONE_NEWNS,
+    CLONE_NEWPID,
+    CLONE_NEWUSER,
+    CLONE_NEWUTS,
+    PR_SET_CHILD_SUBREAPER,
+    PR_SET_NO_NEW_PRIVS,
+    PR_SET_PDEATHSIG,
+    libc,
+    prctl,
+    reason,
+)
+from landlock import landlock
+from limits import limit
+from seccomp import seccomp
+
+NOBODY = 65534
+NAMESPACES = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP
+
+
+def execute(settings, missing):
+    environment = settings["environment"] | {"VAEKIT_MISSING": json.dumps(missing)}
+    os.chdir(settings["work"])
+    os.execve(settings["command"][0], settings["command"], environment)
+
+
+def shut(settings, missing, user=None):
+    """In the process that is to become the command: everything that is done to itself."""
+    if user is not None:
+        os.setgroups([])
+        os.setresgid(user, user, user)
+        os.setresuid(user, user, user)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    prctl(PR_SET_NO_NEW_PRIVS, 1)
+    for layer, close in (("limits", limit), ("Landlock", landlock), ("seccomp", seccomp)):
+        if layer not in missing:
+            close(settings, missing)
+    execute(settings, missing)
+
+
+def namespaces(settings, missing):
+    """Starts the command as a child of the first process of namespaces of its own; ends as it ends."""
+    report, answer = os.pipe(), os.pipe()
+    middle = child(lambda: _unshared(settings, missing, report[1], answer[0]))
+    problem = os.read(report[0], 1000).decode()
+    if problem == "unshared":
+        problem = _map_users(middle)
+    os.write(answer[1], problem.encode() or b"mapped")
+    relay(middle)
+
+
+def _unshared(settings, missing, report, answer):
+    """In the process between: leaves the namespaces it was in, has its users mapped from outside, starts the first."""
+    problem = missing.get("namespaces") or ("" if libc.unshare(NAMESPACES) == 0 else reason())
+    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # which a new user namespace forgets
+    os.write(report, problem.encode() or b"unshared")
+    problem = os.read(answer, 1000).decode()
+    if problem != "mapped":
+        missing["namespaces"] = problem
+        prctl(PR_SET_CHILD_SUBREAPER, 1)
+        relay(child(lambda: shut(settings, missing)))
+    relay(child(lambda: _first(settings, missing)))
+
+
+def _map_users(process):
+    """A user stays who it is. Root does too, and may become nobody; as root, no limit on processes would hold."""
+    try:
+        ids = {"uid": os.getuid(), "gid": os.getgid()}
+        for kind, number in ids.items():
+            if os.getuid():
+                if kind == "gid":
+                    _write(f"/proc/{process}/setgroups", "deny")
+                _write(f"/proc/{process}/{kind}_map", f"{number} {number} 1\n")
+            else:
+                _write(f"/proc/{process}/{kind}_map", f"{number} {number} 1\n{NOBODY} {NOBODY} 1\n")
+    except OSError as error:
+        return f"users cannot be mapped: {error.strerror}"
+    return ""
+
+
+def _write(path, text):
+    with open(path, "w") as stream:
+        stream.write(text)
+
+
+def _first(settings, missing):
+    """The first process of its namespace. When it ends, the kernel ends all others there."""
+    user = None
+    try:
+        _write("/proc/sys/user/max_user_namespaces", "0")
+    except OSError:
+        pass
+    if os.getuid() == 0 and all(_open_to_all(path) for path in settings["read"]):
+        user = NOBODY
+    elif os.getuid() == 0:
+        missing["nobody"] = "root's own files are needed"
+    try:
+        new_root(settings, user)
+    except OSError as error:
+        user, missing["mounts"] = None, str(error)
+    relay(child(lambda: shut(settings, missing, user)))
+
+
+def _open_to_all(path):
+    wanted = stat.S_IROTH | (stat.S_IXOTH if os.path.isdir(path) else 0)
+    return not os.path.exists(path) or os.stat(path).st_mode & wanted == wanted
+
+
+def child(run):
+    """Starts a process that ends when this one does, if not before. Returns its id."""
+    number = os.fork()
+    if number:
+        return number
+    try:
+        prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        run()
+    except BaseException as error:
+        os.write(2, f"sandbox: {error!r}\n".encode())
+    os._exit(1)
+
+
+def relay(number):
+    """Waits for a child, ends what else is left, and ends in the same way."""
+    for descriptor in (0, 1):
+        os.close(descriptor)
+    while True:
+        ended, status = os.wait()
+        if ended == number:
+            break
+    while True:  # orphans that came here
+        for orphan in _children():
+            os.kill(orphan, signal.SIGKILL)
+        try:
+            os.wait()
+        except ChildProcessError:
+            break
+    os._exit(os.waitstatus_to_exitcode(status) % 256)
+
+
+def _children():
+    try:
+        with open(f"/proc/self/task/{os.getpid()}/children") as stream:
+            return [int(number) for number in stream.read().split()]
+    except OSError:
+        return []
