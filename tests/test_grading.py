@@ -21,7 +21,8 @@ from vaekit.course.grader.folder import grade_folder, page_of, write_marks
 from vaekit.course.grader.grade import _observation, grade_notebook, version
 from vaekit.course.grader.notebook import clean, code_cells, exercise_number, read_notebook
 from vaekit.course.grader.report import Report, page
-from vaekit.course.questions.question import Fault
+from vaekit.course.observe import Fault
+from vaekit.course.questions.judge import unobserved
 
 pytestmark = pytest.mark.once
 
@@ -327,7 +328,7 @@ def test_an_interruption_loses_nothing(tmp_path, monkeypatch):
 
 
 def report(verdict=None):
-    verdict = verdict or Exercise("01").questions["gaussian_sample"].untold(Fault("missing", "nothing."))
+    verdict = verdict or unobserved(Exercise("01").questions["gaussian_sample"], Fault("missing", "nothing."))
     return Report("01", "title", (verdict,), (), {}, 5, 1.0)
 
 
@@ -430,7 +431,9 @@ def test_progress_that_was_edited(tmp_path, monkeypatch):
 
 
 def test_feedback_escapes():
-    verdict = Exercise("01").questions["gaussian_sample"].untold(Fault("error", "it raised `<b>` <img src=x> **now**"))
+    verdict = unobserved(
+        Exercise("01").questions["gaussian_sample"], Fault("error", "it raised `<b>` <img src=x> **now**")
+    )
     report = Report("01", "title", (verdict,), ("<i>",), {}, 5, 1.0)
     shown = page(report, Exercise("01"), "<name>")
     assert "<code>&lt;b&gt;</code> &lt;img src=x&gt; <b>now</b>" in shown

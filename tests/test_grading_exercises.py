@@ -14,7 +14,7 @@ import pytest
 from vaekit.backend import tfd
 from vaekit.course.exercise import Exercise, numbers
 from vaekit.course.grader.grade import grade_notebook
-from vaekit.course.questions.question import Case, Question
+from vaekit.course.questions import Function
 
 pytestmark = pytest.mark.once
 
@@ -54,7 +54,7 @@ def test_an_answer_is_called_where_the_notebook_tests_it(tmp_path):
     path = tmp_path / "90.ipynb"
     path.write_text(json.dumps({"cells": cells}))
     twice = {
-        name: Question(name, name, 1, [Case({"x": np.ones(2)})], lambda x: 2 * x)
+        name: Function(name, name, points=1, takes="x", draw=lambda rng: [{"x": np.ones(2)}], answer="return 2 * x")
         for name in ("late", "second", "first")
     }
     exercise = types.SimpleNamespace(number="90", title="Places", questions=twice)

@@ -1,7 +1,7 @@
 """Grades a notebook: its code runs in a process, shut in; the marks are given here, where none of it ever runs.
 
 That process (`inside.py`) is asked step by step: to execute a cell, to call an answer with the inputs of a case. What
-it replies, arrays or a fault, is judged by `Question.judge`. A step that hangs, crashes or replies nonsense ends its
+it replies, arrays or a fault, is judged by `questions.judge`. A step that hangs, crashes or replies nonsense ends its
 process; a new one goes on without that step, so an answer costs no marks but its own.
 """
 
@@ -22,6 +22,7 @@ from vaekit.course.grader.process import Process
 from vaekit.course.grader.report import Report
 from vaekit.course.grader.usage import Limits
 from vaekit.course.observe import Fault
+from vaekit.course.questions.judge import judge, unobserved
 
 FAULTS = ("missing", "unanswered", "error", "time", "refused")
 
@@ -181,9 +182,9 @@ class _Run:
             observed = [Fault(kind, f"not looked at: {reason}")]
         with np.errstate(all="ignore"):
             try:
-                return question.judge(cases, observed + observed[-1:] * (len(cases) - len(observed)))
+                return judge(question, cases, observed + observed[-1:] * (len(cases) - len(observed)))
             except Exception:  # arrays of which our own answer would never be
-                return question.judge(cases, [Fault("refused", "what it sent is not what was asked for.")] * len(cases))
+                return unobserved(question, Fault("refused", "what it sent is not what was asked for."))
 
     def notes(self):
         """What failed cells say, a tuple of texts."""

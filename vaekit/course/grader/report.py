@@ -4,7 +4,8 @@ import dataclasses
 import html
 
 from vaekit.course import show
-from vaekit.course.questions.question import Verdict, points
+from vaekit.course.questions.judge import Verdict
+from vaekit.course.questions.question import points
 
 
 @dataclasses.dataclass(frozen=True)
