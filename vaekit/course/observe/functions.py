@@ -1,0 +1,58 @@
+"""Functions and numbers, observed."""
+
+import inspect
+import math
+
+import keras
+import numpy as np
+
+from vaekit.backend import value_and_gradient
+from vaekit.course.observe.values import VALUE, Wrong, by_name, callable_or_wrong, described, plain, tensors
+
+
+def takes(answer, inputs):
+    """Refuses a function of other arguments than the case has, before it is called."""
+    if not inspect.isfunction(answer):
+        return
+    try:
+        inspect.signature(answer).bind(**inputs)
+    except TypeError as error:
+        wanted = ", ".join(inputs)
+        raise Wrong(f"it should take the arguments ({wanted}): {error}.") from None
+
+
+def call(answer, _names=None, **inputs):
+    """What a function returns; several values by `names`."""
+    return by_name(callable_or_wrong(answer)(**tensors(inputs)), _names)
+
+
+def gradients(answer, _of, _names=None, **inputs):
+    """What a function returns, and the gradient of its sum with respect to some inputs.
+
+    It is called "gradient of mean"; where the function returns several values, "gradient of sample for mean".
+    """
+    given = tensors(inputs)
+    at = [given[name] for name in _of]
+
+    def results(*values):
+        return by_name(callable_or_wrong(answer)(**{**given, **dict(zip(_of, values, strict=True))}), _names)
+
+    returned = results(*at)
+    found, again = ({name: plain(value) for name, value in values.items()} for values in (returned, results(*at)))
+    if any(not np.array_equal(found[name], again[name], equal_nan=True) for name in found):
+        raise Wrong("two calls with the same arguments gave different results: use the noise given, draw none.")
+    slopes = {}
+    for name in found:
+        _, gradient = value_and_gradient(lambda *values, name=name: keras.ops.sum(results(*values)[name]), *at)
+        label = "gradient of {}" if name == VALUE else f"gradient of {name} for {{}}"
+        slopes |= {label.format(of): slope for of, slope in zip(_of, gradient, strict=True)}
+    return returned | slopes
+
+
+def number(answer):
+    """A number derived by hand."""
+    if callable(answer) or np.ndim(answer) or isinstance(answer, (str, bytes)):
+        raise Wrong(f"expected a number, received {described(answer)}.")
+    if answer is None or answer is Ellipsis or (isinstance(answer, float) and math.isnan(answer)):
+        raise NotImplementedError
+    return {VALUE: float(answer)}
