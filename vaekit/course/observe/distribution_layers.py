@@ -21,7 +21,7 @@ def distribution_layer(answer, features, x, _weights, **arguments):
 
     Returns: dict.
         - "event shape", "batch shape" of the distribution; "mean", `[B, ...]`; "log_prob" of x, `[B]`;
-        - "draws": shape of three draws; "spread": of a thousand, the root of their mean squared distance from the mean;
+        - "draws": shape of a thousand draws; "spread": the root of their mean squared distance from the mean;
         - "gradient of NAME": of the sum of log p(x), for each weight, and for the features;
         - "log_prob in a model": by a Sequential model that ends in the layer;
         - "log_prob of a copy": by a layer made from the first one's config.
@@ -35,16 +35,17 @@ def distribution_layer(answer, features, x, _weights, **arguments):
     p = distribution(with_weights(layer, values), features)
 
     def draws():
-        few, many = (plain(p.sample(n, seed=seed(n))) for n in (3, 1000))
-        if (found := keras.backend.standardize_dtype(p.sample(seed=seed(1)).dtype)) != "float32":
+        drawn = p.sample(1000, seed=seed(1))
+        if (found := keras.backend.standardize_dtype(drawn.dtype)) != "float32":
             raise Wrong(f"draws are {found}, expected float32.", "dtype")
-        if np.array_equal(few[0], few[1]):
+        drawn = plain(drawn)
+        if np.array_equal(drawn[0], drawn[1]):
             raise Wrong(
                 "the draws have no noise: `sample` should draw pixels, not return the mean. A `tfd.Distribution` does "
                 "that by itself.",
                 "no_noise",
             )
-        return {"draws": np.array(few.shape), "spread": np.sqrt(np.mean((many - many.mean(0)) ** 2))}
+        return {"draws": np.array(drawn.shape), "spread": np.sqrt(np.mean((drawn - drawn.mean(0)) ** 2))}
 
     def slopes():
         if len(layer.trainable_weights) != len(values):
@@ -127,7 +128,7 @@ def _model(answer, arguments, features):
         if own:
             raise Wrong(told(error, "`compute_output_spec`", answer), "output_spec") from None
     raise Wrong(
-        "the layer cannot stand in a model: Keras asks it for a symbol of its output, a tensor, and cannot make one of a "
-        "distribution. Define `compute_output_spec(self, inputs)`, which returns a `keras.KerasTensor`.",
+        "the layer cannot stand in a model: Keras asks it for a symbol of its output, a tensor, and cannot make one of "
+        "a distribution. Define `compute_output_spec(self, inputs)`, which returns a `keras.KerasTensor`.",
         "no_output_spec",
     )

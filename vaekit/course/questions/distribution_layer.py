@@ -121,7 +121,7 @@ class DistributionLayer(Question):
     def explained(self, inputs, observation, observed, target):
         if observation in ("event shape", "batch shape", "draws"):
             received, expected = (tuple(int(n) for n in np.ravel(shape)) for shape in (observed, target.value))
-            what = "shape of three draws" if observation == "draws" else f"{observation} of the distribution"
+            what = "shape of 1000 draws" if observation == "draws" else f"{observation} of the distribution"
             return Explanation("shape", f"the {what} is {received}, expected {expected}.")
         return None
 
@@ -137,7 +137,7 @@ def _computed(text, weights, inputs, axes=None):
         "batch shape": mean.shape[:batch],
         "log_prob": log_prob,
         "mean": mean,
-        "draws": (3, *mean.shape),
+        "draws": (1000, *mean.shape),
         "spread": np.sqrt(np.mean(np.square(spread))),
         "log_prob in a model": log_prob,
         "log_prob of a copy": log_prob,

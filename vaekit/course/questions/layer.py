@@ -84,9 +84,7 @@ class Layer(Question):
         }  # fmt: skip
         self.observe = Observe("random_layer", {"takes": self.names, "draws": DRAWS})
         own = [self._mistake(*row) for row in self.mistakes]
-        cut = [Mistake("cut", CUT, lambda name=name, **inputs: {name: 0 * inputs[self.names[0]],
-                                                                name + RMS: 0 * inputs[self.names[0]]})
-               for name in (f"gradient of {name}" for name in self.names)]  # fmt: skip
+        cut = [self._cut(name) for name in self.names]
         self.mistakes = [*cut, *own, *(self._shared(*row) for row in SHARED)]
 
     def drawn(self, rng):
@@ -121,6 +119,11 @@ class Layer(Question):
     def _mistake(self, name, edits, says):
         text = self.text.edited(edits)
         return Mistake(name, says, lambda **inputs: self._shown(text, inputs), self._code(text))
+
+    def _cut(self, name):
+        text = Text(self.name, self.text.arguments, f"{name} = ops.stop_gradient({name})\n{self.text.body}")
+        observed = (f"gradient of {name}", f"gradient of {name}{RMS}")
+        return Mistake("cut", CUT, lambda **inputs: dict.fromkeys(observed, 0 * inputs[name]), self._code(text))
 
     def _shown(self, text, inputs):
         """Of noise that is wrongly stretched or shifted; what is left to chance in other amounts is not compared."""
