@@ -102,7 +102,7 @@ def is_double(value):
     """Whether it is of float64, or holds such."""
     if isinstance(value, (tuple, list)):
         return any(map(is_double, value))
-    return not isinstance(value, (Fault, np.floating)) and str(getattr(value, "dtype", "")).endswith("float64")
+    return not isinstance(value, (Fault, np.floating)) and "float64" in str(getattr(value, "dtype", ""))
 
 
 def tensors(inputs):
