@@ -10,8 +10,19 @@ from vaekit.course.observe.values import Fault
 
 
 @contextmanager
+def undisturbed():
+    """Python's and NumPy's global random numbers go on afterwards as if nothing had been drawn."""
+    before, python = np.random.get_state(), random.getstate()
+    try:
+        yield
+    finally:
+        np.random.set_state(before)
+        random.setstate(python)
+
+
+@contextmanager
 def watched():
-    """What is drawn by meanwhile, and whether anybody else's random numbers change; NumPy's are put back.
+    """What is drawn by meanwhile, and whether anybody else's random numbers change.
 
     Yields: dict of "made": number of `SeedGenerator`s; "unseeded": whether Keras drew by its global one; "numpy":
     whether NumPy drew, or made a generator; and, at the end, "global state": whether a global generator has changed.
@@ -36,7 +47,6 @@ def watched():
             seen["numpy"] = True
             super().__init__(*arguments)
 
-    before, python = np.random.get_state(), random.getstate()
     np.random.random()  # from here on, a seed that is set anew is a change, whichever it is
     state = np.random.get_state()
     kind.__init__, kind.next, np.random.default_rng, np.random.RandomState = __init__, next, noticed, RandomState
@@ -46,9 +56,6 @@ def watched():
         kind.__init__, kind.next, np.random.default_rng, np.random.RandomState = make, advance, default_rng, old
         seen["global state"] = not all(map(np.array_equal, state, np.random.get_state()))
         seen["numpy"] |= seen["global state"]
-        np.random.set_state(before)
-        if seen["global state"]:
-            random.setstate(python)
 
 
 def no_noise(in_training):
