@@ -123,13 +123,13 @@ def test_a_right_layer_earns_everything(question):
     assert verdict(question, code, last=False).earned == question.points
 
 
-def test_every_mistake_is_told():
-    told = {}
-    for mistake in DRAWN.mistakes:
-        found = verdict(DRAWN, mistake.code)
-        assert found.diagnosis == mistake.name and found.share < 1, (mistake.name, found)
-        told.setdefault(mistake.name, str(found))
-    assert len(told) >= 20 and len(set(told.values())) == len(told)
+@pytest.mark.alternate
+@pytest.mark.parametrize("mistake", DRAWN.mistakes, ids=lambda mistake: mistake.name)
+def test_every_mistake_is_told(mistake):
+    found = verdict(DRAWN, mistake.code)
+    assert found.diagnosis == mistake.name and found.share < 1, found
+    told = next(part.says for part in found.parts if part.diagnosis == mistake.name)
+    assert told == mistake.says if mistake.says else len(told) > 40  # the observer's own words
 
 
 CODE = DRAWN._code(DRAWN.text)
@@ -144,7 +144,6 @@ ODD = [  # (edits, name, part, what is said)
     ({'"seed": self.seed': '"seed": self.seed_generator'}, "error", "restored", "not JSON serializable"),
     ({'"seed": self.seed': '"seed": self.seed, "other": 1'}, "error", "restored", "get_config should return what"),
     ({"Generator(seed)": "Generator(seed and seed % 1000)"}, "", None, "Right."),
-    ({NORMAL: "keras.random.normal(inputs[0].shape, seed=self.seed_generator)"}, "error", "in a model", "ops.shape"),
     ({"* noise": "* keras.ops.convert_to_tensor(np.asarray(noise))"}, "error", "in a model", "functional model"),
     ({GENERATOR: "self.rng = np.random.default_rng(seed)", NORMAL: "self.rng.normal(size=ops.shape(mean))",
       "* noise": '* ops.cast(noise, "float32")'}, "numpy_noise", "calls", "a constant from then on"),
@@ -155,12 +154,20 @@ ODD = [  # (edits, name, part, what is said)
 ]  # fmt: skip
 
 
+@pytest.mark.alternate
 @pytest.mark.parametrize(("edits", "name", "part", "says"), ODD)
 def test_odd_layers(edits, name, part, says):
     found = verdict(DRAWN, changed(CODE, edits))
     parts = {p.name: p.diagnosis for p in found.parts if not p.right}
     assert says in str(found)
     assert (parts.get(part) if part else found.diagnosis) == name
+
+
+def test_a_batch_of_unknown_size():
+    found = verdict(DRAWN, changed(CODE, {"ops.shape(mean)": "mean.shape"}))
+    if keras.backend.backend() == "tensorflow":  # JAX puts a number in its place
+        assert "in a model: a functional model with the layer raised" in str(found) and "by ops.shape" in str(found)
+    assert all(part.right for part in found.parts if part.name != "in a model")
 
 
 def test_a_layer_leaves_random_numbers_alone():
@@ -172,6 +179,7 @@ def test_a_layer_leaves_random_numbers_alone():
     assert np.random.random() == expected
 
 
+@pytest.mark.once
 def test_moments_are_those_of_the_formula():
     inputs = DRAWN.cases(0)[0].inputs
     mean, scale = inputs["mean"], np.exp(inputs["log_variance"] / 2)
@@ -186,6 +194,7 @@ def test_moments_are_those_of_the_formula():
         np.testing.assert_allclose(targets[name].value, value, atol=1e-8)
 
 
+@pytest.mark.once
 def test_false_alarms_are_rare():
     """Statistics of right draws, by NumPy, are as far from the expected ones as their standard errors say."""
     case = DRAWN.cases(0)[0]
@@ -244,6 +253,7 @@ def test_a_right_distribution_layer_earns_everything():
     assert verdict(IMAGE, IMAGE_CODE, last=False).earned == IMAGE.points
 
 
+@pytest.mark.alternate
 @pytest.mark.parametrize(("edits", "name", "part", "says"), IMAGE_MISTAKES)
 def test_wrong_distribution_layers(edits, name, part, says):
     found = verdict(IMAGE, changed(IMAGE_CODE, edits))
@@ -260,6 +270,7 @@ def test_numpy_in_a_distribution_layer():
     assert "conversion to NumPy" in wrong.says or "NumPy cannot be differentiated" in wrong.says
 
 
+@pytest.mark.once
 def test_densities_are_scipys():
     for case in IMAGE.cases(3):
         given, right = case.inputs, {name: near.value for name, near in IMAGE.targets(case).items()}
@@ -286,6 +297,7 @@ def test_gradients_are_those_of_vaekits_layer():
         np.testing.assert_allclose(slope, right[f"gradient of {name}"].value, rtol=1e-3, atol=1e-3, err_msg=name)
 
 
+@pytest.mark.once
 def test_the_spread_of_draws_is_allowed_its_standard_errors():
     pixels = min(np.prod(case.inputs["event_shape"]) for case in IMAGE.cases(0))
     assert OF_SPREAD >= 7 / np.sqrt(2 * 1000 * pixels)
