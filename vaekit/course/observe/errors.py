@@ -20,7 +20,8 @@ def told(error, where="it", answer=None):
     """
     if "_error_repr" in str(error) and error.__context__:  # Keras makes JAX's exceptions anew, which these do not bear
         error = error.__context__
-    kind, text = type(error).__name__, reason(str(error))
+    kind = next(kind.__name__ for kind in type(error).__mro__ if not kind.__name__.startswith("_"))
+    text = reason(str(error))
     own = [(frame, line) for frame, line in traceback.walk_tb(error.__traceback__) if is_own(frame, answer)]
     source, place = "", ""
     if own:
