@@ -28,6 +28,8 @@ def told(error, where="it", answer=None):
         frame, number = own[-1]
         source = linecache.getline(frame.f_code.co_filename, number, frame.f_globals).strip()
         place = f" in your `{_name(frame.f_code)}`, which it calls" if answer and not _within(frame, answer) else ""
+    if isinstance(error, SyntaxError):
+        text, source = error.msg, (error.text or "").strip()
     if found := re.search(r"expected to be a (\w+) tensor but is a (\w+) tensor", text):
         types = {"float": "float32", "double": "float64", "int": "int32"}
         text = "tensors of {} and {} do not mix".format(*(types.get(one, one) for one in found.groups()))
