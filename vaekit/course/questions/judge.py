@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vaekit.course.observe import VALUE, Fault
+from vaekit.course.observe import DOUBLE, VALUE, Fault
 from vaekit.course.questions.explain import OTHER, common, explain
 from vaekit.course.questions.question import AtLeast, Near, Shown, points
 from vaekit.course.show import plain
@@ -96,6 +96,7 @@ class Row(NamedTuple):
     name: str
     observed: object
     target: object
+    double: bool = False  # whether the answer computed in float64
 
     @property
     def fits(self):
@@ -122,7 +123,8 @@ def judge(question, cases, observations):
     for case, observed in zip(cases, observations, strict=False):
         for name, target in question.targets(case).items():
             value = observed if isinstance(observed, Fault) else observed.get(name)
-            found.setdefault(question.part(case, name), []).append(Row(case.inputs, name, value, target))
+            double = not isinstance(observed, Fault) and DOUBLE in observed
+            found.setdefault(question.part(case, name), []).append(Row(case.inputs, name, value, target, double))
     weights = question.parts or dict.fromkeys(found, 1)
     if set(weights) != set(found):
         raise ValueError(f"{question.name} has the parts {list(weights)}, its cases are for {list(found)}.")
@@ -210,7 +212,7 @@ def _evidence(question, rows, shown):
         mistaken = shown(row)
         if mistaken is None:
             continue
-        atol, rtol = max(row.target.atol, question.tolerance(row.name)), max(row.target.rtol, 1e-3)
+        atol, rtol = np.maximum(row.target.atol, question.tolerance(row.name)), max(row.target.rtol, 1e-3)
         like = next((v for v in mistaken.values if fits(row.observed, Near(v, atol, rtol))), None)
         if like is not None:
             numbers, told = True, told or not fits(like, row.target)
@@ -244,6 +246,8 @@ def _part(question, name, share, rows, mistakes):
     diagnosis, says, _ = common([_explained(question, row) for row in wrong])
     own = {mistake.name: mistake.says for mistake in question.mistakes if mistake.shown is None}
     says = own.get(diagnosis) or (f"{row.name}: {says}" if row.name != name != VALUE else says)
+    if diagnosis == OTHER and all(row.double for row in wrong):
+        says += " What came back is float64, and the inputs are float32: where on the way was it converted?"
     return Part(name, share, False, says, diagnosis)
 
 
@@ -255,7 +259,8 @@ def _explained(question, row):
     special = question.explained(row.inputs, row.name, row.observed, row.target)
     sizes = question.sizes(**row.inputs)
     gradient = row.name.startswith("gradient of")
-    return special or explain(row.observed, row.target.value, row.target.rtol, row.target.atol, sizes, gradient)
+    atol = float(np.min(row.target.atol))
+    return special or explain(row.observed, row.target.value, row.target.rtol, atol, sizes, gradient)
 
 
 def _advised(parts, advice):

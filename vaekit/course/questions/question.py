@@ -39,10 +39,13 @@ class Observe(NamedTuple):
 
 
 class Near(NamedTuple):
-    """An expected array, and within what it counts as reached: |observed − value| ≤ atol + rtol·|value|."""
+    """An expected array, and within what it counts as reached: |observed − value| ≤ atol + rtol·|value|.
+
+    `atol` may be an array of the value's shape.
+    """
 
     value: np.ndarray
-    atol: float
+    atol: float | np.ndarray
     rtol: float = 0.0
 
 
