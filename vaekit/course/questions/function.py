@@ -56,10 +56,9 @@ class Function(Question):
 
     def __post_init__(self):
         super().__post_init__()
-        found = re.findall(r"(\w+)(?:\[([\w,]*)\])?(=[^,]+)?", self.takes)
-        self.text = Text(self.name, [name + default for name, _, default in found], self.answer)
+        arguments, self.shapes = signature(self.takes)
+        self.text = Text(self.name, arguments, self.answer)
         self.answer = self.text.body
-        self.shapes = {name: axes.split(",") for name, axes, _ in found if axes}
         self.names = [name.strip() for name in self.returns.split(",")] if self.returns else [VALUE]
         self.of = self.gradients.split()
         names = self.names if self.returns else None
@@ -108,6 +107,12 @@ class Function(Question):
             if name in inputs and np.ndim(inputs[name]) == len(letters):
                 found |= dict(zip(letters, np.shape(inputs[name]), strict=True))
         return {meaning: found[letter] for letter, meaning in self.axes.items() if letter in found}
+
+
+def signature(takes):
+    """Of "x[N,D], noise, baseline=0.0": the arguments, with default values, and a dict of the axes of those that say."""
+    found = re.findall(r"(\w+)(?:\[([\w,]*)\])?(=[^,]+)?", takes)
+    return [name + default for name, _, default in found], {name: axes.split(",") for name, axes, _ in found if axes}
 
 
 def _alike(a, b, atol):
