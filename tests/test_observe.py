@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from vaekit.course.observe.functions import observe
-from vaekit.course.questions.question import VALUE, Fault
+from vaekit.course.observe import VALUE, Fault, observe
 
 X = {"x": np.array([1.0, 2.0])}
 

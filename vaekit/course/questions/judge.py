@@ -210,7 +210,7 @@ def _evidence(question, rows, shown):
         mistaken = shown(row)
         if mistaken is None:
             continue
-        atol, rtol = max(row.target.atol, question.tolerance(row.name)), max(row.target.rtol, 1e-3)
+        atol, rtol = np.maximum(row.target.atol, question.tolerance(row.name)), max(row.target.rtol, 1e-3)
         like = next((v for v in mistaken.values if fits(row.observed, Near(v, atol, rtol))), None)
         if like is not None:
             numbers, told = True, told or not fits(like, row.target)
@@ -254,7 +254,8 @@ def _explained(question, row):
     special = question.explained(row.inputs, row.name, row.observed, row.target)
     sizes = question.sizes(**row.inputs)
     gradient = row.name.startswith("gradient of")
-    return special or explain(row.observed, row.target.value, row.target.rtol, row.target.atol, sizes, gradient)
+    atol = float(np.min(row.target.atol))
+    return special or explain(row.observed, row.target.value, row.target.rtol, atol, sizes, gradient)
 
 
 def _advised(parts, advice):

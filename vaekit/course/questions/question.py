@@ -39,10 +39,13 @@ class Observe(NamedTuple):
 
 
 class Near(NamedTuple):
-    """An expected array, and within what it counts as reached: |observed − value| ≤ atol + rtol·|value|."""
+    """An expected array, and within what it counts as reached: |observed − value| ≤ atol + rtol·|value|.
+
+    `atol` may be an array of the value's shape.
+    """
 
     value: np.ndarray
-    atol: float
+    atol: float | np.ndarray
     rtol: float = 0.0
 
 
@@ -177,7 +180,7 @@ class Question:
             if not isinstance(value, (Near, AtLeast)):
                 value = np.asarray(value, np.float64)
                 beyond = np.abs(value) > FLOAT32
-                value = Near(np.where(beyond, np.sign(value) * np.inf, value), self.tolerance(name), self.rtol)
+                value = Near(np.where(beyond, np.copysign(np.inf, value), value), self.tolerance(name), self.rtol)
             found[name] = value
         return found
 
