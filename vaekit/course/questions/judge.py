@@ -129,7 +129,7 @@ def judge(question, cases, observations):
     parts, known = [], set()  # one mistake often spoils several parts
     recognized = _recognized(question, found)
     for name, weight in weights.items():
-        mistakes = sorted(recognized[name], key=lambda pair: (pair[1], pair[0].name not in known))
+        mistakes = sorted(recognized[name], key=lambda pair: (*pair[1], pair[0].name not in known))
         share = weight / sum(weights.values())
         parts.append(_part(question, name, share, found[name], [mistake for mistake, _ in mistakes]))
         known.add(parts[-1].diagnosis)
@@ -164,7 +164,8 @@ def fits(observed, target):
 
 
 def _recognized(question, found):
-    """(mistake, number of observations that are only wrong, not what it gives) for each part, {part: list}.
+    """(mistake, (a, b)) for each part, {part: list}: in a other parts the right answer speaks against it; b observations
+    are only wrong, not what it gives.
 
     Of a mistake that a part only shows by what cannot be predicted, another part has to show numbers; unless it gives
     no other numbers anywhere.
@@ -187,18 +188,24 @@ def _recognized(question, found):
     first = id(next(iter(found.values()))[0].inputs)
     sure = {mistake.name for i, mistake in indexed if any(each[i].sure for each in evidence.values())}
     sure |= {mistake.name for i, mistake in indexed if not any(s.values for s in shown[i, first].values())}
+    against = [sum(each[i].against for each in evidence.values()) for i, _ in indexed]
     return {
-        part: [(mistake, each[i].unlike) for i, mistake in indexed if each[i].told and mistake.name in sure]
+        part: [
+            (mistake, (against[i], each[i].unlike)) for i, mistake in indexed if each[i].told and mistake.name in sure
+        ]
         for part, each in evidence.items()
     }
 
 
 class Evidence(NamedTuple):
-    """Whether a part's rows are what a mistake gives: `told`, `sure` if by numbers; in how many rows not by numbers."""
+    """Whether a part's rows are what a mistake gives: `told`, `sure` if by numbers; in how many rows not by numbers;
+    whether they are right where the mistake gives something else.
+    """
 
     told: bool = False
     sure: bool = False
     unlike: int = 0
+    against: bool = False
 
 
 def _evidence(question, rows, shown):
@@ -217,7 +224,7 @@ def _evidence(question, rows, shown):
         elif mistaken.unpredictable and not row.fits:
             told, unlike = True, unlike + 1
         else:
-            return Evidence()
+            return Evidence(against=row.fits and not mistaken.unpredictable)
     return Evidence(told, told and numbers, unlike)
 
 
