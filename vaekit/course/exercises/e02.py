@@ -1,10 +1,10 @@
 r"""Exercise 02: the variational autoencoder."""
 
+import math
+
 import numpy as np
 
-from vaekit.course.questions.function import Function
-from vaekit.course.questions.mend import Mend
-from vaekit.course.questions.model import TrainedVAE
+from vaekit.course.questions import DistributionLayer, Function, Mend, TrainedVAE
 from vaekit.datasets import load
 
 TITLE = "The variational autoencoder"
@@ -52,8 +52,8 @@ KL = Function(
          r"deviation. The formula has the variance, $\sigma^2 = e^{\lambda}$."),
         ("no_exponential", {"ops.exp(log_variance)": "log_variance", "- log_variance": "- ops.log(log_variance)"},
          _NO_VARIANCE),
-        ("no_exponential", {"ops.exp(log_variance)": "log_variance**2", "- log_": "- 2 * ops.log(log_", ", ax": "), ax"},
-         _NO_VARIANCE),
+        ("no_exponential", {"ops.exp(log_variance)": "log_variance**2",
+                            "- log_variance": "- 2 * ops.log(log_variance)"}, _NO_VARIANCE),
         ("no_minus_one", {" - 1": ""}, r"the $-1$ is missing, ½ for each latent. *Test:* for $\mu = 0$ and "
          r"$\sigma = 1$ the divergence is 0."),
         ("minus_one_once", {" - 1": "", "ops.sum(": "(ops.sum(", "axis=-1)": "axis=-1) - 1)"}, "the $-1$ stands "
@@ -106,8 +106,8 @@ BERNOULLI = Function(
         $\sum_d \big(x_d a_d - \log(1 + e^{a_d})\big)$; `ops.softplus(a)` is $\log(1 + e^a)$ without overflow.
     """,
     mistakes=[
-        ("sign", None, "the sign is reversed: this is a loss, the cross-entropy. Asked for is the log-likelihood, which "
-         "is never positive for pixels of 0 and 1."),
+        ("sign", None, "the sign is reversed: this is a loss, the cross-entropy. Asked for is the log-likelihood, "
+         "which is never positive for pixels of 0 and 1."),
         ("mean_over_pixels", None, "it is divided by the number of pixels: you averaged over them, as `keras.losses` "
          "does. The probability of an image is the product over its pixels, so its logarithm is the sum."),
         ("negative_mean_over_pixels", None, "this is the cross-entropy as `keras.losses` has it: a loss, and averaged "
@@ -182,10 +182,10 @@ GAUSSIAN = Function(
          "image is the product over its pixels, so its logarithm is the sum."),
         ("no_constant", {"LOG_2PI + ": ""}, r"the constant $-\frac12\log 2\pi$ of each pixel is missing. Training does "
          "not notice, but the number is no log-density, and cannot be compared with anybody's."),
-        ("constant_once", {"ops.sum(LOG_2PI + ": "(LOG_2PI + ops.sum(", "-1)": "-1))"}, r"$-\frac12\log 2\pi$ was added "
-         "once for the whole image; each pixel has one."),
-        ("squared_error", {" + log_variance +": " +"}, r"the term $-\frac12\log\sigma^2$ is missing. Without it a large "
-         r"$\sigma$ costs nothing, and the decoder will choose $\sigma = \infty$."),
+        ("constant_once", {"ops.sum(LOG_2PI + ": "(LOG_2PI + ops.sum(", "-1)": "-1))"}, r"$-\frac12\log 2\pi$ was "
+         "added once for the whole image; each pixel has one."),
+        ("squared_error", {" + log_variance +": " +"}, r"the term $-\frac12\log\sigma^2$ is missing. Without it a "
+         r"large $\sigma$ costs nothing, and the decoder will choose $\sigma = \infty$."),
         ("log_variance_whole", {"+ log_variance": "+ 2 * log_variance"}, r"$\log\sigma$ is half of `log_variance`, and "
          r"$-\log\sigma = -\frac12\lambda$: you have subtracted the whole."),
         ("log_deviation", {"-log_variance / 2": "-log_variance", "+ log_variance": "+ 2 * log_variance"}, "you took "
@@ -196,14 +196,14 @@ GAUSSIAN = Function(
                             "+ log_variance": "+ ops.log(log_variance)"}, _NO_VARIANCE),
         ("no_exponential", {"* ops.exp(-log_variance / 2)": "/ log_variance",
                             "+ log_variance": "+ 2 * ops.log(log_variance)"}, _NO_VARIANCE),
-        ("precedence", {"-log_variance / 2": "log_variance / 2"}, "the squared distance is *multiplied* by the variance: "
-         "`a / 2 * b` is `(a / 2) * b`. A published VAE was trained with just that. Write brackets, or multiply by "
-         r"$e^{-\lambda}$."),
+        ("precedence", {"-log_variance / 2": "log_variance / 2"}, "the squared distance is *multiplied* by the "
+         "variance: `a / 2 * b` is `(a / 2) * b`. A published VAE was trained with just that. Write brackets, or "
+         r"multiply by $e^{-\lambda}$."),
         ("not_standardized", {"standardized**2": "(x - mean) ** 2 / ops.exp(log_variance)"}, "at a tiny $\\sigma$ the "
          r"variance $e^{\lambda}$ is 0 to float32, and the square of a tiny distance too: $0/0$. Divide first, then "
          r"square: $\big((x - \mu)\,e^{-\lambda/2}\big)^2$. And $\log\sigma^2$ is there already, as $\lambda$."),
-        *(("variance_bounded", {"return": f"v = ops.exp(log_variance) + {small}\nreturn", "+ log_variance": "+ ops.log(v)",
-                                "standardized**2": "(x - mean) ** 2 / v"}, _BOUNDED)
+        *(("variance_bounded", {"return": f"v = ops.exp(log_variance) + {small}\nreturn",
+                                "+ log_variance": "+ ops.log(v)", "standardized**2": "(x - mean) ** 2 / v"}, _BOUNDED)
           for small in (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-10, 1e-12)),
     ],
 )  # fmt: skip
@@ -212,8 +212,9 @@ GAUSSIAN = Function(
 def _linear_decoders(rng):
     for S, N, L, D, size in (4, 3, 2, 6, 1), (1, 2, 5, 4, 1), (6, 2, 3, 8, 2):
         mean, log_variance = size * rng.normal(size=(2, N, L))
-        yield dict(x=1.0 * (rng.random((N, D)) < 0.5), mean=mean, log_variance=log_variance - 0.5,
-                   noise=rng.normal(size=(S, N, L)), weights=rng.normal(size=(L, D)), bias=rng.normal(size=D))  # fmt: skip
+        x, noise = 1.0 * (rng.random((N, D)) < 0.5), rng.normal(size=(S, N, L))
+        weights, bias = rng.normal(size=(L, D)), rng.normal(size=D)
+        yield dict(x=x, mean=mean, log_variance=log_variance - 0.5, noise=noise, weights=weights, bias=bias)
 
 
 _CONSTANTS = (
@@ -249,15 +250,15 @@ ESTIMATORS = Function(
         axis 0 of $\log p(x|z)$, minus the KL.
     """,
     mistakes=[
-        ("exchanged", {"return a, b": "return b, a"}, "A and B are exchanged. A takes everything from the draw, B knows "
-         "the KL divergence."),
+        ("exchanged", {"return a, b": "return b, a"}, "A and B are exchanged. A takes everything from the draw, B "
+         "knows the KL divergence."),
         ("kl_added", {"- kl": "+ kl"}, "the KL divergence is added. It is what the code costs: subtract it."),
-        ("kl_mean", {"kl = 0.5 * ops.sum": "kl = 0.5 * ops.mean"}, "the KL divergence is averaged over the latents. Sum "
-         "it: the bound is a sum over latents and pixels."),
+        ("kl_mean", {"kl = 0.5 * ops.sum": "kl = 0.5 * ops.mean"}, "the KL divergence is averaged over the latents. "
+         "Sum it: the bound is a sum over latents and pixels."),
         ("log_q_added", {"- log_q_z": "+ log_q_z"}, r"$\log q(z|x)$ is added. It stands in the denominator of "
          "$p(x, z)/q(z|x)$: subtract it."),
-        ("no_prior", {"log_p_x + log_p_z": "log_p_x"}, r"$\log p(z)$ is missing in A. Without it nothing keeps the codes "
-         "near the prior."),
+        ("no_prior", {"log_p_x + log_p_z": "log_p_x"}, r"$\log p(z)$ is missing in A. Without it nothing keeps the "
+         "codes near the prior."),
         ("prior_not_halved", {"ops.sum(LOG_2PI + z**2": "ops.sum(LOG_2PI + 2 * z**2"}, "in $\\log p(z)$ the square is "
          r"not halved: the exponent of a standard normal density is $-\frac12 z^2$."),
         ("constant_on_one_side", {"LOG_2PI + z**2": "z**2"}, _CONSTANTS),
@@ -265,8 +266,8 @@ ESTIMATORS = Function(
         ("density_of_the_noise", {"LOG_2PI + log_variance + ": "LOG_2PI + "}, r"for $\log q(z|x)$ you took the density "
          r"of the noise. The step from $\varepsilon$ to $z = \mu + \sigma\varepsilon$ stretches space: "
          r"$\log q(z|x) = \log\mathcal N(\varepsilon; 0, I) - \sum_j\log\sigma_j$."),
-        ("log_q_at_the_mean", {"((z - mean) /": "(0 * (z - mean) /"}, r"$\log q$ is taken at the mean $\mu$. Take it at "
-         "the draw $z$, like everything else in A."),
+        ("log_q_at_the_mean", {"((z - mean) /": "(0 * (z - mean) /"}, r"$\log q$ is taken at the mean $\mu$. Take it "
+         "at the draw $z$, like everything else in A."),
         ("log_mean_exp", {"ops.mean(log_p_x + log_p_z - log_q_z, axis=0)": "ops.logsumexp(log_p_x + log_p_z - log_q_z, "
          "axis=0) - np.log(len(noise))", "ops.mean(log_p_x, axis=0)": "ops.logsumexp(log_p_x, axis=0) - "
          "np.log(len(noise))"}, "you took the logarithm of the mean weight. That is a tighter bound (lesson 04), but "
@@ -276,12 +277,12 @@ ESTIMATORS = Function(
          "Sum it; else each nat of code costs as much as all pixels together, and no code is worth that."),
         ("variance_for_deviation", {"exp(log_variance / 2) * noise": "exp(log_variance) * noise"}, "the noise is "
          r"multiplied by the variance. $z = \mu + \sigma\varepsilon$ with $\sigma = e^{\lambda/2}$."),
-        ("no_noise", {"/ 2) * noise": "/ 2) * 0 * noise"}, r"the decoder was given the mean $\mu$, not the draw $z$. An "
-         "autoencoder does that; a variational one has to make sense of every code that $q(z|x)$ can draw."),
+        ("no_noise", {"/ 2) * noise": "/ 2) * 0 * noise"}, r"the decoder was given the mean $\mu$, not the draw $z$. "
+         "An autoencoder does that; a variational one has to make sense of every code that $q(z|x)$ can draw."),
         ("cut_draws", {"z = mean + ops.exp(log_variance / 2) * noise": "z = ops.stop_gradient(mean + "
          "ops.exp(log_variance / 2) * noise)"}, "the values are right, but the draw $z$ is held fixed, by "
-         r"`ops.stop_gradient` or by NumPy: the encoder would learn nothing from the reconstruction. Leave the way from "
-         r"$\mu$ and $\lambda$ to $z$ open: that is the trick of lesson 01."),
+         "`ops.stop_gradient` or by NumPy: the encoder would learn nothing from the reconstruction. Leave the way "
+         r"from $\mu$ and $\lambda$ to $z$ open: that is the trick of lesson 01."),
     ],
 )  # fmt: skip
 
@@ -342,8 +343,8 @@ LINEAR = Function(
         With $z = \mu + \sigma\varepsilon$ the cross term has mean 0, and what is left of the rest is
         $\sum_j\sigma_j^2\sum_d W_{jd}^2$.
 
-        For the gap: $x = zW + b + s\varepsilon$ is a sum of normal variables, so it is normal, too. Its mean is $b$, its
-        covariance $C = W^\top W + s^2 I$, and $\log p(x)$ is the logarithm of that density. Subtract the bound.
+        For the gap: $x = zW + b + s\varepsilon$ is a sum of normal variables, so it is normal, too. Its mean is $b$,
+        its covariance $C = W^\top W + s^2 I$, and $\log p(x)$ is the logarithm of that density. Subtract the bound.
 
         $\log\mathcal N(x; b, C) = -\frac12\big(D\log 2\pi + \log\det C + (x - b)\,C^{-1}(x - b)^\top\big)$, where
         `ops.slogdet(C)[1]` is $\log\det C$, and `ops.solve(C, ops.transpose(x - b))` is $C^{-1}(x - b)^\top$.
@@ -361,8 +362,8 @@ LINEAR = Function(
          r"$-\frac12\log(2\pi s^2)$ for each of the $D$ pixels, $-\frac D2\log(2\pi s^2)$ together."),
         ("no_kl", {") - kl": ")"}, "this is the expected reconstruction alone. Subtract what the code costs, "
          r"$\mathrm{KL}(q\,\|\,p(z))$."),
-        ("evidence_for_bound", {"return bound": "return log_p_x"}, r"this is $\log p(x)$ itself, not the bound. It does "
-         "not depend on $q$; the bound does."),
+        ("evidence_for_bound", {"return bound": "return log_p_x"}, r"this is $\log p(x)$ itself, not the bound. It "
+         "does not depend on $q$; the bound does."),
         ("covariance_with_scale", {"+ noise_scale**2 * ops.eye": "+ noise_scale * ops.eye"}, "the covariance of $x$ is "
          r"$W^\top W + s^2 I$, with the variance $s^2$ of the pixels' noise: you added $s\,I$."),
         ("covariance_with_scale", _by_the_posterior(("noise_scale**2", "noise_scale")), "the posterior's precision and "
@@ -385,6 +386,45 @@ LINEAR = Function(
          "negative."),
         ("evidence_for_gap", {"log_p_x - bound": "log_p_x"}, r"this is $\log p(x)$. The gap is what the bound lacks: "
          r"$\log p(x)$ minus the bound."),
+    ],
+)  # fmt: skip
+
+
+def _layers(rng):
+    for B, F, event in (4, 3, (2, 3, 2)), (3, 2, (4, 3)):
+        pixels = math.prod(event)
+        yield dict(event_shape=event, features=rng.normal(size=(B, F)), x=rng.random((B, *event)),
+                   kernel=0.5 * rng.normal(size=(F, pixels)), bias=rng.normal(size=pixels),
+                   log_scale=rng.uniform(-1.5, -0.5))  # fmt: skip
+
+
+LAYER = DistributionLayer(
+    "GaussianImage", "A layer whose output is a distribution", points=4, minutes=40, difficulty=3, importance=2,
+    weights="kernel[F,P], bias[P], log_scale", draw=_layers,
+    answer="""
+        mean = ops.reshape(ops.sigmoid(ops.matmul(features, kernel) + bias), (-1, *event_shape))
+        scale = ops.exp(log_scale)
+        return mean, scale, -0.5 * (LOG_2PI + ((x - mean) / scale) ** 2) - ops.log(scale)
+    """,
+    hints=r"""
+        Four methods: `build` makes the weights, in the order of the contract; `call` returns the distribution;
+        `compute_output_spec` tells Keras what it looks like; `get_config` tells how to make the layer again.
+
+        `call`: an affine function, a sigmoid, `ops.reshape` to `(-1, *event_shape)`; then
+        `tfd.Independent(tfd.Normal(mean, scale), reinterpreted_batch_ndims=...)`. How many axes has an image?
+
+        `compute_output_spec(self, inputs)` builds the layer if it is not built, and returns
+        `keras.KerasTensor((inputs.shape[0], *self.event_shape), dtype=self.compute_dtype)`.
+
+        `get_config` returns `{**super().get_config(), "event_shape": self.event_shape}`.
+    """,
+    mistakes=[
+        ("log_variance", {"exp(log_scale)": "exp(log_scale / 2)"}, "`log_scale` is used as a log-variance: "
+         r"$\sigma = e^{\texttt{log\_scale}}$, without the ½."),
+        ("no_exponential", {"ops.exp(log_scale)": "log_scale"}, "`log_scale` is used as it is, and a standard "
+         r"deviation is never negative: $\sigma = e^{\texttt{log\_scale}}$."),
+        ("no_sigmoid", {"ops.sigmoid(": "("}, "the mean is not bounded: it goes through a sigmoid, so that it lies in "
+         "(0, 1) as the grey values do."),
     ],
 )  # fmt: skip
 
@@ -429,8 +469,8 @@ BROKEN = Mend(
         "clipping": (
             {"log_variance = ops.clip(log_variance, -6, 2)  # 1. once, for the draw and for log q\n": "",
              "ops.exp(log_variance / 2)": "ops.exp(ops.clip(log_variance, -6, 2) / 2)"},
-            r"still broken: $\log\sigma^2$ is clipped where $z$ is drawn, and not in $\log q(z|x)$. The codes come from "
-            "one distribution and are charged for another. Clip once, before either."),
+            r"still broken: $\log\sigma^2$ is clipped where $z$ is drawn, and not in $\log q(z|x)$. The codes come "
+            "from one distribution and are charged for another. Clip once, before either."),
         "brackets": (
             {" + (x - y) ** 2 / ops.exp(pixel_log_variance))  # 2. divided by σ²":
              ") - (x - y) ** 2 / 2 * ops.exp(pixel_log_variance)"},
@@ -445,13 +485,14 @@ BROKEN = Mend(
             r"still broken: the KL term is averaged over the latents, as if a nat of code cost only $1/L$. Sum over "
             "them."),
         "batch": (
-            {"ops.sum(log_p_x, axis=1)  # 5. over pixels only": "ops.sum(log_p_x)", "ops.mean(recon": "(recon"},
+            {"ops.sum(log_p_x, axis=1)  # 5. over pixels only": "ops.sum(log_p_x)",
+             "- ops.mean(reconstruction)": "- reconstruction"},
             "still broken: the reconstruction is summed over the images, and the KL averaged over them. A larger batch "
             f"would make codes cheaper. {_REDUCED}"),
     },
     slips=[
-        ("clipping", "unclipped", {"ops.clip(log_variance, -6, 2)": "log_variance"}, "the clipping is gone. It is meant "
-         r"to be there, and to hold for the draw and for $\log q(z|x)$ alike."),
+        ("clipping", "unclipped", {"ops.clip(log_variance, -6, 2)": "log_variance"}, "the clipping is gone. It is "
+         r"meant to be there, and to hold for the draw and for $\log q(z|x)$ alike."),
         ("clipping", "clipped_in_the_density", {"log_variance = ops.clip(log_variance, -6, 2)": "raw = log_variance\n"
          "log_variance = ops.clip(log_variance, -6, 2)", "ops.exp(log_variance / 2)": "ops.exp(raw / 2)"},
          r"now $\log\sigma^2$ is clipped in $\log q(z|x)$, and not where $z$ is drawn. Clip once, before either."),
@@ -459,23 +500,23 @@ BROKEN = Mend(
          "log_variance = ops.clip(log_variance, -6, 2)", "LOG_2PI + log_variance": "LOG_2PI + raw"}, _TWICE_CLIPPED),
         ("clipping", "clipped_half", {"log_variance = ops.clip(log_variance, -6, 2)": "raw = log_variance\n"
          "log_variance = ops.clip(log_variance, -6, 2)", "ops.exp(log_variance))": "ops.exp(raw))"}, _TWICE_CLIPPED),
-        ("brackets", "half_lost", {"(x - y) ** 2 / ops.exp(pixel": "2 * (x - y) ** 2 / ops.exp(pixel"}, "now the squared "
-         r"error is divided by $\sigma^2$; by $2\sigma^2$ it should be. The ½ is lost."),
+        ("brackets", "half_lost", {"(x - y) ** 2 / ops.exp(pixel": "2 * (x - y) ** 2 / ops.exp(pixel"}, "now the "
+         r"squared error is divided by $\sigma^2$; by $2\sigma^2$ it should be. The ½ is lost."),
         ("brackets", "half_twice", {"(x - y) ** 2 / ops.exp(pixel": "(x - y) ** 2 / 2 / ops.exp(pixel"}, "now the "
          r"squared error is divided by $4\sigma^2$: the ½ stands in front of the bracket, and within it, too."),
         ("brackets", "deviation", {"/ ops.exp(pixel_log_variance)": "/ ops.exp(pixel_log_variance / 2)"}, "the squared "
          r"error is divided by $\sigma$ now; it belongs divided by $\sigma^2$."),
-        ("constants", "constants_exchanged", {"LOG_2PI + log_variance": "log_variance"}, r"now it is the other way round: "
-         r"$\log p(z)$ has $-\frac12\log 2\pi$ more than $\log q(z|x)$, for each latent. Give the same to both, or nothing "
-         "to either."),
+        ("constants", "constants_exchanged", {"LOG_2PI + log_variance": "log_variance"}, "now it is the other way "
+         r"round: $\log p(z)$ has $-\frac12\log 2\pi$ more than $\log q(z|x)$, for each latent. Give the same to both, "
+         "or nothing to either."),
         ("constants", "prior_not_halved", {"(LOG_2PI + z**2)": "(LOG_2PI + 2 * z**2)"}, r"$\log p(z)$ has $-z^2$ now, "
          r"not $-\frac12 z^2$. Mind the bracket."),
         ("constants", "constant_sign", {"(LOG_2PI + z**2)": "(z**2 - LOG_2PI)"}, r"$\log 2\pi$ has the wrong sign in "
          r"$\log p(z)$: $-\frac12(\log 2\pi + z^2)$."),
         ("latents", "latents_axis", {"log_p_z, axis=1)": "log_p_z, axis=0)"}, "the KL term is summed over axis 0, the "
          "images. The latents are axis 1."),
-        ("batch", "pixels_averaged", {"ops.sum(log_p_x, axis=1)": "ops.mean(log_p_x)"}, "the reconstruction is averaged "
-         f"over the pixels, too: then a nat of code costs as much as all pixels together. {_REDUCED}"),
+        ("batch", "pixels_averaged", {"ops.sum(log_p_x, axis=1)": "ops.mean(log_p_x)"}, "the reconstruction is "
+         f"averaged over the pixels, too: then a nat of code costs as much as all pixels together. {_REDUCED}"),
         ("batch", "pixels_axis", {"log_p_x, axis=1)": "log_p_x, axis=0)"}, "the reconstruction is summed over axis 0, "
          f"the images, and averaged over the pixels. {_REDUCED}"),
         ("batch", "kl_summed", {"ops.mean(kl)": "ops.sum(kl)"}, "the KL is summed over the images now, and the "
@@ -483,16 +524,16 @@ BROKEN = Mend(
         ("batch", "all_summed", {"ops.mean(kl)": "ops.sum(kl)", "ops.mean(recon": "ops.sum(recon"}, "both terms are "
          "summed over the images now. The two are in balance, but the loss grows with the batch, and the learning rate "
          "means something else for every batch size. Take the mean over the images."),
-        (None, "reconstruction_added", {"(kl) -": "(kl) +"}, "the reconstruction is added. The loss is minus the bound: "
-         "the KL, less the reconstruction, as it stood there."),
+        (None, "reconstruction_added", {"(kl) -": "(kl) +"}, "the reconstruction is added. The loss is minus the "
+         "bound: the KL, less the reconstruction, as it stood there."),
         (None, "sign", {"(kl) -": "(kl) +", "return ": "return -"}, "this is the bound, and not minus the bound: "
          "training would lower it."),
         (None, "no_kl", {"return ops.mean(kl)": "return 0"}, "the KL is missing from the loss."),
-        (None, "closed_form", {"log_q_z - log_p_z": "0.5 * (mean**2 + ops.exp(log_variance) - 1 - log_variance)"}, "you "
-         "put the closed form of the KL divergence in place of the estimate. That is a sound loss, but another one: "
-         r"keep $\log q(z|x) - \log p(z)$ at the draw."),
-        (None, "pixel_constant", {"LOG_2PI + pixel": "pixel"}, r"$\log p(x|z)$ has lost its $\log 2\pi$. That was right "
-         "as it stood, one for each pixel."),
+        (None, "closed_form", {"log_q_z - log_p_z": "0.5 * (mean**2 + ops.exp(log_variance) - 1 - log_variance)"},
+         "you put the closed form of the KL divergence in place of the estimate. That is a sound loss, but another "
+         r"one: keep $\log q(z|x) - \log p(z)$ at the draw."),
+        (None, "pixel_constant", {"LOG_2PI + pixel": "pixel"}, r"$\log p(x|z)$ has lost its $\log 2\pi$. That was "
+         "right as it stood, one for each pixel."),
         (None, "pixel_variance", {"LOG_2PI + pixel_log_variance + ": "LOG_2PI + "}, r"$\log p(x|z)$ has lost its "
          r"$-\frac12\log\sigma^2$. That was right as it stood."),
         (None, "variance_for_deviation", {"(log_variance / 2)": "(log_variance)"}, "the noise is multiplied by the "
@@ -504,8 +545,8 @@ BROKEN = Mend(
         Which distribution is $z$ drawn from, and which one's density is `log_q_z`? Do they have the same variance, and
         the same constants as `log_p_z`?
 
-        There is one error in each of: the `ops.clip`, the squared error, the two lines with `LOG_2PI` of which one lacks
-        it, and the two reductions `ops.sum(…)` and `ops.mean(…)`.
+        There is one error in each of: the `ops.clip`, the squared error, the two lines with `LOG_2PI` of which one
+        lacks it, and the two reductions `ops.sum(…)` and `ops.mean(…)`.
     """,
 )  # fmt: skip
 
@@ -517,9 +558,11 @@ def _digits():
 
 TRAINED = TrainedVAE(
     "train_vae", "Train one that reaches a bound", points=4, minutes=25, difficulty=2,
-    bounds={"codes": -26.0, "fair": -24.5, "good": -24.0, "very good": -23.6}, images=_digits, training=1297, coins=-27.1,
-    because="18 runs of the solution, each with another seed and other images, on both backends, ended between −23.2 and "
-    "−22.9, and one model's bound varies by 0.06 from one draw of the test images to the next, by 0.01 with the noise.",
+    bounds={"codes": -26.0, "fair": -24.5, "good": -24.0, "very good": -23.6},
+    images=_digits, training=1297, coins=-27.1,
+    because="18 runs of the solution, each with another seed and other images, on both backends, ended between −23.2 "
+    "and −22.9, and one model's bound varies by 0.06 from one draw of the test images to the next, by 0.01 with the "
+    "noise.",
     hints="""
         `vk.VAE` with `vk.layers.MLP` and an objective will do; so will your own class from lesson 02. First make it
         return anything of the right shapes, then train for longer.
@@ -535,4 +578,4 @@ TRAINED = TrainedVAE(
 )  # fmt: skip
 
 
-QUESTIONS = [KL, BERNOULLI, GAUSSIAN, ESTIMATORS, LINEAR, BROKEN, TRAINED]
+QUESTIONS = [KL, BERNOULLI, GAUSSIAN, ESTIMATORS, LINEAR, LAYER, BROKEN, TRAINED]

@@ -15,6 +15,7 @@ Function(
 ```
 """
 
+import functools
 import re
 from dataclasses import KW_ONLY, dataclass, field
 
@@ -85,11 +86,16 @@ class Function(Question):
     def _slopes(self, text, inputs):
         """Gradients by the names that the observer gives them."""
         of = [name for name in self.of if name in inputs]
-        return {
-            f"gradient of {argument}" if name == VALUE else f"gradient of {name} for {argument}": slope
-            for name, gradients in zip(self.names, differentiate(text, inputs, of), strict=True)
-            for argument, slope in gradients.items()
-        }
+        slopes = (slope for gradients in differentiate(text, inputs, of) for slope in gradients.values())
+        return dict(zip(self._slope_names(inputs), slopes, strict=True))
+
+    def _slope_names(self, inputs):
+        return [
+            f"gradient of {argument}" if name == VALUE else f"gradient of {name} for {argument}"
+            for name in self.names
+            for argument in self.of
+            if argument in inputs
+        ]
 
     def _shown(self, text, inputs, unpredictable):
         """`Shown` of each observation: float64's and float32's values, and whether these are the same."""
@@ -97,8 +103,9 @@ class Function(Question):
         for name, exact, single in zip(self.names, text.run(inputs), text.run(inputs, np.float32), strict=True):
             found[name] = Shown((exact, single), not _alike(exact, single, self.tolerance(name)))
             rounded |= found[name].unpredictable
-        for name, slope in self._slopes(text, inputs).items():
-            found[name] = Shown((slope,), rounded)
+        slopes = functools.cache(lambda: self._slopes(text, inputs))  # what takes time is computed where it is needed
+        for name in self._slope_names(inputs):
+            found[name] = lambda name=name: Shown((slopes()[name],), rounded)
         return {name: Shown((), True) if name in unpredictable else shown for name, shown in found.items()}
 
     def sizes(self, **inputs):
@@ -110,7 +117,7 @@ class Function(Question):
 
 
 def signature(takes):
-    """Of "x[N,D], noise, baseline=0.0": the arguments, with default values, and a dict of the axes of those that say."""
+    """Of "x[N,D], noise, baseline=0.0": the arguments with their default values, and a dict of axes by argument."""
     found = re.findall(r"(\w+)(?:\[([\w,]*)\])?(=[^,]+)?", takes)
     return [name + default for name, _, default in found], {name: axes.split(",") for name, axes, _ in found if axes}
 

@@ -1,5 +1,6 @@
 """Judges what was observed of an answer: which parts are right, and which mistake explains what is wrong."""
 
+import functools
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -164,8 +165,8 @@ def fits(observed, target):
 
 
 def _recognized(question, found):
-    """(mistake, (a, b)) for each part, {part: list}: in a other parts the right answer speaks against it; b observations
-    are only wrong, not what it gives.
+    """(mistake, (a, b)) for each part, {part: list}: `a` parts are right where it gives something else, `b`
+    observations are only wrong, not what it gives.
 
     Of a mistake that a part only shows by what cannot be predicted, another part has to show numbers; unless it gives
     no other numbers anywhere.
@@ -174,20 +175,24 @@ def _recognized(question, found):
     if all(row.fits for rows in found.values() for row in rows):
         return {part: [] for part in found}
     indexed = list(enumerate(mistakes))
+    cases = {id(row.inputs): row.inputs for rows in found.values() for row in rows}
+
+    @functools.cache
+    def case(index, key):
+        return mistakes[index].shown(**cases[key])
+
+    @functools.cache
+    def shown(index, key, name):
+        return _shown(case(index, key).get(name))
+
     with np.errstate(all="ignore"):
-        cases = {id(row.inputs): row.inputs for rows in found.values() for row in rows}
-        shown = {
-            (index, key): {name: _shown(value) for name, value in mistake.shown(**inputs).items()}
-            for index, mistake in indexed
-            for key, inputs in cases.items()
+        evidence = {
+            part: [_evidence(question, rows, lambda row, i=i: shown(i, id(row.inputs), row.name)) for i, _ in indexed]
+            for part, rows in found.items()
         }
-    evidence = {
-        part: [_evidence(question, rows, lambda row, i=i: shown[i, id(row.inputs)].get(row.name)) for i, _ in indexed]
-        for part, rows in found.items()
-    }
-    first = id(next(iter(found.values()))[0].inputs)
-    sure = {mistake.name for i, mistake in indexed if any(each[i].sure for each in evidence.values())}
-    sure |= {mistake.name for i, mistake in indexed if not any(s.values for s in shown[i, first].values())}
+        first = next(iter(cases))
+        unknown = [i for i, _ in indexed if not any(shown(i, first, name).values for name in case(i, first))]
+    sure = {mistake.name for i, mistake in indexed if i in unknown or any(e[i].sure for e in evidence.values())}
     against = [sum(each[i].against for each in evidence.values()) for i, _ in indexed]
     return {
         part: [
@@ -229,7 +234,9 @@ def _evidence(question, rows, shown):
 
 
 def _shown(value):
-    return value if isinstance(value, Shown) else Shown((np.asarray(value, np.float64),))
+    """`Shown` of what a mistake gives; None if it says nothing."""
+    value = value() if callable(value) else value
+    return value if value is None or isinstance(value, Shown) else Shown((np.asarray(value, np.float64),))
 
 
 # ---- parts

@@ -14,10 +14,11 @@ Mend(
 )
 ```
 
-What the losses are in all cases tells which errors are left: of all combinations of right, broken and differently broken
-lines, one gives just these numbers. So each error that is mended earns its share, whatever the other lines do.
+What the losses are in all cases tells which errors are left: of all combinations of right, broken and differently
+broken lines, one gives just these numbers. So each error that is mended earns its share, whatever the other lines do.
 """
 
+import functools
 import itertools
 from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
@@ -98,6 +99,7 @@ class Mend(Question):
             parts = [*self.errors, ELSE] if everywhere else [ELSE]
             shown = {part: float(step) for part in parts}
             self.mistakes.append(Mistake(name, says, lambda shown=shown, **_: shown))
+        self._runs = functools.cache(self._run)  # some thousand functions, of which most checks need a few
         self.broken = self._text(dict.fromkeys(self.errors, BROKEN)).body
 
     def _mistake(self, name, part, step, says, edits):
@@ -113,6 +115,14 @@ class Mend(Question):
         for part, step in steps.items():
             text = text.edited(self.edits[part][step])
         return text
+
+    def _run(self, steps):
+        """The text in which that was done with each part in turn, and its function; None if edits exclude each other."""
+        try:
+            text = self._text(dict(zip(self.edits, steps, strict=True)))
+        except ValueError:
+            return None, None
+        return text, text.function(ops=Operations(np.float64))
 
     def drawn(self, rng):
         return [Case(inputs) for inputs in self.draw(rng)]
@@ -143,15 +153,13 @@ class Mend(Question):
         return dict.fromkeys([*self.errors, ELSE], float(step)) | {GRADIENTS: np.full(len(self.of), float(UNTOUCHED))}
 
     def _found(self, inputs, losses):
-        """`Found`, or None: all combinations of steps are tried, then the likelier ones but for a constant or factor."""
+        """`Found`, or None. All combinations are tried, and then the likelier ones but for a constant or a factor."""
         with np.errstate(all="ignore"):
             tried = []
             for slips, steps in self._combinations():
-                try:
-                    text = self._text(steps)
-                except ValueError:
+                text, run = self._runs(tuple(steps.values()))
+                if text is None:
                     continue
-                run = text.function(ops=Operations(np.float64))
                 first = run(**inputs[0])
                 if self._same(first, losses[0]) and self._same([run(**given) for given in inputs], losses):
                     return Found(steps, text)
@@ -199,6 +207,6 @@ class Mend(Question):
         wrong = [f"`{name}`" for name, right in zip(self.of, observed, strict=True) if right != RIGHT]
         return Explanation(
             "cut",
-            f"the loss is what its lines say, its gradient is not, for {', '.join(wrong)}. Something on the way is held "
-            "fixed, by `ops.stop_gradient` or by NumPy, and training follows the gradient.",
+            f"the loss is what its lines say, its gradient is not, for {', '.join(wrong)}. Something on the way is "
+            "held fixed, by `ops.stop_gradient` or by NumPy, and training follows the gradient.",
         )

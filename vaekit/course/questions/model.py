@@ -134,9 +134,9 @@ class TrainedVAE(Question):
             )
         if kl > 1.5 * high and reconstruction > min(self.bounds.values()):
             return "cheap_codes", (
-                f"The KL is {kl:.1f} nats, and buys a reconstruction of {reconstruction:.1f}: codes cost more than they "
-                "save. In your loss they are too cheap. Is the KL averaged over the latents, or multiplied by a small "
-                "number?"
+                f"The KL is {kl:.1f} nats, and buys a reconstruction of {reconstruction:.1f}: codes cost more than "
+                "they save. In your loss they are too cheap. Is the KL averaged over the latents, or multiplied by a "
+                "small number?"
             )
         if bound < self.coins - 3:
             return "worse_than_coins", (
