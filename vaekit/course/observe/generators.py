@@ -10,47 +10,52 @@ from vaekit.course.observe.values import Fault
 
 
 @contextmanager
-def watched():
-    """Which generators of random numbers are made and used meanwhile, and whether anybody else's numbers change.
+def undisturbed():
+    """Python's and NumPy's global random numbers go on afterwards as if nothing had been drawn."""
+    before, python = np.random.get_state(), random.getstate()
+    try:
+        yield
+    finally:
+        np.random.set_state(before)
+        random.setstate(python)
 
-    Yields: dict of "made" and "used", lists of `SeedGenerator`; "unseeded": whether Keras drew by its global one;
-    "numpy": whether NumPy drew, or made a generator; "global state": whether a global generator was set.
+
+@contextmanager
+def watched():
+    """What is drawn by meanwhile, and whether anybody else's random numbers change.
+
+    Yields: dict of "made": number of `SeedGenerator`s; "unseeded": whether Keras drew by its global one; "numpy":
+    whether NumPy drew, or made a generator; and, at the end, "global state": whether a global generator has changed.
     """
-    kind, seen = keras.random.SeedGenerator, {"made": [], "used": [], "unseeded": False, "numpy": False}
-    make, advance, makers = kind.__init__, kind.next, (np.random.default_rng, np.random.RandomState)
+    kind, seen = keras.random.SeedGenerator, {"made": 0, "unseeded": False, "numpy": False}
+    make, advance, default_rng, old = kind.__init__, kind.next, np.random.default_rng, np.random.RandomState
 
     def __init__(self, *arguments, **options):
-        seen["made"].append(self)
+        seen["made"] += 1
         make(self, *arguments, **options)
 
     def next(self, ordered=True):
-        seen["used"].append(self)
         seen["unseeded"] |= not ordered  # as Keras calls it where no seed is given
         return advance(self, ordered)
 
-    def noticed(function):
-        def made(*arguments, **options):
+    def noticed(seed=None):
+        seen["numpy"] = True
+        return default_rng(seed)
+
+    class RandomState(old):
+        def __init__(self, *arguments):
             seen["numpy"] = True
-            return function(*arguments, **options)
+            super().__init__(*arguments)
 
-        return made
-
-    before, python = np.random.get_state(), random.getstate()
     np.random.random()  # from here on, a seed that is set anew is a change, whichever it is
     state = np.random.get_state()
-    kind.__init__, kind.next = __init__, next
-    np.random.default_rng, np.random.RandomState = map(noticed, makers)
+    kind.__init__, kind.next, np.random.default_rng, np.random.RandomState = __init__, next, noticed, RandomState
     try:
         yield seen
     finally:
-        kind.__init__, kind.next = make, advance
-        np.random.default_rng, np.random.RandomState = makers
-        changed = not all(map(np.array_equal, state, np.random.get_state()))
-        seen["global state"] = changed
-        seen["numpy"] |= changed
-        np.random.set_state(before)
-        if changed:
-            random.setstate(python)
+        kind.__init__, kind.next, np.random.default_rng, np.random.RandomState = make, advance, default_rng, old
+        seen["global state"] = not all(map(np.array_equal, state, np.random.get_state()))
+        seen["numpy"] |= seen["global state"]
 
 
 def no_noise(in_training):

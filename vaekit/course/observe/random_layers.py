@@ -37,7 +37,8 @@ def random_layer(answer, seed, _takes, _draws, **arguments):
     """
     inputs = {name: arguments.pop(name) for name in _takes}
     probe = _Probe(layer_class(answer), arguments, inputs, _draws)
-    return probe.noise(seed) | probe.gradients(seed) | {"in a model": probe.in_a_model(seed)}
+    with generators.undisturbed():
+        return probe.noise(seed) | probe.gradients(seed) | {"in a model": probe.in_a_model(seed)}
 
 
 def statistics(first, second):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from vaekit.course.observe import VALUE, Fault
+from vaekit.course.observe import DOUBLE, VALUE, Fault
 from vaekit.course.questions.explain import OTHER, common, explain
 from vaekit.course.questions.question import AtLeast, Near, Shown, points
 from vaekit.course.show import plain
@@ -97,6 +97,7 @@ class Row(NamedTuple):
     name: str
     observed: object
     target: object
+    double: bool = False  # whether the answer computed in float64
 
     @property
     def fits(self):
@@ -123,7 +124,8 @@ def judge(question, cases, observations):
     for case, observed in zip(cases, observations, strict=False):
         for name, target in question.targets(case).items():
             value = observed if isinstance(observed, Fault) else observed.get(name)
-            found.setdefault(question.part(case, name), []).append(Row(case.inputs, name, value, target))
+            double = not isinstance(observed, Fault) and DOUBLE in observed
+            found.setdefault(question.part(case, name), []).append(Row(case.inputs, name, value, target, double))
     weights = question.parts or dict.fromkeys(found, 1)
     if set(weights) != set(found):
         raise ValueError(f"{question.name} has the parts {list(weights)}, its cases are for {list(found)}.")
@@ -261,6 +263,8 @@ def _part(question, name, share, rows, mistakes):
     diagnosis, says, _ = common([_explained(question, row) for row in wrong])
     own = {mistake.name: mistake.says for mistake in question.mistakes if mistake.shown is None}
     says = own.get(diagnosis) or (f"{row.name}: {says}" if row.name != name != VALUE else says)
+    if diagnosis == OTHER and all(row.double for row in wrong):
+        says += " What came back is float64, and the inputs are float32: where on the way was it converted?"
     return Part(name, share, False, says, diagnosis)
 
 

@@ -93,10 +93,6 @@ class Layer(Question):
     def part(self, case, observation):
         return observation.removesuffix(RMS)
 
-    def sizes(self, **inputs):
-        shape = np.shape(inputs[self.names[0]])
-        return dict(zip(("rows", "dimensions"), shape, strict=True))
-
     def expected(self, case):
         mean, spread, slopes = _moments(self.text, self.names, case.inputs)
         n = DRAWS * mean.size
