@@ -318,7 +318,7 @@ images = tfd.Independent(pixels, reinterpreted_batch_ndims=2)  # 10 distribution
 print("log_prob of", pixels.log_prob(0.0).shape, "and of", images.log_prob(np.zeros((8, 8), "float32")).shape)
 
 symbol = keras.KerasTensor((None, 3), dtype="float32")
-print("a layer called with a symbol, without numbers:", Scaled().compute_output_spec(symbol))
+print("called with a symbol, a layer gives a symbol:", Scaled()(symbol))
 
 # %% [markdown] tags=["solution"]
 # **Solution.** `tfd.Normal(mean, scale)` with a mean `[N, H, W, C]` is a batch of $N\cdot H\cdot W\cdot C$
