@@ -15,6 +15,7 @@ Function(
 ```
 """
 
+import functools
 import re
 from dataclasses import KW_ONLY, dataclass, field
 
@@ -22,7 +23,7 @@ import numpy as np
 
 from vaekit.course.observe import VALUE
 from vaekit.course.questions.judge import fits
-from vaekit.course.questions.language import Text, outcome
+from vaekit.course.questions.language import Text, differentiate
 from vaekit.course.questions.question import FLOAT32, Case, Mistake, Near, Observe, Question, Shown
 
 
@@ -56,10 +57,9 @@ class Function(Question):
 
     def __post_init__(self):
         super().__post_init__()
-        found = re.findall(r"(\w+)(?:\[([\w,]*)\])?(=[^,]+)?", self.takes)
-        self.text = Text(self.name, [name + default for name, _, default in found], self.answer)
+        arguments, self.shapes = signature(self.takes)
+        self.text = Text(self.name, arguments, self.answer)
         self.answer = self.text.body
-        self.shapes = {name: axes.split(",") for name, axes, _ in found if axes}
         self.names = [name.strip() for name in self.returns.split(",")] if self.returns else [VALUE]
         self.of = self.gradients.split()
         options = {"names": self.names if self.returns else None}
@@ -77,31 +77,33 @@ class Function(Question):
         return [Case(inputs, part) for part, draw in parts.items() for inputs in draw(rng)]
 
     def expected(self, case):
-        found = self._outcome(self.text, case.inputs)
-        slopes = {} if case.part in self.values_only else self._named(found.slopes)
-        slopes = {name: slope for name, slope in slopes.items() if np.abs(slope).max(initial=0) < FLOAT32}
-        return dict(zip(self.names, found.exact, strict=True)) | slopes
+        values = dict(zip(self.names, self.text.run(case.inputs), strict=True))
+        slopes = {} if case.part in self.values_only else self._slopes(self.text, case.inputs)
+        return values | {name: slope for name, slope in slopes.items() if np.abs(slope).max(initial=0) < FLOAT32}
 
-    def _outcome(self, text, inputs):
-        return outcome(text, inputs, [name for name in self.of if name in inputs])
-
-    def _named(self, slopes):
+    def _slopes(self, text, inputs):
         """Gradients by the names that the observer gives them."""
-        return {
-            f"gradient of {argument}" if name == VALUE else f"gradient of {name} for {argument}": slope
-            for name, gradients in zip(self.names, slopes, strict=True)
-            for argument, slope in gradients.items()
-        }
+        of = [name for name in self.of if name in inputs]
+        slopes = (slope for gradients in differentiate(text, inputs, of) for slope in gradients.values())
+        return dict(zip(self._slope_names(inputs), slopes, strict=True))
+
+    def _slope_names(self, inputs):
+        return [
+            f"gradient of {argument}" if name == VALUE else f"gradient of {name} for {argument}"
+            for name in self.names
+            for argument in self.of
+            if argument in inputs
+        ]
 
     def _shown(self, text, inputs, unpredictable):
         """`Shown` of each observation: float64's and float32's values, and whether these are the same."""
-        exact, single, slopes = self._outcome(text, inputs)
-        found = {
-            name: Shown((a, b), not _alike(a, b, self.tolerance(name)))
-            for name, a, b in zip(self.names, exact, single, strict=True)
-        }
-        rounded = any(shown.unpredictable for shown in found.values())
-        found |= {name: Shown((slope,), rounded) for name, slope in self._named(slopes).items()}
+        found, rounded = {}, False
+        for name, exact, single in zip(self.names, text.run(inputs), text.run(inputs, np.float32), strict=True):
+            found[name] = Shown((exact, single), not _alike(exact, single, self.tolerance(name)))
+            rounded |= found[name].unpredictable
+        slopes = functools.cache(lambda: self._slopes(text, inputs))  # what takes time is computed where it is needed
+        for name in self._slope_names(inputs):
+            found[name] = lambda name=name: Shown((slopes()[name],), rounded)
         return {name: Shown((), True) if name in unpredictable else shown for name, shown in found.items()}
 
     def sizes(self, **inputs):
@@ -110,6 +112,12 @@ class Function(Question):
             if name in inputs and np.ndim(inputs[name]) == len(letters):
                 found |= dict(zip(letters, np.shape(inputs[name]), strict=True))
         return {meaning: found[letter] for letter, meaning in self.axes.items() if letter in found}
+
+
+def signature(takes):
+    """Of "x[N,D], noise, baseline=0.0": the arguments with their default values, and a dict of axes by argument."""
+    found = re.findall(r"(\w+)(?:\[([\w,]*)\])?(=[^,]+)?", takes)
+    return [name + default for name, _, default in found], {name: axes.split(",") for name, axes, _ in found if axes}
 
 
 def _alike(a, b, atol):

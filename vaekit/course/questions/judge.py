@@ -1,5 +1,6 @@
 """Judges what was observed of an answer: which parts are right, and which mistake explains what is wrong."""
 
+import functools
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -131,7 +132,7 @@ def judge(question, cases, observations):
     parts, known = [], set()  # one mistake often spoils several parts
     recognized = _recognized(question, found)
     for name, weight in weights.items():
-        mistakes = sorted(recognized[name], key=lambda pair: (pair[1], pair[0].name not in known))
+        mistakes = sorted(recognized[name], key=lambda pair: (*pair[1], pair[0].name not in known))
         share = weight / sum(weights.values())
         parts.append(_part(question, name, share, found[name], [mistake for mistake, _ in mistakes]))
         known.add(parts[-1].diagnosis)
@@ -166,7 +167,8 @@ def fits(observed, target):
 
 
 def _recognized(question, found):
-    """(mistake, number of observations that are only wrong, not what it gives) for each part, {part: list}.
+    """(mistake, (a, b)) for each part, {part: list}: `a` parts are right where it gives something else, `b`
+    observations are only wrong, not what it gives.
 
     Of a mistake that a part only shows by what cannot be predicted, another part has to show numbers; unless it gives
     no other numbers anywhere.
@@ -175,32 +177,42 @@ def _recognized(question, found):
     if all(row.fits for rows in found.values() for row in rows):
         return {part: [] for part in found}
     indexed = list(enumerate(mistakes))
+    cases = {id(row.inputs): row.inputs for rows in found.values() for row in rows}
+
+    @functools.cache
+    def case(index, key):
+        return mistakes[index].shown(**cases[key])
+
+    @functools.cache
+    def shown(index, key, name):
+        return _shown(case(index, key).get(name))
+
     with np.errstate(all="ignore"):
-        cases = {id(row.inputs): row.inputs for rows in found.values() for row in rows}
-        shown = {
-            (index, key): {name: _shown(value) for name, value in mistake.shown(**inputs).items()}
-            for index, mistake in indexed
-            for key, inputs in cases.items()
+        evidence = {
+            part: [_evidence(question, rows, lambda row, i=i: shown(i, id(row.inputs), row.name)) for i, _ in indexed]
+            for part, rows in found.items()
         }
-    evidence = {
-        part: [_evidence(question, rows, lambda row, i=i: shown[i, id(row.inputs)].get(row.name)) for i, _ in indexed]
-        for part, rows in found.items()
-    }
-    first = id(next(iter(found.values()))[0].inputs)
-    sure = {mistake.name for i, mistake in indexed if any(each[i].sure for each in evidence.values())}
-    sure |= {mistake.name for i, mistake in indexed if not any(s.values for s in shown[i, first].values())}
+        first = next(iter(cases))
+        unknown = [i for i, _ in indexed if not any(shown(i, first, name).values for name in case(i, first))]
+    sure = {mistake.name for i, mistake in indexed if i in unknown or any(e[i].sure for e in evidence.values())}
+    against = [sum(each[i].against for each in evidence.values()) for i, _ in indexed]
     return {
-        part: [(mistake, each[i].unlike) for i, mistake in indexed if each[i].told and mistake.name in sure]
+        part: [
+            (mistake, (against[i], each[i].unlike)) for i, mistake in indexed if each[i].told and mistake.name in sure
+        ]
         for part, each in evidence.items()
     }
 
 
 class Evidence(NamedTuple):
-    """Whether a part's rows are what a mistake gives: `told`, `sure` if by numbers; in how many rows not by numbers."""
+    """Whether a part's rows are what a mistake gives: `told`, `sure` if by numbers; in how many rows not by numbers;
+    whether they are right where the mistake gives something else.
+    """
 
     told: bool = False
     sure: bool = False
     unlike: int = 0
+    against: bool = False
 
 
 def _evidence(question, rows, shown):
@@ -219,12 +231,14 @@ def _evidence(question, rows, shown):
         elif mistaken.unpredictable and not row.fits:
             told, unlike = True, unlike + 1
         else:
-            return Evidence()
+            return Evidence(against=row.fits and not mistaken.unpredictable)
     return Evidence(told, told and numbers, unlike)
 
 
 def _shown(value):
-    return value if isinstance(value, Shown) else Shown((np.asarray(value, np.float64),))
+    """`Shown` of what a mistake gives; None if it says nothing."""
+    value = value() if callable(value) else value
+    return value if value is None or isinstance(value, Shown) else Shown((np.asarray(value, np.float64),))
 
 
 # ---- parts
@@ -264,13 +278,13 @@ def _explained(question, row):
 
 
 def _advised(parts, advice):
-    """With the question's advice, once, in the last of the bounds that were missed."""
+    """With the question's advice, and the lowest of the bounds that were missed, the next one to reach."""
     missed = [part for part in parts if part.diagnosis == "bound"]
     if not advice or not missed:
         return parts
     diagnosis, says = advice
-    said = {part.name: f"{part.says} {says}" if part is missed[-1] else part.says for part in missed}
-    return [p._replace(diagnosis=diagnosis, says=said[p.name]) if p in missed else p for p in parts]
+    said = f"{missed[0].says} {says}"
+    return [part._replace(diagnosis=diagnosis, says=said) if part in missed else part for part in parts]
 
 
 def _together(question, parts):

@@ -11,10 +11,10 @@ differentiate(right, {"x": np.ones((1, 3))}, ["x"])
 ```
 """
 
+import functools
 import inspect
 import math
 import textwrap
-from typing import NamedTuple
 
 import numpy as np
 from scipy import special
@@ -62,8 +62,12 @@ class Text:
     def function(self, **namespace):
         """The text as a Python function, which finds `namespace` (such as `ops`) among its globals."""
         namespace = {"np": np, "LOG_2PI": LOG_2PI, **namespace}
-        exec(compile(str(self), f"<{self.name}>", "exec"), namespace)
+        exec(self._code, namespace)
         return namespace[self.name]
+
+    @functools.cached_property
+    def _code(self):
+        return compile(str(self), f"<{self.name}>", "exec")
 
     def run(self, inputs, dtype=np.float64):
         """What it returns in NumPy: a tuple of arrays, of that precision.
@@ -188,30 +192,3 @@ def differentiate(text, inputs, of):
                 for gradients, high, low in zip(found, *ends, strict=True):
                     gradients[name].flat[i] = np.sum(high - low) / (2 * step)  # what does not depend on it is 0
     return found
-
-
-class Outcome(NamedTuple):
-    """What comes of a text.
-
-    Attributes:
-        exact, single: tuples of arrays, what it returns in float64 and in float32.
-        slopes: list of dicts, what `differentiate` gives for each of them.
-    """
-
-    exact: tuple
-    single: tuple
-    slopes: list
-
-
-def outcome(text, inputs, of):
-    """The `Outcome` of a text at some inputs, with gradients for those named in `of`; computed once."""
-    arrays = [(name, np.asarray(value)) for name, value in inputs.items()]
-    key = (str(text), *of, *((name, array.shape, array.dtype.str, array.tobytes()) for name, array in arrays))
-    if key not in _outcomes:
-        if len(_outcomes) >= 5000:
-            _outcomes.clear()
-        _outcomes[key] = Outcome(text.run(inputs), text.run(inputs, np.float32), differentiate(text, inputs, of))
-    return _outcomes[key]
-
-
-_outcomes = {}

@@ -74,7 +74,8 @@ class Mistake(NamedTuple):
     Attributes:
         name: for tests and reports.
         says: what the learner reads: what was done, and what to do instead.
-        shown: function of a case's inputs: dict of `Shown` or arrays by observation; what is left out is not compared.
+        shown: function of a case's inputs: dict of `Shown` or arrays by observation, or functions without arguments
+            that return them; what is left out is not compared.
             None: `explain` recognizes it by this name, and the question has a better sentence.
         code: an answer that makes it, for tests.
     """
