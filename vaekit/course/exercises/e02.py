@@ -11,7 +11,7 @@ TITLE = "The variational autoencoder"
 
 
 def _posteriors(rng):
-    for shape, size in ((5, 3), 1), ((2, 12), 2), ((3, 2), 0.1), ((4, 8), 1):
+    for shape, size in ((5, 3), 1), ((2, 12), 2), ((5, 3), 0.1):
         mean, log_variance = size * rng.normal(size=(2, *shape))
         yield dict(mean=mean, log_variance=log_variance)
 
@@ -209,7 +209,7 @@ GAUSSIAN = Function(
 
 
 def _linear_decoders(rng):
-    for S, N, L, D, size in (4, 3, 2, 6, 1), (2, 3, 5, 4, 1), (6, 2, 3, 8, 2):
+    for S, N, L, D, size in (4, 3, 2, 6, 1), (6, 2, 5, 8, 2):
         mean, log_variance = size * rng.normal(size=(2, N, L))
         x, noise = 1.0 * (rng.random((N, D)) < 0.5), rng.normal(size=(S, N, L))
         weights, bias = rng.normal(size=(L, D)), rng.normal(size=D)
