@@ -11,7 +11,7 @@ TITLE = "The variational autoencoder"
 
 
 def _posteriors(rng):
-    for shape, size in ((5, 3), 1), ((2, 12), 2), ((3, 2), 0.1), ((4, 8), 1):
+    for shape, size in ((5, 3), 1), ((2, 12), 2), ((5, 3), 0.1):
         mean, log_variance = size * rng.normal(size=(2, *shape))
         yield dict(mean=mean, log_variance=log_variance)
 
@@ -40,6 +40,7 @@ KL = Function(
         ("mean_over_latents", None, "your KL is divided by the number of latents: you averaged over them. Sum instead: "
          "a divergence between products of distributions is the sum of the divergences. With the average, codes cost "
          "less than they should, and the loss is no bound."),
+        ("wrong_axis", {"axis=-1": "axis=0"}, "you summed over axis 0, the images. The latents are the last axis."),
         ("sum_over_images", None, "one number came back for the whole batch; each row has a KL of its own. Sum over "
          "the last axis only."),
         ("mean_over_images", None, "one number came back, an average over the batch; each row has a KL of its own. Sum "
@@ -104,6 +105,7 @@ BERNOULLI = Function(
     mistakes=[
         ("sign", None, "the sign is reversed: this is a loss, the cross-entropy. Asked for is the log-likelihood, "
          "which is never positive for pixels of 0 and 1."),
+        ("wrong_axis", {"axis=-1": "axis=0"}, "you summed over axis 0, the images. The pixels are the last axis."),
         ("mean_over_pixels", None, "it is divided by the number of pixels: you averaged over them, as `keras.losses` "
          "does. The probability of an image is the product over its pixels, so its logarithm is the sum."),
         ("negative_mean_over_pixels", None, "this is the cross-entropy as `keras.losses` has it: a loss, and averaged "
@@ -174,6 +176,7 @@ GAUSSIAN = Function(
     """,
     mistakes=[
         ("sign", None, "the sign is reversed: this is a loss. Asked for is the log-density."),
+        ("wrong_axis", {"axis=-1": "axis=0"}, "you summed over axis 0, the images. The pixels are the last axis."),
         ("mean_over_pixels", None, "it is divided by the number of pixels: you averaged over them. The density of an "
          "image is the product over its pixels, so its logarithm is the sum."),
         ("no_constant", {"LOG_2PI + ": ""}, r"the constant $-\frac12\log 2\pi$ of each pixel is missing. Training does "
@@ -206,7 +209,7 @@ GAUSSIAN = Function(
 
 
 def _linear_decoders(rng):
-    for S, N, L, D, size in (4, 3, 2, 6, 1), (1, 2, 5, 4, 1), (6, 2, 3, 8, 2):
+    for S, N, L, D, size in (4, 3, 2, 6, 1), (6, 2, 5, 8, 2):
         mean, log_variance = size * rng.normal(size=(2, N, L))
         x, noise = 1.0 * (rng.random((N, D)) < 0.5), rng.normal(size=(S, N, L))
         weights, bias = rng.normal(size=(L, D)), rng.normal(size=D)

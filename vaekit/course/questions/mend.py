@@ -146,9 +146,8 @@ class Mend(Question):
             told[ELSE] = float(NO_NUMBER)
         if RIGHT not in [found.steps[part] for part in self.errors]:  # what the learner was given earns nothing
             return told | {ELSE: float(UNTOUCHED), GRADIENTS: np.full(len(self.of), float(UNTOUCHED))}
-        follows = [
-            self._follows(found, loss.size, *rest) for loss, *rest in zip(losses, inputs, observations, strict=True)
-        ]
+        cases = list(zip(losses, inputs, observations, strict=True))[:2]  # the first is known, the second drawn
+        follows = [self._follows(found, loss.size, *rest) for loss, *rest in cases]
         return told | {GRADIENTS: np.min(follows, axis=0)}
 
     def _all(self, step):
