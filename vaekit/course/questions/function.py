@@ -37,7 +37,8 @@ class Function(Question):
         answer: the function's body, as a learner would write it with `ops`: the oracle, and the solution.
         mistakes: list of (name, edits, what is said). Edits change `answer`, {old: new}, or take its place. Those None
             are known to `explain` by that name, and are only told in other words. A fourth entry lists observations
-            that nobody can predict where the mistake was made, since only rounding is left.
+            that nobody can predict where the mistake was made, since only rounding is left; or it is a function of the
+            inputs that returns such a list.
         returns: names of the values it returns, if there are several, "sample, log density".
         gradients: names of arguments for which the gradient of each value is looked at, too.
         values_only: parts whose gradients are not looked at: they are right or not as backends happen to round.
@@ -93,14 +94,18 @@ class Function(Question):
         }
 
     def _shown(self, text, inputs, unpredictable):
-        """`Shown` of each observation: float64's and float32's values, and whether these are the same."""
+        """`Shown` of each observation: float64's and float32's values, and whether these are the same.
+
+        Where they are not, nothing is known of gradients; nor where central differences are those of infinities.
+        """
         found, rounded = {}, False
         for name, exact, single in zip(self.names, text.run(inputs), text.run(inputs, np.float32), strict=True):
             found[name] = Shown((exact, single), not _alike(exact, single, self.tolerance(name)))
             rounded |= found[name].unpredictable
         for name, slope in self._slopes(text, inputs).items():
-            found[name] = Shown((slope,), rounded)
-        return {name: Shown((), True) if name in unpredictable else shown for name, shown in found.items()}
+            found[name] = Shown((), True) if rounded or not np.isfinite(slope).all() else Shown((slope,))
+        names = unpredictable(**inputs) if callable(unpredictable) else unpredictable
+        return {name: Shown((), True) if name in names else shown for name, shown in found.items()}
 
     def sizes(self, **inputs):
         found = {}

@@ -214,8 +214,8 @@ def _evidence(question, rows, shown):
         like = next((v for v in mistaken.values if fits(row.observed, Near(v, atol, rtol))), None)
         if like is not None:
             numbers, told = True, told or not fits(like, row.target)
-        elif mistaken.unpredictable and not row.fits:
-            told, unlike = True, unlike + 1
+        elif mistaken.unpredictable and not (row.fits and mistaken.values):  # by chance right, if nothing is known
+            told, unlike = told or not row.fits, unlike + 1
         else:
             return Evidence()
     return Evidence(told, told and numbers, unlike)
