@@ -1,12 +1,14 @@
 """Observers: what is seen of an answer, and what is said of one that cannot be seen."""
 
+import linecache
+
 import keras
 import numpy as np
 import pytest
 from keras import ops
 
-from vaekit.course.observe.functions import observe
-from vaekit.course.questions.question import VALUE, Fault
+from vaekit.backend import NAME, tfd
+from vaekit.course.observe import DOUBLE, VALUE, Fault, observe, told
 
 X = {"x": np.array([1.0, 2.0])}
 
@@ -50,6 +52,7 @@ def test_number():
     [
         (lambda x: None, "nothing came back; is there a `return`?"),
         (lambda x: "text", "expected a tensor"),
+        (lambda x: tfd.Independent(tfd.Normal(x, 1.0), 1), "expected a tensor, received a distribution."),
         (lambda y: y, "it should take the arguments (x)"),
         (3, "expected something to call"),
     ],
@@ -60,7 +63,8 @@ def test_refused(answer, text):
 
 def test_refused_of_several_values():
     assert "expected 2 values (a, b), received 3 values" in says(lambda x: (x, x, x), names=["a", "b"])
-    assert "expected 2 values (a, b), received a `" in says(lambda x: x, names=["a", "b"])
+    assert "expected 2 values (a, b), received a tensor of the shape (2,)" in says(lambda x: x, names=["a", "b"])
+    assert "received a distribution." in says(lambda x: tfd.Normal(x, 1.0), names=["a", "b"])
 
 
 def test_noise_of_its_own():
@@ -90,3 +94,72 @@ def test_values_that_a_gradient_does_not_have():
         assert "use `keras.ops.where`" in found.says and "_error_repr" not in found.says
     else:
         np.testing.assert_array_equal(found["gradient of x"], [2, 2])
+
+
+# ---- errors as sentences
+
+
+def earlier(x):
+    return ops.sum(x + ops.ones(3))
+
+
+def uses_another(x):
+    total = earlier(x)
+    return total * x
+
+
+def test_the_line_is_the_learners_own():
+    fault = says(lambda x: x * ops.ones(3))  # as the line that TensorFlow or JAX raised it in is not
+    assert "in `fault = says(lambda x: x * ops.ones(3))" in fault and "ncompatible shapes" in fault
+
+
+def test_an_answer_that_calls_another_one():
+    fault = says(uses_another)
+    assert "in your `earlier`, which it calls: `return ops.sum(x + ops.ones(3))`." in fault
+    assert "in your" not in says(earlier)
+
+
+def test_cells_are_told_by_their_own_line():
+    cell = "def broken():\n    return {}['key']\n\nbroken()"
+    name = "<ipython-input-7>"
+    linecache.cache[name] = (len(cell), None, cell.splitlines(keepends=True), name)
+    with pytest.raises(KeyError) as raised:
+        exec(compile(cell, name, "exec"), {})
+    assert told(raised.value) == "it raised `KeyError: 'key'` in `return {}['key']`."
+
+
+def test_the_reason_at_the_end_of_a_message():
+    wrapped = TypeError(
+        "Error when deserializing class 'A' using config={'name': 'a'}.\n\nException encountered: no argument 'shape'"
+    )
+    assert told(wrapped) == "it raised `TypeError: no argument 'shape'`."
+    wrapped = ValueError("Exception encountered when calling A.call().\n\n\x1b[1mbad shape\x1b[0m\n\nArguments: x")
+    assert told(wrapped) == "it raised `ValueError: bad shape`."
+
+
+def test_not_implemented_by_others_is_an_error():
+    """Only the learner's own `raise NotImplementedError()` is an open question."""
+    nobody_knows = seen(lambda x: tfd.Normal(x, 1.0).kl_divergence(tfd.Cauchy(x, 1.0)))
+    assert nobody_knows.kind == "error" and "No KL" in nobody_knows.says
+
+    def open_question(x):
+        raise NotImplementedError()
+
+    assert seen(open_question).kind == seen(lambda x: open_question(x)).kind == "unanswered"
+
+
+def test_float64():
+    assert DOUBLE in seen(lambda x: np.ones(2)) and DOUBLE not in seen(lambda x: np.ones(2, "float32"))
+    assert DOUBLE not in seen(lambda x: x)
+    mixed = seen(lambda x: x * ops.convert_to_tensor(np.ones(2)))
+    if NAME == "tensorflow":  # JAX has no float64 here
+        assert "tensors of float32 and float64 do not mix" in mixed.says and 'dtype="float32"' in mixed.says
+        assert DOUBLE in seen(lambda x: ops.sum(ops.cast(x, "float64")), "gradients", of=["x"])
+
+
+def test_numpy_has_no_gradient():
+    found = seen(lambda x: ops.sum(x) + np.exp(x), "gradients", of=["x"])
+    if NAME == "tensorflow":  # the way is cut, and the gradient what is left
+        np.testing.assert_array_equal(found["gradient of x"], [2, 2])
+    else:
+        assert "NumPy cannot be differentiated: use `keras.ops`" in found.says

@@ -272,7 +272,8 @@ def variables_gradient(function, variables):
     if NAME == "tensorflow":
         with tf.GradientTape() as tape:
             value = function()
-        return value, tape.gradient(value, variables, unconnected_gradients="zero")
+        gradient = tape.gradient(value, variables)  # None where the value does not depend on a variable
+        return value, [tf.zeros_like(v.value) if g is None else g for v, g in zip(variables, gradient, strict=True)]
 
     assigned = []  # variables, as `pure` finds them
 

@@ -1,6 +1,45 @@
-"""What graded code may see of how it is judged: how answers become arrays. Nothing here knows what is right."""
+"""What graded code may see of how it is judged: how answers become arrays. Nothing here knows what is right.
 
-from vaekit.course.observe.functions import VALUE as VALUE
-from vaekit.course.observe.functions import Fault as Fault
-from vaekit.course.observe.functions import observe as observe
-from vaekit.course.observe.functions import told as told
+An observer is called with the answer and a case's inputs and options, and returns a dict of arrays. Its arguments are
+what `questions.question.Case` and `Observe` hold; its result is all that a judge ever sees of an answer.
+"""
+
+from vaekit.backend import full_precision
+from vaekit.course.observe import distribution_layers, functions, random_layers, training
+from vaekit.course.observe.errors import told as told
+from vaekit.course.observe.values import DOUBLE as DOUBLE
+from vaekit.course.observe.values import VALUE as VALUE
+from vaekit.course.observe.values import Fault as Fault
+from vaekit.course.observe.values import Wrong as Wrong
+from vaekit.course.observe.values import fault_or, is_double, plain
+
+OBSERVERS = {
+    observer.__name__: observer
+    for observer in (
+        functions.call,
+        functions.gradients,
+        functions.number,
+        random_layers.random_layer,
+        distribution_layers.distribution_layer,
+        training.trained_vae,
+    )
+}
+
+
+def observe(name, answer, inputs, options):
+    """What an observer finds: a dict of float64 arrays, or a `Fault` that says what went wrong in the answer.
+
+    A `Fault` in place of a single array costs that observation's part alone. `DOUBLE` is among them where the answer
+    computed in float64.
+    """
+
+    def found():
+        if name in ("call", "gradients"):
+            functions.takes(answer, inputs)
+        with full_precision():
+            values = OBSERVERS[name](answer, **inputs, **{f"_{key}": value for key, value in options.items()})
+            double = any(is_double(value) for value in values.values()) and name in ("call", "gradients")
+            arrays = {key: value if isinstance(value, Fault) else plain(value) for key, value in values.items()}
+            return arrays | ({DOUBLE: plain(1)} if double else {})
+
+    return fault_or(found, answer)

@@ -147,7 +147,8 @@ def _related(o, e, same, sizes):
         if abs(factor) > 1e-6 and (o.size > 1 or abs(factor + 1) < 1e-3 or _known_factors(abs(factor), sizes)):
             made.append((_factor(factor, sizes), factor * e))
         if o.size > 1:
-            made += [(Explanation(name, says), change(e)) for name, (says, change) in _RELATIONS.items()]
+            relations = {name: row for name, row in _RELATIONS.items() if name != "absolute" or (e > 0).any()}
+            made += [(Explanation(name, says), change(e)) for name, (says, change) in relations.items()]
     close = [(np.abs(o - value).max(), i) for i, (_, value) in enumerate(made) if same(o, value)]
     return made[min(close)[1]][0] if close else None
 

@@ -15,6 +15,7 @@ Function(
 ```
 """
 
+import functools
 import re
 from dataclasses import KW_ONLY, dataclass, field
 
@@ -57,10 +58,9 @@ class Function(Question):
 
     def __post_init__(self):
         super().__post_init__()
-        found = re.findall(r"(\w+)(?:\[([\w,]*)\])?(=[^,]+)?", self.takes)
-        self.text = Text(self.name, [name + default for name, _, default in found], self.answer)
+        arguments, self.shapes = signature(self.takes)
+        self.text = Text(self.name, arguments, self.answer)
         self.answer = self.text.body
-        self.shapes = {name: axes.split(",") for name, axes, _ in found if axes}
         self.names = [name.strip() for name in self.returns.split(",")] if self.returns else [VALUE]
         self.of = self.gradients.split()
         names = self.names if self.returns else None
@@ -87,11 +87,16 @@ class Function(Question):
     def _slopes(self, text, inputs):
         """Gradients by the names that the observer gives them."""
         of = [name for name in self.of if name in inputs]
-        return {
-            f"gradient of {argument}" if name == VALUE else f"gradient of {name} for {argument}": slope
-            for name, gradients in zip(self.names, differentiate(text, inputs, of), strict=True)
-            for argument, slope in gradients.items()
-        }
+        slopes = (slope for gradients in differentiate(text, inputs, of) for slope in gradients.values())
+        return dict(zip(self._slope_names(inputs), slopes, strict=True))
+
+    def _slope_names(self, inputs):
+        return [
+            f"gradient of {argument}" if name == VALUE else f"gradient of {name} for {argument}"
+            for name in self.names
+            for argument in self.of
+            if argument in inputs
+        ]
 
     def _shown(self, text, inputs, unpredictable):
         """`Shown` of each observation: float64's and float32's values, and whether these are the same.
@@ -102,8 +107,9 @@ class Function(Question):
         for name, exact, single in zip(self.names, text.run(inputs), text.run(inputs, np.float32), strict=True):
             found[name] = Shown((exact, single), not _alike(exact, single, self.tolerance(name)))
             rounded |= found[name].unpredictable
-        for name, slope in self._slopes(text, inputs).items():
-            found[name] = Shown((), True) if rounded or not np.isfinite(slope).all() else Shown((slope,))
+        slopes = functools.cache(lambda: self._slopes(text, inputs))  # what takes time is computed where it is needed
+        for name in self._slope_names(inputs):
+            found[name] = Shown((), True) if rounded else lambda name=name: _slope_shown(slopes()[name])
         names = unpredictable(**inputs) if callable(unpredictable) else unpredictable
         return {name: Shown((), True) if name in names else shown for name, shown in found.items()}
 
@@ -113,6 +119,16 @@ class Function(Question):
             if name in inputs and np.ndim(inputs[name]) == len(letters):
                 found |= dict(zip(letters, np.shape(inputs[name]), strict=True))
         return {meaning: found[letter] for letter, meaning in self.axes.items() if letter in found}
+
+
+def signature(takes):
+    """Of "x[N,D], noise, baseline=0.0": the arguments with their default values, and a dict of axes by argument."""
+    found = re.findall(r"(\w+)(?:\[([\w,]*)\])?(=[^,]+)?", takes)
+    return [name + default for name, _, default in found], {name: axes.split(",") for name, axes, _ in found if axes}
+
+
+def _slope_shown(slope):
+    return Shown((slope,)) if np.isfinite(slope).all() else Shown((), True)
 
 
 def _alike(a, b, atol):

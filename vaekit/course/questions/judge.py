@@ -1,11 +1,12 @@
 """Judges what was observed of an answer: which parts are right, and which mistake explains what is wrong."""
 
+import functools
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from vaekit.course.observe import VALUE, Fault
+from vaekit.course.observe import DOUBLE, VALUE, Fault
 from vaekit.course.questions.explain import OTHER, common, explain
 from vaekit.course.questions.question import AtLeast, Near, Shown, points
 from vaekit.course.show import plain
@@ -96,6 +97,7 @@ class Row(NamedTuple):
     name: str
     observed: object
     target: object
+    double: bool = False  # whether the answer computed in float64
 
     @property
     def fits(self):
@@ -122,14 +124,15 @@ def judge(question, cases, observations):
     for case, observed in zip(cases, observations, strict=False):
         for name, target in question.targets(case).items():
             value = observed if isinstance(observed, Fault) else observed.get(name)
-            found.setdefault(question.part(case, name), []).append(Row(case.inputs, name, value, target))
+            double = not isinstance(observed, Fault) and DOUBLE in observed
+            found.setdefault(question.part(case, name), []).append(Row(case.inputs, name, value, target, double))
     weights = question.parts or dict.fromkeys(found, 1)
     if set(weights) != set(found):
         raise ValueError(f"{question.name} has the parts {list(weights)}, its cases are for {list(found)}.")
     parts, known = [], set()  # one mistake often spoils several parts
     recognized = _recognized(question, found)
     for name, weight in weights.items():
-        mistakes = sorted(recognized[name], key=lambda pair: (pair[1], pair[0].name not in known))
+        mistakes = sorted(recognized[name], key=lambda pair: (*pair[1], pair[0].name not in known))
         share = weight / sum(weights.values())
         parts.append(_part(question, name, share, found[name], [mistake for mistake, _ in mistakes]))
         known.add(parts[-1].diagnosis)
@@ -164,7 +167,8 @@ def fits(observed, target):
 
 
 def _recognized(question, found):
-    """(mistake, number of observations that are only wrong, not what it gives) for each part, {part: list}.
+    """(mistake, (a, b)) for each part, {part: list}: `a` parts are right where it gives something else, `b`
+    observations are only wrong, not what it gives.
 
     Of a mistake that a part only shows by what cannot be predicted, another part has to show numbers; unless it gives
     no other numbers anywhere.
@@ -173,32 +177,42 @@ def _recognized(question, found):
     if all(row.fits for rows in found.values() for row in rows):
         return {part: [] for part in found}
     indexed = list(enumerate(mistakes))
+    cases = {id(row.inputs): row.inputs for rows in found.values() for row in rows}
+
+    @functools.cache
+    def case(index, key):
+        return mistakes[index].shown(**cases[key])
+
+    @functools.cache
+    def shown(index, key, name):
+        return _shown(case(index, key).get(name))
+
     with np.errstate(all="ignore"):
-        cases = {id(row.inputs): row.inputs for rows in found.values() for row in rows}
-        shown = {
-            (index, key): {name: _shown(value) for name, value in mistake.shown(**inputs).items()}
-            for index, mistake in indexed
-            for key, inputs in cases.items()
+        evidence = {
+            part: [_evidence(question, rows, lambda row, i=i: shown(i, id(row.inputs), row.name)) for i, _ in indexed]
+            for part, rows in found.items()
         }
-    evidence = {
-        part: [_evidence(question, rows, lambda row, i=i: shown[i, id(row.inputs)].get(row.name)) for i, _ in indexed]
-        for part, rows in found.items()
-    }
-    first = id(next(iter(found.values()))[0].inputs)
-    sure = {mistake.name for i, mistake in indexed if any(each[i].sure for each in evidence.values())}
-    sure |= {mistake.name for i, mistake in indexed if not any(s.values for s in shown[i, first].values())}
+        first = next(iter(cases))
+        unknown = [i for i, _ in indexed if not any(shown(i, first, name).values for name in case(i, first))]
+    sure = {mistake.name for i, mistake in indexed if i in unknown or any(e[i].sure for e in evidence.values())}
+    against = [sum(each[i].against for each in evidence.values()) for i, _ in indexed]
     return {
-        part: [(mistake, each[i].unlike) for i, mistake in indexed if each[i].told and mistake.name in sure]
+        part: [
+            (mistake, (against[i], each[i].unlike)) for i, mistake in indexed if each[i].told and mistake.name in sure
+        ]
         for part, each in evidence.items()
     }
 
 
 class Evidence(NamedTuple):
-    """Whether a part's rows are what a mistake gives: `told`, `sure` if by numbers; in how many rows not by numbers."""
+    """Whether a part's rows are what a mistake gives: `told`, `sure` if by numbers; in how many rows not by numbers;
+    whether they are right where the mistake gives something else.
+    """
 
     told: bool = False
     sure: bool = False
     unlike: int = 0
+    against: bool = False
 
 
 def _evidence(question, rows, shown):
@@ -210,19 +224,21 @@ def _evidence(question, rows, shown):
         mistaken = shown(row)
         if mistaken is None:
             continue
-        atol, rtol = max(row.target.atol, question.tolerance(row.name)), max(row.target.rtol, 1e-3)
+        atol, rtol = np.maximum(row.target.atol, question.tolerance(row.name)), max(row.target.rtol, 1e-3)
         like = next((v for v in mistaken.values if fits(row.observed, Near(v, atol, rtol))), None)
         if like is not None:
             numbers, told = True, told or not fits(like, row.target)
         elif mistaken.unpredictable and not (row.fits and mistaken.values):  # by chance right, if nothing is known
             told, unlike = told or not row.fits, unlike + 1
         else:
-            return Evidence()
+            return Evidence(against=row.fits and not mistaken.unpredictable)
     return Evidence(told, told and numbers, unlike)
 
 
 def _shown(value):
-    return value if isinstance(value, Shown) else Shown((np.asarray(value, np.float64),))
+    """`Shown` of what a mistake gives; None if it says nothing."""
+    value = value() if callable(value) else value
+    return value if value is None or isinstance(value, Shown) else Shown((np.asarray(value, np.float64),))
 
 
 # ---- parts
@@ -247,6 +263,8 @@ def _part(question, name, share, rows, mistakes):
     diagnosis, says, _ = common([_explained(question, row) for row in wrong])
     own = {mistake.name: mistake.says for mistake in question.mistakes if mistake.shown is None}
     says = own.get(diagnosis) or (f"{row.name}: {says}" if row.name != name != VALUE else says)
+    if diagnosis == OTHER and all(row.double for row in wrong):
+        says += " What came back is float64, and the inputs are float32: where on the way was it converted?"
     return Part(name, share, False, says, diagnosis)
 
 
@@ -254,7 +272,8 @@ def _explained(question, row):
     special = question.explained(row.inputs, row.name, row.observed, row.target)
     sizes = question.sizes(**row.inputs)
     gradient = row.name.startswith("gradient of")
-    return special or explain(row.observed, row.target.value, row.target.rtol, row.target.atol, sizes, gradient)
+    atol = float(np.min(row.target.atol))
+    return special or explain(row.observed, row.target.value, row.target.rtol, atol, sizes, gradient)
 
 
 def _advised(parts, advice):

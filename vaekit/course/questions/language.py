@@ -11,6 +11,7 @@ differentiate(right, {"x": np.ones((1, 3))}, ["x"])
 ```
 """
 
+import functools
 import inspect
 import math
 import textwrap
@@ -61,8 +62,12 @@ class Text:
     def function(self, **namespace):
         """The text as a Python function, which finds `namespace` (such as `ops`) among its globals."""
         namespace = {"np": np, "LOG_2PI": LOG_2PI, **namespace}
-        exec(compile(str(self), f"<{self.name}>", "exec"), namespace)
+        exec(self._code, namespace)
         return namespace[self.name]
+
+    @functools.cached_property
+    def _code(self):
+        return compile(str(self), f"<{self.name}>", "exec")
 
     def run(self, inputs, dtype=np.float64):
         """What it returns in NumPy: a tuple of arrays, of that precision.

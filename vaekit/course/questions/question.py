@@ -39,10 +39,13 @@ class Observe(NamedTuple):
 
 
 class Near(NamedTuple):
-    """An expected array, and within what it counts as reached: |observed − value| ≤ atol + rtol·|value|."""
+    """An expected array, and within what it counts as reached: |observed − value| ≤ atol + rtol·|value|.
+
+    `atol` may be an array of the value's shape.
+    """
 
     value: np.ndarray
-    atol: float
+    atol: float | np.ndarray
     rtol: float = 0.0
 
 
@@ -72,7 +75,8 @@ class Mistake(NamedTuple):
     Attributes:
         name: for tests and reports.
         says: what the learner reads: what was done, and what to do instead.
-        shown: function of a case's inputs: dict of `Shown` or arrays by observation; what is left out is not compared.
+        shown: function of a case's inputs: dict of `Shown` or arrays by observation, or functions without arguments
+            that return them; what is left out is not compared.
             None: `explain` recognizes it by this name, and the question has a better sentence.
         code: an answer that makes it, for tests.
     """
@@ -178,7 +182,7 @@ class Question:
             if not isinstance(value, (Near, AtLeast)):
                 value = np.asarray(value, np.float64)
                 beyond = np.abs(value) > FLOAT32
-                value = Near(np.where(beyond, np.sign(value) * np.inf, value), self.tolerance(name), self.rtol)
+                value = Near(np.where(beyond, np.copysign(np.inf, value), value), self.tolerance(name), self.rtol)
             found[name] = value
         return found
 

@@ -1,0 +1,134 @@
+"""Layers whose output is a distribution, observed."""
+
+import keras
+import numpy as np
+
+from vaekit.backend import seed, tfd, value_and_gradient, variables_gradient
+from vaekit.course.observe.errors import told
+from vaekit.course.observe.layers import CONFIG, copy, layer_class
+from vaekit.course.observe.values import Fault, Wrong, described, fault_or, plain
+
+
+def distribution_layer(answer, features, x, _weights, **arguments):
+    """What a layer does whose output is a `tfd.Distribution` over images.
+
+    Args:
+        answer: the layer's class.
+        features: `[B, F]`, what the layer is called with.
+        x: `[B, ...]`, images.
+        _weights: names of those arguments which become the layer's weights, in the order of `layer.weights`.
+        arguments: the weights, and the arguments of the layer's constructor; an array becomes a tuple.
+
+    Returns: dict.
+        - "event shape", "batch shape" of the distribution; "mean", `[B, ...]`; "log_prob" of x, `[B]`;
+        - "draws": shape of a thousand draws; "spread": the root of their mean squared distance from the mean;
+        - "gradient of NAME": of the sum of log p(x), for each weight, and for the features;
+        - "log_prob in a model": by a Sequential model that ends in the layer;
+        - "log_prob of a copy": by a layer made from the first one's config.
+    """
+    layer_class(answer)
+    values = {name: arguments.pop(name) for name in _weights}
+    arguments = {name: tuple(v.tolist()) if isinstance(v, np.ndarray) else v for name, v in arguments.items()}
+    features, x = (keras.ops.convert_to_tensor(value, "float32") for value in (features, x))
+    layer = answer(**arguments)
+    distribution(layer, features)
+    p = distribution(with_weights(layer, values), features)
+
+    def draws():
+        drawn = p.sample(1000, seed=seed(1))
+        if (found := keras.backend.standardize_dtype(drawn.dtype)) != "float32":
+            raise Wrong(f"draws are {found}, expected float32.", "dtype")
+        drawn = plain(drawn)
+        if np.array_equal(drawn[0], drawn[1]):
+            raise Wrong(
+                "the draws have no noise: `sample` should draw pixels, not return the mean. A `tfd.Distribution` does "
+                "that by itself.",
+                "no_noise",
+            )
+        return {"draws": np.array(drawn.shape), "spread": np.sqrt(np.mean((drawn - drawn.mean(0)) ** 2))}
+
+    def slopes():
+        if len(layer.trainable_weights) != len(values):
+            trained = ", ".join(f"`{w.name}`" for w in layer.trainable_weights) or "none"
+            raise Wrong(
+                f"all of {', '.join(_weights)} should be trainable; only these are: {trained}.", "not_trainable"
+            )
+        log_p = lambda h: keras.ops.sum(distribution(layer, h).log_prob(x))  # noqa: E731
+        _, of_weights = variables_gradient(lambda: log_p(features), layer.trainable_weights)
+        _, (of_features,) = value_and_gradient(log_p, features)
+        return {f"gradient of {name}": value for name, value in zip((*_weights, "features"), (*of_weights, of_features),
+                                                                    strict=True)}  # fmt: skip
+
+    def in_a_model():
+        model = _model(answer, arguments, features)
+        if model.output_shape != (None, *x.shape[1:]):
+            raise Wrong(
+                f"a model that ends in the layer has the output shape {model.output_shape}, expected "
+                f"{(None, *x.shape[1:])}: what does `compute_output_spec` return?",
+                "output_shape",
+            )
+        with_weights(model.layers[-1], values)
+        return distribution(model, features).log_prob(x)
+
+    def of_a_copy():
+        made = copy(answer, arguments)
+        distribution(made, features)
+        return distribution(with_weights(made, values), features).log_prob(x)
+
+    several = {("draws", "spread"): draws, tuple(f"gradient of {name}" for name in (*_weights, "features")): slopes}
+    found = {
+        "event shape": np.array(p.event_shape),
+        "batch shape": np.array(p.batch_shape),
+        "mean": fault_or(p.mean, answer),
+        "log_prob": fault_or(lambda: p.log_prob(x), answer),
+        "log_prob in a model": fault_or(in_a_model, answer, "a model that ends in the layer"),
+        "log_prob of a copy": fault_or(of_a_copy, answer, "a layer made again from `get_config()`", CONFIG),
+    }
+    for names, probe in several.items():
+        each = fault_or(probe, answer)
+        found |= dict.fromkeys(names, each) if isinstance(each, Fault) else each
+    return found
+
+
+def distribution(layer, features):
+    p = layer(features)
+    if not isinstance(p, tfd.Distribution):
+        raise Wrong(f"the layer should return a `tfd.Distribution`, it returned {described(p)}.", "no_distribution")
+    return p
+
+
+def with_weights(layer, values):
+    """The layer, with weights of these values, a dict in order."""
+    shapes, expected = [tuple(w.shape) for w in layer.weights], [np.shape(value) for value in values.values()]
+    if shapes != expected:
+        listed = ", ".join(f"{name} {shape}" for name, shape in zip(values, expected, strict=True))
+        has = ", ".join(f"{w.name} {shape}" for w, shape in zip(layer.weights, shapes, strict=True)) or "none"
+        order = " They are the right ones in another order." if sorted(shapes) == sorted(expected) else ""
+        raise Wrong(
+            f"after its first call the layer should have the weights {listed}, each made by `self.add_weight` in "
+            f"`build`, in this order; received {has}.{order}",
+            "weights_in_other_order" if order else "weights",
+        )
+    layer.set_weights(list(values.values()))
+    return layer
+
+
+def _model(answer, arguments, features):
+    """A Sequential model of unknown batch size that ends in the layer."""
+    last, symbol = answer(**arguments), keras.KerasTensor((None, *features.shape[1:]))
+    own = [name for name in ("compute_output_spec", "compute_output_shape")
+           if getattr(answer, name) is not getattr(keras.layers.Layer, name)]  # fmt: skip
+    try:
+        last.compute_output_spec(symbol)  # a stub's error is lost below
+        return keras.Sequential([keras.Input(features.shape[1:]), last])
+    except NotImplementedError:
+        if own:
+            raise
+    except Exception as error:
+        if own:
+            raise Wrong(told(error, "`compute_output_spec`", answer), "output_spec") from None
+    raise Wrong(
+        "the layer cannot stand in a model: Keras asks it for a symbol of its output, a tensor, and cannot make one of "
+        "a distribution. Define `compute_output_spec(self, inputs)`, which returns a `keras.KerasTensor`.",
+        "no_output_spec",
+    )

@@ -1,0 +1,146 @@
+r"""A layer whose output is a distribution, asked for: its mean, spread and density are a text.
+
+```python
+DistributionLayer(
+    "GaussianImage", "A layer whose output is a distribution", points=4,
+    weights="kernel[F,P], bias[P], log_scale",
+    draw=lambda rng: [dict(event_shape=(2, 3), features=..., x=..., kernel=..., bias=..., log_scale=...)],
+    answer='''
+        mean = ops.reshape(ops.sigmoid(ops.matmul(features, kernel) + bias), (-1, *event_shape))
+        scale = ops.exp(log_scale)
+        return mean, scale, -0.5 * (LOG_2PI + ((x - mean) / scale) ** 2) - ops.log(scale)
+    ''',
+    hints="...",
+    mistakes=[("no_sigmoid", {"ops.sigmoid(": "("}, "the mean is not bounded: it goes through a sigmoid.")],
+)
+```
+"""
+
+import re
+from dataclasses import KW_ONLY, dataclass
+
+import numpy as np
+
+from vaekit.course.questions.explain import Explanation
+from vaekit.course.questions.language import Text, differentiate
+from vaekit.course.questions.question import Case, Mistake, Near, Observe, Question
+
+OF_SPREAD = 0.05
+PARTS = {  # observation → part; all others are gradients
+    "event shape": "shapes",
+    "batch shape": "shapes",
+    "log_prob": "log_prob",
+    "mean": "mean",
+    "draws": "sample",
+    "spread": "sample",
+    "log_prob in a model": "model",
+    "log_prob of a copy": "config",
+}
+
+OF_AXES = [  # (name, number of axes that are summed, what is said)
+    (
+        "not_summed",
+        0,
+        "the pixels are a batch of separate distributions: `tfd.Normal` gives a log-density for each pixel. Wrap it in "
+        "`tfd.Independent`, which declares the axes of an image to be one event and sums over them.",
+    ),
+    (
+        "last_axis_only",
+        1,
+        "only the last axis is summed. `tfd.Independent` needs `reinterpreted_batch_ndims=len(event_shape)`.",
+    ),
+]
+
+
+@dataclass(eq=False)
+class DistributionLayer(Question):
+    """A layer that maps features `[N, F]` to a `tfd.Distribution` over images of an event shape, independent pixels.
+
+    Attributes:
+        weights: names of its weights in their order, with shapes for the reader: "kernel[F,P], bias[P], log_scale".
+        draw: function of a NumPy generator: an iterable of dicts, of `features`, `x` (images), the weights, and
+            arguments of the constructor, one of which is `event_shape`. At least ten pixels, for the spread's sake.
+        answer: the body of a function of all these that returns mean, standard deviation, and log-density of each
+            pixel (not summed).
+        mistakes: list of (name, edits of `answer`, what is said).
+    """
+
+    _: KW_ONLY
+    weights: str
+    draw: object
+    answer: str
+    mistakes: list = ()
+    founded: bool = False
+    seconds: float = 60.0
+    because: str = (
+        f"float32 carries seven digits. The spread of a thousand draws of ten pixels is off by 0.7 %; "
+        f"{OF_SPREAD:.0%} are allowed, seven standard errors."
+    )
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.names = re.findall(r"(\w+)(?:\[[\w,]*\])?", self.weights)
+        self.parts = self.parts or {
+            "shapes": 1, "log_prob": 2, "mean": 1, "sample": 1, "gradients": 1, "model": 1, "config": 1
+        }  # fmt: skip
+        arguments = list(next(iter(self.draw(np.random.default_rng(0)))))
+        self.text = Text(self.name, arguments, self.answer)
+        self.answer = None  # the solution's code has more methods than one
+        self.observe = Observe("distribution_layer", {"weights": self.names})
+        own = [self._mistake(*row) for row in self.mistakes]
+        self.mistakes = [*own, *(self._of_axes(*row) for row in OF_AXES)]
+
+    def drawn(self, rng):
+        return [
+            Case({name: value if isinstance(value, str) else np.asarray(value) for name, value in inputs.items()})
+            for inputs in self.draw(rng)
+        ]
+
+    def part(self, case, observation):
+        return PARTS.get(observation, "gradients")
+
+    def sizes(self, **inputs):
+        return {"pixels": int(np.prod(inputs["x"].shape[1:])), "images": len(inputs["x"])}
+
+    def expected(self, case):
+        found = _computed(self.text, self.names, case.inputs)
+        return found | {"spread": Near(found["spread"], 0.0, OF_SPREAD)}
+
+    def _mistake(self, name, edits, says):
+        text = self.text.edited(edits)
+        return Mistake(name, says, lambda **inputs: _computed(text, self.names, inputs))
+
+    def _of_axes(self, name, axes, says):
+        shapes = ("event shape", "batch shape", "log_prob")
+        return Mistake(
+            name,
+            says,
+            lambda **inputs: {key: _computed(self.text, [], inputs, axes)[key] for key in shapes},
+        )
+
+    def explained(self, inputs, observation, observed, target):
+        if observation in ("event shape", "batch shape", "draws"):
+            received, expected = (tuple(int(n) for n in np.ravel(shape)) for shape in (observed, target.value))
+            what = "shape of 1000 draws" if observation == "draws" else f"{observation} of the distribution"
+            return Explanation("shape", f"the {what} is {received}, expected {expected}.")
+        return None
+
+
+def _computed(text, weights, inputs, axes=None):
+    """What a layer gives whose distribution is a text; the last `axes` of an image are its event."""
+    mean, spread, pixels = text.run(inputs)
+    event = mean.ndim - 1 if axes is None else axes
+    batch = mean.ndim - event
+    log_prob = pixels.sum(tuple(range(batch, pixels.ndim)))
+    found = {
+        "event shape": mean.shape[batch:],
+        "batch shape": mean.shape[:batch],
+        "log_prob": log_prob,
+        "mean": mean,
+        "draws": (1000, *mean.shape),
+        "spread": np.sqrt(np.mean(np.square(spread))),
+        "log_prob in a model": log_prob,
+        "log_prob of a copy": log_prob,
+    }
+    slopes = differentiate(text, inputs, [*weights, "features"])[2]
+    return found | {f"gradient of {name}": slope for name, slope in slopes.items()}

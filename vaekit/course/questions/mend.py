@@ -1,0 +1,212 @@
+r"""A broken loss, to be mended: its errors are edits of the right text, and so is what learners make of them.
+
+```python
+Mend(
+    "mended_loss", "Two errors in a loss", points=2, takes="x[N,D], y[N,D]", gradients="y",
+    draw=lambda rng: [dict(x=rng.normal(size=(n, 3)), y=rng.normal(size=(n, 3))) for n in (4, 7)],
+    answer="return ops.mean(ops.sum((x - y) ** 2, axis=1)) / 2",
+    errors={
+        "pixels": ({"ops.sum": "ops.mean"}, "still broken: ..."),
+        "half": ({" / 2": ""}, "still broken: ..."),
+    },
+    slips=[("pixels", "wrong_axis", {"axis=1": "axis=0"}, "...")],
+    hints="...",
+)
+```
+
+What the losses are in all cases tells which errors are left: of all combinations of right, broken and differently
+broken lines, one gives just these numbers. So each error that is mended earns its share, whatever the other lines do.
+"""
+
+import functools
+import itertools
+from collections.abc import Callable
+from dataclasses import KW_ONLY, dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from vaekit.course.observe import VALUE
+from vaekit.course.questions.explain import Explanation
+from vaekit.course.questions.function import signature
+from vaekit.course.questions.language import Operations, Text, differentiate
+from vaekit.course.questions.question import Case, Mistake, Observe, Question
+
+ELSE, GRADIENTS = "all else", "gradients"  # parts beside the errors
+BROKEN, RIGHT = 0, 1  # what was done with a part; from 2 on, its slips; and, where no edit tells:
+OTHER, NO_NUMBER, UNTOUCHED, CONSTANT, FACTOR = -1, -2, -3, -4, -5
+MOST_SLIPS = 2
+
+_ALSO = "something that was right has changed as well: the loss is"
+_TOLD = [  # (name, what was done, whether with every part, what is said)
+    ("something_else", OTHER, True, "this loss is none that the errors, mended or not, can give: something that was "
+     "right has changed. Start again from the broken lines, and mend one error at a time."),
+    ("not_a_number", NO_NUMBER, True, "the loss should be one number that is finite, the mean over the batch."),
+    ("not_a_number", NO_NUMBER, False, "the loss should be one number, the mean over the batch; an array came back."),
+    ("untouched", UNTOUCHED, False, "counts once one of the errors is mended."),
+    ("constant", CONSTANT, False, f"{_ALSO} off by the same number for all inputs. Is there a term too many, or too "
+     "few?"),
+    ("factor", FACTOR, False, f"{_ALSO} multiplied by the same number for all inputs."),
+]  # fmt: skip
+
+
+class Found(NamedTuple):
+    """What was done: with each part, `steps`; the text that does it; a factor that is left."""
+
+    steps: dict
+    text: Text
+    factor: float = 1.0
+
+
+@dataclass(eq=False)
+class Mend(Question):
+    """A function that is shown broken, by some errors, each of which is a part.
+
+    Two parts more are "all else", what was right and should stay so, and the "gradients" of the loss as it was mended.
+
+    Attributes:
+        takes, draw, answer, gradients: as in `Function`; what it returns is a number.
+        errors: dict: (edits of `answer`, what is said while it is broken) by part.
+        slips: list of (part, name, edits of `answer`, what is said): other wrong things to do with a part; with None
+            for the part, to a line that was right. Edits are made in this order, those of None last.
+        broken: the answer with all errors in it.
+    """
+
+    _: KW_ONLY
+    takes: str
+    draw: Callable
+    answer: str
+    errors: dict
+    slips: list = ()
+    gradients: str = ""
+    founded: bool = False
+
+    derives = True
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.text = Text(self.name, signature(self.takes)[0], self.answer)
+        self.answer = self.text.body
+        self.of = self.gradients.split()
+        self.observe = Observe("gradients", {"of": self.of})
+        self.parts = self.parts or {**dict.fromkeys(self.errors, 0.8 / len(self.errors)), ELSE: 0.1, GRADIENTS: 0.1}
+        self.edits = {part: [edits, {}] for part, (edits, _) in self.errors.items()} | {ELSE: [None, {}]}  # by step
+        self.mistakes = [self._mistake(part, part, BROKEN, says, edits) for part, (edits, says) in self.errors.items()]
+        for part, name, edits, says in self.slips:
+            self.edits[part or ELSE].append(edits)
+            self.mistakes.append(self._mistake(name, part or ELSE, len(self.edits[part or ELSE]) - 1, says, edits))
+        for name, step, everywhere, says in _TOLD:
+            parts = [*self.errors, ELSE] if everywhere else [ELSE]
+            shown = {part: float(step) for part in parts}
+            self.mistakes.append(Mistake(name, says, lambda shown=shown, **_: shown))
+        self._runs = functools.cache(self._run)  # some thousand functions, of which most checks need a few
+        self.broken = self._text(dict.fromkeys(self.errors, BROKEN)).body
+
+    def _mistake(self, name, part, step, says, edits):
+        return Mistake(name, says, lambda **_: {part: float(step)}, str(self.text.edited(edits)))
+
+    def _text(self, steps):
+        """The text in which that was done with each part.
+
+        Raises:
+            ValueError: these edits exclude each other.
+        """
+        text = self.text
+        for part, step in steps.items():
+            text = text.edited(self.edits[part][step])
+        return text
+
+    def _run(self, steps):
+        """The text in which that was done with each part in turn, and its function; None if edits exclude each other."""
+        try:
+            text = self._text(dict(zip(self.edits, steps, strict=True)))
+        except ValueError:
+            return None, None
+        return text, text.function(ops=Operations(np.float64))
+
+    def drawn(self, rng):
+        return [Case(inputs) for inputs in self.draw(rng)]
+
+    def expected(self, case):
+        return dict.fromkeys([*self.errors, ELSE], float(RIGHT)) | {GRADIENTS: np.full(len(self.of), float(RIGHT))}
+
+    def derived(self, inputs, observations):
+        """What was done with each part; of the gradients, for each argument whether it is right."""
+        losses = [observation.get(VALUE, np.empty(0)) for observation in observations]
+        if not all(loss.size and np.isfinite(loss).all() for loss in losses):
+            return self._all(NO_NUMBER)
+        found = self._found(inputs, np.array([loss.mean() for loss in losses]))
+        if found is None:
+            return self._all(OTHER)
+        told = {part: float(step) for part, step in found.steps.items()}
+        if any(loss.shape for loss in losses):
+            told[ELSE] = float(NO_NUMBER)
+        if RIGHT not in [found.steps[part] for part in self.errors]:  # what the learner was given earns nothing
+            return told | {ELSE: float(UNTOUCHED), GRADIENTS: np.full(len(self.of), float(UNTOUCHED))}
+        follows = [
+            self._follows(found, loss.size, *rest) for loss, *rest in zip(losses, inputs, observations, strict=True)
+        ]
+        return told | {GRADIENTS: np.min(follows, axis=0)}
+
+    def _all(self, step):
+        """Told of every error alike, where the loss says nothing of them."""
+        return dict.fromkeys([*self.errors, ELSE], float(step)) | {GRADIENTS: np.full(len(self.of), float(UNTOUCHED))}
+
+    def _found(self, inputs, losses):
+        """`Found`, or None. All combinations are tried, and then the likelier ones but for a constant or a factor."""
+        with np.errstate(all="ignore"):
+            tried = []
+            for slips, steps in self._combinations():
+                text, run = self._runs(tuple(steps.values()))
+                if text is None:
+                    continue
+                first = run(**inputs[0])
+                if self._same(first, losses[0]) and self._same([run(**given) for given in inputs], losses):
+                    return Found(steps, text)
+                tried += [(steps, text, run)] if slips < MOST_SLIPS else []
+            for steps, text, run in tried:
+                loss = np.array([run(**given) for given in inputs])
+                factor = np.mean(losses / loss)
+                if self._same(losses - loss, np.mean(losses - loss)):
+                    return Found(steps | {ELSE: CONSTANT}, text)
+                if abs(factor) > 0.01 and self._same(factor * loss, losses):
+                    return Found(steps | {ELSE: FACTOR}, text, factor)
+        return None
+
+    def _combinations(self):
+        """(number of slips, step by part): few slips first, and then what is right."""
+        slips = [(part, step) for part, edits in self.edits.items() for step in range(RIGHT + 1, len(edits))]
+        for n in range(MOST_SLIPS + 1):
+            for chosen in map(dict, itertools.combinations(slips, n)):
+                others = [part for part in self.errors if part not in chosen]
+                for steps in itertools.product((RIGHT, BROKEN), repeat=len(others)) if len(chosen) == n else ():
+                    steps = {ELSE: RIGHT} | dict(zip(others, steps, strict=True)) | chosen
+                    yield n, {part: steps[part] for part in self.edits}
+
+    def _same(self, a, b):
+        a, b = np.asarray(a), np.asarray(b)
+        return a.shape == b.shape and bool(np.all(np.abs(a - b) <= self.tolerance(VALUE) + self.rtol * np.abs(b)))
+
+    def _follows(self, found, size, inputs, observation):
+        """For each argument whether the gradient is that of what was found."""
+        slopes = differentiate(found.text, inputs, self.of)[0]
+        follows = []
+        for name, slope in slopes.items():
+            observed, slope = observation.get(f"gradient of {name}"), slope * size * found.factor
+            near = 1e-3 * np.abs(slope).max()
+            right = observed is not None and observed.shape == slope.shape and np.abs(observed - slope).max() <= near
+            follows.append(float(RIGHT if right else OTHER))
+        return follows
+
+    def explained(self, inputs, observation, observed, target):
+        """Of gradients."""
+        if observation != GRADIENTS:
+            return None
+        if UNTOUCHED in observed:
+            return Explanation("untouched", "look again once the loss is that of errors, mended or not.")
+        wrong = [f"`{name}`" for name, right in zip(self.of, observed, strict=True) if right != RIGHT]
+        return Explanation(
+            "cut",
+            f"the loss is what its lines say, its gradient is not, for {', '.join(wrong)}. Something on the way is "
+            "held fixed, by `ops.stop_gradient` or by NumPy, and training follows the gradient.",
+        )

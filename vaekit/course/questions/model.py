@@ -1,0 +1,182 @@
+r"""A model, trained by the answer: judged by the bound that it reaches on images that it has not seen."""
+
+import hashlib
+from dataclasses import KW_ONLY, dataclass
+
+import numpy as np
+
+from vaekit.course.questions.question import AtLeast, Case, Observe, Question
+
+DECODER = ["hidden_weights", "hidden_bias", "output_weights", "output_bias"]
+COPIES, DRAWS = 4, 10  # of each grey test image; of codes for each of them
+
+
+@dataclass(eq=False)
+class TrainedVAE(Question):
+    r"""A function that trains a VAE with Bernoulli pixels, and a decoder of one tanh layer.
+
+    It is called with grey training images and a seed, and gives the decoder away, as arrays. Only then does its encoder
+    see others, black and white, and says $\mu$ and $\log\sigma^2$. The bound is computed here, by estimator A:
+    with $w = p(x, z)/q(z|x)$, since $\mathbb E_q[w] = p(x)$ whatever q is, the mean over N images of $\log w$ exceeds
+    that of $\log p(x)$ by t nats with a probability of at most $e^{-Nt}$. No encoder can make it, not even one that
+    tries a million answers.
+
+    Its noise comes from a digest of what is judged, so the same arrays reach the same bound.
+
+    Attributes:
+        bounds: dict: nats by part, from the lowest to the highest.
+        images: function without arguments: grey images `[N, D]`, of which the first `training`, once they are shuffled,
+            are to be learned from.
+        training: how many.
+        coins: nats that pixels without any code reach, each white as often as in training images.
+        good_kl: the range of the KL divergence, in nats, of models that reach the bounds.
+        most_latents, most_units: of the decoder.
+    """
+
+    _: KW_ONLY
+    bounds: dict
+    images: object
+    training: int
+    coins: float
+    good_kl: tuple = (5.0, 6.0)
+    most_latents: int = 20
+    most_units: int = 200
+    founded: bool = False
+    seconds: float = 180.0
+
+    derives = True
+    fixed = True
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.parts = self.parts or dict.fromkeys(self.bounds, 1)
+        self.pixels = self.images().shape[1]
+        most = 2 * self.most_units * (self.pixels + self.most_latents)
+        self.observe = Observe("trained_vae", {"parts": DECODER, "most": most})
+
+    def drawn(self, rng):
+        """The training images, grey; then others, of 0 and 1.
+
+        All pixels change places, the same way in all images, and another one for each seed: weights that were trained
+        elsewhere are of no use as they are. (Who knows the data can find out how the places changed. That is more work
+        than the question.)
+        """
+        images = self.images()
+        images = images[rng.permutation(len(images))][:, rng.permutation(self.pixels)]
+        training, others = images[: self.training], np.tile(images[self.training :], (COPIES, 1))
+        seed = int(rng.integers(1000))
+        return [
+            Case({"images": training, "seed": seed}),
+            Case({"images": 1.0 * (rng.random(others.shape) < others)}),
+        ]
+
+    def expected(self, case):
+        return {part: AtLeast(nats) for part, nats in self.bounds.items()}
+
+    def derived(self, inputs, observations):
+        """The bound, under the name of each part, and what advice is made of."""
+        images, (decoder, told) = inputs[1]["images"], observations
+        if wrong := self._wrong_shapes(decoder, told, len(images)):
+            return dict.fromkeys(self.bounds, np.nan) | {"wrong": wrong}
+        mean, log_variance = told["mean"], told["log_variance"]
+        arrays = [*(decoder[name] for name in DECODER), mean, log_variance]
+        noise = _generator(inputs[0]["seed"], arrays).normal(size=(DRAWS, *mean.shape))
+
+        with np.errstate(all="ignore"):
+            reached, reconstruction, kl = _bound(images, mean, log_variance, decoder, noise)
+            misread = {"log σ": 2 * log_variance, "σ²": np.log(log_variance), "σ": 2 * np.log(log_variance)}
+            read = {name: _bound(images, mean, value, decoder, noise)[0] for name, value in misread.items()}
+        found = {"bound": reached, "reconstruction": reconstruction, "kl": kl, "read": read}
+        return found | dict.fromkeys(self.bounds, reached)
+
+    def _wrong_shapes(self, decoder, told, images):
+        """What shapes are wrong, a sentence; "" if none is."""
+        shapes = {name: np.shape(array) for name, array in {**decoder, **told}.items()}
+        weights = shapes.get("hidden_weights")
+        if weights is None or len(weights) != 2:
+            return f"`hidden_weights` should have the shape [latents, units]; it has {weights}."
+        latents, units = weights
+        expected = {
+            "hidden_bias": (units,),
+            "output_weights": (units, self.pixels),
+            "output_bias": (self.pixels,),
+            "mean": (images, latents),
+            "log_variance": (images, latents),
+        }
+        wrong = [
+            f"`{name}` should have the shape {shape}, it has {shapes.get(name)}"
+            for name, shape in expected.items()
+            if shapes.get(name) != shape
+        ]
+        says = f"`hidden_weights` has the shape {weights}, so there are {latents} latents and {units} units"
+        if latents > units and shapes.get("hidden_bias") == (latents,):
+            return f"{says}; `hidden_bias` has {latents} numbers. Is `hidden_weights` transposed?"
+        if not (1 <= latents <= self.most_latents and 1 <= units <= self.most_units):
+            return f"{says}; {self.most_latents} latents and {self.most_units} units are the most."
+        return f"{says}; {'; '.join(wrong)}." if wrong else ""
+
+    def advice(self, observed):
+        """Why a bound was missed, from what else was measured."""
+        if wrong := observed.get("wrong"):
+            return "shapes", f"The shapes do not fit together: {wrong}"
+        bound, kl, reconstruction = (observed[name] for name in ("bound", "kl", "reconstruction"))
+        read, low, high = observed["read"], self.good_kl[0], self.good_kl[1]
+        best = max(read, key=lambda name: np.nan_to_num(read[name], nan=-np.inf))
+        if read[best] > max(np.nan_to_num(bound, nan=-np.inf) + 0.3, self.coins):
+            return "not_log_variance", (
+                f"Your encoder seems to return {best} as its second value: read so, the bound is {read[best]:.2f} "
+                r"nats. Asked for is $\log\sigma^2$."
+            )
+        if not np.isfinite(bound):
+            return "not_finite", (
+                "The shapes are right, but some numbers of the decoder or of the encoder are not finite, or so large "
+                "that the bound is not: did training diverge?"
+            )
+        if kl > 1.5 * high and reconstruction > min(self.bounds.values()):
+            return "cheap_codes", (
+                f"The KL is {kl:.1f} nats, and buys a reconstruction of {reconstruction:.1f}: codes cost more than "
+                "they save. In your loss they are too cheap. Is the KL averaged over the latents, or multiplied by a "
+                "small number?"
+            )
+        if bound < self.coins - 3:
+            return "worse_than_coins", (
+                f"Pixels without any code, each white as often as in training images, reach {self.coins}. The KL is "
+                f"{kl:.1f} and the reconstruction {reconstruction:.1f} nats: is the decoder the one that was trained "
+                "with this encoder, with its arrays in the right order, and tanh in between?"
+            )
+        if kl < 0.5:
+            return "no_codes", (
+                f"The KL is {kl:.2f} nats: the codes say nothing about the image. Was the model trained, and is the "
+                "reconstruction summed over the pixels, not averaged?"
+            )
+        if kl > high + 0.8:
+            return "overfitted", (
+                f"The KL is {kl:.1f} nats, where a good model of these images pays between {low:g} and {high:g}: your "
+                "codes describe what is peculiar to single images. Learned by heart? Draw the black and white pixels "
+                "anew in every epoch, and train on all images. Or are codes too cheap in your loss?"
+            )
+        return "bound", (
+            "Nothing looks wrong, it is not trained well enough: more epochs, more latents (about ten), a larger "
+            "learning rate at first and a small one in the end; and draw the pixels anew in every epoch."
+        )
+
+
+def _generator(seed, arrays):
+    """That nobody knows before the arrays are there."""
+    digest = hashlib.sha256(str(seed).encode())
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return np.random.default_rng(list(digest.digest()))
+
+
+def _bound(images, mean, log_variance, decoder, noise):
+    """Estimates of the bound, of its reconstruction and of the KL divergence, in nats an image."""
+    w1, b1, w2, b2 = (decoder[name] for name in DECODER)
+    reconstruction, kl = [], []
+    for e in noise:  # one draw of all codes at a time: [N, L]
+        z = mean + np.exp(log_variance / 2) * e
+        a = np.tanh(z @ w1 + b1) @ w2 + b2  # [N, D]
+        reconstruction.append(np.sum(images * a - np.logaddexp(0, a), axis=-1))
+        kl.append(0.5 * np.sum(z**2 - e**2 - log_variance, axis=-1))  # log q(z|x) − log p(z)
+    reconstruction, kl = np.array(reconstruction), np.array(kl)
+    return np.mean(reconstruction - kl), np.mean(reconstruction), np.mean(kl)
