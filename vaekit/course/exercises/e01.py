@@ -2,7 +2,7 @@ r"""Exercise 01: the reparameterization trick."""
 
 import numpy as np
 
-from vaekit.course.questions import Function, Number
+from vaekit.course.questions import Function, Layer, Number
 
 TITLE = "The reparameterization trick"
 
@@ -27,8 +27,8 @@ GAUSSIAN = Function(
     mistakes=[
         ("variance_for_deviation", {" / 2": ""}, r"you multiplied the noise by the variance $e^\lambda$; the noise is "
          r"stretched by the standard deviation, $e^{\lambda/2}$."),
-        ("half_outside", {"log_variance / 2)": "log_variance) / 2"}, r"you multiplied the noise by $e^\lambda / 2$, half "
-         r"the variance. The ½ belongs to the exponent: $\sigma = \sqrt{e^\lambda} = e^{\lambda/2}$."),
+        ("half_outside", {"log_variance / 2)": "log_variance) / 2"}, r"you multiplied the noise by $e^\lambda / 2$, "
+         r"half the variance. The ½ belongs to the exponent: $\sigma = \sqrt{e^\lambda} = e^{\lambda/2}$."),
         ("log_variance_for_deviation", {"ops.exp(log_variance / 2)": "log_variance"}, "you multiplied the noise by the "
          r"log-variance itself. It can be negative; take $e^{\lambda/2}$."),
         ("root_of_log_variance", {"ops.exp(log_variance / 2)": "ops.sqrt(log_variance)"}, "you took the square root of "
@@ -36,8 +36,8 @@ GAUSSIAN = Function(
          r"e^{\lambda/2}$."),
         ("precision", {"log_variance / 2": "-log_variance / 2"}, "you divided the noise by the standard deviation; "
          "multiply by it. A sign in the exponent?"),
-        ("swapped", {"mean + ": "", "noise": "1 + mean * noise"}, "mean and standard deviation have changed places: the "
-         r"noise is stretched by $\sigma$ and shifted by $\mu$."),
+        ("swapped", {"mean + ": "", "noise": "1 + mean * noise"}, "mean and standard deviation have changed places: "
+         r"the noise is stretched by $\sigma$ and shifted by $\mu$."),
         ("added", {"* noise": "+ noise"}, "you added the standard deviation to the noise; it multiplies the noise."),
     ],
 )  # fmt: skip
@@ -65,8 +65,8 @@ EXPONENTIAL = Function(
     draw={None: _times, "stable": _very_short_and_long_times},
     answer="return -ops.log1p(-uniform) / rate",
     atol=0.0,
-    because=r"float32 carries seven digits, and nothing in $-\log(1-u)/\lambda$ loses more than one. Samples near 0 are "
-    "compared by their ratio, so no absolute error is allowed.",
+    because=r"float32 carries seven digits, and nothing in $-\log(1-u)/\lambda$ loses more than one. Samples near 0 "
+    "are compared by their ratio, so no absolute error is allowed.",
     hints=r"""
         The distribution function is $F(z) = 1 - e^{-\lambda z}$. Set it to u and solve for z.
 
@@ -77,9 +77,10 @@ EXPONENTIAL = Function(
     mistakes=[
         ("falling", {"log1p(-uniform)": "log(uniform)"}, "this has the right distribution, but falls as u grows: you "
          r"took $-\log(u)/\lambda$. The inverse of the distribution function, $F^{-1}(u)$, grows with u."),
-        ("scale_for_rate", {"/ rate": "* rate"}, "you multiplied by the rate. A higher rate means shorter times: divide "
-         r"by $\lambda$."),
-        ("sign", {"-ops": "ops"}, r"your samples are negative: $\log(1-u)$ is below 0, so a minus sign belongs in front."),
+        ("scale_for_rate", {"/ rate": "* rate"}, "you multiplied by the rate. A higher rate means shorter times: "
+         r"divide by $\lambda$."),
+        ("sign", {"-ops": "ops"}, r"your samples are negative: $\log(1-u)$ is below 0, so a minus sign belongs "
+         "in front."),
         ("shifted", {"-uniform": "uniform"}, _SHIFTED),
         ("shifted", {"-ops": "ops", "-uniform": "uniform"}, _SHIFTED),
         ("distribution_function", "return 1 - ops.exp(-rate * uniform)", "you evaluated the distribution function, "
@@ -96,10 +97,10 @@ EXPONENTIAL = Function(
 )  # fmt: skip
 
 
-def _logarithms(rng, center=0.0):
-    for shape in (3, 2), (2, 6):
-        scale = np.exp(0.5 * rng.normal(size=shape))
-        yield dict(mean=rng.normal(size=shape), scale=scale, noise=rng.normal(size=shape))
+def _logarithms(rng):
+    for shape in (4, 3), (2, 6):
+        mean, noise, log_scale = rng.normal(size=(3, *shape))
+        yield dict(mean=mean, scale=np.exp(log_scale / 2), noise=noise)
 
 
 def _huge_and_tiny(rng):
@@ -114,6 +115,12 @@ _NOT_AT_LOG_Z = (
     r"$\log p(z) = \log\mathcal N(\log z; \mu, \sigma^2) - \log z$."
 )
 
+_HELD = "((ops.stop_gradient(log_z) - mean) / scale) ** 2"
+_STANDS_STILL = (
+    "the values are right, but in your log-density the sample stands still, behind `stop_gradient`. It moves with "
+    r"$\mu$ and $\sigma$, and takes its density along: let gradients pass through z."
+)
+
 LOG_NORMAL = Function(
     "log_normal", "Change the variable: a sample and its density", points=4, minutes=20, difficulty=2,
     takes="mean[B,D], scale[B,D], noise[B,D]", returns="sample, log density", axes={"D": "dimensions"},
@@ -125,11 +132,11 @@ LOG_NORMAL = Function(
         return ops.exp(log_z), ops.sum(log_density, axis=-1)
     """,
     atol={"gradient of log density for mean": 2e-3, "gradient of log density for scale": 2e-3, None: 1e-5},
-    because=r"where $\log z$ is 200, float32 rounds it by $10^{-5}$. Who standardizes it again, $(\log z - \mu)/\sigma$, "
-    "has a hundred times that in the gradients of the log-density.",
+    because=r"where $\log z$ is 200, float32 rounds it by $10^{-5}$. Who standardizes it again, $(\log z - "
+    r"\mu)/\sigma$, has a hundred times that in the gradients of the log-density.",
     hints=r"""
-        Two changes of variable follow each other: $\varepsilon \to \log z = \mu + \sigma\varepsilon \to z = e^{\log z}$.
-        Each divides the density by how much it stretches.
+        Two changes of variable follow each other: $\varepsilon \to \log z = \mu + \sigma\varepsilon \to z = e^{\log
+        z}$. Each divides the density by how much it stretches.
 
         $\log p(z) = \log \mathcal N(\log z; \mu, \sigma^2) - \log z$ in each dimension, and dimensions add up.
 
@@ -141,31 +148,38 @@ LOG_NORMAL = Function(
          r"deviation of $\log z$: $\log z = \mu + \sigma\varepsilon$."),
         ("no_exponential", {"return ops.exp(log_z)": "return log_z"}, r"this is $\log z$; the sample is "
          r"$z = e^{\mu + \sigma\varepsilon}$."),
-        ("no_jacobian", {" - log_z": ""}, r"this is the log-density of $\log z$, per unit of $\log z$. Per unit of z it "
-         r"is less by $\log z$ in each dimension: $\log |\mathrm dz / \mathrm d \log z| = \log z$."),
-        ("jacobian_added", {"- log_z": "+ log_z"}, r"you added $\log z$, and it should be subtracted: where exp stretches "
-         "space, density becomes thinner."),
+        ("no_jacobian", {" - log_z": ""}, r"this is the log-density of $\log z$, per unit of $\log z$. Per unit of z "
+         r"it is less by $\log z$ in each dimension: $\log |\mathrm dz / \mathrm d \log z| = \log z$."),
+        ("jacobian_added", {"- log_z": "+ log_z"}, r"you added $\log z$, and it should be subtracted: where exp "
+         "stretches space, density becomes thinner."),
         ("jacobian_without_logarithm", {"- log_z": "- ops.exp(log_z)"}, r"you subtracted z, by which exp stretches. A "
          r"log-density changes by the logarithm of that, $\log z$."),
         ("not_at_log_z", {"(noise**2)": "((ops.exp(log_z) - mean) / scale) ** 2"}, _NOT_AT_LOG_Z),
         ("not_at_log_z", {"(noise**2)": "((ops.exp(log_z) - mean) / scale) ** 2", " - log_z": ""}, _NOT_AT_LOG_Z),
-        ("scale_missing", {" - ops.log(scale)": ""}, r"$-\log\sigma$ is missing in each dimension: stretching the noise "
-         r"by $\sigma$ makes its density thinner."),
+        ("scale_missing", {" - ops.log(scale)": ""}, r"$-\log\sigma$ is missing in each dimension: stretching the "
+         r"noise by $\sigma$ makes its density thinner."),
         ("scale_twice", {"- ops.log(scale)": "- 2 * ops.log(scale)"}, r"you subtracted $\log\sigma$ twice. A "
          r"`log_prob` of $\mathcal N(\mu, \sigma^2)$ contains it already."),
+        ("scale_for_variance", {"- ops.log(scale)": "- ops.log(scale) / 2"}, r"you subtracted $\tfrac12\log\sigma$. "
+         r"The ½ belongs to $\log\sigma^2$, and `scale` is $\sigma$."),
         ("scale_added", {"- ops.log(scale)": "+ ops.log(scale)"}, r"you added $\log\sigma$; it is subtracted, since "
          r"stretching the noise by $\sigma$ makes its density thinner."),
-        ("constant", {" - LOG_2PI / 2": ""}, r"the constant $-\tfrac12 \log 2\pi$ is missing in each dimension. Gradients "
-         "do not notice; a likelihood that you report does."),
+        ("sign", {"ops.sum(log": "-ops.sum(log"}, r"this is $-\log p(z)$: the sign is reversed."),
+        ("constant", {" - LOG_2PI / 2": ""}, r"the constant $-\tfrac12 \log 2\pi$ is missing in each dimension. "
+         "Gradients do not notice; a likelihood that you report does."),
+        ("constant_once", {" - LOG_2PI / 2": "", "axis=-1)": "axis=-1) - LOG_2PI / 2"}, r"the constant $-\tfrac12 \log "
+         r"2\pi$ stands outside of the sum, once for all dimensions; each dimension has one."),
         ("mean_over_dimensions", {"ops.sum": "ops.mean"}, "you averaged over the dimensions. They are independent: "
          "densities multiply, so log-densities add up."),
-        ("held", {"(noise**2)": "((ops.stop_gradient(log_z) - mean) / scale) ** 2", "- log_z":
-         "- ops.stop_gradient(log_z)"}, "the values are right, but in your log-density the sample stands still, behind "
-         r"`stop_gradient`. It moves with $\mu$ and $\sigma$, and takes its density along: let gradients pass through z."),
-        ("through_z", {"mean + scale * noise": "ops.log(ops.exp(mean + scale * noise))"}, "right as long as z is an "
-         r"ordinary number. Beyond $e^{89}$ float32 has infinity, below $e^{-103}$ it has 0: from such a z there is no "
-         r"way back to $\log z$, and whoever clips z or $\log z$ has another one. Let z be infinite or 0, and compute "
-         r"the density from $\log z = \mu + \sigma\varepsilon$, which you know before any exponential is taken."),
+        ("held", {"(noise**2)": _HELD, "- log_z": "- ops.stop_gradient(log_z)"}, _STANDS_STILL),
+        ("held", {"(noise**2)": _HELD}, _STANDS_STILL),
+        ("swapped", {"return ops.exp(log_z), ops.sum(log_density, axis=-1)":
+         "return ops.sum(log_density, axis=-1), ops.exp(log_z)"}, "sample and log-density have changed places: return "
+         "the sample first."),
+        ("through_z", {"mean + scale * noise": "ops.log(ops.exp(mean + scale * noise))"}, "far out z is no number any "
+         r"more: beyond $e^{89}$ float32 has infinity, below $e^{-103}$ it has 0. From there no way leads back to "
+         r"$\log z$, and who clips z or $\log z$ has another one. Let z be infinite or 0, and compute the density from "
+         r"$\log z = \mu + \sigma\varepsilon$, which you know before any exponential is taken."),
     ],
 )  # fmt: skip
 
@@ -243,8 +257,8 @@ TRUNCATED = Function(
          "truncated distribution has no heaps. Give u to the part of Φ between the limits."),
         ("whole", "return mean + scale * tfd.Normal(0.0, 1.0).quantile(uniform)", "you drew from the whole Gaussian: "
          "the limits are not used."),
-        ("not_standardized", {"(low - mean) / scale, (high - mean) / scale": "low, high"}, "you put the limits into Φ as "
-         r"they are. Φ belongs to the standard Gaussian: its limits are $(\text{low} - \mu)/\sigma$ and "
+        ("not_standardized", {"(low - mean) / scale, (high - mean) / scale": "low, high"}, "you put the limits into Φ "
+         r"as they are. Φ belongs to the standard Gaussian: its limits are $(\text{low} - \mu)/\sigma$ and "
          r"$(\text{high} - \mu)/\sigma$."),
         ("no_lower_limit", _NOT_MIRRORED.replace("normal.cdf(a) + ", "").replace(" - normal.cdf(a)", ""), "the lower "
          r"limit is not used: the argument of $\Phi^{-1}$ runs from $\Phi(a)$, not from 0, to $\Phi(b)$."),
@@ -254,20 +268,22 @@ TRUNCATED = Function(
          "have the shape of the Gaussian there."),
         ("standardized", {"mean + scale * ": ""}, r"this is the standardized sample; stretch and shift it back, "
          r"$z = \mu + \sigma t$."),
-        ("noise_not_reflected", {"ops.where(above, 1 - uniform, uniform)": "uniform"}, "you reflected windows above the "
-         "mean, but not their noise. In the mirror image what grew with u falls: take $1 - u$ for the limits $-b$ and "
-         "$-a$, so that z grows with u everywhere."),
+        ("noise_not_reflected", {"ops.where(above, 1 - uniform, uniform)": "uniform"}, "you reflected windows above "
+         "the mean, but not their noise. In the mirror image what grew with u falls: take $1 - u$ for the limits $-b$ "
+         "and $-a$, so that z grows with u everywhere."),
         ("not_reflected_back", {"ops.where(above, -t, t)": "t"}, "windows above the mean are reflected, and their "
          "samples stay on the wrong side: take $-t$ there."),
-        ("heaped", _NOT_MIRRORED.replace("mean + scale * normal.quantile(p)",
-         "ops.clip(mean + scale * normal.quantile(p), low, high)"), "in the upper tail every sample lies upon a limit: "
-         "float32's Φ(7) is 1, its inverse is infinite, and clipping only hides that. Φ(−7) has all its digits: reflect "
-         r"windows above the mean, $z \to -z$ and $u \to 1 - u$."),
-        *(("probability_clipped", _NOT_MIRRORED.replace("quantile(p)", f"quantile(ops.clip(p, {e}, 1 - {e}))"),
-           _NOT_BELOW) for e in (1e-5, 1e-6, 1e-7, 1e-8)),
+        ("falling", {"1 - uniform, uniform": "uniform, 1 - uniform"}, "your samples fall as u grows: u is the share of "
+         r"the window's probability below z, so that $\Phi(a)$ belongs to u = 0, and $\Phi(b)$ to u = 1."),
         ("upper_tail", _NOT_MIRRORED, "in the upper tail all is lost: Φ(7) is 1 in float32, and Φ(8.3) in float64, for "
          r"any limit alike. Φ(−7) has all its digits. Reflect windows that lie above the mean: $z \to -z$, and "
          r"$u \to 1 - u$."),
+        ("heaped", _NOT_MIRRORED.replace("mean + scale * normal.quantile(p)",
+         "ops.clip(mean + scale * normal.quantile(p), low, high)"), "in the upper tail every sample lies upon a limit: "
+         "float32's Φ(7) is 1, its inverse is infinite, and clipping only hides that. Φ(−7) has all its digits: "
+         r"reflect windows above the mean, $z \to -z$ and $u \to 1 - u$."),
+        *(("probability_clipped", _NOT_MIRRORED.replace("quantile(p)", f"quantile(ops.clip(p, {e}, 1 - {e}))"),
+           _NOT_BELOW) for e in (1e-5, 1e-6, 1e-7, 1e-8)),
         ("both_tails", _BY_ERF, r"both tails are lost: $\frac12(1 + \mathrm{erf}(t/\sqrt2))$ is a difference of nearly "
          "equal numbers. `tfd.Normal(0.0, 1.0).cdf` keeps its digits in the lower tail; reflect windows in the upper "
          "one."),
@@ -291,6 +307,10 @@ def _estimate(rng, S, D):
     return dict(sample=sample, cost=5 + 3 * rng.normal(size=S), mean=mean, log_scale=log_scale)
 
 
+_NO_LOG_VARIANCE = (
+    r"you took `log_scale` for $\log\sigma^2$. It is $\log\sigma$: $\sigma$ = `exp(log_scale)`, and $\sigma^2$ = "
+    "`exp(2 * log_scale)`."
+)
 _LOG_DENSITY = "(-(t**2) / 2 - log_scale - LOG_2PI / 2)"
 
 SCORE = Function(
@@ -314,13 +334,13 @@ SCORE = Function(
     """,
     mistakes=[
         ("averaged", {"weight * t / scale": "ops.mean(weight * t / scale, axis=0)", "weight * (t**2 - 1)":
-         "ops.mean(weight * (t**2 - 1), axis=0)"}, "you averaged over the samples. Keep an estimate for each, `[S, D]`: "
-         "their spread is what we want to see."),
+         "ops.mean(weight * (t**2 - 1), axis=0)"}, "you averaged over the samples. Keep an estimate for each, `[S, "
+         "D]`: their spread is what we want to see."),
         ("swapped", "scale = ops.exp(log_scale)\nt = (sample - mean) / scale\nweight = (cost - baseline)[:, None]\n"
          "return weight * (t**2 - 1), weight * t / scale", r"the two estimates have changed places: return the one for "
          r"$\mu$ first, then the one for $\log\sigma$."),
-        ("without_cost", {"(cost - baseline)[:, None]": "1.0"}, r"this is the score alone, $\nabla \log q$; weigh it with "
-         "the cost of its sample."),
+        ("without_cost", {"(cost - baseline)[:, None]": "1.0"}, r"this is the score alone, $\nabla \log q$; weigh it "
+         "with the cost of its sample."),
         ("log_density", {"t / scale,": f"{_LOG_DENSITY},", "(t**2 - 1)": _LOG_DENSITY}, r"you weighed $\log q$ itself "
          r"with the cost. The score is its derivative: $\nabla_\varphi \log q_\varphi(z)$, one for $\mu$ and one for "
          r"$\log\sigma$."),
@@ -335,16 +355,19 @@ SCORE = Function(
          "mean 0."),
         ("not_a_column", {"[:, None]": "[: sample.shape[1]]"}, "costs `[S]` have met scores `[S, D]`, and were spread "
          "along the dimensions: with S = D nothing complains. `cost[:, None]` is `[S, 1]`, one cost for each row."),
-        ("deviation_for_variance", {"t / scale,": "t,"}, r"you divided by $\sigma$: the score of $\mu$ is "
-         r"$(z - \mu)/\sigma^2$, with $\sigma$ = `exp(log_scale)`, not `exp(log_scale / 2)`."),
-        ("log_scale_for_log_variance", {"exp(log_scale)": "exp(log_scale / 2)"}, r"you took `log_scale` for "
-         r"$\log\sigma^2$. It is $\log\sigma$: $\sigma$ = `exp(log_scale)`, and $\sigma^2$ = `exp(2 * log_scale)`."),
-        ("sign", {"sample - mean": "mean - sample"}, r"the sign is reversed: a larger $\mu$ makes samples *beyond* $\mu$ "
-         r"more likely, so the score is $(z - \mu)/\sigma^2$."),
+        ("log_scale_for_log_variance", {"exp(log_scale)": "exp(log_scale / 2)"}, _NO_LOG_VARIANCE),
+        ("log_scale_for_log_variance", {"exp(log_scale)": "exp(log_scale / 2)", "(t**2 - 1)": "(t**2 - 1) / 2"},
+         _NO_LOG_VARIANCE),
+        ("no_exponential", {"ops.exp(log_scale)": "log_scale"}, r"you divided by `log_scale` itself. It is "
+         r"$\log\sigma$, and may be negative or 0: $\sigma$ = `exp(log_scale)`."),
+        ("deviation_for_variance", {"t / scale,": "t,"}, r"you divided by $\sigma$; the score of $\mu$ is "
+         r"$(z - \mu)/\sigma^2$."),
+        ("sign", {"sample - mean": "mean - sample"}, r"the sign is reversed: a larger $\mu$ makes samples *beyond* "
+         r"$\mu$ more likely, so the score is $(z - \mu)/\sigma^2$."),
         ("for_scale", {"(t**2 - 1)": "(t**2 - 1) / scale"}, r"this is the gradient for $\sigma$. For $\log\sigma$ the "
          r"chain rule multiplies by $\sigma$."),
-        ("for_log_variance", {"(t**2 - 1)": "(t**2 - 1) / 2"}, r"this is the gradient for $\log\sigma^2$, half of the one "
-         r"for $\log\sigma$."),
+        ("for_log_variance", {"(t**2 - 1)": "(t**2 - 1) / 2"}, r"this is the gradient for $\log\sigma^2$, half of the "
+         r"one for $\log\sigma$."),
         ("normalizer", {"(t**2 - 1)": "t**2"}, r"the $-1$ is missing: the density's factor $1/\sigma$ depends on "
          r"$\sigma$, too, and $-\log\sigma$ has the derivative $-1$ for $\log\sigma$."),
     ],
@@ -357,18 +380,18 @@ WORTH = Number(
         Averaging S samples divides a variance by S. So what is asked for is the ratio of two variances. Both estimators
         have the mean $M = e^{\mu + 1/2}$.
 
-        Everything follows from $\mathbb E\, e^{k\varepsilon} = e^{k^2/2}$ and $\mathbb E\, \varepsilon^2 e^{k\varepsilon}
-        = (1 + k^2)\, e^{k^2/2}$, the second derivative of the first one for k.
+        Everything follows from $\mathbb E\, e^{k\varepsilon} = e^{k^2/2}$ and $\mathbb E\, \varepsilon^2
+        e^{k\varepsilon} = (1 + k^2)\, e^{k^2/2}$, the second derivative of the first one for k.
 
-        The best baseline is $b = \mathbb E[e^z \varepsilon^2] = 2M$, and $\mathbb E[(e^z - b)^2 \varepsilon^2] = M^2 (5e
-        - 8 + 4)$.
+        The best baseline is $b = \mathbb E[e^z \varepsilon^2] = 2M$, and $\mathbb E[(e^z - b)^2 \varepsilon^2] = M^2
+        (5e - 8 + 4)$.
     """,
     mistakes=[
-        ("no_baseline", "(5 * e - 1) / (e - 1)", "this is the ratio without a baseline, $(5e - 1)/(e - 1)$. Subtract the "
-         "best one, then compare."),
-        ("mean_as_baseline", "(5 * e - 4) / (e - 1)", r"this takes $b = \mathbb E f$ for the best baseline, which weighs "
-         r"costs with the squared score: $b = \mathbb E[f s^2] / \mathbb E[s^2]$."),
-        ("second_moment_of_score", "(5 * e - 4) / (e - 1)", "the squared mean is missing from the score function's "
+        ("no_baseline", "(5 * e - 1) / (e - 1)", "this is the ratio without a baseline, $(5e - 1)/(e - 1)$. Subtract "
+         "the best one, then compare."),
+        ("baseline_or_moment", "(5 * e - 4) / (e - 1)", r"this takes $b = \mathbb E f$ for the best baseline, which "
+         r"weighs costs with the squared score: $b = \mathbb E[f s^2] / \mathbb E[s^2]$."),
+        ("baseline_or_moment", "(5 * e - 4) / (e - 1)", "the squared mean is missing from the score function's "
          r"variance, $\mathbb E g^2 - (\mathbb E g)^2$."),
         ("second_moments", "(5 * e - 4) / e", r"this is the ratio of the second moments. A variance is "
          r"$\mathbb E g^2 - (\mathbb E g)^2$, for both."),
@@ -378,6 +401,37 @@ WORTH = Number(
          "*variance* by S."),
         ("upside_down", "1 / 5", "this is the other way round: the score function has the larger variance, and needs "
          "more samples."),
+    ],
+)  # fmt: skip
+
+
+LAYER = Layer(
+    "Reparameterize", "A Keras layer", points=5, minutes=20, difficulty=2,
+    takes="mean[N,D], log_variance[N,D]",
+    draw=lambda rng: [dict(mean=2 * rng.normal(size=(2, 3)), log_variance=rng.uniform(-2, 2, size=(2, 3)))],
+    answer="return mean + ops.exp(log_variance / 2) * noise",
+    hints=r"""
+        Everything but the noise is question 1. Noise comes from `keras.random.normal(shape, seed=...)`.
+
+        An int as seed gives the same noise at every call. A `keras.random.SeedGenerator(seed)` made in `__init__` has a
+        state that each call moves on.
+
+        `call(self, inputs)`: `mean, log_variance = inputs`, then `keras.random.normal(ops.shape(mean),
+        seed=self.seed_generator)`. `get_config`: `{**super().get_config(), "seed": self.seed}`.
+    """,
+    mistakes=[
+        ("variance_for_deviation", {" / 2": ""}, r"the draws are spread by the variance; the noise is to be multiplied "
+         r"by $\sigma = e^{\lambda/2}$."),
+        ("log_variance_for_deviation", {"ops.exp(log_variance / 2)": "log_variance"}, r"the noise is multiplied by "
+         r"$\log\sigma^2$ itself; take $\sigma = e^{\lambda/2}$."),
+        ("root_of_log_variance", {"ops.exp(log_variance / 2)": "ops.sqrt(log_variance)"}, "you took the square root of "
+         r"$\lambda$, which is no variance but its logarithm, and may be negative: $\sigma = \sqrt{e^\lambda} = "
+         r"e^{\lambda/2}$."),
+        ("precision", {"log_variance / 2": "-log_variance / 2"}, "you divided the noise by the standard deviation; "
+         "multiply by it. A sign in the exponent?"),
+        ("standard_noise", {"ops.exp(log_variance / 2) * noise": "noise"}, "the noise is added as it is, with standard "
+         r"deviation 1; multiply it by $\sigma = e^{\lambda/2}$."),
+        ("no_mean", {"mean +": ""}, r"the mean is missing: draws are spread around 0, not around $\mu$."),
     ],
 )  # fmt: skip
 
@@ -447,27 +501,30 @@ MIXTURE = Function(
         $\sum_k \pi_k \Phi(-t_k) = 1 - F$, whose derivatives are those of F with the other sign.
     """,
     mistakes=[
-        *(("value_moved", {**_LOWER, _PATH: moved}, "the value has moved; it should stay the sample. Subtract "
+        *(("value_moved", {**F, _PATH: moved}, "the value has moved; it should stay the sample. Subtract "
            "`ops.stop_gradient(a)` from the a that you add: the difference is 0, with the gradient of a.")
-          for moved in ("- F / ops.stop_gradient(p)", "+ F / ops.stop_gradient(p)", "- F", "+ F")),
+          for F in (_LOWER, {})
+          for moved in ("- F", "+ F", "- F / ops.stop_gradient(p)", "+ F / ops.stop_gradient(p)")),
         ("rounded_away", {**_LOWER, _PATH: "+ (-F / ops.stop_gradient(p)) - ops.stop_gradient(-F / p)"}, "the value is "
          "lost to rounding: far up $a = -F/p$ is $-10^{14}$, and of `z + a` nothing is left of z when a is taken away "
          "again. Put brackets, `z + (a - ops.stop_gradient(a))`."),
-        ("sign", {"- (F -": "+ (F -"}, r"the sign is reversed: where F grows at a fixed z, the sample must move *down* to "
-         "keep $F(z) = u$."),
-        ("density_missing", {" / ops.stop_gradient(p)": ""}, r"divide by the density p(z): $\mathrm dz/\mathrm d\theta = "
-         r"-(\partial F/\partial\theta)/p(z)$."),
-        ("density_moves", {**_LOWER, _PATH: "- (F / p - ops.stop_gradient(F / p))"}, r"you differentiated the density, "
-         r"too: $F/p$ has the gradient $(\partial F/\partial\theta)/p - F\, (\partial p/\partial\theta)/p^2$, and only "
-         "the first term is wanted. Divide by `ops.stop_gradient(p)`.", _far_up),
+        ("sign", {"- (F -": "+ (F -"}, r"the sign is reversed: where F grows at a fixed z, the sample must move *down* "
+         "to keep $F(z) = u$."),
+        ("density_missing", {" / ops.stop_gradient(p)": ""}, r"divide by the density p(z): $\mathrm dz/\mathrm d\theta "
+         r"= -(\partial F/\partial\theta)/p(z)$."),
+        *(("density_moves", {**F, _PATH: "- (F / p - ops.stop_gradient(F / p))"}, r"you differentiated the density, "
+           r"too: $F/p$ has the gradient $(\partial F/\partial\theta)/p - F\, (\partial p/\partial\theta)/p^2$, and "
+           "only the first term is wanted. Divide by `ops.stop_gradient(p)`.", _far_up) for F in (_LOWER, {})),
+        ("density_without_weights", {"weights * normal.prob": "normal.prob"}, r"the weights are missing in the "
+         r"density: $p(z) = \sum_k \pi_k\, \mathcal N(z; \mu_k, \sigma_k^2)$."),
         ("density_per_unit_of_t", {" / scales, axis=-1)": ", axis=-1)"}, r"a factor $1/\sigma_k$ is missing in the "
          r"density: $p(z) = \sum_k \pi_k\, \varphi(t_k)/\sigma_k$, where $\varphi$ is the standard Gaussian's."),
         *(("density_raised", {**_LOWER, "stop_gradient(p)": f"stop_gradient(p + {e})"}, "in the tails the density "
-           "itself is as small as the constant that you added to it, or smaller. It is not needed: p is never 0 here, "
-           "and F is as small.", _far_up) for e in (1e-6, 1e-12)),
+           "itself is as small as the constant by which you keep it from 0, or smaller. It is not needed: p is never 0 "
+           "here, and F is as small.", _far_up) for e in (1e-6, 1e-7, 1e-8, 1e-10, 1e-12)),
         ("weights_held", {"ops.softmax(logits, axis=-1)": "ops.stop_gradient(ops.softmax(logits, axis=-1))"}, "nothing "
-         r"reaches the logits: the weights, $\pi = \mathrm{softmax}(\text{logits})$, or what you computed of them, stand "
-         r"behind `stop_gradient`. F depends on them: let the gradient pass through $\pi$ in F."),
+         r"reaches the logits: the weights, $\pi = \mathrm{softmax}(\text{logits})$, or what you computed of them, "
+         r"stand behind `stop_gradient`. F depends on them: let the gradient pass through $\pi$ in F."),
         ("constant", "return sample", "the gradients are 0: the sample comes back as a constant. Add a term of value 0 "
          "whose gradient is that of $-F/p$."),
         ("one_component", {f"return z[:, 0] {_PATH}": _ONE_COMPONENT.replace(", 3)", ", weights.shape[-1])")}, "you "
@@ -477,14 +534,14 @@ MIXTURE = Function(
          r"mixture is none: what is averaged is the distribution functions, $F = \sum_k \pi_k \Phi(t_k)$."),
         ("logits_for_weights", {**_LOWER, "ops.softmax(logits, axis=-1)": "logits"}, "you took the logits for the "
          r"weights; these are $\pi = \mathrm{softmax}(\text{logits})$.", _far_up),
-        ("softmax_over_samples", {"logits, axis=-1": "logits, axis=0"}, "your weights add up to 1 over the samples. Each "
-         "sample has a mixture of its own: the softmax is over the last axis, the components."),
-        ("equal_weights", {"ops.softmax(logits, axis=-1)": "ops.ones_like(logits) / logits.shape[-1]"}, "the components' "
-         r"weights are not used: $F = \sum_k \pi_k \Phi(t_k)$, and p alike."),
+        ("softmax_over_samples", {"logits, axis=-1": "logits, axis=0"}, "your weights add up to 1 over the samples. "
+         "Each sample has a mixture of its own: the softmax is over the last axis, the components."),
+        ("equal_weights", {"ops.softmax(logits, axis=-1)": "ops.ones_like(logits) / logits.shape[-1]"}, "the "
+         r"components' weights are not used: $F = \sum_k \pi_k \Phi(t_k)$, and p alike."),
         ("upper_tail", _LOWER, r"right, but for the logits in the upper tail: there $\Phi(t_k)$ and F are both 1 in "
          r"float32, and their difference is rounding, magnified by 1/p. Use $1 - F = \sum_k \pi_k \Phi(-t_k)$ there, "
          "with the sign reversed.", _far_up),
     ],
 )  # fmt: skip
 
-QUESTIONS = [GAUSSIAN, EXPONENTIAL, LOG_NORMAL, TRUNCATED, SCORE, WORTH, MIXTURE]
+QUESTIONS = [GAUSSIAN, EXPONENTIAL, LOG_NORMAL, TRUNCATED, SCORE, WORTH, LAYER, MIXTURE]
