@@ -167,7 +167,8 @@ ODD = [
     *(
         ("Reparameterize", name, LAYER.replace(old, new))
         for name, old, new in (
-            ("cut", "return mean + ops.exp(log_variance / 2) * noise", "return ops.stop_gradient(mean + ops.exp(log_variance / 2) * noise)"),
+            ("cut", "return mean + ops.exp(log_variance / 2) * noise",
+             "return ops.stop_gradient(mean + ops.exp(log_variance / 2) * noise)"),
             ("error", '"seed": self.seed', '"seed": self.seed_generator'),
             ("error", "return {**super().get_config()", "return {**config"),
             ("unanswered", "return {**super().get_config()", "raise NotImplementedError()\n        {**super()"),
