@@ -5,19 +5,12 @@
 # [lesson 01](../../lessons/01_the_reparameterization_trick.ipynb), and go a little further: to densities, to tails, and
 # to a distribution that nobody can invert.
 #
-# **You need** the lesson, a pencil for question 6, and some Keras for question 7.
+# **You need** the lesson, up to implicit reparameterization; a pencil for question 6; a Keras layer that you have
+# written or read before question 7. Three things the lesson does not teach, and they are explained where they are
+# needed: how a density changes with its variable (3), what a layer needs in order to be saved and to be random (7), and
+# how a number gets a gradient of your choice (8). Question 8 may take an hour of its own; a second evening suits it.
 #
-# | question | points | minutes | difficulty | importance |
-# |:--|--:|--:|:--|:--|
-# | 1. A Gaussian | 2 | 5 | ●○○ | ★★★ |
-# | 2. Invert a distribution function | 3 | 10 | ●○○ | ★★☆ |
-# | 3. Change the variable: a sample and its density | 4 | 15 | ●●○ | ★★★ |
-# | 4. A truncated Gaussian, far out too | 5 | 25 | ●●● | ★★☆ |
-# | 5. Without a path: the score function | 4 | 15 | ●●○ | ★★★ |
-# | 6. By hand: what a path is worth | 2 | 20 | ●●○ | ★★☆ |
-# | 7. A Keras layer | 5 | 20 | ●●○ | ★★★ |
-# | 8. A path without an inverse: mixtures | 6 | 30 | ●●● | ★★☆ |
-# | together | 31 | 140 | | |
+# {table}
 #
 # Short of time? Questions 1, 3, 5 and 7 are what a VAE is made of.
 #
@@ -37,10 +30,12 @@ from keras import ops
 
 from vaekit.backend import tfd, value_and_gradient
 
+LOG_2PI = float(np.log(2 * np.pi))
+
 exercise
 
 # %% [markdown]
-# ## 1 · A Gaussian
+# ## {gaussian_sample}
 #
 # An encoder gives a mean $\mu$ and the logarithm of a variance, $\lambda = \log\sigma^2$. With $\varepsilon \sim
 # \mathcal N(0, 1)$ at hand, return $z \sim \mathcal N(\mu, \sigma^2)$, element by element, as a function through which
@@ -65,19 +60,17 @@ def gaussian_sample(mean, log_variance, noise):
 
     Returns: tensor of the same shape, z.
     """
-    ### BEGIN SOLUTION
-    return mean + ops.exp(log_variance / 2) * noise
-    ### END SOLUTION
+    ### SOLUTION
 
 
 # %% [markdown] tags=["solution"]
 # Why does the encoder give $\log\sigma^2$, and not $\sigma$? A network's output can be any number, and any number is
 # the logarithm of a variance. With `exp(log_variance)` in place of `exp(log_variance / 2)` nothing would crash, either.
-# At $\lambda = -4$ the samples would be spread by 0.018 where the KL divergence believes in 0.135, and the bound would
-# be none.
+# At $\lambda = -4$ the samples would be spread by 0.018, while all else that reads $\lambda$, like a VAE's loss,
+# believes in 0.135.
 
 # %% [markdown]
-# ## 2 · Invert a distribution function
+# ## {exponential_sample}
 #
 # How long until the next bus? If buses come at random at a rate of $\lambda$ per hour, the time $z$ has an exponential
 # distribution, $F(z) = P(\text{time} \le z) = 1 - e^{-\lambda z}$. Turn uniform noise $u$ into such a time by
@@ -104,9 +97,7 @@ def exponential_sample(rate, uniform):
 
     Returns: tensor of the same shape, z = F⁻¹(u) ≥ 0.
     """
-    ### BEGIN SOLUTION
-    return -ops.log1p(-uniform) / rate
-    ### END SOLUTION
+    ### SOLUTION
 
 
 # %% tags=["solution"]
@@ -123,19 +114,28 @@ for u in (1e-3, 1e-6, 1e-9):
 # place, and a falling one. Where you compare samples with somebody else's for the same noise, the difference matters.
 
 # %% [markdown]
-# ## 3 · Change the variable: a sample and its density
+# ## {log_normal}
 #
 # $z = e^{\mu + \sigma\varepsilon}$ is log-normal: its logarithm is Gaussian. Incomes are nearly so, and so are the
-# *scales* that hierarchical models put a distribution on. To use it as a posterior $q(z|x)$ you need samples and, for
-# the bound, $\log q(z|x)$ at these samples. Return both, for $D$ independent dimensions; gradients pass through both.
+# *scales* that hierarchical models put a distribution on. A VAE whose encoder gives such a distribution needs two
+# things of it (lesson 02 says why): samples, and the logarithm of their density, each at its own sample. Return both,
+# for $D$ independent dimensions; gradients pass through both.
 #
-# The part *stable* has $\mu$ between $\pm 140$ and $\pm 200$. Then $z$ itself is infinite in float32, or 0, and is
-# welcome to be. Its log-density is an ordinary number all the same.
+# *How a density changes with its variable.* Let $y$ have the density $p_y$, and $z = g(y)$ with an increasing $g$. The
+# probability of a small piece stays what it is, $p_z(z)\, \mathrm dz = p_y(y)\, \mathrm dy$, while the piece becomes
+# $\mathrm dz/\mathrm dy = g'(y)$ times as wide. So
+#
+# $$p_z(z) = \frac{p_y(y)}{g'(y)}, \qquad \log p_z(z) = \log p_y(y) - \log g'(y).$$
+#
+# For instance $y = \sigma\varepsilon$: widths grow by $\sigma$, and $\log p_y(y) = \log p_\varepsilon(\varepsilon) -
+# \log\sigma$.
+#
+# In the part *stable*, some $\mu$ lie between 140 and 200, others between $-200$ and $-140$. Then $z$ itself is
+# infinite in float32, or 0, and is welcome to be. Its log-density is an ordinary number all the same.
 
 # %% [markdown] tags=["solution"]
-# **Solution.** If $z = g(y)$ with an increasing $g$, the probability of a small piece stays, and its width changes by
-# $g'$: $p(z) = p(y) / g'(y)$. Here there are two steps. From $\varepsilon$ to $y = \mu + \sigma\varepsilon$ widths grow
-# by $\sigma$; from $y$ to $z = e^y$ by $e^y = z$. So
+# **Solution.** There are two steps. From $\varepsilon$ to $y = \mu + \sigma\varepsilon$ widths grow by $\sigma$; from
+# $y$ to $z = e^y$ by $e^y = z$. So
 #
 # $$\log p(z) = \sum_d \Big[ \underbrace{-\tfrac12\varepsilon_d^2 - \tfrac12\log 2\pi}_{\log p(\varepsilon_d)}
 # \;\underbrace{-\log\sigma_d}_{\varepsilon \to y}\; \underbrace{-(\mu_d + \sigma_d\varepsilon_d)}_{y \to z} \Big].$$
@@ -154,11 +154,7 @@ def log_normal(mean, scale, noise):
 
     Returns: two tensors, z [B, D], and log p(z) [B] in nats, of all D dimensions together.
     """
-    ### BEGIN SOLUTION
-    log_z = mean + scale * noise
-    log_density = -(noise**2) / 2 - 0.5 * np.log(2 * np.pi) - ops.log(scale) - log_z  # [B, D]
-    return ops.exp(log_z), ops.sum(log_density, axis=-1)
-    ### END SOLUTION
+    ### SOLUTION
 
 
 # %% tags=["solution"]
@@ -166,15 +162,16 @@ z, log_density = log_normal(np.float32([[0.3]]), np.float32([[0.8]]), np.float32
 print(f"ours {float(log_density[0]):.4f}, TFP's {float(tfd.LogNormal(0.3, 0.8).log_prob(z)[0, 0]):.4f}")
 
 # %% [markdown] tags=["solution"]
-# The Jacobian is what is forgotten most often, and no picture shows it: samples are right, gradients flow, training
-# runs. But the bound is off by $\mathbb E \log z = \mu$ in every dimension, and so is what the optimizer sees. A
-# density is always *per unit of something*. Per euro and per cent differ by $\log 100$.
+# That last bracket, the *Jacobian*, is what is forgotten most often, and no picture shows it: samples are right,
+# gradients flow, training runs. But the log-density is off by $\log z$, on average $\mu$, in every dimension, and
+# the optimizer never sees the slope of it. A density is always *per unit of something*. Per euro and per cent differ by
+# $\log 100$.
 #
 # The gradient of $\log p(z)$ with respect to $\mu$, along the path, is $-1$, whatever $\varepsilon$ is: shift $\log z$
 # up by 1, and $z$ is spread out $e$ times as widely.
 
 # %% [markdown]
-# ## 4 · A truncated Gaussian, far out too
+# ## {truncated_normal_sample}
 #
 # A rate, an age, a grey value: some numbers have limits. The truncated Gaussian is $\mathcal N(\mu, \sigma^2)$ given
 # that $\text{low} < z < \text{high}$. Draw it by $z = F^{-1}(u)$ once more, with gradients for $\mu$ and $\sigma$. With
@@ -208,16 +205,7 @@ def truncated_normal_sample(mean, scale, low, high, uniform):
 
     Returns: tensor of the same shape, z = F⁻¹(u), low < z < high, which grows with u.
     """
-    ### BEGIN SOLUTION
-    normal = tfd.Normal(0.0, 1.0)
-    a, b = (low - mean) / scale, (high - mean) / scale
-    above = a + b > 0  # then draw the mirror image
-    bottom = normal.cdf(ops.where(above, -b, a))
-    top = normal.cdf(ops.where(above, -a, b))
-    from_bottom, from_top = ops.where(above, 1 - uniform, uniform), ops.where(above, uniform, 1 - uniform)
-    t = normal.quantile(from_top * bottom + from_bottom * top)
-    return mean + scale * ops.where(above, -t, t)
-    ### END SOLUTION
+    ### SOLUTION
 
 
 # %% tags=["solution"]
@@ -239,7 +227,7 @@ for m, z, slope in zip(mean, ops.convert_to_numpy(medians), ops.convert_to_numpy
 # upon the limits, where the gradient is 0: once a sample has landed there, nothing calls $\mu$ back.
 
 # %% [markdown]
-# ## 5 · Without a path: the score function
+# ## {score_function}
 #
 # Some samples have no path, and some costs no derivative. What is left is
 #
@@ -247,8 +235,9 @@ for m, z, slope in zip(mean, ops.convert_to_numpy(medians), ops.convert_to_numpy
 # q_\varphi(z)\big].$$
 #
 # You get samples $z$ of a Gaussian with independent dimensions, their costs $f(z)$, and perhaps a baseline $b$. Return
-# the estimate that *each sample* gives of the gradient with respect to $\mu$ and with respect to $\log\sigma$. Work the
-# scores out on paper; nothing needs to be differentiated by the backend.
+# the estimate that *each sample* gives of the gradient with respect to $\mu$ and with respect to $\log\sigma$. (That is
+# $\log\sigma$, not the $\log\sigma^2$ of question 1.) Work the scores out on paper; nothing needs to be differentiated
+# by the backend.
 
 # %% [markdown] tags=["solution"]
 # **Solution.** With $\ell = \log\sigma$, in each dimension
@@ -274,12 +263,7 @@ def score_function(sample, cost, mean, log_scale, baseline=0.0):
 
     Returns: two tensors [S, D], the estimates for μ and for log σ.
     """
-    ### BEGIN SOLUTION
-    scale = ops.exp(log_scale)
-    t = (sample - mean) / scale  # [S, D]
-    weight = (cost - baseline)[:, None]  # [S, 1]
-    return weight * t / scale, weight * (t**2 - 1)
-    ### END SOLUTION
+    ### SOLUTION
 
 
 # %% tags=["solution"]
@@ -296,13 +280,14 @@ for b in (0.0, np.exp(0.5), 2 * np.exp(0.5)):
 # would have spread it along the dimensions without a word; with $S \ne D$ it complains, which is luckier.
 
 # %% [markdown]
-# ## 6 · By hand: what a path is worth
+# ## {samples_worth}
 #
-# Let $f(z) = e^z$ with $z \sim \mathcal N(\mu, 1)$, and take the gradient with respect to $\mu$. **How many samples of
-# the score function, with the best constant baseline, are as good as one pathwise sample?** That is: averaged over how
-# many does the one have the variance of the other?
+# Let $f(z) = e^z$ with $z \sim \mathcal N(\mu, 1)$, and take the gradient of $\mathbb E f$ with respect to $\mu$. One
+# sample gives a pathwise estimate of it, with some variance. It also gives an estimate by the score function, whose
+# variance is larger, even with the best constant baseline; but the average over $S$ samples has only $1/S$ of that.
+# **For which $S$ are the two variances the same?** So many samples is a path worth.
 #
-# The answer is a whole number, and $\mu$ does not matter. It may help that for $\varepsilon \sim \mathcal N(0, 1)$
+# The answer does not depend on $\mu$. It may help that for $\varepsilon \sim \mathcal N(0, 1)$
 #
 # $$\mathbb E\, e^{k\varepsilon} = e^{k^2/2}, \qquad
 # \mathbb E\, \varepsilon^2 e^{k\varepsilon} = (1 + k^2)\, e^{k^2/2},$$
@@ -325,9 +310,7 @@ for b in (0.0, np.exp(0.5), 2 * np.exp(0.5)):
 
 # %% question="samples_worth"
 samples_worth = ...  # a number
-### BEGIN SOLUTION
-samples_worth = 5
-### END SOLUTION
+### SOLUTION
 
 # %% tags=["solution"]
 for name, b in (("without a baseline", 0.0), ("with the mean cost as baseline", 1.0), ("with the best one", 2.0)):
@@ -339,20 +322,25 @@ for name, b in (("without a baseline", 0.0), ("with the mean cost as baseline", 
 # this is in one dimension; lesson 01 shows how the score function fares in a hundred.
 
 # %% [markdown]
-# ## 7 · A Keras layer
+# ## {Reparameterize}
 #
 # Put question 1 into a layer that can stand between an encoder and a decoder: `Reparameterize(seed)((mean,
 # log_variance))` returns a draw $z$, a new one at each call, independent in each row and each dimension. Layers with
-# the same seed make the same draws, one after the other. Like every good layer it can be saved: `get_config()` has all
-# that is needed to make it again. And it works in a functional model, where the batch size is not known yet.
+# the same seed make the same draws, one after the other. Like every good layer it can be saved. And it works in a
+# functional model, where the batch size is not known yet.
+#
+# *Chance, in Keras,* is an object with a state: `generator = keras.random.SeedGenerator(seed)` is made once, and
+# `keras.random.normal(shape, seed=generator)` reads it and moves it on, so that the next call gives other numbers. An
+# int in its place gives the same numbers each time. *Saving a layer* means writing down the dict that its
+# `get_config()` returns, and making it again later, as `Reparameterize(**config)`. So the dict has every argument of
+# `__init__`, as numbers and texts, beside those that all layers have: `super().get_config()`.
 #
 # The check looks at twenty thousand draws, so it takes a moment.
 
 # %% [markdown] tags=["solution"]
-# **Solution.** In Keras, state lives in objects that are made in `__init__`. A `SeedGenerator` is the state of a die:
-# `keras.random.normal` reads it, and moves it on. Keras finds it among the layer's attributes and carries it through
-# compiled code on both backends. The noise has the shape of `mean`, taken by `ops.shape`, which also works where the
-# batch size is `None`.
+# **Solution.** The generator is made in `__init__`, where a layer's state belongs. Keras finds it among the layer's
+# attributes and carries it through compiled code on both backends. The noise has the shape of `mean`, taken by
+# `ops.shape`, which also works where the batch size is `None`.
 
 
 # %% question="Reparameterize"
@@ -401,7 +389,7 @@ for name, source in (("a draw", layer), ("the next one", layer), ("the first one
 # ask for a draw, for its log-density, or for a KL divergence, and all three belong together.
 
 # %% [markdown]
-# ## 8 · A path without an inverse: mixtures
+# ## {mixture_path}
 #
 # A mixture of Gaussians, $p(z) = \sum_k \pi_k\, \mathcal N(z; \mu_k, \sigma_k^2)$, is easy to draw from: choose a
 # component, draw from it. But the choice has no gradient, and the distribution function
@@ -413,6 +401,11 @@ for name, source in (("a draw", layer), ("the next one", layer), ("the first one
 # Given samples, however drawn, return them *with this gradient* for the logits of $\pi$, the means and the scales. The
 # value stays what it is. Each sample has a mixture of its own, as an encoder would give it. The part *tails* has
 # samples eight standard deviations out.
+#
+# *A value with another's gradient.* `a - ops.stop_gradient(a)` is 0, and has the gradient of `a`. Add it to something,
+# and this keeps its value and receives that gradient. For instance `ops.round(x) + (x - ops.stop_gradient(x))` is a
+# round number that pretends to depend on `x` smoothly; `ops.round(x)` alone has the gradient 0. What is behind
+# `stop_gradient` counts as a constant, also within a product or a quotient.
 
 # %% [markdown] tags=["solution"]
 # **Solution.** `a - stop_gradient(a)` is 0, with the gradient of $a$. Choose $a = -F_\theta(z)/p(z)$ with $z$ and $p$
@@ -421,8 +414,8 @@ for name, source in (("a draw", layer), ("the next one", layer), ("the first one
 # $$z_\theta = z - \frac{F_\theta(z) - \mathrm{stop}[F_\theta(z)]}{\mathrm{stop}[p_\theta(z)]}.$$
 #
 # In the upper tail $F$ is a sum of ones: for the weights, $\partial F/\partial \text{logit}_k = \pi_k (\Phi(t_k) - F)$,
-# the difference of two ones. There $1 - F = \sum_k \pi_k \Phi(-t_k)$ has the digits. Its derivatives are those of $F$
-# with the other sign; `side` keeps the books.
+# the difference of two ones. There $1 - F = \sum_k \pi_k \Phi(-t_k)$ has the digits, and its negative, $F - 1$, the
+# slopes of $F$. `side` chooses, sample by sample.
 
 
 # %% question="mixture_path"
@@ -437,16 +430,7 @@ def mixture_path(sample, logits, means, scales):
 
     Returns: tensor [S], the values of `sample` with the gradients dz/dθ = −(∂F/∂θ) / p(z).
     """
-    ### BEGIN SOLUTION
-    z = ops.stop_gradient(sample)[:, None]
-    weights = ops.softmax(logits, axis=-1)
-    t = (z - means) / scales  # [S, K]
-    side = ops.where(z > ops.sum(weights * means, axis=-1, keepdims=True), -1.0, 1.0)  # −1: compute with 1 − F
-    normal = tfd.Normal(0.0, 1.0)
-    F = ops.sum(weights * normal.cdf(side * t), axis=-1)
-    p = ops.sum(weights * normal.prob(t) / scales, axis=-1)
-    return z[:, 0] - side[:, 0] * (F - ops.stop_gradient(F)) / ops.stop_gradient(p)
-    ### END SOLUTION
+    ### SOLUTION
 
 
 # %% tags=["solution"]
@@ -472,10 +456,15 @@ for name, slope in zip(exact, value_and_gradient(total, logits, means, scales)[1
     print(f"{name:7s} {slope.mean(0).round(3)} ± {error.round(3)}, exact {exact[name].round(3)}")
 
 # %% [markdown] tags=["solution"]
-# The gradients of $\mathbb E z^2$ agree with the exact ones, and the one for the weights is there: raise a component's
-# weight, and *all* samples move a little towards it. For the means the formula says something that could have been
-# guessed: $\mathrm dz/\mathrm d\mu_k = \pi_k \mathcal N_k(z)/p(z)$, the probability that $z$ came from component $k$. A
-# sample follows each component as far as it belongs to it.
+# The gradients of $\mathbb E z^2$ agree with the exact ones within about two of their standard errors, the numbers
+# behind ±. And the one for the weights is there: raise a component's weight, and *all* samples move, up where the
+# component has less of its probability below them than the mixture has, and down where it has more. With equal scales
+# that is towards the component. In the tail of a wide component it is outwards, since there the mixture becomes
+# heavier.
+#
+# For the means the formula says something that could have been guessed: $\mathrm dz/\mathrm d\mu_k = \pi_k
+# \mathcal N_k(z)/p(z)$, the probability that $z$ came from component $k$. A sample follows each component as far as it
+# belongs to it.
 #
 # What goes wrong most often is to follow the component that was drawn, $z = \mu_k + \sigma_k\varepsilon$. For the means
 # and scales that works, too. The logits get no gradient at all, without an error.

@@ -1,317 +1,193 @@
-"""Wrong answers to exercise 01, of the kinds people give: (diagnosis, code)."""
+"""Answers to exercise 01 that its definitions do not make themselves: right ones written otherwise, and odd ones."""
 
-GAUSSIAN = """
-def gaussian_sample(mean, log_variance, noise):
-    {}
-"""
+from vaekit.course.exercises import e01
 
-EXPONENTIAL = """
-def exponential_sample(rate, uniform):
-    {}
-"""
 
-LOG_NORMAL = """
-def log_normal(mean, scale, noise):
-    log_z = mean + scale * noise
-    z = ops.exp(log_z)
-    normal = tfd.Normal(mean, scale)
-    {}
-"""
+def answers(question, *changes):
+    """Code of answers; of each either what is exchanged in the solution's, or another body."""
+    return [str(question.text.edited(change)) for change in changes]
 
-TRUNCATED = """
-normal = tfd.Normal(0.0, 1.0)
 
-def truncated_normal_sample(mean, scale, low, high, uniform):
-    a, b = (low - mean) / scale, (high - mean) / scale
-    {}
-"""
+def odd(question, *rows):
+    """(name, diagnosis, code) of rows (diagnosis, change)."""
+    return [(question.name, diagnosis, *answers(question, change)) for diagnosis, change in rows]
 
-SCORE = """
-def score_function(sample, cost, mean, log_scale, baseline=0.0):
-    scale = ops.exp(log_scale)
-    t = (sample - mean) / scale
-    c = (cost - baseline)[:, None]
-    {}
-"""
 
 LAYER = """
 class Reparameterize(keras.layers.Layer):
     def __init__(self, seed=None, **kwargs):
         super().__init__(**kwargs)
         self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator({seed})
+        self.seed_generator = keras.random.SeedGenerator(seed)
 
-    def call(self, inputs, training=False):
+    def call(self, inputs):
         mean, log_variance = inputs
-        noise = keras.random.normal({shape}, seed={generator})
-        return {result}
+        noise = keras.random.normal(ops.shape(mean), seed=self.seed_generator)
+        return mean + ops.exp(log_variance / 2) * noise
 
     def get_config(self):
-        return {config}
+        return {**super().get_config(), "seed": self.seed}
 """
-RIGHT = {
-    "seed": "seed",
-    "shape": "ops.shape(mean)",
-    "generator": "self.seed_generator",
-    "result": "mean + ops.exp(log_variance / 2) * noise",
-    "config": "{**super().get_config(), 'seed': self.seed}",
-}
 
-BUILD = """    def build(self, input_shape):
-        self.shape = input_shape[0]
+# ---- right answers
 
-    def call"""
-
-MIXTURE = """
-def mixture_path(sample, logits, means, scales):
-    z = ops.stop_gradient(sample)[:, None]
-    weights = ops.softmax(logits, axis=-1)
-    t = (z - means) / scales
-    normal = tfd.Normal(0.0, 1.0)
-    side = ops.where(z > ops.sum(weights * means, axis=-1, keepdims=True), -1.0, 1.0)
-    {}
+_STANDARDIZED = """
+normal = tfd.Normal(0.0, 1.0)
+a, b = (low - mean) / scale, (high - mean) / scale
 """
-PATH = """F = -ops.sum(weights * side * normal.cdf(side * t), axis=-1)
-    p = ops.sum(weights * normal.prob(t) / scales, axis=-1)
-    """
+_MIXTURE = """
+z = ops.stop_gradient(sample)[:, None]
+weights = ops.softmax(logits)
+normal = tfd.Normal(means, scales)
+p = ops.stop_gradient(ops.sum(weights * normal.prob(z), axis=1))
+F, Q = ops.sum(weights * normal.cdf(z), axis=1), ops.sum(weights * normal.survival_function(z), axis=1)
+"""
 
-
-def layer(**changed):
-    return LAYER.format(**{**RIGHT, **changed})
-
-
-MUTANTS = {
-    "gaussian_sample": [
-        ("variance_for_deviation", GAUSSIAN.format("return mean + ops.exp(log_variance) * noise")),
-        ("log_variance_for_deviation", GAUSSIAN.format("return mean + log_variance * noise")),
-        ("root_of_log_variance", GAUSSIAN.format("return mean + ops.sqrt(log_variance) * noise")),
-        ("precision", GAUSSIAN.format("return mean + noise / ops.exp(log_variance / 2)")),
-        ("precision", GAUSSIAN.format("return mean + ops.exp(-0.5 * log_variance) * noise")),
-        ("swapped", GAUSSIAN.format("return ops.exp(log_variance / 2) + mean * noise")),
-        ("added", GAUSSIAN.format("return mean + (ops.exp(log_variance / 2) + noise)")),
-        ("cut", GAUSSIAN.format("return mean + ops.stop_gradient(ops.exp(log_variance / 2)) * noise")),
-        ("cut", GAUSSIAN.format("return ops.stop_gradient(mean) + ops.exp(log_variance / 2) * noise")),
-        ("cut", GAUSSIAN.format("return ops.stop_gradient(mean + ops.exp(log_variance / 2) * noise)")),
-        ("refused", GAUSSIAN.format("z = mean + ops.exp(log_variance / 2) * noise")),
-        (
-            "refused",
-            GAUSSIAN.format("return mean + ops.exp(log_variance / 2) * keras.random.normal(ops.shape(mean))"),
-        ),
-        ("refused", "def gaussian_sample(mean, log_variance):\n    return mean"),
-        ("other", GAUSSIAN.format("return ops.sum(mean + ops.exp(log_variance / 2) * noise)")),
-        ("error", GAUSSIAN.format("return mu + ops.exp(log_variance / 2) * noise")),
-    ],
-    "exponential_sample": [
-        ("falling", EXPONENTIAL.format("return -ops.log(uniform + 1e-30) / rate")),
-        ("scale_for_rate", EXPONENTIAL.format("return -ops.log1p(-uniform) * rate")),
-        ("sign", EXPONENTIAL.format("return ops.log1p(-uniform) / rate")),
-        ("distribution_function", EXPONENTIAL.format("return 1 - ops.exp(-rate * uniform)")),
-        ("density", EXPONENTIAL.format("return rate * ops.exp(-rate * uniform)")),
-        ("cut", EXPONENTIAL.format("return -ops.log1p(-uniform) / ops.stop_gradient(rate)")),
-        ("digits_lost", EXPONENTIAL.format("return -ops.log(1 - uniform) / rate")),
-        ("clipped", EXPONENTIAL.format("u = ops.clip(uniform, 1e-7, 1 - 1e-7)\n    return -ops.log(1 - u) / rate")),
-        ("clipped", EXPONENTIAL.format("u = ops.clip(uniform, 1e-6, 1 - 1e-6)\n    return -ops.log1p(-u) / rate")),
-        ("clipped", EXPONENTIAL.format("return -ops.log(1 - uniform + 1e-6) / rate")),
-        ("other", EXPONENTIAL.format("return -ops.log1p(-uniform)")),
-    ],
-    "log_normal": [
-        ("cut", LOG_NORMAL.format("return ops.stop_gradient(z), ops.sum(normal.log_prob(log_z) - log_z, axis=-1)")),
-        (
-            "scale_for_deviation",
-            LOG_NORMAL.format(
-                "log_z = mean + scale**2 * noise\n"
-                "    return ops.exp(log_z), ops.sum(normal.log_prob(mean + scale * noise) - log_z, axis=-1)"
-            ),
-        ),
-        ("no_exponential", LOG_NORMAL.format("return log_z, ops.sum(normal.log_prob(log_z) - log_z, axis=-1)")),
-        ("no_jacobian", LOG_NORMAL.format("return z, ops.sum(normal.log_prob(log_z), axis=-1)")),
-        ("jacobian_added", LOG_NORMAL.format("return z, ops.sum(normal.log_prob(log_z) + log_z, axis=-1)")),
-        (
-            "noise_density",
-            LOG_NORMAL.format("return z, ops.sum(-0.5 * noise**2 - 0.5 * float(np.log(2 * np.pi)) - log_z, axis=-1)"),
-        ),
-        ("constant", LOG_NORMAL.format("return z, ops.sum(-0.5 * noise**2 - ops.log(scale) - log_z, axis=-1)")),
-        ("averaged", LOG_NORMAL.format("return z, ops.mean(normal.log_prob(log_z) - log_z, axis=-1)")),
-        (
-            "logarithm_of_exponential",
-            LOG_NORMAL.format("return z, ops.sum(normal.log_prob(ops.log(z)) - ops.log(z), axis=-1)"),
-        ),
-        ("other", LOG_NORMAL.format("return z, normal.log_prob(log_z) - log_z")),
-        ("other", LOG_NORMAL.format("return z, ops.exp(ops.sum(normal.log_prob(log_z) - log_z, axis=-1))")),
-        ("refused", LOG_NORMAL.format("return ops.sum(normal.log_prob(log_z) - log_z, axis=-1)")),
-    ],
-    "truncated_normal_sample": [
-        ("clipped", TRUNCATED.format("return ops.clip(mean + scale * normal.quantile(uniform), low, high)")),
-        ("whole", TRUNCATED.format("return mean + scale * normal.quantile(uniform)")),
-        (
-            "not_standardized",
-            TRUNCATED.format(
-                "p = normal.cdf(low) + uniform * (normal.cdf(high) - normal.cdf(low))\n"
-                "    return mean + scale * normal.quantile(p)"
-            ),
-        ),
-        ("no_lower_limit", TRUNCATED.format("return mean + scale * normal.quantile(uniform * normal.cdf(b))")),
-        (
-            "width_forgotten",
-            TRUNCATED.format("return mean + scale * normal.quantile(normal.cdf(a) + uniform * normal.cdf(b))"),
-        ),
-        ("flat", TRUNCATED.format("return low + uniform * (high - low)")),
-        (
-            "standardized",
-            TRUNCATED.format("return normal.quantile((1 - uniform) * normal.cdf(a) + uniform * normal.cdf(b))"),
-        ),
-        (
-            "limits_cut",
-            TRUNCATED.format(
-                "a, b = ops.stop_gradient(a), ops.stop_gradient(b)\n"
-                "    return mean + scale * normal.quantile((1 - uniform) * normal.cdf(a) + uniform * normal.cdf(b))"
-            ),
-        ),
-        (
-            "upper_tail",
-            TRUNCATED.format(
-                "p = normal.cdf(a) + uniform * (normal.cdf(b) - normal.cdf(a))\n"
-                "    return mean + scale * normal.quantile(p)"
-            ),
-        ),
-        (
-            "both_tails",
-            TRUNCATED.format(
-                "Phi = lambda t: 0.5 * (1 + ops.erf(t / 2**0.5))\n"
-                "    p = Phi(a) + uniform * (Phi(b) - Phi(a))\n"
-                "    return mean + scale * 2**0.5 * ops.erfinv(2 * p - 1)"
-            ),
-        ),
-        (
-            "other",
-            TRUNCATED.format("return mean - scale * normal.quantile(uniform * normal.cdf(a) + normal.cdf(b))"),
-        ),
-    ],
-    "score_function": [
-        ("averaged", SCORE.format("return ops.mean(c * t / scale, axis=0), ops.mean(c * (t**2 - 1), axis=0)")),
-        ("without_cost", SCORE.format("return t / scale, t**2 - 1")),
-        ("baseline_ignored", SCORE.format("c = cost[:, None]\n    return c * t / scale, c * (t**2 - 1)")),
-        (
-            "baseline_added",
-            SCORE.format("c = cost[:, None] + baseline\n    return c * t / scale, c * (t**2 - 1)"),
-        ),
-        (
-            "baseline_afterwards",
-            SCORE.format("c = cost[:, None]\n    return c * t / scale - baseline, c * (t**2 - 1) - baseline"),
-        ),
-        ("deviation_for_variance", SCORE.format("return c * t, c * (t**2 - 1)")),
-        ("sign", SCORE.format("return c * (mean - sample) / scale**2, c * (t**2 - 1)")),
-        ("for_scale", SCORE.format("return c * t / scale, c * (t**2 - 1) / scale")),
-        ("for_log_variance", SCORE.format("return c * t / scale, c * (t**2 - 1) / 2")),
-        ("normalizer", SCORE.format("return c * t / scale, c * t**2")),
-        ("error", SCORE.format("c = cost - baseline\n    return c * t / scale, c * (t**2 - 1)")),
-        ("refused", SCORE.format("return c * t / scale")),
-        ("other", SCORE.format("return c * sample / scale**2, c * (t**2 - 1)")),
-    ],
-    "samples_worth": [
-        ("no_baseline", "samples_worth = (5 * np.e - 1) / (np.e - 1)"),
-        ("no_baseline", "samples_worth = 7.33"),
-        ("mean_as_baseline", "samples_worth = (5 * np.e - 4) / (np.e - 1)"),
-        ("deviations", "samples_worth = np.sqrt(5)"),
-        ("upside_down", "samples_worth = 1 / 5"),
-        ("second_moments", "samples_worth = (5 * np.e - 4) / np.e"),
-        ("one_second_moment", "samples_worth = (5 * np.e - 5) / np.e"),
-        ("other", "samples_worth = 4"),
-        ("refused", "samples_worth = 'five'"),
-        ("refused", "samples_worth = [5]"),
-    ],
-    "Reparameterize": [
-        ("no_noise", layer(result="mean + (ops.exp(log_variance / 2) * noise if training else 0)")),
-        ("one_noise_for_all_rows", layer(shape="(1, mean.shape[-1])")),
-        ("one_noise_for_all_dimensions", layer(shape="(ops.shape(mean)[0], 1)")),
-        ("same_noise_each_call", layer(generator="self.seed")),
-        ("variance_for_deviation", layer(result="mean + ops.exp(log_variance) * noise")),
-        ("log_variance_for_deviation", layer(result="mean + log_variance * noise")),
-        ("standard_noise", layer(result="mean + noise")),
-        ("cut", layer(result="ops.stop_gradient(mean + ops.exp(log_variance / 2) * noise)")),
-        ("no_mean", layer(result="ops.exp(log_variance / 2) * noise")),
-        (
-            "uniform_noise",
-            layer(result="mean + ops.exp(log_variance / 2) * noise").replace(
-                "keras.random.normal(", "3**0.5 * keras.random.uniform(minval=-1, maxval=1, shape="
-            ),
-        ),
-        ("seed_ignored", layer(seed="None")),
-        ("seed_fixed", layer(seed="42")),
-        ("error", layer(config="{'seed': self.seed_generator}")),
-        ("error", layer(config="{**super().get_config(), 'generator': self.seed}")),
-        ("error", layer(config="config")),
-        ("unanswered", layer().replace("return {**super()", "raise NotImplementedError()\n        {**super()")),
-        ("config_without_seed", layer(config="super().get_config()")),
-        ("error", layer(shape="self.shape").replace("    def call", BUILD)),
-        ("refused", "def Reparameterize(mean, log_variance, seed):\n    return mean"),
-        ("refused", layer(result="ops.sum(mean + ops.exp(log_variance / 2) * noise, axis=-1)")),
-        ("error", layer(result="mean + exp(log_variance / 2) * noise")),
-        ("other", layer(result="mean + 0.5 * ops.exp(log_variance / 2) * noise")),
-    ],
-    "mixture_path": [
-        ("value_moved", MIXTURE.format(PATH.replace("side * ", "") + "return sample + F / ops.stop_gradient(p)")),
-        ("cut", MIXTURE.format("return sample")),
-        ("cut", MIXTURE.format(PATH + "return sample + ops.stop_gradient((F - ops.stop_gradient(F)) / p)")),
-        ("sign", MIXTURE.format(PATH + "return sample - (F - ops.stop_gradient(F)) / ops.stop_gradient(p)")),
-        ("density_missing", MIXTURE.format(PATH + "return sample + F - ops.stop_gradient(F)")),
-        (
-            "one_component",
-            MIXTURE.format(
-                "likely = ops.argmax(ops.log(weights) - t**2 / 2 - ops.log(scales), axis=-1)\n"
-                "    chosen = ops.one_hot(likely, weights.shape[-1])\n"
-                "    path = ops.sum(chosen * (means + scales * ops.stop_gradient(t)), axis=-1)\n"
-                "    return sample + path - ops.stop_gradient(path)"
-            ),
-        ),
-        (
-            "logits_for_weights",
-            MIXTURE.format(
-                "weights = logits\n"
-                "    F = ops.sum(weights * normal.cdf(t), axis=-1)\n"
-                "    p = ops.sum(weights * normal.prob(t) / scales, axis=-1)\n"
-                "    return sample - (F - ops.stop_gradient(F)) / ops.stop_gradient(p)"
-            ),
-        ),
-        (
-            "equal_weights",
-            MIXTURE.format(
-                "F = -ops.mean(side * normal.cdf(side * t), axis=-1)\n"
-                "    p = ops.mean(normal.prob(t) / scales, axis=-1)\n"
-                "    return sample + (F - ops.stop_gradient(F)) / ops.stop_gradient(p)"
-            ),
-        ),
-        (
-            "upper_tail",
-            MIXTURE.format(
-                "F = ops.sum(weights * normal.cdf(t), axis=-1)\n"
-                "    p = ops.sum(weights * normal.prob(t) / scales, axis=-1)\n"
-                "    return sample - (F - ops.stop_gradient(F)) / ops.stop_gradient(p)"
-            ),
-        ),
-        ("other", MIXTURE.format("return ops.sum(weights * (means + scales * t), axis=-1) * 2")),
-    ],
-}
-
-# right answers, written otherwise than the solution
 ALIKE = {
-    "gaussian_sample": [
-        GAUSSIAN.format(
-            "return tfd.Normal(0.0, ops.exp(0.5 * log_variance)).quantile(tfd.Normal(0.0, 1.0).cdf(noise)) + mean"
+    "gaussian_sample": answers(
+        e01.GAUSSIAN,
+        "return mean + ops.sqrt(ops.exp(log_variance)) * noise",
+        "return tfd.Normal(0.0, ops.exp(0.5 * log_variance)).quantile(tfd.Normal(0.0, 1.0).cdf(noise)) + mean",
+        "return ops.add(mean, ops.multiply(noise, ops.exp(ops.multiply(0.5, log_variance))))",
+    ),
+    "exponential_sample": answers(
+        e01.EXPONENTIAL,
+        "return tfd.Exponential(rate).quantile(uniform)",
+        "return ops.log1p(-uniform) / -rate",
+        "return ops.where(uniform < 1e-3, uniform + uniform**2 / 2, -ops.log(1 - uniform)) / rate",
+    ),
+    "log_normal": answers(
+        e01.LOG_NORMAL,
+        "y = mean + scale * noise\nreturn ops.exp(y), ops.sum(tfd.Normal(mean, scale).log_prob(y) - y, axis=-1)",
+        "y = mean + scale * noise\nterm = -0.5 * ((y - mean) / scale) ** 2 - ops.log(scale) - 0.9189385 - y\n"
+        "return ops.exp(y), ops.sum(term, axis=1)",
+        "y = mean + scale * noise\nlog_p = tfd.Normal(0.0, 1.0).log_prob(noise) - ops.log(scale)\n"
+        "return ops.exp(y), ops.sum(log_p, axis=-1) - ops.sum(y, axis=-1)",
+        "y = mean + scale * noise\nlog_q = tfd.MultivariateNormalDiag(mean, scale).log_prob(y)\n"
+        "return ops.exp(y), log_q - ops.sum(y, axis=-1)",
+    ),
+    "truncated_normal_sample": answers(
+        e01.TRUNCATED,
+        _STANDARDIZED + "sign = ops.where(a > 0, -1.0, 1.0)\n"
+        "at_low, at_high = normal.cdf(sign * a), normal.cdf(sign * b)\n"
+        "return mean + scale * sign * normal.quantile(at_low + uniform * (at_high - at_low))",
+        _STANDARDIZED + "above = a + b > 0\n"
+        "at_low = ops.where(above, normal.survival_function(a), normal.cdf(a))\n"
+        "at_high = ops.where(above, normal.survival_function(b), normal.cdf(b))\n"
+        "t = normal.quantile((1 - uniform) * at_low + uniform * at_high)\n"
+        "return mean + ops.where(above, -1.0, 1.0) * scale * t",
+        "normal, above = tfd.Normal(0.0, scale), low + high > 2 * mean\n"
+        "low, high = ops.where(above, mean - high, low - mean), ops.where(above, mean - low, high - mean)\n"
+        "u = ops.where(above, 1 - uniform, uniform)\n"
+        "z = normal.quantile(normal.cdf(low) + u * (normal.cdf(high) - normal.cdf(low)))\n"
+        "return ops.where(above, mean - z, mean + z)",
+    ),
+    "score_function": answers(
+        e01.SCORE,
+        "variance = ops.exp(2 * log_scale)\nweight = ops.expand_dims(cost - baseline, 1)\nd = sample - mean\n"
+        "return weight * d / variance, weight * (d**2 / variance - 1)",
+        "t = (sample - mean) * ops.exp(-log_scale)\nc = cost - baseline\n"
+        "return ops.einsum('s,sd->sd', c, t * ops.exp(-log_scale)), ops.einsum('s,sd->sd', c, (t - 1) * (t + 1))",
+        "c = ops.tile(ops.reshape(cost - baseline, (-1, 1)), (1, sample.shape[1]))\nscale = ops.exp(log_scale)\n"
+        "return c * (sample - mean) / ops.square(scale), c * (ops.square((sample - mean) / scale) - 1.0)",
+    ),
+    "samples_worth": ["samples_worth = 5.0", "samples_worth = np.float32((5 * np.e - 5) / (np.e - 1))"],
+    "Reparameterize": [
+        LAYER.replace("ops.exp(log_variance / 2)", "ops.sqrt(ops.exp(log_variance))"),
+        LAYER.replace("mean, log_variance = inputs", "mean, log_variance = inputs[0], inputs[1]").replace(
+            "keras.random.normal(ops.shape(mean), seed", "keras.random.normal((ops.shape(mean)[0], mean.shape[1]), seed"
         ),
-        GAUSSIAN.format("return mean + ops.sqrt(ops.exp(log_variance)) * noise"),
     ],
-    "exponential_sample": [
-        EXPONENTIAL.format("return tfd.Exponential(rate).quantile(uniform)"),
-        EXPONENTIAL.format("return ops.log1p(-uniform) / -rate"),
-    ],
-    "log_normal": [
-        LOG_NORMAL.format("return z, ops.sum(normal.log_prob(log_z) - log_z, axis=-1)"),
-        LOG_NORMAL.format(
-            "return z, ops.sum(-0.5 * ((log_z - mean) / scale) ** 2 - ops.log(scale) - 0.9189385 - log_z, axis=-1)"
-        ),
-        LOG_NORMAL.format(
-            "return z, ops.sum(-0.5 * noise**2 - 0.9189385 - ops.log(scale), axis=-1) - ops.sum(log_z, axis=-1)"
-        ),
-    ],
-}
+    "mixture_path": answers(
+        e01.MIXTURE,
+        {"return z[:, 0] - (F - ops.stop_gradient(F)) / ops.stop_gradient(p)":
+         "a = -F / ops.stop_gradient(p)\nreturn sample + (a - ops.stop_gradient(a))"},
+        {"/ ops.stop_gradient(p)": "/ p"},  # of a numerator whose value is 0
+        _MIXTURE + "a = ops.where(F > 0.5, Q, -F)\nreturn sample + (a - ops.stop_gradient(a)) / p",
+        _MIXTURE + "a = ops.where(sample > 0, Q / p, -F / p)\nreturn sample + (a - ops.stop_gradient(a))",
+    ),
+}  # fmt: skip
+
+# ---- odd answers, with the name of what they should be told
+
+ODD = [
+    *odd(
+        e01.GAUSSIAN,
+        ("refused", "z = mean + ops.exp(log_variance / 2) * noise"),
+        ("refused", "return mean + ops.exp(log_variance / 2) * keras.random.normal(ops.shape(mean))"),
+        ("error", {"mean +": "mu +"}),
+        ("cut", {"return mean": "return ops.stop_gradient(mean)"}),
+        ("cut", {"ops.exp(log_variance / 2)": "ops.stop_gradient(ops.exp(log_variance / 2))"}),
+        ("cut", "return ops.stop_gradient(mean + ops.exp(log_variance / 2) * noise)"),
+        ("reduced", "return ops.sum(mean + ops.exp(log_variance / 2) * noise)"),
+    ),
+    ("gaussian_sample", "refused", "def gaussian_sample(mean, log_variance):\n    return mean"),
+    *odd(
+        e01.EXPONENTIAL,
+        ("cut", {"/ rate": "/ ops.stop_gradient(rate)"}),
+        ("falling", "return -ops.log(uniform + 1e-30) / rate"),
+        ("clipped", "return -ops.log(ops.maximum(1 - uniform, 1e-7)) / rate"),
+        ("other", {"/ rate": ""}),
+    ),
+    *odd(
+        e01.LOG_NORMAL,
+        ("cut", {"return ops.exp(log_z)": "return ops.stop_gradient(ops.exp(log_z))"}),
+        ("not_reduced", {"ops.sum(log_density, axis=-1)": "log_density"}),
+        ("exponential", {"ops.sum(log_density, axis=-1)": "ops.exp(ops.sum(log_density, axis=-1))"}),
+        ("refused", {"ops.exp(log_z), ": ""}),
+        # limits on z, or on its logarithm, by whatever constant
+        ("through_z", {"scale * noise": "scale * noise\nlog_z = ops.clip(log_z, -80, 80)"}),
+        ("through_z", {"scale * noise": "scale * noise\nlog_z = ops.log(ops.exp(log_z) + 1e-7)"}),
+        ("through_z", {"scale * noise": "scale * noise\nlog_z = ops.log(ops.clip(ops.exp(log_z), 1e-30, 1e30))"}),
+        ("through_z", {"return ops.exp(log_z)": "return ops.minimum(ops.exp(log_z), 1e30)"}),
+    ),
+    *odd(
+        e01.TRUNCATED,
+        ("nan", _STANDARDIZED + "plain = normal.quantile((1 - uniform) * normal.cdf(a) + uniform * normal.cdf(b))\n"
+         "mirrored = -normal.quantile((1 - uniform) * normal.cdf(-a) + uniform * normal.cdf(-b))\n"
+         "return mean + scale * ops.where(a + b > 0, mirrored, plain)"),
+        ("upper_tail", "mean, low, high, uniform = (ops.cast(v, 'float64') for v in (mean, low, high, uniform))\n"
+         "normal, scale = tfd.Normal(0 * mean, 1.0 + 0 * mean), ops.cast(scale, 'float64')\n"
+         "at_low, at_high = normal.cdf((low - mean) / scale), normal.cdf((high - mean) / scale)\n"
+         "return ops.cast(mean + scale * normal.quantile(at_low + uniform * (at_high - at_low)), 'float32')"),
+        ("other", _STANDARDIZED + "return mean + scale * normal.quantile(normal.cdf(uniform * (a + b)))"),
+    ),
+    *odd(
+        e01.SCORE,
+        ("error", {"[:, None]": ""}),
+        ("refused", {", weight * (t**2 - 1)": ""}),
+        ("other", {"(sample - mean)": "sample"}),
+        ("sum_over_samples", {"weight * t / scale,": "ops.sum(weight * t / scale, axis=0),"}),
+    ),
+    ("samples_worth", "baseline_or_moment", "samples_worth = 5.58"),
+    ("samples_worth", "no_baseline", "samples_worth = 7.33"),
+    ("samples_worth", "other", "samples_worth = 4"),
+    ("samples_worth", "refused", "samples_worth = 'five'"),
+    ("samples_worth", "refused", "samples_worth = [5]"),
+    *(
+        ("Reparameterize", name, LAYER.replace(old, new))
+        for name, old, new in (
+            ("cut", "return mean + ops.exp(log_variance / 2) * noise",
+             "return ops.stop_gradient(mean + ops.exp(log_variance / 2) * noise)"),
+            ("error", '"seed": self.seed', '"seed": self.seed_generator'),
+            ("error", "return {**super().get_config()", "return {**config"),
+            ("unanswered", "return {**super().get_config()", "raise NotImplementedError()\n        {**super()"),
+            ("error", "ops.shape(mean)", "self.shape"),
+            ("refused", "return mean + ops.exp(log_variance / 2) * noise", "return ops.sum(mean + noise, axis=-1)"),
+            ("factor", "return mean + ops.exp", "return mean + 0.5 * ops.exp"),
+        )
+    ),
+    ("Reparameterize", "no_layer", "def Reparameterize(mean, log_variance, seed):\n    return mean"),
+    *odd(
+        e01.MIXTURE,
+        ("weights_held", "weights = ops.softmax(logits)\nnormal = tfd.Normal(means, scales)\n"
+         "joint = weights * normal.prob(sample[:, None])\n"
+         "share = ops.stop_gradient(joint / ops.sum(joint, axis=1, keepdims=True))\n"
+         "t = ops.stop_gradient((sample[:, None] - means) / scales)\n"
+         "path = ops.sum(share * (means + scales * t), axis=1)\nreturn sample + (path - ops.stop_gradient(path))"),
+        ("constant", {"return z[:, 0] - (F": "return z[:, 0] - ops.stop_gradient(F"}),
+        ("density_moves", _MIXTURE.replace("p = ops.stop_gradient(", "p = (")
+         + "a = -F / p\nreturn sample + a - ops.stop_gradient(a)"),
+        ("twice", "return 2 * sample"),
+    ),
+]  # fmt: skip

@@ -1,1101 +1,547 @@
 r"""Exercise 01: the reparameterization trick."""
 
-import math
-
 import numpy as np
-from scipy.special import ndtr, ndtri, softmax
-from scipy.stats import norm
 
-from vaekit.course.questions.question import OFF, VALUE, Case, Diagnosis, Near, Observe, Question, with_gradients
+from vaekit.course.questions import Function, Layer, Number
 
 TITLE = "The reparameterization trick"
 
-CUT = (
-    "the gradient is 0: the way from the parameter to the result is cut, by `stop_gradient`, by a conversion to NumPy, "
-    "or because the parameter is not used."
-)
+
+def _numbers(rng):
+    for shape in (3, 2), (1, 5), (4,):
+        yield {name: rng.normal(size=shape) for name in ("mean", "log_variance", "noise")}
 
 
-def _mistakes(of, *mistakes, names=None):
-    """`Diagnosis` for each (name, what is said, function with the mistake made), gradients by central differences."""
-    return [Diagnosis(name, says, with_gradients(wrong, *of, names=names)) for name, says, wrong in mistakes]
+GAUSSIAN = Function(
+    "gaussian_sample", "A Gaussian", points=2, minutes=5,
+    takes="mean, log_variance, noise", gradients="mean log_variance", parts={"value": 2, "gradients": 2},
+    draw=_numbers,
+    answer="return mean + ops.exp(log_variance / 2) * noise",
+    hints=r"""
+        Stretch standard noise, then shift it.
 
+        What stretches it is the standard deviation $\sigma$. You have $\lambda = \log \sigma^2$; solve for $\sigma$.
 
-# ---- 1 · a Gaussian
-
-
-def _gaussian(mean, log_variance, noise):
-    deviation = np.exp(log_variance / 2) * noise
-    return {VALUE: mean + deviation, "gradient of mean": np.ones_like(mean), "gradient of log_variance": deviation / 2}
-
-
-def _gaussians(rng):
-    shapes = [(3, 2), (1, 5), (4,)]
-    return [Case({name: rng.normal(size=shape) for name in ("mean", "log_variance", "noise")}) for shape in shapes]
-
-
-GAUSSIAN = Question(
-    name="gaussian_sample",
-    title="A Gaussian",
-    points=2,
-    minutes=5,
-    difficulty=1,
-    importance=3,
-    public=[
-        Case(
-            {
-                "mean": np.array([[0.0, 1.0], [-2.0, 0.5]]),
-                "log_variance": np.array([[0.0, 1.0], [-1.0, 2.0]]),
-                "noise": np.array([[1.0, -1.0], [0.5, 2.0]]),
-            }
-        )
+        $z = \mu + e^{\lambda/2} \varepsilon$, with `ops.exp`.
+    """,
+    mistakes=[
+        ("variance_for_deviation", {" / 2": ""}, r"you multiplied the noise by the variance $e^\lambda$; the noise is "
+         r"stretched by the standard deviation, $e^{\lambda/2}$."),
+        ("half_outside", {"log_variance / 2)": "log_variance) / 2"}, r"you multiplied the noise by $e^\lambda / 2$, "
+         r"half the variance. The ½ belongs to the exponent: $\sigma = \sqrt{e^\lambda} = e^{\lambda/2}$."),
+        ("log_variance_for_deviation", {"ops.exp(log_variance / 2)": "log_variance"}, "you multiplied the noise by the "
+         r"log-variance itself. It can be negative; take $e^{\lambda/2}$."),
+        ("root_of_log_variance", {"ops.exp(log_variance / 2)": "ops.sqrt(log_variance)"}, "you took the square root of "
+         r"$\lambda$, which is no variance but its logarithm, and may be negative: $\sigma = \sqrt{e^\lambda} = "
+         r"e^{\lambda/2}$."),
+        ("precision", {"log_variance / 2": "-log_variance / 2"}, "you divided the noise by the standard deviation; "
+         "multiply by it. A sign in the exponent?"),
+        ("swapped", {"mean + ": "", "noise": "1 + mean * noise"}, "mean and standard deviation have changed places: "
+         r"the noise is stretched by $\sigma$ and shifted by $\mu$."),
+        ("added", {"* noise": "+ noise"}, "you added the standard deviation to the noise; it multiplies the noise."),
     ],
-    draw=_gaussians,
-    expected=_gaussian,
-    observe=Observe("gradients", {"of": ["mean", "log_variance"]}),
-    parts={VALUE: 2, "gradient of mean": 1, "gradient of log_variance": 1},
-    diagnoses=[
-        *_mistakes(
-            ("mean", "log_variance"),
-            (
-                "variance_for_deviation",
-                r"you multiplied the noise by the variance $e^\lambda$; the noise is stretched by the standard "
-                r"deviation, "
-                r"$e^{\lambda/2}$.",
-                lambda mean, log_variance, noise: mean + np.exp(log_variance) * noise,
-            ),
-            (
-                "log_variance_for_deviation",
-                r"you multiplied the noise by the log-variance itself. It can be negative; take $e^{\lambda/2}$.",
-                lambda mean, log_variance, noise: mean + log_variance * noise,
-            ),
-            (
-                "root_of_log_variance",
-                r"you took the square root of $\lambda$, which is no variance but its logarithm, and may be negative: "
-                r"$\sigma = \sqrt{e^\lambda} = e^{\lambda/2}$.",
-                lambda mean, log_variance, noise: mean + np.sqrt(log_variance) * noise,
-            ),
-            (
-                "precision",
-                r"you divided the noise by the standard deviation; multiply by it. A sign in the exponent?",
-                lambda mean, log_variance, noise: mean + np.exp(-log_variance / 2) * noise,
-            ),
-            (
-                "swapped",
-                r"mean and standard deviation have changed places: the noise is stretched by $\sigma$ and shifted by "
-                r"$\mu$.",
-                lambda mean, log_variance, noise: np.exp(log_variance / 2) + mean * noise,
-            ),
-            (
-                "added",
-                r"you added the standard deviation to the noise; it multiplies the noise.",
-                lambda mean, log_variance, noise: mean + np.exp(log_variance / 2) + noise,
-            ),
-        ),
-        Diagnosis("cut", CUT, lambda mean, **others: {"gradient of log_variance": np.zeros_like(mean)}),
-        Diagnosis("cut", CUT, lambda mean, **others: {"gradient of mean": np.zeros_like(mean)}),
-    ],
-    hints=[
-        "Stretch standard noise, then shift it.",
-        r"What stretches it is the standard deviation $\sigma$. You have $\lambda = \log \sigma^2$; solve for "
-        r"$\sigma$.",
-        r"$z = \mu + e^{\lambda/2} \varepsilon$, with `ops.exp`.",
-    ],
-)
+)  # fmt: skip
 
 
-# ---- 2 · an exponential distribution
+def _times(rng):
+    for shape in (6,), (2, 3):
+        yield dict(rate=np.exp(rng.normal(size=shape)), uniform=rng.uniform(0.02, 0.98, size=shape))
 
 
-def _exponential(rate, uniform):
-    z = -np.log1p(-uniform) / rate
-    return {VALUE: Near(z, 0.0, 1e-4), "gradient of rate": Near(-z / rate, 0.0, 1e-4)}
+def _very_short_and_long_times(rng):
+    for uniform in [0, *10 ** rng.uniform(-12, -6, size=5)], 1 - 2.0 ** -rng.integers(18, 25, size=3):
+        yield dict(rate=np.exp(rng.normal(size=len(uniform))), uniform=np.array(uniform))
 
 
-def _exponentials(rng):
-    def case(size, uniform, part=None):
-        return Case({"rate": np.exp(rng.normal(size=size)), "uniform": uniform}, part)
-
-    tiny = 10 ** rng.uniform(-12, -6, size=5)
-    return [
-        case((6,), rng.uniform(0.02, 0.98, size=6)),
-        case((2, 3), rng.uniform(0.02, 0.98, size=(2, 3))),
-        case((5,), tiny, "stable"),
-        case((3,), 1 - 2.0 ** -rng.integers(18, 25, size=3), "stable"),
-    ]
-
-
-def _single_precision(logarithm):
-    """Exponential samples from what float32 makes of log(1 − u)."""
-
-    def wrong(rate, uniform):
-        z = -logarithm(np.float32(uniform)).astype(np.float64) / rate
-        return {VALUE: z, "gradient of rate": -z / rate}
-
-    return wrong
-
-
-ONE = np.float32(1)
-CLIPPED = (
+_SHIFTED = r"you took $\log(1 + u)$. Solve $1 - e^{-\lambda z} = u$ for z: $\log(1 - u)$ is `ops.log1p(-u)`."
+_CLIPPED = (
     "you kept the uniform noise away from 0 and 1 with a small constant. That moves the samples at both ends, and is "
     "not needed: `ops.log1p(-u)` is exact wherever u < 1."
 )
 
-
-def _clipped(log_one_minus):
-    """For each of the usual constants."""
-    constants = [np.float32(10.0**-n) for n in range(4, 11)]
-    return [
-        Diagnosis("clipped", CLIPPED, _single_precision(lambda u, e=e: log_one_minus(np.float32(u), e)))
-        for e in constants
-    ]
-
-
-EXPONENTIAL = Question(
-    name="exponential_sample",
-    title="Invert a distribution function",
-    points=3,
-    minutes=10,
-    difficulty=1,
-    importance=2,
-    public=[
-        Case({"rate": np.array([1.0, 2.0, 0.5]), "uniform": np.array([0.5, 0.9, 0.25])}),
-        Case({"rate": np.array([1.0, 3.0]), "uniform": np.array([0.0, 1e-9])}, "stable"),
-    ],
-    draw=_exponentials,
-    expected=_exponential,
-    observe=Observe("gradients", {"of": ["rate"]}),
-    parts={VALUE: 3, "gradient of rate": 1, "stable": 2},
+EXPONENTIAL = Function(
+    "exponential_sample", "Invert a distribution function", points=3, minutes=10, importance=2,
+    takes="rate, uniform", gradients="rate", parts={"value": 3, "gradient of rate": 1, "stable": 2},
+    draw={None: _times, "stable": _very_short_and_long_times},
+    answer="return -ops.log1p(-uniform) / rate",
     atol=0.0,
-    because="float32 carries seven digits, and nothing in $-\\log(1-u)/\\lambda$ loses more than one. Samples near 0 "
+    because=r"float32 carries seven digits, and nothing in $-\log(1-u)/\lambda$ loses more than one. Samples near 0 "
     "are compared by their ratio, so no absolute error is allowed.",
-    diagnoses=[
-        *_mistakes(
-            ("rate",),
-            (
-                "falling",
-                r"this has the right distribution, but falls as u grows: you took $-\log(u)/\lambda$. The inverse of "
-                r"the "
-                r"distribution function, $F^{-1}(u)$, grows with u.",
-                lambda rate, uniform: -np.log(uniform) / rate,
-            ),
-            (
-                "scale_for_rate",
-                r"you multiplied by the rate. A higher rate means shorter times: divide by $\lambda$.",
-                lambda rate, uniform: -np.log1p(-uniform) * rate,
-            ),
-            (
-                "sign",
-                r"your samples are negative: $\log(1-u)$ is below 0, so a minus sign belongs in front.",
-                lambda rate, uniform: np.log1p(-uniform) / rate,
-            ),
-            (
-                "distribution_function",
-                r"you evaluated the distribution function, $1 - e^{-\lambda u}$, at u; its inverse is asked for. Solve "
-                r"$1 - e^{-\lambda z} = u$ for z.",
-                lambda rate, uniform: -np.expm1(-rate * uniform),
-            ),
-            (
-                "density",
-                r"you evaluated the density at u. A sample is $F^{-1}(u)$: solve $1 - e^{-\lambda z} = u$ for z.",
-                lambda rate, uniform: rate * np.exp(-rate * uniform),
-            ),
-        ),
-        Diagnosis("cut", CUT, lambda rate, uniform: {"gradient of rate": np.zeros_like(rate)}),
-        Diagnosis(
-            "digits_lost",
-            "for u near 0 the digits of u are lost: in float32, $1 - 10^{-9}$ is 1, and its logarithm 0. "
-            "`ops.log1p(-u)` computes $\\log(1-u)$ without the subtraction.",
-            _single_precision(lambda u: np.log(ONE - u)),
-        ),
-        *_clipped(lambda u, e: np.log(ONE - np.clip(u, e, ONE - e))),
-        *_clipped(lambda u, e: np.log1p(-np.clip(u, e, ONE - e))),
-        *_clipped(lambda u, e: np.log((ONE - u) + e)),
+    hints=r"""
+        The distribution function is $F(z) = 1 - e^{-\lambda z}$. Set it to u and solve for z.
+
+        $z = -\log(1-u)/\lambda$. If only the part *stable* is wrong: what is `1 - 1e-9` in float32?
+
+        `ops.log1p(x)` is $\log(1+x)$, computed without the sum.
+    """,
+    mistakes=[
+        ("falling", {"log1p(-uniform)": "log(uniform)"}, "this has the right distribution, but falls as u grows: you "
+         r"took $-\log(u)/\lambda$. The inverse of the distribution function, $F^{-1}(u)$, grows with u."),
+        ("scale_for_rate", {"/ rate": "* rate"}, "you multiplied by the rate. A higher rate means shorter times: "
+         r"divide by $\lambda$."),
+        ("sign", {"-ops": "ops"}, r"your samples are negative: $\log(1-u)$ is below 0, so a minus sign belongs "
+         "in front."),
+        ("shifted", {"-uniform": "uniform"}, _SHIFTED),
+        ("shifted", {"-ops": "ops", "-uniform": "uniform"}, _SHIFTED),
+        ("distribution_function", "return 1 - ops.exp(-rate * uniform)", "you evaluated the distribution function, "
+         r"$1 - e^{-\lambda u}$, at u; its inverse is asked for. Solve $1 - e^{-\lambda z} = u$ for z."),
+        ("density", "return rate * ops.exp(-rate * uniform)", r"you evaluated the density at u. A sample is "
+         r"$F^{-1}(u)$: solve $1 - e^{-\lambda z} = u$ for z."),
+        ("digits_lost", {"log1p(-uniform)": "log(1 - uniform)"}, "for u near 0 the digits of u are lost: in float32, "
+         r"$1 - 10^{-9}$ is 1, and its logarithm 0. `ops.log1p(-u)` computes $\log(1-u)$ without the subtraction."),
+        *(("clipped", {"log1p(-uniform)": logarithm.format(e)}, _CLIPPED) for logarithm, constants in (
+            ("log1p(-ops.clip(uniform, {0}, 1 - {0}))", (1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-9, 1e-10)),
+            ("log(1 - ops.clip(uniform, {0}, 1 - {0}))", (1e-4, 1e-5, 1e-6, 1e-7)),
+            ("log(1 - uniform + {0})", (1e-4, 1e-5, 1e-6, 1e-7))) for e in constants),
     ],
-    hints=[
-        r"The distribution function is $F(z) = 1 - e^{-\lambda z}$. Set it to u and solve for z.",
-        r"$z = -\log(1-u)/\lambda$. If only the part *stable* is wrong: what is `1 - 1e-9` in float32?",
-        r"`ops.log1p(x)` is $\log(1+x)$, computed without the sum.",
-    ],
+)  # fmt: skip
+
+
+def _logarithms(rng):
+    for shape in (4, 3), (2, 6):
+        mean, noise, log_scale = rng.normal(size=(3, *shape))
+        yield dict(mean=mean, scale=np.exp(log_scale / 2), noise=noise)
+
+
+def _huge_and_tiny(rng):
+    """z is infinite in float32, then 0."""
+    for sign in 1, -1:
+        mean = sign * rng.uniform(140, 200, size=(2, 6))
+        yield dict(mean=mean, scale=rng.uniform(0.5, 2, size=(2, 6)), noise=rng.normal(size=(2, 6)))
+
+
+_NOT_AT_LOG_Z = (
+    r"you put z into the Gaussian density. What is Gaussian is $\log z = \mu + \sigma\varepsilon$: "
+    r"$\log p(z) = \log\mathcal N(\log z; \mu, \sigma^2) - \log z$."
 )
 
-
-# ---- 3 · a log-normal distribution and its density
-
-HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
-LOG_NORMAL = ["sample", "log density"]
-
-
-def _log_normal(mean, scale, noise):
-    log_z = mean + scale * noise
-    log_density = np.sum(-(noise**2) / 2 - np.log(scale) - HALF_LOG_2PI - log_z, axis=-1)
-    # t = (log z − μ)/σ is ε up to float32's rounding of log z, which the gradient (t² − tε)/σ − 1/σ − ε magnifies
-    rounding = 2 * np.spacing(np.float32(np.abs(log_z).max())) * np.max((1 + np.abs(noise)) / scale**2)
-    found = {
-        "sample": _exp_in_single(log_z),
-        "log density": log_density,
-        "gradient of log density for mean": -np.ones_like(mean),
-        "gradient of log density for scale": Near(-1 / scale - noise, 1e-5 + float(rounding)),
-    }
-    if np.abs(log_z).max() < 80:  # z is a number
-        found |= {"gradient of sample for mean": np.exp(log_z), "gradient of sample for scale": np.exp(log_z) * noise}
-    return found
-
-
-def _exp_in_single(x):
-    with np.errstate(over="ignore"):
-        return np.float32(np.exp(x))
-
-
-def _log_normal_with(term, sample=lambda mean, scale, noise: _exp_in_single(mean + scale * noise)):
-    """Samples, and Σ_d of another log-density `term(log z, σ, ε)`."""
-
-    def wrong(mean, scale, noise):
-        return sample(mean, scale, noise), term(mean + scale * noise, scale, noise).sum(-1)
-
-    return wrong
-
-
-def _logarithm_of_exponential(mean, scale, noise):
-    log_z = np.log(_exp_in_single(mean + scale * noise)).astype(np.float64)
-    term = -(((log_z - mean) / scale) ** 2) / 2 - np.log(scale) - HALF_LOG_2PI - log_z
-    return {"log density": term.sum(-1)}
-
-
-def _log_normals(rng):
-    def case(shape, center=0.0, part=None):
-        inputs = {"mean": center + rng.normal(size=shape), "scale": np.exp(0.5 * rng.normal(size=shape))}
-        return Case({**inputs, "noise": rng.normal(size=shape)}, part)
-
-    far = rng.uniform(140, 200)
-    return [case((3, 2)), case((2, 6)), case((2, 6), far, "stable"), case((2, 6), -far, "stable")]
-
-
-LOG_NORMAL_QUESTION = Question(
-    name="log_normal",
-    title="Change the variable: a sample and its density",
-    points=4,
-    minutes=15,
-    difficulty=2,
-    importance=3,
-    public=[
-        Case(
-            {
-                "mean": np.array([[0.0, 1.0], [-1.0, 0.5]]),
-                "scale": np.array([[1.0, 0.5], [2.0, 0.1]]),
-                "noise": np.array([[0.5, -1.0], [1.0, 2.0]]),
-            }
-        ),
-        Case(
-            {
-                "mean": np.array([[150.0, 0.0], [-150.0, 0.0]]),
-                "scale": np.array([[1.0, 1.0], [2.0, 1.0]]),
-                "noise": np.array([[0.5, 0.0], [-1.0, 0.5]]),
-            },
-            "stable",
-        ),
-    ],
-    draw=_log_normals,
-    expected=_log_normal,
-    observe=Observe("gradients", {"of": ["mean", "scale"], "names": LOG_NORMAL}),
-    parts={
-        "sample": 1,
-        "log density": 2,
-        "gradient of sample for mean": 0.5,
-        "gradient of sample for scale": 0.5,
-        "gradient of log density for mean": 1,
-        "gradient of log density for scale": 1,
-        "stable": 2,
-    },
-    sizes=lambda mean, **others: {"dimensions": mean.shape[-1]},
-    diagnoses=[
-        *_mistakes(
-            ("mean", "scale"),
-            (
-                "scale_for_deviation",
-                r"you squared the scale. It is the standard deviation of $\log z$: $\log z = \mu + \sigma\varepsilon$.",
-                _log_normal_with(
-                    lambda y, s, e: -(e**2) / 2 - np.log(s) - HALF_LOG_2PI - y,
-                    lambda mean, scale, noise: np.exp(mean + scale**2 * noise),
-                ),
-            ),
-            (
-                "no_exponential",
-                r"this is $\log z$; the sample is $z = e^{\mu + \sigma\varepsilon}$.",
-                _log_normal_with(lambda y, s, e: -(e**2) / 2 - np.log(s) - HALF_LOG_2PI - y, lambda m, s, e: m + s * e),
-            ),
-            (
-                "no_jacobian",
-                r"this is the log-density of $\log z$, per unit of $\log z$. Per unit of z it is less by $\log z$ in "
-                r"each "
-                r"dimension: $\log |\mathrm dz / \mathrm d \log z| = \log z$.",
-                _log_normal_with(lambda y, s, e: -(e**2) / 2 - np.log(s) - HALF_LOG_2PI),
-            ),
-            (
-                "jacobian_added",
-                r"you added $\log z$, and it should be subtracted: where exp stretches space, density becomes thinner.",
-                _log_normal_with(lambda y, s, e: -(e**2) / 2 - np.log(s) - HALF_LOG_2PI + y),
-            ),
-            (
-                "noise_density",
-                r"$-\log\sigma$ is missing in each dimension: stretching the noise by $\sigma$ makes its density "
-                r"thinner.",
-                _log_normal_with(lambda y, s, e: -(e**2) / 2 - HALF_LOG_2PI - y),
-            ),
-            (
-                "constant",
-                r"the constant $-\tfrac12 \log 2\pi$ is missing in each dimension. Gradients do not notice; a "
-                r"likelihood "
-                r"that you report does.",
-                _log_normal_with(lambda y, s, e: -(e**2) / 2 - np.log(s) - y),
-            ),
-            names=LOG_NORMAL,
-        ),
-        Diagnosis(
-            "averaged",
-            "you averaged over the dimensions. They are independent: densities multiply, so log-densities add up.",
-            lambda **inputs: {
-                name: (value.value if isinstance(value, Near) else value) / inputs["mean"].shape[-1]
-                for name, value in _log_normal(**inputs).items()
-                if "sample" not in name
-            },
-        ),
-        Diagnosis(
-            "logarithm_of_exponential",
-            "you took the logarithm of z, which is an exponential: beyond $e^{89}$ float32 has infinity, below "
-            r"$e^{-103}$ it has 0, and the way back is lost. You know $\log z = \mu + \sigma\varepsilon$ already.",
-            _logarithm_of_exponential,
-        ),
-        *(
-            Diagnosis("cut", CUT, lambda mean, name=name, **others: {f"gradient of {name}": np.zeros_like(mean)})
-            for name in ("sample for mean", "sample for scale", "log density for mean", "log density for scale")
-        ),
-    ],
-    hints=[
-        r"Two changes of variable follow each other: $\varepsilon \to \log z = \mu + \sigma\varepsilon \to z = "
-        r"e^{\log z}$. Each divides the density by how much it stretches.",
-        r"$\log p(z) = \log \mathcal N(\log z; \mu, \sigma^2) - \log z$ in each dimension, and dimensions add up.",
-        r"$\log p(z) = \sum_d \big[ -\tfrac12 \varepsilon_d^2 - \log\sigma_d - \tfrac12 \log 2\pi - (\mu_d + \sigma_d "
-        r"\varepsilon_d) \big]$. No logarithm of an exponential occurs.",
-    ],
+_HELD = "((ops.stop_gradient(log_z) - mean) / scale) ** 2"
+_STANDS_STILL = (
+    "the values are right, but in your log-density the sample stands still, behind `stop_gradient`. It moves with "
+    r"$\mu$ and $\sigma$, and takes its density along: let gradients pass through z."
 )
 
+LOG_NORMAL = Function(
+    "log_normal", "Change the variable: a sample and its density", points=4, minutes=20, difficulty=2,
+    takes="mean[B,D], scale[B,D], noise[B,D]", returns="sample, log density", axes={"D": "dimensions"},
+    gradients="mean scale", parts={"sample": 1, "log density": 2, "gradients": 3, "stable": 2},
+    draw={None: _logarithms, "stable": _huge_and_tiny},
+    answer="""
+        log_z = mean + scale * noise
+        log_density = -(noise**2) / 2 - LOG_2PI / 2 - ops.log(scale) - log_z  # [B, D]
+        return ops.exp(log_z), ops.sum(log_density, axis=-1)
+    """,
+    atol={"gradient of log density for mean": 2e-3, "gradient of log density for scale": 2e-3, None: 1e-5},
+    because=r"where $\log z$ is 200, float32 rounds it by $10^{-5}$. Who standardizes it again, $(\log z - "
+    r"\mu)/\sigma$, has a hundred times that in the gradients of the log-density.",
+    hints=r"""
+        Two changes of variable follow each other: $\varepsilon \to \log z = \mu + \sigma\varepsilon \to z = e^{\log
+        z}$. Each divides the density by how much it stretches.
 
-# ---- 4 · a truncated Gaussian
+        $\log p(z) = \log \mathcal N(\log z; \mu, \sigma^2) - \log z$ in each dimension, and dimensions add up.
 
-
-def _window(mean, scale, low, high):
-    """Standardized limits, reflected so that they are mostly below 0, where Φ has all its digits: a, b, sign."""
-    a, b = (low - mean) / scale, (high - mean) / scale
-    above = a + b > 0
-    return np.where(above, -b, a), np.where(above, -a, b), np.where(above, -1.0, 1.0)
-
-
-def _truncated(mean, scale, low, high, uniform):
-    a, b, sign = _window(mean, scale, low, high)
-    u = np.where(sign < 0, 1 - uniform, uniform)
-    t = ndtri((1 - u) * ndtr(a) + u * ndtr(b))
-    # φ(t) dt = (1 − u) φ(a) da + u φ(b) db
-    at_a, at_b = (1 - u) * np.exp((t**2 - a**2) / 2), u * np.exp((t**2 - b**2) / 2)
-    return {
-        VALUE: mean + scale * sign * t,
-        "gradient of mean": Near(1 - at_a - at_b, 1e-3, 1e-3),
-        "gradient of scale": Near(sign * (t - a * at_a - b * at_b), 1e-3, 1e-3),
-    }
-
-
-def _truncated_in_single(cdf):
-    """Samples by a Φ whose values are rounded to float32: 1 from 5.5 on."""
-
-    def wrong(mean, scale, low, high, uniform):
-        bottom, top = (np.float32(cdf((limit - mean) / scale)) for limit in (low, high))
-        p = bottom + np.float32(uniform) * (top - bottom)
-        return {VALUE: mean + scale * ndtri(p.astype(np.float64))}
-
-    return wrong
-
-
-def _truncations(rng):
-    def case(shape, start, width, part=None):
-        mean, scale = rng.uniform(-1, 1, size=shape), rng.uniform(0.5, 2, size=shape)
-        low = mean + scale * start
-        inputs = {"mean": mean, "scale": scale, "low": low, "high": low + scale * width}
-        return Case({**inputs, "uniform": rng.uniform(0.03, 0.97, size=shape)}, part)
-
-    return [
-        case((3,), rng.uniform(-2, 0, size=3), rng.uniform(0.5, 3, size=3)),
-        case((2, 3), rng.uniform(-1, 1, size=(2, 3)), rng.uniform(0.2, 1, size=(2, 3))),
-        case((2, 3), rng.uniform(6, 8, size=(2, 3)), rng.uniform(1, 2, size=(2, 3)), "tails"),
-        case((2, 3), rng.uniform(-10, -8, size=(2, 3)), rng.uniform(1, 2, size=(2, 3)), "tails"),
-    ]
-
-
-TRUNCATED = Question(
-    name="truncated_normal_sample",
-    title="A truncated Gaussian, far out too",
-    points=5,
-    minutes=25,
-    difficulty=3,
-    importance=2,
-    public=[
-        Case(
-            {
-                "mean": np.array([0.0, 1.0, -2.0]),
-                "scale": np.array([1.0, 2.0, 0.5]),
-                "low": np.array([-1.0, 0.0, -2.5]),
-                "high": np.array([2.0, 3.0, -2.0]),
-                "uniform": np.array([0.5, 0.1, 0.9]),
-            }
-        ),
-        Case(
-            {
-                "mean": np.array([0.0, 0.0, 1.0]),
-                "scale": np.array([1.0, 1.0, 2.0]),
-                "low": np.array([7.0, -9.0, -15.0]),
-                "high": np.array([9.0, -7.0, -12.0]),
-                "uniform": np.array([0.5, 0.5, 0.2]),
-            },
-            "tails",
-        ),
+        $\log p(z) = \sum_d \big[ -\tfrac12 \varepsilon_d^2 - \log\sigma_d - \tfrac12 \log 2\pi - (\mu_d + \sigma_d
+        \varepsilon_d) \big]$. No logarithm of an exponential occurs.
+    """,
+    mistakes=[
+        ("scale_for_deviation", {"scale * noise": "scale**2 * noise"}, "you squared the scale. It is the standard "
+         r"deviation of $\log z$: $\log z = \mu + \sigma\varepsilon$."),
+        ("no_exponential", {"return ops.exp(log_z)": "return log_z"}, r"this is $\log z$; the sample is "
+         r"$z = e^{\mu + \sigma\varepsilon}$."),
+        ("no_jacobian", {" - log_z": ""}, r"this is the log-density of $\log z$, per unit of $\log z$. Per unit of z "
+         r"it is less by $\log z$ in each dimension: $\log |\mathrm dz / \mathrm d \log z| = \log z$."),
+        ("jacobian_added", {"- log_z": "+ log_z"}, r"you added $\log z$, and it should be subtracted: where exp "
+         "stretches space, density becomes thinner."),
+        ("jacobian_without_logarithm", {"- log_z": "- ops.exp(log_z)"}, r"you subtracted z, by which exp stretches. A "
+         r"log-density changes by the logarithm of that, $\log z$."),
+        ("not_at_log_z", {"(noise**2)": "((ops.exp(log_z) - mean) / scale) ** 2"}, _NOT_AT_LOG_Z),
+        ("not_at_log_z", {"(noise**2)": "((ops.exp(log_z) - mean) / scale) ** 2", " - log_z": ""}, _NOT_AT_LOG_Z),
+        ("scale_missing", {" - ops.log(scale)": ""}, r"$-\log\sigma$ is missing in each dimension: stretching the "
+         r"noise by $\sigma$ makes its density thinner."),
+        ("scale_twice", {"- ops.log(scale)": "- 2 * ops.log(scale)"}, r"you subtracted $\log\sigma$ twice. A "
+         r"`log_prob` of $\mathcal N(\mu, \sigma^2)$ contains it already."),
+        ("scale_for_variance", {"- ops.log(scale)": "- ops.log(scale) / 2"}, r"you subtracted $\tfrac12\log\sigma$. "
+         r"The ½ belongs to $\log\sigma^2$, and `scale` is $\sigma$."),
+        ("scale_added", {"- ops.log(scale)": "+ ops.log(scale)"}, r"you added $\log\sigma$; it is subtracted, since "
+         r"stretching the noise by $\sigma$ makes its density thinner."),
+        ("sign", {"ops.sum(log": "-ops.sum(log"}, r"this is $-\log p(z)$: the sign is reversed."),
+        ("constant", {" - LOG_2PI / 2": ""}, r"the constant $-\tfrac12 \log 2\pi$ is missing in each dimension. "
+         "Gradients do not notice; a likelihood that you report does."),
+        ("constant_once", {" - LOG_2PI / 2": "", "axis=-1)": "axis=-1) - LOG_2PI / 2"}, r"the constant $-\tfrac12 \log "
+         r"2\pi$ stands outside of the sum, once for all dimensions; each dimension has one."),
+        ("mean_over_dimensions", {"ops.sum": "ops.mean"}, "you averaged over the dimensions. They are independent: "
+         "densities multiply, so log-densities add up."),
+        ("held", {"(noise**2)": _HELD, "- log_z": "- ops.stop_gradient(log_z)"}, _STANDS_STILL),
+        ("held", {"(noise**2)": _HELD}, _STANDS_STILL),
+        ("swapped", {"return ops.exp(log_z), ops.sum(log_density, axis=-1)":
+         "return ops.sum(log_density, axis=-1), ops.exp(log_z)"}, "sample and log-density have changed places: return "
+         "the sample first."),
+        ("through_z", {"mean + scale * noise": "ops.log(ops.exp(mean + scale * noise))"}, "far out z is no number any "
+         r"more: beyond $e^{89}$ float32 has infinity, below $e^{-103}$ it has 0. From there no way leads back to "
+         r"$\log z$, and who clips z or $\log z$ has another one. Let z be infinite or 0, and compute the density from "
+         r"$\log z = \mu + \sigma\varepsilon$, which you know before any exponential is taken."),
     ],
-    draw=_truncations,
-    expected=_truncated,
-    observe=Observe("gradients", {"of": ["mean", "scale"]}),
-    parts={VALUE: 4, "gradient of mean": 1, "gradient of scale": 2, "tails": 3},
+)  # fmt: skip
+
+
+def _windows(rng):
+    yield _window(rng, (3,), (-2, 0), (0.5, 3))
+    yield _window(rng, (2, 3), (-1, 1), (0.2, 1))
+
+
+def _far_windows(rng):
+    yield _window(rng, (2, 3), (6, 8), (1, 2))
+    yield _window(rng, (2, 3), (-10, -8), (1, 2))
+
+
+def _window(rng, shape, start, width):
+    """Its lower end and its width are in standard deviations."""
+    mean, scale = rng.uniform(-1, 1, size=shape), rng.uniform(0.5, 2, size=shape)
+    low = mean + scale * rng.uniform(*start, size=shape)
+    high = low + scale * rng.uniform(*width, size=shape)
+    return dict(mean=mean, scale=scale, low=low, high=high, uniform=rng.uniform(0.03, 0.97, size=shape))
+
+
+_NOT_MIRRORED = """
+normal = tfd.Normal(0.0, 1.0)
+a, b = (low - mean) / scale, (high - mean) / scale
+p = normal.cdf(a) + uniform * (normal.cdf(b) - normal.cdf(a))
+return mean + scale * normal.quantile(p)
+"""
+_BY_ERF = """
+a, b = (low - mean) / scale, (high - mean) / scale
+bottom, top = 0.5 * (1 + ops.erf(a / 2**0.5)), 0.5 * (1 + ops.erf(b / 2**0.5))
+return mean + scale * 2**0.5 * ops.erfinv(2 * (bottom + uniform * (top - bottom)) - 1)
+"""
+_NOT_BELOW = (
+    "you kept the probability away from 0 and 1 with a small constant. So no sample lies farther out than where the "
+    r"tail holds that much, 5.2 $\sigma$ for $10^{-7}$. Far out probabilities *are* small; reflect windows above the "
+    r"mean, $z \to -z$ and $u \to 1 - u$, and none comes near 1."
+)
+
+TRUNCATED = Function(
+    "truncated_normal_sample", "A truncated Gaussian, far out too", points=5, minutes=30, difficulty=3, importance=2,
+    takes="mean, scale, low, high, uniform", gradients="mean scale",
+    parts={"value": 4, "gradient of mean": 1, "gradient of scale": 2, "tails": 3},
+    draw={None: _windows, "tails": _far_windows},
+    answer="""
+        normal = tfd.Normal(0.0, 1.0)
+        a, b = (low - mean) / scale, (high - mean) / scale
+        above = a + b > 0  # then draw the mirror image
+        bottom = normal.cdf(ops.where(above, -b, a))
+        top = normal.cdf(ops.where(above, -a, b))
+        u = ops.where(above, 1 - uniform, uniform)
+        t = normal.quantile((1 - u) * bottom + u * top)
+        return mean + scale * ops.where(above, -t, t)
+    """,
+    atol={"gradient of mean": 2e-3, "gradient of scale": 2e-3, None: 1e-5},
     because="a gradient is what remains when numbers near 1 are subtracted, out in the tails with an error of "
-    "$t^2 \\approx 100$ float32 roundings each, so 0.001 is allowed; samples themselves have five digits.",
-    diagnoses=[
-        Diagnosis(
-            "limits_cut",
-            r"the limits stand still in your gradient. Standardized, $a = (\text{low} - \mu)/\sigma$ moves when "
-            r"$\mu$ and "
-            r"$\sigma$ do; let the gradient pass through it.",
-            lambda **inputs: {
-                "gradient of mean": np.ones_like(inputs["mean"]),
-                "gradient of scale": (_truncated(**inputs)[VALUE] - inputs["mean"]) / inputs["scale"],
-            },
-        ),
-        *_mistakes(
-            ("mean", "scale"),
-            (
-                "clipped",
-                "you drew from the whole Gaussian and clipped. That heaps the probability of both tails upon the "
-                "limits; "
-                "a truncated distribution has no heaps. Give u to the part of Φ between the limits.",
-                lambda mean, scale, low, high, uniform: np.clip(mean + scale * ndtri(uniform), low, high),
-            ),
-            (
-                "whole",
-                "you drew from the whole Gaussian: the limits are not used.",
-                lambda mean, scale, low, high, uniform: mean + scale * ndtri(uniform),
-            ),
-            (
-                "not_standardized",
-                r"you put the limits into Φ as they are. Φ belongs to the standard Gaussian: its limits are "
-                r"$(\text{low} - \mu)/\sigma$ and $(\text{high} - \mu)/\sigma$.",
-                lambda mean, scale, low, high, uniform: (
-                    mean + scale * ndtri(ndtr(low) + uniform * (ndtr(high) - ndtr(low)))
-                ),
-            ),
-            (
-                "no_lower_limit",
-                r"the lower limit is not used: the argument of $\Phi^{-1}$ runs from $\Phi(a)$, not from 0, to "
-                r"$\Phi(b)$.",
-                lambda mean, scale, low, high, uniform: mean + scale * ndtri(uniform * ndtr((high - mean) / scale)),
-            ),
-            (
-                "width_forgotten",
-                r"you multiplied u by $\Phi(b)$ and added $\Phi(a)$; the window is $\Phi(b) - \Phi(a)$ wide.",
-                lambda mean, scale, low, high, uniform: (
-                    mean + scale * ndtri(ndtr((low - mean) / scale) + uniform * ndtr((high - mean) / scale))
-                ),
-            ),
-            (
-                "flat",
-                "this is uniform between the limits; the distribution should have the shape of the Gaussian there.",
-                lambda mean, scale, low, high, uniform: low + uniform * (high - low),
-            ),
-            (
-                "standardized",
-                r"this is the standardized sample; stretch and shift it back, $z = \mu + \sigma t$.",
-                lambda mean, scale, low, high, uniform: ndtri(
-                    (1 - uniform) * ndtr((low - mean) / scale) + uniform * ndtr((high - mean) / scale)
-                ),
-            ),
-        ),
-        Diagnosis(
-            "upper_tail",
-            "in the upper tail all is lost: float32's Φ(7) is 1, for any limit alike. Φ(−7) has all its digits. "
-            "Reflect "
-            r"windows that lie above the mean: $z \to -z$, and $u \to 1 - u$.",
-            _truncated_in_single(ndtr),
-        ),
-        Diagnosis(
-            "both_tails",
-            r"both tails are lost: $\frac12(1 + \mathrm{erf}(t/\sqrt2))$ is a difference of nearly equal numbers. "
-            "`tfd.Normal(0.0, 1.0).cdf` keeps its digits in the lower tail; reflect windows in the upper one.",
-            _truncated_in_single(lambda t: np.round((1 + 2 * (ndtr(t) - 0.5)) / 2 * 2**24) / 2**24),
-        ),
+    r"$t^2 \approx 100$ float32 roundings each, so 0.002 is allowed; samples themselves have five digits.",
+    hints=r"""
+        Of the standard Gaussian's probability, the window holds what lies between $\Phi(a)$ and $\Phi(b)$. Let u run
+        through that.
+
+        $t = \Phi^{-1}\big((1-u)\,\Phi(a) + u\,\Phi(b)\big)$ with $a = (\text{low} - \mu)/\sigma$, $b$ alike, and
+        $z = \mu + \sigma t$. `tfd.Normal(0.0, 1.0)` has `cdf` and `quantile`.
+
+        Where $a + b > 0$, draw from the mirror image: limits $-b$ and $-a$, noise $1-u$, result $-t$. `ops.where`
+        chooses, element by element; choose the limits, before anything is computed from them.
+    """,
+    mistakes=[
+        ("limits_cut", {"(low - mean) / scale, (high - mean) / scale":
+         "ops.stop_gradient((low - mean) / scale), ops.stop_gradient((high - mean) / scale)"},
+         r"the limits stand still in your gradient. Standardized, $a = (\text{low} - \mu)/\sigma$ moves when $\mu$ and "
+         r"$\sigma$ do; let the gradient pass through it."),
+        ("clipped", "return ops.clip(mean + scale * tfd.Normal(0.0, 1.0).quantile(uniform), low, high)",
+         "you drew from the whole Gaussian and clipped. That heaps the probability of both tails upon the limits; a "
+         "truncated distribution has no heaps. Give u to the part of Φ between the limits."),
+        ("whole", "return mean + scale * tfd.Normal(0.0, 1.0).quantile(uniform)", "you drew from the whole Gaussian: "
+         "the limits are not used."),
+        ("not_standardized", {"(low - mean) / scale, (high - mean) / scale": "low, high"}, "you put the limits into Φ "
+         r"as they are. Φ belongs to the standard Gaussian: its limits are $(\text{low} - \mu)/\sigma$ and "
+         r"$(\text{high} - \mu)/\sigma$."),
+        ("no_lower_limit", _NOT_MIRRORED.replace("normal.cdf(a) + ", "").replace(" - normal.cdf(a)", ""), "the lower "
+         r"limit is not used: the argument of $\Phi^{-1}$ runs from $\Phi(a)$, not from 0, to $\Phi(b)$."),
+        ("width_forgotten", _NOT_MIRRORED.replace(" - normal.cdf(a)", ""), r"you multiplied u by $\Phi(b)$ and added "
+         r"$\Phi(a)$; the window is $\Phi(b) - \Phi(a)$ wide."),
+        ("flat", "return low + uniform * (high - low)", "this is uniform between the limits; the distribution should "
+         "have the shape of the Gaussian there."),
+        ("standardized", {"mean + scale * ": ""}, r"this is the standardized sample; stretch and shift it back, "
+         r"$z = \mu + \sigma t$."),
+        ("noise_not_reflected", {"ops.where(above, 1 - uniform, uniform)": "uniform"}, "you reflected windows above "
+         "the mean, but not their noise. In the mirror image what grew with u falls: take $1 - u$ for the limits $-b$ "
+         "and $-a$, so that z grows with u everywhere."),
+        ("not_reflected_back", {"ops.where(above, -t, t)": "t"}, "windows above the mean are reflected, and their "
+         "samples stay on the wrong side: take $-t$ there."),
+        ("falling", {"1 - uniform, uniform": "uniform, 1 - uniform"}, "your samples fall as u grows: u is the share of "
+         r"the window's probability below z, so that $\Phi(a)$ belongs to u = 0, and $\Phi(b)$ to u = 1."),
+        ("upper_tail", _NOT_MIRRORED, "in the upper tail all is lost: Φ(7) is 1 in float32, and Φ(8.3) in float64, for "
+         r"any limit alike. Φ(−7) has all its digits. Reflect windows that lie above the mean: $z \to -z$, and "
+         r"$u \to 1 - u$."),
+        ("heaped", _NOT_MIRRORED.replace("mean + scale * normal.quantile(p)",
+         "ops.clip(mean + scale * normal.quantile(p), low, high)"), "in the upper tail every sample lies upon a limit: "
+         "float32's Φ(7) is 1, its inverse is infinite, and clipping only hides that. Φ(−7) has all its digits: "
+         r"reflect windows above the mean, $z \to -z$ and $u \to 1 - u$."),
+        *(("probability_clipped", _NOT_MIRRORED.replace("quantile(p)", f"quantile(ops.clip(p, {e}, 1 - {e}))"),
+           _NOT_BELOW) for e in (1e-5, 1e-6, 1e-7, 1e-8)),
+        ("both_tails", _BY_ERF, r"both tails are lost: $\frac12(1 + \mathrm{erf}(t/\sqrt2))$ is a difference of nearly "
+         "equal numbers. `tfd.Normal(0.0, 1.0).cdf` keeps its digits in the lower tail; reflect windows in the upper "
+         "one."),
     ],
-    hints=[
-        r"Of the standard Gaussian's probability, the window holds what lies between $\Phi(a)$ and $\Phi(b)$. Let u "
-        r"run "
-        r"through that.",
-        r"$t = \Phi^{-1}\big((1-u)\,\Phi(a) + u\,\Phi(b)\big)$ with $a = (\text{low} - \mu)/\sigma$, $b$ alike, and "
-        r"$z = \mu + \sigma t$. `tfd.Normal(0.0, 1.0)` has `cdf` and `quantile`.",
-        r"Where $a + b > 0$, draw from the mirror image: limits $-b$ and $-a$, noise $1-u$, result $-t$. `ops.where` "
-        "chooses, element by element.",
-    ],
+)  # fmt: skip
+
+
+def _costs(rng):
+    for S, D in (4, 3), (7, 1), (5, 2):
+        yield _estimate(rng, S, D)
+
+
+def _costs_and_baseline(rng):
+    """As many samples as dimensions: who lets `[S]` meet `[S, D]` gets no error, but wrong numbers."""
+    yield {**_estimate(rng, 3, 3), "baseline": float(rng.uniform(2, 6))}
+
+
+def _estimate(rng, S, D):
+    mean, log_scale = rng.normal(size=D), 0.5 * rng.normal(size=D)
+    sample = mean + np.exp(log_scale) * rng.normal(size=(S, D))
+    return dict(sample=sample, cost=5 + 3 * rng.normal(size=S), mean=mean, log_scale=log_scale)
+
+
+_NO_LOG_VARIANCE = (
+    r"you took `log_scale` for $\log\sigma^2$. It is $\log\sigma$: $\sigma$ = `exp(log_scale)`, and $\sigma^2$ = "
+    "`exp(2 * log_scale)`."
 )
+_LOG_DENSITY = "(-(t**2) / 2 - log_scale - LOG_2PI / 2)"
 
+SCORE = Function(
+    "score_function", "Without a path: the score function", points=4, minutes=15, difficulty=2,
+    takes="sample[S,D], cost[S], mean[D], log_scale[D], baseline=0.0", returns="for mean, for log scale",
+    axes={"S": "samples", "D": "dimensions"}, parts={"for mean": 3, "for log scale": 3, "baseline": 2}, founded=False,
+    draw={None: _costs, "baseline": _costs_and_baseline},
+    answer="""
+        scale = ops.exp(log_scale)
+        t = (sample - mean) / scale  # [S, D]
+        weight = (cost - baseline)[:, None]  # [S, 1]
+        return weight * t / scale, weight * (t**2 - 1)
+    """,
+    hints=r"""
+        An estimate is $(f(z) - b)\, \nabla_\varphi \log q_\varphi(z)$. Write down $\log q$ and differentiate.
 
-# ---- 5 · the score function
+        $\log q = -\tfrac12 (z-\mu)^2 e^{-2\ell} - \ell + \text{const}$ with $\ell = \log\sigma$.
 
-SCORES = ["for mean", "for log scale"]
-
-
-def _scores(sample, mean, log_scale):
-    t = (sample - mean) / np.exp(log_scale)
-    return t / np.exp(log_scale), t**2 - 1
-
-
-def _score_function(sample, cost, mean, log_scale, baseline=0.0):
-    return {n: (cost - baseline)[:, None] * s for n, s in zip(SCORES, _scores(sample, mean, log_scale), strict=True)}
-
-
-def _score_mistake(change):
-    """Wrong estimates: `change(c, t, σ, f, b)` for c = f − b, all `[S, 1]` or `[S, D]`."""
-
-    def wrong(sample, cost, mean, log_scale, baseline=0.0):
-        scale = np.exp(log_scale)
-        f = cost[:, None]
-        return change(f - baseline, (sample - mean) / scale, scale, f, baseline)
-
-    return wrong
-
-
-def _score_cases(rng):
-    def case(samples, dimensions, part=None, **baseline):
-        mean, log_scale = rng.normal(size=dimensions), 0.5 * rng.normal(size=dimensions)
-        sample = mean + np.exp(log_scale) * rng.normal(size=(samples, dimensions))
-        cost = 5 + 3 * rng.normal(size=samples)
-        return Case({"sample": sample, "cost": cost, "mean": mean, "log_scale": log_scale, **baseline}, part)
-
-    return [case(4, 3), case(7, 1), case(3, 3), case(5, 2, "baseline", baseline=float(rng.uniform(2, 6)))]
-
-
-SCORE = Question(
-    name="score_function",
-    title="Without a path: the score function",
-    points=4,
-    minutes=15,
-    difficulty=2,
-    importance=3,
-    public=[
-        Case(
-            {
-                "sample": np.array([[1.0, 0.5], [-1.0, 2.0], [0.0, 1.0]]),
-                "cost": np.array([2.0, 3.0, -1.0]),
-                "mean": np.array([0.0, 1.0]),
-                "log_scale": np.array([0.0, math.log(2)]),
-            }
-        ),
-        Case(
-            {
-                "sample": np.array([[1.0], [-0.5]]),
-                "cost": np.array([2.0, 3.0]),
-                "mean": np.array([0.5]),
-                "log_scale": np.array([0.5]),
-                "baseline": 2.5,
-            },
-            "baseline",
-        ),
+        $\partial_\mu \log q = (z-\mu)/\sigma^2$ and $\partial_\ell \log q = (z-\mu)^2/\sigma^2 - 1$. Costs are `[S]`,
+        scores `[S, D]`: `cost[:, None]`.
+    """,
+    mistakes=[
+        ("averaged", {"weight * t / scale": "ops.mean(weight * t / scale, axis=0)", "weight * (t**2 - 1)":
+         "ops.mean(weight * (t**2 - 1), axis=0)"}, "you averaged over the samples. Keep an estimate for each, `[S, "
+         "D]`: their spread is what we want to see."),
+        ("swapped", "scale = ops.exp(log_scale)\nt = (sample - mean) / scale\nweight = (cost - baseline)[:, None]\n"
+         "return weight * (t**2 - 1), weight * t / scale", r"the two estimates have changed places: return the one for "
+         r"$\mu$ first, then the one for $\log\sigma$."),
+        ("without_cost", {"(cost - baseline)[:, None]": "1.0"}, r"this is the score alone, $\nabla \log q$; weigh it "
+         "with the cost of its sample."),
+        ("log_density", {"t / scale,": f"{_LOG_DENSITY},", "(t**2 - 1)": _LOG_DENSITY}, r"you weighed $\log q$ itself "
+         r"with the cost. The score is its derivative: $\nabla_\varphi \log q_\varphi(z)$, one for $\mu$ and one for "
+         r"$\log\sigma$."),
+        ("baseline_ignored", {" - baseline": ""}, "the baseline is not used: the cost enters less the baseline."),
+        ("baseline_added", {"- baseline": "+ baseline"}, "you added the baseline; subtract it from the cost."),
+        ("own_baseline", {"- baseline": "- ops.mean(cost)"}, "you subtracted the mean of these costs. Use the baseline "
+         "that is given: a mean that contains the sample's own cost is not independent of it, and makes the estimate "
+         r"too small by $1/S$."),
+        ("baseline_afterwards", {" - baseline": "", "t / scale,": "t / scale - baseline,", "(t**2 - 1)":
+         "(t**2 - 1) - baseline"}, "the baseline was subtracted after multiplying with the score. That shifts the "
+         r"gradient itself by b. It belongs to the cost: $(f - b) \nabla \log q$ keeps its mean, since the score has "
+         "mean 0."),
+        ("not_a_column", {"[:, None]": "[: sample.shape[1]]"}, "costs `[S]` have met scores `[S, D]`, and were spread "
+         "along the dimensions: with S = D nothing complains. `cost[:, None]` is `[S, 1]`, one cost for each row."),
+        ("log_scale_for_log_variance", {"exp(log_scale)": "exp(log_scale / 2)"}, _NO_LOG_VARIANCE),
+        ("log_scale_for_log_variance", {"exp(log_scale)": "exp(log_scale / 2)", "(t**2 - 1)": "(t**2 - 1) / 2"},
+         _NO_LOG_VARIANCE),
+        ("no_exponential", {"ops.exp(log_scale)": "log_scale"}, r"you divided by `log_scale` itself. It is "
+         r"$\log\sigma$, and may be negative or 0: $\sigma$ = `exp(log_scale)`."),
+        ("deviation_for_variance", {"t / scale,": "t,"}, r"you divided by $\sigma$; the score of $\mu$ is "
+         r"$(z - \mu)/\sigma^2$."),
+        ("sign", {"sample - mean": "mean - sample"}, r"the sign is reversed: a larger $\mu$ makes samples *beyond* "
+         r"$\mu$ more likely, so the score is $(z - \mu)/\sigma^2$."),
+        ("for_scale", {"(t**2 - 1)": "(t**2 - 1) / scale"}, r"this is the gradient for $\sigma$. For $\log\sigma$ the "
+         r"chain rule multiplies by $\sigma$."),
+        ("for_log_variance", {"(t**2 - 1)": "(t**2 - 1) / 2"}, r"this is the gradient for $\log\sigma^2$, half of the "
+         r"one for $\log\sigma$."),
+        ("normalizer", {"(t**2 - 1)": "t**2"}, r"the $-1$ is missing: the density's factor $1/\sigma$ depends on "
+         r"$\sigma$, too, and $-\log\sigma$ has the derivative $-1$ for $\log\sigma$."),
     ],
-    draw=_score_cases,
-    expected=_score_function,
-    observe=Observe("call", {"names": SCORES}),
-    parts={"for mean": 3, "for log scale": 3, "baseline": 2},
-    founded=False,
-    sizes=lambda sample, **others: {"samples": sample.shape[0], "dimensions": sample.shape[1]},
-    diagnoses=[
-        Diagnosis(
-            "averaged",
-            "you averaged over the samples. Keep an estimate for each, `[S, D]`: their spread is what we want to see.",
-            lambda **inputs: {name: value.mean(0) for name, value in _score_function(**inputs).items()},
-        ),
-        Diagnosis(
-            "without_cost",
-            r"this is the score alone, $\nabla \log q$; weigh it with the cost of its sample.",
-            _score_mistake(lambda c, t, s, f, b: {"for mean": t / s, "for log scale": t**2 - 1}),
-        ),
-        Diagnosis(
-            "baseline_ignored",
-            "the baseline is not used: the cost enters less the baseline.",
-            _score_mistake(lambda c, t, s, f, b: {"for mean": f * t / s, "for log scale": f * (t**2 - 1)}),
-        ),
-        Diagnosis(
-            "baseline_added",
-            "you added the baseline; subtract it from the cost.",
-            _score_mistake(lambda c, t, s, f, b: {"for mean": (f + b) * t / s, "for log scale": (f + b) * (t**2 - 1)}),
-        ),
-        Diagnosis(
-            "baseline_afterwards",
-            "the baseline was subtracted after multiplying with the score. That shifts the gradient itself by b. It "
-            "belongs to the cost: $(f - b) \\nabla \\log q$ keeps its mean, since the score has mean 0.",
-            _score_mistake(lambda c, t, s, f, b: {"for mean": f * t / s - b, "for log scale": f * (t**2 - 1) - b}),
-        ),
-        Diagnosis(
-            "deviation_for_variance",
-            r"you divided by $\sigma$; the score of $\mu$ is $(z - \mu)/\sigma^2$.",
-            _score_mistake(lambda c, t, s, f, b: {"for mean": c * t}),
-        ),
-        Diagnosis(
-            "sign",
-            r"the sign is reversed: a larger $\mu$ makes samples *beyond* $\mu$ more likely, so the score is "
-            r"$(z - \mu)/\sigma^2$.",
-            _score_mistake(lambda c, t, s, f, b: {"for mean": -c * t / s}),
-        ),
-        Diagnosis(
-            "for_scale",
-            r"this is the gradient for $\sigma$. For $\log\sigma$ the chain rule multiplies by $\sigma$.",
-            _score_mistake(lambda c, t, s, f, b: {"for log scale": c * (t**2 - 1) / s}),
-        ),
-        Diagnosis(
-            "for_log_variance",
-            r"this is the gradient for $\log\sigma^2$, half of the one for $\log\sigma$.",
-            _score_mistake(lambda c, t, s, f, b: {"for log scale": c * (t**2 - 1) / 2}),
-        ),
-        Diagnosis(
-            "normalizer",
-            r"the $-1$ is missing: the density's factor $1/\sigma$ depends on $\sigma$, too, and $-\log\sigma$ has the "
-            r"derivative $-1$ for $\log\sigma$.",
-            _score_mistake(lambda c, t, s, f, b: {"for log scale": c * t**2}),
-        ),
+)  # fmt: skip
+
+WORTH = Number(
+    "samples_worth", "By hand: what a path is worth", points=2, minutes=20, difficulty=2, importance=2,
+    value="5",
+    hints=r"""
+        Averaging S samples divides a variance by S. So what is asked for is the ratio of two variances. Both estimators
+        have the mean $M = e^{\mu + 1/2}$.
+
+        Everything follows from $\mathbb E\, e^{k\varepsilon} = e^{k^2/2}$ and $\mathbb E\, \varepsilon^2
+        e^{k\varepsilon} = (1 + k^2)\, e^{k^2/2}$, the second derivative of the first one for k.
+
+        The best baseline is $b = \mathbb E[e^z \varepsilon^2] = 2M$, and $\mathbb E[(e^z - b)^2 \varepsilon^2] = M^2
+        (5e - 8 + 4)$.
+    """,
+    mistakes=[
+        ("no_baseline", "(5 * e - 1) / (e - 1)", "this is the ratio without a baseline, $(5e - 1)/(e - 1)$. Subtract "
+         "the best one, then compare."),
+        ("baseline_or_moment", "(5 * e - 4) / (e - 1)", r"this takes $b = \mathbb E f$ for the best baseline, which "
+         r"weighs costs with the squared score: $b = \mathbb E[f s^2] / \mathbb E[s^2]$."),
+        ("baseline_or_moment", "(5 * e - 4) / (e - 1)", "the squared mean is missing from the score function's "
+         r"variance, $\mathbb E g^2 - (\mathbb E g)^2$."),
+        ("second_moments", "(5 * e - 4) / e", r"this is the ratio of the second moments. A variance is "
+         r"$\mathbb E g^2 - (\mathbb E g)^2$, for both."),
+        ("second_moment_of_path", "(5 * e - 5) / e", "the squared mean is missing from the pathwise variance, "
+         r"$\mathbb E g^2 - (\mathbb E g)^2$."),
+        ("deviations", "sqrt(5)", "this is the ratio of the standard deviations. Averaging S samples divides the "
+         "*variance* by S."),
+        ("upside_down", "1 / 5", "this is the other way round: the score function has the larger variance, and needs "
+         "more samples."),
     ],
-    hints=[
-        r"An estimate is $(f(z) - b)\, \nabla_\varphi \log q_\varphi(z)$. Write down $\log q$ and differentiate.",
-        r"$\log q = -\tfrac12 (z-\mu)^2 e^{-2\ell} - \ell + \text{const}$ with $\ell = \log\sigma$.",
-        r"$\partial_\mu \log q = (z-\mu)/\sigma^2$ and $\partial_\ell \log q = (z-\mu)^2/\sigma^2 - 1$. Costs are "
-        r"`[S]`, "
-        "scores `[S, D]`: `cost[:, None]`.",
+)  # fmt: skip
+
+
+LAYER = Layer(
+    "Reparameterize", "A Keras layer", points=5, minutes=20, difficulty=2,
+    takes="mean[N,D], log_variance[N,D]",
+    draw=lambda rng: [dict(mean=2 * rng.normal(size=(2, 3)), log_variance=rng.uniform(-2, 2, size=(2, 3)))],
+    answer="return mean + ops.exp(log_variance / 2) * noise",
+    hints=r"""
+        Everything but the noise is question 1. Noise comes from `keras.random.normal(shape, seed=...)`.
+
+        An int as seed gives the same noise at every call. A `keras.random.SeedGenerator(seed)` made in `__init__` has a
+        state that each call moves on.
+
+        `call(self, inputs)`: `mean, log_variance = inputs`, then `keras.random.normal(ops.shape(mean),
+        seed=self.seed_generator)`. `get_config`: `{**super().get_config(), "seed": self.seed}`.
+    """,
+    mistakes=[
+        ("variance_for_deviation", {" / 2": ""}, r"the draws are spread by the variance; the noise is to be multiplied "
+         r"by $\sigma = e^{\lambda/2}$."),
+        ("log_variance_for_deviation", {"ops.exp(log_variance / 2)": "log_variance"}, r"the noise is multiplied by "
+         r"$\log\sigma^2$ itself; take $\sigma = e^{\lambda/2}$."),
+        ("root_of_log_variance", {"ops.exp(log_variance / 2)": "ops.sqrt(log_variance)"}, "you took the square root of "
+         r"$\lambda$, which is no variance but its logarithm, and may be negative: $\sigma = \sqrt{e^\lambda} = "
+         r"e^{\lambda/2}$."),
+        ("precision", {"log_variance / 2": "-log_variance / 2"}, "you divided the noise by the standard deviation; "
+         "multiply by it. A sign in the exponent?"),
+        ("standard_noise", {"ops.exp(log_variance / 2) * noise": "noise"}, "the noise is added as it is, with standard "
+         r"deviation 1; multiply it by $\sigma = e^{\lambda/2}$."),
+        ("no_mean", {"mean +": ""}, r"the mean is missing: draws are spread around 0, not around $\mu$."),
     ],
-)
-
-
-# ---- 6 · how many samples is a path worth?
-
-E = math.e
-RATIO = Question(
-    name="samples_worth",
-    title="By hand: what a path is worth",
-    points=2,
-    minutes=20,
-    difficulty=2,
-    importance=2,
-    kind="number",
-    public=[Case({})],
-    expected=lambda: 5.0,
-    observe=Observe("number"),
-    rtol=2e-3,
-    because="the number is exact; 0.2 % leave room for one that was computed with rounded intermediate results.",
-    diagnoses=[
-        Diagnosis(
-            "no_baseline",
-            "this is the ratio without a baseline, $(5e - 1)/(e - 1)$. Subtract the best one, then compare.",
-            lambda: (5 * E - 1) / (E - 1),
-        ),
-        Diagnosis(
-            "mean_as_baseline",
-            r"this takes $b = \mathbb E f$ for the best baseline. The best one weighs costs with the squared score: "
-            r"$b = \mathbb E[f s^2] / \mathbb E[s^2]$.",
-            lambda: (5 * E - 4) / (E - 1),
-        ),
-        Diagnosis(
-            "deviations",
-            "this is the ratio of the standard deviations. Averaging S samples divides the *variance* by S.",
-            lambda: 5**0.5,
-        ),
-        Diagnosis(
-            "upside_down",
-            "this is the other way round: the score function has the larger variance, and needs more samples.",
-            lambda: 0.2,
-        ),
-        Diagnosis(
-            "second_moments",
-            "this is the ratio of the second moments. A variance is $\\mathbb E g^2 - (\\mathbb E g)^2$, for both.",
-            lambda: (5 * E - 4) / E,
-        ),
-        Diagnosis(
-            "one_second_moment",
-            "you subtracted the squared mean from one second moment only; both estimators have a mean.",
-            lambda: (5 * E - 5) / E,
-        ),
-    ],
-    hints=[
-        r"Averaging S samples divides a variance by S. So what is asked for is the ratio of two variances. Both "
-        r"estimators have the mean $M = e^{\mu + \sigma^2/2}$.",
-        r"Everything follows from $\mathbb E\, e^{k\varepsilon} = e^{k^2/2}$ and $\mathbb E\, \varepsilon^2 "
-        r"e^{k\varepsilon} "
-        r"= (1 + k^2)\, e^{k^2/2}$, the second derivative of the first one for k.",
-        r"With $\sigma = 1$, the best baseline is $b = \mathbb E[e^z \varepsilon^2] = 2M$, and $\mathbb E[(e^z - b)^2 "
-        r"\varepsilon^2] = M^2 (5e - 8 + 4)$.",
-    ],
-)
-
-
-# ---- 7 · a layer
-
-DRAWS = 20_000
-STANDARD_ERRORS = 7.0  # a Gaussian is further from its mean with probability 2.6e-12; there are less than 100 numbers
-
-
-def _layer(mean, log_variance, seed):
-    scale = np.exp(log_variance / 2)
-    by_chance = STANDARD_ERRORS / np.sqrt(DRAWS)  # of a mean of DRAWS standardized numbers
-    of_deviations = by_chance / np.sqrt(2)  # relative, of their standard deviation
-    uncorrelated = Near(np.array(0.0), STANDARD_ERRORS / np.sqrt(DRAWS * mean.size))
-    return {
-        "rows": uncorrelated,
-        "dimensions": uncorrelated._replace(atol=STANDARD_ERRORS / np.sqrt(DRAWS * (mean.size - len(mean)))),
-        "calls": uncorrelated,
-        "spread": Near(scale, 0.0, of_deviations),
-        "centre": Near(np.zeros_like(mean), by_chance),
-        "gradient of mean": np.ones_like(mean),
-        "gradient of log_variance": Near(scale / 2, 0.0, of_deviations),
-        "same seed": 0.0,
-        "other seed": uncorrelated,
-        "restored": 0.0,
-        # of n normal numbers it has the variance 24/n; twice the standard errors, since its tails are not normal
-        "kurtosis": Near(np.array(3.0), 2 * STANDARD_ERRORS * np.sqrt(24 / (DRAWS * mean.size))),
-        "in a model": np.array([5.0, mean.shape[1]]),
-    }
-
-
-def _layers(rng):
-    shape = (2, int(rng.integers(2, 4)))
-    mean, log_variance = 2 * rng.normal(size=shape), rng.uniform(-2, 2, size=shape)
-    return [Case({"mean": mean, "log_variance": log_variance, "seed": int(rng.integers(1, 10**6))})]
-
-
-LAYER = Question(
-    name="Reparameterize",
-    title="A Keras layer",
-    points=5,
-    minutes=20,
-    difficulty=2,
-    importance=3,
-    kind="layer",
-    public=[
-        Case(
-            {
-                "mean": np.array([[0.0, 3.0], [-1.0, 1.0]]),
-                "log_variance": np.array([[0.0, -1.0], [1.0, 1.5]]),
-                "seed": 0,
-            }
-        )
-    ],
-    draw=_layers,
-    expected=_layer,
-    observe=Observe("sampling_layer", {"draws": DRAWS}),
-    parts={
-        "rows": 1,
-        "dimensions": 1,
-        "calls": 1,
-        "spread": 1.5,
-        "kurtosis": 0.5,
-        "centre": 1,
-        "gradient of mean": 1,
-        "gradient of log_variance": 1,
-        "same seed": 0.5,
-        "other seed": 0.5,
-        "restored": 0.5,
-        "in a model": 0.5,
-    },
-    founded=False,
-    seconds=60.0,
-    because=f"{DRAWS:,} draws are looked at, and {STANDARD_ERRORS:g} standard errors allowed: in fewer than one "
-    f"check in "
-    "a thousand million, chance alone makes a right layer look wrong.",
-    diagnoses=[
-        Diagnosis(
-            "no_noise",
-            "the layer returns the mean, without noise. Keras' own noise layers are silent outside of training; this "
-            "one "
-            "draws always.",
-            lambda mean, **others: {
-                **dict.fromkeys(
-                    ("rows", "dimensions", "calls", "same seed", "other seed", "restored", "kurtosis"), np.nan
-                ),
-                "spread": np.zeros_like(mean),
-                "gradient of log_variance": np.zeros_like(mean),
-            },
-        ),
-        Diagnosis(
-            "one_noise_for_all_rows",
-            "all rows of a batch get the same noise: draw noise of the shape of `mean`, not of one row of it.",
-            lambda mean, **others: {"rows": 1.0, "spread": np.zeros_like(mean), "centre": OFF},
-        ),
-        Diagnosis(
-            "one_noise_for_all_dimensions",
-            "all dimensions of a row get the same noise: draw noise of the shape of `mean`, `[B, D]`.",
-            lambda **inputs: {"dimensions": 1.0},
-        ),
-        Diagnosis(
-            "same_noise_each_call",
-            "every call gives the same noise. An int as the `seed` of `keras.random.normal` always gives the same "
-            "numbers; make a `keras.random.SeedGenerator(seed)` once, in `__init__`, and pass that.",
-            lambda **inputs: {"calls": 1.0},
-        ),
-        Diagnosis(
-            "variance_for_deviation",
-            r"the draws are spread by the variance; the noise is to be multiplied by $\sigma = e^{\lambda/2}$.",
-            lambda log_variance, **others: {
-                "spread": np.exp(log_variance),
-                "gradient of log_variance": np.exp(log_variance),
-            },
-        ),
-        Diagnosis(
-            "log_variance_for_deviation",
-            r"the noise is multiplied by $\log\sigma^2$ itself; take $\sigma = e^{\lambda/2}$.",
-            lambda log_variance, **others: {
-                "spread": np.abs(log_variance),
-                "gradient of log_variance": np.ones_like(log_variance),
-            },
-        ),
-        Diagnosis(
-            "standard_noise",
-            r"the noise is added as it is, with standard deviation 1; multiply it by $\sigma = e^{\lambda/2}$.",
-            lambda log_variance, **others: {
-                "spread": np.ones_like(log_variance),
-                "gradient of log_variance": np.zeros_like(log_variance),
-            },
-        ),
-        Diagnosis(
-            "cut",
-            CUT,
-            lambda mean, **others: dict.fromkeys(("gradient of mean", "gradient of log_variance"), np.zeros_like(mean)),
-        ),
-        Diagnosis(
-            "no_mean",
-            r"the mean is missing: draws are spread around 0, not around $\mu$.",
-            lambda mean, log_variance, **others: {
-                **dict.fromkeys(("rows", "dimensions", "calls", "other seed"), OFF),
-                "centre": -mean / np.exp(log_variance / 2),
-                "gradient of mean": np.zeros_like(mean),
-            },
-        ),
-        Diagnosis(
-            "uniform_noise",
-            "the noise is uniform: it has the right spread, but not the tails. `keras.random.normal` draws from "
-            r"$\mathcal N(0, 1)$.",
-            lambda **inputs: {"kurtosis": 1.8},
-        ),
-        Diagnosis(
-            "seed_ignored",
-            "two layers with the same seed draw different numbers: the seed given to `__init__` is not used.",
-            lambda **inputs: {"same seed": OFF},
-        ),
-        Diagnosis(
-            "seed_fixed",
-            "two layers with different seeds draw the same numbers: the seed given to `__init__` is not used.",
-            lambda **inputs: {"other seed": 1.0},
-        ),
-        Diagnosis(
-            "config_without_seed",
-            "a layer restored by `from_config(get_config())` draws other numbers: `get_config` should contain the "
-            "seed.",
-            lambda **inputs: {"restored": OFF},
-        ),
-    ],
-    hints=[
-        "Everything but the noise is question 1. Noise comes from `keras.random.normal(shape, seed=...)`.",
-        "An int as seed gives the same noise at every call. A `keras.random.SeedGenerator(seed)` made in `__init__` "
-        "has a "
-        "state that each call moves on.",
-        "`call(self, inputs)`: `mean, log_variance = inputs`, then `keras.random.normal(ops.shape(mean), "
-        'seed=self.seed_generator)`. `get_config`: `{**super().get_config(), "seed": self.seed}`.',
-    ],
-)
-
-
-# ---- 8 · a path without an inverse
-
-
-def _mixture(sample, logits, means, scales, weights=None):
-    """z, and dz/dθ = −(∂F/∂θ) / p(z) for F = Σ_k π_k Φ(t_k), t_k = (z − μ_k)/σ_k."""
-    z = sample[:, None]
-    weights = softmax(logits, axis=-1) if weights is None else weights
-    t = (z - means) / scales  # [S, K]
-    joint = weights * norm.pdf(t) / scales
-    density = joint.sum(-1, keepdims=True)  # p(z), [S, 1]
-    lower, upper = ndtr(t), ndtr(-t)
-    F, Q = (np.sum(weights * tail, -1, keepdims=True) for tail in (lower, upper))
-    rising = np.where(F < 0.5, F - lower, upper - Q)  # F − Φ(t_k), by the smaller numbers
-    return {
-        VALUE: sample,
-        "gradient of means": joint / density,
-        "gradient of scales": joint * t / density,
-        "gradient of logits": weights * rising / density,
-    }
-
-
-def _only_gradients(change):
-    """Mistakes in gradients: `change(name, right gradient, p(z) [S, 1])`."""
-
-    def wrong(sample, logits, means, scales):
-        right = _mixture(sample, logits, means, scales)
-        t = (sample[:, None] - means) / scales
-        density = np.sum(softmax(logits, axis=-1) * norm.pdf(t) / scales, -1, keepdims=True)
-        return {name: change(name, value, density) for name, value in right.items() if name != VALUE}
-
-    return wrong
-
-
-def _not_subtracted(sample, logits, means, scales):
-    t = (sample[:, None] - means) / scales
-    weights = softmax(logits, axis=-1)
-    return {VALUE: sample - np.sum(weights * ndtr(t), -1) / np.sum(weights * norm.pdf(t) / scales, -1)}
-
-
-def _nearest_component(sample, logits, means, scales):
-    """The path of the likeliest component alone."""
-    responsibility = _mixture(sample, logits, means, scales)["gradient of means"]
-    chosen = np.eye(responsibility.shape[1])[responsibility.argmax(-1)]
-    return {
-        "gradient of means": chosen,
-        "gradient of scales": chosen * (sample[:, None] - means) / scales,
-        "gradient of logits": np.zeros_like(logits),
-    }
-
-
-def _logits_for_weights(sample, logits, means, scales):
-    t = (sample[:, None] - means) / scales
-    density = np.sum(logits * norm.pdf(t) / scales, -1, keepdims=True)
-    return {**_mixture(sample, logits, means, scales, logits), "gradient of logits": -ndtr(t) / density}
-
-
-def _upper_tail(**inputs):
-    right = _mixture(**inputs)
-    return {**right, "gradient of logits": OFF} if (inputs["sample"] > 4).all() else right
+)  # fmt: skip
 
 
 def _mixtures(rng):
-    def case(samples, components, sample=None, part=None):
-        shape = (samples, components)
-        narrow = 1.0 if sample is None else 0.2
-        inputs = {
-            "logits": rng.normal(size=shape),
-            "means": 2 * narrow * rng.normal(size=shape).clip(-2, 2),
-            "scales": np.exp(0.5 * narrow * rng.normal(size=shape).clip(-2, 2)),
-        }
-        if sample is None:  # near the first component: no tail
-            sample = inputs["means"][:, 0] + rng.uniform(-1.5, 1.5, size=samples) * inputs["scales"][:, 0]
-        return Case({"sample": sample, **inputs}, part)
-
-    return [
-        case(4, 3),
-        case(2, 2),
-        case(4, 3, rng.uniform(7.5, 8.5, size=4), "tails"),
-        case(4, 3, -rng.uniform(7.5, 8.5, size=4), "tails"),
-    ]
+    """Samples near the first component: no tail."""
+    for S, K in (4, 3), (2, 2):
+        mixture = _mixture(rng, S, K, 1.0)
+        sample = mixture["means"][:, 0] + rng.uniform(-1.5, 1.5, size=S) * mixture["scales"][:, 0]
+        yield dict(sample=sample, **mixture)
 
 
-MIXTURE = Question(
-    name="mixture_path",
-    title="A path without an inverse: mixtures",
-    points=6,
-    minutes=30,
-    difficulty=3,
-    importance=2,
-    public=[
-        Case(
-            {
-                "sample": np.array([0.5, -1.0]),
-                "logits": np.array([[0.5, 0.1], [1.0, -0.5]]),
-                "means": np.array([[-1.0, 1.0], [0.0, -2.0]]),
-                "scales": np.array([[1.0, 0.5], [0.8, 2.0]]),
-            }
-        ),
-        Case(
-            {
-                "sample": np.array([8.0, 7.5]),
-                "logits": np.array([[0.5, -0.5], [0.0, 0.3]]),
-                "means": np.array([[0.0, 0.5], [0.2, -0.2]]),
-                "scales": np.array([[1.0, 1.2], [0.9, 1.0]]),
-            },
-            "tails",
-        ),
-    ],
-    draw=_mixtures,
-    expected=_mixture,
-    observe=Observe("gradients", {"of": ["means", "scales", "logits"]}),
-    parts={VALUE: 0, "gradient of means": 2, "gradient of scales": 2, "gradient of logits": 2, "tails": 2},
+def _far_samples(rng):
+    for sign in 1, -1:
+        yield dict(sample=sign * rng.uniform(7.5, 8.5, size=4), **_mixture(rng, 4, 3, 0.2))
+
+
+def _mixture(rng, S, K, size):
+    logits, means, log_scales = rng.normal(size=(3, S, K)).clip(-2, 2)
+    return dict(logits=logits, means=2 * size * means, scales=np.exp(0.5 * size * log_scales))
+
+
+def _far_up(sample, **parameters):
+    """There F is 1 in float64, too, and differences of it are rounding."""
+    return [f"gradient of {name}" for name in parameters] if sample.min() > 4 else []
+
+
+_LOWER = {"side * normal.cdf(side * t)": "normal.cdf(t)"}  # F, in the upper tail too
+_PATH = "- (F - ops.stop_gradient(F)) / ops.stop_gradient(p)"
+_AVERAGED = """
+weights = ops.softmax(logits, axis=-1)
+mean, scale = ops.sum(weights * means, axis=-1), ops.sum(weights * scales, axis=-1)
+return mean + scale * ops.stop_gradient((sample - mean) / scale)
+"""
+_ONE_COMPONENT = """chosen = ops.argmax(ops.log(weights) - t**2 / 2 - ops.log(scales), axis=-1)
+path = ops.sum(ops.one_hot(chosen, 3) * (means + scales * ops.stop_gradient(t)), axis=-1)
+return sample + (path - ops.stop_gradient(path))"""
+
+MIXTURE = Function(
+    "mixture_path", "A path without an inverse: mixtures", points=6, minutes=60, difficulty=3, importance=2,
+    takes="sample[S], logits[S,K], means[S,K], scales[S,K]", gradients="means scales logits",
+    parts={"value": 0, "gradient of means": 2, "gradient of scales": 2, "gradient of logits": 2, "tails": 2},
+    draw={None: _mixtures, "tails": _far_samples},
+    answer="""
+        z = ops.stop_gradient(sample)[:, None]
+        weights = ops.softmax(logits, axis=-1)
+        t = (z - means) / scales  # [S, K]
+        side = ops.where(z > ops.sum(weights * means, axis=-1, keepdims=True), -1.0, 1.0)
+        normal = tfd.Normal(0.0, 1.0)
+        F = ops.sum(weights * side * normal.cdf(side * t), axis=-1)  # in the upper half F − 1, with the slopes of F
+        p = ops.sum(weights * normal.prob(t) / scales, axis=-1)
+        return z[:, 0] - (F - ops.stop_gradient(F)) / ops.stop_gradient(p)
+    """,
     rtol=1e-3,
     atol=1e-4,
-    because="numerator and density are both small in the tails, with a relative error of $t^2 \\approx 100$ float32 "
+    because=r"numerator and density are both small in the tails, with a relative error of $t^2 \approx 100$ float32 "
     "roundings, $10^{-5}$; a hundred times that is allowed.",
-    diagnoses=[
-        Diagnosis(
-            "value_moved",
-            "the value has moved; it should stay the sample. Subtract `ops.stop_gradient(F)` from F: the difference "
-            "is 0, "
-            "with the gradient of F.",
-            _not_subtracted,
-        ),
-        Diagnosis(
-            "cut",
-            "the gradients are 0: the sample comes back as a constant. Add a term of value 0 whose gradient is that of "
-            "$-F/p$.",
-            _only_gradients(lambda name, right, density: np.zeros_like(right)),
-        ),
-        Diagnosis(
-            "sign",
-            r"the sign is reversed: where F grows at a fixed z, the sample must move *down* to keep $F(z) = u$.",
-            _only_gradients(lambda name, right, density: -right),
-        ),
-        Diagnosis(
-            "density_missing",
-            r"divide by the density p(z): $\mathrm dz/\mathrm d\theta = -(\partial F/\partial\theta)/p(z)$.",
-            _only_gradients(lambda name, right, density: right * density),
-        ),
-        Diagnosis(
-            "one_component",
-            "you followed the path of one component only. Which component a sample came from is itself random and may "
-            r"change with $\theta$; the mixture's F, the weighted sum, knows nothing of components.",
-            _nearest_component,
-        ),
-        Diagnosis(
-            "logits_for_weights",
-            r"you took the logits for the weights; these are $\pi = \mathrm{softmax}(\text{logits})$.",
-            _logits_for_weights,
-        ),
-        Diagnosis(
-            "equal_weights",
-            r"the components' weights are not used: $F = \sum_k \pi_k \Phi(t_k)$, and p alike.",
-            lambda sample, logits, means, scales: {
-                **_mixture(sample, logits, means, scales, np.full_like(logits, 1 / logits.shape[1])),
-                "gradient of logits": np.zeros_like(logits),
-            },
-        ),
-        Diagnosis(
-            "upper_tail",
-            r"right, but for the logits in the upper tail: there $\Phi(t_k)$ and F are both 1 in float32, and their "
-            r"difference is rounding, magnified by 1/p. Use $1 - F = \sum_k \pi_k \Phi(-t_k)$ there, with the sign "
-            "reversed.",
-            _upper_tail,
-        ),
-    ],
-    hints=[
-        r"$F_\theta(z) = u$ stays as $\theta$ moves. Differentiate both sides: $\partial_\theta F + p\, \mathrm "
-        r"dz/\mathrm "
-        r"d\theta = 0$.",
-        "A number with a gradient of your choice: `z + a - ops.stop_gradient(a)` has the value of z and the gradient "
-        "of "
-        "a. Which a has the gradient $-(\\partial F/\\partial\\theta)/p$? (p, too, behind `stop_gradient`.)",
-        r"$F = \sum_k \pi_k \Phi\big((z - \mu_k)/\sigma_k\big)$ at `z = ops.stop_gradient(sample)`. In the upper tail "
-        r"use $\sum_k \pi_k \Phi(-t_k) = 1 - F$, whose derivatives are those of F with the other sign.",
-    ],
-)
+    hints=r"""
+        $F_\theta(z) = u$ stays as $\theta$ moves. Differentiate both sides: $\partial_\theta F + p\, \mathrm dz/\mathrm
+        d\theta = 0$.
 
+        A number with a gradient of your choice: `z + (a - ops.stop_gradient(a))` has the value of z and the gradient of
+        a; the brackets keep z from being rounded away where a is large. Which a has the gradient
+        $-(\partial F/\partial\theta)/p$? (p, too, behind `stop_gradient`.)
 
-QUESTIONS = [GAUSSIAN, EXPONENTIAL, LOG_NORMAL_QUESTION, TRUNCATED, SCORE, RATIO, LAYER, MIXTURE]
+        $F = \sum_k \pi_k \Phi\big((z - \mu_k)/\sigma_k\big)$ at `z = ops.stop_gradient(sample)`. In the upper tail use
+        $\sum_k \pi_k \Phi(-t_k) = 1 - F$, whose derivatives are those of F with the other sign.
+    """,
+    mistakes=[
+        *(("value_moved", {**F, _PATH: moved}, "the value has moved; it should stay the sample. Subtract "
+           "`ops.stop_gradient(a)` from the a that you add: the difference is 0, with the gradient of a.")
+          for F in (_LOWER, {})
+          for moved in ("- F", "+ F", "- F / ops.stop_gradient(p)", "+ F / ops.stop_gradient(p)")),
+        ("rounded_away", {**_LOWER, _PATH: "+ (-F / ops.stop_gradient(p)) - ops.stop_gradient(-F / p)"}, "the value is "
+         "lost to rounding: far up $a = -F/p$ is $-10^{14}$, and of `z + a` nothing is left of z when a is taken away "
+         "again. Put brackets, `z + (a - ops.stop_gradient(a))`."),
+        ("sign", {"- (F -": "+ (F -"}, r"the sign is reversed: where F grows at a fixed z, the sample must move *down* "
+         "to keep $F(z) = u$."),
+        ("density_missing", {" / ops.stop_gradient(p)": ""}, r"divide by the density p(z): $\mathrm dz/\mathrm d\theta "
+         r"= -(\partial F/\partial\theta)/p(z)$."),
+        *(("density_moves", {**F, _PATH: "- (F / p - ops.stop_gradient(F / p))"}, r"you differentiated the density, "
+           r"too: $F/p$ has the gradient $(\partial F/\partial\theta)/p - F\, (\partial p/\partial\theta)/p^2$, and "
+           "only the first term is wanted. Divide by `ops.stop_gradient(p)`.", _far_up) for F in (_LOWER, {})),
+        ("density_without_weights", {"weights * normal.prob": "normal.prob"}, r"the weights are missing in the "
+         r"density: $p(z) = \sum_k \pi_k\, \mathcal N(z; \mu_k, \sigma_k^2)$."),
+        ("density_per_unit_of_t", {" / scales, axis=-1)": ", axis=-1)"}, r"a factor $1/\sigma_k$ is missing in the "
+         r"density: $p(z) = \sum_k \pi_k\, \varphi(t_k)/\sigma_k$, where $\varphi$ is the standard Gaussian's."),
+        *(("density_raised", {**_LOWER, "stop_gradient(p)": f"stop_gradient(p + {e})"}, "in the tails the density "
+           "itself is as small as the constant by which you keep it from 0, or smaller. It is not needed: p is never 0 "
+           "here, and F is as small.", _far_up) for e in (1e-6, 1e-7, 1e-8, 1e-10, 1e-12)),
+        ("weights_held", {"ops.softmax(logits, axis=-1)": "ops.stop_gradient(ops.softmax(logits, axis=-1))"}, "nothing "
+         r"reaches the logits: the weights, $\pi = \mathrm{softmax}(\text{logits})$, or what you computed of them, "
+         r"stand behind `stop_gradient`. F depends on them: let the gradient pass through $\pi$ in F."),
+        ("constant", "return sample", "the gradients are 0: the sample comes back as a constant. Add a term of value 0 "
+         "whose gradient is that of $-F/p$."),
+        ("one_component", {f"return z[:, 0] {_PATH}": _ONE_COMPONENT.replace(", 3)", ", weights.shape[-1])")}, "you "
+         "followed the path of one component only. Which component a sample came from is itself random and may change "
+         r"with $\theta$; the mixture's F, the weighted sum, knows nothing of components."),
+        ("one_gaussian", _AVERAGED, "you averaged means and scales, and followed the path of a single Gaussian. A "
+         r"mixture is none: what is averaged is the distribution functions, $F = \sum_k \pi_k \Phi(t_k)$."),
+        ("logits_for_weights", {**_LOWER, "ops.softmax(logits, axis=-1)": "logits"}, "you took the logits for the "
+         r"weights; these are $\pi = \mathrm{softmax}(\text{logits})$.", _far_up),
+        ("softmax_over_samples", {"logits, axis=-1": "logits, axis=0"}, "your weights add up to 1 over the samples. "
+         "Each sample has a mixture of its own: the softmax is over the last axis, the components."),
+        ("equal_weights", {"ops.softmax(logits, axis=-1)": "ops.ones_like(logits) / logits.shape[-1]"}, "the "
+         r"components' weights are not used: $F = \sum_k \pi_k \Phi(t_k)$, and p alike."),
+        ("upper_tail", _LOWER, r"right, but for the logits in the upper tail: there $\Phi(t_k)$ and F are both 1 in "
+         r"float32, and their difference is rounding, magnified by 1/p. Use $1 - F = \sum_k \pi_k \Phi(-t_k)$ there, "
+         "with the sign reversed.", _far_up),
+    ],
+)  # fmt: skip
+
+QUESTIONS = [GAUSSIAN, EXPONENTIAL, LOG_NORMAL, TRUNCATED, SCORE, WORTH, LAYER, MIXTURE]

@@ -38,7 +38,8 @@ class Function(Question):
         answer: the function's body, as a learner would write it with `ops`: the oracle, and the solution.
         mistakes: list of (name, edits, what is said). Edits change `answer`, {old: new}, or take its place. Those None
             are known to `explain` by that name, and are only told in other words. A fourth entry lists observations
-            that nobody can predict where the mistake was made, since only rounding is left.
+            that nobody can predict where the mistake was made, since only rounding is left; or it is a function of the
+            inputs that returns such a list.
         returns: names of the values it returns, if there are several, "sample, log density".
         gradients: names of arguments for which the gradient of each value is looked at, too.
         values_only: parts whose gradients are not looked at: they are right or not as backends happen to round.
@@ -96,15 +97,19 @@ class Function(Question):
         ]
 
     def _shown(self, text, inputs, unpredictable):
-        """`Shown` of each observation: float64's and float32's values, and whether these are the same."""
+        """`Shown` of each observation: float64's and float32's values, and whether these are the same.
+
+        Where they are not, nothing is known of gradients; nor where central differences are those of infinities.
+        """
         found, rounded = {}, False
         for name, exact, single in zip(self.names, text.run(inputs), text.run(inputs, np.float32), strict=True):
             found[name] = Shown((exact, single), not _alike(exact, single, self.tolerance(name)))
             rounded |= found[name].unpredictable
         slopes = functools.cache(lambda: self._slopes(text, inputs))  # what takes time is computed where it is needed
         for name in self._slope_names(inputs):
-            found[name] = lambda name=name: Shown((slopes()[name],), rounded)
-        return {name: Shown((), True) if name in unpredictable else shown for name, shown in found.items()}
+            found[name] = Shown((), True) if rounded else lambda name=name: _slope_shown(slopes()[name])
+        names = unpredictable(**inputs) if callable(unpredictable) else unpredictable
+        return {name: Shown((), True) if name in names else shown for name, shown in found.items()}
 
     def sizes(self, **inputs):
         found = {}
@@ -118,6 +123,10 @@ def signature(takes):
     """Of "x[N,D], noise, baseline=0.0": the arguments with their default values, and a dict of axes by argument."""
     found = re.findall(r"(\w+)(?:\[([\w,]*)\])?(=[^,]+)?", takes)
     return [name + default for name, _, default in found], {name: axes.split(",") for name, axes, _ in found if axes}
+
+
+def _slope_shown(slope):
+    return Shown((slope,)) if np.isfinite(slope).all() else Shown((), True)
 
 
 def _alike(a, b, atol):

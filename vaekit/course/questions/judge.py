@@ -171,7 +171,7 @@ def _recognized(question, found):
     observations are only wrong, not what it gives.
 
     Of a mistake that a part only shows by what cannot be predicted, another part has to show numbers; unless it gives
-    no other numbers anywhere.
+    no other numbers anywhere. And no part may be wrong that the mistake does not explain.
     """
     mistakes = [mistake for mistake in question.mistakes if mistake.shown]
     if all(row.fits for rows in found.values() for row in rows):
@@ -196,28 +196,33 @@ def _recognized(question, found):
         unknown = [i for i, _ in indexed if not any(shown(i, first, name).values for name in case(i, first))]
     sure = {mistake.name for i, mistake in indexed if i in unknown or any(e[i].sure for e in evidence.values())}
     against = [sum(each[i].against for each in evidence.values()) for i, _ in indexed]
+    wrong = [part for part, rows in found.items() if not all(row.fits for row in rows)]
+    whole = [all(evidence[part][i].told for part in wrong) for i, _ in indexed]
     return {
         part: [
-            (mistake, (against[i], each[i].unlike)) for i, mistake in indexed if each[i].told and mistake.name in sure
+            (mistake, (against[i], each[i].unlike))
+            for i, mistake in indexed
+            if each[i].told and mistake.name in sure and (each[i].wrong or whole[i])
         ]
         for part, each in evidence.items()
     }
 
 
 class Evidence(NamedTuple):
-    """Whether a part's rows are what a mistake gives: `told`, `sure` if by numbers; in how many rows not by numbers;
-    whether they are right where the mistake gives something else.
+    """Whether a part's rows are what a mistake gives: `told`, `sure` if by numbers, `wrong` if by wrong ones; in how
+    many rows not by numbers; whether they are right where the mistake gives something else.
     """
 
     told: bool = False
     sure: bool = False
+    wrong: bool = False
     unlike: int = 0
     against: bool = False
 
 
 def _evidence(question, rows, shown):
     """`Evidence` of a mistake, whose observations `shown(row)` gives."""
-    told, numbers, unlike = False, False, 0
+    told, numbers, wrong, unlike = False, False, False, 0
     for row in rows:
         if isinstance(row.observed, Fault) or isinstance(row.target, AtLeast):
             return Evidence()
@@ -227,12 +232,14 @@ def _evidence(question, rows, shown):
         atol, rtol = np.maximum(row.target.atol, question.tolerance(row.name)), max(row.target.rtol, 1e-3)
         like = next((v for v in mistaken.values if fits(row.observed, Near(v, atol, rtol))), None)
         if like is not None:
-            numbers, told = True, told or not fits(like, row.target)
-        elif mistaken.unpredictable and not row.fits:
-            told, unlike = True, unlike + 1
+            numbers, wrong = True, wrong or not fits(like, row.target)
+        elif mistaken.unpredictable and np.shape(row.observed) != np.shape((*mistaken.values, row.target.value)[0]):
+            return Evidence()  # rounding changes no shape
+        elif mistaken.unpredictable and not (row.fits and mistaken.values):  # by chance right, if nothing is known
+            told, unlike = told or not row.fits, unlike + 1
         else:
             return Evidence(against=row.fits and not mistaken.unpredictable)
-    return Evidence(told, told and numbers, unlike)
+    return Evidence(told or wrong, numbers and (told or wrong), wrong, unlike)
 
 
 def _shown(value):

@@ -61,7 +61,8 @@ class Shown(NamedTuple):
 
     Attributes:
         values: tuple of arrays, one of which it shows; they differ by rounding, as float32 and float64 do.
-        unpredictable: whether it may show anything else that is wrong, since rounding is all that is left.
+        unpredictable: whether it may show anything else that is wrong, since rounding is all that is left; without
+            values, also what is right.
     """
 
     values: tuple
