@@ -1,13 +1,33 @@
 """Wrong answers, derived from the questions themselves: each mistake is an edit of the right answer.
 
-`eNN.py` has answers that no edit makes: right ones, written otherwise (ALIKE), and odd ones (ODD).
+`eNN.py` has answers that definitions do not make themselves: right ones, written otherwise (ALIKE), and odd ones (ODD).
+They are edits of the right answer, as mistakes are, or another body, or all of their code.
 """
 
+import re
 import textwrap
 
 import numpy as np
 
 from vaekit.course.questions import Function
+
+
+def code(question, change, solution):
+    """An answer's code.
+
+    Args:
+        question: which it answers.
+        change: dict {old: new} of what is exchanged in the right answer; or a body; or all of the code.
+        solution: code of the right answer, where the question is no text.
+    """
+    if isinstance(change, str) and re.match(rf"\s*(@|def |class |{question.name} = )", change):
+        return change
+    if hasattr(question, "text") and question.answer:
+        return str(question.text.edited(change))
+    for old, new in change.items():
+        assert solution.count(old) == 1, (solution.count(old), old)
+        solution = solution.replace(old, new)
+    return solution
 
 
 def wrong(question):
@@ -36,7 +56,7 @@ CHANGES = {
 
 def generic(question, name):
     """The right answer, with what it returns changed as `explain` has a name for."""
-    minus, _, rest = name.rpartition("negative_")
+    _, minus, rest = name.rpartition("negative_")
     word, _, meaning = rest.partition("_over_")
     letters = {meaning: letter for letter, meaning in question.axes.items()}
     letter = letters.get(meaning) or (name.startswith("constant") and list(question.axes)[-1])

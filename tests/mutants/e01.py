@@ -1,36 +1,5 @@
 """Answers to exercise 01 that its definitions do not make themselves: right ones written otherwise, and odd ones."""
 
-from vaekit.course.exercises import e01
-
-
-def answers(question, *changes):
-    """Code of answers; of each either what is exchanged in the solution's, or another body."""
-    return [str(question.text.edited(change)) for change in changes]
-
-
-def odd(question, *rows):
-    """(name, diagnosis, code) of rows (diagnosis, change)."""
-    return [(question.name, diagnosis, *answers(question, change)) for diagnosis, change in rows]
-
-
-LAYER = """
-class Reparameterize(keras.layers.Layer):
-    def __init__(self, seed=None, **kwargs):
-        super().__init__(**kwargs)
-        self.seed = seed
-        self.seed_generator = keras.random.SeedGenerator(seed)
-
-    def call(self, inputs):
-        mean, log_variance = inputs
-        noise = keras.random.normal(ops.shape(mean), seed=self.seed_generator)
-        return mean + ops.exp(log_variance / 2) * noise
-
-    def get_config(self):
-        return {**super().get_config(), "seed": self.seed}
-"""
-
-# ---- right answers
-
 _STANDARDIZED = """
 normal = tfd.Normal(0.0, 1.0)
 a, b = (low - mean) / scale, (high - mean) / scale
@@ -43,21 +12,20 @@ p = ops.stop_gradient(ops.sum(weights * normal.prob(z), axis=1))
 F, Q = ops.sum(weights * normal.cdf(z), axis=1), ops.sum(weights * normal.survival_function(z), axis=1)
 """
 
+_DRAW = "mean + ops.exp(log_variance / 2) * noise"
+
 ALIKE = {
-    "gaussian_sample": answers(
-        e01.GAUSSIAN,
+    "gaussian_sample": [
         "return mean + ops.sqrt(ops.exp(log_variance)) * noise",
         "return tfd.Normal(0.0, ops.exp(0.5 * log_variance)).quantile(tfd.Normal(0.0, 1.0).cdf(noise)) + mean",
         "return ops.add(mean, ops.multiply(noise, ops.exp(ops.multiply(0.5, log_variance))))",
-    ),
-    "exponential_sample": answers(
-        e01.EXPONENTIAL,
+    ],
+    "exponential_sample": [
         "return tfd.Exponential(rate).quantile(uniform)",
         "return ops.log1p(-uniform) / -rate",
         "return ops.where(uniform < 1e-3, uniform + uniform**2 / 2, -ops.log(1 - uniform)) / rate",
-    ),
-    "log_normal": answers(
-        e01.LOG_NORMAL,
+    ],
+    "log_normal": [
         "y = mean + scale * noise\nreturn ops.exp(y), ops.sum(tfd.Normal(mean, scale).log_prob(y) - y, axis=-1)",
         "y = mean + scale * noise\nterm = -0.5 * ((y - mean) / scale) ** 2 - ops.log(scale) - 0.9189385 - y\n"
         "return ops.exp(y), ops.sum(term, axis=1)",
@@ -65,9 +33,8 @@ ALIKE = {
         "return ops.exp(y), ops.sum(log_p, axis=-1) - ops.sum(y, axis=-1)",
         "y = mean + scale * noise\nlog_q = tfd.MultivariateNormalDiag(mean, scale).log_prob(y)\n"
         "return ops.exp(y), log_q - ops.sum(y, axis=-1)",
-    ),
-    "truncated_normal_sample": answers(
-        e01.TRUNCATED,
+    ],
+    "truncated_normal_sample": [
         _STANDARDIZED + "sign = ops.where(a > 0, -1.0, 1.0)\n"
         "at_low, at_high = normal.cdf(sign * a), normal.cdf(sign * b)\n"
         "return mean + scale * sign * normal.quantile(at_low + uniform * (at_high - at_low))",
@@ -81,38 +48,32 @@ ALIKE = {
         "u = ops.where(above, 1 - uniform, uniform)\n"
         "z = normal.quantile(normal.cdf(low) + u * (normal.cdf(high) - normal.cdf(low)))\n"
         "return ops.where(above, mean - z, mean + z)",
-    ),
-    "score_function": answers(
-        e01.SCORE,
+    ],
+    "score_function": [
         "variance = ops.exp(2 * log_scale)\nweight = ops.expand_dims(cost - baseline, 1)\nd = sample - mean\n"
         "return weight * d / variance, weight * (d**2 / variance - 1)",
         "t = (sample - mean) * ops.exp(-log_scale)\nc = cost - baseline\n"
         "return ops.einsum('s,sd->sd', c, t * ops.exp(-log_scale)), ops.einsum('s,sd->sd', c, (t - 1) * (t + 1))",
         "c = ops.tile(ops.reshape(cost - baseline, (-1, 1)), (1, sample.shape[1]))\nscale = ops.exp(log_scale)\n"
         "return c * (sample - mean) / ops.square(scale), c * (ops.square((sample - mean) / scale) - 1.0)",
-    ),
+    ],
     "samples_worth": ["samples_worth = 5.0", "samples_worth = np.float32((5 * np.e - 5) / (np.e - 1))"],
     "Reparameterize": [
-        LAYER.replace("ops.exp(log_variance / 2)", "ops.sqrt(ops.exp(log_variance))"),
-        LAYER.replace("mean, log_variance = inputs", "mean, log_variance = inputs[0], inputs[1]").replace(
-            "keras.random.normal(ops.shape(mean), seed", "keras.random.normal((ops.shape(mean)[0], mean.shape[1]), seed"
-        ),
+        {"ops.exp(log_variance / 2)": "ops.sqrt(ops.exp(log_variance))"},
+        {"log_variance = inputs": "log_variance = inputs[0], inputs[1]",
+         "ops.shape(mean)": "(ops.shape(mean)[0], mean.shape[1])"},
     ],
-    "mixture_path": answers(
-        e01.MIXTURE,
+    "mixture_path": [
         {"return z[:, 0] - (F - ops.stop_gradient(F)) / ops.stop_gradient(p)":
          "a = -F / ops.stop_gradient(p)\nreturn sample + (a - ops.stop_gradient(a))"},
         {"/ ops.stop_gradient(p)": "/ p"},  # of a numerator whose value is 0
         _MIXTURE + "a = ops.where(F > 0.5, Q, -F)\nreturn sample + (a - ops.stop_gradient(a)) / p",
         _MIXTURE + "a = ops.where(sample > 0, Q / p, -F / p)\nreturn sample + (a - ops.stop_gradient(a))",
-    ),
+    ],
 }  # fmt: skip
 
-# ---- odd answers, with the name of what they should be told
-
-ODD = [
-    *odd(
-        e01.GAUSSIAN,
+ODD = {
+    "gaussian_sample": [
         ("refused", "z = mean + ops.exp(log_variance / 2) * noise"),
         ("refused", "return mean + ops.exp(log_variance / 2) * keras.random.normal(ops.shape(mean))"),
         ("error", {"mean +": "mu +"}),
@@ -120,17 +81,15 @@ ODD = [
         ("cut", {"ops.exp(log_variance / 2)": "ops.stop_gradient(ops.exp(log_variance / 2))"}),
         ("cut", "return ops.stop_gradient(mean + ops.exp(log_variance / 2) * noise)"),
         ("reduced", "return ops.sum(mean + ops.exp(log_variance / 2) * noise)"),
-    ),
-    ("gaussian_sample", "refused", "def gaussian_sample(mean, log_variance):\n    return mean"),
-    *odd(
-        e01.EXPONENTIAL,
+        ("refused", "def gaussian_sample(mean, log_variance):\n    return mean"),
+    ],
+    "exponential_sample": [
         ("cut", {"/ rate": "/ ops.stop_gradient(rate)"}),
         ("falling", "return -ops.log(uniform + 1e-30) / rate"),
         ("clipped", "return -ops.log(ops.maximum(1 - uniform, 1e-7)) / rate"),
         ("other", {"/ rate": ""}),
-    ),
-    *odd(
-        e01.LOG_NORMAL,
+    ],
+    "log_normal": [
         ("cut", {"return ops.exp(log_z)": "return ops.stop_gradient(ops.exp(log_z))"}),
         ("not_reduced", {"ops.sum(log_density, axis=-1)": "log_density"}),
         ("exponential", {"ops.sum(log_density, axis=-1)": "ops.exp(ops.sum(log_density, axis=-1))"}),
@@ -140,9 +99,8 @@ ODD = [
         ("through_z", {"scale * noise": "scale * noise\nlog_z = ops.log(ops.exp(log_z) + 1e-7)"}),
         ("through_z", {"scale * noise": "scale * noise\nlog_z = ops.log(ops.clip(ops.exp(log_z), 1e-30, 1e30))"}),
         ("through_z", {"return ops.exp(log_z)": "return ops.minimum(ops.exp(log_z), 1e30)"}),
-    ),
-    *odd(
-        e01.TRUNCATED,
+    ],
+    "truncated_normal_sample": [
         ("nan", _STANDARDIZED + "plain = normal.quantile((1 - uniform) * normal.cdf(a) + uniform * normal.cdf(b))\n"
          "mirrored = -normal.quantile((1 - uniform) * normal.cdf(-a) + uniform * normal.cdf(-b))\n"
          "return mean + scale * ops.where(a + b > 0, mirrored, plain)"),
@@ -151,35 +109,31 @@ ODD = [
          "at_low, at_high = normal.cdf((low - mean) / scale), normal.cdf((high - mean) / scale)\n"
          "return ops.cast(mean + scale * normal.quantile(at_low + uniform * (at_high - at_low)), 'float32')"),
         ("other", _STANDARDIZED + "return mean + scale * normal.quantile(normal.cdf(uniform * (a + b)))"),
-    ),
-    *odd(
-        e01.SCORE,
+    ],
+    "score_function": [
         ("error", {"[:, None]": ""}),
         ("refused", {", weight * (t**2 - 1)": ""}),
         ("other", {"(sample - mean)": "sample"}),
         ("sum_over_samples", {"weight * t / scale,": "ops.sum(weight * t / scale, axis=0),"}),
-    ),
-    ("samples_worth", "baseline_or_moment", "samples_worth = 5.58"),
-    ("samples_worth", "no_baseline", "samples_worth = 7.33"),
-    ("samples_worth", "other", "samples_worth = 4"),
-    ("samples_worth", "refused", "samples_worth = 'five'"),
-    ("samples_worth", "refused", "samples_worth = [5]"),
-    *(
-        ("Reparameterize", name, LAYER.replace(old, new))
-        for name, old, new in (
-            ("cut", "return mean + ops.exp(log_variance / 2) * noise",
-             "return ops.stop_gradient(mean + ops.exp(log_variance / 2) * noise)"),
-            ("error", '"seed": self.seed', '"seed": self.seed_generator'),
-            ("error", "return {**super().get_config()", "return {**config"),
-            ("unanswered", "return {**super().get_config()", "raise NotImplementedError()\n        {**super()"),
-            ("error", "ops.shape(mean)", "self.shape"),
-            ("refused", "return mean + ops.exp(log_variance / 2) * noise", "return ops.sum(mean + noise, axis=-1)"),
-            ("factor", "return mean + ops.exp", "return mean + 0.5 * ops.exp"),
-        )
-    ),
-    ("Reparameterize", "no_layer", "def Reparameterize(mean, log_variance, seed):\n    return mean"),
-    *odd(
-        e01.MIXTURE,
+    ],
+    "samples_worth": [
+        ("baseline_or_moment", "samples_worth = 5.58"),
+        ("no_baseline", "samples_worth = 7.33"),
+        ("other", "samples_worth = 4"),
+        ("refused", "samples_worth = 'five'"),
+        ("refused", "samples_worth = [5]"),
+    ],
+    "Reparameterize": [
+        ("cut", {_DRAW: "ops.stop_gradient(mean + ops.exp(log_variance / 2) * noise)"}),
+        ("refused", {_DRAW: "ops.sum(mean + noise, axis=-1)"}),
+        ("factor", {_DRAW: "mean + 0.5 * ops.exp(log_variance / 2) * noise"}),
+        ("error", {'"seed": self.seed': '"seed": self.seed_generator'}),
+        ("error", {"**super().get_config()": "**config"}),
+        ("unanswered", {"return {**super()": "raise NotImplementedError()\n        {**super()"}),
+        ("error", {"ops.shape(mean)": "self.shape"}),
+        ("no_layer", "def Reparameterize(mean, log_variance, seed):\n    return mean"),
+    ],
+    "mixture_path": [
         ("weights_held", "weights = ops.softmax(logits)\nnormal = tfd.Normal(means, scales)\n"
          "joint = weights * normal.prob(sample[:, None])\n"
          "share = ops.stop_gradient(joint / ops.sum(joint, axis=1, keepdims=True))\n"
@@ -189,5 +143,5 @@ ODD = [
         ("density_moves", _MIXTURE.replace("p = ops.stop_gradient(", "p = (")
          + "a = -F / p\nreturn sample + a - ops.stop_gradient(a)"),
         ("twice", "return 2 * sample"),
-    ),
-]  # fmt: skip
+    ],
+}  # fmt: skip
