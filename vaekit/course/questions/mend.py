@@ -155,24 +155,37 @@ class Mend(Question):
         return dict.fromkeys([*self.errors, ELSE], float(step)) | {GRADIENTS: np.full(len(self.of), float(UNTOUCHED))}
 
     def _found(self, inputs, losses):
-        """`Found`, or None. All combinations are tried, and then the likelier ones but for a constant or a factor."""
+        """`Found`, or None. What is likely is tried first as it is, then but for a constant or a factor."""
+        likely = [steps for slips, steps in self._combinations if slips < MOST_SLIPS]
+        others = [steps for slips, steps in self._combinations if slips == MOST_SLIPS]
         with np.errstate(all="ignore"):
-            tried = []
-            for slips, steps in self._combinations:
-                text, run = self._runs(tuple(steps.values()))
-                if text is None:
-                    continue
-                first = run(**inputs[0])
-                if self._same(first, losses[0]) and self._same([run(**given) for given in inputs], losses):
+            found = self._equal(likely, inputs, losses) or self._akin(likely, inputs, losses)
+            return found or self._equal(others, inputs, losses)
+
+    def _equal(self, combinations, inputs, losses):
+        """`Found`: the combination that gives these losses."""
+        for steps in combinations:
+            text, run = self._runs(tuple(steps.values()))
+            if text and self._same(run(**inputs[0]), losses[0]):
+                if self._same([run(**given) for given in inputs], losses):
                     return Found(steps, text)
-                tried += [(steps, text, run)] if slips < MOST_SLIPS else []
-            for steps, text, run in tried:
-                loss = np.array([run(**given) for given in inputs])
-                constant, factor = (losses - loss)[np.argmin(np.abs(loss))], np.mean(losses / loss)
-                if self._same(loss + constant, losses):
-                    return Found(steps | {ELSE: CONSTANT}, text)
-                if abs(factor) > 0.01 and self._same(factor * loss, losses):
-                    return Found(steps | {ELSE: FACTOR}, text, factor)
+        return None
+
+    def _akin(self, combinations, inputs, losses):
+        """`Found`: the combination that gives these losses but for a constant or a factor.
+
+        Of several, as where a constant is itself the error, the one in which least was mended.
+        """
+        for steps in sorted(combinations, key=lambda steps: list(steps.values()).count(RIGHT)):
+            text, run = self._runs(tuple(steps.values()))
+            if not text:
+                continue
+            loss = np.array([run(**given) for given in inputs])
+            constant, factor = (losses - loss)[np.argmin(np.abs(loss))], np.mean(losses / loss)
+            if self._same(loss + constant, losses):
+                return Found(steps | {ELSE: CONSTANT}, text)
+            if abs(factor) > 0.01 and self._same(factor * loss, losses):
+                return Found(steps | {ELSE: FACTOR}, text, factor)
         return None
 
     @functools.cached_property
