@@ -126,6 +126,9 @@ def test_cells_are_told_by_their_own_line():
     with pytest.raises(KeyError) as raised:
         exec(compile(cell, name, "exec"), {})
     assert told(raised.value) == "it raised `KeyError: 'key'` in `return {}['key']`."
+    with pytest.raises(SyntaxError) as raised:
+        compile("x = 1\ny = (x", name, "exec")
+    assert told(raised.value) == "it raised `SyntaxError: '(' was never closed` in `y = (x`."
 
 
 def test_the_reason_at_the_end_of_a_message():

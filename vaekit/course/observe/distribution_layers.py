@@ -50,14 +50,15 @@ def distribution_layer(answer, features, x, _weights, **arguments):
     def slopes():
         if len(layer.trainable_weights) != len(values):
             trained = ", ".join(f"`{w.name}`" for w in layer.trainable_weights) or "none"
-            raise Wrong(
-                f"all of {', '.join(_weights)} should be trainable; only these are: {trained}.", "not_trainable"
-            )
-        log_p = lambda h: keras.ops.sum(distribution(layer, h).log_prob(x))  # noqa: E731
+            says = f"all of {', '.join(_weights)} should be trainable; only these are: {trained}."
+            raise Wrong(says, "not_trainable")
+
+        def log_p(h):
+            return keras.ops.sum(distribution(layer, h).log_prob(x))
+
         _, of_weights = variables_gradient(lambda: log_p(features), layer.trainable_weights)
-        _, (of_features,) = value_and_gradient(log_p, features)
-        return {f"gradient of {name}": value for name, value in zip((*_weights, "features"), (*of_weights, of_features),
-                                                                    strict=True)}  # fmt: skip
+        _, of_features = value_and_gradient(log_p, features)
+        return dict(zip(gradients, (*of_weights, *of_features), strict=True))
 
     def in_a_model():
         model = _model(answer, arguments, features)
@@ -75,7 +76,7 @@ def distribution_layer(answer, features, x, _weights, **arguments):
         distribution(made, features)
         return distribution(with_weights(made, values), features).log_prob(x)
 
-    several = {("draws", "spread"): draws, tuple(f"gradient of {name}" for name in (*_weights, "features")): slopes}
+    gradients = [f"gradient of {name}" for name in (*_weights, "features")]
     found = {
         "event shape": np.array(p.event_shape),
         "batch shape": np.array(p.batch_shape),
@@ -84,7 +85,7 @@ def distribution_layer(answer, features, x, _weights, **arguments):
         "log_prob in a model": fault_or(in_a_model, answer, "a model that ends in the layer"),
         "log_prob of a copy": fault_or(of_a_copy, answer, "a layer made again from `get_config()`", CONFIG),
     }
-    for names, probe in several.items():
+    for names, probe in ((("draws", "spread"), draws), (gradients, slopes)):
         each = fault_or(probe, answer)
         found |= dict.fromkeys(names, each) if isinstance(each, Fault) else each
     return found
@@ -116,8 +117,8 @@ def with_weights(layer, values):
 def _model(answer, arguments, features):
     """A Sequential model of unknown batch size that ends in the layer."""
     last, symbol = answer(**arguments), keras.KerasTensor((None, *features.shape[1:]))
-    own = [name for name in ("compute_output_spec", "compute_output_shape")
-           if getattr(answer, name) is not getattr(keras.layers.Layer, name)]  # fmt: skip
+    tells = ("compute_output_spec", "compute_output_shape")
+    own = any(getattr(answer, name) is not getattr(keras.layers.Layer, name) for name in tells)
     try:
         last.compute_output_spec(symbol)  # a stub's error is lost below
         return keras.Sequential([keras.Input(features.shape[1:]), last])

@@ -20,13 +20,16 @@ def told(error, where="it", answer=None):
     """
     if "_error_repr" in str(error) and error.__context__:  # Keras makes JAX's exceptions anew, which these do not bear
         error = error.__context__
-    kind, text = type(error).__name__, reason(str(error))
+    kind = next(kind.__name__ for kind in type(error).__mro__ if not kind.__name__.startswith("_"))
+    text = reason(str(error))
     own = [(frame, line) for frame, line in traceback.walk_tb(error.__traceback__) if is_own(frame, answer)]
     source, place = "", ""
     if own:
         frame, number = own[-1]
         source = linecache.getline(frame.f_code.co_filename, number, frame.f_globals).strip()
         place = f" in your `{_name(frame.f_code)}`, which it calls" if answer and not _within(frame, answer) else ""
+    if isinstance(error, SyntaxError):
+        text, source = error.msg, (error.text or "").strip()
     if found := re.search(r"expected to be a (\w+) tensor but is a (\w+) tensor", text):
         types = {"float": "float32", "double": "float64", "int": "int32"}
         text = "tensors of {} and {} do not mix".format(*(types.get(one, one) for one in found.groups()))

@@ -1,5 +1,6 @@
 """Functions and numbers, observed."""
 
+import functools
 import inspect
 import math
 
@@ -7,7 +8,17 @@ import keras
 import numpy as np
 
 from vaekit.backend import value_and_gradient
-from vaekit.course.observe.values import VALUE, Wrong, by_name, callable_or_wrong, described, plain, tensors
+from vaekit.course.observe.values import (
+    VALUE,
+    Fault,
+    Wrong,
+    by_name,
+    callable_or_wrong,
+    described,
+    fault_or,
+    plain,
+    tensors,
+)
 
 
 def takes(answer, inputs):
@@ -29,7 +40,8 @@ def call(answer, _names=None, **inputs):
 def gradients(answer, _of, _names=None, **inputs):
     """What a function returns, and the gradient of its sum with respect to some inputs.
 
-    It is called "gradient of mean"; where the function returns several values, "gradient of sample for mean".
+    It is called "gradient of mean"; where the function returns several values, "gradient of sample for mean". One that
+    fails, as JAX's do where an answer computes by NumPy, is a `Fault`, and the values count.
     """
     given = tensors(inputs)
     at = [given[name] for name in _of]
@@ -43,7 +55,9 @@ def gradients(answer, _of, _names=None, **inputs):
         raise Wrong("two calls with the same arguments gave different results: use the noise given, draw none.")
     slopes = {}
     for name in found:
-        _, gradient = value_and_gradient(lambda *values, name=name: keras.ops.sum(results(*values)[name]), *at)
+        summed = functools.partial(lambda name, *values: keras.ops.sum(results(*values)[name]), name)
+        gradient = fault_or(lambda summed=summed: value_and_gradient(summed, *at)[1], answer)
+        gradient = [gradient] * len(at) if isinstance(gradient, Fault) else gradient
         label = "gradient of {}" if name == VALUE else f"gradient of {name} for {{}}"
         slopes |= {label.format(of): slope for of, slope in zip(_of, gradient, strict=True)}
     return returned | slopes

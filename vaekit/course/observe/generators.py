@@ -68,9 +68,8 @@ def no_noise(in_training):
 
 def by_numpy(layer, call):
     """Whether a layer draws by NumPy, in what was `watched` or by an attribute."""
-    return call["numpy"] or any(
-        isinstance(a, (np.random.Generator, np.random.RandomState)) for a in vars(layer).values()
-    )
+    kinds = (np.random.Generator, np.random.RandomState)
+    return call["numpy"] or any(isinstance(attribute, kinds) for attribute in vars(layer).values())
 
 
 def repeated(layer, call):
@@ -122,7 +121,8 @@ UNSEEDED = Fault(
 )
 IGNORED = Fault(
     "seed_ignored",
-    "two layers with the same seed draw different numbers: the seed given to `__init__` is not used.",
+    "two layers with the same seed draw different numbers: they do not come from the seed given to `__init__`. Make a "
+    "`keras.random.SeedGenerator(seed)` of it, there, and draw by that.",
 )
 FIXED = Fault(
     "seed_fixed",

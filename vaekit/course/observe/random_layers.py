@@ -9,8 +9,7 @@ from vaekit.course.observe.layers import CONFIG, copy, layer_class
 from vaekit.course.observe.values import Fault, Wrong, fault_or, plain, tensors
 
 SYMBOLS = (
-    " There the batch size is not known, and tensors have no values yet: take shapes in `call`, by `ops.shape`, and "
-    "compute with `ops` throughout."
+    " There the batch size is not known: take shapes in `call`, by `ops.shape`, and compute with `ops` throughout."
 )
 SAME = 1 - 1e-6  # a correlation of noise that is the same
 OF_NOISE = ("spread", "rows", "dimensions", "calls", "kurtosis", "same seed", "other seed", "no seed", "restored")

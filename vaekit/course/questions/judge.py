@@ -284,13 +284,13 @@ def _explained(question, row):
 
 
 def _advised(parts, advice):
-    """With the question's advice, once, in the last of the bounds that were missed."""
+    """With the question's advice, and the lowest of the bounds that were missed, the next one to reach."""
     missed = [part for part in parts if part.diagnosis == "bound"]
     if not advice or not missed:
         return parts
     diagnosis, says = advice
-    said = {part.name: f"{part.says} {says}" if part is missed[-1] else part.says for part in missed}
-    return [p._replace(diagnosis=diagnosis, says=said[p.name]) if p in missed else p for p in parts]
+    said = f"{missed[0].says} {says}"
+    return [part._replace(diagnosis=diagnosis, says=said) if part in missed else part for part in parts]
 
 
 def _together(question, parts):

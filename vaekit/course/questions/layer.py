@@ -13,6 +13,7 @@ Layer(
 """
 
 import re
+import textwrap
 from dataclasses import KW_ONLY, dataclass, field
 
 import numpy as np
@@ -33,12 +34,11 @@ class {name}(keras.layers.Layer):
         super().__init__(**kwargs)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
-{assignments}
+{kept}
     def call(self, inputs):
         {takes} = inputs
-{values}        noise = keras.random.normal(ops.shape({first}), seed=self.seed_generator)
+{known}        noise = keras.random.normal(ops.shape({first}), seed=self.seed_generator)
 {body}
-
     def get_config(self):
         return {{**super().get_config(), "seed": self.seed{config}}}
 """
@@ -146,16 +146,20 @@ class Layer(Question):
 
     def _code(self, text):
         """A whole class whose `call` computes a text."""
-        indented = ["\n".join(" " * 8 + line for line in lines) + "\n" for lines in (
-            [f"self.{name} = {name}" for name in self.arguments], [f"{name} = self.{name}" for name in self.arguments],
-            text.body.split("\n"))]  # fmt: skip
-        assignments, values, body = (lines if lines.strip() else "" for lines in indented)
+
+        def lines(rows):
+            return textwrap.indent("".join(f"{row}\n" for row in rows), " " * 8)
+
         return CODE.format(
-            name=self.name, takes=", ".join(self.names), first=self.names[0],
+            name=self.name,
+            takes=", ".join(self.names),
+            first=self.names[0],
             parameters="".join(f", {name}={value!r}" for name, value in self.arguments.items()),
+            kept=lines(f"self.{name} = {name}" for name in self.arguments),
+            known=lines(f"{name} = self.{name}" for name in self.arguments),
+            body=lines(text.body.split("\n")),
             config="".join(f', "{name}": self.{name}' for name in self.arguments),
-            assignments=assignments, values=values, body=body.rstrip("\n"),
-        )  # fmt: skip
+        )
 
 
 def _moments(text, names, inputs):

@@ -68,7 +68,7 @@ class Mend(Question):
         takes, draw, answer, gradients: as in `Function`; what it returns is a number.
         errors: dict: (edits of `answer`, what is said while it is broken) by part.
         slips: list of (part, name, edits of `answer`, what is said): other wrong things to do with a part; with None
-            for the part, to a line that was right. Edits are made in this order, those of None last.
+            for the part, with a line that was right. Of two that give the same loss, the first one is told.
         broken: the answer with all errors in it.
     """
 
@@ -92,9 +92,12 @@ class Mend(Question):
         self.parts = self.parts or {**dict.fromkeys(self.errors, 0.8 / len(self.errors)), ELSE: 0.1, GRADIENTS: 0.1}
         self.edits = {part: [edits, {}] for part, (edits, _) in self.errors.items()} | {ELSE: [None, {}]}  # by step
         self.mistakes = [self._mistake(part, part, BROKEN, says, edits) for part, (edits, says) in self.errors.items()]
+        self._slips = []  # (part, step)
         for part, name, edits, says in self.slips:
             self.edits[part or ELSE].append(edits)
-            self.mistakes.append(self._mistake(name, part or ELSE, len(self.edits[part or ELSE]) - 1, says, edits))
+            step = len(self.edits[part or ELSE]) - 1
+            self._slips.append((part or ELSE, step))
+            self.mistakes.append(self._mistake(name, part or ELSE, step, says, edits))
         for name, step, everywhere, says in _TOLD:
             parts = [*self.errors, ELSE] if everywhere else [ELSE]
             shown = {part: float(step) for part in parts}
@@ -117,7 +120,7 @@ class Mend(Question):
         return text
 
     def _run(self, steps):
-        """The text in which that was done with each part in turn, and its function; None if edits exclude each other."""
+        """The text in which that was done with each part in turn, and its function; None if edits exclude another."""
         try:
             text = self._text(dict(zip(self.edits, steps, strict=True)))
         except ValueError:
@@ -143,9 +146,8 @@ class Mend(Question):
             told[ELSE] = float(NO_NUMBER)
         if RIGHT not in [found.steps[part] for part in self.errors]:  # what the learner was given earns nothing
             return told | {ELSE: float(UNTOUCHED), GRADIENTS: np.full(len(self.of), float(UNTOUCHED))}
-        follows = [
-            self._follows(found, loss.size, *rest) for loss, *rest in zip(losses, inputs, observations, strict=True)
-        ]
+        cases = list(zip(losses, inputs, observations, strict=True))[:2]  # the first is known, the second drawn
+        follows = [self._follows(found, loss.size, *rest) for loss, *rest in cases]
         return told | {GRADIENTS: np.min(follows, axis=0)}
 
     def _all(self, step):
@@ -153,35 +155,50 @@ class Mend(Question):
         return dict.fromkeys([*self.errors, ELSE], float(step)) | {GRADIENTS: np.full(len(self.of), float(UNTOUCHED))}
 
     def _found(self, inputs, losses):
-        """`Found`, or None. All combinations are tried, and then the likelier ones but for a constant or a factor."""
+        """`Found`, or None. What is likely is tried first as it is, then but for a constant or a factor."""
+        likely = [steps for slips, steps in self._combinations if slips < MOST_SLIPS]
+        others = [steps for slips, steps in self._combinations if slips == MOST_SLIPS]
         with np.errstate(all="ignore"):
-            tried = []
-            for slips, steps in self._combinations():
-                text, run = self._runs(tuple(steps.values()))
-                if text is None:
-                    continue
-                first = run(**inputs[0])
-                if self._same(first, losses[0]) and self._same([run(**given) for given in inputs], losses):
+            found = self._equal(likely, inputs, losses) or self._akin(likely, inputs, losses)
+            return found or self._equal(others, inputs, losses)
+
+    def _equal(self, combinations, inputs, losses):
+        """`Found`: the combination that gives these losses."""
+        for steps in combinations:
+            text, run = self._runs(tuple(steps.values()))
+            if text and self._same(run(**inputs[0]), losses[0]):
+                if self._same([run(**given) for given in inputs], losses):
                     return Found(steps, text)
-                tried += [(steps, text, run)] if slips < MOST_SLIPS else []
-            for steps, text, run in tried:
-                loss = np.array([run(**given) for given in inputs])
-                factor = np.mean(losses / loss)
-                if self._same(losses - loss, np.mean(losses - loss)):
-                    return Found(steps | {ELSE: CONSTANT}, text)
-                if abs(factor) > 0.01 and self._same(factor * loss, losses):
-                    return Found(steps | {ELSE: FACTOR}, text, factor)
         return None
 
+    def _akin(self, combinations, inputs, losses):
+        """`Found`: the combination that gives these losses but for a constant or a factor.
+
+        Of several, as where a constant is itself the error, the one in which least was mended.
+        """
+        for steps in sorted(combinations, key=lambda steps: list(steps.values()).count(RIGHT)):
+            text, run = self._runs(tuple(steps.values()))
+            if not text:
+                continue
+            loss = np.array([run(**given) for given in inputs])
+            constant, factor = (losses - loss)[np.argmin(np.abs(loss))], np.mean(losses / loss)
+            if self._same(loss + constant, losses):
+                return Found(steps | {ELSE: CONSTANT}, text)
+            if abs(factor) > 0.01 and self._same(factor * loss, losses):
+                return Found(steps | {ELSE: FACTOR}, text, factor)
+        return None
+
+    @functools.cached_property
     def _combinations(self):
-        """(number of slips, step by part): few slips first, and then what is right."""
-        slips = [(part, step) for part, edits in self.edits.items() for step in range(RIGHT + 1, len(edits))]
+        """(number of slips, step by part): those with few slips first and then those with few errors."""
+        found = []
         for n in range(MOST_SLIPS + 1):
-            for chosen in map(dict, itertools.combinations(slips, n)):
+            for chosen in map(dict, itertools.combinations(self._slips, n)):
                 others = [part for part in self.errors if part not in chosen]
                 for steps in itertools.product((RIGHT, BROKEN), repeat=len(others)) if len(chosen) == n else ():
                     steps = {ELSE: RIGHT} | dict(zip(others, steps, strict=True)) | chosen
-                    yield n, {part: steps[part] for part in self.edits}
+                    found.append((n, {part: steps[part] for part in self.edits}))
+        return sorted(found, key=lambda pair: (pair[0], -list(pair[1].values()).count(RIGHT)))
 
     def _same(self, a, b):
         a, b = np.asarray(a), np.asarray(b)
