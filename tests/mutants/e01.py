@@ -143,9 +143,6 @@ ODD = [
     ),
     *odd(
         e01.TRUNCATED,
-        ("nan", _STANDARDIZED + "plain = normal.quantile((1 - uniform) * normal.cdf(a) + uniform * normal.cdf(b))\n"
-         "mirrored = -normal.quantile((1 - uniform) * normal.cdf(-a) + uniform * normal.cdf(-b))\n"
-         "return mean + scale * ops.where(a + b > 0, mirrored, plain)"),
         ("upper_tail", "mean, low, high, uniform = (ops.cast(v, 'float64') for v in (mean, low, high, uniform))\n"
          "normal, scale = tfd.Normal(0 * mean, 1.0 + 0 * mean), ops.cast(scale, 'float64')\n"
          "at_low, at_high = normal.cdf((low - mean) / scale), normal.cdf((high - mean) / scale)\n"
@@ -174,7 +171,6 @@ ODD = [
             ("unanswered", "return {**super().get_config()", "raise NotImplementedError()\n        {**super()"),
             ("error", "ops.shape(mean)", "self.shape"),
             ("refused", "return mean + ops.exp(log_variance / 2) * noise", "return ops.sum(mean + noise, axis=-1)"),
-            ("factor", "return mean + ops.exp", "return mean + 0.5 * ops.exp"),
         )
     ),
     ("Reparameterize", "no_layer", "def Reparameterize(mean, log_variance, seed):\n    return mean"),
