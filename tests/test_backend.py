@@ -89,7 +89,7 @@ np.savez(sys.argv[3], *map(ops.convert_to_numpy, gradient), log_p=ops.convert_to
 @pytest.mark.once
 def test_both_backends_agree(other_backend, tmp_path, monkeypatch):
     model = two_latents("top-down")
-    model.compile("adam")
+    model.compile("sgd")
     x = binary_images()
     model.fit(x, epochs=2, verbose=0)
     model.save(tmp_path / "model.keras")

@@ -24,7 +24,7 @@ from vaekit.course.grader.report import Report, page
 from vaekit.course.observe import Fault
 from vaekit.course.questions.judge import unobserved
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.usefixtures("fast_processes")]
 
 IMPORTS = "from keras import ops\nfrom vaekit.course.exercise import Exercise\nexercise = Exercise('01')"
 RIGHT = "def gaussian_sample(mean, log_variance, noise):\n    return mean + ops.exp(0.5 * log_variance) * noise"

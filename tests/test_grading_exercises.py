@@ -16,7 +16,7 @@ from vaekit.course.exercise import Exercise, numbers
 from vaekit.course.grader.grade import grade_notebook
 from vaekit.course.questions import Function
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.usefixtures("fast_processes")]
 
 ROOT = Path(__file__).parents[1]
 

@@ -18,7 +18,7 @@ def small_vae(**options):
     encoder.layers[0].activity_regularizer = options.pop("activity_regularizer", None)
     keras.utils.set_random_seed(0)
     vae = vk.VAE(encoder, decoder, seed=0)
-    vae.compile(keras.optimizers.Adam(1e-2), **options)
+    vae.compile(keras.optimizers.SGD(1e-2, momentum=0.9), **options)
     vae.build((None, 4, 4, 1))
     rng = np.random.default_rng(1)
     vae.set_weights([rng.normal(scale=0.3, size=w.shape).astype("float32") for w in vae.get_weights()])
