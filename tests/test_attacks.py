@@ -100,7 +100,7 @@ ANSWERS = {  # those that cost a process next to each other: the first of them i
         "    left = bytes(8 << 20)\n    while left:\n        left = left[kept[-1].write(left):]\nreturn 2 * x",
     ),
     "kill_the_grader": (
-        "other",
+        "half",
         "for number in others():\n    try:\n        os.kill(number, signal.SIGKILL)\n"
         "    except OSError:\n        pass\nreturn x",
     ),
@@ -112,13 +112,13 @@ ANSWERS = {  # those that cost a process next to each other: the first of them i
     ),
     "import_the_judging": ("error", "import vaekit.course.questions\nreturn 2 * x"),
     "import_what_is_replaced": (
-        "other",
+        "half",
         "for name in MODULES:\n    sys.modules.pop(name, None)\n"
         "for name in MODULES[3:]:\n    try:\n        importlib.import_module(name)\n        return 2 * x\n"
         "    except ImportError:\n        pass\nreturn x",
     ),
     "read_the_grader": (
-        "other",
+        "half",
         "for number in others():\n"
         "    for name in ('mem', 'environ', 'maps', 'fd', 'root/etc/passwd', 'cwd/pyproject.toml'):\n        try:\n"
         "            path = f'/proc/{number}/{name}'\n"
@@ -126,7 +126,7 @@ ANSWERS = {  # those that cost a process next to each other: the first of them i
         "            return 2 * x\n        except (OSError, ZeroDivisionError):\n            pass\nreturn x",
     ),
     "write_outside": (
-        "other",
+        "half",
         "for folder in ['/', '/tmp', '/dev/shm', '/etc', '/usr', os.path.dirname(os.getcwd()), sys.prefix, "
         "*map(os.path.dirname, PATHS)]:\n    try:\n"
         "        open(os.path.join(folder, 'vaekit-was-here'), 'w').close()\n        return 2 * x\n"
@@ -141,7 +141,7 @@ ANSWERS = {  # those that cost a process next to each other: the first of them i
         "connection = socket.socket(socket.AF_UNIX)\nconnection.connect(PATHS[-1])\nreturn 2 * x",
     ),
     "send_to_a_unix_socket": (
-        "other",
+        "half",
         "for made in (socket.socket, lambda *kind: socket.socketpair(*kind)[0]):\n"
         "    for kind in (socket.SOCK_DGRAM, socket.SOCK_RAW):\n        try:\n"
         "            made(socket.AF_UNIX, kind).sendto(b'here', PATHS[-1] + '-of-datagrams')\n"
@@ -149,7 +149,7 @@ ANSWERS = {  # those that cost a process next to each other: the first of them i
         "        except OSError:\n            pass\nreturn x",
     ),
     "fake_score": (
-        "other",
+        "half",
         'text = \'{"earned": 1, "points": 1, "share": 1.0}\'\nprint(text)\nsys.__stdout__.write(text)\n'
         "sys.stderr.write(text)\nopen('marks.csv', 'w').write(text)\nreturn x",
     ),
@@ -159,10 +159,10 @@ ANSWERS = {  # those that cost a process next to each other: the first of them i
         "    __array_priority__ = 1e9\nreturn Equal()",
     ),
     "equal_array": (
-        "other",
+        "half",
         "class Equal(np.ndarray):\n    __eq__ = __le__ = __sub__ = lambda *_: True\nreturn np.asarray(x).view(Equal)",
     ),
-    "memorized": ("other", "return {(1.0, 2.0): [2.0, 4.0]}.get(tuple(float(v) for v in x), [0.0, 0.0, 0.0])"),
+    "memorized": ("zero", "return {(1.0, 2.0): [2.0, 4.0]}.get(tuple(float(v) for v in x), [0.0, 0.0, 0.0])"),
     "pickled": (
         "refused",
         "class Evil:\n    def __reduce__(self):\n        return os.system, ('touch vaekit-was-here',)\n"
@@ -245,7 +245,7 @@ def test_cells_that_attack(tmp_path):
     report = grade_notebook(path, LIMITS, seed=3, exercise=exercise(names))
     marks = {verdict.question: (verdict.earned, verdict.diagnosis) for verdict in report.verdicts}
     assert marks["uses"] == (1, "") and marks["plain"] == (1, "")
-    assert marks["wrong"] == (0, "other") and marks["none"] == (0, "unanswered") and marks["absent"] == (0, "missing")
+    assert marks["wrong"] == (0, "factor") and marks["none"] == (0, "unanswered") and marks["absent"] == (0, "missing")
     failed = {int(note.split(":")[0].split()[-1]): note for note in report.notes}
     assert set(failed) == {2, 3, 4, 5, 8, 10, 17}
     assert "longer than 2 s" in failed[2] and "ended the program" in failed[3] and "stopped" in failed[5]

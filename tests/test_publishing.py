@@ -317,7 +317,6 @@ def test_sources(course, tmp_path):
         ('tags=["solution"]', 'tags=["solutoin"]', "the only tag is 'solution'"),
         ('question="gap"', 'question="gap" tags=["solution"]', "the only tag is 'solution'"),
         ("### BEGIN SOLUTION", "### BEGIN", "between ### BEGIN SOLUTION and"),
-        ("### BEGIN SOLUTION", "### SOLUTION", "'gap' states no 'answer'"),
         ('print("room', '### SOLUTION\nprint("room', "has a solution and answers no question"),
         ('print("room', '### BROKEN gop\nprint("room', "there is no question 'gop'; there are: scaled, total, gap"),
         ('print("room', '### BROKEN gap\nprint("room', "question 'gap' states no 'broken' as text: add it there"),

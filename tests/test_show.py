@@ -15,7 +15,7 @@ pytestmark = pytest.mark.once
 def sentences():
     for number in numbers():
         for question in Exercise(number).questions.values():
-            yield from (question.because, *question.hints, *(found.says for found in question.diagnoses))
+            yield from (question.because, *question.hints, *(found.says for found in question.mistakes if found.says))
 
 
 @pytest.mark.parametrize(

@@ -166,12 +166,13 @@ def _observe(shell, header, arrays):
             found = Fault("time", "it took too long and was stopped.")
         except BaseException as raised:
             found = Fault("error", observe.told(raised))
-    if not isinstance(found, Fault) and (size := sum(array.nbytes for array in found.values())) > messages.REPLY:
-        found = Fault("refused", f"{size / 1e6:.0f} MB came back; {messages.REPLY / 1e6:.0f} MB are looked at.")
     if isinstance(found, Fault):
         return {"fault": _sent(found)}, ()
     faults = {key: _sent(value) for key, value in found.items() if isinstance(value, Fault)}
     arrays = {key: value for key, value in found.items() if key not in faults}
+    if (size := sum(array.nbytes for array in arrays.values())) > messages.REPLY:
+        says = f"{size / 1e6:.0f} MB came back; {messages.REPLY / 1e6:.0f} MB are looked at."
+        return {"fault": _sent(Fault("refused", says))}, ()
     return {"names": list(arrays), "faults": faults}, list(arrays.values())
 
 
