@@ -311,3 +311,10 @@ def test_fits():
     assert not fits(np.ones(2), Near(np.ones((2, 1)), 0.1)) and not fits(Fault("error", ""), Near(np.ones(2), 9.0))
     assert fits(2.0, AtLeast(1.0)) and not fits(math.nan, AtLeast(1.0)) and Observe().name == "call"
     assert math.isclose(LOG_2PI, math.log(2 * math.pi))
+
+
+def test_nan_alone_names_no_mistake_beside_another_one():
+    """Many roads lead to nan: a mistake is told of it only if it explains all that is wrong."""
+    averaged = lambda a: 0.5 * ops.log(1 + ops.exp(a))  # noqa: E731
+    assert [part.diagnosis for part in judged(SOFTPLUS, averaged).parts] == ["half", "other"]
+    assert [part.diagnosis for part in judged(SOFTPLUS, lambda a: ops.log(1 + ops.exp(a))).parts] == ["", "overflow"]

@@ -23,7 +23,7 @@ import numpy as np
 
 from vaekit.course.questions.explain import Explanation
 from vaekit.course.questions.language import Text, differentiate
-from vaekit.course.questions.question import Case, Mistake, Near, Observe, Question
+from vaekit.course.questions.question import Case, Mistake, Near, Observe, Question, Shown
 
 OF_SPREAD = 0.05
 PARTS = {  # observation → part; all others are gradients
@@ -108,7 +108,13 @@ class DistributionLayer(Question):
 
     def _mistake(self, name, edits, says):
         text = self.text.edited(edits)
-        return Mistake(name, says, lambda **inputs: _computed(text, self.names, inputs))
+        return Mistake(name, says, lambda **inputs: self._shown(text, inputs))
+
+    def _shown(self, text, inputs):
+        """What a mistake gives; of gradients, differences of nan tell nothing."""
+        found = _computed(text, self.names, inputs)
+        unknown = [name for name, value in found.items() if "gradient" in name and not np.isfinite(value).all()]
+        return found | dict.fromkeys(unknown, Shown((), True))
 
     def _of_axes(self, name, axes, says):
         shapes = ("event shape", "batch shape", "log_prob")

@@ -209,8 +209,9 @@ def _recognized(question, found):
 
 
 class Evidence(NamedTuple):
-    """Whether a part's rows are what a mistake gives: `told`, `sure` if by numbers, `wrong` if by wrong ones; in how
-    many rows not by numbers; whether they are right where the mistake gives something else.
+    """Whether a part's rows are what a mistake gives: `told`, `sure` if by numbers, `wrong` if by wrong ones (of which
+    nan and infinity say little); in how many rows not by numbers; whether they are right where the mistake gives
+    something else.
     """
 
     told: bool = False
@@ -232,14 +233,24 @@ def _evidence(question, rows, shown):
         atol, rtol = np.maximum(row.target.atol, question.tolerance(row.name)), max(row.target.rtol, 1e-3)
         like = next((v for v in mistaken.values if fits(row.observed, Near(v, atol, rtol))), None)
         if like is not None:
-            numbers, wrong = True, wrong or not fits(like, row.target)
+            differs = not fits(like, row.target)
+            numbers, told, wrong = True, told or differs, wrong or (differs and _in_numbers(like, row.target))
         elif mistaken.unpredictable and np.shape(row.observed) != np.shape((*mistaken.values, row.target.value)[0]):
             return Evidence()  # rounding changes no shape
         elif mistaken.unpredictable and not (row.fits and mistaken.values):  # by chance right, if nothing is known
             told, unlike = told or not row.fits, unlike + 1
         else:
             return Evidence(against=row.fits and not mistaken.unpredictable)
-    return Evidence(told or wrong, numbers and (told or wrong), wrong, unlike)
+    return Evidence(told, told and numbers, wrong, unlike)
+
+
+def _in_numbers(mistaken, target):
+    """Whether what a mistake gives differs from what is right in its shape or in a finite number."""
+    if np.shape(mistaken) != target.value.shape:
+        return True
+    with np.errstate(invalid="ignore"):
+        far = np.abs(mistaken - target.value) > target.atol + target.rtol * np.abs(target.value)
+    return bool(np.any(np.isfinite(mistaken) & far))
 
 
 def _shown(value):
