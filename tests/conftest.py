@@ -19,7 +19,8 @@ if os.environ.get("VAEKIT_DATA"):  # tests change directories
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # small programs: compiling them is what takes time
 os.environ.setdefault(  # the same for TensorFlow; without fusion emitters an operation compiles in half the time
     "XLA_FLAGS",
-    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false",
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false "
+    "--xla_cpu_parallel_codegen_split_count=1",
 )
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # and many are the same: all workers share what is compiled
     cache = tempfile.mkdtemp(prefix="vaekit-jax-")
