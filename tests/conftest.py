@@ -1,6 +1,7 @@
 import atexit
 import collections
 import contextlib
+import gc
 import importlib
 import importlib.util
 import os
@@ -33,6 +34,13 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # and many are the same: all 
 
 import vaekit  # noqa: E402, F401, I001  first: it keeps the backend's start-up messages away
 import keras  # noqa: E402, I001
+
+
+def pytest_collection_finish():
+    """Python looks for garbage among all that models leave behind: less often, and not among what was imported."""
+    gc.set_threshold(50_000, 10, 10)
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(config, items):
