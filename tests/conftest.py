@@ -1,6 +1,7 @@
 import atexit
 import collections
 import contextlib
+import gc
 import importlib
 import importlib.util
 import os
@@ -19,7 +20,8 @@ if os.environ.get("VAEKIT_DATA"):  # tests change directories
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # small programs: compiling them is what takes time
 os.environ.setdefault(  # the same for TensorFlow; without fusion emitters an operation compiles in half the time
     "XLA_FLAGS",
-    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false",
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false "
+    "--xla_cpu_parallel_codegen_split_count=1",
 )
 if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # and many are the same: all workers share what is compiled
     cache = tempfile.mkdtemp(prefix="vaekit-jax-")
@@ -32,6 +34,13 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # and many are the same: all 
 
 import vaekit  # noqa: E402, F401, I001  first: it keeps the backend's start-up messages away
 import keras  # noqa: E402, I001
+
+
+def pytest_collection_finish():
+    """Python looks for garbage among all that models leave behind: less often, and not among what was imported."""
+    gc.set_threshold(50_000, 10, 10)
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_collection_modifyitems(config, items):

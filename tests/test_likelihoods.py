@@ -551,7 +551,7 @@ def test_a_full_posterior_has_a_kl_in_closed_form_and_can_be_refined():
     encoder = keras.Sequential([MLP(6), MultivariateNormal(3)])
     refinement = vk.inference.Refinement(steps=1, learning_rate=0.01)
     model = vk.VAE(encoder, MultivariateNormal(6), vk.priors.LearnedNormal(), refinement, seed=0)
-    model.compile("sgd", objective=vk.objectives.ELBO(analytic_kl=True))
+    model.compile("adam", objective=vk.objectives.ELBO(analytic_kl=True))
     assert np.isfinite(model.fit(x, verbose=0).history["loss"]).all()
     trace = model.trace(x[:2], 400, seed=0)
     sampled_kl = array(trace.log_q["z"] - trace.log_p["z"])
@@ -576,9 +576,10 @@ def test_normal_mixture_is_tfps(weighted, event):
     )
     assert tuple(p.batch_shape) == () and tuple(p.event_shape) == event
     assert p.reparameterization_type == tfd.NOT_REPARAMETERIZED
-    for shape in ((), (6,), (2, 6)):
-        z = random(*shape, *event, seed=3)
-        np.testing.assert_allclose(array(p.log_prob(z)), array(reference.log_prob(z)), rtol=1e-4)
+    z = random(2, 6, *event, seed=3)
+    expected = array(reference.log_prob(z))
+    for index in ((), (1,), (1, 2)):
+        np.testing.assert_allclose(array(p.log_prob(z[index])), expected[index], rtol=1e-4)
     np.testing.assert_allclose(array(p.mean()), array(reference.mean()), rtol=1e-5, atol=1e-6)
     n = 20000
     z = sampled(p, n)

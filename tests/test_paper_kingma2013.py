@@ -134,6 +134,7 @@ def test_weight_prior_is_the_gaussian_log_density():
     assert result["loss"] + result["bound"] == pytest.approx(expected, rel=1e-3)
 
 
+@pytest.mark.alternate
 @pytest.mark.parametrize("name, shape", [("mnist", (28, 28, 1)), ("frey_faces", (28, 20, 1))])
 def test_the_papers_models(name, shape):
     model = getattr(paper, name)(latents=3, examples=100, seed=0)
@@ -175,6 +176,7 @@ def test_settings_are_the_papers():
         s.samples = 2
 
 
+@pytest.mark.once
 def test_the_paper_model_learns_mnist(mirror):
     mnist = vk.datasets.load("dynamic_mnist")
     model = paper.mnist(latents=10, examples=5000, seed=0)

@@ -45,6 +45,7 @@ def conv(side, before, after):
     return side**2 * before * after + after
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("decoder", paper.DECODERS)
 @pytest.mark.parametrize("shape", [(28, 28, 1), (32, 32, 3)], ids=str)
 def test_the_network_has_the_codes_weights(shape, decoder):
@@ -74,6 +75,7 @@ def test_the_hierarchy_has_the_weights_of_its_docstring():
     assert model.event_shapes["z1"] == (8, 8, 8) and model.event_shapes["z2"] == (20,)
 
 
+@pytest.mark.alternate  # each head by itself runs on both: test_contract, test_likelihoods
 @pytest.mark.parametrize("decoder", paper.DECODERS)
 def test_every_row_has_a_bound_and_samples(decoder):
     data = images((8, 8, 3), decoder == "bernoulli")

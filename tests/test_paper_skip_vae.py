@@ -169,6 +169,7 @@ def test_settings_and_tables():
     assert all(callable(build) and name in vk.datasets.names() for build, name in paper.MODELS.values())
 
 
+@pytest.mark.once
 def test_skips_carry_more_information_at_equal_budget(mirror):
     """By the KL. (Active units tell later: until training has silenced some, all of them pass the threshold.)"""
     mnist = vk.datasets.load("dynamic_mnist")

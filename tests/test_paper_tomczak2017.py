@@ -42,6 +42,7 @@ def sizes(model):
     }
 
 
+@pytest.mark.once
 def test_networks_have_the_papers_sizes():
     data = dataset()
     assert sizes(paper.vae(data)) == {
