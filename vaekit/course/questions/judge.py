@@ -103,6 +103,10 @@ class Row(NamedTuple):
     def fits(self):
         return fits(self.observed, self.target)
 
+    @property
+    def gradient(self):
+        return self.name.startswith("gradient of")
+
 
 def judge(question, cases, observations):
     """The `Verdict` on what an answer gave.
@@ -167,81 +171,83 @@ def fits(observed, target):
 
 
 def _recognized(question, found):
-    """(mistake, (a, b)) for each part, {part: list}: `a` parts are right where it gives something else, `b`
-    observations are only wrong, not what it gives.
+    """(mistake, rank) of those that explain a part, {part: list}; ranks are better the lower they are.
 
-    Of a mistake that a part only shows by what cannot be predicted, another part has to show numbers; unless it gives
-    no other numbers anywhere. And no part may be wrong that the mistake does not explain.
+    A mistake explains a part if the part shows nothing but what it gives. Numbers have to say so somewhere, unless it
+    gives none; where nan and infinity are all there is, it has to explain all that is wrong. What follows from values,
+    gradients and parts of other cases, is not explained by a mistake that the values contradict.
     """
-    mistakes = [mistake for mistake in question.mistakes if mistake.shown]
-    if all(row.fits for rows in found.values() for row in rows):
-        return {part: [] for part in found}
-    indexed = list(enumerate(mistakes))
-    cases = {id(row.inputs): row.inputs for rows in found.values() for row in rows}
-
-    @functools.cache
-    def case(index, key):
-        return mistakes[index].shown(**cases[key])
-
-    @functools.cache
-    def shown(index, key, name):
-        return _shown(case(index, key).get(name))
-
-    with np.errstate(all="ignore"):
-        evidence = {
-            part: [_evidence(question, rows, lambda row, i=i: shown(i, id(row.inputs), row.name)) for i, _ in indexed]
-            for part, rows in found.items()
-        }
-        first = next(iter(cases))
-        unknown = [i for i, _ in indexed if not any(shown(i, first, name).values for name in case(i, first))]
-    sure = {mistake.name for i, mistake in indexed if i in unknown or any(e[i].sure for e in evidence.values())}
-    against = [sum(each[i].against for each in evidence.values()) for i, _ in indexed]
     wrong = [part for part, rows in found.items() if not all(row.fits for row in rows)]
-    whole = [all(evidence[part][i].told for part in wrong) for i, _ in indexed]
-    return {
-        part: [
-            (mistake, (against[i], each[i].unlike))
-            for i, mistake in indexed
-            if each[i].told and mistake.name in sure and (each[i].wrong or whole[i])
-        ]
-        for part, each in evidence.items()
-    }
+    values = [part for part, rows in found.items() if all(row.name == part and not row.gradient for row in rows)]
+    recognized = {part: [] for part in found}
+    evidence = [(m, _evidence(question, m, found)) for m in question.mistakes if m.shown] if wrong else []
+    sure = {mistake.name for mistake, by_part in evidence if any(e.numbers for e in by_part.values() if e.explains)}
+    sure |= {mistake.name for mistake, by_part in evidence if not any(e.given for e in by_part.values())}
+    for mistake, by_part in evidence:
+        if mistake.name not in sure:
+            continue
+        everything = all(by_part[part].explains for part in wrong)
+        against = sum(e.contradicted for e in by_part.values())
+        follows = not any(by_part[part].contradicted for part in values)
+        for part, e in by_part.items():
+            if e.explains and (e.wrong_numbers or everything) and (part in values or follows):
+                recognized[part].append((mistake, (against, e.unlike)))
+    return recognized
 
 
 class Evidence(NamedTuple):
-    """Whether a part's rows are what a mistake gives: `told`, `sure` if by numbers, `wrong` if by wrong ones (of which
-    nan and infinity say little); in how many rows not by numbers; whether they are right where the mistake gives
-    something else.
+    """What a part's observations say of a mistake.
+
+    Attributes:
+        explains: some are wrong, and all are what it gives, or wrong where it cannot be predicted.
+        given: it gives numbers here.
+        numbers: some are what it gives.
+        wrong_numbers: some of these are finite, and wrong.
+        unlike: how many are only wrong.
+        contradicted: one is something else than it gives.
     """
 
-    told: bool = False
-    sure: bool = False
-    wrong: bool = False
+    explains: bool = False
+    given: bool = False
+    numbers: bool = False
+    wrong_numbers: bool = False
     unlike: int = 0
-    against: bool = False
+    contradicted: bool = False
 
 
-def _evidence(question, rows, shown):
-    """`Evidence` of a mistake, whose observations `shown(row)` gives."""
-    told, numbers, wrong, unlike = False, False, False, 0
+def _evidence(question, mistake, found):
+    """`Evidence` by part."""
+    inputs = {id(row.inputs): row.inputs for rows in found.values() for row in rows}
+    gives = functools.cache(lambda key: mistake.shown(**inputs[key]))
+    with np.errstate(all="ignore"):
+        return {
+            part: _of_part(question, rows, lambda row: _shown(gives(id(row.inputs)).get(row.name)))
+            for part, rows in found.items()
+        }
+
+
+def _of_part(question, rows, gives):
+    """`Evidence` of a part for a mistake, which `gives(row)` a `Shown` or None."""
+    given, numbers, wrong, wrong_numbers, unlike = False, False, False, False, 0
     for row in rows:
         if isinstance(row.observed, Fault) or isinstance(row.target, AtLeast):
-            return Evidence()
-        mistaken = shown(row)
+            return Evidence(given=True)
+        mistaken = gives(row)
         if mistaken is None:
             continue
+        given |= bool(mistaken.values)
         atol, rtol = np.maximum(row.target.atol, question.tolerance(row.name)), max(row.target.rtol, 1e-3)
         like = next((v for v in mistaken.values if fits(row.observed, Near(v, atol, rtol))), None)
         if like is not None:
-            differs = not fits(like, row.target)
-            numbers, told, wrong = True, told or differs, wrong or (differs and _in_numbers(like, row.target))
+            numbers, differs = True, not fits(like, row.target)
+            wrong, wrong_numbers = wrong or differs, wrong_numbers or (differs and _in_numbers(like, row.target))
         elif mistaken.unpredictable and np.shape(row.observed) != np.shape((*mistaken.values, row.target.value)[0]):
-            return Evidence()  # rounding changes no shape
+            return Evidence(given=given, contradicted=True)  # rounding changes no shape
         elif mistaken.unpredictable and not (row.fits and mistaken.values):  # by chance right, if nothing is known
-            told, unlike = told or not row.fits, unlike + 1
+            wrong, unlike = wrong or not row.fits, unlike + 1
         else:
-            return Evidence(against=row.fits and not mistaken.unpredictable)
-    return Evidence(told, told and numbers, wrong, unlike)
+            return Evidence(given=given, contradicted=True)
+    return Evidence(wrong, given, numbers, wrong_numbers, unlike)
 
 
 def _in_numbers(mistaken, target):
@@ -290,9 +296,8 @@ def _reached(row):
 def _explained(question, row):
     special = question.explained(row.inputs, row.name, row.observed, row.target)
     sizes = question.sizes(**row.inputs)
-    gradient = row.name.startswith("gradient of")
     atol = float(np.min(row.target.atol))
-    return special or explain(row.observed, row.target.value, row.target.rtol, atol, sizes, gradient)
+    return special or explain(row.observed, row.target.value, row.target.rtol, atol, sizes, row.gradient)
 
 
 def _advised(parts, advice):
