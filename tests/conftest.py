@@ -11,8 +11,11 @@ import tempfile
 import types
 from pathlib import Path
 
+import hypothesis
 import pytest
 
+hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine is no fault
+hypothesis.settings.load_profile("untimed")
 sys.path.insert(0, str(Path(__file__).parent))
 if os.environ.get("VAEKIT_DATA"):  # tests change directories
     os.environ["VAEKIT_DATA"] = str(Path(os.environ["VAEKIT_DATA"]).resolve())

@@ -89,11 +89,14 @@ def test_shift(expected, shift, less):
 @pytest.mark.parametrize(
     ("shift", "says"),
     [
-        (0.5 * math.log(2 * math.pi), "plus ½ ln 2π everywhere: a term too many."),
-        (-20 * math.log(2 * math.pi), "less 40 times ½ ln 2π (40 latent units) everywhere: a term too few."),
-        (-math.log(40), "less ln 40 (40 latent units) everywhere: a term too few."),
-        (-1, "less 1 everywhere: a term too few."),
-        (19.5, "plus 39 times ½ (39 of the 40 latent units) everywhere: a term too many."),
+        (0.5 * math.log(2 * math.pi), "plus ½ ln 2π everywhere: a term too many, or one with a minus lost."),
+        (
+            -20 * math.log(2 * math.pi),
+            "less 40 times ½ ln 2π (40 latent units) everywhere: a term too few, or a minus too many.",
+        ),
+        (-math.log(40), "less ln 40 (40 latent units) everywhere: a term too few, or a minus too many."),
+        (-1, "less 1 everywhere: a term too few, or a minus too many."),
+        (19.5, "plus 39 times ½ (39 of the 40 latent units) everywhere: a term too many, or one with a minus lost."),
         (3.25, "plus 3.25 everywhere: a constant term differs."),
     ],
 )

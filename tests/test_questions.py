@@ -129,7 +129,11 @@ def _kl(changed="", sign=1.0):
         (_kl("sum→mean", -1), "negative_mean_over_latents", "with the sign reversed, it is ours divided by 2"),
         (_kl(", axis=-1→"), "sum_over_images", "you took the sum over axis 0, which should stay"),
         (_kl("1 - log→1 + log"), "log_sign", "the logarithm has the wrong sign."),
-        (_kl(" - 1→"), "term", "it is ours plus 2 times ½ (2 latents) or 1 everywhere: a term too many."),
+        (
+            _kl(" - 1→"),
+            "term",
+            "it is ours plus 2 times ½ (2 latents) or 1 everywhere: a term too many, or one with a minus lost.",
+        ),
         (_kl("0.5→1.0"), "twice", "it is ours times 2"),
         (_kl("ops.sum→ops.cumsum"), "other", "the shape is (3, 2), expected (3,)."),
     ],

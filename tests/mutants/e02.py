@@ -34,15 +34,6 @@ def _components(*changes):
 
 
 _INDEPENDENT = "return tfd.Independent(pixels, reinterpreted_batch_ndims=len(self.event_shape))"
-_DRAWS = """p = tfd.Independent(pixels, reinterpreted_batch_ndims=len(self.event_shape))
-
-        def sample(shape=(), seed=None):
-            shape = shape if isinstance(shape, tuple) else (shape,)
-            return ops.broadcast_to(mean, (*shape, *mean.shape))
-
-        p.sample = sample
-        return p"""
-_LOG_SCALE = 'self.log_scale = self.add_weight(shape=(), initializer="zeros", name="log_scale")'
 _Z = "mean + ops.exp(log_variance / 2) * noise"
 _RETURN = "return ops.mean(kl) - ops.mean(reconstruction)"
 
@@ -85,17 +76,7 @@ ODD = {
         ("log_variance", {"ops.exp(self.log_scale)": "ops.exp(self.log_scale / 2)"}),
         ("no_exponential", {"ops.exp(self.log_scale)": "self.log_scale"}),
         ("no_sigmoid", {"ops.sigmoid(a)": "a"}),
-        ("no_noise", {_INDEPENDENT: _DRAWS}),
-        ("not_trainable", {_LOG_SCALE: _LOG_SCALE[:-1] + ", trainable=False)"}),
-        ("weights", {_LOG_SCALE: "self.log_scale = 0.0"}),
-        ("no_output_spec", {"compute_output_spec": "output_spec"}),
-        ("config_without_event_shape", {', "event_shape": self.event_shape}': "}"}),
-        ("kwargs_lost", {"super().__init__(**kwargs)": "super().__init__()"}),
         ("cut", {"ops.exp(self.log_scale)": "np.exp(self.log_scale)"}),
-        ("no_distribution", {_INDEPENDENT: "return mean"}),
-        ("error", {"ops.reshape(ops.sigmoid(a), (-1, *self.event_shape))": "ops.sigmoid(a)"}),
-        ("no_layer", {'@keras.saving.register_keras_serializable("exercise")\n': "", "(keras.layers.Layer)": "",
-                      "super().__init__(**kwargs)": "pass"}),
     ],
     "mended_loss": [
         ("brackets", {"exp(pixel_log_variance))": "exp(-pixel_log_variance))", "kl = ops.sum": "kl = ops.mean"}),
@@ -103,13 +84,10 @@ ODD = {
         ("pixels_averaged", {"ops.sum(log_p_x": "ops.mean(log_p_x"}),
         ("something_else", {"ops.tanh(ops.matmul(x": "ops.sigmoid(ops.matmul(x"}),
         ("not_a_number", {_RETURN: "return kl - reconstruction"}),
-        ("not_a_number", {_RETURN: f"{_RETURN} + np.nan"}),
         ("constant", {_RETURN: f"{_RETURN} + 3.0"}),
         ("factor", {_RETURN: "return (ops.mean(kl) - ops.mean(reconstruction)) / 2"}),
         ("cut", {_Z: f"ops.stop_gradient({_Z})"}),
-        ("cut", {"(z - mean) ** 2": "ops.stop_gradient(z - mean) ** 2"}),
-        ("cut", {_RETURN: f"kl = ops.convert_to_numpy(kl)\n{_RETURN}"}),
-        ("something_else", {_RETURN: "return 0.0 * ops.mean(kl)"}),
+        ("no_kl", {_RETURN: "return -ops.mean(reconstruction)"}),
     ],
     "train_vae": [
         ("bound", _components((_SIZES, "gain = 3, 0.3, 1.0"))),
@@ -121,11 +99,9 @@ ODD = {
         ("no_codes", _components((_SIZES, "gain = 8, 0.3, 0.01"))),
         ("worse_than_coins", _components(("weights / slope", "weights[:, ::-1] / slope"), ("np.log(wh", "-np.log(wh"))),
         ("not_finite", _components(("np.zeros(latents)", "np.full(latents, np.nan)"))),
-        ("shapes", _components(("mean, 0 * mean", "mean[:-1], 0 * mean"))),
         ("shapes", _components((_HIDDEN, "np.ones((8, 300))"))),
         ("shapes", _components((_HIDDEN, "np.ones((50, 8))"), ("np.zeros(latents)", "np.zeros(50)"))),
         ("refused", _components((_HIDDEN, "np.ones((50_000, 64))"))),
-        ("refused", _components(("return encode, decoder", "return decoder"))),
         ("refused", _components(("return mean, ", "return tfd.Normal(mean, 1.0)  # "))),
         ("error", _components(("return mean, ", "return encoder(x), "))),
     ],

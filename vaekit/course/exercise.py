@@ -6,6 +6,7 @@ import io
 import logging
 import os
 import pkgutil
+import secrets
 import sys
 
 from vaekit.course import exercises, observe
@@ -165,9 +166,9 @@ def _of_three(sign, number):
 
 
 def _seed():
-    """Of the drawn cases: the environment's, for grading again with the same ones, or None."""
+    """Of the drawn cases: the environment's, for grading again with the same ones, or one that nobody knows."""
     text = os.environ.get("VAEKIT_SEED", "")
-    return int(text) if text.isdecimal() else None
+    return int(text) if text.isdecimal() else secrets.randbits(63)
 
 
 def numbers():

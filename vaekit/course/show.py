@@ -92,7 +92,8 @@ def page(markdown):
     told, start = "", 0
     for found in PIECES.finditer(markdown):
         text = html.escape(found[found.lastindex])
-        kinds = {1: f"<code>{text}</code>", 2: _mathml(found[2]), 3: f"<b>{text}</b>", 4: f"<i>{text}</i>"}
+        math = _mathml(found[2]) if found[2] else ""
+        kinds = {1: f"<code>{text}</code>", 2: math, 3: f"<b>{text}</b>", 4: f"<i>{text}</i>"}
         told, start = told + html.escape(markdown[start : found.start()]) + kinds[found.lastindex], found.end()
     return told + html.escape(markdown[start:])
 
@@ -125,6 +126,6 @@ _AFTER = {"-": "−", r"\^2": "²", "→": " → ", r"((?<=[^\W_a-zA-Z])|(?<=_\w
 
 def _mathml(tex):
     try:
-        return convert(_changed(tex or "", {"&": r"\\&", "<": r"\\lt ", ">": r"\\gt ", r"\\_": "_"}))
+        return convert(_changed(tex, {"&": r"\\&", "<": r"\\lt ", ">": r"\\gt ", r"\\_": "_"}))
     except Exception:
         return html.escape(f"${tex}$")

@@ -148,7 +148,7 @@ def _digest(name):
 def _stored(out, name):
     """The record of an earlier call; None if there is none that can be used."""
     try:
-        record = json.loads(_place(out, name).read_text())
+        record = json.loads(_place(out, name).read_text(encoding="utf-8"))
         return record if isinstance(record, dict) and "key" in record and "earned" in record else None
     except (OSError, ValueError):
         return None

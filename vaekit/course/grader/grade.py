@@ -232,7 +232,9 @@ def version(exercise):
     """
     files = [Path(exercises.__file__).parent / f"e{exercise}.py"]
     files += [file for room in (questions, observe) for file in sorted(Path(room.__file__).parent.glob("*.py"))]
-    return hashlib.sha256("\n".join(f"{file.name} {_program(file.read_text())}" for file in files).encode()).hexdigest()
+    return hashlib.sha256(
+        "\n".join(f"{file.name} {_program(file.read_text(encoding='utf-8'))}" for file in files).encode()
+    ).hexdigest()
 
 
 def _program(source):

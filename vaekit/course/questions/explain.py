@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vaekit.course.questions.language import LOG_2PI
+
 OTHER = "other"  # the name where numbers are all that can be said
-LOG_2PI = math.log(2 * math.pi)
 
 
 class Explanation(NamedTuple):
@@ -207,14 +208,12 @@ def _shift(shift, sizes):
     if not found:
         text = f"it is ours {word} {_number(abs(shift))} everywhere: a constant term differs."
         return Explanation("shift", text)
+    which = "a term too many, or one with a minus lost" if shift > 0 else "a term too few, or a minus too many"
     names = {}
     for name, what in found:
         names.setdefault(name, {})[what] = None
     first, *others = [
-        Explanation(
-            name, f"it is ours {word} {' or '.join(what)} everywhere: a term too {'many' if shift > 0 else 'few'}."
-        )
-        for name, what in names.items()
+        Explanation(name, f"it is ours {word} {' or '.join(what)} everywhere: {which}.") for name, what in names.items()
     ]
     return first._replace(others=tuple(others))
 

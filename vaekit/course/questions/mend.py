@@ -34,7 +34,7 @@ from vaekit.course.questions.question import Case, Mistake, Observe, Question
 
 ELSE, GRADIENTS = "all else", "gradients"  # parts beside the errors
 BROKEN, RIGHT = 0, 1  # what was done with a part; from 2 on, its slips; and, where no edit tells:
-OTHER, NO_NUMBER, UNTOUCHED, CONSTANT, FACTOR = -1, -2, -3, -4, -5
+OTHER, NO_NUMBER, UNTOUCHED, CONSTANT, FACTOR, HIDDEN = -1, -2, -3, -4, -5, -6
 MOST_SLIPS = 2
 
 _ALSO = "something that was right has changed as well: the loss is"
@@ -43,6 +43,8 @@ _TOLD = [  # (name, what was done, whether with every part, what is said)
      "right has changed. Start again from the broken lines, and mend one error at a time."),
     ("not_a_number", NO_NUMBER, True, "the loss should be one number that is finite, the mean over the batch."),
     ("not_a_number", NO_NUMBER, False, "the loss should be one number, the mean over the batch; an array came back."),
+    ("hidden", HIDDEN, True, "the loss does not depend on this line any more, since another one is gone. Put that "
+     "back, and this counts if it is mended."),
     ("untouched", UNTOUCHED, False, "counts once one of the errors is mended."),
     ("constant", CONSTANT, False, f"{_ALSO} off by the same number for all inputs. Is there a term too many, or too "
      "few?"),
@@ -89,7 +91,7 @@ class Mend(Question):
         self.answer = self.text.body
         self.of = self.gradients.split()
         self.observe = Observe("gradients", {"of": self.of})
-        self.parts = self.parts or {**dict.fromkeys(self.errors, 0.8 / len(self.errors)), ELSE: 0.1, GRADIENTS: 0.1}
+        self.parts = self.parts or {ELSE: 0.1, **dict.fromkeys(self.errors, 0.8 / len(self.errors)), GRADIENTS: 0.1}
         self.edits = {part: [edits, {}] for part, (edits, _) in self.errors.items()} | {ELSE: [None, {}]}  # by step
         self.mistakes = [self._mistake(part, part, BROKEN, says, edits) for part, (edits, says) in self.errors.items()]
         self._slips = []  # (part, step)
@@ -102,7 +104,7 @@ class Mend(Question):
             parts = [*self.errors, ELSE] if everywhere else [ELSE]
             shown = {part: float(step) for part in parts}
             self.mistakes.append(Mistake(name, says, lambda shown=shown, **_: shown))
-        self._runs = functools.cache(self._run)  # some thousand functions, of which most checks need a few
+        self._runs = functools.lru_cache(256)(self._run)  # of some thousand functions most checks need a few
         self.broken = self._text(dict.fromkeys(self.errors, BROKEN)).body
 
     def _mistake(self, name, part, step, says, edits):
@@ -142,13 +144,27 @@ class Mend(Question):
         if found is None:
             return self._all(OTHER)
         told = {part: float(step) for part, step in found.steps.items()}
+        told |= dict.fromkeys(self._hidden(found.steps, inputs), float(HIDDEN))
         if any(loss.shape for loss in losses):
             told[ELSE] = float(NO_NUMBER)
-        if RIGHT not in [found.steps[part] for part in self.errors]:  # what the learner was given earns nothing
+        if RIGHT not in [told[part] for part in self.errors]:  # what the learner was given earns nothing
             return told | {ELSE: float(UNTOUCHED), GRADIENTS: np.full(len(self.of), float(UNTOUCHED))}
         cases = list(zip(losses, inputs, observations, strict=True))[:2]  # the first is known, the second drawn
         follows = [self._follows(found, loss.size, *rest) for loss, *rest in cases]
         return told | {GRADIENTS: np.min(follows, axis=0)}
+
+    def _hidden(self, steps, inputs):
+        """The parts that are right, and might as well be broken: another line keeps them from the loss."""
+        steps = steps | {ELSE: max(steps[ELSE], RIGHT)}
+        run = self._runs(tuple(steps.values()))[1]
+        hidden = []
+        with np.errstate(all="ignore"):
+            loss = [run(**given) for given in inputs]
+            for part in [part for part in self.errors if steps[part] == RIGHT]:
+                text, other = self._runs(tuple((steps | {part: BROKEN}).values()))
+                if text and self._same([other(**given) for given in inputs], loss):
+                    hidden.append(part)
+        return hidden
 
     def _all(self, step):
         """Told of every error alike, where the loss says nothing of them."""
