@@ -171,7 +171,8 @@ def _recognized(question, found):
     observations are only wrong, not what it gives.
 
     Of a mistake that a part only shows by what cannot be predicted, another part has to show numbers; unless it gives
-    no other numbers anywhere. And no part may be wrong that the mistake does not explain.
+    no other numbers anywhere. And no part may be wrong that the mistake does not explain. A gradient of 0 has many
+    causes: it shows a mistake only if nothing else denies it.
     """
     mistakes = [mistake for mistake in question.mistakes if mistake.shown]
     if all(row.fits for rows in found.values() for row in rows):
@@ -198,20 +199,30 @@ def _recognized(question, found):
     against = [sum(each[i].against for each in evidence.values()) for i, _ in indexed]
     wrong = [part for part, rows in found.items() if not all(row.fits for row in rows)]
     whole = [all(evidence[part][i].told for part in wrong) for i, _ in indexed]
+    denied = [any(each[i].denied for each in evidence.values()) for i, _ in indexed]
+    nothing = {part for part in wrong if all(_is_nothing(row) for row in found[part] if not row.fits)}
     return {
         part: [
             (mistake, (against[i], each[i].unlike))
             for i, mistake in indexed
-            if each[i].told and mistake.name in sure and (each[i].wrong or whole[i])
+            if each[i].told
+            and mistake.name in sure
+            and (each[i].wrong or whole[i])
+            and not (part in nothing and denied[i])
         ]
         for part, each in evidence.items()
     }
 
 
+def _is_nothing(row):
+    """Whether it is a gradient of 0."""
+    return row.name.startswith("gradient of") and not isinstance(row.observed, Fault) and not np.any(row.observed)
+
+
 class Evidence(NamedTuple):
     """Whether a part's rows are what a mistake gives: `told`, `sure` if by numbers, `wrong` if by wrong ones (of which
     nan and infinity say little); in how many rows not by numbers; whether they are right where the mistake gives
-    something else.
+    something else; whether they are something else themselves, `denied`.
     """
 
     told: bool = False
@@ -219,6 +230,7 @@ class Evidence(NamedTuple):
     wrong: bool = False
     unlike: int = 0
     against: bool = False
+    denied: bool = False
 
 
 def _evidence(question, rows, shown):
@@ -240,7 +252,7 @@ def _evidence(question, rows, shown):
         elif mistaken.unpredictable and not (row.fits and mistaken.values):  # by chance right, if nothing is known
             told, unlike = told or not row.fits, unlike + 1
         else:
-            return Evidence(against=row.fits and not mistaken.unpredictable)
+            return Evidence(against=row.fits and not mistaken.unpredictable, denied=True)
     return Evidence(told, told and numbers, wrong, unlike)
 
 
