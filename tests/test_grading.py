@@ -172,7 +172,7 @@ def test_more_than_one_wants_to_read():
         ({"names": ["value"]}, []),
         ({"names": [1]}, [np.zeros(2)]),
         ({"names": ["value"]}, [np.zeros(2, np.int64)]),
-        ({"fault": ["right", "everything"]}, []),
+        ({"fault": ["all is right", "everything"]}, []),
         ({"fault": [["time"], "x"]}, []),
     ],
 )
@@ -184,6 +184,8 @@ def test_what_is_no_reply(header, arrays):
 def test_replies():
     assert _observation({"fault": ["time", "a\x1b b"]}, []) == Fault("time", "a b")
     assert _observation({"names": ["a"]}, [np.ones(2)])["a"].tolist() == [1, 1]
+    partly = {"names": [], "faults": {"restored": ["config_without_seed", "no seed"]}}
+    assert _observation(partly, []) == {"restored": Fault("config_without_seed", "no seed")}
 
 
 # ---- one notebook

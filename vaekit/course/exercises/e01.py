@@ -9,7 +9,8 @@ TITLE = "The reparameterization trick"
 
 def _numbers(rng):
     for shape in (3, 2), (1, 5), (4,):
-        yield {name: rng.normal(size=shape) for name in ("mean", "log_variance", "noise")}
+        mean, log_variance, noise = rng.normal(size=(3, *shape))
+        yield dict(mean=mean, log_variance=3 * log_variance, noise=noise)
 
 
 GAUSSIAN = Function(
@@ -49,7 +50,7 @@ def _times(rng):
 
 
 def _very_short_and_long_times(rng):
-    for uniform in [0, *10 ** rng.uniform(-12, -6, size=5)], 1 - 2.0 ** -rng.integers(18, 25, size=3):
+    for uniform in [0, *10 ** -(np.arange(2, 12) + rng.uniform(size=10))], 1 - 2.0 ** -np.arange(18, 25):
         yield dict(rate=np.exp(rng.normal(size=len(uniform))), uniform=np.array(uniform))
 
 
@@ -208,6 +209,8 @@ a, b = (low - mean) / scale, (high - mean) / scale
 p = normal.cdf(a) + uniform * (normal.cdf(b) - normal.cdf(a))
 return mean + scale * normal.quantile(p)
 """
+_Z = "mean + scale * normal.quantile(p)"
+_INSIDE = f"ops.clip({_Z}, low, high)"
 _BY_ERF = """
 a, b = (low - mean) / scale, (high - mean) / scale
 bottom, top = 0.5 * (1 + ops.erf(a / 2**0.5)), 0.5 * (1 + ops.erf(b / 2**0.5))
@@ -269,8 +272,8 @@ TRUNCATED = Function(
         ("standardized", {"mean + scale * ": ""}, r"this is the standardized sample; stretch and shift it back, "
          r"$z = \mu + \sigma t$."),
         ("noise_not_reflected", {"ops.where(above, 1 - uniform, uniform)": "uniform"}, "you reflected windows above "
-         "the mean, but not their noise. In the mirror image what grew with u falls: take $1 - u$ for the limits $-b$ "
-         "and $-a$, so that z grows with u everywhere."),
+         "the mean by half. The mirror image has the limits $-b$ and $-a$, in this order, and what grew with u falls: "
+         "it takes $1 - u$. One of the two is missing."),
         ("not_reflected_back", {"ops.where(above, -t, t)": "t"}, "windows above the mean are reflected, and their "
          "samples stay on the wrong side: take $-t$ there."),
         ("falling", {"1 - uniform, uniform": "uniform, 1 - uniform"}, "your samples fall as u grows: u is the share of "
@@ -278,15 +281,14 @@ TRUNCATED = Function(
         ("upper_tail", _NOT_MIRRORED, "in the upper tail all is lost: Φ(7) is 1 in float32, and Φ(8.3) in float64, for "
          r"any limit alike. Φ(−7) has all its digits. Reflect windows that lie above the mean: $z \to -z$, and "
          r"$u \to 1 - u$."),
-        ("heaped", _NOT_MIRRORED.replace("mean + scale * normal.quantile(p)",
-         "ops.clip(mean + scale * normal.quantile(p), low, high)"), "in the upper tail every sample lies upon a limit: "
+        ("heaped", _NOT_MIRRORED.replace(_Z, _INSIDE), "in the upper tail every sample lies upon a limit: "
          "float32's Φ(7) is 1, its inverse is infinite, and clipping only hides that. Φ(−7) has all its digits: "
          r"reflect windows above the mean, $z \to -z$ and $u \to 1 - u$."),
-        *(("probability_clipped", _NOT_MIRRORED.replace("quantile(p)", f"quantile(ops.clip(p, {e}, 1 - {e}))"),
-           _NOT_BELOW) for e in (1e-5, 1e-6, 1e-7, 1e-8)),
-        ("both_tails", _BY_ERF, r"both tails are lost: $\frac12(1 + \mathrm{erf}(t/\sqrt2))$ is a difference of nearly "
-         "equal numbers. `tfd.Normal(0.0, 1.0).cdf` keeps its digits in the lower tail; reflect windows in the upper "
-         "one."),
+        *(("probability_clipped", _NOT_MIRRORED.replace(_Z, z).replace("(p)", f"(ops.clip(p, {e}, 1 - {e}))"),
+           _NOT_BELOW) for e in (1e-5, 1e-6, 1e-7, 1e-8) for z in (_Z, _INSIDE)),
+        ("both_tails", _BY_ERF, "digits are lost in differences of nearly equal numbers, as $\\frac12(1 + "
+         r"\mathrm{erf}(t/\sqrt2))$ and $1 - \Phi(-t)$ are in the lower tail, $\Phi(b) - \Phi(a)$ in the upper one. "
+         "`tfd.Normal(0.0, 1.0).cdf` keeps its digits in the lower tail; reflect windows in the upper one."),
     ],
 )  # fmt: skip
 
@@ -308,8 +310,8 @@ def _estimate(rng, S, D):
 
 
 _NO_LOG_VARIANCE = (
-    r"you took `log_scale` for $\log\sigma^2$. It is $\log\sigma$: $\sigma$ = `exp(log_scale)`, and $\sigma^2$ = "
-    "`exp(2 * log_scale)`."
+    r"where $\sigma^2$ is due stands `exp(log_scale)`, as if `log_scale` were $\log\sigma^2$. It is $\log\sigma$: "
+    r"$\sigma$ = `exp(log_scale)`, and $\sigma^2$ = `exp(2 * log_scale)`."
 )
 _LOG_DENSITY = "(-(t**2) / 2 - log_scale - LOG_2PI / 2)"
 
@@ -432,6 +434,8 @@ LAYER = Layer(
         ("standard_noise", {"ops.exp(log_variance / 2) * noise": "noise"}, "the noise is added as it is, with standard "
          r"deviation 1; multiply it by $\sigma = e^{\lambda/2}$."),
         ("no_mean", {"mean +": ""}, r"the mean is missing: draws are spread around 0, not around $\mu$."),
+        ("swapped", "return log_variance + ops.exp(mean / 2) * noise", r"$\mu$ and $\log\sigma^2$ have changed "
+         "places: the inputs are a pair, the mean first."),
     ],
 )  # fmt: skip
 
@@ -538,6 +542,12 @@ MIXTURE = Function(
          "Each sample has a mixture of its own: the softmax is over the last axis, the components."),
         ("equal_weights", {"ops.softmax(logits, axis=-1)": "ops.ones_like(logits) / logits.shape[-1]"}, "the "
          r"components' weights are not used: $F = \sum_k \pi_k \Phi(t_k)$, and p alike."),
+        ("lower_tail", {"side * normal.cdf(side * t)": "-normal.cdf(-t)"}, "right, but for the logits in the lower "
+         r"tail: there $\Phi(-t_k)$ is 1 for all k in float32. Use F itself there, $\sum_k \pi_k \Phi(t_k)$.",
+         lambda sample, **parameters: _far_up(-sample, **parameters)),
+        ("side_by_component", {"side * normal.cdf(side * t)": "ops.where(t > 0, -normal.cdf(-t), normal.cdf(t))"},
+         r"you chose between $\Phi(t_k)$ and $-\Phi(-t_k)$ for each component. Their sum is F less the weights of some "
+         "of them, which move with the logits. Choose once for all components of a sample."),
         ("upper_tail", _LOWER, r"right, but for the logits in the upper tail: there $\Phi(t_k)$ and F are both 1 in "
          r"float32, and their difference is rounding, magnified by 1/p. Use $1 - F = \sum_k \pi_k \Phi(-t_k)$ there, "
          "with the sign reversed.", _far_up),

@@ -24,8 +24,6 @@ from vaekit.course.grader.usage import Limits
 from vaekit.course.observe import Fault
 from vaekit.course.questions.judge import judge, unobserved
 
-FAULTS = ("missing", "unanswered", "error", "time", "refused")
-
 
 def grade_notebook(path, limits=None, seed=None, require_isolation=False, exercise=None, stopped=None):
     """Grades a notebook.
@@ -220,7 +218,13 @@ def _observation(header, arrays):
 
 def _fault(reply):
     """A `Fault` from a reply's [kind, text]; None if it is none."""
-    if isinstance(reply, list) and len(reply) == 2 and reply[0] in FAULTS:
+    if (
+        isinstance(reply, list)
+        and len(reply) == 2
+        and isinstance(reply[0], str)
+        and reply[0].isidentifier()
+        and len(reply[0]) <= 100
+    ):
         return Fault(reply[0], clean(reply[1]))
     return None
 

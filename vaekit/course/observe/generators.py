@@ -60,7 +60,7 @@ def watched():
 
 def no_noise(in_training):
     """What is said of a layer without noise, which may have some where `training=True`."""
-    says = "every draw is the same: there is no noise."
+    says = "every draw is the same: there is no noise, or it is drawn only once, when the layer is made."
     if in_training:
         says = "there is noise only where `training=True`, as in Keras' own noise layers; this one draws always."
     return Fault("no_noise", says)

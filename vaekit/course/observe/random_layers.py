@@ -37,7 +37,9 @@ def random_layer(answer, seed, _takes, _draws, **arguments):
     inputs = {name: arguments.pop(name) for name in _takes}
     probe = _Probe(layer_class(answer), arguments, inputs, _draws)
     with generators.undisturbed():
-        return probe.noise(seed) | probe.gradients(seed) | {"in a model": probe.in_a_model(seed)}
+        found = probe.noise(seed)
+        drawn = not isinstance(found["rows"], Fault)
+        return found | probe.gradients(seed) | {"in a model": probe.in_a_model(seed, drawn)}
 
 
 def statistics(first, second):
@@ -146,10 +148,16 @@ class _Probe:
             named[f"{name}, root mean square"] = found if wrong else np.sqrt(np.mean(found[i] ** 2, 0))
         return named
 
-    def in_a_model(self, seed):
+    def in_a_model(self, seed, drawn):
+        """Shape of what a functional model gives; a layer that has noise, `drawn`, has it in `predict`, too."""
+
         def shape():
             symbols = [keras.Input(self.shape[1:]) for _ in self.given]
             model = keras.Model(symbols, self.called(self.made(seed), symbols))
-            return np.shape(model([given[:5] for given in self.given]))
+            few = [given[:5] for given in self.given]
+            z, B = plain(model(few, training=False)), self.shape[0]
+            if drawn and np.array_equal(z[:1], z[B : B + 1]):  # of the same inputs
+                raise Wrong("with `training=False`, as in `predict`, there is no noise; this layer draws always.")
+            return z.shape
 
         return fault_or(shape, self.answer, "a functional model with the layer", SYMBOLS)

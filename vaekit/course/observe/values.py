@@ -71,6 +71,8 @@ def plain(value):
         raise Wrong("nothing came back; is there a `return`?")
     if isinstance(value, tfd.Distribution):
         raise Wrong("expected a tensor, received a distribution.")
+    if isinstance(value, (tuple, list)) and any(keras.ops.is_tensor(one) and len(one.shape) for one in value):
+        raise Wrong(f"expected one tensor, received {described(value)}.")
     try:
         array = np.array(keras.ops.convert_to_numpy(value), copy=True, subok=False)
     except Exception:

@@ -98,7 +98,7 @@ def _numbers(observed, expected, rtol, atol, sizes, gradient):
     if found := _related(o, e, same, sizes) or _rearranged(observed, expected, same):
         return found
     error = np.abs(o - e)[wrong]
-    relative = float(np.median(error / np.maximum(np.abs(e)[wrong], max(atol, 1e-30))))
+    relative = float(np.max(error / np.maximum(np.abs(e)[wrong], max(atol, 1e-30))))
     place = np.argwhere(finite)[wrong][0].tolist()
     example = f"at {place}: " if place else ""
     example += f"received {_number(o[wrong][0])}, expected {_number(e[wrong][0])}"
@@ -127,9 +127,9 @@ def _not_finite(observed, expected, gradient):
         says += ": something overflows, something is divided by 0, or the logarithm of 0 is taken."
     elif gradient:
         says += (
-            ": a gradient is nan where 0 meets infinity. `ops.where` differentiates both of its branches: the one that "
-            "is not taken gets the gradient 0, times an infinite slope. Make its input harmless, by another "
-            "`ops.where`, before it is computed."
+            ": the values are no numbers there either, or 0 meets infinity: `ops.where` differentiates both of its "
+            "branches, and the one that is not taken gets the gradient 0, times an infinite slope. Make its input "
+            "harmless, by another `ops.where`, before it is computed."
         )
     else:
         says += ": infinity less infinity, 0 divided by 0, or the logarithm or root of a negative number."
@@ -145,7 +145,11 @@ def _related(o, e, same, sizes):
     if o.size > 1 and same(o - e, np.full_like(e, shift)):  # also a little one among large numbers
         made.append((_shift(shift, sizes), e + shift))
     if not same(o, e):
-        if abs(factor) > 1e-6 and (o.size > 1 or abs(factor + 1) < 1e-3 or _known_factors(abs(factor), sizes)):
+        if (
+            abs(factor) > 1e-6
+            and abs(factor - 1) > 0.02
+            and (o.size > 1 or abs(factor + 1) < 1e-3 or _known_factors(abs(factor), sizes))
+        ):
             made.append((_factor(factor, sizes), factor * e))
         if o.size > 1:
             relations = {name: row for name, row in _RELATIONS.items() if name != "absolute" or (e > 0).any()}

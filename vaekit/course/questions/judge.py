@@ -175,10 +175,16 @@ def _recognized(question, found):
 
     A mistake explains a part if the part shows nothing but what it gives. Numbers have to say so somewhere, unless it
     gives none; where nan and infinity are all there is, it has to explain all that is wrong. What follows from values,
-    gradients and parts of other cases, is not explained by a mistake that the values contradict.
+    gradients and parts of other cases, is not explained by a mistake that the values contradict. A gradient of 0 has
+    many causes: it shows a mistake only if nothing contradicts it.
     """
     wrong = [part for part, rows in found.items() if not all(row.fits for row in rows)]
     values = [part for part, rows in found.items() if all(row.name == part and not row.gradient for row in rows)]
+    cut = [
+        part
+        for part in wrong
+        if all(row.gradient and not isinstance(row.observed, Fault) and not np.any(row.observed) for row in found[part])
+    ]
     recognized = {part: [] for part in found}
     evidence = [(m, _evidence(question, m, found)) for m in question.mistakes if m.shown] if wrong else []
     sure = {mistake.name for mistake, by_part in evidence if any(e.numbers for e in by_part.values() if e.explains)}
@@ -190,7 +196,9 @@ def _recognized(question, found):
         against = sum(e.contradicted for e in by_part.values())
         follows = not any(by_part[part].contradicted for part in values)
         for part, e in by_part.items():
-            if e.explains and (e.wrong_numbers or everything) and (part in values or follows):
+            if not e.explains or not (e.wrong_numbers or everything) or not (part in values or follows):
+                continue
+            if part not in cut or not against:
                 recognized[part].append((mistake, (against, e.unlike)))
     return recognized
 

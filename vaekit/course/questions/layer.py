@@ -185,7 +185,7 @@ SHARED = [
     (
         "uniform_noise",
         {"noise = keras.random.normal(": "noise = 3**0.5 * keras.random.uniform(minval=-1, maxval=1, shape="},
-        "the noise is uniform: it has the right spread, but not the tails. `keras.random.normal` draws from "
+        "the noise is uniform: it has no tails. `keras.random.normal` draws from "
         r"$\mathcal N(0, 1)$.",
         lambda spread: {"kurtosis": 1.8},
     ),
