@@ -168,7 +168,7 @@ def test_every_edit_changes_a_number(number, question):
     for mistake in question.mistakes:
         for case, targets in zip(cases, right, strict=True) if mistake.shown else ():
             shown = {name: s() if callable(s) else s for name, s in mistake.shown(**case.inputs).items()}
-            if any(s.values and not fits(s.values[-1], targets[n]) for n, s in shown.items() if n in targets):
+            if any(not s.values or not fits(s.values[-1], targets[n]) for n, s in shown.items() if n in targets):
                 break
         else:
             assert mistake.shown is None, f"{mistake.name} gives what is right"

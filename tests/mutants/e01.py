@@ -31,8 +31,6 @@ ALIKE = {
         "return ops.exp(y), ops.sum(term, axis=1)",
         "y = mean + scale * noise\nlog_p = tfd.Normal(0.0, 1.0).log_prob(noise) - ops.log(scale)\n"
         "return ops.exp(y), ops.sum(log_p, axis=-1) - ops.sum(y, axis=-1)",
-        "y = mean + scale * noise\nlog_q = tfd.MultivariateNormalDiag(mean, scale).log_prob(y)\n"
-        "return ops.exp(y), log_q - ops.sum(y, axis=-1)",
     ],
     "truncated_normal_sample": [
         _STANDARDIZED + "sign = ops.where(a > 0, -1.0, 1.0)\n"
@@ -43,19 +41,12 @@ ALIKE = {
         "at_high = ops.where(above, normal.survival_function(b), normal.cdf(b))\n"
         "t = normal.quantile((1 - uniform) * at_low + uniform * at_high)\n"
         "return mean + ops.where(above, -1.0, 1.0) * scale * t",
-        "normal, above = tfd.Normal(0.0, scale), low + high > 2 * mean\n"
-        "low, high = ops.where(above, mean - high, low - mean), ops.where(above, mean - low, high - mean)\n"
-        "u = ops.where(above, 1 - uniform, uniform)\n"
-        "z = normal.quantile(normal.cdf(low) + u * (normal.cdf(high) - normal.cdf(low)))\n"
-        "return ops.where(above, mean - z, mean + z)",
     ],
     "score_function": [
         "variance = ops.exp(2 * log_scale)\nweight = ops.expand_dims(cost - baseline, 1)\nd = sample - mean\n"
         "return weight * d / variance, weight * (d**2 / variance - 1)",
         "t = (sample - mean) * ops.exp(-log_scale)\nc = cost - baseline\n"
         "return ops.einsum('s,sd->sd', c, t * ops.exp(-log_scale)), ops.einsum('s,sd->sd', c, (t - 1) * (t + 1))",
-        "c = ops.tile(ops.reshape(cost - baseline, (-1, 1)), (1, sample.shape[1]))\nscale = ops.exp(log_scale)\n"
-        "return c * (sample - mean) / ops.square(scale), c * (ops.square((sample - mean) / scale) - 1.0)",
     ],
     "samples_worth": ["samples_worth = 5.0", "samples_worth = np.float32((5 * np.e - 5) / (np.e - 1))"],
     "Reparameterize": [
@@ -77,7 +68,6 @@ ODD = {
         ("refused", "z = mean + ops.exp(log_variance / 2) * noise"),
         ("refused", "return mean + ops.exp(log_variance / 2) * keras.random.normal(ops.shape(mean))"),
         ("error", {"mean +": "mu +"}),
-        ("cut", {"return mean": "return ops.stop_gradient(mean)"}),
         ("cut", {"ops.exp(log_variance / 2)": "ops.stop_gradient(ops.exp(log_variance / 2))"}),
         ("cut", "return ops.stop_gradient(mean + ops.exp(log_variance / 2) * noise)"),
         ("reduced", "return ops.sum(mean + ops.exp(log_variance / 2) * noise)"),
@@ -86,7 +76,6 @@ ODD = {
     "exponential_sample": [
         ("cut", {"/ rate": "/ ops.stop_gradient(rate)"}),
         ("falling", "return -ops.log(uniform + 1e-30) / rate"),
-        ("clipped", "return -ops.log(ops.maximum(1 - uniform, 1e-7)) / rate"),
         ("other", {"/ rate": ""}),
     ],
     "log_normal": [
@@ -96,7 +85,6 @@ ODD = {
         ("refused", {"ops.exp(log_z), ": ""}),
         # limits on z, or on its logarithm, by whatever constant
         ("through_z", {"scale * noise": "scale * noise\nlog_z = ops.clip(log_z, -80, 80)"}),
-        ("through_z", {"scale * noise": "scale * noise\nlog_z = ops.log(ops.exp(log_z) + 1e-7)"}),
         ("through_z", {"scale * noise": "scale * noise\nlog_z = ops.log(ops.clip(ops.exp(log_z), 1e-30, 1e30))"}),
         ("through_z", {"return ops.exp(log_z)": "return ops.minimum(ops.exp(log_z), 1e30)"}),
     ],
@@ -121,17 +109,10 @@ ODD = {
         ("no_baseline", "samples_worth = 7.33"),
         ("other", "samples_worth = 4"),
         ("refused", "samples_worth = 'five'"),
-        ("refused", "samples_worth = [5]"),
     ],
     "Reparameterize": [
         ("cut", {_DRAW: "ops.stop_gradient(mean + ops.exp(log_variance / 2) * noise)"}),
-        ("refused", {_DRAW: "ops.sum(mean + noise, axis=-1)"}),
         ("factor", {_DRAW: "mean + 0.5 * ops.exp(log_variance / 2) * noise"}),
-        ("error", {'"seed": self.seed': '"seed": self.seed_generator'}),
-        ("error", {"**super().get_config()": "**config"}),
-        ("unanswered", {"return {**super()": "raise NotImplementedError()\n        {**super()"}),
-        ("error", {"ops.shape(mean)": "self.shape"}),
-        ("no_layer", "def Reparameterize(mean, log_variance, seed):\n    return mean"),
     ],
     "mixture_path": [
         ("weights_held", "weights = ops.softmax(logits)\nnormal = tfd.Normal(means, scales)\n"
@@ -139,7 +120,7 @@ ODD = {
          "share = ops.stop_gradient(joint / ops.sum(joint, axis=1, keepdims=True))\n"
          "t = ops.stop_gradient((sample[:, None] - means) / scales)\n"
          "path = ops.sum(share * (means + scales * t), axis=1)\nreturn sample + (path - ops.stop_gradient(path))"),
-        ("constant", {"return z[:, 0] - (F": "return z[:, 0] - ops.stop_gradient(F"}),
+        ("cut", {"return z[:, 0] - (F": "return z[:, 0] - ops.stop_gradient(F"}),
         ("density_moves", _MIXTURE.replace("p = ops.stop_gradient(", "p = (")
          + "a = -F / p\nreturn sample + a - ops.stop_gradient(a)"),
         ("twice", "return 2 * sample"),

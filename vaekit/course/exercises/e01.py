@@ -13,6 +13,16 @@ def _numbers(rng):
         yield dict(mean=mean, log_variance=3 * log_variance, noise=noise)
 
 
+_SPREADS = [
+    ("log_variance_for_deviation", {"ops.exp(log_variance / 2)": "log_variance"}, "you multiplied the noise by the "
+     r"log-variance itself. It can be negative; take $e^{\lambda/2}$."),
+    ("root_of_log_variance", {"ops.exp(log_variance / 2)": "ops.sqrt(log_variance)"}, "you took the square root of "
+     r"$\lambda$, which is no variance but its logarithm, and may be negative: $\sigma = \sqrt{e^\lambda} = "
+     r"e^{\lambda/2}$."),
+    ("precision", {"log_variance / 2": "-log_variance / 2"}, "you divided the noise by the standard deviation; "
+     "multiply by it. A sign in the exponent?"),
+]  # fmt: skip
+
 GAUSSIAN = Function(
     "gaussian_sample", "A Gaussian", points=2, minutes=5,
     takes="mean, log_variance, noise", gradients="mean log_variance", parts={"value": 2, "gradients": 2},
@@ -30,13 +40,7 @@ GAUSSIAN = Function(
          r"stretched by the standard deviation, $e^{\lambda/2}$."),
         ("half_outside", {"log_variance / 2)": "log_variance) / 2"}, r"you multiplied the noise by $e^\lambda / 2$, "
          r"half the variance. The ½ belongs to the exponent: $\sigma = \sqrt{e^\lambda} = e^{\lambda/2}$."),
-        ("log_variance_for_deviation", {"ops.exp(log_variance / 2)": "log_variance"}, "you multiplied the noise by the "
-         r"log-variance itself. It can be negative; take $e^{\lambda/2}$."),
-        ("root_of_log_variance", {"ops.exp(log_variance / 2)": "ops.sqrt(log_variance)"}, "you took the square root of "
-         r"$\lambda$, which is no variance but its logarithm, and may be negative: $\sigma = \sqrt{e^\lambda} = "
-         r"e^{\lambda/2}$."),
-        ("precision", {"log_variance / 2": "-log_variance / 2"}, "you divided the noise by the standard deviation; "
-         "multiply by it. A sign in the exponent?"),
+        *_SPREADS,
         ("swapped", "return ops.exp(log_variance / 2) + mean * noise", "mean and standard deviation have changed "
          r"places: the noise is stretched by $\sigma$ and shifted by $\mu$."),
         ("added", {"* noise": "+ noise"}, "you added the standard deviation to the noise; it multiplies the noise."),
@@ -80,8 +84,6 @@ EXPONENTIAL = Function(
          r"took $-\log(u)/\lambda$. The inverse of the distribution function, $F^{-1}(u)$, grows with u."),
         ("scale_for_rate", {"/ rate": "* rate"}, "you multiplied by the rate. A higher rate means shorter times: "
          r"divide by $\lambda$."),
-        ("sign", {"-ops": "ops"}, r"your samples are negative: $\log(1-u)$ is below 0, so a minus sign belongs "
-         "in front."),
         ("shifted", {"-uniform": "uniform"}, _SHIFTED),
         ("shifted", {"-ops": "ops", "-uniform": "uniform"}, _SHIFTED),
         ("distribution_function", "return 1 - ops.exp(-rate * uniform)", "you evaluated the distribution function, "
@@ -165,15 +167,9 @@ LOG_NORMAL = Function(
          r"The ½ belongs to $\log\sigma^2$, and `scale` is $\sigma$."),
         ("scale_added", {"- ops.log(scale)": "+ ops.log(scale)"}, r"you added $\log\sigma$; it is subtracted, since "
          r"stretching the noise by $\sigma$ makes its density thinner."),
-        ("sign", {"ops.sum(log": "-ops.sum(log"}, r"this is $-\log p(z)$: the sign is reversed."),
         ("constant", {" - LOG_2PI / 2": ""}, r"the constant $-\tfrac12 \log 2\pi$ is missing in each dimension. "
          "Gradients do not notice; a likelihood that you report does."),
-        ("constant_once", {" - LOG_2PI / 2": "", "axis=-1)": "axis=-1) - LOG_2PI / 2"}, r"the constant $-\tfrac12 \log "
-         r"2\pi$ stands outside of the sum, once for all dimensions; each dimension has one."),
-        ("mean_over_dimensions", {"ops.sum": "ops.mean"}, "you averaged over the dimensions. They are independent: "
-         "densities multiply, so log-densities add up."),
         ("held", {"(noise**2)": _HELD, "- log_z": "- ops.stop_gradient(log_z)"}, _STANDS_STILL),
-        ("held", {"(noise**2)": _HELD}, _STANDS_STILL),
         ("swapped", {"return ops.exp(log_z), ops.sum(log_density, axis=-1)":
          "return ops.sum(log_density, axis=-1), ops.exp(log_z)"}, "sample and log-density have changed places: return "
          "the sample first."),
@@ -335,9 +331,6 @@ SCORE = Function(
         scores `[S, D]`: `cost[:, None]`.
     """,
     mistakes=[
-        ("averaged", {"weight * t / scale": "ops.mean(weight * t / scale, axis=0)", "weight * (t**2 - 1)":
-         "ops.mean(weight * (t**2 - 1), axis=0)"}, "you averaged over the samples. Keep an estimate for each, `[S, "
-         "D]`: their spread is what we want to see."),
         ("swapped", "scale = ops.exp(log_scale)\nt = (sample - mean) / scale\nweight = (cost - baseline)[:, None]\n"
          "return weight * (t**2 - 1), weight * t / scale", r"the two estimates have changed places: return the one for "
          r"$\mu$ first, then the one for $\log\sigma$."),
@@ -424,13 +417,7 @@ LAYER = Layer(
     mistakes=[
         ("variance_for_deviation", {" / 2": ""}, r"the draws are spread by the variance; the noise is to be multiplied "
          r"by $\sigma = e^{\lambda/2}$."),
-        ("log_variance_for_deviation", {"ops.exp(log_variance / 2)": "log_variance"}, r"the noise is multiplied by "
-         r"$\log\sigma^2$ itself; take $\sigma = e^{\lambda/2}$."),
-        ("root_of_log_variance", {"ops.exp(log_variance / 2)": "ops.sqrt(log_variance)"}, "you took the square root of "
-         r"$\lambda$, which is no variance but its logarithm, and may be negative: $\sigma = \sqrt{e^\lambda} = "
-         r"e^{\lambda/2}$."),
-        ("precision", {"log_variance / 2": "-log_variance / 2"}, "you divided the noise by the standard deviation; "
-         "multiply by it. A sign in the exponent?"),
+        *_SPREADS,
         ("standard_noise", {"ops.exp(log_variance / 2) * noise": "noise"}, "the noise is added as it is, with standard "
          r"deviation 1; multiply it by $\sigma = e^{\lambda/2}$."),
         ("no_mean", {"mean +": ""}, r"the mean is missing: draws are spread around 0, not around $\mu$."),
@@ -529,8 +516,6 @@ MIXTURE = Function(
         ("weights_held", {"ops.softmax(logits, axis=-1)": "ops.stop_gradient(ops.softmax(logits, axis=-1))"}, "nothing "
          r"reaches the logits: the weights, $\pi = \mathrm{softmax}(\text{logits})$, or what you computed of them, "
          r"stand behind `stop_gradient`. F depends on them: let the gradient pass through $\pi$ in F."),
-        ("constant", "return sample", "the gradients are 0: the sample comes back as a constant. Add a term of value 0 "
-         "whose gradient is that of $-F/p$."),
         ("one_component", {f"return z[:, 0] {_PATH}": _ONE_COMPONENT.replace(", 3)", ", weights.shape[-1])")}, "you "
          "followed the path of one component only. Which component a sample came from is itself random and may change "
          r"with $\theta$; the mixture's F, the weighted sum, knows nothing of components."),

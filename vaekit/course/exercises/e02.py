@@ -100,8 +100,6 @@ BERNOULLI = Function(
         ("wrong_axis", {"axis=-1": "axis=0"}, "you summed over axis 0, the images. The pixels are the last axis."),
         ("mean_over_pixels", None, "it is divided by the number of pixels: you averaged over them, as `keras.losses` "
          "does. The probability of an image is the product over its pixels, so its logarithm is the sum."),
-        ("negative_mean_over_pixels", None, "this is the cross-entropy as `keras.losses` has it: a loss, and averaged "
-         "over the pixels. Reverse the sign, and sum."),
         ("log_of_sigmoid", "y = ops.sigmoid(logits)" + _LOGS, "the logarithm of a sigmoid loses everything at logits "
          r"beyond 17: float32 rounds the probability to 1, $\log(1 - y)$ is then $-\infty$, and $0 \cdot \infty$ is "
          r"nan. Use the softplus form, $x\,a - \mathrm{softplus}(a)$.", ("gradient of logits",)),
