@@ -78,8 +78,8 @@ def kl_divergence(mean, log_variance):
 #
 # What a code is worth: the log-likelihood of black and white pixels, given the decoder's logits $a$, with
 # $p(x_d = 1) = y_d = 1/(1 + e^{-a_d})$. A trained decoder knows some pixels for certain. Their logits are large, and
-# yours has to be right for every one that float32 holds: half of the points are for logits up to $\pm 10{,}000$, its
-# gradient included.
+# yours has to be right for every one that float32 holds: half of the points are for logits up to $\pm 10{,}000$, with
+# the gradient of the log-likelihood there.
 
 # %% [markdown] tags=["solution"]
 # **Solution.** Write the two logarithms out before computing anything:
@@ -405,9 +405,9 @@ def broken_loss(x, noise, encoder_hidden, encoder_mean, encoder_log_variance,
 
 
 # %% [markdown]
-# Mend it. Each error is a part of its own, and the check says which are left; what you mend counts, whatever happens to
-# the rest. Two parts more are the gradients, and all lines that were right. Copy the lines into your answer, and change
-# as few as you can.
+# Mend it. Each error is a part of its own, and the check says which are left. What you mend counts, one by one, as long
+# as the other lines stay as they are: copy them into your answer, and change as few as you can. Two parts more are the
+# gradients, and all lines that were right.
 
 # %% [markdown] tags=["solution"]
 # **Solution.** Go through the lines and ask of each which formula it is, and over which axis it sums.
@@ -458,7 +458,9 @@ def mended_loss(x, noise, encoder_hidden, encoder_mean, encoder_log_variance,
 # x \sim \mathrm{Bernoulli}(\mathrm{sigmoid}(a)).$$
 #
 # You may use whatever you like: `vk.VAE`, the class from the lesson, your own. The training images are grey values, of
-# which a pixel is white with that probability; test images have been drawn so. (The places of the pixels are shuffled,
+# which a pixel is white with that probability; test images have been drawn so. `DynamicBinarization(images, seed)`, as
+# in the lesson, draws them in every epoch; and where layers of `vaekit` keep their weights is seen there, too, below
+# "The same with vaekit". (The places of the pixels are shuffled,
 # the same way in all images, so do not be surprised when you look at one. A dense layer does not mind.)
 #
 # **How it is judged.** Your function is called with training images and a seed, and gives its decoder away. Only then
@@ -466,8 +468,8 @@ def mended_loss(x, noise, encoder_hidden, encoder_mean, encoder_log_variance,
 # computes the bound by estimator A. That is a lower bound on $\log p(x)$ of your decoder, *whatever the encoder says*,
 # so the one way to a good number is a good model. Pixels without codes reach $-27.1$ nats. A quarter of the
 # points each is for $-26$, for $-24.5$, for $-24$ and for $-23.6$. It takes about ten seconds of a laptop's CPU to get
-# there; you have three minutes. (The check has the same images each time and judges the same model alike; who grades
-# draws others. Each test image is black and white in four ways, which leaves a tenth of a nat to chance.)
+# there; you have three minutes. (The check has the same images each time and judges the same model alike; whoever
+# grades draws others. Each test image is drawn in black and white four times, which leaves a tenth of a nat to chance.)
 
 # %% [markdown] tags=["solution"]
 # **Solution.** The lesson's model, with four decisions.

@@ -115,7 +115,6 @@ ALIKE = {
     ],
     "bernoulli_log_prob": [
         "return ops.sum(tfd.Bernoulli(logits=logits).log_prob(x), axis=-1)",
-        "return ops.sum(x * ops.log_sigmoid(logits) + (1 - x) * ops.log_sigmoid(-logits), axis=-1)",
         "return -ops.sum(ops.softplus((1 - 2 * x) * logits), axis=-1)",
     ],
     "gaussian_log_prob": [
@@ -131,16 +130,6 @@ ALIKE = {
         likelihood = ops.sum(tfd.Bernoulli(logits=ops.matmul(z, weights) + bias).log_prob(x), axis=-1)
         a = ops.mean(likelihood + p.log_prob(z) - q.log_prob(z), axis=0)
         return a, ops.mean(likelihood, axis=0) - q.kl_divergence(p)
-        """,
-        """
-        a = b = 0  # draw by draw; log 2π cancels, and (z − μ)/σ is the noise
-        for e in noise:
-            z = mean + ops.exp(log_variance / 2) * e
-            logits = ops.matmul(z, weights) + bias
-            log_p_x = ops.sum(x * logits - ops.softplus(logits), axis=1)
-            a = a + log_p_x + 0.5 * ops.sum(log_variance + e**2 - z**2, axis=1)
-            b = b + log_p_x - 0.5 * ops.sum(mean**2 + ops.exp(log_variance) - 1 - log_variance, axis=1)
-        return a / len(noise), b / len(noise)
         """,
     ],
     "bound_and_gap": [

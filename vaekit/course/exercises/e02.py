@@ -46,6 +46,8 @@ KL = Function(
          r"$e^{2\lambda}$."),
         ("deviation_for_variance", {"exp(log_variance)": "exp(log_variance / 2)"}, r"$e^{\lambda/2}$ is the standard "
          r"deviation. The formula has the variance, $\sigma^2 = e^{\lambda}$."),
+        ("deviation_for_variance", {"exp(log_variance)": "exp(log_variance / 2)", "1 - log": "1 - 0.5 * log"},
+         r"$e^{\lambda/2}$ is the standard deviation, and $\lambda/2$ its logarithm. The formula has the variance."),
         ("no_exponential", {"ops.exp(log_variance)": "log_variance", "- log_variance": "- ops.log(log_variance)"},
          _NO_VARIANCE),
         ("no_exponential", {"ops.exp(log_variance)": "log_variance**2",
@@ -63,7 +65,7 @@ KL = Function(
 
 
 def _pixels(rng):
-    for shape, size in ((5, 6), 1), ((2, 10), 3), ((3, 4), 0.1):
+    for shape, size in ((5, 6), 1), ((2, 10), 2), ((3, 4), 0.1):
         yield dict(x=1.0 * (rng.random(shape) < 0.4), logits=size * rng.normal(size=shape))
 
 
@@ -71,14 +73,15 @@ def _sure_pixels(rng):
     logits = rng.choice([40.0, 200.0, 1e4], size=(4, 6)) * rng.choice([-1, 1], size=(4, 6))
     x = 1.0 * (rng.random(logits.shape) < 0.5)
     logits[0, :4], x[0, :4] = [200, 200, -200, -200], [0, 1, 0, 1]  # both colours at both ends
+    logits[1:3], x[1:3] = [[-200], [200]], 1  # images in which only log y, or only e^a, leaves float32
     yield dict(x=x, logits=logits)
 
 
 _LOGS = "\nreturn ops.sum(x * ops.log(y) + (1 - x) * ops.log(1 - y), axis=-1)"
 _CLIPPED = (
-    "the probability or the logit was clipped, or a small number was added. Nothing overflows, but a pixel that the "
-    "decoder gets wrong with a logit of 200 costs 200 nats, not the 16 or so that the limit allows: the bound is too "
-    r"good, and the gradient is dead. Use the softplus form, $x\,a - \mathrm{softplus}(a)$."
+    "the probability or the logit was clipped, a small number was added, or what is not finite was replaced. Nothing "
+    "overflows, but a pixel that the decoder gets wrong with a logit of 200 costs 200 nats, and less here: the bound "
+    r"is too good, and the gradient is dead. Use the softplus form, $x\,a - \mathrm{softplus}(a)$."
 )
 
 BERNOULLI = Function(
@@ -103,6 +106,10 @@ BERNOULLI = Function(
         ("log_of_sigmoid", "y = ops.sigmoid(logits)" + _LOGS, "the logarithm of a sigmoid loses everything at logits "
          r"beyond 17: float32 rounds the probability to 1, $\log(1 - y)$ is then $-\infty$, and $0 \cdot \infty$ is "
          r"nan. Use the softplus form, $x\,a - \mathrm{softplus}(a)$.", ("gradient of logits",)),
+        ("log_of_sigmoid", "y = ops.sigmoid(logits)\nreturn ops.sum(ops.log(ops.where(x > 0.5, y, 1 - y)), axis=-1)",
+         "the logarithm of a sigmoid loses everything at logits beyond 17: float32 rounds the probability to 1, and "
+         r"$\log(1 - y)$ is then $-\infty$. Use the softplus form, $x\,a - \mathrm{softplus}(a)$.",
+         ("gradient of logits",)),
         ("exp_overflows", {"ops.softplus(logits)": "ops.log(1 + ops.exp(logits))"}, "$e^a$ overflows beyond $a = 88$, "
          r"before the logarithm is taken. `ops.softplus(a)` is $\log(1 + e^a)$, and takes the large part out first: "
          r"$\max(a, 0) + \log(1 + e^{-|a|})$."),
@@ -112,16 +119,16 @@ BERNOULLI = Function(
            "return ops.sum(x * ops.log(y) + (1 - x) * ops.log(w), axis=-1)", _CLIPPED)
           for small in (1e-5, 1e-6, 1e-7, 1e-8, 1e-10, 1e-12)),
         *(("clipped", {"return": f"logits = ops.clip(logits, -{most}, {most})\nreturn"}, _CLIPPED)
-          for most in (10, 15, 20, 30, 50, 88)),
+          for most in (10, 15, 20, 25, 30, 50, 88)),
         ("white_only", {"x * logits - ops.softplus(logits)": "x * ops.log_sigmoid(logits)"}, "only white pixels count, "
          "the term for $x = 0$ is missing. A black pixel has the probability $1 - y$."),
         ("swapped", {"x * logits": "(1 - x) * logits"}, r"black and white are exchanged: $y = \mathrm{sigmoid}(a)$ is "
          "the probability of $x = 1$."),
         ("sigmoid_twice", {"return": "logits = ops.sigmoid(logits)\nreturn"}, "the sigmoid was applied twice: a "
          "function that expects logits was given probabilities."),
-        ("logits_for_probabilities", "y = logits" + _LOGS, "the logits were used as if they were probabilities: the "
-         "logarithm of a negative number is nan. Either turn them into probabilities, or better, never leave the "
-         "logits.", ("gradient of logits",)),
+        *(("logits_for_probabilities", y + _LOGS, "the logits were used as if they were probabilities, whose logarithm "
+           "is taken. Functions that expect probabilities can mostly be told: `from_logits=True`, or `logits=...`.",
+           ("gradient of logits",)) for y in ("y = logits", "y = ops.clip(logits, 1e-7, 1 - 1e-7)")),
     ],
 )  # fmt: skip
 
@@ -189,12 +196,16 @@ GAUSSIAN = Function(
         *(("variance_bounded", {"return": f"v = ops.exp(log_variance) + {small}\nreturn",
                                 "+ log_variance": "+ ops.log(v)", "standardized**2": "(x - mean) ** 2 / v"}, _BOUNDED)
           for small in (1e-3, 1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-10, 1e-12)),
+        *(("variance_bounded", {"standardized**2": f"(x - mean) ** 2 / (ops.exp(log_variance) + {small})"}, _BOUNDED)
+          for small in (1e-6, 1e-8, 1e-10, 1e-12)),
+        *(("variance_bounded", {"standardized =": f"log_variance = ops.maximum(log_variance, {least})\nstandardized ="},
+           _BOUNDED) for least in (-10, -14, -20, -30, -40, -50, -60, -80, -87, -88, -100)),
     ],
 )  # fmt: skip
 
 
 def _linear_decoders(rng):
-    for S, N, L, D, size in (4, 3, 2, 6, 1), (6, 2, 5, 8, 2):
+    for S, N, L, D, size in (4, 3, 2, 6, 1), (6, 2, 5, 8, 0.5):
         mean, log_variance = size * rng.normal(size=(2, N, L))
         x, noise = 1.0 * (rng.random((N, D)) < 0.5), rng.normal(size=(S, N, L))
         weights, bias = rng.normal(size=(L, D)), rng.normal(size=D)
@@ -349,8 +360,8 @@ LINEAR = Function(
          "does not depend on $q$; the bound does."),
         ("covariance_with_scale", {"+ noise_scale**2 * ops.eye": "+ noise_scale * ops.eye"}, "the covariance of $x$ is "
          r"$W^\top W + s^2 I$, with the variance $s^2$ of the pixels' noise: you added $s\,I$."),
-        ("covariance_with_scale", _by_the_posterior(("noise_scale**2", "noise_scale")), "the posterior's precision and "
-         r"mean have the variance $s^2$ of the pixels' noise, $I + WW^\top/s^2$: you divided by $s$."),
+        ("covariance_with_scale", _by_the_posterior(("noise_scale**2", "noise_scale")), "this is the gap of a model "
+         r"whose pixels' noise has the variance $s$. It has $s^2$, in $W^\top W + s^2 I$ or in $I + WW^\top/s^2$."),
         ("no_determinant", {"+ ops.slogdet(covariance)[1] ": ""}, r"$\log p(x)$ lacks $-\frac12\log\det C$."),
         ("no_evidence_constant", {"(pixels * LOG_2PI + ops": "(ops"}, r"$\log p(x)$ lacks its constant, "
          r"$-\frac D2\log 2\pi$."),
@@ -483,6 +494,8 @@ BROKEN = Mend(
          r"squared error is divided by $4\sigma^2$: the ½ stands in front of the bracket, and within it, too."),
         ("brackets", "deviation", {"/ ops.exp(pixel_log_variance)": "/ ops.exp(pixel_log_variance / 2)"}, "the squared "
          r"error is divided by $\sigma$ now; it belongs divided by $\sigma^2$."),
+        ("brackets", "not_divided", {" / ops.exp(pixel_log_variance)": ""}, "the squared error is not divided by the "
+         r"pixel's variance any more; by $2\sigma^2$ it should be."),
         ("constants", "constants_exchanged", {"LOG_2PI + log_variance": "log_variance"}, "now it is the other way "
          r"round: $\log p(z)$ has $-\frac12\log 2\pi$ more than $\log q(z|x)$, for each latent. Give the same to both, "
          "or nothing to either."),
@@ -505,6 +518,7 @@ BROKEN = Mend(
          "bound: the KL, less the reconstruction, as it stood there."),
         (None, "sign", {"(kl) -": "(kl) +", "return ": "return -"}, "this is the bound, and not minus the bound: "
          "training would lower it."),
+        (None, "kl_sign", {"return ops.mean": "return -ops.mean"}, "the KL is subtracted: it stood there to be added."),
         (None, "no_kl", {"return ops.mean(kl)": "return 0"}, "the KL is missing from the loss."),
         (None, "closed_form", {"log_q_z - log_p_z": "0.5 * (mean**2 + ops.exp(log_variance) - 1 - log_variance)"},
          "you put the closed form of the KL divergence in place of the estimate. That is a sound loss, but another "

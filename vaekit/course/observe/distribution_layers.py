@@ -76,14 +76,16 @@ def distribution_layer(answer, features, x, _weights, **arguments):
         distribution(made, features)
         return distribution(with_weights(made, values), features).log_prob(x)
 
+    log_prob = fault_or(lambda: p.log_prob(x), answer)
+    hint = "" if isinstance(log_prob, Fault) else CONFIG  # what fails anyway is not the config's fault
     gradients = [f"gradient of {name}" for name in (*_weights, "features")]
     found = {
         "event shape": np.array(p.event_shape),
         "batch shape": np.array(p.batch_shape),
         "mean": fault_or(p.mean, answer),
-        "log_prob": fault_or(lambda: p.log_prob(x), answer),
+        "log_prob": log_prob,
         "log_prob in a model": fault_or(in_a_model, answer, "a model that ends in the layer"),
-        "log_prob of a copy": fault_or(of_a_copy, answer, "a layer made again from `get_config()`", CONFIG),
+        "log_prob of a copy": fault_or(of_a_copy, answer, "a layer made again from `get_config()`", hint),
     }
     for names, probe in ((("draws", "spread"), draws), (gradients, slopes)):
         each = fault_or(probe, answer)
@@ -120,8 +122,15 @@ def _model(answer, arguments, features):
     tells = ("compute_output_spec", "compute_output_shape")
     own = any(getattr(answer, name) is not getattr(keras.layers.Layer, name) for name in tells)
     try:
-        last.compute_output_spec(symbol)  # a stub's error is lost below
+        spec = last.compute_output_spec(symbol)  # a stub's error is lost below
+        if own and (not isinstance(spec, keras.KerasTensor) or spec is symbol):
+            what = "the symbol that it was given" if spec is symbol else described(spec)
+            raise Wrong(f"`compute_output_spec` should return a new `keras.KerasTensor`, it returned {what}.")
+        if own and not keras.backend.is_float_dtype(spec.dtype):
+            raise Wrong(f"`compute_output_spec` returned a symbol of {spec.dtype}; images are float32.", "output_dtype")
         return keras.Sequential([keras.Input(features.shape[1:]), last])
+    except Wrong:
+        raise
     except NotImplementedError:
         if own:
             raise

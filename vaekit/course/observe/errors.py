@@ -81,6 +81,10 @@ _USUAL = {
     "ConcretizationType": " Python's `if` and `float` cannot be differentiated: use `keras.ops.where`.",
     "BoolConversion": " Python's `if` cannot be differentiated: use `keras.ops.where`.",
     r"[Ss]ymbolic|KerasTensor": _SYMBOL,
+    r"concatenate (tuple|list)": (
+        " A file keeps a tuple as a list, and Keras wraps lists: what should be a tuple is made one by `tuple(...)` in "
+        "`__init__`."
+    ),
     r"expected to be a (float|double) tensor but is a (float|double) tensor": (
         " The inputs are float32. What NumPy makes of numbers, as `np.array([1.0])` or `np.zeros(3)`, is float64: hand "
         '`dtype="float32"` to it, or `ops.cast` it.'

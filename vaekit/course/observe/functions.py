@@ -28,8 +28,9 @@ def takes(answer, inputs):
     try:
         inspect.signature(answer).bind(**inputs)
     except TypeError as error:
-        wanted = ", ".join(inputs)
-        raise Wrong(f"it should take the arguments ({wanted}): {error}.") from None
+        has = ", ".join(inspect.signature(answer).parameters)
+        wanted = f"it should take the arguments ({', '.join(inputs)}), by these names"
+        raise Wrong(f"{wanted}; it takes ({has}): {error}.") from None
 
 
 def call(answer, _names=None, **inputs):

@@ -138,7 +138,8 @@ def judge(question, cases, observations):
     for name, weight in weights.items():
         mistakes = sorted(recognized[name], key=lambda pair: (*pair[1], pair[0].name not in known))
         share = weight / sum(weights.values())
-        parts.append(_part(question, name, share, found[name], [mistake for mistake, _ in mistakes]))
+        mistakes, others_wrong = [mistake for mistake, _ in mistakes], not all(part.right for part in parts)
+        parts.append(_part(question, name, share, found[name], mistakes, known, others_wrong))
         known.add(parts[-1].diagnosis)
     return Verdict(question.name, question.title, question.points, _together(question, _advised(parts, advice)))
 
@@ -276,7 +277,8 @@ def _shown(value):
 # ---- parts
 
 
-def _part(question, name, share, rows, mistakes):
+def _part(question, name, share, rows, mistakes, known=(), others_wrong=False):
+    """A part's verdict, `known` the diagnoses of parts before it, `others_wrong` whether one of them is wrong."""
     wrong = [row for row in rows if not row.fits]
     if not wrong:
         bounds = [row for row in rows if isinstance(row.target, AtLeast)]
@@ -289,12 +291,18 @@ def _part(question, name, share, rows, mistakes):
     if isinstance(row.target, AtLeast):
         reached = _reached(row) if fits(row.observed, AtLeast(-np.inf)) else "no number"
         return Part(name, share, False, f"{reached}; at least {row.target.value:.2f} are asked for.", "bound")
-    diagnosis, says, _ = common([_explained(question, row) for row in wrong])
+    diagnosis, says, _ = common([_explained(question, row) for row in wrong if not isinstance(row.observed, Fault)])
     own = {mistake.name: mistake.says for mistake in question.mistakes if mistake.shown is None}
+    if others_wrong and _of_gradients(rows) and diagnosis not in known:  # of a slope the question's words may be untrue
+        own = {}
     says = own.get(diagnosis) or (f"{row.name}: {says}" if row.name != name != VALUE else says)
     if diagnosis == OTHER and all(row.double for row in wrong):
         says += " What came back is float64, and the inputs are float32: where on the way was it converted?"
     return Part(name, share, False, says, diagnosis)
+
+
+def _of_gradients(rows):
+    return all(row.name.startswith("gradient of") for row in rows)
 
 
 def _reached(row):

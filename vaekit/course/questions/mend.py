@@ -148,7 +148,7 @@ class Mend(Question):
         if any(loss.shape for loss in losses):
             told[ELSE] = float(NO_NUMBER)
         if RIGHT not in [told[part] for part in self.errors]:  # what the learner was given earns nothing
-            return told | {ELSE: float(UNTOUCHED), GRADIENTS: np.full(len(self.of), float(UNTOUCHED))}
+            return told | {ELSE: float(UNTOUCHED), GRADIENTS: np.full(len(self.of), float(BROKEN))}
         cases = list(zip(losses, inputs, observations, strict=True))[:2]  # the first is known, the second drawn
         follows = [self._follows(found, loss.size, *rest) for loss, *rest in cases]
         return told | {GRADIENTS: np.min(follows, axis=0)}
@@ -235,6 +235,8 @@ class Mend(Question):
         """Of gradients."""
         if observation != GRADIENTS:
             return None
+        if observed.size and (observed == BROKEN).all():
+            return Explanation("untouched", "count once one of the errors is mended.")
         if UNTOUCHED in observed:
             return Explanation("untouched", "look again once the loss is that of errors, mended or not.")
         wrong = [f"`{name}`" for name, right in zip(self.of, observed, strict=True) if right != RIGHT]

@@ -142,7 +142,8 @@ class TrainedVAE(Question):
             return "worse_than_coins", (
                 f"Pixels without any code, each white as often as in training images, reach {self.coins}. The KL is "
                 f"{kl:.1f} and the reconstruction {reconstruction:.1f} nats: is the decoder the one that was trained "
-                "with this encoder, with its arrays in the right order, and tanh in between?"
+                "with this encoder, on draws of z and not on its mean, with its arrays in the right order, and tanh in "
+                "between?"
             )
         if kl < 0.5:
             return "no_codes", (
@@ -154,6 +155,12 @@ class TrainedVAE(Question):
                 f"The KL is {kl:.1f} nats, where a good model of these images pays between {low:g} and {high:g}: your "
                 "codes describe what is peculiar to single images. Learned by heart? Draw the black and white pixels "
                 "anew in every epoch, and train on all images. Or are codes too cheap in your loss?"
+            )
+        if bound < self.coins:
+            return "worse_than_coins", (
+                f"Pixels without any code reach {self.coins}, so something is wrong, or training has hardly begun. Was "
+                "the decoder trained in the form in which it is judged, with tanh in between, and the loss minus the "
+                "bound?"
             )
         return "bound", (
             "Nothing looks wrong, it is not trained well enough: more epochs, more latents (about ten), a larger "
