@@ -70,13 +70,11 @@ ODD = {
         ("error", {"mean +": "mu +"}),
         ("cut", {"ops.exp(log_variance / 2)": "ops.stop_gradient(ops.exp(log_variance / 2))"}),
         ("cut", "return ops.stop_gradient(mean + ops.exp(log_variance / 2) * noise)"),
-        ("reduced", "return ops.sum(mean + ops.exp(log_variance / 2) * noise)"),
         ("refused", "def gaussian_sample(mean, log_variance):\n    return mean"),
     ],
     "exponential_sample": [
         ("cut", {"/ rate": "/ ops.stop_gradient(rate)"}),
         ("falling", "return -ops.log(uniform + 1e-30) / rate"),
-        ("other", {"/ rate": ""}),
     ],
     "log_normal": [
         ("cut", {"return ops.exp(log_z)": "return ops.stop_gradient(ops.exp(log_z))"}),
@@ -101,7 +99,6 @@ ODD = {
     "score_function": [
         ("error", {"[:, None]": ""}),
         ("refused", {", weight * (t**2 - 1)": ""}),
-        ("other", {"(sample - mean)": "sample"}),
         ("sum_over_samples", {"weight * t / scale,": "ops.sum(weight * t / scale, axis=0),"}),
     ],
     "samples_worth": [
