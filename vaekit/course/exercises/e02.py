@@ -119,7 +119,7 @@ BERNOULLI = Function(
            "return ops.sum(x * ops.log(y) + (1 - x) * ops.log(w), axis=-1)", _CLIPPED)
           for small in (1e-5, 1e-6, 1e-7, 1e-8, 1e-10, 1e-12)),
         *(("clipped", {"return": f"logits = ops.clip(logits, -{most}, {most})\nreturn"}, _CLIPPED)
-          for most in (10, 15, 20, 25, 30, 50, 88)),
+          for most in (10, 15, 20, 25, 30, 50, 60, 80, 87, 88, 100, 1000)),
         ("white_only", {"x * logits - ops.softplus(logits)": "x * ops.log_sigmoid(logits)"}, "only white pixels count, "
          "the term for $x = 0$ is missing. A black pixel has the probability $1 - y$."),
         ("swapped", {"x * logits": "(1 - x) * logits"}, r"black and white are exchanged: $y = \mathrm{sigmoid}(a)$ is "
