@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from vaekit import cli
 from vaekit.course.exercise import Exercise, progress
 from vaekit.course.questions import Number
-from vaekit.course.questions.judge import Verdict
+from vaekit.course.questions.verdict import Verdict
 
 NUMBER = Number("gap", "A number", points=1, value="1 / 4")
 

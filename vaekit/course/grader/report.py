@@ -4,8 +4,8 @@ import dataclasses
 import html
 
 from vaekit.course import show
-from vaekit.course.questions.judge import Verdict
 from vaekit.course.questions.question import points
+from vaekit.course.questions.verdict import Verdict
 
 
 @dataclasses.dataclass(frozen=True)
