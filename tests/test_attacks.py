@@ -226,7 +226,7 @@ CELLS = [
     "while True:\n    try:\n        print('x' * 1000)\n    except BaseException:\n        pass",
     "import builtins, numpy, vaekit.course.observe as seen",
     "numpy.allclose = numpy.array_equal = numpy.all = seen.Fault.__eq__ = lambda *_, **__: True",
-    "import vaekit.course.questions.question as judge\njudge.Question.judge = lambda *_: True",
+    "import vaekit.course.questions.judge as judge\njudge.judge = judge.fits = lambda *_: True",
     "from vaekit.course.exercise import Exercise\nexercise = Exercise('90')\nExercise.check = lambda *_: 'right'",
     "exercise.check(wrong)\nassert exercise.mark('wrong', globals()) == 1.0",
     "print('wrong: 1 of 1 points')",

@@ -28,6 +28,11 @@ class Row(NamedTuple):
     def gradient(self):
         return self.name.startswith("gradient of")
 
+    @property
+    def cut(self):
+        """Whether it is a gradient of 0."""
+        return self.gradient and not isinstance(self.observed, Fault) and not np.any(self.observed)
+
 
 def judge(question, cases, observations):
     """The `Verdict` on what an answer gave.
@@ -102,11 +107,7 @@ def _recognized(question, found):
     """
     wrong = [part for part, rows in found.items() if not all(row.fits for row in rows)]
     values = [part for part, rows in found.items() if all(row.name == part and not row.gradient for row in rows)]
-    cut = [
-        part
-        for part in wrong
-        if all(row.gradient and not isinstance(row.observed, Fault) and not np.any(row.observed) for row in found[part])
-    ]
+    cut = [part for part in wrong if all(row.cut for row in found[part])]
     recognized = {part: [] for part in found}
     evidence = [(m, _evidence(question, m, found)) for m in question.mistakes if m.shown] if wrong else []
     sure = {mistake.name for mistake, by_part in evidence if any(e.numbers for e in by_part.values() if e.explains)}
@@ -198,7 +199,7 @@ def _shown(value):
 # ---- parts
 
 
-def _part(question, name, share, rows, mistakes, known=(), others_wrong=False):
+def _part(question, name, share, rows, mistakes, known, others_wrong):
     """A part's verdict, `known` the diagnoses of parts before it, `others_wrong` whether one of them is wrong."""
     wrong = [row for row in rows if not row.fits]
     if not wrong:
@@ -214,16 +215,14 @@ def _part(question, name, share, rows, mistakes, known=(), others_wrong=False):
         return Part(name, share, False, f"{reached}; at least {row.target.value:.2f} are asked for.", "bound")
     diagnosis, says, _ = common([_explained(question, row) for row in wrong if not isinstance(row.observed, Fault)])
     own = {mistake.name: mistake.says for mistake in question.mistakes if mistake.shown is None}
-    if others_wrong and _of_gradients(rows) and diagnosis not in known:  # of a slope the question's words may be untrue
+    if (
+        others_wrong and all(row.gradient for row in rows) and diagnosis not in known
+    ):  # of a slope the question's words may be untrue
         own = {}
     says = own.get(diagnosis) or (f"{row.name}: {says}" if row.name != name != VALUE else says)
     if diagnosis == OTHER and all(row.double for row in wrong):
         says += " What came back is float64, and the inputs are float32: where on the way was it converted?"
     return Part(name, share, False, says, diagnosis)
-
-
-def _of_gradients(rows):
-    return all(row.name.startswith("gradient of") for row in rows)
 
 
 def _reached(row):
