@@ -403,7 +403,7 @@ WORTH = Number(
 LAYER = Layer(
     "Reparameterize", "A Keras layer", points=5, minutes=20, difficulty=2,
     takes="mean[N,D], log_variance[N,D]",
-    draw=lambda rng: [dict(mean=2 * rng.normal(size=(2, 3)), log_variance=rng.uniform(-2, 2, size=(2, 3)))],
+    draw=lambda rng: [dict(mean=2 * rng.normal(size=(2, 3)), log_variance=rng.uniform(-5, 3, size=(2, 3)))],
     answer="return mean + ops.exp(log_variance / 2) * noise",
     hints=r"""
         Everything but the noise is question 1. Noise comes from `keras.random.normal(shape, seed=...)`.

@@ -8,10 +8,11 @@ from vaekit.backend import full_precision
 from vaekit.course.observe import distribution_layers, functions, random_layers, training
 from vaekit.course.observe.errors import told as told
 from vaekit.course.observe.values import DOUBLE as DOUBLE
+from vaekit.course.observe.values import NUMPY as NUMPY
 from vaekit.course.observe.values import VALUE as VALUE
 from vaekit.course.observe.values import Fault as Fault
 from vaekit.course.observe.values import Wrong as Wrong
-from vaekit.course.observe.values import fault_or, is_double, plain
+from vaekit.course.observe.values import fault_or, kinds, plain
 
 OBSERVERS = {
     observer.__name__: observer
@@ -29,8 +30,8 @@ OBSERVERS = {
 def observe(name, answer, inputs, options):
     """What an observer finds: a dict of float64 arrays, or a `Fault` that says what went wrong in the answer.
 
-    A `Fault` in place of a single array costs that observation's part alone. `DOUBLE` is among them where the answer
-    computed in float64.
+    A `Fault` in place of a single array costs that observation's part alone. Of functions, `DOUBLE` is among them where
+    float64 came back, and `NUMPY` where arrays of NumPy did.
     """
 
     def found():
@@ -38,8 +39,8 @@ def observe(name, answer, inputs, options):
             functions.takes(answer, inputs)
         with full_precision():
             values = OBSERVERS[name](answer, **inputs, **{f"_{key}": value for key, value in options.items()})
-            double = any(is_double(value) for value in values.values()) and name in ("call", "gradients")
+            of_kind = kinds(list(values.values())) if name in ("call", "gradients") else ()
             arrays = {key: value if isinstance(value, Fault) else plain(value) for key, value in values.items()}
-            return arrays | ({DOUBLE: plain(1)} if double else {})
+            return arrays | {kind: plain(1) for kind in of_kind}
 
     return fault_or(found, answer)
