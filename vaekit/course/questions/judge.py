@@ -53,7 +53,7 @@ def judge(question, cases, observations):
         parts.append(_part(question, name, share, found[name], mistakes, vague.get(name), known, others_wrong))
         known.add(parts[-1].diagnosis)
     parts = _together(question, _advised(parts, advice))
-    return Verdict(question.name, question.title, question.points, parts, _note(observations))
+    return Verdict(question.name, question.title, question.points, parts, question.note or _note(observations))
 
 
 def unobserved(question, fault):

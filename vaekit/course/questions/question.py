@@ -163,6 +163,7 @@ class Question:
         """An `Explanation` of a wrong observation that no mistake explains; None: the common one."""
         return None
 
+    note = ""  # said of what is right
     leads = ""  # the part that others follow from, where it is wrong
     variants = ()  # what the answer may have become by a single change; their `text` is what `shown` takes
     pairs = ()  # what it may have become by two of the mistakes
