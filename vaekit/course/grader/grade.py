@@ -24,6 +24,8 @@ from vaekit.course.grader.usage import Limits
 from vaekit.course.observe import Fault
 from vaekit.course.questions.judge import judge, unobserved
 
+NOT_ASKED_FOR = "what it sent is not what was asked for."
+
 
 def grade_notebook(path, limits=None, seed=None, require_isolation=False, exercise=None, stopped=None):
     """Grades a notebook.
@@ -120,10 +122,17 @@ class _Run:
             self.skipped.add(index)
             return False
         self.faults.pop(index, None)
-        if error := header.get("error"):
+        error = header.get("error")
+        if error:
             self.faults[index] = clean(header.get("says"))
-            if error == "NameError":
-                again.append(index)
+        if lacks := header.get("lacks"):
+            if not self._by_another(index):
+                self.skipped.add(index)
+                left_out = f"it left too few {clean(lacks, 20)}" if lacks != "memory" else "it left too little memory"
+                self.faults[index] = f"{self.faults.get(index, '')} {left_out} to what follows, which ran without it."
+            return False
+        if error == "NameError":
+            again.append(index)
         return True
 
     def _by_another(self, step):
@@ -142,10 +151,10 @@ class _Run:
             return False
         before = process.usage()
         question, observed = self.exercise.questions[name], self.observations[name]
-        end = time.monotonic() + min(question.seconds, self._time())
+        end, lacks = time.monotonic() + min(question.seconds, self._time()), ""
         for case in self.cases[name]:
             try:
-                observation = _observe(process, question, case, end - time.monotonic())
+                observation, lacks = _observe(process, question, case, end - time.monotonic())
             except StepError as error:
                 if error.ends and self._by_another(name):
                     observed.clear()
@@ -163,7 +172,7 @@ class _Run:
         else:
             self.left.remove(name)
         self.called = True
-        return not process.worn(before)
+        return not lacks and not process.worn(before)
 
     def _time(self):
         return self.deadline - time.monotonic()
@@ -182,7 +191,7 @@ class _Run:
             try:
                 return judge(question, cases, observed + observed[-1:] * (len(cases) - len(observed)))
             except Exception:  # arrays of which our own answer would never be
-                return unobserved(question, Fault("refused", "what it sent is not what was asked for."))
+                return unobserved(question, Fault("refused", NOT_ASKED_FOR))
 
     def notes(self):
         """What failed cells say, a tuple of texts."""
@@ -190,13 +199,25 @@ class _Run:
 
 
 def _observe(process, question, case, seconds):
-    """Asks for an answer's observation of a case: a dict of arrays and `Fault`s, or a `Fault`; raises `StepError`."""
+    """Asks for an answer's observation of a case, and measures it.
+
+    Returns: a dict of arrays and `Fault`s, or a `Fault`; and what the process lacks afterwards, "" if nothing.
+
+    Raises:
+        StepError: there is none.
+    """
     if seconds <= 0:
         raise StepError("time", "it took too long.", ends=False)
     inputs, arrays = messages.packed(case.inputs)
-    observer, options = question.observe.name, question.observe.options
+    observer, options = question.observe
     request = {"do": "observe", "name": question.name, "observer": observer, "inputs": inputs, "options": options}
-    return _observation(*process.ask(request, arrays, seconds))
+    header, arrays = process.ask(request, arrays, seconds)
+    try:
+        return observe.measured(observer, _observation(header, arrays), case.inputs, options), header.get("lacks")
+    except StepError:
+        raise
+    except Exception:  # arrays of which our own observer would never be
+        raise StepError("refused", NOT_ASKED_FOR, ends=False) from None
 
 
 def _observation(header, arrays):
@@ -208,10 +229,11 @@ def _observation(header, arrays):
         isinstance(names, list)
         and len(names) == len(arrays)
         and all(isinstance(name, str) for name in names)
-        and all(array.dtype == np.float64 for array in arrays)
+        and all(array.dtype in (np.float64, np.float32) for array in arrays)
         and isinstance(faults, dict)
         and all(map(_fault, faults.values()))
     ):
+        arrays = [array.astype(np.float64) for array in arrays]
         return dict(zip(names, arrays, strict=True)) | {name: _fault(fault) for name, fault in faults.items()}
     raise StepError("refused", "its reply is neither arrays nor an error.")
 

@@ -13,6 +13,7 @@ import signal
 import socket
 import sys
 import tempfile
+import threading
 import types
 from pathlib import Path
 
@@ -20,6 +21,10 @@ try:
     import resource
 except ImportError:  # Windows
     resource = None
+
+
+RESERVE = 8  # the part of the memory that steps leave to those that come after them
+FEW = 16  # files that these may open, and threads that they may start
 
 
 class OutOfTime(BaseException):
@@ -36,16 +41,18 @@ def main():
     header, _ = messages.read(requests)
     exposed, layers = tried(**header["try"]), json.loads(os.environ["VAEKIT_MISSING"])
     _without_questions()
-    shell = _shell()
+    shell, reserve = _shell(), header["try"]["memory"] // RESERVE
     messages.write(replies, {"id": header["id"], "exposed": exposed, "layers": layers})
     header, _ = messages.read(requests)
     _compute()
+    if lacks := _lacks(reserve):
+        raise MemoryError(f"from the start there is too little: {lacks}")
     _point(os.devnull, os.O_WRONLY, 2)  # until here it is the grader's, to say why a process does not start
     messages.write(replies, {"id": header["id"]})
     while (message := messages.read(requests)) is not None:
         header, arrays = message
         answer, arrays = {"cell": _cell, "observe": _observe}[header["do"]](shell, header, arrays)
-        messages.write(replies, {"id": header["id"], **answer}, arrays)
+        messages.write(replies, {"id": header["id"], "lacks": _lacks(reserve), **answer}, arrays)
     os._exit(0)
 
 
@@ -105,6 +112,7 @@ def _shell():
     shell.system = shell.system_raw  # for !command: there is no terminal
     shell.enable_gui = lambda gui=None: None  # for %matplotlib: there is no window
     shell.showtraceback = shell.showsyntaxerror = lambda *_, **__: None
+    sys.path.insert(0, "")  # as in Jupyter: what `%%writefile` wrote can be imported
     return shell
 
 
@@ -115,6 +123,34 @@ def _compute():
 
     ones = keras.ops.ones((256, 256))
     np.testing.assert_array_equal(keras.ops.convert_to_numpy(keras.ops.matmul(ones, ones)), np.full((256, 256), 256.0))
+
+
+def _lacks(reserve):
+    """What later steps would lack, "" if nothing: a step may fill the memory, say, and catch the error."""
+    import mmap
+
+    def memory():
+        if resource:
+            mmap.mmap(-1, reserve, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
+
+    def files():
+        with contextlib.ExitStack() as stack:
+            for _ in range(FEW):
+                stack.enter_context(open(os.devnull, "rb"))
+
+    def threads():
+        started = [threading.Thread(target=int) for _ in range(FEW)]
+        for thread in started:
+            thread.start()
+        for thread in started:
+            thread.join()
+
+    for attempt in (memory, files, threads):
+        try:
+            attempt()
+        except (OSError, ValueError, MemoryError, RuntimeError):
+            return attempt.__name__
+    return ""
 
 
 @contextlib.contextmanager
@@ -161,7 +197,7 @@ def _observe(shell, header, arrays):
         try:
             with _at_most(header["seconds"]):
                 inputs = messages.unpacked(header["inputs"], arrays)
-                found = observe.observe(header["observer"], shell.user_ns[name], inputs, header["options"])
+                found = observe.seen(header["observer"], shell.user_ns[name], inputs, header["options"])
         except OutOfTime:
             found = Fault("time", "it took too long and was stopped.")
         except BaseException as raised:
@@ -169,11 +205,20 @@ def _observe(shell, header, arrays):
     if isinstance(found, Fault):
         return {"fault": _sent(found)}, ()
     faults = {key: _sent(value) for key, value in found.items() if isinstance(value, Fault)}
-    arrays = {key: value for key, value in found.items() if key not in faults}
+    arrays = {key: _compact(value) for key, value in found.items() if key not in faults}
     if (size := sum(array.nbytes for array in arrays.values())) > messages.REPLY:
         says = f"{size / 1e6:.0f} MB came back; {messages.REPLY / 1e6:.0f} MB are looked at."
         return {"fault": _sent(Fault("refused", says))}, ()
     return {"names": list(arrays), "faults": faults}, list(arrays.values())
+
+
+def _compact(array):
+    """The same numbers as float32, if that holds them."""
+    import numpy as np
+
+    with np.errstate(all="ignore"):
+        single = array.astype(np.float32)
+    return single if np.array_equal(single, array, equal_nan=True) else array
 
 
 def _sent(fault):
