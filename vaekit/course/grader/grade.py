@@ -122,14 +122,15 @@ class _Run:
             self.skipped.add(index)
             return False
         self.faults.pop(index, None)
-        error = header.get("error")
+        error, lacks = header.get("error"), header.get("lacks")
         if error:
             self.faults[index] = clean(header.get("says"))
-        if lacks := header.get("lacks"):
+        if lacks:
             if not self._by_another(index):
                 self.skipped.add(index)
-                left_out = f"it left too few {clean(lacks, 20)}" if lacks != "memory" else "it left too little memory"
-                self.faults[index] = f"{self.faults.get(index, '')} {left_out} to what follows, which ran without it."
+                much = "little" if lacks == "memory" else "few"
+                left = f"It left too {much} {clean(lacks, 20)} for what comes after it, and was left out."
+                self.faults[index] = f"{self.faults.get(index, '')} {left}".strip()
             return False
         if error == "NameError":
             again.append(index)

@@ -92,7 +92,7 @@ def distribution_layer(answer, features, x, _weights, **arguments):
 
 
 def measured(seen, inputs, weights):
-    """The same, but of the "draws" their shape, and the "spread": the root of their mean squared distance from the mean.
+    """The same, but of "draws" their shape; and their "spread", the root of the mean squared distance from the mean.
 
     Args:
         seen: what `distribution_layer` returned, or somebody who wants to deceive.

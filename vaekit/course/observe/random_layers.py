@@ -211,6 +211,6 @@ def _of_a_model(z, rows, drawn):
     """Shape of what a functional model gave; a layer that has noise, `drawn`, has it in `predict`, too."""
     if isinstance(z, Fault):
         return z
-    if drawn and np.array_equal(z[:1], z[rows : rows + 1]):  # of the same inputs
+    if drawn and z.ndim and np.array_equal(z[:1], z[rows : rows + 1]):  # of the same inputs
         return Fault("refused", "with `training=False`, as in `predict`, there is no noise; this layer draws always.")
     return np.array(z.shape)
