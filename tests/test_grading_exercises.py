@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from vaekit.course.exercise import Exercise, numbers
-from vaekit.course.grader import inside
+from vaekit.course.grader import shell
 from vaekit.course.grader.grade import grade_notebook
 from vaekit.course.grader.usage import Limits
 from vaekit.course.questions import Function
@@ -42,9 +42,17 @@ def graded(path, cells, questions, limits=None):
 
 
 @pytest.mark.parametrize("number", numbers())
-def test_solutions_earn_every_point(number):
-    solution = grade_notebook(notebook("solutions", number))
-    assert {verdict.question: verdict.earned for verdict in solution.verdicts} == points(number), solution.notes
+def test_solutions_earn_every_point(number, tmp_path):
+    """Handed in as learners do: the exercise, with the solutions' answers. (What else solutions show, others run.)"""
+    answers = {cell["id"]: cell for cell in json.loads(notebook("solutions", number).read_text())["cells"]}
+    book = json.loads(notebook("exercises", number).read_text())
+    for cell in book["cells"]:
+        if cell["id"] in points(number):
+            cell["source"] = answers[cell["id"]]["source"]
+    path = tmp_path / "handed_in.ipynb"
+    path.write_text(json.dumps(book))
+    report = grade_notebook(path)
+    assert {verdict.question: verdict.earned for verdict in report.verdicts} == points(number) and not report.notes
 
 
 def test_stubs_earn_none(tmp_path):
@@ -122,13 +130,13 @@ def test_what_later_steps_lack(monkeypatch):
     def refuse(*_, **__):
         raise RuntimeError("can't start new thread")
 
-    assert inside._lacks(1 << 20) == "" and inside._lacks(1 << 60) == "memory"
+    assert shell.lacks(1 << 20) == "" and shell.lacks(1 << 60) == "memory"
     with monkeypatch.context() as patch:
-        patch.setattr(inside.threading.Thread, "start", refuse)
-        assert inside._lacks(1 << 20) == "threads"
-    soft, hard = inside.resource.getrlimit(inside.resource.RLIMIT_NOFILE)
+        patch.setattr(shell.threading.Thread, "start", refuse)
+        assert shell.lacks(1 << 20) == "threads"
+    soft, hard = shell.resource.getrlimit(shell.resource.RLIMIT_NOFILE)
     try:
-        inside.resource.setrlimit(inside.resource.RLIMIT_NOFILE, (8, hard))
-        assert inside._lacks(1 << 20) == "files"
+        shell.resource.setrlimit(shell.resource.RLIMIT_NOFILE, (8, hard))
+        assert shell.lacks(1 << 20) == "files"
     finally:
-        inside.resource.setrlimit(inside.resource.RLIMIT_NOFILE, (soft, hard))
+        shell.resource.setrlimit(shell.resource.RLIMIT_NOFILE, (soft, hard))

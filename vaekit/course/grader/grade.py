@@ -17,17 +17,25 @@ from vaekit.course import exercises, observe, questions
 from vaekit.course.exercise import Exercise
 from vaekit.course.grader import messages
 from vaekit.course.grader.errors import GradingError, StepError
-from vaekit.course.grader.notebook import clean, code_cells, exercise_number, read_notebook, tested_after
+from vaekit.course.grader.notebook import (
+    clean,
+    code_cells,
+    deleted_cells,
+    exercise_number,
+    read_notebook,
+    tested_after,
+)
 from vaekit.course.grader.process import Process
 from vaekit.course.grader.report import Report
 from vaekit.course.grader.usage import Limits
 from vaekit.course.observe import Fault
 from vaekit.course.questions.judge import judge, unobserved
 
+MOST_NOTES = 30
 NOT_ASKED_FOR = "what it sent is not what was asked for."
 
 
-def grade_notebook(path, limits=None, seed=None, require_isolation=False, exercise=None, stopped=None):
+def grade_notebook(path, limits=None, seed=None, require_isolation=False, exercise=None, stopped=None, notebook=None):
     """Grades a notebook.
 
     Args:
@@ -37,6 +45,7 @@ def grade_notebook(path, limits=None, seed=None, require_isolation=False, exerci
         require_isolation: whether to refuse if something is not isolated.
         exercise: an `Exercise`; None: the one that the notebook names.
         stopped: a `threading.Event` that ends it with KeyboardInterrupt.
+        notebook: a dict, what was read of it already; None: it is read.
 
     Returns: a `Report`.
 
@@ -45,7 +54,7 @@ def grade_notebook(path, limits=None, seed=None, require_isolation=False, exerci
             isolated.
     """
     start = time.monotonic()
-    _, notebook = read_notebook(path)
+    notebook = notebook or read_notebook(path)[1]
     exercise = exercise or Exercise(exercise_number(notebook, Path(path).name))
     seed = secrets.randbits(63) if seed is None else seed
     run = _Run(notebook, exercise, limits or Limits(), seed, require_isolation, stopped)
@@ -60,6 +69,7 @@ class _Run:
 
     def __init__(self, notebook, exercise, limits, seed, require_isolation, stopped):
         self.cells, self.exercise, self.limits = code_cells(notebook), exercise, limits
+        self.deleted = deleted_cells(notebook, exercise.questions)
         self.require_isolation, self.stopped = require_isolation, stopped
         self.deadline = time.monotonic() + limits.notebook
         self.cases = {name: question.cases(seed) for name, question in exercise.questions.items()}
@@ -195,8 +205,11 @@ class _Run:
                 return unobserved(question, Fault("refused", NOT_ASKED_FOR))
 
     def notes(self):
-        """What failed cells say, a tuple of texts."""
-        return tuple(f"Code cell {index + 1}: {says}" for index, says in sorted(self.faults.items()))
+        """What deleted and failed cells say, a tuple of texts."""
+        notes = [f"Cell `{name}` of the exercise is not there any more: was it deleted?" for name in self.deleted]
+        notes += [f"Code cell {index + 1}: {says}" for index, says in sorted(self.faults.items())]
+        more = len(notes) - MOST_NOTES
+        return (*notes[:MOST_NOTES], *([f"And {more} more cells."] if more > 0 else []))
 
 
 def _observe(process, question, case, seconds):

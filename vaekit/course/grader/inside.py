@@ -13,8 +13,6 @@ import signal
 import socket
 import sys
 import tempfile
-import threading
-import types
 from pathlib import Path
 
 try:
@@ -23,8 +21,7 @@ except ImportError:  # Windows
     resource = None
 
 
-RESERVE = 8  # the part of the memory that steps leave to those that come after them
-FEW = 16  # files that these may open, and threads that they may start
+RESERVE = 8  # the part of the memory that each step leaves to those that come after it
 
 
 class OutOfTime(BaseException):
@@ -36,23 +33,23 @@ def main():
     _point(os.devnull, os.O_RDONLY, 0)
     _point(os.devnull, os.O_WRONLY, 1)
     _import_vaekit()
-    from vaekit.course.grader import messages
+    from vaekit.course.grader import messages, shell
 
     header, _ = messages.read(requests)
     exposed, layers = tried(**header["try"]), json.loads(os.environ["VAEKIT_MISSING"])
-    _without_questions()
-    shell, reserve = _shell(), header["try"]["memory"] // RESERVE
+    shell.without_questions()
+    notebook, reserve = shell.started(), header["try"]["memory"] // RESERVE
     messages.write(replies, {"id": header["id"], "exposed": exposed, "layers": layers})
     header, _ = messages.read(requests)
-    _compute()
-    if lacks := _lacks(reserve):
+    shell.compute()
+    if lacks := shell.lacks(reserve):
         raise MemoryError(f"from the start there is too little: {lacks}")
     _point(os.devnull, os.O_WRONLY, 2)  # until here it is the grader's, to say why a process does not start
     messages.write(replies, {"id": header["id"]})
     while (message := messages.read(requests)) is not None:
         header, arrays = message
-        answer, arrays = {"cell": _cell, "observe": _observe}[header["do"]](shell, header, arrays)
-        messages.write(replies, {"id": header["id"], "lacks": _lacks(reserve), **answer}, arrays)
+        answer, arrays = {"cell": _cell, "observe": _observe}[header["do"]](notebook, header, arrays)
+        messages.write(replies, {"id": header["id"], "lacks": shell.lacks(reserve), **answer}, arrays)
     os._exit(0)
 
 
@@ -70,87 +67,6 @@ def _import_vaekit():
     )
     package = sys.modules["vaekit"] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(package)
-
-
-def _without_questions():
-    """Puts a stand-in where a notebook imports its exercise: `check` and `hint` say that marks are given elsewhere."""
-    import vaekit.course
-
-    class Exercise:
-        def __init__(self, number):
-            self.number = number
-
-        def check(self, *_, **__):
-            return "This answer is marked by the grader."
-
-        hint = check
-
-        def mark(self, *_):
-            return 0.0
-
-        def __getattr__(self, name):
-            if name.startswith("__"):
-                raise AttributeError(name)
-            return self.check
-
-    module = types.ModuleType("vaekit.course.exercise", "A stand-in: graded code is marked elsewhere.")
-    module.Exercise = Exercise
-    sys.modules[module.__name__] = vaekit.course.exercise = module
-    for hidden in ("exercises", "questions"):
-        sys.modules[f"vaekit.course.{hidden}"] = None  # to import it is an error
-
-
-def _shell():
-    """IPython without history and without outputs: magics, `await` and `display` work."""
-    from IPython.core.interactiveshell import InteractiveShell
-    from traitlets.config import Config
-
-    config = Config()
-    config.HistoryManager.enabled = False
-    config.InteractiveShell.ast_node_interactivity = "none"
-    shell = InteractiveShell.instance(config=config)
-    shell.system = shell.system_raw  # for !command: there is no terminal
-    shell.enable_gui = lambda gui=None: None  # for %matplotlib: there is no window
-    shell.showtraceback = shell.showsyntaxerror = lambda *_, **__: None
-    sys.path.insert(0, "")  # as in Jupyter: what `%%writefile` wrote can be imported
-    return shell
-
-
-def _compute():
-    """What needs the backend's threads, all of which start here: where they may not, no answer is to pay for it."""
-    import keras
-    import numpy as np
-
-    ones = keras.ops.ones((256, 256))
-    np.testing.assert_array_equal(keras.ops.convert_to_numpy(keras.ops.matmul(ones, ones)), np.full((256, 256), 256.0))
-
-
-def _lacks(reserve):
-    """What later steps would lack, "" if nothing: a step may fill the memory, say, and catch the error."""
-    import mmap
-
-    def memory():
-        if resource:
-            mmap.mmap(-1, reserve, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
-
-    def files():
-        with contextlib.ExitStack() as stack:
-            for _ in range(FEW):
-                stack.enter_context(open(os.devnull, "rb"))
-
-    def threads():
-        started = [threading.Thread(target=int) for _ in range(FEW)]
-        for thread in started:
-            thread.start()
-        for thread in started:
-            thread.join()
-
-    for attempt in (memory, files, threads):
-        try:
-            attempt()
-        except (OSError, ValueError, MemoryError, RuntimeError):
-            return attempt.__name__
-    return ""
 
 
 @contextlib.contextmanager
