@@ -5,6 +5,7 @@ wrong with one is its own problem: the others are graded.
 """
 
 import dataclasses
+import functools
 import hashlib
 import json
 import threading
@@ -45,45 +46,74 @@ def grade_folder(folder, out, jobs=1, limits=None, seed=None, require_isolation=
     _apart(folder, out)
     found = submissions(folder)
     again = _named(again, [submission.name for submission in found])
-    limits, stopped = limits or Limits(), threading.Event()
-    settings = [dataclasses.asdict(limits), seed, require_isolation, hints, backend.NAME]
-    stored, records, waiting = marks.Records(out) if found else None, {}, []
+    if not found:
+        return
+    grader, records, waiting = _Grader(out, limits or Limits(), seed, require_isolation, hints), {}, []
     for submission in found:
-        name = submission.name
-        key, problem = _key(submission, settings)
-        record = stored.ungraded(name, problem) if problem else stored.kept(name)
-        if problem or (record and record["key"] == key and name not in again):
-            records[name] = record
-            yield name, record
+        record = grader.known(submission, again)
+        if record:
+            records[submission.name] = record
+            yield submission.name, record
         else:
             waiting.append(submission)
     if records:
         marks.write_marks(out, records)
-
-    def one(name, path, _):
-        """Grades one: the bytes that are read here, once, are what the mark and its key are of."""
-        content, notebook = read_notebook(path, follow=False)
-        report = grade_notebook(path, limits, seed, require_isolation, stopped=stopped, notebook=notebook)
-        with replacing(marks.page_of(out, name)) as stream:
-            stream.write(page(report, Exercise(report.exercise), clean(name), hints).encode())
-        record = marks.record_of(report, _hash(content, report.exercise, settings))
-        stored.keep(name, record)
-        return record
-
-    def graded(submission):
-        record, problem = _tried(one, *submission)
-        return record or stored.ungraded(submission.name, problem)
-
     with ThreadPoolExecutor(jobs) as pool:
         try:
-            running = {pool.submit(graded, submission): submission.name for submission in waiting}
+            running = {pool.submit(grader.grade, submission): submission.name for submission in waiting}
             for done in as_completed(running):
                 records[running[done]] = done.result()
                 marks.write_marks(out, records)
                 yield running[done], records[running[done]]
         finally:
-            stopped.set()
+            grader.stopped.set()
             pool.shutdown(cancel_futures=True)
+
+
+class _Grader:
+    """Grades submissions one by one, all in the same way, and keeps what came of them."""
+
+    def __init__(self, out, limits, seed, require_isolation, hints):
+        self.out, self.records, self.stopped = out, marks.Records(out), threading.Event()
+        self.limits, self.seed, self.require_isolation, self.hints = limits, seed, require_isolation, hints
+        self.version = functools.cache(version)
+
+    def known(self, submission, again):
+        """The record of an earlier call that still holds, or of a problem; None: it is to be graded."""
+        key, problem = _tried(self._key_of, submission)
+        if problem:
+            return self.records.ungraded(submission.name, problem)
+        record = self.records.kept(submission.name)
+        return record if record and record["key"] == key and submission.name not in again else None
+
+    def grade(self, submission):
+        """The record of a mark that is given now, or of a problem."""
+        record, problem = _tried(self._graded, submission)
+        return record or self.records.ungraded(submission.name, problem)
+
+    def _graded(self, submission):
+        """The bytes that are read here, once, are what the mark and its key are of."""
+        content, notebook = read_notebook(submission.path, follow=False)
+        report = grade_notebook(
+            submission.path, self.limits, self.seed, self.require_isolation, stopped=self.stopped, notebook=notebook
+        )
+        with replacing(marks.page_of(self.out, submission.name)) as stream:
+            stream.write(page(report, Exercise(report.exercise), clean(submission.name), self.hints).encode())
+        record = marks.record_of(report, self._key(content, report.exercise))
+        self.records.keep(submission.name, record)
+        return record
+
+    def _key_of(self, submission):
+        if submission.problem:
+            raise GradingError(submission.problem)
+        content, notebook = read_notebook(submission.path, follow=False)
+        return self._key(content, exercise_number(notebook, submission.path.name))
+
+    def _key(self, content, exercise):
+        """A hash of all that a mark depends on."""
+        settings = [dataclasses.asdict(self.limits), self.seed, self.require_isolation, self.hints, backend.NAME]
+        parts = [content, *(text.encode() for text in (self.version(exercise), exercise, json.dumps(settings)))]
+        return hashlib.sha256(b"\0".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
 
 
 def duplicates(folder):
@@ -114,23 +144,6 @@ def _named(again, names):
             f"there is no submission {listed} to grade again; expected names as in the first column of marks.csv."
         )
     return {known[name] for name in again}
-
-
-def _key(submission, settings):
-    """A hash of all that a mark depends on, and what keeps the notebook from being graded, "" if nothing does."""
-    if submission.problem:
-        return None, submission.problem
-
-    def key():
-        content, notebook = read_notebook(submission.path, follow=False)
-        return _hash(content, exercise_number(notebook, submission.path.name), settings)
-
-    return _tried(key)
-
-
-def _hash(content, exercise, settings):
-    parts = [content, version(exercise).encode(), exercise.encode(), json.dumps(settings).encode()]
-    return hashlib.sha256(b"\0".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
 
 
 def _tried(function, *arguments, **options):
