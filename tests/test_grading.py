@@ -13,12 +13,13 @@ from typer.testing import CliRunner
 
 from vaekit import cli
 from vaekit.course import show
-from vaekit.course.exercise import PROGRESS, Exercise, progress
+from vaekit.course.exercise import Exercise
 from vaekit.course.grader import command, messages
 from vaekit.course.grader.errors import GradingError, StepError
 from vaekit.course.grader.grade import _observation, grade_notebook, version
 from vaekit.course.grader.notebook import clean, code_cells, exercise_number, read_notebook
 from vaekit.course.grader.report import Report, page
+from vaekit.course.grader.usage import Limits
 from vaekit.course.observe import Fault
 from vaekit.course.questions.judge import unobserved
 
@@ -233,6 +234,13 @@ def test_a_process_that_does_not_start_says_why(tmp_path, monkeypatch):
         grade_notebook(notebook(tmp_path / "01.ipynb", "1"))
 
 
+def test_time_is_that_of_the_wall(tmp_path, monkeypatch):
+    """Processors' time adds up over threads: on four cores, code may use four times as much."""
+    monkeypatch.setattr(command, "_cores", lambda: [0, 1, 2, 3])
+    arguments, _ = command.shut_in(["program"], {}, str(tmp_path), Limits(notebook=100.0))
+    assert json.loads(arguments[-1])["seconds"] >= 400
+
+
 def test_grading_can_be_stopped(tmp_path):
     stopped = threading.Event()
     stopped.set()
@@ -262,31 +270,12 @@ def test_marks_outlive_edits_that_change_no_program(tmp_path, monkeypatch):
             (room / "e01.py").write_text(edited)
 
 
-# ---- feedback, progress
+# ---- feedback
 
 
 def report(verdict=None):
     verdict = verdict or unobserved(Exercise("01").questions["gaussian_sample"], Fault("missing", "nothing."))
     return Report("01", "title", (verdict,), (), {}, 5, 1.0)
-
-
-def test_progress_that_was_edited(tmp_path, monkeypatch):
-    """What is no number is as if it were not there; no share is more than all."""
-    path = tmp_path / "progress.json"
-    monkeypatch.setenv("VAEKIT_PROGRESS", str(path))
-    shares = {"gaussian_sample": 5, "exponential_sample": "x", "log_normal": None, "truncated_normal_sample": 0.95}
-    path.write_text(json.dumps({"01": {**shares, "score_function": -1, "samples_worth": float("nan"), "other": True}}))
-    result = CliRunner().invoke(cli.app, ["progress"])
-    assert result.exit_code == 0, result.output
-    question = Exercise("01").questions["gaussian_sample"]
-    lines = {line.split("  ")[-1].strip(): line for line in result.output.splitlines()}
-    assert "█" * 10 in lines[question.title] and "█" * 11 not in result.output
-    assert f"{question.points:g} of {question.points:g}" in lines[question.title]
-    assert f"{'█' * 9}░" in lines[Exercise("01").questions["truncated_normal_sample"].title]
-    assert result.output.count("░" * 10) == len(lines) - 4  # all but these two and the exercises' own lines
-    assert PROGRESS.read() == {"01": {"gaussian_sample": 1, "truncated_normal_sample": 0.95, "score_function": 0}}
-    PROGRESS.put("01", "exponential_sample", 0.5)
-    assert progress()["01"]["exponential_sample"] == 0.5
 
 
 def test_feedback_escapes():
