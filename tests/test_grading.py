@@ -16,7 +16,7 @@ from vaekit.course import show
 from vaekit.course.exercise import Exercise
 from vaekit.course.grader import command, messages
 from vaekit.course.grader.errors import GradingError, StepError
-from vaekit.course.grader.grade import _observation, grade_notebook, version
+from vaekit.course.grader.grade import _observation, _Run, grade_notebook, version
 from vaekit.course.grader.notebook import clean, code_cells, exercise_number, read_notebook
 from vaekit.course.grader.report import Report, page
 from vaekit.course.grader.usage import Limits
@@ -239,6 +239,12 @@ def test_time_is_that_of_the_wall(tmp_path, monkeypatch):
     monkeypatch.setattr(command, "_cores", lambda: [0, 1, 2, 3])
     arguments, _ = command.shut_in(["program"], {}, str(tmp_path), Limits(notebook=100.0))
     assert json.loads(arguments[-1])["seconds"] >= 400
+
+
+def test_notes_end():
+    run = _Run({"cells": []}, Exercise("01"), Limits(), 1, False, None)
+    run.faults = dict.fromkeys(range(10_000), "x" * 600)
+    assert len(run.notes()) == 31 and run.notes()[-1] == "And 9,970 more cells."
 
 
 def test_grading_can_be_stopped(tmp_path):

@@ -70,9 +70,12 @@ def answers():
     yield "01", "samples_worth", "{name} = 4"
     for value in NUMBERS:
         yield "01", "samples_worth", f"{{name}} = {value}"
+    yield "01", "score_function", solution("01", "score_function").replace("def score_function", "def {name}")
     for body in FUNCTIONS.values():
         takes = "sample, cost, mean, log_scale, baseline=0.0"
         yield "01", "score_function", f"def {{name}}({takes}):\n    {body.replace('{', '{{').replace('}', '}}')}"
+    for number, base in LAYERS.items():
+        yield number, base, f"class {{name}}({base}):\n    pass"
     for (number, base), (i, method) in itertools.product(LAYERS.items(), enumerate(METHODS)):
         for fault in (FAULTS[i % 5], FAULTS[(i + 2) % 5]):
             yield number, base, FAULTY.format(name="{name}", base=base, method=method, fault=fault)

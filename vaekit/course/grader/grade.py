@@ -209,7 +209,7 @@ class _Run:
         notes = [f"Cell `{name}` of the exercise is not there any more: was it deleted?" for name in self.deleted]
         notes += [f"Code cell {index + 1}: {says}" for index, says in sorted(self.faults.items())]
         more = len(notes) - MOST_NOTES
-        return (*notes[:MOST_NOTES], *([f"And {more} more cells."] if more > 0 else []))
+        return (*notes[:MOST_NOTES], *([f"And {more:,} more cells."] if more > 0 else []))
 
 
 def _observe(process, question, case, seconds):
