@@ -81,7 +81,7 @@ def grade_folder(folder, out, jobs=1, limits=None, seed=None, require_isolation=
 
     def one(name, path, key):
         try:
-            report = grade_notebook(path, limits, seed, require_isolation, stopped=stopped)
+            report = grade_notebook(path, limits, seed, require_isolation, stopped=stopped, hidden=(folder, out))
             exercise = Exercise(report.exercise)
             with replacing(page_of(out, name)) as stream:
                 stream.write(page(report, exercise, clean(name), hints).encode())

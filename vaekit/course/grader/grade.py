@@ -25,7 +25,7 @@ from vaekit.course.observe import Fault
 from vaekit.course.questions.judge import judge, unobserved
 
 
-def grade_notebook(path, limits=None, seed=None, require_isolation=False, exercise=None, stopped=None):
+def grade_notebook(path, limits=None, seed=None, require_isolation=False, exercise=None, stopped=None, hidden=()):
     """Grades a notebook.
 
     Args:
@@ -35,6 +35,7 @@ def grade_notebook(path, limits=None, seed=None, require_isolation=False, exerci
         require_isolation: whether to refuse if something is not isolated.
         exercise: an `Exercise`; None: the one that the notebook names.
         stopped: a `threading.Event` that ends it with KeyboardInterrupt.
+        hidden: folders of which its code may read nothing, besides the notebook's own.
 
     Returns: a `Report`.
 
@@ -47,6 +48,7 @@ def grade_notebook(path, limits=None, seed=None, require_isolation=False, exerci
     exercise = exercise or Exercise(exercise_number(notebook, Path(path).name))
     seed = secrets.randbits(63) if seed is None else seed
     run = _Run(notebook, exercise, limits or Limits(), seed, require_isolation, stopped)
+    run.hidden = [Path(path).resolve().parent, *hidden]
     run.finish()
     verdicts = tuple(run.verdict(question) for question in exercise.questions.values())
     seconds = round(time.monotonic() - start, 1)
@@ -74,7 +76,7 @@ class _Run:
         for _ in range(self.limits.starts):
             if not self.left or self._time() <= 0:
                 return
-            with Process(self.limits, self.stopped) as process:
+            with Process(self.limits, self.stopped, self.hidden) as process:
                 self.exposed = process.start()
                 if self.require_isolation and self.exposed:
                     reasons = "; ".join(f"{name}: {reason}" for name, reason in self.exposed.items())
