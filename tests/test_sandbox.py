@@ -1,24 +1,16 @@
-"""The sandbox by itself, and what it is to keep graded code from. The programs in it are small: none needs a backend."""
+"""The sandbox by itself, and what it is to keep graded code from. No program here needs a backend."""
 
 import json
 import os
-import signal
 import subprocess
 import sys
-import tempfile
-import time
-from pathlib import Path
 
-import numpy as np
-import psutil
 import pytest
 
 from vaekit.course import exercises, questions
-from vaekit.course.grader import command, messages, process, sandbox, tried
-from vaekit.course.grader.errors import StepError
-from vaekit.course.grader.process import Process, outside_socket
+from vaekit.course.grader import command, sandbox, tried
+from vaekit.course.grader.process import outside_socket
 from vaekit.course.grader.usage import Limits
-from vaekit.course.grader.work import WorkFolder
 
 pytestmark = [
     pytest.mark.once,
@@ -170,7 +162,7 @@ ATTACKS = {
     "message_queue": lambda: queue("msgget", "msgctl"),
     "semaphores": lambda: queue("semget", "semctl"),
     "shared_memory": lambda: queue("shmget", "shmctl"),
-    "posix_queue": lambda: (call("mq_open", b"/vaekit-was-here", 0o102, 0o600, None), libc.mq_unlink(b"/vaekit-was-here")),
+    "posix_queue": lambda: (call("mq_open", b"/vaekit-here", 0o102, 0o600, None), libc.mq_unlink(b"/vaekit-here")),
     "memory_file": lambda: os.close(os.memfd_create("x")),
     "shared_pages": lambda: mmap.mmap(-1, 4096).close(),
     "zero_pages": lambda: mmap.mmap(os.open("/dev/zero", os.O_RDWR), 4096).close(),
@@ -215,7 +207,7 @@ def test_nothing_of_the_teachers_changes(tmp_path, layers, least):
         least = least - {"priority", "io_priority", "affinity", "scheduler"}
     assert least <= set(done) and (least or not done), done
     if not least:
-        assert file.read_text() == "a text" and not os.path.exists("/dev/mqueue/vaekit-was-here")
+        assert file.read_text() == "a text" and not os.path.exists("/dev/mqueue/vaekit-here")
 
 
 HONEST = r"""
@@ -341,203 +333,3 @@ def test_mounts_below_what_is_readable_are_not_to_be_written(tmp_path):
     whole = ["unshare", "--mount", "/bin/sh", "-c", outer, str(place), *arguments]
     done = subprocess.run(whole, env=os.environ | environment, capture_output=True, text=True, timeout=60)
     assert done.stdout == "before\n", done.stderr
-
-
-# ---- what a process may use, measured from outside
-
-INSIDE = """
-import importlib.util, os, sys
-spec = importlib.util.spec_from_file_location("messages", sys.argv[1])
-messages = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(messages)
-requests, replies, space = os.fdopen(0, "rb"), os.fdopen(1, "wb"), {}
-while (message := messages.read(requests)) is not None:
-    header, arrays = message
-    said = {"exposed": {}, "layers": {}, "error": ""}
-    try:
-        exec("".join(array.tobytes().decode() for array in arrays), space)
-    except BaseException as error:
-        said["error"] = type(error).__name__
-    messages.write(replies, {"id": header["id"], **said})
-"""
-
-
-@pytest.fixture(params=[sandbox.LAYERS, BESIDE], ids=["namespaces", "beside"])
-def small(request, monkeypatch):
-    """A `Process` executes sources alone, and starts in a tenth of a second; the layers that there are."""
-
-    def small_command(work, limits, hidden=()):
-        arguments = [sys.executable, "-I", "-c", INSIDE, messages.__file__]
-        return command.shut_in(arguments, {}, work, limits, layers=request.param, hidden=hidden)
-
-    monkeypatch.setattr(process, "command", small_command)
-    monkeypatch.setattr(process, "GRACE", 0.5)
-    return request.param
-
-
-def execute(running, source, seconds=20.0):
-    """The name of the error that a source ends with, "" if there is none."""
-    return running.ask({}, [np.frombuffer(source.encode(), np.uint8)], seconds)[0]["error"]
-
-
-GREEDY = {
-    "memory": "kept = bytearray(600 << 20)",
-    "shared_pages": "import mmap\nfor _ in range(22):\n    mmap.mmap(-1, 64 << 20).write(b'x' * (64 << 20))",
-    "children": "import os, time\nfor _ in range(4):\n    if os.fork() == 0:\n        kept = b'x' * (200 << 20)\n"
-    "        time.sleep(30)\n        os._exit(0)\ntime.sleep(30)",
-    "sockets": "import os, socket, time\nfor _ in range(8):\n    if os.fork() == 0:\n        break\nkept = []\n"
-    "for _ in range(120):\n    kept += socket.socketpair()\nfor end in kept:\n    end.setblocking(False)\n    try:\n"
-    "        while True:\n            end.send(b'x' * 4096)\n    except BlockingIOError:\n        pass\ntime.sleep(30)",
-    "tables": "import mmap\nmemory = mmap.mmap(-1, 300 << 30, flags=0x4022, prot=mmap.PROT_READ)\n"
-    "for place in range(0, 300 << 30, 2 << 20):\n    memory[place]\nimport time\ntime.sleep(30)",
-    "disk": "for name in range(8):\n    with open(f'large{name}', 'wb') as file:\n        file.write(bytes(8 << 20))\n"
-    "import time\ntime.sleep(3)",
-    "disk_without_names": "import os, time\nkept = []\nfor name in range(8):\n    kept.append(open('large', 'wb', 0))\n"
-    "    os.unlink('large')\n    assert kept[-1].write(bytes(8 << 20)) == 8 << 20\ntime.sleep(3)",
-    "disk_that_is_mapped": "import mmap, os, time\nkept = []\nfor name in range(8):\n    with open('large', 'wb+', 0) as file:"
-    "\n        os.unlink('large')\n        assert file.write(bytes(8 << 20)) == 8 << 20\n"
-    "        kept.append(mmap.mmap(file.fileno(), 4096))\ntime.sleep(3)",
-    "names": "import time\nfor name in range(20_000):\n    open(str(name), 'w').close()\ntime.sleep(3)",
-    "closed_folder": "import os, time\nos.mkdir('closed', 0o300)\nfor name in range(8):\n"
-    "    with open(f'closed/{name}', 'wb', 0) as file:\n        assert file.write(bytes(8 << 20)) == 8 << 20\ntime.sleep(3)",
-    "deep": "import os, time\nfor _ in range(1500):\n    os.mkdir('deeper')\n    os.chdir('deeper')\n"
-    "for name in range(8):\n    with open(str(name), 'wb', 0) as file:\n        assert file.write(bytes(8 << 20)) == 8 << 20\n"
-    "time.sleep(3)",
-    "processes": "import os, time\nfor _ in range(300):\n    if os.fork() == 0:\n        time.sleep(30)\n        os._exit(0)\n"
-    "time.sleep(3)",
-    "threads": "import threading, time\nthreading.stack_size(65536)\nfor _ in range(300):\n"
-    "    threading.Thread(target=time.sleep, args=[30]).start()\ntime.sleep(3)",
-}
-
-
-def test_who_takes_too_much_is_refused_or_ended(small, tmp_path, monkeypatch):
-    """By the system, where it can count; else by who watches. A process beside it goes on, and nothing is left."""
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    mode, outcomes = tmp_path.stat().st_mode, {}
-    with Process(LIMITS) as beside:
-        execute(beside, "import os, time")
-        for name, source in GREEDY.items():
-            with Process(LIMITS) as running:
-                try:
-                    outcomes[name] = execute(running, source)
-                except StepError as error:
-                    outcomes[name] = str(error)
-                assert execute(beside, "assert os.waitpid(os.fork() or os._exit(0), 0)") == "", name
-    assert all(outcomes.values()), outcomes
-    assert (list(tmp_path.iterdir()), tmp_path.stat().st_mode) == ([], mode)
-
-
-# ---- what is left
-
-
-def entries(folder):
-    """Modes and contents of all that is in a folder."""
-    return {path: (path.lstat().st_mode, path.is_file() and path.read_text()) for path in sorted(folder.rglob("*"))}
-
-
-@pytest.fixture
-def work(tmp_path, monkeypatch):
-    """A work folder, beside which lies something that is not its own."""
-    (tmp_path / "teachers").mkdir()
-    (tmp_path / "teachers" / "text").write_text("a text")
-    (tmp_path / "teachers").chmod(0o555)
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    yield WorkFolder()
-    (tmp_path / "teachers").chmod(0o755)
-
-
-def test_whatever_is_left_is_removed(tmp_path, work):
-    """1,500 folders in each other, names of all kinds, closed folders, links to what is not its own."""
-    place, before = os.open(work.path, os.O_RDONLY), (tmp_path.stat().st_mode, entries(tmp_path / "teachers"))
-    for depth in range(1500):
-        os.mkdir("deeper", dir_fd=place)
-        inner = os.open("deeper", os.O_RDONLY, dir_fd=place)
-        if depth % 500 == 0:
-            for name in (b"\xff\xfe", b"a\nb", b"-rf *", b"x" * 255):
-                os.close(os.open(name, os.O_CREAT, dir_fd=inner))
-            os.symlink(tmp_path / "teachers", "link", dir_fd=inner)
-            os.symlink(tmp_path / "teachers" / "text", "link to a file", dir_fd=inner)
-            os.link(tmp_path / "teachers" / "text", "the file", dst_dir_fd=inner)
-            os.mkfifo("pipe", dir_fd=inner)
-            for name, mode in (("closed", 0), ("locked", 0o500)):
-                os.mkdir(name, dir_fd=inner)
-                os.symlink(tmp_path / "teachers", f"{name}/link", dir_fd=inner)
-                os.chmod(name, mode, dir_fd=inner)
-        os.close(place)
-        place = inner
-    os.fchmod(place, 0)
-    os.close(place)
-    os.chmod(work.path, 0)
-    work.remove()
-    assert not os.path.lexists(work.path)
-    assert (tmp_path.stat().st_mode, entries(tmp_path / "teachers")) == before
-
-
-@pytest.mark.parametrize("instead", ["nothing", "a link", "another folder", "a file"])
-def test_what_was_not_made_is_not_removed(tmp_path, work, instead):
-    os.rename(work.path, tmp_path / "moved")  # a new folder would be the same one, as far as numbers tell
-    if instead == "a link":
-        os.symlink(tmp_path / "teachers", work.path)
-    elif instead == "another folder":
-        os.mkdir(work.path, 0o500)
-    elif instead == "a file":
-        Path(work.path).touch(0o400)
-    before = tmp_path.stat().st_mode, entries(tmp_path)
-    work.remove()
-    assert (tmp_path.stat().st_mode, entries(tmp_path)) == before
-
-
-STOPPED = """
-import json, os, sys, tempfile
-from vaekit import cli
-from vaekit.course.grader import command, messages, process
-
-INSIDE, path, graders = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
-for folder, layers in graders.items():
-    if os.fork() == 0:
-        start = [sys.executable, "-I", "-c", INSIDE, messages.__file__]
-        process.command = lambda work, limits, hidden=(): command.shut_in(start, {}, work, limits, layers=layers)
-        tempfile.tempdir, sys.argv = folder, ["vaekit", "grade", path]
-        cli.main()
-for _ in graders:
-    os.wait()
-"""
-SLEEPERS = """
-import os, signal, time
-for number in (signal.SIGTERM, signal.SIGHUP):
-    signal.signal(number, signal.SIG_IGN)
-for _ in range(3):
-    if os.fork() == 0:
-        os.setsid()
-        if os.fork():
-            os._exit(0)
-        break
-open("left", "w").write("here")
-time.sleep(99)
-"""
-
-
-def test_a_grader_that_is_ended_leaves_nothing(tmp_path):
-    """No processes, not even those that it left to run alone; no folders, unless it was SIGKILL."""
-    cell = {"cell_type": "code", "source": SLEEPERS, "metadata": {}, "outputs": []}
-    path = tmp_path / "01.ipynb"
-    path.write_text(json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [cell]}))
-    graders, number = {}, 0
-    for layers, started in ((sandbox.LAYERS, 8), (BESIDE, 7)):  # the grader, the sandbox's, the code's own four
-        for name in ("SIGTERM", "SIGHUP", "SIGKILL"):
-            folder = tmp_path / f"{name} {started}"
-            folder.mkdir()
-            graders[str(folder)], number = layers, number + started
-    whole = [sys.executable, "-c", STOPPED, INSIDE, str(path), json.dumps(graders)]
-    with subprocess.Popen(whole, env=os.environ | {"KERAS_BACKEND": "jax"}, stderr=subprocess.DEVNULL) as parent:
-        deadline = time.monotonic() + 120
-        while len(family := psutil.Process(parent.pid).children(recursive=True)) < number:
-            assert parent.poll() is None and time.monotonic() < deadline
-            time.sleep(0.1)
-        for grader, folder in zip(
-            sorted(psutil.Process(parent.pid).children(), key=lambda p: p.pid), graders, strict=True
-        ):
-            grader.send_signal(getattr(signal, Path(folder).name.split()[0]))
-        _, alive = psutil.wait_procs(family, timeout=10)
-    assert not alive
-    assert {Path(folder).name for folder in graders if os.listdir(folder)} == {"SIGKILL 8", "SIGKILL 7"}

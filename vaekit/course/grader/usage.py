@@ -88,18 +88,38 @@ def _held(process):
 def _proportional(process):
     """Bytes in memory, of which several processes share some."""
     found = _memory(process)
-    with contextlib.suppress(psutil.AccessDenied):
-        found["VmRSS"] = getattr(process.memory_full_info(), "pss", found["VmRSS"])
+    with contextlib.suppress(OSError, KeyError):
+        found["VmRSS"] = _kilobytes(f"{_place(process)}/smaps_rollup")["Pss"]
     return sum(found.values())
 
 
 def _memory(process):
     """Bytes of a process: in memory, swapped out, and of the tables that say where they are."""
-    with contextlib.suppress(OSError, KeyError):
-        with open(f"/proc/{process.pid}/status", encoding="utf-8", errors="replace") as stream:
-            lines = dict(line.split(":", 1) for line in stream)
-        return {kind: int(lines[kind].split()[0]) * 1024 for kind in ("VmRSS", "VmSwap", "VmPTE")}
-    return {"VmRSS": process.memory_info().rss}
+    if not os.path.isdir("/proc/self"):
+        return {"VmRSS": process.memory_info().rss}
+    found = _kilobytes(f"{_place(process)}/status")
+    return {kind: found.get(kind, 0) for kind in ("VmRSS", "VmSwap", "VmPTE")}
+
+
+def _kilobytes(path):
+    """Lines such as "VmRSS:  12 kB" of a file, {name: bytes}."""
+    with open(path, encoding="utf-8", errors="replace") as stream:
+        parts = [line.split() for line in stream]
+    return {part[0].rstrip(":"): int(part[1]) * 1024 for part in parts if len(part) == 3 and part[2] == "kB"}
+
+
+def _place(process):
+    """The folder of /proc that tells of a process: that of a thread which lives, as its first one may not.
+
+    Raises:
+        FileNotFoundError: if none lives.
+    """
+    for thread in sorted(os.listdir(f"/proc/{process.pid}/task"), key=int):
+        place = f"/proc/{process.pid}/task/{thread}"
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError), open(f"{place}/stat", "rb") as stream:
+            if stream.read().rpartition(b")")[2].split()[0] not in (b"Z", b"X"):
+                return place
+    raise FileNotFoundError(process.pid)
 
 
 @functools.cache
@@ -113,12 +133,13 @@ def _unread():
 
 
 def _links(process, target=True):
-    """What a process has open, {descriptor: what it is}. Raises PermissionError if that is not to be known."""
-    folder, found = f"/proc/{process.pid}/fd", {}
+    """What a process has open, {path of a descriptor: what it is}. Raises PermissionError if nobody may look."""
+    found = {}
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        folder = f"{_place(process)}/fd"
         for name in os.listdir(folder):
-            with contextlib.suppress(FileNotFoundError):
-                found[name] = os.readlink(f"{folder}/{name}") if target else ""
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                found[f"{folder}/{name}"] = os.readlink(f"{folder}/{name}") if target else ""
     return found
 
 
@@ -158,12 +179,12 @@ def _without_names(family, folder):
     """Files that were removed from a folder and are still in use, {which: bytes}."""
     found = {}
     for process in family:
-        for name, link in _links(process).items():
+        for path, link in _links(process).items():
             if link.startswith(f"{folder}/") and link.endswith(" (deleted)"):
-                with contextlib.suppress(FileNotFoundError):
-                    status = os.stat(f"/proc/{process.pid}/fd/{name}")
+                with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                    status = os.stat(path)
                     found[status.st_ino] = status.st_blocks * 512
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError), open(f"/proc/{process.pid}/maps") as stream:
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError), open(f"{_place(process)}/maps") as stream:
             for line in stream:
                 if f" {folder}/" in line and line.endswith(" (deleted)\n") and int(line.split()[4]) not in found:
                     raise PermissionError(line)  # it is mapped, but not open: nobody can say how large it is
