@@ -221,7 +221,7 @@ def test_what_cannot_be_graded(tmp_path):
 def test_isolation_can_be_required(tmp_path, monkeypatch):
     """Without its sandbox nothing is isolated: that is said, and the notebook is not run."""
     shut_in = command.shut_in
-    monkeypatch.setattr(command, "shut_in", lambda *arguments: shut_in(*arguments, layers=()))
+    monkeypatch.setattr(command, "shut_in", lambda *arguments, **options: shut_in(*arguments, layers=(), **options))
     path = notebook(tmp_path / "01.ipynb", f"open({str(tmp_path / 'run')!r}, 'w').close()")
     with pytest.raises(GradingError, match="not everything is isolated .*network: connections are possible"):
         grade_notebook(path, require_isolation=True)
@@ -242,7 +242,7 @@ def test_time_is_that_of_the_wall(tmp_path, monkeypatch):
 
 
 def test_notes_end():
-    run = _Run({"cells": []}, Exercise("01"), Limits(), 1, False, None)
+    run = _Run({"cells": []}, Exercise("01"), Limits(), 1, False, None, ())
     run.faults = dict.fromkeys(range(10_000), "x" * 600)
     assert len(run.notes()) == 31 and run.notes()[-1] == "And 9,970 more cells."
 

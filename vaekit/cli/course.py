@@ -1,6 +1,7 @@
 """Lessons and exercises as notebooks, progress, marks."""
 
 import os
+import signal
 import time
 from pathlib import Path
 from typing import Annotated
@@ -140,6 +141,7 @@ def grade(
         fail("A folder is graded with --out FOLDER for its marks and feedback, a notebook without, maybe with --html.")
     if again and not out:
         fail("--again names submissions of a folder. A notebook by itself is graded each time.")
+    _stop_in_order()
     try:
         if out:
             unmarked = _grade_class(path, out, hints, jobs, limits, seed, require_isolation, again)
@@ -151,6 +153,14 @@ def grade(
         fail("Stopped. The same command goes on after what is done." if out else "Stopped.")
     except OSError as error:
         fail(error)
+
+
+def _stop_in_order():
+    """What ends a program from outside is taken as Ctrl-C is, unless it is to be ignored (`nohup`)."""
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)  # Windows has one of them
+        if number and signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, signal.default_int_handler)
 
 
 def _grade_one(path, html, hints, limits, seed, require_isolation):
@@ -173,11 +183,12 @@ def _grade_class(path, out, hints, jobs, limits, seed, require_isolation, again)
     from vaekit.course.grader.folder import duplicates, grade_folder
     from vaekit.course.grader.marks import edited
     from vaekit.course.grader.notebook import clean
+    from vaekit.course.grader.report import isolation
 
     done, unmarked, before = 0, 0, edited(out)
     for name, record in grade_folder(path, out, jobs, limits, seed, require_isolation, hints, again or ()):
         if not done and record.get("exposed"):
-            typer.echo("".join(f"Not isolated: {what}: {how}.\n" for what, how in record["exposed"].items()))
+            typer.echo(isolation(record["exposed"]))
         done, unmarked = done + 1, unmarked + bool(record["problem"])
         outcome = record["problem"] or f"{record['earned']:g} of {record['points']:g} points"
         typer.echo(f"{clean(name)}: {outcome}")

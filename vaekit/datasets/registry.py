@@ -93,6 +93,16 @@ def names():
     return list(_loaders)
 
 
+def located():
+    """Paths of all data files that are on this machine, unverified.
+
+    Raises:
+        DatasetError: if VAEKIT_DATA names no directory.
+    """
+    found = [locate(file) for files in _files.values() for file in files or ()]
+    return sorted({path for _, path in filter(None, found)})
+
+
 def load(name, **options):
     """A data set by name, downloaded on first use.
 

@@ -10,24 +10,27 @@ import vaekit
 from vaekit import backend
 from vaekit.course import exercises, questions
 from vaekit.course.grader import inside, sandbox
-from vaekit.datasets.files import cache_directory
+from vaekit.datasets.files import DatasetError, cache_directory
+from vaekit.datasets.registry import located
 
 CORES = 4  # backends start threads for each core, and time is to be the same on all computers
 HIDDEN = (exercises, questions)  # the answers, and how they are judged: graded code may see `vaekit.course.observe`
 
 SYSTEM = """/usr /lib /lib32 /lib64 /bin /nix/store /etc/ld.so.cache /etc/ld.so.conf /etc/ld.so.conf.d /etc/alternatives
 /etc/localtime /etc/fonts /etc/mime.types /sys/devices/system/cpu""".split()
+PREFIX = "bin lib lib32 lib64 include share etc ssl pyvenv.cfg".split()  # what of Python's folder is Python's
 
 THREADS = """OMP_NUM_THREADS OPENBLAS_NUM_THREADS MKL_NUM_THREADS VECLIB_MAXIMUM_THREADS NPROC
 TF_NUM_INTRAOP_THREADS TF_NUM_INTEROP_THREADS""".split()  # NPROC is what XLA reads
 
 
-def command(work, limits):
+def command(work, limits, hidden=()):
     """The command that starts `inside.py`, and its environment: nothing of the user's but the backend and the data.
 
     Args:
         work: path of a folder, the only one that can be written.
         limits: a `Limits`.
+        hidden: folders of which nothing may be read, wherever they lie.
     """
     packages = [
         folder
@@ -35,8 +38,6 @@ def command(work, limits):
         if Path(folder).name in ("site-packages", "dist-packages")
         and not folder.startswith((sys.prefix, sys.base_prefix))
     ]
-    data = [os.environ.get("VAEKIT_DATA", ""), str(cache_directory())]
-    data = [os.path.abspath(folder) for folder in data if folder and os.path.isdir(folder)]
     environment = {
         "PATH": os.defpath,
         "HOME": work,
@@ -51,22 +52,24 @@ def command(work, limits):
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "CUDA_VISIBLE_DEVICES": "",
         "JAX_PLATFORMS": "cpu",
-        "VAEKIT_CACHE": str(cache_directory()),
+        "VAEKIT_CACHE": str(cache_directory().absolute()),
         "VAEKIT_MISSING": "{}",
     }
     if sys.platform != "linux":  # where the sandbox takes no cores away
         environment |= dict.fromkeys(THREADS, str(CORES))
-    environment |= {name: os.environ[name] for name in ("VAEKIT_DATA", "TZ") if os.environ.get(name)}
+    environment |= {name: os.environ[name] for name in ("TZ",) if os.environ.get(name)}
+    if mirror := os.environ.get("VAEKIT_DATA"):
+        environment["VAEKIT_DATA"] = os.path.abspath(os.path.expanduser(mirror))
     start = [sys.executable, "-P", "-s", inside.__file__]
     if os.name == "nt":
         needed = ("SYSTEMROOT", "SYSTEMDRIVE", "WINDIR", "NUMBER_OF_PROCESSORS")
         environment |= {name: os.environ[name] for name in needed if name in os.environ}
         environment |= {"TEMP": work, "TMP": work, "USERPROFILE": work}
         return start, environment | {"VAEKIT_MISSING": json.dumps({"sandbox": "Windows has none"})}
-    return shut_in(start, environment, work, limits, [*packages, *data])
+    return shut_in(start, environment, work, limits, [*packages, *_data()], hidden=hidden)
 
 
-def shut_in(arguments, environment, work, limits, read=(), layers=sandbox.LAYERS):
+def shut_in(arguments, environment, work, limits, read=(), layers=sandbox.LAYERS, hidden=()):
     """The command that runs a command in the sandbox, and its environment.
 
     Args:
@@ -76,16 +79,18 @@ def shut_in(arguments, environment, work, limits, read=(), layers=sandbox.LAYERS
         limits: a `Limits`.
         read: paths that can be read, besides those of the system, of Python, and of vaekit but what is `HIDDEN`.
         layers: of the sandbox.
+        hidden: folders of which nothing may be read, wherever they lie.
     """
     package = Path(vaekit.__file__).resolve().parent
     cores = _cores()
-    readable = [str(path) for path in (*SYSTEM, sys.prefix, sys.base_prefix, *read, package) if os.path.exists(path)]
+    python = [os.path.join(prefix, name) for prefix in (sys.prefix, sys.base_prefix) for name in PREFIX]
+    readable = [str(path) for path in (*SYSTEM, *python, *read, package) if os.path.exists(path)]
     settings = {
         "command": arguments,
         "environment": environment,
         "work": work,
         "read": readable,
-        "hidden": [*(os.path.dirname(os.path.realpath(room.__file__)) for room in HIDDEN), *_checkout(package)],
+        "hidden": [*(os.path.dirname(room.__file__) for room in HIDDEN), *_checkout(package), *map(str, hidden)],
         "memory": limits.memory,
         "disk": limits.disk,
         "processes": limits.processes,
@@ -94,6 +99,14 @@ def shut_in(arguments, environment, work, limits, read=(), layers=sandbox.LAYERS
         "left_out": [layer for layer in sandbox.LAYERS if layer not in layers],
     }
     return [sys.executable, "-I", "-S", os.path.dirname(sandbox.__file__), json.dumps(settings)], {"LANG": "C.UTF-8"}
+
+
+def _data():
+    """Paths of the data files, each by itself: among them may lie other things."""
+    try:
+        return [str(path.absolute()) for path in located()]
+    except DatasetError:  # who asks for data is told
+        return []
 
 
 _started = itertools.count()

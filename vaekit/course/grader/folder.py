@@ -48,7 +48,7 @@ def grade_folder(folder, out, jobs=1, limits=None, seed=None, require_isolation=
     again = _named(again, [submission.name for submission in found])
     if not found:
         return
-    grader, records, waiting = _Grader(out, limits or Limits(), seed, require_isolation, hints), {}, []
+    grader, records, waiting = _Grader(folder, out, limits or Limits(), seed, require_isolation, hints), {}, []
     for submission in found:
         record = grader.known(submission, again)
         if record:
@@ -73,7 +73,8 @@ def grade_folder(folder, out, jobs=1, limits=None, seed=None, require_isolation=
 class _Grader:
     """Grades submissions one by one, all in the same way, and keeps what came of them."""
 
-    def __init__(self, out, limits, seed, require_isolation, hints):
+    def __init__(self, folder, out, limits, seed, require_isolation, hints):
+        self.hidden = (folder, out)
         self.out, self.records, self.stopped = out, marks.Records(out), threading.Event()
         self.limits, self.seed, self.require_isolation, self.hints = limits, seed, require_isolation, hints
         self.version = functools.cache(version)
@@ -95,7 +96,13 @@ class _Grader:
         """The bytes that are read here, once, are what the mark and its key are of."""
         content, notebook = read_notebook(submission.path, follow=False)
         report = grade_notebook(
-            submission.path, self.limits, self.seed, self.require_isolation, stopped=self.stopped, notebook=notebook
+            submission.path,
+            self.limits,
+            self.seed,
+            self.require_isolation,
+            stopped=self.stopped,
+            notebook=notebook,
+            hidden=self.hidden,
         )
         with replacing(marks.page_of(self.out, submission.name)) as stream:
             stream.write(page(report, Exercise(report.exercise), clean(submission.name), self.hints).encode())

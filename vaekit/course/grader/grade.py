@@ -35,7 +35,9 @@ MOST_NOTES = 30
 NOT_ASKED_FOR = "what it sent is not what was asked for."
 
 
-def grade_notebook(path, limits=None, seed=None, require_isolation=False, exercise=None, stopped=None, notebook=None):
+def grade_notebook(
+    path, limits=None, seed=None, require_isolation=False, exercise=None, stopped=None, notebook=None, hidden=()
+):
     """Grades a notebook.
 
     Args:
@@ -46,6 +48,7 @@ def grade_notebook(path, limits=None, seed=None, require_isolation=False, exerci
         exercise: an `Exercise`; None: the one that the notebook names.
         stopped: a `threading.Event` that ends it with KeyboardInterrupt.
         notebook: a dict, what was read of it already; None: it is read.
+        hidden: folders of which its code may read nothing, besides the notebook's own.
 
     Returns: a `Report`.
 
@@ -57,7 +60,8 @@ def grade_notebook(path, limits=None, seed=None, require_isolation=False, exerci
     notebook = notebook or read_notebook(path)[1]
     exercise = exercise or Exercise(exercise_number(notebook, Path(path).name))
     seed = secrets.randbits(63) if seed is None else seed
-    run = _Run(notebook, exercise, limits or Limits(), seed, require_isolation, stopped)
+    hidden = [Path(path).resolve().parent, *hidden]
+    run = _Run(notebook, exercise, limits or Limits(), seed, require_isolation, stopped, hidden)
     run.finish()
     verdicts = tuple(run.verdict(question) for question in exercise.questions.values())
     seconds = round(time.monotonic() - start, 1)
@@ -67,7 +71,8 @@ def grade_notebook(path, limits=None, seed=None, require_isolation=False, exerci
 class _Run:
     """The steps of a notebook, and what has come of them."""
 
-    def __init__(self, notebook, exercise, limits, seed, require_isolation, stopped):
+    def __init__(self, notebook, exercise, limits, seed, require_isolation, stopped, hidden):
+        self.hidden = hidden
         self.cells, self.exercise, self.limits = code_cells(notebook), exercise, limits
         self.deleted = deleted_cells(notebook, exercise.questions)
         self.require_isolation, self.stopped = require_isolation, stopped
@@ -86,7 +91,7 @@ class _Run:
         for _ in range(self.limits.starts):
             if not self.left or self._time() <= 0:
                 return
-            with Process(self.limits, self.stopped) as process:
+            with Process(self.limits, self.stopped, self.hidden) as process:
                 self.exposed = process.start()
                 if self.require_isolation and self.exposed:
                     reasons = "; ".join(f"{name}: {reason}" for name, reason in self.exposed.items())

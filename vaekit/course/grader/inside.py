@@ -10,16 +10,8 @@ import importlib.util
 import json
 import os
 import signal
-import socket
 import sys
-import tempfile
 from pathlib import Path
-
-try:
-    import resource
-except ImportError:  # Windows
-    resource = None
-
 
 RESERVE = 8  # the part of the memory that each step leaves to those that come after it
 
@@ -34,6 +26,7 @@ def main():
     _point(os.devnull, os.O_WRONLY, 1)
     _import_vaekit()
     from vaekit.course.grader import messages, shell
+    from vaekit.course.grader.tried import tried
 
     header, _ = messages.read(requests)
     exposed, layers = tried(**header["try"]), json.loads(os.environ["VAEKIT_MISSING"])
@@ -139,102 +132,6 @@ def _compact(array):
 
 def _sent(fault):
     return [fault.kind, fault.says[:4000]]
-
-
-# ---- what is isolated, by trying
-
-
-def tried(grader, namespace, hidden, outside, memory, service):
-    """Tries what graded code should not be able to do: {"files": how it can, ...}, "" for each that it cannot.
-
-    Args:
-        grader: process id.
-        namespace: of processes that the grader is in, as /proc/self/ns/pid gives it; "" where there are none.
-        hidden: files that should not be readable.
-        outside: a folder that should not be writable.
-        memory: bytes that should not be had.
-        service: path of a socket that takes datagrams, and should not be reached; "" where there are none.
-    """
-    checks = {
-        "files": lambda: _files(hidden, outside),
-        "network": lambda: _network(service),
-        "processes": lambda: _processes(grader, namespace),
-        "memory": lambda: _memory(memory),
-    }
-    return {name: check() for name, check in checks.items()}
-
-
-def _files(hidden, outside):
-    for path in hidden:
-        try:
-            with open(path, "rb"):
-                return "the questions can be read"
-        except OSError:
-            pass
-    try:
-        with tempfile.TemporaryFile(dir=outside):
-            return "files can be written anywhere that you can write"
-    except OSError:
-        return ""
-
-
-def _network(service):
-    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
-        try:
-            with socket.socket(socket.AF_INET, kind) as connection:
-                connection.settimeout(0.5)
-                connection.connect(("127.0.0.1", 9))
-        except (ConnectionRefusedError, TimeoutError):
-            pass
-        except OSError:  # no sockets, or no network
-            continue
-        return "connections are possible"
-    for made in (socket.socket, lambda *kind: socket.socketpair(*kind)[0]) if service else ():
-        try:
-            with made(socket.AF_UNIX, socket.SOCK_DGRAM) as connection:
-                connection.sendto(b"reached", service)
-            return "other programs can be sent messages"
-        except OSError:
-            pass
-    return ""
-
-
-def _processes(grader, namespace):
-    if os.name == "nt":
-        return "the grader can be ended"
-    try:
-        own = os.readlink("/proc/self/ns/pid")
-    except OSError:
-        own = ""
-    if not own or own == namespace:
-        try:
-            os.kill(grader, 0)
-            return "the grader can be ended"
-        except OSError:
-            pass
-    limits = resource.getrlimit(resource.RLIMIT_NPROC)
-    resource.setrlimit(resource.RLIMIT_NPROC, (1, limits[1]))
-    try:
-        if (number := os.fork()) == 0:
-            os._exit(0)
-        os.waitpid(number, 0)
-        return "their number is not limited by the system, only watched"
-    except OSError:
-        return ""
-    finally:
-        resource.setrlimit(resource.RLIMIT_NPROC, limits)
-
-
-def _memory(most):
-    import mmap
-
-    try:
-        mmap.mmap(-1, most, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS).close()
-    except (OSError, ValueError, MemoryError):
-        return ""
-    except AttributeError:  # Windows
-        pass
-    return "it is not limited by the system, only watched"
 
 
 if __name__ == "__main__":

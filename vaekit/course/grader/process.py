@@ -10,6 +10,7 @@ import secrets
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -23,6 +24,7 @@ from vaekit.course.grader.command import HIDDEN, command
 from vaekit.course.grader.errors import GradingError, StepError
 from vaekit.course.grader.notebook import clean
 from vaekit.course.grader.usage import family_of, shared_memory, usage
+from vaekit.course.grader.work import WorkFolder
 
 GRACE = 2.0  # seconds in which code that was stopped may end
 
@@ -33,18 +35,20 @@ class Process:
     Args:
         limits: a `Limits`.
         stopped: a `threading.Event` that ends what is asked with KeyboardInterrupt.
+        hidden: folders of which its code may read nothing, wherever they lie.
     """
 
-    def __init__(self, limits, stopped=None):
-        self.limits, self.stopped = limits, stopped
+    def __init__(self, limits, stopped=None, hidden=()):
+        self.limits, self.stopped, self.hidden = limits, stopped, hidden
         self.requests, self.replies = queue.SimpleQueue(), queue.SimpleQueue()
 
     def __enter__(self):
-        self.work = os.path.realpath(tempfile.mkdtemp(prefix="vaekit-grade-"))
+        self.folder = WorkFolder()
+        self.work = self.folder.path
         try:
             self.complaints = tempfile.TemporaryFile()
             _copy_fonts(self.work)
-            arguments, environment = command(self.work, self.limits)
+            arguments, environment = command(self.work, self.limits, self.hidden)
             self.child = subprocess.Popen(
                 arguments,
                 stdin=subprocess.PIPE,
@@ -55,19 +59,32 @@ class Process:
                 start_new_session=True,
             )
         except BaseException:
-            shutil.rmtree(self.work, ignore_errors=True)
+            self.folder.remove()
             raise
         threading.Thread(target=self._talk, daemon=True).start()
         return self
 
     def __exit__(self, *_):
         self.requests.put(None)
-        for process in [*family_of(self.child.pid), self.child]:
-            with contextlib.suppress(psutil.Error, OSError):
-                process.kill()
-        self.child.wait()
+        self._end()
         self.complaints.close()
-        _remove(self.work)
+        self.folder.remove()
+
+    def _end(self):
+        """Ends the process with all that it has started."""
+        if sys.platform == "linux":  # the sandbox ends what is in it, so that nothing can start meanwhile
+            self.child.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.child.wait(10)
+        for _ in range(20):  # what they start meanwhile is ended next
+            family = family_of(self.child.pid)
+            for process in family:
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+            if not psutil.wait_procs(family, timeout=1)[0]:
+                break
+        self.child.kill()
+        self.child.wait()
 
     def start(self):
         """Waits until the process is ready. Returns what is not isolated, {"network": why, ...}.
@@ -82,6 +99,7 @@ class Process:
                 "hidden": [room.__file__ for room in HIDDEN],
                 "outside": os.path.dirname(self.work),
                 "memory": self.limits.memory + (1 << 20),
+                "most": self.limits.processes,
                 "service": service,
             }
             try:
@@ -154,12 +172,12 @@ class Process:
     def _watch(self):
         """Raises `StepError` if more is used than may be."""
         used = self.usage()
-        if len(used.family) > self.limits.processes + 10:
-            raise StepError("killed", f"it started more than {self.limits.processes} processes.")
+        if used.threads > self.limits.processes + 10:
+            raise StepError("killed", f"it started more than {self.limits.processes} processes and threads.")
         if used.memory > self.limits.memory < shared_memory(used.family):
             raise StepError("killed", f"it used more than {self.limits.memory / 1e9:.1f} GB of memory.")
         if used.disk > self.limits.disk:
-            raise StepError("killed", f"it wrote more than {self.limits.disk / 1e6:.0f} MB.")
+            raise StepError("killed", f"it wrote more than {self.limits.disk / 1e6:.0f} MB, or where nobody can look.")
 
     def worn(self, before):
         """Ends what was started since a `Usage`; whether an answer left so little that the next one may lack it."""
@@ -183,17 +201,6 @@ def outside_socket():
         except (AttributeError, OSError):  # Windows; a folder of a name too long for an address
             path = ""
         yield path
-
-
-def _remove(folder):
-    def mend(function, path, _):
-        with contextlib.suppress(OSError):
-            os.chmod(os.path.dirname(path), 0o700)
-            os.chmod(path, 0o700)
-            function(path)
-
-    shutil.rmtree(folder, onerror=mend)
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _copy_fonts(work):

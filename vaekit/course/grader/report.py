@@ -2,6 +2,7 @@
 
 import dataclasses
 import html
+import shutil
 
 from vaekit.course import show
 from vaekit.course.questions.question import points
@@ -43,9 +44,21 @@ class Report:
     @property
     def isolation(self):
         """What is isolated and what is not, a sentence."""
-        closed = [name for name in ("files", "network", "processes", "memory") if name not in self.exposed]
-        sentence = f"Isolated from this computer: {', '.join(closed) or 'nothing'}."
-        return sentence + "".join(f" Not {name}: {reason}." for name, reason in self.exposed.items())
+        return isolation(self.exposed)
+
+
+def isolation(exposed):
+    """What is isolated and what is not, sentences; and where to go, if there is such a place.
+
+    Args:
+        exposed: dict, as a `Report` has it.
+    """
+    closed = [name for name in ("files", "network", "processes", "memory") if name not in exposed]
+    said = [f"Isolated from this computer: {', '.join(closed) or 'nothing'}."]
+    said += [f"Not {name}: {reason}." for name, reason in exposed.items()]
+    if exposed and (runtime := next(filter(shutil.which, ("podman", "docker")), "")):
+        said.append(f"{runtime.title()} is installed: grading/README.md says how to grade in a container.")
+    return " ".join(said)
 
 
 def text(report, exercise, hints=1):

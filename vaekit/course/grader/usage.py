@@ -2,10 +2,16 @@
 
 import contextlib
 import dataclasses
+import functools
+import math
 import os
 from typing import NamedTuple
 
 import psutil
+
+DESCRIPTORS = 256  # that a process may have, as in `sandbox/limits.py`
+BLOCK = 4096  # bytes that a name takes at the least
+LONGEST = 3000  # bytes of a path that can still be looked at
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,12 +54,18 @@ def family_of(number):
 
 def usage(family, folder):
     """The `Usage` of these processes, which can write to this folder alone."""
-    return Usage(family, _sum(family, psutil.Process.num_threads), _sum(family, _resident), _disk(family, folder))
+    return Usage(family, _sum(family, psutil.Process.num_threads), _sum(family, _held), _disk(family, folder))
 
 
 def shared_memory(family):
     """Bytes of these processes' memory, in which what several share counts once. It takes longer to find out."""
-    return _sum(family, _proportional)
+    channels = set()
+    for process in family:
+        try:
+            channels.update(link for link in _links(process).values() if link.startswith(("socket:", "pipe:")))
+        except PermissionError:
+            channels.update((process.pid, number) for number in range(DESCRIPTORS))
+    return _sum(family, _proportional) + len(channels) * _unread()
 
 
 def _sum(family, of):
@@ -64,13 +76,71 @@ def _sum(family, of):
     return total
 
 
-def _resident(process):
-    return process.memory_info().rss
+def _held(process):
+    """Bytes in memory, and those that its sockets and pipes may hold; everything that it has open may be one."""
+    try:
+        opened = len(_links(process, target=False))
+    except PermissionError:
+        opened = DESCRIPTORS
+    return sum(_memory(process).values()) + opened * _unread()
 
 
 def _proportional(process):
-    found = process.memory_full_info()
-    return getattr(found, "pss", found.rss)
+    """Bytes in memory, of which several processes share some."""
+    found = _memory(process)
+    with contextlib.suppress(OSError, KeyError):
+        found["VmRSS"] = _kilobytes(f"{_place(process)}/smaps_rollup")["Pss"]
+    return sum(found.values())
+
+
+def _memory(process):
+    """Bytes of a process: in memory, swapped out, and of the tables that say where they are."""
+    if not os.path.isdir("/proc/self"):
+        return {"VmRSS": process.memory_info().rss}
+    found = _kilobytes(f"{_place(process)}/status")
+    return {kind: found.get(kind, 0) for kind in ("VmRSS", "VmSwap", "VmPTE")}
+
+
+def _kilobytes(path):
+    """Lines such as "VmRSS:  12 kB" of a file, {name: bytes}."""
+    with open(path, encoding="utf-8", errors="replace") as stream:
+        parts = [line.split() for line in stream]
+    return {part[0].rstrip(":"): int(part[1]) * 1024 for part in parts if len(part) == 3 and part[2] == "kB"}
+
+
+def _place(process):
+    """The folder of /proc that tells of a process: that of a thread which lives, as its first one may not.
+
+    Raises:
+        FileNotFoundError: if none lives.
+    """
+    for thread in sorted(os.listdir(f"/proc/{process.pid}/task"), key=int):
+        place = f"/proc/{process.pid}/task/{thread}"
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError), open(f"{place}/stat", "rb") as stream:
+            if stream.read().rpartition(b")")[2].split()[0] not in (b"Z", b"X"):
+                return place
+    raise FileNotFoundError(process.pid)
+
+
+@functools.cache
+def _unread():
+    """Bytes of memory that data in a socket can take that nobody has read."""
+    try:
+        with open("/proc/sys/net/core/wmem_default") as stream:
+            return 2 * int(stream.read())
+    except OSError:
+        return 0
+
+
+def _links(process, target=True):
+    """What a process has open, {path of a descriptor: what it is}. Raises PermissionError if nobody may look."""
+    found = {}
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        folder = f"{_place(process)}/fd"
+        for name in os.listdir(folder):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                found[f"{folder}/{name}"] = os.readlink(f"{folder}/{name}") if target else ""
+    return found
 
 
 def _disk(family, folder):
@@ -80,14 +150,42 @@ def _disk(family, folder):
             if os.stat(f"/proc/{process.pid}/root").st_dev != os.stat("/").st_dev:
                 found = os.statvfs(f"/proc/{process.pid}/root{folder}")
                 return (found.f_blocks - found.f_bfree) * found.f_frsize
-    return _size(folder)
+    try:
+        return _size(folder) + sum(_without_names(family, folder).values())
+    except PermissionError:  # what cannot be counted is not to be there
+        return math.inf
 
 
 def _size(folder):
-    """Bytes of the files in a folder."""
-    total = 0
-    for path, _, names in os.walk(folder):
-        for name in names:
-            with contextlib.suppress(OSError):
-                total += os.lstat(os.path.join(path, name)).st_blocks * 512
+    """Bytes of a folder, in which each name takes a block at the least.
+
+    Raises:
+        PermissionError: if a part of it cannot be looked at, because it may not, or lies too deep for a path.
+    """
+    total, left = 0, [folder]
+    while left:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(left.pop()) as names:
+            for name in names:
+                with contextlib.suppress(FileNotFoundError):
+                    total += max(name.stat(follow_symlinks=False).st_blocks * 512, BLOCK)
+                    if name.is_dir(follow_symlinks=False):
+                        if len(os.fsencode(name.path)) > LONGEST:
+                            raise PermissionError(name.path)
+                        left.append(name.path)
     return total
+
+
+def _without_names(family, folder):
+    """Files that were removed from a folder and are still in use, {which: bytes}."""
+    found = {}
+    for process in family:
+        for path, link in _links(process).items():
+            if link.startswith(f"{folder}/") and link.endswith(" (deleted)"):
+                with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                    status = os.stat(path)
+                    found[status.st_ino] = status.st_blocks * 512
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError), open(f"{_place(process)}/maps") as stream:
+            for line in stream:
+                if f" {folder}/" in line and line.endswith(" (deleted)\n") and int(line.split()[4]) not in found:
+                    raise PermissionError(line)  # it is mapped, but not open: nobody can say how large it is
+    return found

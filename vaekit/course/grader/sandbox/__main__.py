@@ -18,7 +18,7 @@ def main():
         if "limits" not in missing:
             limit(settings, missing)
         execute(settings, missing)
-    prctl(PR_SET_PDEATHSIG, signal.SIGKILL)  # ends with who started it
+    prctl(PR_SET_PDEATHSIG, signal.SIGTERM)  # ends with who started it
     prctl(PR_SET_CHILD_SUBREAPER, 1)  # orphans come to this process, which ends them
     namespaces(settings, missing)
 

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import re
 
 from kernel import (
     MNT_DETACH,
@@ -19,7 +20,7 @@ from kernel import (
     syscall,
 )
 
-DEVICES = ["/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"]
+DEVICES = ["/dev/null", "/dev/full", "/dev/random", "/dev/urandom"]  # /dev/zero gives memory that no process owns
 READ_ONLY = MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV
 PIVOT_ROOT = {"x86_64": 155}  # the system call's number; elsewhere 41
 
@@ -56,6 +57,7 @@ def new_root(settings, user):
 
 def _bind_all(paths, hidden, root):
     """Makes paths part of a root, to read, but for devices; covers what is hidden by empty folders."""
+    hidden = sorted(map(os.path.realpath, hidden), key=len)
     bound, covers = [], []
     for path in sorted(filter(os.path.exists, paths), key=lambda path: len(resolved(path)[1])):
         links, real = resolved(path)
@@ -63,28 +65,37 @@ def _bind_all(paths, hidden, root):
             if not os.path.lexists(root + link) and not within(link, bound):
                 os.makedirs(os.path.dirname(root + link), exist_ok=True)
                 os.symlink(target, root + link)
-        if within(real, bound) and within(real, covers) <= within(real, bound):
+        if real in hidden or within(real, bound) and within(real, covers) <= within(real, bound):
             continue
-        _bind(real, root, writable=path in DEVICES)
+        _bind(real, root, MS_NOEXEC if path in DEVICES else MS_NODEV)
         bound.append(real)
         for inside in hidden:
-            if inside.startswith(f"{real}/") and os.path.isdir(inside):
+            if inside.startswith(f"{real}/") and os.path.isdir(root + inside):
                 _in_memory(root + inside, "size=64k,mode=111")
                 covers.append(inside)
     for inside in covers:
         mount(None, root + inside, None, READ_ONLY)
 
 
-def _bind(path, root, writable):
+def _bind(path, root, flags):
+    """Makes a path part of a root, read-only with every mount below it; a device takes what it is sent all the same."""
     os.makedirs(root + os.path.dirname(path), exist_ok=True)
     if os.path.isdir(path):
         os.makedirs(root + path, exist_ok=True)
     else:
         open(root + path, "a").close()
     mount(path, root + path, None, MS_BIND | MS_REC)
-    if not writable:
-        before = os.statvfs(root + path).f_flag & (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
-        mount(None, root + path, None, MS_REMOUNT | MS_BIND | before | MS_RDONLY | MS_NOSUID)
+    for place in _mounts(root + path):
+        before = os.statvfs(place).f_flag & (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC)
+        mount(None, place, None, MS_REMOUNT | MS_BIND | before | MS_RDONLY | MS_NOSUID | flags)
+
+
+def _mounts(path):
+    """Where something is mounted at a path or below it."""
+    with open("/proc/self/mountinfo", "rb") as stream:
+        names = [line.split(b" ")[4] for line in stream]
+    places = [os.fsdecode(re.sub(rb"\\(\d{3})", lambda octal: bytes([int(octal[1], 8)]), name)) for name in names]
+    return [place for place in dict.fromkeys(places) if within(place, [path])]
 
 
 def _in_memory(path, options):

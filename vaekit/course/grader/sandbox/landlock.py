@@ -40,8 +40,9 @@ def landlock(settings, missing):
         os.close(opened)
 
     read = EXECUTE | READ | LIST
+    hidden = [os.path.realpath(path) for path in settings["hidden"]]
     for path in settings["read"]:
-        for inside, whole in granted(os.path.realpath(path), settings["hidden"]):
+        for inside, whole in granted(os.path.realpath(path), hidden):
             allow(inside, read if whole else LIST)
     for path in DEVICES:
         allow(path, READ | WRITE)

@@ -14,11 +14,14 @@ def limit(settings, missing):
         "RLIMIT_DATA": settings["memory"],
         "RLIMIT_CPU": settings["seconds"],
         "RLIMIT_FSIZE": settings["disk"],
-        "RLIMIT_NOFILE": 512,
+        "RLIMIT_NOFILE": 256,  # each may be a socket, with memory of its own
+        "RLIMIT_SIGPENDING": 1024,  # which all of a user share
         "RLIMIT_CORE": 0,
     }
-    if sys.platform == "linux":  # counted per user, so with those that are there
-        asked["RLIMIT_NPROC"] = settings["processes"] + ("namespaces" in missing and _threads())
+    if sys.platform == "linux":  # counted per user
+        asked["RLIMIT_NPROC"] = settings["processes"]
+        if "namespaces" in missing and (there := _threads()):  # with those that are there, and with other notebooks'
+            asked["RLIMIT_NPROC"] = there + 8 * settings["processes"]
     try:
         if settings["cores"]:
             os.sched_setaffinity(0, settings["cores"])
