@@ -7,10 +7,13 @@ import linecache
 import types
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from vaekit.course.exercise import Exercise
 from vaekit.course.grader.grade import grade_notebook
+from vaekit.course.observe import generators
+from vaekit.course.observe.random_layers import measured
 
 pytestmark = [pytest.mark.once, pytest.mark.usefixtures("fast_processes")]
 
@@ -110,3 +113,19 @@ def test_the_same_marks_everywhere(tmp_path, monkeypatch):
     differ = {name: (expected[name], found[name], report) for name in asked if found[name] != expected[name]}
     assert not report.notes and not differ
     assert sum(0 < earned < asked[name].points for name, (earned, *_) in expected.items()) > 5
+
+
+def test_what_is_said_in_place_of_draws_counts_for_nothing():
+    """Numbers under the names of what only an excuse may have, from somebody who draws once and sends that."""
+    inputs = {"mean": np.zeros((2, 3))}
+    draws = np.random.default_rng(0).normal(size=(1000, 2, 3))
+    names = ("first", "second", "twin", "other", "none", "none too", "copy", "slope of mean")
+    seen = {**dict.fromkeys(names, draws), "in a model": np.zeros((5, 3)), "twin": draws[::-1]}
+    excuses = dict.fromkeys(("repeated", "calls", "same seed", "without noise"), np.zeros(()))
+    with pytest.raises(KeyError):
+        measured(seen | excuses, inputs, ["mean"], 1000)
+    found = measured(seen | excuses | {"repeated": generators.MADE_IN_CALL}, inputs, ["mean"], 1000)
+    assert (found["calls"], found["same seed"]) == (generators.MADE_IN_CALL, generators.IGNORED)
+    for wrong in ({"first": draws[:-1]}, {"slope of mean": np.zeros(())}):
+        with pytest.raises(ValueError, match="expected draws of the shape"):
+            measured(seen | wrong, inputs, ["mean"], 1000)

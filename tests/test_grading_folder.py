@@ -167,7 +167,7 @@ def test_deleted_cells_are_named():
 def test_what_is_read_is_what_is_graded_and_kept(tmp_path, monkeypatch):
     """Also where somebody puts another file in its place, or a link to one, while the class is graded."""
     folder, out = tmp_path / "class", tmp_path / "out"
-    for name in ("01a", "01b", "01c"):
+    for name in ("01a", "01b", "01c", "d/01"):
         notebook(folder / f"{name}.ipynb", name)
     other, seen = notebook(tmp_path / "solution.ipynb", "solution"), []
 
@@ -177,11 +177,14 @@ def test_what_is_read_is_what_is_graded_and_kept(tmp_path, monkeypatch):
             (folder / "01b.ipynb").write_text(other.read_text())
             (folder / "01c.ipynb").unlink()
             (folder / "01c.ipynb").symlink_to(other)
+            (folder / "d").rename(tmp_path / "moved")
+            (folder / "d").symlink_to(tmp_path / "moved")
         return report()
 
     monkeypatch.setattr(GRADE, grade)
     found = dict(grade_folder(folder, out))
     assert seen == ["01a", "solution"] and "it is a link" in found["01c"]["problem"]
+    assert "it is a link to another folder" in found["d/01"]["problem"]
     (folder / "01c.ipynb").unlink()
     for name in ("01b", "01c"):
         notebook(folder / f"{name}.ipynb", name)

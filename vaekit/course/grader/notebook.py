@@ -7,6 +7,7 @@ import re
 import reprlib
 import stat
 import unicodedata
+from pathlib import Path
 
 from vaekit.course.exercise import Exercise, numbers
 from vaekit.course.grader.errors import GradingError
@@ -49,6 +50,8 @@ def _content(path, follow):
         raise GradingError(LINK.format("file") if linked else f"it cannot be read: {error.strerror}.") from None
     try:
         found = os.fstat(descriptor)
+        if not follow and any(folder.is_symlink() for folder in Path(path).parents):
+            raise GradingError(LINK.format("folder"))
         if not stat.S_ISREG(found.st_mode):
             raise GradingError("it is not a file.")
         if found.st_size > LARGEST:

@@ -179,11 +179,11 @@ def statistics(first, second):
 
 def _of_noise(seen, z):
     """All observations of draws."""
-    first = z["first"]
+    first, said = z["first"], {name: value for name, value in seen.items() if isinstance(value, Fault)}
     found = statistics(first, z["second"])
     if not found["spread"].any():
         same = np.array_equal(first, z["second"])
-        none = seen.get("without noise", generators.no_noise(False))
+        none = said.get("without noise", generators.no_noise(False))
         return found | dict.fromkeys(OF_NOISE, none if same else generators.ROWS)
 
     def distance(other):
@@ -199,11 +199,11 @@ def _of_noise(seen, z):
     found["other seed"] = generators.FIXED if same(other) else other
     found["no seed"] = generators.NONE if same(none) and not same(other) else none
     found["restored"], twin = distance(z["copy"]), distance(z["twin"])
-    found["same seed"] = seen.get("same seed", generators.IGNORED if twin > 1e-3 else twin)
+    found["same seed"] = said.get("same seed", generators.IGNORED if twin > 1e-3 else twin)
     if same(found["dimensions"]):
         found["dimensions"] = generators.DIMENSIONS
-    if same(found["calls"]) or "calls" in seen:
-        found["calls"] = seen["repeated"]
+    if same(found["calls"]) or "calls" in said:
+        found["calls"] = said["repeated"]
     return found
 
 
