@@ -137,8 +137,8 @@ def measured(seen, inputs, takes, draws):
 
     Returns: dict; noise is ε, estimated from the draws themselves.
         - "centre", "spread": means and standard deviations of z, `[B, D]`;
-        - "rows", "dimensions", "calls", "other seed", "no seed": correlations of the ε of neighbouring rows, of
-          neighbouring dimensions, of two calls, of two layers with different seeds, or without one;
+        - "rows", "dimensions", "calls", "other seed", "no seed": correlations of the ε of two rows, of two
+          dimensions (the one farthest from 0), of two calls, of two layers with different seeds, or without one;
         - "same seed", "restored": root of the mean squared difference of z between two layers with the same seed, and
           between such a layer and one made from its config, in units of the spread;
         - "kurtosis": E ε⁴ / (E ε²)², 3 for a normal distribution;
@@ -162,19 +162,24 @@ def measured(seen, inputs, takes, draws):
 
 def statistics(first, second):
     """Of the draws of two calls, `[draws, B, D]`: "centre", "spread", and what is 0, or 3, of good noise."""
-    center, spread = first.mean(0), first.std(0)
+    (_, B, D), center, spread = first.shape, first.mean(0), first.std(0)
     spread = np.where(spread <= 1e-6 * (1 + np.abs(center)), 0, spread)  # float32's rounding; nan stays
     with np.errstate(all="ignore"):
         noise = (first - center) / spread
         rows = noise.reshape(-1, noise.shape[-1])  # [draws · B, D]
         return {
-            "rows": np.mean(rows[1:] * rows[:-1]),
-            "dimensions": np.mean(rows[:, 1:] * rows[:, :-1]),
+            "rows": _farthest([np.mean(rows[lag:] * rows[:-lag]) for lag in (*range(1, B + 1), len(rows) // 2)]),
+            "dimensions": _farthest((rows.T @ rows / len(rows))[np.triu_indices(D, 1)]),  # of all pairs
             "calls": np.mean(noise * (second - second.mean(0)) / second.std(0)),
             "spread": spread,
             "kurtosis": np.mean(noise**4),
             "centre": center,
         }
+
+
+def _farthest(correlations):
+    """The one farthest from 0; nan, if there is one."""
+    return correlations[np.argmax(np.abs(correlations))]
 
 
 def _of_noise(seen, z):
@@ -200,8 +205,10 @@ def _of_noise(seen, z):
     found["no seed"] = generators.NONE if same(none) and not same(other) else none
     found["restored"], twin = distance(z["copy"]), distance(z["twin"])
     found["same seed"] = said.get("same seed", generators.IGNORED if twin > 1e-3 else twin)
-    if same(found["dimensions"]):
-        found["dimensions"] = generators.DIMENSIONS
+    if same(found["dimensions"]) and np.allclose(
+        np.ptp((first - found["centre"]) / found["spread"], axis=-1), 0, atol=1e-3
+    ):
+        found["dimensions"] = generators.DIMENSIONS  # all of them
     if same(found["calls"]) or "calls" in said:
         found["calls"] = said["repeated"]
     return found

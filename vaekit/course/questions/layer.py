@@ -19,7 +19,7 @@ from dataclasses import KW_ONLY, dataclass, field
 
 import numpy as np
 
-from vaekit.course.questions.explain import CUT
+from vaekit.course.questions.explain import CUT, Explanation
 from vaekit.course.questions.language import Text
 from vaekit.course.questions.question import Case, Mistake, Near, Observe, Question, Shown
 from vaekit.course.questions.variants import variants
@@ -102,8 +102,8 @@ class Layer(Question):
         n = DRAWS * mean.size
         uncorrelated = Near(np.array(0.0), STANDARD_ERRORS / n**0.5)
         found = {
-            "rows": uncorrelated,
-            "dimensions": uncorrelated._replace(atol=STANDARD_ERRORS / (n - DRAWS * len(mean)) ** 0.5),
+            "rows": uncorrelated._replace(atol=STANDARD_ERRORS / (n / 2) ** 0.5),  # of rows half a batch apart, too
+            "dimensions": uncorrelated._replace(atol=STANDARD_ERRORS / (DRAWS * len(mean)) ** 0.5),  # of two of them
             "calls": uncorrelated,
             "spread": Near(spread, 0.0, OF_DEVIATIONS),
             # of n normal numbers it has the variance 24/n; twice the standard errors, since its tails are not normal
@@ -115,6 +115,11 @@ class Layer(Question):
             found[name + RMS] = Near(np.hypot(constant, by_noise), 1e-4, OF_DEVIATIONS)
         same = {"same seed": 0.0, "other seed": uncorrelated, "no seed": uncorrelated, "restored": 0.0}
         return found | same | {"in a model": np.array([5.0, mean.shape[1]])}
+
+    def explained(self, inputs, observation, observed, target):
+        if observation in CORRELATED and np.shape(observed) == ():
+            return Explanation("correlated", CORRELATED[observation].format(float(observed)))
+        return None
 
     def _mistake(self, name, edits, says):
         text = self.text.edited(edits)
@@ -187,6 +192,13 @@ def _moments(text, names, inputs):
     return mean, np.abs(scale), slopes
 
 
+CORRELATED = {  # what independent noise has not
+    "rows": "the noise of two rows of a batch has the correlation {:.2f}; drawn for each row, it has 0.",
+    "dimensions": "the noise of two dimensions has the correlation {:.2f}; drawn for each of them, it has 0.",
+    "calls": "the noise of two calls has the correlation {:.2f}; drawn anew, it has 0.",
+    "other seed": "the noise of layers with different seeds has the correlation {:.2f}, where it should have 0.",
+    "no seed": "the noise of two layers without a seed has the correlation {:.2f}, where it should have 0.",
+}
 SEEDS = ("same seed", "other seed", "no seed", "restored")
 # (name, edits of the code above, what is said, what it shows); without the latter two the observer tells it
 SHARED = [
