@@ -35,8 +35,13 @@ if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # and many are the same: all 
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     }
 
-import vaekit  # noqa: E402, F401, I001  first: it keeps the backend's start-up messages away
-import keras  # noqa: E402, I001
+
+def pytest_collectstart():
+    """Before any test's file vaekit is imported: it keeps the backend's start-up messages away.
+
+    Where pytest has workers, these collect, and the process that watches them needs no backend.
+    """
+    import vaekit  # noqa: F401
 
 
 def pytest_collection_finish():
@@ -50,6 +55,8 @@ def pytest_collection_modifyitems(config, items):
     """With both backends installed, tests marked `once` run on TensorFlow alone, cases of `alternate` on one each."""
     if not all(map(importlib.util.find_spec, ("tensorflow", "jax"))):
         return
+    import keras
+
     here, seen = ["tensorflow", "jax"].index(keras.backend.backend()), collections.Counter()
 
     def runs(item):
@@ -65,6 +72,8 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.fixture(autouse=True)
 def seeded():
+    import keras
+
     keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy("float32")
 
@@ -72,6 +81,8 @@ def seeded():
 @pytest.fixture
 def float64():
     """Keras' default float, which the library's own numbers do not follow; on JAX with 64 bits, else it has none."""
+    import keras
+
     jax = importlib.import_module("jax") if keras.backend.backend() == "jax" else None
     with jax.enable_x64(True) if jax else contextlib.nullcontext():
         keras.config.set_floatx("float64")
@@ -83,6 +94,8 @@ def float64():
 @pytest.fixture
 def other_backend():
     """The backend that this run does not use; skips where its library is missing."""
+    import keras
+
     name = {"tensorflow": "jax", "jax": "tensorflow"}[keras.backend.backend()]
     pytest.importorskip(name, reason=f"{name} is not installed")
     return name

@@ -1,7 +1,8 @@
 """Everything combines: latents × priors × likelihoods × objectives × decoders, each trained two steps, saved, reloaded.
 
 All 3456 combinations take hours, so the usual run takes a part of them in which every two choices meet, one half on
-TensorFlow, the other on JAX (VAEKIT_CROSSINGS=all: every combination on both).
+TensorFlow, the other on JAX (VAEKIT_CROSSINGS=all: every combination on both). It leaves out objectives that are a part
+of another one.
 """
 
 import itertools
@@ -10,6 +11,7 @@ import os
 import keras
 import numpy as np
 import pytest
+from oracles import numbers
 
 import vaekit as vk
 from vaekit import layers, objectives, priors
@@ -38,7 +40,9 @@ OBJECTIVES = {
 }
 PRIORS = ("standard normal", "mixture of normals", "VampPrior", "VampPrior-data")
 DECODERS = ("MLP", "MLP, skip", "convolutional", "convolutional, skip", "PixelCNN", "PixelCNN, skip")
+PARTS = {"ELBO", "IWAE", "MIWAE"}  # of those with warm-up, CIWAE and PIWAE
 CHOICES = ((1, 2), PRIORS, tuple(LIKELIHOODS), tuple(OBJECTIVES), DECODERS)
+USUAL = (*CHOICES[:3], tuple(name for name in OBJECTIVES if name not in PARTS), DECODERS)
 
 
 def pairwise(choices):
@@ -104,8 +108,8 @@ def model_of(latents, prior, likelihood, kind, x):
 
 def test_every_two_choices_meet_and_each_is_made_on_both_backends():
     for name in ("tensorflow", "jax"):
-        assert [set(made) for made in zip(*half(name), strict=True)] == [set(choices) for choices in CHOICES]
-    for (i, first), (j, second) in itertools.combinations(enumerate(CHOICES), 2):
+        assert [set(made) for made in zip(*half(name), strict=True)] == [set(choices) for choices in USUAL]
+    for (i, first), (j, second) in itertools.combinations(enumerate(USUAL), 2):
         assert {(c[i], c[j]) for c in CHOSEN} == set(itertools.product(first, second))
 
 
@@ -114,7 +118,7 @@ def half(name):
     return CHOSEN[{"tensorflow": 0, "jax": 1}[name] :: 2]
 
 
-CHOSEN = list(pairwise(CHOICES))
+CHOSEN = list(pairwise(USUAL))
 WHOLE = os.environ.get("VAEKIT_CROSSINGS") == "all"
 
 
@@ -131,5 +135,4 @@ def test_trains_saves_and_reloads(choice, tmp_path):
     assert [w.shape for w in loaded.trainable_weights] == [w.shape for w in model.trainable_weights]
     for a, b in zip(model.get_weights(), loaded.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
-    traces = [keras.ops.convert_to_numpy(m.trace(x[:2], seed=0).log_weights()) for m in (model, loaded)]
-    np.testing.assert_allclose(*traces, rtol=1e-5)
+    np.testing.assert_allclose(numbers(model, x[:2]), numbers(loaded, x[:2]), rtol=1e-5)

@@ -100,6 +100,7 @@ def test_batches_need_not_be_tuples(model, kind, form):
     assert int(model.optimizer.iterations) == step + 2
 
 
+@pytest.mark.alternate
 @pytest.mark.parametrize("kind", KINDS)
 def test_batches_train_and_evaluate_as_arrays_do(kind):
     by_array, by_batches = small_vae(), small_vae()

@@ -42,6 +42,7 @@ def model_of(shift=0.4, stretch=1.3):
     return ProbabilisticPCA(shift=shift, stretch=stretch)
 
 
+@pytest.mark.alternate
 @pytest.mark.parametrize(
     "other", [ELBO(3, gradient="stl"), MIWAE(3, 1, gradient="dreg"), ELBO(3, gradient="score_function")]
 )
@@ -53,6 +54,7 @@ def test_estimators_of_the_elbo_agree_in_expectation(other):
     close_in_mean(p, p_other)
 
 
+@pytest.mark.alternate
 @pytest.mark.parametrize("beta", [1.0, 0.3])
 def test_doubly_reparameterized_iwae_agrees_in_expectation_with_less_noise(beta):
     pca = model_of()
@@ -63,6 +65,7 @@ def test_doubly_reparameterized_iwae_agrees_in_expectation_with_less_noise(beta)
     assert q_dreg.var(axis=0).sum() < 0.5 * q.var(axis=0).sum()
 
 
+@pytest.mark.alternate
 @pytest.mark.parametrize("objective", [ELBO(2, gradient="stl"), IWAE(4, gradient="stl"), IWAE(4, gradient="dreg")])
 def test_no_noise_in_the_encoder_at_the_exact_posterior(objective):
     pca = model_of(0.0, 1.0)
@@ -79,6 +82,7 @@ def test_generative_gradients_do_not_depend_on_the_encoders_estimator():
         np.testing.assert_allclose(other, p, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.alternate
 @pytest.mark.parametrize("gradient", ["pathwise", "dreg"])
 def test_piwae_is_iwae_for_the_decoder_and_miwae_for_the_encoder(gradient):
     pca = model_of()
@@ -89,6 +93,7 @@ def test_piwae_is_iwae_for_the_decoder_and_miwae_for_the_encoder(gradient):
     np.testing.assert_allclose(p, p_iwae, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.alternate
 @pytest.mark.parametrize("order", ["bottom-up", "top-down"])
 def test_hierarchies_keep_the_path_through_earlier_latents(order):
     """q(z2|z1) at fixed weights still moves with z1: the estimators agree in both orders."""
@@ -226,6 +231,7 @@ def rws_surrogate(log_p, log_q):
     return -ops.sum(q[None] * q[:, None] * ops.sum(share * pair(log_p + log_q), axis=0), axis=(0, 1))
 
 
+@pytest.mark.alternate
 @pytest.mark.parametrize(
     "objective, surrogate", [(VIMCO(2), vimco_surrogate), (ReweightedWakeSleep(2), rws_surrogate)], ids=["vimco", "rws"]
 )

@@ -149,6 +149,7 @@ def binary_hierarchy(order):
     return vk.LatentVariableModel(generative, inference, seed=0)
 
 
+@pytest.mark.alternate
 @pytest.mark.parametrize("order", ["bottom-up", "top-down", "independent"])
 def test_information_of_two_latents_is_their_sum_over_states(order):
     model = binary_hierarchy(order)
@@ -275,6 +276,7 @@ def vamp_prior():
     return vk.VAE(encoder, decoder, vk.priors.VampPrior(encoder, components=4), seed=0)
 
 
+@pytest.mark.alternate
 @pytest.mark.parametrize("make", [two_components, vamp_prior])
 def test_marginals_of_mixtures(make, tmp_path):
     model = make()

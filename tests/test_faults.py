@@ -73,6 +73,7 @@ LOSSES = {
 }
 
 
+@pytest.mark.alternate
 @pytest.mark.parametrize("kind", LOSSES)
 def test_losses_that_layers_add_count_once_with_the_data(kind):
     objective, options = LOSSES[kind]

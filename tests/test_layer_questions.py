@@ -138,7 +138,7 @@ NORMAL = "keras.random.normal(ops.shape(mean), seed=self.seed_generator)"
 ODD = [  # (edits, name, part, what is said)
     ({"class Reparameterize(keras.layers.Layer)": "class Reparameterize"}, "no_layer", None, "does not derive from it"),
     ({NORMAL: "ops.exp(tau)"}, "error", None, "name 'tau' is not defined"),
-    ({"return mean": "return 0.5 * mean"}, "half", "gradient of mean", "it is ours divided by 2."),
+    ({"return mean": "return 0.5 * mean"}, "variant", "centre", "the term with mean counts by half"),
     ({"return mean": "return ops.sum(mean", "* noise": "* noise, axis=-1)"}, "refused", None, "draws have the shape"),
     ({"inputs\n": "inputs\n        raise NotImplementedError()\n"}, "unanswered", None, "not answered yet."),
     ({'"seed": self.seed': '"seed": self.seed_generator'}, "error", "restored", "not JSON serializable"),

@@ -46,6 +46,11 @@ def log_prob(p, x):
     return array(backend.compile(p.log_prob)(x))
 
 
+def compiled(function, variables=()):
+    """What it returns, as arrays; of one program, since JAX compiles each operation outside of one."""
+    return keras.tree.map_structure(array, backend.compile(function, variables)())
+
+
 def sampled(p, n, seed=0):
     return array(backend.compile(lambda: p.sample(n, seed=backend.seed(seed)))())
 
@@ -117,13 +122,13 @@ def test_gradients_flow_through_the_optimal_sigma(axes, low):
         sigma = sigma if low is None else np.exp(low + np.logaddexp(0, np.log(sigma) - low))
         return (weight * stats.norm(mean, sigma).logpdf(x)).sum()
 
-    value, (gradient,) = backend.value_and_gradient(loss, mean)
+    value, (gradient,) = compiled(lambda: backend.value_and_gradient(loss, mean))
     assert float(value) == pytest.approx(exact(mean.astype("float64")), rel=1e-5)
     for place in itertools.product(range(2), range(5)):
         step = np.zeros_like(mean, "float64")
         step[place] = 1e-5
         difference = (exact(mean + step) - exact(mean - step)) / 2e-5
-        assert array(gradient)[place] == pytest.approx(difference, rel=1e-3, abs=1e-3)
+        assert gradient[place] == pytest.approx(difference, rel=1e-3, abs=1e-3)
 
 
 @pytest.mark.parametrize("scale", ["optimal", "optimal_image"])
@@ -409,12 +414,14 @@ def test_labels_have_the_probabilities_of_their_classes():
     q = labels(H)
     logits = array(one_hot.heads["logits"](H)).reshape(3, 2, 3)
     probability = np.exp(logits) / np.exp(logits).sum(axis=-1, keepdims=True)
-    np.testing.assert_allclose(array(p.mean()), probability, rtol=1e-5)
     every = np.array(list(itertools.product(range(3), repeat=2)), "float32")  # [9, 2]
     expected = np.log([probability[:, 0, int(i)] * probability[:, 1, int(j)] for i, j in every])  # [9, 3]
-    np.testing.assert_allclose(array(q.log_prob(every[:, None] * np.ones((3, 1), "float32"))), expected, rtol=1e-5)
     rows = np.eye(3, dtype="float32")[every.astype(int)][:, None] * np.ones((3, 1, 1), "float32")
-    np.testing.assert_allclose(array(p.log_prob(rows)), expected, rtol=1e-5)
+    each = every[:, None] * np.ones((3, 1), "float32")
+    mean, of_labels, of_rows = compiled(lambda: (p.mean(), q.log_prob(each), p.log_prob(rows)))
+    np.testing.assert_allclose(mean, probability, rtol=1e-5)
+    np.testing.assert_allclose(of_labels, expected, rtol=1e-5)
+    np.testing.assert_allclose(of_rows, expected, rtol=1e-5)
     draws = sampled(q, 4000)
     assert draws.shape == (4000, 3, 2) and draws.dtype == "float32"
     found = np.array([(draws == k).mean(axis=0) for k in range(3)])
@@ -457,17 +464,22 @@ def test_missing_entries_do_not_count(kind):
     gaps[0, 1], gaps[1] = np.nan, np.nan
     masked.check_values(gaps)
     whole = masked(H)
-    np.testing.assert_allclose(array(whole.log_prob(x)), array(layer(H).log_prob(x)), rtol=1e-5)
-    each = array(layer(H).distribution.log_prob(x)).reshape(3, 4)  # of each entry
-    expected = np.where(np.isnan(gaps.reshape(3, 4)), 0, each).sum(axis=1)
-    np.testing.assert_allclose(array(whole.log_prob(gaps)), expected, rtol=1e-5, atol=1e-6)
-    assert array(whole.log_prob(gaps))[1] == 0
+
+    def densities():
+        p = layer(H)
+        return whole.log_prob(x), p.log_prob(x), p.distribution.log_prob(x), whole.log_prob(gaps)
+
+    complete, unmasked, each, found = compiled(densities, layer.variables)
+    np.testing.assert_allclose(complete, unmasked, rtol=1e-5)
+    expected = np.where(np.isnan(gaps.reshape(3, 4)), 0, each.reshape(3, 4)).sum(axis=1)  # each: of each entry
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    assert found[1] == 0
 
     def total(h, x):
         return ops.sum(masked(h).log_prob(x))
 
-    _, gradients = backend.value_and_gradient(total, H, gaps)
-    assert all(np.isfinite(array(g)).all() for g in gradients) and not array(gradients[0])[1].any()
+    _, gradients = compiled(lambda: backend.value_and_gradient(total, H, gaps), layer.variables)
+    assert all(np.isfinite(g).all() for g in gradients) and not gradients[0][1].any()
     assert np.isfinite(sampled(whole, 5)).all()
 
 
@@ -515,9 +527,10 @@ def test_multivariate_normal_is_scipys():
     p, mean, L = full_normal()
     z = random(6, 3, 3)
     expected = [[stats.multivariate_normal(mean[b], L[b] @ L[b].T).logpdf(z[s, b]) for b in range(3)] for s in range(6)]
-    np.testing.assert_allclose(array(p.log_prob(z)), expected, rtol=1e-4)
-    np.testing.assert_allclose(array(p.mean()), mean, rtol=1e-5)
-    np.testing.assert_allclose(array(p.covariance()), L @ np.swapaxes(L, 1, 2), rtol=1e-4, atol=1e-5)
+    log_p, mean_of_p, covariance = compiled(lambda: (p.log_prob(z), p.mean(), p.covariance()))
+    np.testing.assert_allclose(log_p, expected, rtol=1e-4)
+    np.testing.assert_allclose(mean_of_p, mean, rtol=1e-5)
+    np.testing.assert_allclose(covariance, L @ np.swapaxes(L, 1, 2), rtol=1e-4, atol=1e-5)
     assert p.reparameterization_type == tfd.FULLY_REPARAMETERIZED
 
 
@@ -540,8 +553,9 @@ def test_kl_between_full_and_diagonal_normals():
             first, second = (mean[b], L[b] @ L[b].T), (n[b], np.diag(s[b] ** 2))
             there.append(exact_kl(*first, *second))
             back.append(exact_kl(*second, *first))
-        np.testing.assert_allclose(array(tfd.kl_divergence(p, diagonal)), there, rtol=1e-4)
-        np.testing.assert_allclose(array(tfd.kl_divergence(diagonal, p)), back, rtol=1e-4)
+        found = compiled(lambda p=p, d=diagonal: (tfd.kl_divergence(p, d), tfd.kl_divergence(d, p)))
+        np.testing.assert_allclose(found[0], there, rtol=1e-4)
+        np.testing.assert_allclose(found[1], back, rtol=1e-4)
     with pytest.raises(NotImplementedError):
         tfd.kl_divergence(p, tfd.Independent(tfd.Laplace(loc, scale), 1))
 
@@ -553,10 +567,13 @@ def test_a_full_posterior_has_a_kl_in_closed_form_and_can_be_refined():
     model = vk.VAE(encoder, MultivariateNormal(6), vk.priors.LearnedNormal(), refinement, seed=0)
     model.compile("adam", objective=vk.objectives.ELBO(analytic_kl=True))
     assert np.isfinite(model.fit(x, verbose=0).history["loss"]).all()
-    trace = model.trace(x[:2], 400, seed=0)
-    sampled_kl = array(trace.log_q["z"] - trace.log_p["z"])
+
+    def divergences():
+        trace = model.trace(x[:2], 400, seed=0)
+        return trace.log_q["z"] - trace.log_p["z"], tfd.kl_divergence(trace.q["z"], trace.p["z"])
+
+    sampled_kl, exact = compiled(divergences, model.variables)
     error = sampled_kl.std(axis=0) / np.sqrt(400)
-    exact = array(tfd.kl_divergence(trace.q["z"], trace.p["z"]))
     assert np.all(np.abs(sampled_kl.mean(axis=0) - exact) < 5 * error)
 
 
@@ -577,15 +594,16 @@ def test_normal_mixture_is_tfps(weighted, event):
     assert tuple(p.batch_shape) == () and tuple(p.event_shape) == event
     assert p.reparameterization_type == tfd.NOT_REPARAMETERIZED
     z = random(2, 6, *event, seed=3)
-    expected = array(reference.log_prob(z))
-    for index in ((), (1,), (1, 2)):
-        np.testing.assert_allclose(array(p.log_prob(z[index])), expected[index], rtol=1e-4)
-    np.testing.assert_allclose(array(p.mean()), array(reference.mean()), rtol=1e-5, atol=1e-6)
+    every = ((), (1,), (1, 2))
+    found, expected = compiled(lambda: ([p.log_prob(z[index]) for index in every], reference.log_prob(z)))
+    for index, one in zip(every, found, strict=True):
+        np.testing.assert_allclose(one, expected[index], rtol=1e-4)
+    found, mean, deviation = compiled(lambda: (p.mean(), reference.mean(), reference.stddev()))
+    np.testing.assert_allclose(found, mean, rtol=1e-5, atol=1e-6)
     n = 20000
     z = sampled(p, n)
     assert z.shape == (n, *event)
-    deviation = array(reference.stddev())
-    assert np.all(np.abs(z.mean(axis=0) - array(reference.mean())) < 5 * deviation / np.sqrt(n))
+    assert np.all(np.abs(z.mean(axis=0) - mean) < 5 * deviation / np.sqrt(n))
     np.testing.assert_allclose(z.std(axis=0), deviation, rtol=0.06)
 
 
@@ -596,9 +614,10 @@ def test_normal_mixture_has_the_gradients_of_finite_differences():
         components = stats.norm(loc, scale).logpdf(z[:, None]).sum(axis=-1)
         return (np.logaddexp.reduce(logits - np.logaddexp.reduce(logits) + components, axis=-1)).sum()
 
-    value, gradients = backend.value_and_gradient(
-        lambda loc, scale, logits, z: ops.sum(distributions.NormalMixture(loc, scale, logits).log_prob(z)), *arguments
-    )
+    def total(loc, scale, logits, z):
+        return ops.sum(distributions.NormalMixture(loc, scale, logits).log_prob(z))
+
+    value, gradients = compiled(lambda: backend.value_and_gradient(total, *arguments))
     exactly = [a.astype("float64") for a in arguments]
     assert float(value) == pytest.approx(exact(*exactly), rel=1e-5)
     for i, gradient in enumerate(gradients):
@@ -607,14 +626,15 @@ def test_normal_mixture_has_the_gradients_of_finite_differences():
             up[i][place] += 1e-5
             down[i][place] -= 1e-5
             difference = (exact(*up) - exact(*down)) / 2e-5
-            assert array(gradient)[place] == pytest.approx(difference, rel=1e-3, abs=1e-4)
+            assert gradient[place] == pytest.approx(difference, rel=1e-3, abs=1e-4)
 
 
 def test_normal_mixture_far_from_every_component():
     p = distributions.NormalMixture(np.zeros((3, 2), "float32"), np.full((3, 2), 0.01, "float32"))
-    value, (gradient,) = backend.value_and_gradient(lambda z: p.log_prob(z), np.full(2, 50.0, "float32"))
+    far = np.full(2, 50.0, "float32")
+    value, (gradient,) = compiled(lambda: backend.value_and_gradient(lambda z: p.log_prob(z), far))
     assert float(value) == pytest.approx(2 * stats.norm(0, 0.01).logpdf(50), rel=1e-5)
-    assert np.isfinite(array(gradient)).all()
+    assert np.isfinite(gradient).all()
 
 
 # ---------------------------------------------------------------- bad input

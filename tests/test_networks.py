@@ -231,6 +231,7 @@ EARLIER = np.tri(N * N, k=-1, dtype=bool)
 UP, RIGHT = (PIXELS[:, None] - PIXELS[None])[..., 0], (PIXELS[None] - PIXELS[:, None])[..., 1]
 
 
+@pytest.mark.alternate
 @pytest.mark.parametrize("skip", [False, True])
 def test_the_gated_pixelcnn_sees_all_earlier_pixels_and_no_other(skip):
     np.testing.assert_array_equal(dependence(gated((N, N, 1), depth=N - 1, skip=skip), N), EARLIER)
@@ -247,6 +248,7 @@ def every_image(*shape):
     return np.array(list(itertools.product([0.0, 1.0], repeat=math.prod(shape))), "float32").reshape(-1, *shape)
 
 
+@pytest.mark.alternate
 @pytest.mark.parametrize("kind", [gated, masked])
 def test_probabilities_sum_to_one_and_depend_on_z(kind):
     x, z = every_image(2, 3, 1), normal(4, 2)
@@ -266,6 +268,7 @@ def colours():
     return Autoregressive([GatedPixelConv2D(2, mask="A"), head])
 
 
+@pytest.mark.alternate
 @pytest.mark.parametrize("make", [lambda: gated((2, 2, 1), skip=True), colours], ids=["pixels", "colours"])
 def test_samples_have_their_probabilities(make):
     network, z, draws = make(), normal(2, 3), 8000
@@ -320,6 +323,7 @@ INCREMENTAL = {
 }
 
 
+@pytest.mark.alternate
 @pytest.mark.parametrize("kind", INCREMENTAL)
 def test_samples_are_those_of_a_full_run_for_each_pixel(kind):
     layers, skip, shapes = INCREMENTAL[kind]()

@@ -121,6 +121,7 @@ def test_sampling_from_the_model_has_the_model_moments():
     np.testing.assert_allclose(np.cov(x.T), covariance, atol=0.12)
 
 
+@pytest.mark.alternate
 @pytest.mark.parametrize("order", ["bottom-up", "top-down"])
 def test_log_densities_of_a_hierarchy_add_up(order):
     model = two_latents(order)
@@ -147,6 +148,7 @@ def _elbo_gradient(model, x, objective, seed):
     return float(value), [ops.convert_to_numpy(g) for g in gradient]
 
 
+@pytest.mark.alternate
 @pytest.mark.parametrize(
     "objective", [vk.objectives.ELBO(3), vk.objectives.ELBO(analytic_kl=True), vk.objectives.IWAE(4)]
 )

@@ -207,6 +207,7 @@ def test_a_prior_that_does_not_fit_is_refused():
         MixtureOfNormals(2.5)
 
 
+@pytest.mark.alternate
 @pytest.mark.parametrize("make", [lambda encoder: VampPrior(encoder, 3), lambda encoder: MixtureOfNormals(3, seed=0)])
 def test_hmc_follows_the_gradient_of_a_mixture(make):
     encoder = encoder_of()
@@ -248,6 +249,7 @@ ENCODERS = {
 }
 
 
+@pytest.mark.alternate
 @pytest.mark.filterwarnings("ignore::UserWarning")  # Keras says that it cannot trace the first two
 @pytest.mark.parametrize("kind", ENCODERS)
 @pytest.mark.parametrize("shape", [None, IMAGE])

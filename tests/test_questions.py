@@ -250,6 +250,23 @@ def test_a_wrong_number_is_not_told_to_be_high_or_low():
 # ---- judging
 
 
+def test_what_is_said_of_right_answers():
+    question = Number("n", "N", points=1, value="2", note="(So is 1 + 1.)")
+    assert repr(judged(question, 2)) == "✓ N: 1 of 1 points. Right. (So is 1 + 1.)"
+    for answer, says in (
+        (lambda x: np.asarray(x) ** 2, "array of NumPy"),
+        (lambda x: np.asarray(x).astype("float64") ** 2, "computes in float64"),
+    ):
+        verdict = judged(SQUARE, answer)
+        assert verdict.right and says in repr(verdict)
+    assert judged(SQUARE, lambda x: x**2).note == ""
+
+
+SQUARE = Function(
+    "square", "Square", points=1, takes="x[N]", draw=lambda rng: [dict(x=rng.normal(size=3))], answer="return x**2"
+)
+
+
 @dataclasses.dataclass(eq=False)
 class Bound(Question):
     """A bound on the sum over all cases."""

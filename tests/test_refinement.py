@@ -64,6 +64,7 @@ def test_steps_are_those_of_the_definition():
     np.testing.assert_allclose(ops.convert_to_numpy(offsets["log_scale"])[:, 0], (parameters - start)[1], rtol=1e-4)
 
 
+@pytest.mark.alternate
 @pytest.mark.parametrize("kind", ["VAE", "bottom-up"])
 def test_gradient_goes_through_the_steps(kind):
     """Against central differences of the loss, for an encoder's and a decoder's weight."""

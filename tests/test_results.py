@@ -196,6 +196,7 @@ def test_a_preset_is_the_run_in_half_precision(folder, tmp_path, monkeypatch):
     assert ours.names == ["tiny"]
 
 
+@pytest.mark.alternate
 @pytest.mark.parametrize("paper, name", PRESETS)
 def test_presets_load_without_data(paper, name, monkeypatch, tmp_path):
     monkeypatch.delenv("VAEKIT_DATA", raising=False)
@@ -214,6 +215,7 @@ def test_every_paper_has_a_preset():
 SLOW_ON_JAX = ("rybkin2020",)  # convolutions on a processor
 
 
+@pytest.mark.alternate
 @pytest.mark.parametrize(
     "paper, name", [pytest.param(*p, marks=[pytest.mark.once] * (p[0] in SLOW_ON_JAX)) for p in PRESETS]
 )

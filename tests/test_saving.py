@@ -223,6 +223,7 @@ def assert_copy(copy, model):
     np.testing.assert_allclose(value(copy), value(model), rtol=1e-5)
 
 
+@pytest.mark.alternate
 def test_layers_shared_below_networks_stay_shared_in_a_file(model, tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
@@ -234,6 +235,7 @@ def test_layers_shared_below_networks_stay_shared_in_a_file(model, tmp_path):
     assert_copy(keras.saving.load_model(tmp_path / "again.keras"), model)
 
 
+@pytest.mark.alternate
 def test_copies_are_made_without_a_file(model):
     config = model.get_config()
     for copy in (

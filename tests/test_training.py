@@ -64,6 +64,7 @@ OPTIMIZERS = {
 }
 
 
+@pytest.mark.alternate
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_any_optimizer_takes_normalized_gradients(name):
     wrapped, plain, steps = NormalizedGradients(OPTIMIZERS[name]()), OPTIMIZERS[name](), gradients(weights(), 6)
@@ -124,6 +125,7 @@ def test_a_wrapped_optimizer_is_not_wrapped_twice():
     assert NormalizedGradients(NormalizedGradients(inner)).optimizer is inner
 
 
+@pytest.mark.alternate
 @pytest.mark.parametrize("rate", ["number", "schedule"])
 def test_the_state_is_saved_and_training_goes_on_from_it(tmp_path, rate):
     schedule = keras.optimizers.schedules.PiecewiseConstantDecay([4, 9], [1e-2, 1e-3, 1e-4])

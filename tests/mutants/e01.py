@@ -109,7 +109,7 @@ ODD = {
     ],
     "Reparameterize": [
         ("cut", {_DRAW: "ops.stop_gradient(mean + ops.exp(log_variance / 2) * noise)"}),
-        ("factor", {_DRAW: "mean + 0.5 * ops.exp(log_variance / 2) * noise"}),
+        ("variant", {_DRAW: "mean + 0.5 * ops.exp(log_variance / 2) * noise"}),
     ],
     "mixture_path": [
         ("weights_held", "weights = ops.softmax(logits)\nnormal = tfd.Normal(means, scales)\n"

@@ -181,10 +181,11 @@ def _grade_one(path, html, hints, limits, seed, require_isolation):
 def _grade_class(path, out, hints, jobs, limits, seed, require_isolation, again):
     """Grades a folder, prints a line for each notebook, and returns how many could not be graded."""
     from vaekit.course.grader.folder import duplicates, grade_folder
+    from vaekit.course.grader.marks import edited
     from vaekit.course.grader.notebook import clean
     from vaekit.course.grader.report import isolation
 
-    done, unmarked = 0, 0
+    done, unmarked, before = 0, 0, edited(out)
     for name, record in grade_folder(path, out, jobs, limits, seed, require_isolation, hints, again or ()):
         if not done and record.get("exposed"):
             typer.echo(isolation(record["exposed"]))
@@ -193,7 +194,9 @@ def _grade_class(path, out, hints, jobs, limits, seed, require_isolation, again)
         typer.echo(f"{clean(name)}: {outcome}")
     if not done:
         fail(f"There are no notebooks in {str(path)!r}.")
-    for names in duplicates(path, out):
+    for name in edited(out) - before:
+        typer.echo(f"marks.csv had been edited: it is kept as {name}, and marks.csv is the grader's again.")
+    for names in duplicates(path):
         typer.echo(f"The same content: {', '.join(map(clean, names))}")
     typer.echo(f"{done - unmarked} of {done} notebooks graded: {out / 'marks.csv'}, feedback in {out / 'feedback'}.")
     return unmarked

@@ -5,8 +5,11 @@ import os
 from pathlib import Path
 
 import platformdirs
+from filelock import FileLock
 
 from vaekit.files import write_json
+
+SECONDS = 10.0  # to wait for another notebook
 
 
 def _share(value):
@@ -52,8 +55,14 @@ class Store:
         self.path.replace(self.path.with_name(f"{self.path.name}.damaged"))
         return {}
 
-    def put(self, group, name, value):
-        """Keeps one value; raises OSError if the file cannot be written."""
-        found = self.read()
-        found.setdefault(group, {})[name] = value
-        write_json(self.path, found)
+    def put(self, group, name, value, best=False):
+        """Keeps one value, or the larger one if that is the `best`; raises OSError if the file cannot be written.
+
+        Several notebooks may do so at once.
+        """
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{self.path}.lock", timeout=SECONDS):
+            found = self.read()
+            kept = found.setdefault(group, {})
+            kept[name] = max(value, kept.get(name, value)) if best else value
+            write_json(self.path, found)

@@ -371,6 +371,7 @@ SCORE = Function(
 WORTH = Number(
     "samples_worth", "By hand: what a path is worth", points=2, minutes=20, difficulty=2, importance=2,
     value="5",
+    note="(The ratio of the second moments without a baseline, $5e/e$, is 5 as well, by accident.)",
     hints=r"""
         Averaging S samples divides a variance by S. So what is asked for is the ratio of two variances. Both estimators
         have the mean $M = e^{\mu + 1/2}$.
@@ -403,7 +404,7 @@ WORTH = Number(
 LAYER = Layer(
     "Reparameterize", "A Keras layer", points=5, minutes=20, difficulty=2,
     takes="mean[N,D], log_variance[N,D]",
-    draw=lambda rng: [dict(mean=2 * rng.normal(size=(2, 3)), log_variance=rng.uniform(-2, 2, size=(2, 3)))],
+    draw=lambda rng: [dict(mean=2 * rng.normal(size=(2, 3)), log_variance=rng.uniform(-5, 3, size=(2, 3)))],
     answer="return mean + ops.exp(log_variance / 2) * noise",
     hints=r"""
         Everything but the noise is question 1. Noise comes from `keras.random.normal(shape, seed=...)`.
@@ -429,7 +430,7 @@ LAYER = Layer(
 
 def _mixtures(rng):
     """Samples near the first component: no tail."""
-    for S, K in (4, 3), (2, 2):
+    for S, K in (4, 3), (5, 2):
         mixture = _mixture(rng, S, K, 1.0)
         sample = mixture["means"][:, 0] + rng.uniform(-1.5, 1.5, size=S) * mixture["scales"][:, 0]
         yield dict(sample=sample, **mixture)

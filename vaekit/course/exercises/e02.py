@@ -381,7 +381,7 @@ LINEAR = Function(
 
 
 def _layers(rng):
-    for B, F, event in (4, 3, (2, 3, 2)), (3, 2, (4, 3)):
+    for B, F, event in (4, 3, (2, 5, 2)), (3, 2, (4, 5)):
         pixels = math.prod(event)
         yield dict(event_shape=event, features=rng.normal(size=(B, F)), x=rng.random((B, *event)),
                    kernel=0.5 * rng.normal(size=(F, pixels)), bias=rng.normal(size=pixels),

@@ -82,6 +82,7 @@ def shut_in(arguments, environment, work, limits, read=(), hidden=(), layers=san
         layers: of the sandbox.
     """
     package = Path(vaekit.__file__).resolve().parent
+    cores = _cores()
     python = [os.path.join(prefix, name) for prefix in (sys.prefix, sys.base_prefix) for name in PREFIX]
     readable = [str(path) for path in (*SYSTEM, *python, *read, package) if os.path.exists(path)]
     settings = {
@@ -93,8 +94,8 @@ def shut_in(arguments, environment, work, limits, read=(), hidden=(), layers=san
         "memory": limits.memory,
         "disk": limits.disk,
         "processes": limits.processes,
-        "cores": _cores(),
-        "seconds": int(limits.notebook) + 60,
+        "cores": cores,
+        "seconds": (int(limits.notebook) + 60) * (len(cores) or CORES),  # of processors, all of them together
         "left_out": [layer for layer in sandbox.LAYERS if layer not in layers],
     }
     return [sys.executable, "-I", "-S", os.path.dirname(sandbox.__file__), json.dumps(settings)], {"LANG": "C.UTF-8"}

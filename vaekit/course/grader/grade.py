@@ -17,15 +17,27 @@ from vaekit.course import exercises, observe, questions
 from vaekit.course.exercise import Exercise
 from vaekit.course.grader import messages
 from vaekit.course.grader.errors import GradingError, StepError
-from vaekit.course.grader.notebook import clean, code_cells, exercise_number, read_notebook, tested_after
+from vaekit.course.grader.notebook import (
+    clean,
+    code_cells,
+    deleted_cells,
+    exercise_number,
+    read_notebook,
+    tested_after,
+)
 from vaekit.course.grader.process import Process
 from vaekit.course.grader.report import Report
 from vaekit.course.grader.usage import Limits
 from vaekit.course.observe import Fault
 from vaekit.course.questions.judge import judge, unobserved
 
+MOST_NOTES = 30
+NOT_ASKED_FOR = "what it sent is not what was asked for."
 
-def grade_notebook(path, limits=None, seed=None, require_isolation=False, exercise=None, stopped=None, hidden=()):
+
+def grade_notebook(
+    path, limits=None, seed=None, require_isolation=False, exercise=None, stopped=None, notebook=None, hidden=()
+):
     """Grades a notebook.
 
     Args:
@@ -35,6 +47,7 @@ def grade_notebook(path, limits=None, seed=None, require_isolation=False, exerci
         require_isolation: whether to refuse if something is not isolated.
         exercise: an `Exercise`; None: the one that the notebook names.
         stopped: a `threading.Event` that ends it with KeyboardInterrupt.
+        notebook: a dict, what was read of it already; None: it is read.
         hidden: folders of which its code may read nothing, besides the notebook's own.
 
     Returns: a `Report`.
@@ -44,11 +57,11 @@ def grade_notebook(path, limits=None, seed=None, require_isolation=False, exerci
             isolated.
     """
     start = time.monotonic()
-    _, notebook = read_notebook(path)
+    notebook = notebook or read_notebook(path)[1]
     exercise = exercise or Exercise(exercise_number(notebook, Path(path).name))
     seed = secrets.randbits(63) if seed is None else seed
-    run = _Run(notebook, exercise, limits or Limits(), seed, require_isolation, stopped)
-    run.hidden = [Path(path).resolve().parent, *hidden]
+    hidden = [Path(path).resolve().parent, *hidden]
+    run = _Run(notebook, exercise, limits or Limits(), seed, require_isolation, stopped, hidden)
     run.finish()
     verdicts = tuple(run.verdict(question) for question in exercise.questions.values())
     seconds = round(time.monotonic() - start, 1)
@@ -58,8 +71,10 @@ def grade_notebook(path, limits=None, seed=None, require_isolation=False, exerci
 class _Run:
     """The steps of a notebook, and what has come of them."""
 
-    def __init__(self, notebook, exercise, limits, seed, require_isolation, stopped):
+    def __init__(self, notebook, exercise, limits, seed, require_isolation, stopped, hidden):
+        self.hidden = hidden
         self.cells, self.exercise, self.limits = code_cells(notebook), exercise, limits
+        self.deleted = deleted_cells(notebook, exercise.questions)
         self.require_isolation, self.stopped = require_isolation, stopped
         self.deadline = time.monotonic() + limits.notebook
         self.cases = {name: question.cases(seed) for name, question in exercise.questions.items()}
@@ -122,10 +137,18 @@ class _Run:
             self.skipped.add(index)
             return False
         self.faults.pop(index, None)
-        if error := header.get("error"):
+        error, lacks = header.get("error"), header.get("lacks")
+        if error:
             self.faults[index] = clean(header.get("says"))
-            if error == "NameError":
-                again.append(index)
+        if lacks:
+            if not self._by_another(index):
+                self.skipped.add(index)
+                much = "little" if lacks == "memory" else "few"
+                left = f"It left too {much} {clean(lacks, 20)} for what comes after it, and was left out."
+                self.faults[index] = f"{self.faults.get(index, '')} {left}".strip()
+            return False
+        if error == "NameError":
+            again.append(index)
         return True
 
     def _by_another(self, step):
@@ -144,10 +167,10 @@ class _Run:
             return False
         before = process.usage()
         question, observed = self.exercise.questions[name], self.observations[name]
-        end = time.monotonic() + min(question.seconds, self._time())
+        end, lacks = time.monotonic() + min(question.seconds, self._time()), ""
         for case in self.cases[name]:
             try:
-                observation = _observe(process, question, case, end - time.monotonic())
+                observation, lacks = _observe(process, question, case, end - time.monotonic())
             except StepError as error:
                 if error.ends and self._by_another(name):
                     observed.clear()
@@ -165,7 +188,7 @@ class _Run:
         else:
             self.left.remove(name)
         self.called = True
-        return not process.worn(before)
+        return not lacks and not process.worn(before)
 
     def _time(self):
         return self.deadline - time.monotonic()
@@ -184,21 +207,36 @@ class _Run:
             try:
                 return judge(question, cases, observed + observed[-1:] * (len(cases) - len(observed)))
             except Exception:  # arrays of which our own answer would never be
-                return unobserved(question, Fault("refused", "what it sent is not what was asked for."))
+                return unobserved(question, Fault("refused", NOT_ASKED_FOR))
 
     def notes(self):
-        """What failed cells say, a tuple of texts."""
-        return tuple(f"Code cell {index + 1}: {says}" for index, says in sorted(self.faults.items()))
+        """What deleted and failed cells say, a tuple of texts."""
+        notes = [f"Cell `{name}` of the exercise is not there any more: was it deleted?" for name in self.deleted]
+        notes += [f"Code cell {index + 1}: {says}" for index, says in sorted(self.faults.items())]
+        more = len(notes) - MOST_NOTES
+        return (*notes[:MOST_NOTES], *([f"And {more:,} more cells."] if more > 0 else []))
 
 
 def _observe(process, question, case, seconds):
-    """Asks for an answer's observation of a case: a dict of arrays and `Fault`s, or a `Fault`; raises `StepError`."""
+    """Asks for an answer's observation of a case, and measures it.
+
+    Returns: a dict of arrays and `Fault`s, or a `Fault`; and what the process lacks afterwards, "" if nothing.
+
+    Raises:
+        StepError: there is none.
+    """
     if seconds <= 0:
         raise StepError("time", "it took too long.", ends=False)
     inputs, arrays = messages.packed(case.inputs)
-    observer, options = question.observe.name, question.observe.options
+    observer, options = question.observe
     request = {"do": "observe", "name": question.name, "observer": observer, "inputs": inputs, "options": options}
-    return _observation(*process.ask(request, arrays, seconds))
+    header, arrays = process.ask(request, arrays, seconds)
+    try:
+        return observe.measured(observer, _observation(header, arrays), case.inputs, options), header.get("lacks")
+    except StepError:
+        raise
+    except Exception:  # arrays of which our own observer would never be
+        raise StepError("refused", NOT_ASKED_FOR, ends=False) from None
 
 
 def _observation(header, arrays):
@@ -210,10 +248,11 @@ def _observation(header, arrays):
         isinstance(names, list)
         and len(names) == len(arrays)
         and all(isinstance(name, str) for name in names)
-        and all(array.dtype == np.float64 for array in arrays)
+        and all(array.dtype in (np.float64, np.float32) for array in arrays)
         and isinstance(faults, dict)
         and all(map(_fault, faults.values()))
     ):
+        arrays = [array.astype(np.float64) for array in arrays]
         return dict(zip(names, arrays, strict=True)) | {name: _fault(fault) for name, fault in faults.items()}
     raise StepError("refused", "its reply is neither arrays nor an error.")
 

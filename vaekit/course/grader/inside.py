@@ -11,8 +11,9 @@ import json
 import os
 import signal
 import sys
-import types
 from pathlib import Path
+
+RESERVE = 8  # the part of the memory that each step leaves to those that come after it
 
 
 class OutOfTime(BaseException):
@@ -24,22 +25,24 @@ def main():
     _point(os.devnull, os.O_RDONLY, 0)
     _point(os.devnull, os.O_WRONLY, 1)
     _import_vaekit()
-    from vaekit.course.grader import messages
+    from vaekit.course.grader import messages, shell
     from vaekit.course.grader.tried import tried
 
     header, _ = messages.read(requests)
     exposed, layers = tried(**header["try"]), json.loads(os.environ["VAEKIT_MISSING"])
-    _without_questions()
-    shell = _shell()
+    shell.without_questions()
+    notebook, reserve = shell.started(), header["try"]["memory"] // RESERVE
     messages.write(replies, {"id": header["id"], "exposed": exposed, "layers": layers})
     header, _ = messages.read(requests)
-    _compute()
+    shell.compute()
+    if lacks := shell.lacks(reserve):
+        raise MemoryError(f"from the start there is too little: {lacks}")
     _point(os.devnull, os.O_WRONLY, 2)  # until here it is the grader's, to say why a process does not start
     messages.write(replies, {"id": header["id"]})
     while (message := messages.read(requests)) is not None:
         header, arrays = message
-        answer, arrays = {"cell": _cell, "observe": _observe}[header["do"]](shell, header, arrays)
-        messages.write(replies, {"id": header["id"], **answer}, arrays)
+        answer, arrays = {"cell": _cell, "observe": _observe}[header["do"]](notebook, header, arrays)
+        messages.write(replies, {"id": header["id"], "lacks": shell.lacks(reserve), **answer}, arrays)
     os._exit(0)
 
 
@@ -57,58 +60,6 @@ def _import_vaekit():
     )
     package = sys.modules["vaekit"] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(package)
-
-
-def _without_questions():
-    """Puts a stand-in where a notebook imports its exercise: `check` and `hint` say that marks are given elsewhere."""
-    import vaekit.course
-
-    class Exercise:
-        def __init__(self, number):
-            self.number = number
-
-        def check(self, *_, **__):
-            return "This answer is marked by the grader."
-
-        hint = check
-
-        def mark(self, *_):
-            return 0.0
-
-        def __getattr__(self, name):
-            if name.startswith("__"):
-                raise AttributeError(name)
-            return self.check
-
-    module = types.ModuleType("vaekit.course.exercise", "A stand-in: graded code is marked elsewhere.")
-    module.Exercise = Exercise
-    sys.modules[module.__name__] = vaekit.course.exercise = module
-    for hidden in ("exercises", "questions"):
-        sys.modules[f"vaekit.course.{hidden}"] = None  # to import it is an error
-
-
-def _shell():
-    """IPython without history and without outputs: magics, `await` and `display` work."""
-    from IPython.core.interactiveshell import InteractiveShell
-    from traitlets.config import Config
-
-    config = Config()
-    config.HistoryManager.enabled = False
-    config.InteractiveShell.ast_node_interactivity = "none"
-    shell = InteractiveShell.instance(config=config)
-    shell.system = shell.system_raw  # for !command: there is no terminal
-    shell.enable_gui = lambda gui=None: None  # for %matplotlib: there is no window
-    shell.showtraceback = shell.showsyntaxerror = lambda *_, **__: None
-    return shell
-
-
-def _compute():
-    """What needs the backend's threads, all of which start here: where they may not, no answer is to pay for it."""
-    import keras
-    import numpy as np
-
-    ones = keras.ops.ones((256, 256))
-    np.testing.assert_array_equal(keras.ops.convert_to_numpy(keras.ops.matmul(ones, ones)), np.full((256, 256), 256.0))
 
 
 @contextlib.contextmanager
@@ -155,7 +106,7 @@ def _observe(shell, header, arrays):
         try:
             with _at_most(header["seconds"]):
                 inputs = messages.unpacked(header["inputs"], arrays)
-                found = observe.observe(header["observer"], shell.user_ns[name], inputs, header["options"])
+                found = observe.seen(header["observer"], shell.user_ns[name], inputs, header["options"])
         except OutOfTime:
             found = Fault("time", "it took too long and was stopped.")
         except BaseException as raised:
@@ -163,11 +114,20 @@ def _observe(shell, header, arrays):
     if isinstance(found, Fault):
         return {"fault": _sent(found)}, ()
     faults = {key: _sent(value) for key, value in found.items() if isinstance(value, Fault)}
-    arrays = {key: value for key, value in found.items() if key not in faults}
+    arrays = {key: _compact(value) for key, value in found.items() if key not in faults}
     if (size := sum(array.nbytes for array in arrays.values())) > messages.REPLY:
         says = f"{size / 1e6:.0f} MB came back; {messages.REPLY / 1e6:.0f} MB are looked at."
         return {"fault": _sent(Fault("refused", says))}, ()
     return {"names": list(arrays), "faults": faults}, list(arrays.values())
+
+
+def _compact(array):
+    """The same numbers as float32, if that holds them."""
+    import numpy as np
+
+    with np.errstate(all="ignore"):
+        single = array.astype(np.float32)
+    return single if np.array_equal(single, array, equal_nan=True) else array
 
 
 def _sent(fault):

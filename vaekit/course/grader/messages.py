@@ -13,7 +13,7 @@ import numpy as np
 DTYPES = ("float64", "float32", "int64", "int32", "uint8", "bool")
 HEADER = 1 << 20  # bytes of JSON
 BODY = 1 << 27  # bytes of numbers
-REPLY = 16_000_000  # bytes of numbers in all replies of a process; right answers need less than 1 MB
+REPLY = 32_000_000  # bytes of numbers in all replies of a process; a layer's draws need 8 MB, all else less than 1 MB
 ARRAYS = 1000
 LEVELS = 12  # of lists and objects in JSON; ours have five
 

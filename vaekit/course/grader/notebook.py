@@ -1,5 +1,6 @@
 """Notebooks that were handed in, read with distrust: their size, their format, which exercise they answer."""
 
+import errno
 import json
 import os
 import re
@@ -7,29 +8,24 @@ import reprlib
 import stat
 import unicodedata
 
-from vaekit.course.exercise import numbers
+from vaekit.course.exercise import Exercise, numbers
 from vaekit.course.grader.errors import GradingError
+from vaekit.course.grader.submissions import LINK
 
 LARGEST = 20_000_000  # bytes of a notebook
 
 
-def read_notebook(path):
+def read_notebook(path, follow=True):
     """Reads a notebook: its content as bytes, and as a dict.
+
+    Args:
+        path: of the file.
+        follow: whether it may be a link to another file.
 
     Raises:
         GradingError: if it is none, or is too large.
     """
-    try:
-        found = os.stat(path)
-        if not stat.S_ISREG(found.st_mode):
-            raise GradingError("it is not a file.")
-        if found.st_size > LARGEST:
-            size = f"{found.st_size / 1e6:,.0f} MB, more than the {LARGEST / 1e6:.0f} MB that are read"
-            raise GradingError(f"it has {size}. Clear its outputs, save it, and hand it in again.")
-        with open(path, "rb") as stream:
-            content = stream.read(LARGEST + 1)
-    except OSError as error:
-        raise GradingError(f"it cannot be read: {error.strerror}.") from None
+    content = _content(path, follow)
     try:
         notebook = json.loads(content)
     except (ValueError, RecursionError):
@@ -42,22 +38,85 @@ def read_notebook(path):
     return content, notebook
 
 
+def _content(path, follow):
+    """The bytes of a file that is looked at only once it is open: nobody puts another one in its place meanwhile."""
+    flags = os.O_RDONLY | (0 if follow else getattr(os, "O_NOFOLLOW", 0))
+    flags |= getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # a pipe that nobody writes to holds up nobody
+    try:
+        descriptor = os.open(path, flags)
+    except OSError as error:
+        linked = error.errno == errno.ELOOP and not follow
+        raise GradingError(LINK.format("file") if linked else f"it cannot be read: {error.strerror}.") from None
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode):
+            raise GradingError("it is not a file.")
+        if found.st_size > LARGEST:
+            size = f"{found.st_size / 1e6:,.0f} MB, more than the {LARGEST / 1e6:.0f} MB that are read"
+            raise GradingError(f"it has {size}. Clear its outputs, save it, and hand it in again.")
+        with open(descriptor, "rb", closefd=False) as stream:
+            return stream.read(LARGEST + 1)
+    except OSError as error:
+        raise GradingError(f"it cannot be read: {error.strerror}.") from None
+    finally:
+        os.close(descriptor)
+
+
 def exercise_number(notebook, name):
     """The number in a notebook's metadata, else the first digits of the file's name.
 
     Raises:
-        GradingError: if neither is the number of an exercise.
+        GradingError: if neither is the number of an exercise, or if these two, or the questions whose cells are there,
+            do not agree.
     """
     known = numbers()
     number = _dict(_dict(notebook.get("metadata")).get("vaekit")).get("exercise")
-    if number is None and (digits := re.match(r"\d+", name)):
-        number = digits[0]
-    if number not in known:
+    digits = re.match(r"\d+", name)
+    digits = digits[0] if digits else None
+    asked = digits if number is None else number
+    if asked not in known:
         raise GradingError(
             f"it names no exercise: expected its number, one of {', '.join(known)}, in the metadata (vaekit.exercise) "
-            f"or at the start of the file's name; found {clean(reprlib.repr(number), 40)}."
+            f"or at the start of the file's name; found {clean(reprlib.repr(asked), 40)}."
         )
-    return number
+    told = {"its metadata": number, "the file's name": digits, "its cells": _most_answered(notebook, known)}
+    told = {where: found for where, found in told.items() if found in known}
+    if len(set(told.values())) > 1:
+        listed = ", ".join(f"{found} by {where}" for where, found in told.items())
+        raise GradingError(f"which exercise is it? It is {listed}. Let them agree, and hand it in once.")
+    return next(iter(told.values()))
+
+
+def _most_answered(notebook, known):
+    """The number of the exercise to most of whose questions there are cells; None if there is no such."""
+    names = _identities(notebook)
+    for source in code_cells(notebook):
+        names |= set(re.findall(r"^(?:def|class) +(\w+)", source, re.MULTILINE))
+    counted = sorted((len(names & set(Exercise(number).questions)), number) for number in known)
+    (second, _), (first, number) = [(0, ""), *counted][-2:]
+    return number if first > second else None
+
+
+def deleted_cells(notebook, questions):
+    """Names of cells that the exercise has and the notebook does not, as far as its other cells tell, a list.
+
+    Args:
+        notebook: a dict.
+        questions: names.
+    """
+    names = _identities(notebook)
+    if not any(_dict(_dict(cell.get("metadata")).get("nbgrader")) for cell in notebook["cells"]):
+        return []  # it was not made from the exercise, or all that said so is lost
+    given = [int(name.removeprefix("given-")) for name in names if re.fullmatch(r"given-\d{1,3}", name)]
+    expected = [f"given-{n}" for n in range(1, max(given, default=1) + 1)]
+    expected += [cell for name in questions for cell in (name, f"{name}-test")]
+    return [name for name in expected if name not in names]
+
+
+def _identities(notebook):
+    """By which names cells go, nbgrader's and the notebook's own."""
+    graded = [_dict(_dict(cell.get("metadata")).get("nbgrader")).get("grade_id") for cell in notebook["cells"]]
+    return {name for name in (*graded, *(cell.get("id") for cell in notebook["cells"])) if isinstance(name, str)}
 
 
 def code_cells(notebook):

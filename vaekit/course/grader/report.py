@@ -17,7 +17,7 @@ class Report:
         exercise: its number.
         title: of the exercise.
         verdicts: tuple of `Verdict`.
-        notes: tuple of texts: cells that failed.
+        notes: tuple of texts: cells that failed, or were deleted.
         exposed: dict: what was not isolated ("files", "network", "processes", "memory"), and how that shows.
         seed: of the drawn cases; with it, a mark can be computed again.
         seconds: that it took.
@@ -95,7 +95,7 @@ def page(report, exercise, name, hints=1):
         title=f"Exercise {html.escape(report.exercise)}: {show.page(report.title)}",
         total=f"{points(report.earned)} of {points(report.points)} points",
         rows="\n".join(rows),
-        notes=notes and f"<h2>Cells that failed</h2>{notes}",
+        notes=notes and f"<h2>Cells that failed or are missing</h2>{notes}",
         isolation=html.escape(report.isolation),
         seed=report.seed,
     )

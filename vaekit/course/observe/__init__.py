@@ -1,17 +1,19 @@
 """What graded code may see of how it is judged: how answers become arrays. Nothing here knows what is right.
 
 An observer is called with the answer and a case's inputs and options, and returns a dict of arrays. Its arguments are
-what `questions.question.Case` and `Observe` hold; its result is all that a judge ever sees of an answer.
+what `questions.question.Case` and `Observe` hold. What takes no answer to compute, statistics of draws, is `measured`
+afterwards, so that the grader can do it where no graded code runs. That is all that a judge ever sees of an answer.
 """
 
 from vaekit.backend import full_precision
 from vaekit.course.observe import distribution_layers, functions, random_layers, training
 from vaekit.course.observe.errors import told as told
 from vaekit.course.observe.values import DOUBLE as DOUBLE
+from vaekit.course.observe.values import NUMPY as NUMPY
 from vaekit.course.observe.values import VALUE as VALUE
 from vaekit.course.observe.values import Fault as Fault
 from vaekit.course.observe.values import Wrong as Wrong
-from vaekit.course.observe.values import fault_or, is_double, plain
+from vaekit.course.observe.values import fault_or, kinds, plain
 
 OBSERVERS = {
     observer.__name__: observer
@@ -25,21 +27,42 @@ OBSERVERS = {
     )
 }
 
+MEASURES = {
+    random_layers.random_layer.__name__: random_layers.measured,
+    distribution_layers.distribution_layer.__name__: distribution_layers.measured,
+}
+
 
 def observe(name, answer, inputs, options):
-    """What an observer finds: a dict of float64 arrays, or a `Fault` that says what went wrong in the answer.
+    """What a judge looks at: a dict of float64 arrays, or a `Fault` that says what went wrong in the answer.
 
-    A `Fault` in place of a single array costs that observation's part alone. `DOUBLE` is among them where the answer
-    computed in float64.
+    A `Fault` in place of a single array costs that observation's part alone. Of functions, `DOUBLE` is among them where
+    float64 came back, and `NUMPY` where arrays of NumPy did.
     """
+    return measured(name, seen(name, answer, inputs, options), inputs, options)
+
+
+def seen(name, answer, inputs, options):
+    """What an observer finds, as it came from the answer: the first half of `observe`."""
 
     def found():
         if name in ("call", "gradients"):
             functions.takes(answer, inputs)
         with full_precision():
             values = OBSERVERS[name](answer, **inputs, **{f"_{key}": value for key, value in options.items()})
-            double = any(is_double(value) for value in values.values()) and name in ("call", "gradients")
+            of_kind = kinds(list(values.values())) if name in ("call", "gradients") else ()
             arrays = {key: value if isinstance(value, Fault) else plain(value) for key, value in values.items()}
-            return arrays | ({DOUBLE: plain(1)} if double else {})
+            return arrays | {kind: plain(1) for kind in of_kind}
 
     return fault_or(found, answer)
+
+
+def measured(name, found, inputs, options):
+    """What the arrays tell that were seen: the second half of `observe`, for which there needs to be no answer.
+
+    Raises:
+        Exception: some kind of it, if they are no arrays that the first half gives.
+    """
+    if isinstance(found, Fault) or name not in MEASURES:
+        return found
+    return MEASURES[name](found, inputs, **options)

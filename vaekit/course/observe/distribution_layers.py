@@ -8,6 +8,12 @@ from vaekit.course.observe.errors import told
 from vaekit.course.observe.layers import CONFIG, copy, layer_class
 from vaekit.course.observe.values import Fault, Wrong, described, fault_or, plain
 
+NO_NOISE = Fault(
+    "no_noise",
+    "the draws have no noise: `sample` should draw pixels, not return the mean. A `tfd.Distribution` does that by "
+    "itself.",
+)
+
 
 def distribution_layer(answer, features, x, _weights, **arguments):
     """What a layer does whose output is a `tfd.Distribution` over images.
@@ -21,7 +27,7 @@ def distribution_layer(answer, features, x, _weights, **arguments):
 
     Returns: dict.
         - "event shape", "batch shape" of the distribution; "mean", `[B, ...]`; "log_prob" of x, `[B]`;
-        - "draws": shape of a thousand draws; "spread": the root of their mean squared distance from the mean;
+        - "draws": a thousand of them;
         - "gradient of NAME": of the sum of log p(x), for each weight, and for the features;
         - "log_prob in a model": by a Sequential model that ends in the layer;
         - "log_prob of a copy": by a layer made from the first one's config.
@@ -38,14 +44,7 @@ def distribution_layer(answer, features, x, _weights, **arguments):
         drawn = p.sample(1000, seed=seed(1))
         if (found := keras.backend.standardize_dtype(drawn.dtype)) != "float32":
             raise Wrong(f"draws are {found}, expected float32.", "dtype")
-        drawn = plain(drawn)
-        if np.array_equal(drawn[0], drawn[1]):
-            raise Wrong(
-                "the draws have no noise: `sample` should draw pixels, not return the mean. A `tfd.Distribution` does "
-                "that by itself.",
-                "no_noise",
-            )
-        return {"draws": np.array(drawn.shape), "spread": np.sqrt(np.mean((drawn - drawn.mean(0)) ** 2))}
+        return plain(drawn)
 
     def slopes():
         if len(layer.trainable_weights) != len(values):
@@ -79,18 +78,34 @@ def distribution_layer(answer, features, x, _weights, **arguments):
     log_prob = fault_or(lambda: p.log_prob(x), answer)
     hint = "" if isinstance(log_prob, Fault) else CONFIG  # what fails anyway is not the config's fault
     gradients = [f"gradient of {name}" for name in (*_weights, "features")]
-    found = {
-        "event shape": np.array(p.event_shape),
-        "batch shape": np.array(p.batch_shape),
+    each = fault_or(slopes, answer)
+    return {
+        "event shape": fault_or(lambda: np.array(p.event_shape), answer),
+        "batch shape": fault_or(lambda: np.array(p.batch_shape), answer),
         "mean": fault_or(p.mean, answer),
         "log_prob": log_prob,
         "log_prob in a model": fault_or(in_a_model, answer, "a model that ends in the layer"),
         "log_prob of a copy": fault_or(of_a_copy, answer, "a layer made again from `get_config()`", hint),
+        "draws": fault_or(draws, answer),
+        **(dict.fromkeys(gradients, each) if isinstance(each, Fault) else each),
     }
-    for names, probe in ((("draws", "spread"), draws), (gradients, slopes)):
-        each = fault_or(probe, answer)
-        found |= dict.fromkeys(names, each) if isinstance(each, Fault) else each
-    return found
+
+
+def measured(seen, inputs, weights):
+    """The same, but of "draws" their shape; and their "spread", the root of the mean squared distance from the mean.
+
+    Args:
+        seen: what `distribution_layer` returned, or somebody who wants to deceive.
+        inputs, weights: of the case; unused.
+    """
+    drawn = seen["draws"]
+    if not isinstance(drawn, Fault) and len(np.atleast_1d(drawn)) > 1 and np.array_equal(drawn[0], drawn[1]):
+        drawn = NO_NOISE
+    if isinstance(drawn, Fault):
+        return seen | {"draws": drawn, "spread": drawn}
+    with np.errstate(all="ignore"):
+        spread = np.sqrt(np.mean((drawn - drawn.mean(0)) ** 2))
+    return seen | {"draws": np.array(drawn.shape), "spread": spread}
 
 
 def distribution(layer, features):

@@ -66,8 +66,10 @@ def gradients(answer, _of, _names=None, **inputs):
 
 def number(answer):
     """A number derived by hand."""
-    if callable(answer) or np.ndim(answer) or isinstance(answer, (str, bytes)):
-        raise Wrong(f"expected a number, received {described(answer)}.")
-    if answer is None or answer is Ellipsis or (isinstance(answer, float) and math.isnan(answer)):
+    if answer is None or answer is Ellipsis:
         raise NotImplementedError
+    if callable(answer) or np.ndim(answer) or isinstance(answer, (str, bytes, bool, complex)):
+        raise Wrong(f"expected a number, received {described(answer)}.")
+    if math.isnan(float(answer)):
+        raise Wrong("expected a number, received nan, which is none.")
     return {VALUE: float(answer)}

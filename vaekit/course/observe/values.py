@@ -12,7 +12,7 @@ from vaekit.backend import tfd
 from vaekit.course.observe.errors import is_own, reason, told
 
 VALUE = "value"  # what the observation of a plain function is called
-DOUBLE = "float64"  # an observation, 1 where tensors of float64 came back
+DOUBLE, NUMPY = "float64", "NumPy"  # observations, 1 where tensors of float64, or arrays of NumPy, came back
 LARGEST = 2_000_000  # numbers in one observation
 
 
@@ -102,11 +102,14 @@ def described(value):
     return f"a value of type `{public.__name__}`"
 
 
-def is_double(value):
-    """Whether it is of float64, or holds such."""
+def kinds(value):
+    """`DOUBLE` if it is of float64 or holds such, `NUMPY` if it is or holds an array of NumPy: a set."""
     if isinstance(value, (tuple, list)):
-        return any(map(is_double, value))
-    return not isinstance(value, (Fault, np.floating)) and "float64" in str(getattr(value, "dtype", ""))
+        return set().union(*map(kinds, value))
+    if isinstance(value, (Fault, np.floating)):
+        return set()
+    found = {DOUBLE} if "float64" in str(getattr(value, "dtype", "")) else set()
+    return found | ({NUMPY} if isinstance(value, np.ndarray) else set())
 
 
 def tensors(inputs):

@@ -16,6 +16,7 @@ DistributionLayer(
 ```
 """
 
+import functools
 import re
 from dataclasses import KW_ONLY, dataclass
 
@@ -24,6 +25,7 @@ import numpy as np
 from vaekit.course.questions.explain import Explanation
 from vaekit.course.questions.language import Text, differentiate
 from vaekit.course.questions.question import Case, Mistake, Near, Observe, Question, Shown
+from vaekit.course.questions.variants import variants
 
 OF_SPREAD = 0.05
 PARTS = {  # observation → part; all others are gradients
@@ -77,6 +79,8 @@ class DistributionLayer(Question):
         f"{OF_SPREAD:.0%} are allowed, seven standard errors."
     )
 
+    leads = "mean"
+
     def __post_init__(self):
         super().__post_init__()
         self.names = re.findall(r"(\w+)(?:\[[\w,]*\])?", self.weights)
@@ -103,25 +107,33 @@ class DistributionLayer(Question):
         return {"pixels": int(np.prod(inputs["x"].shape[1:])), "images": len(inputs["x"])}
 
     def expected(self, case):
-        found = _computed(self.text, self.names, case.inputs)
+        found = _computed(self.text, case.inputs) | _slopes(self.text, self.names, case.inputs)
         return found | {"spread": Near(found["spread"], 0.0, OF_SPREAD)}
 
     def _mistake(self, name, edits, says):
         text = self.text.edited(edits)
-        return Mistake(name, says, lambda **inputs: self._shown(text, inputs))
+        return Mistake(name, says, lambda **inputs: self.shown(text, inputs))
 
-    def _shown(self, text, inputs):
+    @functools.cached_property
+    def variants(self):
+        return variants(self.text)
+
+    def shown(self, text, inputs):
         """What a mistake gives; of gradients, differences of nan tell nothing."""
-        found = _computed(text, self.names, inputs)
-        unknown = [name for name, value in found.items() if "gradient" in name and not np.isfinite(value).all()]
-        return found | dict.fromkeys(unknown, Shown((), True))
+        slopes = functools.cache(lambda: _slopes(text, self.names, inputs))
+
+        def slope(name):
+            return slopes()[name] if np.isfinite(slopes()[name]).all() else Shown((), True)
+
+        names = (f"gradient of {name}" for name in [*self.names, "features"])
+        return _computed(text, inputs) | {name: functools.partial(slope, name) for name in names}
 
     def _of_axes(self, name, axes, says):
         shapes = ("event shape", "batch shape", "log_prob")
         return Mistake(
             name,
             says,
-            lambda **inputs: {key: _computed(self.text, [], inputs, axes)[key] for key in shapes},
+            lambda **inputs: {key: _computed(self.text, inputs, axes)[key] for key in shapes},
         )
 
     def explained(self, inputs, observation, observed, target):
@@ -132,13 +144,18 @@ class DistributionLayer(Question):
         return None
 
 
-def _computed(text, weights, inputs, axes=None):
+def _slopes(text, weights, inputs):
+    slopes = differentiate(text, inputs, [*weights, "features"])[2]
+    return {f"gradient of {name}": slope for name, slope in slopes.items()}
+
+
+def _computed(text, inputs, axes=None):
     """What a layer gives whose distribution is a text; the last `axes` of an image are its event."""
     mean, spread, pixels = text.run(inputs)
     event = mean.ndim - 1 if axes is None else axes
     batch = mean.ndim - event
     log_prob = pixels.sum(tuple(range(batch, pixels.ndim)))
-    found = {
+    return {
         "event shape": mean.shape[batch:],
         "batch shape": mean.shape[:batch],
         "log_prob": log_prob,
@@ -148,5 +165,3 @@ def _computed(text, weights, inputs, axes=None):
         "log_prob in a model": log_prob,
         "log_prob of a copy": log_prob,
     }
-    slopes = differentiate(text, inputs, [*weights, "features"])[2]
-    return found | {f"gradient of {name}": slope for name, slope in slopes.items()}

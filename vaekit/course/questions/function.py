@@ -15,16 +15,19 @@ Function(
 ```
 """
 
+import contextlib
 import functools
+import itertools
 import re
 from dataclasses import KW_ONLY, dataclass, field
 
 import numpy as np
 
 from vaekit.course.observe import VALUE
-from vaekit.course.questions.judge import fits
 from vaekit.course.questions.language import Text, differentiate
-from vaekit.course.questions.question import FLOAT32, Case, Mistake, Near, Observe, Question, Shown
+from vaekit.course.questions.question import FLOAT32, Case, Mistake, Near, Observe, Question, Shown, fits
+from vaekit.course.questions.terms import counted, sum_of
+from vaekit.course.questions.variants import Variant, variants
 
 
 @dataclass(eq=False)
@@ -65,13 +68,14 @@ class Function(Question):
         self.of = self.gradients.split()
         options = {"names": self.names if self.returns else None}
         self.observe = Observe("gradients", options | {"of": self.of}) if self.of else Observe("call", options)
+        self._edits = [(edits, says) for _, edits, says, *_ in self.mistakes if isinstance(edits, dict)]
         self.mistakes = [self._mistake(*row) for row in self.mistakes]
 
     def _mistake(self, name, edits, says, unpredictable=()):
         if edits is None:
             return Mistake(name, says)
         text = self.text.edited(edits)
-        return Mistake(name, says, lambda **inputs: self._shown(text, inputs, unpredictable), str(text))
+        return Mistake(name, says, lambda **inputs: self.shown(text, inputs, unpredictable), str(text))
 
     def drawn(self, rng):
         parts = self.draw if isinstance(self.draw, dict) else {None: self.draw}
@@ -96,7 +100,7 @@ class Function(Question):
             if argument in inputs
         ]
 
-    def _shown(self, text, inputs, unpredictable):
+    def shown(self, text, inputs, unpredictable=()):
         """`Shown` of each observation: float64's and float32's values, and whether these are the same.
 
         Where they are not, nothing is known of gradients; nor where central differences are those of infinities.
@@ -110,6 +114,26 @@ class Function(Question):
             found[name] = Shown((), True) if rounded else lambda name=name: _slope_shown(slopes()[name])
         names = unpredictable(**inputs) if callable(unpredictable) else unpredictable
         return {name: Shown((), True) if name in names else shown for name, shown in found.items()}
+
+    @functools.cached_property
+    def variants(self):
+        return variants(self.text)
+
+    @functools.cached_property
+    def pairs(self):
+        """Two mistakes at once, of those listed, if they are edits of different places."""
+        found = []
+        for (one, says), (other, too) in itertools.combinations(self._edits, 2):
+            with contextlib.suppress(ValueError):
+                found.append(Variant(f"{says} The other: {too}", self.text.edited(one).edited(other)))
+        return found
+
+    def counted(self, rows):
+        for index in [i for i, name in enumerate(self.names) if any(name == observation for _, observation, _ in rows)]:
+            values = [(inputs, observed) for inputs, name, observed in rows if name == self.names[index]]
+            if (total := sum_of(self.text, index)) and (counts := counted(total, values)):
+                return counts
+        return []
 
     def sizes(self, **inputs):
         found = {}

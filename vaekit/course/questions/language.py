@@ -157,6 +157,7 @@ _OPERATIONS = {  # those that NumPy has not, or by another name
     "log_sigmoid": lambda x: -np.logaddexp(0, -x),
     "logsumexp": special.logsumexp,
     "one_hot": lambda x, n: np.eye(n)[x],
+    "relu": lambda x: np.maximum(x, 0),
     "rsqrt": lambda x: 1 / np.sqrt(x),
     "sigmoid": special.expit,
     "slogdet": lambda x: tuple(np.linalg.slogdet(x)),

@@ -12,6 +12,7 @@ Layer(
 ```
 """
 
+import functools
 import re
 import textwrap
 from dataclasses import KW_ONLY, dataclass, field
@@ -21,6 +22,7 @@ import numpy as np
 from vaekit.course.questions.explain import CUT
 from vaekit.course.questions.language import Text
 from vaekit.course.questions.question import Case, Mistake, Near, Observe, Question, Shown
+from vaekit.course.questions.variants import variants
 
 DRAWS = 20_000
 STANDARD_ERRORS = 7.0  # a Gaussian is further from its mean with probability 2.6e-12; there are about 100 numbers
@@ -72,6 +74,8 @@ class Layer(Question):
         "thousand million, chance alone makes a right layer look wrong."
     )
 
+    leads = "spread"
+
     def __post_init__(self):
         super().__post_init__()
         self.names = [name for name, _ in re.findall(r"(\w+)\[([\w,]*)\]", self.takes)]
@@ -114,14 +118,18 @@ class Layer(Question):
 
     def _mistake(self, name, edits, says):
         text = self.text.edited(edits)
-        return Mistake(name, says, lambda **inputs: self._shown(text, inputs), self._code(text))
+        return Mistake(name, says, lambda **inputs: self.shown(text, inputs), self._code(text))
 
     def _cut(self, name):
         text = Text(self.name, self.text.arguments, f"{name} = ops.stop_gradient({name})\n{self.text.body}")
         observed = (f"gradient of {name}", f"gradient of {name}{RMS}")
         return Mistake("cut", CUT, lambda **inputs: dict.fromkeys(observed, 0 * inputs[name]), self._code(text))
 
-    def _shown(self, text, inputs):
+    @functools.cached_property
+    def variants(self):
+        return variants(self.text)
+
+    def shown(self, text, inputs):
         """Of noise that is wrongly stretched or shifted; what is left to chance in other amounts is not compared."""
         (right, scale, _), (mean, spread, slopes) = (_moments(t, self.names, inputs) for t in (self.text, text))
         found = {"spread": spread}

@@ -17,11 +17,13 @@ class Number(Question):
     Attributes:
         value: an expression of Python and `math` ("5 * e").
         mistakes: list of (name, expression, what is said). Where several come to the same number, all are told.
+        note: said of the right number, such as a wrong way that leads to it, too.
     """
 
     _: KW_ONLY
     value: str
     mistakes: list = ()
+    note: str = ""
     rtol: float = 2e-3
     because: str = "the number is exact; 0.2 % leave room for one computed with rounded intermediate results."
 

@@ -16,6 +16,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from vaekit.course.observe import Fault
+
 FLOAT32 = float(np.finfo(np.float32).max)
 
 
@@ -161,6 +163,23 @@ class Question:
         """An `Explanation` of a wrong observation that no mistake explains; None: the common one."""
         return None
 
+    note = ""  # said of what is right
+    leads = ""  # the part that others follow from, where it is wrong
+    variants = ()  # what the answer may have become by a single change; their `text` is what `shown` takes
+    pairs = ()  # what it may have become by two of the mistakes
+
+    def shown(self, text, inputs):
+        """`Mistake.shown` of an answer that is this `Text`."""
+        raise NotImplementedError
+
+    def counted(self, rows):
+        """How often terms of the answer count in what came back, list of clauses for those that count wrongly.
+
+        Args:
+            rows: list of (inputs, observation, observed).
+        """
+        return []
+
     # ---- what all have
 
     def cases(self, seed=None):
@@ -194,6 +213,24 @@ class Question:
         """The name of the part that an observation belongs to."""
         grouped = "gradients" in (self.parts or ()) and observation.startswith("gradient of")
         return case.part or ("gradients" if grouped else observation)
+
+
+def fits(observed, target):
+    """Whether an observation is what was expected: shape, and every number within atol + rtol·|expected|."""
+    if isinstance(observed, Fault) or observed is None:
+        return False
+    observed = np.asarray(observed)
+    if observed.dtype.kind not in "fiub":
+        return False
+    observed = observed.astype(np.float64)
+    if isinstance(target, AtLeast):
+        return observed.shape == () and bool(np.isfinite(observed) and observed >= target.value)
+    if observed.shape != target.value.shape:
+        return False
+    with np.errstate(invalid="ignore"):
+        close = np.abs(observed - target.value) <= target.atol + target.rtol * np.abs(target.value)
+    same = (observed == target.value) | (np.isnan(observed) & np.isnan(target.value))  # infinities; nan by mistake
+    return bool(np.all(np.where(np.isfinite(target.value), close, same)))
 
 
 def points(number):

@@ -29,12 +29,13 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What an answer to a question is worth, and why."""
+    """What an answer to a question is worth, and why; a `note` is said of a right one that will be trouble later."""
 
     question: str
     title: str
     points: float
     parts: tuple
+    note: str = ""
 
     @property
     def share(self):
@@ -74,7 +75,7 @@ class Verdict:
         head = f"{self.sign} **{self.title}**: {points(self.earned)} of {points(self.points)} points."
         reached = " ".join(dict.fromkeys(part.says for part in self.parts if part.right and part.says))
         if self.right:
-            return f"{head} Right. {reached}".rstrip()
+            return " ".join(filter(None, [head, "Right.", reached, self.note]))
         lines = [f"- {fault}" for fault in self.faults()]
         for counts, says in ((False, f"right, and counts once {self.parts[0].name} is."), (True, "right.")):
             if right := [part.name for part in self.parts if part.right and part.counts == counts]:

@@ -1,0 +1,219 @@
+"""Which mistakes explain what was observed: those that a question lists, and those that its answer itself suggests."""
+
+import contextlib
+import functools
+from typing import NamedTuple
+
+import numpy as np
+
+from vaekit.course.observe import Fault
+from vaekit.course.questions.explain import Explanation
+from vaekit.course.questions.question import AtLeast, Near, Shown, fits
+from vaekit.course.questions.variants import Variant, variants
+
+UNFORESEEN = ("variant", "two", "terms")  # names of what no question lists
+MOST_IN_PAIRS = 110  # variants
+MOST_TOLD = 2  # of several variants that give the same
+
+
+class Row(NamedTuple):
+    """An observation beside what was expected."""
+
+    inputs: dict
+    name: str
+    observed: object
+    target: object
+    double: bool = False  # whether the answer computed in float64
+
+    @property
+    def fits(self):
+        return fits(self.observed, self.target)
+
+    @property
+    def gradient(self):
+        return self.name.startswith("gradient of")
+
+    @property
+    def cut(self):
+        """Whether it is a gradient of 0."""
+        return self.gradient and not isinstance(self.observed, Fault) and not np.any(self.observed)
+
+
+def recognized(question, found):
+    """(mistake, rank) of those that explain a part, {part: list}; ranks are better the lower they are.
+
+    A mistake explains a part if the part shows nothing but what it gives. Numbers have to say so somewhere, unless it
+    gives none; where nan and infinity are all there is, it has to explain all that is wrong. What follows from values,
+    gradients and parts of other cases, is not explained by a mistake that the values contradict. A gradient of 0 has
+    many causes: it shows a mistake only if nothing contradicts it.
+    """
+    wrong = [part for part, rows in found.items() if not all(row.fits for row in rows)]
+    values = [part for part, rows in found.items() if all(row.name == part and not row.gradient for row in rows)]
+    cut = [part for part in wrong if all(row.cut for row in found[part])]
+    recognized = {part: [] for part in found}
+    evidence = [(m, _evidence(question, m, found)) for m in question.mistakes if m.shown] if wrong else []
+    sure = {mistake.name for mistake, by_part in evidence if any(e.numbers for e in by_part.values() if e.explains)}
+    sure |= {mistake.name for mistake, by_part in evidence if not any(e.given for e in by_part.values())}
+    for mistake, by_part in evidence:
+        if mistake.name not in sure:
+            continue
+        everything = all(by_part[part].explains for part in wrong)
+        against = sum(e.contradicted for e in by_part.values())
+        follows = not any(by_part[part].contradicted for part in values)
+        for part, e in by_part.items():
+            if not e.explains or not (e.wrong_numbers or everything) or not (part in values or follows):
+                continue
+            if part not in cut or not against:
+                recognized[part].append((mistake, (against, e.unlike)))
+    return recognized
+
+
+def unforeseen(question, found, parts):
+    """An `Explanation` of some parts, which no listed mistake explains, by what the answer itself suggests: {part: it}.
+
+    It may be a variant of the answer that gives all that was observed, or all of one part; two mistakes at once; terms
+    of a sum that count otherwise than they should; or two variants at once, if there are not too many.
+    """
+    values_first = dict(sorted(found.items(), key=lambda pair: all(row.gradient for row in pair[1])))
+    wrong = {part for part, rows in found.items() if not all(row.fits or _at_fault(row) for row in rows)}
+    if told := _of_variants(question, values_first, wrong):
+        return dict.fromkeys(parts, told)
+    told = {}
+    for part in parts:
+        if all(row.name == part and not row.gradient for row in found[part]):  # values, and ordinary ones
+            alone = {part: found[part]}
+            told[part] = _of_variants(question, alone, {part}) or _of_terms(question, found[part])
+    told = {part: explanation for part, explanation in told.items() if explanation}
+    if not told and (two := _of_two_variants(question, values_first, wrong)):
+        return dict.fromkeys(parts, two)
+    return told
+
+
+def _at_fault(row):
+    return isinstance(row.observed, Fault)
+
+
+def _of_variants(question, found, wrong):
+    """An `Explanation` of all that is wrong by what contradicts nothing that was found; or None."""
+    says = _that_agree(question, question.variants, found, wrong)
+    if says:
+        return _told("variant", "one thing", says)
+    if says := _that_agree(question, question.pairs, found, wrong):
+        return Explanation("two", f"two mistakes together give your numbers. One: {says[0]}")
+    return None
+
+
+def _of_two_variants(question, found, wrong):
+    if not 0 < len(question.variants) <= MOST_IN_PAIRS:
+        return None
+    two = (
+        Variant(f"{first.says}; and {second.says}", second.text)
+        for first in question.variants
+        for second in variants(first.text)
+    )
+    says = _that_agree(question, two, found, wrong)
+    return _told("two", "two things", says) if says else None
+
+
+def _that_agree(question, candidates, found, wrong):
+    """What is said of `Variant`s that give all that was observed, `wrong` parts among it; of `MOST_TOLD`, at most."""
+    inputs = {id(row.inputs): row.inputs for rows in found.values() for row in rows}
+
+    def agrees(variant):
+        gives, numbers = functools.cache(lambda key: question.shown(variant.text, inputs[key])), False
+        for part, rows in found.items():
+            evidence = _of_part(question, rows, lambda row: _shown(gives(id(row.inputs)).get(row.name)))
+            if evidence.contradicted or (part in wrong and not evidence.explains):
+                return False
+            numbers |= evidence.wrong_numbers
+        return numbers
+
+    says = {}
+    with np.errstate(all="ignore"):
+        for variant in candidates:
+            with contextlib.suppress(Exception):  # not each can be computed: shapes may not fit
+                if agrees(variant):
+                    says[variant.says] = None
+            if len(says) == MOST_TOLD:
+                break
+    return list(says)
+
+
+def _of_terms(question, rows):
+    """An `Explanation` by the coefficients of a sum's terms; or None."""
+    counts = question.counted([(row.inputs, row.name, row.observed) for row in rows if not _at_fault(row)])
+    return _told("terms", "this", ["; ".join(counts)]) if counts else None
+
+
+def _told(name, what, says):
+    return Explanation(name, f"your numbers are those of the right answer, but for {what}: {', or '.join(says)}.")
+
+
+class Evidence(NamedTuple):
+    """What a part's observations say of a mistake.
+
+    Attributes:
+        explains: some are wrong, and all are what it gives, or wrong where it cannot be predicted.
+        given: it gives numbers here.
+        numbers: some are what it gives.
+        wrong_numbers: some of these are finite, and wrong.
+        unlike: how many are only wrong.
+        contradicted: one is something else than it gives.
+    """
+
+    explains: bool = False
+    given: bool = False
+    numbers: bool = False
+    wrong_numbers: bool = False
+    unlike: int = 0
+    contradicted: bool = False
+
+
+def _evidence(question, mistake, found):
+    """`Evidence` by part."""
+    inputs = {id(row.inputs): row.inputs for rows in found.values() for row in rows}
+    gives = functools.cache(lambda key: mistake.shown(**inputs[key]))
+    with np.errstate(all="ignore"):
+        return {
+            part: _of_part(question, rows, lambda row: _shown(gives(id(row.inputs)).get(row.name)))
+            for part, rows in found.items()
+        }
+
+
+def _of_part(question, rows, gives):
+    """`Evidence` of a part for a mistake, which `gives(row)` a `Shown` or None."""
+    given, numbers, wrong, wrong_numbers, unlike = False, False, False, False, 0
+    for row in rows:
+        if isinstance(row.observed, Fault) or isinstance(row.target, AtLeast):
+            return Evidence(given=True)
+        mistaken = gives(row)
+        if mistaken is None:
+            continue
+        given |= bool(mistaken.values)
+        atol, rtol = np.maximum(row.target.atol, question.tolerance(row.name)), max(row.target.rtol, 1e-3)
+        like = next((v for v in mistaken.values if fits(row.observed, Near(v, atol, rtol))), None)
+        if like is not None:
+            numbers, differs = True, not fits(like, row.target)
+            wrong, wrong_numbers = wrong or differs, wrong_numbers or (differs and _in_numbers(like, row.target))
+        elif mistaken.unpredictable and np.shape(row.observed) != np.shape((*mistaken.values, row.target.value)[0]):
+            return Evidence(given=given, contradicted=True)  # rounding changes no shape
+        elif mistaken.unpredictable and not (row.fits and mistaken.values):  # by chance right, if nothing is known
+            wrong, unlike = wrong or not row.fits, unlike + 1
+        else:
+            return Evidence(given=given, contradicted=True)
+    return Evidence(wrong, given, numbers, wrong_numbers, unlike)
+
+
+def _in_numbers(mistaken, target):
+    """Whether what a mistake gives differs from what is right in its shape or in a finite number."""
+    if np.shape(mistaken) != target.value.shape:
+        return True
+    with np.errstate(invalid="ignore"):
+        far = np.abs(mistaken - target.value) > target.atol + target.rtol * np.abs(target.value)
+    return bool(np.any(np.isfinite(mistaken) & far))
+
+
+def _shown(value):
+    """`Shown` of what a mistake gives; None if it says nothing."""
+    value = value() if callable(value) else value
+    return value if value is None or isinstance(value, Shown) else Shown((np.asarray(value, np.float64),))

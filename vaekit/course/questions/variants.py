@@ -1,0 +1,271 @@
+r"""Texts that differ from an answer in one place, as learners' do: a term lost, a sign, a square, another axis.
+
+A question's mistakes are those that its author thought of. These are the others, made from the answer itself.
+
+```python
+answer = Text("half_square", ["x"], "return ops.sum(x**2 / 2, axis=-1)")
+[variant.says for variant in variants(answer)]  # ["`x` is not squared", ...]
+```
+"""
+
+import ast
+import functools
+from typing import NamedTuple
+
+from vaekit.course.questions.language import Text
+
+REDUCTIONS = ("sum", "mean")
+_INSTEAD = {  # functions that are taken for each other
+    "exp": ("softplus", "square"),
+    "log": ("log1p",),
+    "log1p": ("log",),
+    "sigmoid": ("tanh", "softplus", "log_sigmoid"),
+    "softplus": ("exp", "relu", "sigmoid", "log_sigmoid"),
+    "sqrt": ("square",),
+    "tanh": ("sigmoid", "relu"),
+}
+_AROUND = {  # what may be put around a name too many
+    "{} / 2": "{} is halved",
+    "2 * {}": "{} is doubled",
+    "-{}": "{} has the other sign",
+    "{}**2": "{} is squared",
+    "ops.sqrt({})": "the root of {} is taken",
+    "ops.exp({})": "`exp` is taken of {}",
+    "ops.log({})": "the logarithm of {} is taken",
+    "ops.exp({} / 2)": "$e$ to the power of half of {} stands in its place",
+    "ops.stop_gradient({})": "the gradient does not pass through {}",
+}
+
+
+class Variant(NamedTuple):
+    """A text that differs from the right one.
+
+    Attributes:
+        says: in what, a clause: "`x` is not squared".
+        text: a `Text`.
+    """
+
+    says: str
+    text: Text
+
+
+def variants(text):
+    """List of `Variant`: all that differ from a text in one place."""
+    tree = ast.parse(str(text))
+    body, made_of = tree.body[0].body, {a.split("=")[0]: [a.split("=")[0]] for a in text.arguments}
+    found = []
+    for statement in body:
+        for node, put, inside in _places(statement):
+            where = f" inside `{inside}`" if inside else ""
+            for says, changed in _changes(node, made_of):
+                put(changed)
+                found.append(Variant(says + where, text.edited("\n".join(map(ast.unparse, body)))))
+                put(node)
+        learn(statement, made_of)
+    return found
+
+
+def _places(node, inside=""):
+    """(expression, function that puts another one in its place, inside which function), of all computed below a node.
+
+    What is called, keywords and indices are no places.
+    """
+    if isinstance(node, ast.Call):
+        inside = function_of(node) if len(node.args) == 1 and not node.keywords else ""
+    for field, value in ast.iter_fields(node):
+        if field in ("func", "keywords", "slice", "targets", "ctx", "op"):
+            continue
+        for i, child in enumerate(value) if isinstance(value, list) else [(None, value)]:
+            if not isinstance(child, ast.AST):
+                continue
+            if isinstance(child, ast.expr):
+                yield child, functools.partial(_put, node, field, i), inside
+            yield from _places(child, inside)
+
+
+def _put(node, field, i, new):
+    if i is None:
+        setattr(node, field, new)
+    else:
+        getattr(node, field)[i] = new
+
+
+def learn(statement, made_of):
+    """Which arguments a newly assigned name is made of."""
+    if not isinstance(statement, ast.Assign):
+        return
+    target, value = statement.targets[0], statement.value
+    pairs = zip(target.elts, value.elts, strict=True) if isinstance(value, ast.Tuple) else [(target, value)]
+    made_of |= {
+        name.id: arguments_of(value, made_of)
+        for target, value in pairs
+        for name in ast.walk(target)
+        if isinstance(name, ast.Name)
+    }
+
+
+def arguments_of(node, made_of):
+    """Names of the arguments that an expression depends on, in their order."""
+    names = {name.id for name in ast.walk(node) if isinstance(name, ast.Name)}
+    found = {argument for name in names for argument in made_of.get(name, ())}
+    return [name for name in made_of if name in found]
+
+
+def _part(node, made_of):
+    """As `described`, a noun: "`x`", "the part with `x` and `mean`"."""
+    says = described(node, made_of)
+    return f"the part with {says}" if says.startswith("`") and " and " in says and not function_of(node) else says
+
+
+def described(node, made_of):
+    """An expression in words that name arguments: "`exp` of `log_variance`", "`x` and `mean`", "the constant"."""
+    if function := function_of(node):
+        return f"`{function}` of {described(node.args[0], made_of)}"
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow):
+        return f"the square of {described(node.left, made_of)}"
+    if isinstance(node, ast.UnaryOp):
+        return described(node.operand, made_of)
+    names = [f"`{name}`" for name in arguments_of(node, made_of)]
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names) or "the constant"
+
+
+def function_of(node):
+    """Of `ops.exp(x)` "exp"; None of all else."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
+        return node.func.attr
+    return None
+
+
+def number_of(node):
+    """The value of a constant such as -0.5; None of all else."""
+    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+        value = number_of(node.operand)
+        return None if value is None else -value
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)) else None
+
+
+def _changes(node, made_of):
+    """(what is said, another expression), of all that may be done to one."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Add, ast.Sub)):
+        yield from _of_sums(node, made_of)
+    elif isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Mult, ast.Div)):
+        yield from _of_products(node, made_of)
+    elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow) and number_of(node.right) == 2:
+        what = _part(node.left, made_of)
+        yield f"{what} is not squared", node.left
+        yield (
+            f"the absolute value of {what} is taken, not the square",
+            _expression(f"ops.abs({ast.unparse(node.left)})"),
+        )
+    elif isinstance(node, ast.UnaryOp) and number_of(node) is None:
+        yield f"the minus before {_part(node.operand, made_of)} is lost", node.operand
+    elif isinstance(node, ast.Call):
+        yield from _of_calls(node, made_of)
+    elif isinstance(node, ast.Name) and made_of.get(node.id):
+        what = _part(node, made_of)
+        yield from ((says.format(what), _expression(code.format(node.id))) for code, says in _AROUND.items())
+        for other in made_of:
+            if other != node.id and made_of[other] == [other]:
+                yield f"`{other}` stands where {what} belongs", _expression(other)
+    elif isinstance(node, ast.Tuple):
+        yield "what is returned is in another order", ast.Tuple(node.elts[::-1], ast.Load())
+
+
+def _of_sums(node, made_of):
+    left, right = (f"the term with {described(side, made_of)}" for side in (node.left, node.right))
+    minus = isinstance(node.op, ast.Sub)
+    other = ast.Add() if minus else ast.Sub()
+    yield f"{right} is missing", node.left
+    yield f"{left} is missing", ast.UnaryOp(ast.USub(), node.right) if minus else node.right
+    yield f"{right} has the other sign", ast.BinOp(node.left, other, node.right)
+    yield f"{left} has the other sign", ast.BinOp(ast.UnaryOp(ast.USub(), node.left), node.op, node.right)
+    for word, factor in (("twice", 2), ("by half", 0.5)):
+        times = [ast.BinOp(ast.Constant(factor), ast.Mult(), side) for side in (node.left, node.right)]
+        yield f"{right} counts {word}", ast.BinOp(node.left, node.op, times[1])
+        yield f"{left} counts {word}", ast.BinOp(times[0], node.op, node.right)
+    if isinstance(node.right, ast.BinOp) and isinstance(node.right.op, (ast.Mult, ast.Div)):  # a + b·c, (a + b)·c
+        inner = node.right
+        sides = [(inner.left, inner.right), (inner.right, inner.left)][: 1 + isinstance(inner.op, ast.Mult)]
+        for term, factor in sides:
+            summed = ast.BinOp(ast.BinOp(node.left, node.op, term), inner.op, factor)
+            yield f"a bracket stands around {_part(node.left, made_of)} and {_part(term, made_of)} too many", summed
+    product = ast.BinOp(node.left, ast.Mult(), node.right)
+    yield f"{_part(node.left, made_of)} and {_part(node.right, made_of)} are multiplied, not added", product
+
+
+def _of_products(node, made_of):
+    divided, left, right = isinstance(node.op, ast.Div), *(_part(s, made_of) for s in (node.left, node.right))
+    if (factor := number_of(node.left)) is not None:
+        yield f"the factor {factor:g} before {right} is missing", node.right
+        if factor < 0:
+            yield f"the minus before {right} is lost", ast.BinOp(ast.Constant(-factor), node.op, node.right)
+        return
+    if (factor := number_of(node.right)) is not None:
+        yield f"{left} is not {'divided' if divided else 'multiplied'} by {factor:g}", node.left
+        yield f"{left} is {'multiplied' if divided else 'divided'} by {factor:g}", _swapped(node)
+        return
+    if isinstance(node.left, ast.BinOp) and isinstance(node.left.op, (ast.Add, ast.Sub)):  # (a + b)·c, a + b·c
+        inner = node.left
+        apart = ast.BinOp(inner.left, inner.op, ast.BinOp(inner.right, node.op, node.right))
+        yield f"a bracket is missing around {left}", apart
+    done, undone = ("divided", "multiplied") if divided else ("multiplied", "divided")
+    yield f"{left} is not {done} by {right}", node.left
+    yield f"{left} is {undone} by {right}, where it should be {done}", _swapped(node)
+    squared = ast.BinOp(node.right, ast.Pow(), ast.Constant(2))
+    yield f"{left} is {done} by the square of {right}", ast.BinOp(node.left, node.op, squared)
+    if divided:
+        yield f"{right} is divided by {left}, the other way round", ast.BinOp(node.right, node.op, node.left)
+    else:
+        yield f"{right} stands there without the factor {left}", node.right
+        yield (
+            f"{left} and {right} are added, where they should be multiplied",
+            ast.BinOp(node.left, ast.Add(), node.right),
+        )
+
+
+def _swapped(node):
+    return ast.BinOp(node.left, ast.Mult() if isinstance(node.op, ast.Div) else ast.Div(), node.right)
+
+
+def _of_calls(node, made_of):
+    function = function_of(node)
+    if function is None:
+        return
+    inner, *rest = node.args
+    what = described(inner, made_of)
+    if function in REDUCTIONS:
+        other = REDUCTIONS[function == "sum"]
+        yield f"the {other} of {what} is taken, not the {function}", _call(node, other)
+        axis = next((number_of(keyword.value) for keyword in node.keywords if keyword.arg == "axis"), None)
+        for new in (0, 1, -1, None) if axis is not None else ():
+            if new != axis:
+                over = "all axes" if new is None else f"axis {new}"
+                yield f"the {function} of {what} goes over {over}, not over axis {axis}", _call(node, function, new)
+    elif not rest and not node.keywords:
+        yield f"`{function}` of {what} is left out", inner
+        yield f"`{function}` is taken of minus {what}", _call(node, function, inner=ast.UnaryOp(ast.USub(), inner))
+        for word, factor in (("twice", 2), ("half of", 0.5), ("minus twice", -2)):
+            scaled = ast.BinOp(ast.Constant(factor), ast.Mult(), inner)
+            yield f"`{function}` is taken of {word} {what}", _call(node, function, inner=scaled)
+        if isinstance(inner, ast.BinOp) and isinstance(inner.op, (ast.Add, ast.Sub)):  # f(a + b), f(a) + b
+            apart = ast.BinOp(_call(node, function, inner=inner.left), inner.op, inner.right)
+            yield f"the term with {described(inner.right, made_of)} stands outside of `{function}`", apart
+        for other in _INSTEAD.get(function, ()):
+            yield f"`{other}` stands where `{function}` of {what} belongs", _call(node, other)
+            if not isinstance(inner, ast.Name) and len(arguments_of(inner, made_of)) == 1:
+                name = ast.Name(arguments_of(inner, made_of)[0], ast.Load())
+                yield f"`{other}` of {what} alone stands where `{function}` belongs", _call(node, other, inner=name)
+    elif function == "where" and len(rest) == 2:
+        yield "the two branches of `where` have changed places", ast.Call(node.func, [inner, *rest[::-1]], [])
+
+
+def _call(node, function, axis=..., inner=None):
+    """The call with another function, axis or argument."""
+    keywords = node.keywords if axis is ... else [k for k in node.keywords if k.arg != "axis"]
+    keywords = [*keywords, ast.keyword("axis", ast.Constant(axis))] if axis not in (..., None) else keywords
+    called = ast.Attribute(node.func.value, function, ast.Load())
+    return ast.Call(called, [node.args[0] if inner is None else inner, *node.args[1:]], keywords)
+
+
+def _expression(code):
+    return ast.parse(code, mode="eval").body
