@@ -154,7 +154,7 @@ def disk_that_is_mapped():
 
 
 def names():
-    for name in range(20_000):
+    for name in range(5000):
         open(str(name), "w").close()
     sleep(5)
 

@@ -10,6 +10,7 @@ import pytest
 from vaekit.course import exercises, questions
 from vaekit.course.grader import command, sandbox, tried
 from vaekit.course.grader.process import outside_socket
+from vaekit.course.grader.report import isolation
 from vaekit.course.grader.usage import Limits
 
 pytestmark = [
@@ -71,6 +72,18 @@ def test_each_layer(tmp_path, layers, exposed):
         exposed = exposed - {"processes"} if "seccomp" in layers else exposed  # root gives each a user of its own
     assert {name for name, how in found.items() if how} == exposed, found
     assert set(missing) - {"nobody"} == set(sandbox.LAYERS) - set(layers)
+
+
+def test_the_first_line_says_where_more_is_isolated(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    said = "Isolated from this computer: network, processes, memory. Not files: how."
+    assert isolation({"files": "how"}) == said
+    (tmp_path / "docker").touch(0o700)
+    assert (
+        isolation({"files": "how"})
+        == f"{said} Docker is installed: grading/README.md says how to grade in a container."
+    )
+    assert isolation({}) == "Isolated from this computer: files, network, processes, memory."
 
 
 def test_other_systems_have_limits(tmp_path):

@@ -66,10 +66,10 @@ def command(work, limits, hidden=()):
         environment |= {name: os.environ[name] for name in needed if name in os.environ}
         environment |= {"TEMP": work, "TMP": work, "USERPROFILE": work}
         return start, environment | {"VAEKIT_MISSING": json.dumps({"sandbox": "Windows has none"})}
-    return shut_in(start, environment, work, limits, [*packages, *_data()], hidden=hidden)
+    return shut_in(start, environment, work, limits, [*packages, *_data()], hidden)
 
 
-def shut_in(arguments, environment, work, limits, read=(), layers=sandbox.LAYERS, hidden=()):
+def shut_in(arguments, environment, work, limits, read=(), hidden=(), layers=sandbox.LAYERS):
     """The command that runs a command in the sandbox, and its environment.
 
     Args:
@@ -78,8 +78,8 @@ def shut_in(arguments, environment, work, limits, read=(), layers=sandbox.LAYERS
         work: path of a folder, the only one that can be written.
         limits: a `Limits`.
         read: paths that can be read, besides those of the system, of Python, and of vaekit but what is `HIDDEN`.
-        layers: of the sandbox.
         hidden: folders of which nothing may be read, wherever they lie.
+        layers: of the sandbox.
     """
     package = Path(vaekit.__file__).resolve().parent
     cores = _cores()

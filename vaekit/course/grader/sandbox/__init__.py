@@ -5,7 +5,8 @@ Layers, each of its own: one that this system does not offer is left out, and th
 1. namespaces: its own processes, network, users; a file system of tmpfs and read-only binds; ends with this process;
 2. limits on memory, processes, processor time, size and number of files;
 3. Landlock: an allow-list of files; no signals and no sockets to the outside;
-4. seccomp: no sockets but pairs of its own, no other process's memory, no memory that belongs to no process.
+4. seccomp: no sockets but pairs of its own, no other process's memory, no memory that belongs to no process; without
+   namespaces, no changes of what the same user's files and processes are like.
 
 This folder is the program: `__main__.py` and what lies beside it need the standard library alone, and import nothing of
 vaekit. Landlock holds for the thread that asks for it and for what that thread starts, so it comes before any library

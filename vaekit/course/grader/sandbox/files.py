@@ -41,7 +41,7 @@ def new_root(settings, user):
     _bind_all([*settings["read"], *DEVICES], settings["hidden"], work)
     owner = "" if user is None else f",uid={user},gid={user}"
     os.makedirs(work + work, exist_ok=True)
-    _in_memory(work + work, f"size={settings['disk']},nr_inodes=20000,mode=700{owner}")
+    _in_memory(work + work, f"size={settings['disk']},nr_inodes={settings['disk'] // 4096},mode=700{owner}")
     _write(contents, work + work, user)
     os.makedirs(work + "/proc", exist_ok=True)
     try:

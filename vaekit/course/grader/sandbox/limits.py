@@ -38,9 +38,9 @@ def limit(settings, missing):
 
 
 def _threads():
-    """Number of threads that the user runs already."""
+    """Number of threads that the user runs already, besides this process."""
     number = 0
-    for process in filter(str.isdecimal, os.listdir("/proc")):
+    for process in {*filter(str.isdecimal, os.listdir("/proc"))} - {str(os.getpid())}:
         try:
             if os.stat(f"/proc/{process}").st_uid == os.getuid():
                 number += len(os.listdir(f"/proc/{process}/task"))
