@@ -17,11 +17,12 @@ X = binary_images()
 
 def weight_gradient(model, objective, weight, seed):
     model.seed_generator.state.assign(ops.cast([seed, 0], model.seed_generator.state.dtype))
-    return ops.convert_to_numpy(_gradient(model, objective, weight)())
+    return ops.convert_to_numpy(_gradient(model, objective, weight.path)())
 
 
 @functools.cache
-def _gradient(model, objective, weight):
+def _gradient(model, objective, path):
+    weight = next(w for w in model.trainable_variables if w.path == path)
     data = {"x": ops.convert_to_tensor(X[:10])}
 
     def gradient():
