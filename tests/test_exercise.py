@@ -119,6 +119,7 @@ print("after", file=sys.stderr); log.error("logged")
 """
 
 
+@pytest.mark.once
 def test_quiet_drops_all_of_stderr_and_gives_it_back():
     result = subprocess.run([sys.executable, "-c", NOISY], capture_output=True, text=True, timeout=120)
     assert result.returncode == 0 and [*result.stderr.split()][-2:] == ["after", "logged"]

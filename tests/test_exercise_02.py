@@ -222,14 +222,21 @@ def test_slips_cost_their_part_alone():
         assert (wrong, verdict.diagnosis) == ([part or ELSE], name), i
 
 
-def test_a_cut_gradient_costs_the_gradients_alone():
+Z, DENSITY = "mean + ops.exp(log_variance / 2) * noise", "(z - mean) ** 2"
+CUTS = {
+    "draws": {Z: f"ops.stop_gradient({Z})"},
+    "NumPy": {"return ": "kl = ops.convert_to_tensor(ops.convert_to_numpy(kl))\nreturn "},
+    "density": {DENSITY: f"ops.stop_gradient({DENSITY})"},
+}
+
+
+@pytest.mark.alternate
+@pytest.mark.parametrize("cut", CUTS)
+def test_a_cut_gradient_costs_the_gradients_alone(cut):
     """In its value none of them shows."""
-    z, density = "mean + ops.exp(log_variance / 2) * noise", "(z - mean) ** 2"
-    for edits in ({z: f"ops.stop_gradient({z})"}, {density: f"ops.stop_gradient({density})"},
-                  {"return ": "kl = ops.convert_to_tensor(ops.convert_to_numpy(kl))\nreturn "}):  # fmt: skip
-        verdict = checked("mended_loss", run(str(MEND.text.edited(edits)), "mended_loss"))
-        assert [part.name for part in verdict.parts if not part.right] == [GRADIENTS]
-        assert verdict.diagnosis == "cut" and "encoder_hidden" in verdict.faults()[0]
+    verdict = checked("mended_loss", run(str(MEND.text.edited(CUTS[cut])), "mended_loss"))
+    assert [part.name for part in verdict.parts if not part.right] == [GRADIENTS]
+    assert verdict.diagnosis == "cut" and "encoder_hidden" in verdict.faults()[0]
 
 
 def test_what_learners_are_shown_runs_and_earns_nothing():

@@ -569,7 +569,7 @@ def test_a_full_posterior_has_a_kl_in_closed_form_and_can_be_refined():
     assert np.isfinite(model.fit(x, verbose=0).history["loss"]).all()
 
     def divergences():
-        trace = model.trace(x[:2], 400, seed=0)
+        trace = model.trace(x[:2], 400)
         return trace.log_q["z"] - trace.log_p["z"], tfd.kl_divergence(trace.q["z"], trace.p["z"])
 
     sampled_kl, exact = compiled(divergences, model.variables)
