@@ -30,6 +30,7 @@ from vaekit.layers import (
     Stack,
     VariationalWeights,
 )
+from vaekit.layers.distribution import origin_of
 from vaekit.models.factors import output_layer
 
 L = keras.layers
@@ -341,7 +342,7 @@ def test_samples_are_those_of_a_full_run_for_each_pixel(kind):
         if isinstance(network.head, Laplace):
             drawn = ops.slice(p.sample(seed=seeds[i]), place, (3, 1, 1, channels))
         else:
-            head, parameters = p.head()
+            head, parameters = origin_of(p)
             here = {name: ops.slice(a, place, (3, 1, 1, a.shape[-1])) for name, a in parameters.items()}
             drawn = head.distribution(**here).sample(seed=seeds[i])
         return ops.slice_update(x, place, drawn)

@@ -2,6 +2,7 @@
 
 import math
 import warnings
+import weakref
 from numbers import Integral
 
 import keras
@@ -9,35 +10,20 @@ import numpy as np
 from keras import ops
 
 from vaekit.backend import tfd, tfp
-from vaekit.distributions import Events, FullNormal
+from vaekit.distributions import FullNormal
 from vaekit.layers.blocks import DenseBlock, flatten
+from vaekit.layers.flat import independent
 
 
-def _bernoulli(x, a):
-    r"""$\log p(x) = (x - \tfrac12)\, a - \tfrac12 |a| - \log(1 + e^{-|a|})$ at x in {0, 1}, a the logit: one logarithm,
-    not two, and no digits cancel."""
-    size = ops.abs(a)
-    return (x - 0.5) * a - 0.5 * size - ops.log1p(ops.exp(-size))
+_ORIGINS = weakref.WeakKeyDictionary()  # of the distributions that are in use
 
 
-def _normal(x, loc, scale):
-    return tfd.Normal(loc, scale).log_prob(x)
+def origin_of(distribution):
+    """The distribution layer that gave a distribution, and the parameters, a dict by name, of which it was made.
 
-
-FLAT = {tfd.Bernoulli: (("logits",), _bernoulli), tfd.Normal: (("loc", "scale"), _normal)}
-
-
-class _Flat(Events):
-    """Independent pixels, whose axes become one for log-densities: XLA's loops over axes of length 1, such as the
-    channel of grey images, are far slower."""
-
-    def _log_prob(self, x):
-        names, log_prob = FLAT[type(self.distribution)]
-        parameters, event = [getattr(self.distribution, name) for name in names], len(self.event_shape)
-        if any(p is None or p.shape != parameters[0].shape or len(p.shape) < event for p in parameters):
-            return super()._log_prob(x)  # probabilities for logits, or parameters that are broadcast
-        flat = [ops.reshape(v, (*ops.shape(v)[:-event], math.prod(self.event_shape))) for v in (x, *parameters)]
-        return ops.sum(log_prob(ops.cast(flat[0], parameters[0].dtype), *flat[1:]), axis=-1)
+    None: no distribution layer gave it.
+    """
+    return _ORIGINS.get(distribution)
 
 
 class DistributionLayer(DenseBlock):
@@ -115,8 +101,7 @@ class DistributionLayer(DenseBlock):
     def call(self, inputs, training=False):
         parameters = self.parameter_values(inputs)
         distribution = self.distribution(**parameters)
-        # refinement (vaekit.inference) moves the parameters; a function, since TensorFlow would track a dict
-        distribution.head = lambda: (self, parameters)
+        _ORIGINS[distribution] = self, parameters
         return distribution
 
     def distribution(self, **parameters):
@@ -125,8 +110,7 @@ class DistributionLayer(DenseBlock):
 
     def independent(self, distribution):
         """Sums log-densities over the event's axes: batch `[B, *event_shape]` becomes batch `[B]`."""
-        kind = _Flat if type(distribution) in FLAT else Events
-        return kind(distribution, reinterpreted_batch_ndims=len(self.event_shape))
+        return independent(distribution, len(self.event_shape))
 
     def compute_output_spec(self, inputs, **kwargs):
         # What makes a distribution a legal Keras output: symbolically it is a tensor shaped like a sample.
