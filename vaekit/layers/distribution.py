@@ -14,7 +14,6 @@ from vaekit.distributions import FullNormal
 from vaekit.layers.blocks import DenseBlock, flatten
 from vaekit.layers.flat import independent
 
-
 _ORIGINS = weakref.WeakKeyDictionary()  # of the distributions that are in use
 
 
@@ -24,6 +23,15 @@ def origin_of(distribution):
     None: no distribution layer gave it.
     """
     return _ORIGINS.get(distribution)
+
+
+def pixelwise(distribution):
+    """Decorates a layer's method `distribution` that treats each pixel alone, and all of them alike.
+
+    So it also takes the parameters of a part of the event: `Autoregressive` then draws a pixel from the features there.
+    """
+    distribution.pixelwise = True
+    return distribution
 
 
 class DistributionLayer(DenseBlock):
@@ -38,6 +46,7 @@ class DistributionLayer(DenseBlock):
     class Laplace(DistributionLayer):
         parameters = ("mean", "log_scale")
 
+        @pixelwise  # vaekit.layers.distribution: each pixel alone, so that Autoregressive may draw one by one
         def distribution(self, mean, log_scale):
             return self.independent(tfd.Laplace(mean, ops.exp(log_scale)))
     ```
@@ -202,6 +211,7 @@ class Bernoulli(DistributionLayer):
         super().__init__(event_shape, **kwargs)
         self.logit_range = check_range(self, "logit_range", logit_range)
 
+    @pixelwise
     def distribution(self, logits):
         logits = clip(logits, self.logit_range)
         return self.independent(tfd.Bernoulli(logits=logits, dtype=logits.dtype))
@@ -255,6 +265,7 @@ class DiagonalNormal(DistributionLayer):
         self.mean_activation = keras.activations.get(mean_activation)
         self.parameters = ("mean", scale)
 
+    @pixelwise
     def distribution(self, mean, **spread):
         (a,) = spread.values()
         scale = SCALES[self.scale](clip(a, self.log_variance_range))
