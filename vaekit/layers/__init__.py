@@ -3,17 +3,24 @@
 from vaekit.layers.autoregressive import Autoregressive
 from vaekit.layers.blocks import MLP, DenseBlock, GatedDense
 from vaekit.layers.convolutions import GatedConv2D, GatedConv2DTranspose, GatedPixelConv2D, MaskedConv2D, ResidualBlock
-from vaekit.layers.distribution import Bernoulli, DiagonalNormal, DistributionLayer, MultivariateNormal
+from vaekit.layers.distribution import DistributionLayer
 from vaekit.layers.likelihoods import (
+    Bernoulli,
     BitwiseCategorical,
     Categorical,
+    CategoricalLabels,
+    DiagonalNormal,
     DiscretizedLogistic,
     DiscretizedLogisticMixture,
+    FillMissing,
+    Masked,
+    MultivariateNormal,
     Normal,
+    OneHotCategorical,
+    Poisson,
     StudentT,
 )
 from vaekit.layers.stacks import Join, Stack
-from vaekit.layers.tables import CategoricalLabels, FillMissing, Masked, OneHotCategorical, Poisson
 from vaekit.layers.variational import VariationalWeights
 
 __all__ = [

@@ -5,7 +5,7 @@ import math
 from keras import ops
 
 from vaekit.backend import tfd
-from vaekit.distributions import Events
+from vaekit.layers.density import Events
 
 
 def _bernoulli(x, a):

@@ -17,8 +17,9 @@ from vaekit.backend import tfd
 from vaekit.batches import Batches, DynamicBinarization, as_array
 from vaekit.datasets import Dataset, Splits
 from vaekit.layers import Bernoulli, DistributionLayer
-from vaekit.layers.distribution import origin_of, warn_of_scale
+from vaekit.layers.distribution import origin_of
 from vaekit.layers.likelihoods import Discretized
+from vaekit.layers.likelihoods.support import warn_of_scale
 from vaekit.models.factors import output_layer
 
 PIECE_BYTES = 2**26  # of an array whose values are looked at at a time

@@ -1,0 +1,52 @@
+"""What the distributions that TFP lacks have in common."""
+
+import numpy as np
+from keras import ops
+
+from vaekit import backend
+from vaekit.backend import tfd, tfp
+
+
+class Density(tfd.Distribution):
+    """What TFP wants to hear of every distribution, said once; a subclass gives its parameters by name, a tensor first,
+    finds them as attributes, and tells their event axes in `_parameter_properties`."""
+
+    def __init__(self, **parameters):
+        for name, value in parameters.items():
+            setattr(self, name, value)
+        dtype = next(iter(parameters.values())).dtype
+        super().__init__(dtype, tfd.NOT_REPARAMETERIZED, False, True, parameters=parameters)
+
+    @classmethod
+    def _parameter_properties(cls, dtype, num_classes=None):
+        raise NotImplementedError
+
+    def _event_shape(self):
+        return ()
+
+    def _event_shape_tensor(self):
+        return ops.convert_to_tensor(self._event_shape(), "int32")
+
+
+def event_axes(**counts):
+    """TFP's parameter properties: how many of each parameter's last axes belong to one event; the rest is batch."""
+    return {name: tfp.util.ParameterProperties(event_ndims=n) for name, n in counts.items()}
+
+
+class Mean:
+    """As an array, a distribution is its mean: what `predict` of a network that ends in it returns."""
+
+    def __array__(self, dtype=None, copy=None):
+        try:
+            mean = ops.convert_to_numpy(self.mean())
+        except Exception as error:  # parts that TFP does not know, out of the program that has made them
+            raise TypeError(
+                f"A distribution ({self.name}) has no mean that could leave this program. Call model.encode(x) or "
+                "model.decode(z), or network(x).mean(), instead of network.predict(x)."
+            ) from error
+        return np.asarray(mean, dtype)
+
+
+@backend.converts_to_mean
+class Events(Mean, tfd.Independent):
+    """`tfd.Independent` parts of one event."""
