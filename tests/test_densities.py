@@ -68,7 +68,7 @@ def test_any_distribution_of_pixels_is_summed_over_the_event(make):
 
 @pytest.mark.parametrize("scale", ["log_variance", "log_scale", "softplus"])
 def test_diagonal_normal_is_scipys(scale):
-    layer = DiagonalNormal(4, scale=scale)
+    layer = DiagonalNormal(4, parametrization=scale)
     q = layer(H)
     mean, a = (ops.convert_to_numpy(head(H)) for head in layer.heads.values())
     sigma = {"log_variance": np.exp(a / 2), "log_scale": np.exp(a), "softplus": np.logaddexp(0, a)}[scale]

@@ -41,7 +41,7 @@ def test_refinement_closes_the_gap_of_the_bound():
 
 def test_steps_are_those_of_the_definition():
     """Two steps of momentum and clipping for N(z; 0, 1) N(x; z, 1) by hand, at the noise that was used."""
-    encoder, decoder = vk.layers.DiagonalNormal(1, scale="log_scale"), vk.layers.Normal(1, scale=1.0)
+    encoder, decoder = vk.layers.DiagonalNormal(1, parametrization="log_scale"), vk.layers.Normal(1, scale=1.0)
     model = vk.VAE(encoder, decoder, seed=0)
     model.build((None, 1))
     decoder.set_weights([np.ones((1, 1)), np.zeros(1)])

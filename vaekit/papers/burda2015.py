@@ -99,7 +99,7 @@ def _network(hidden, units, head, quirks):
 
 
 def _normal(units, **weights):
-    return DiagonalNormal(units, scale="log_scale", **weights)
+    return DiagonalNormal(units, parametrization="log_scale", **weights)
 
 
 def one_layer(data, objective=None, settings=SETTINGS, quirks=NONE, seed=None):
