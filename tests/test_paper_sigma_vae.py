@@ -76,7 +76,7 @@ def test_the_hierarchy_has_the_weights_of_its_docstring():
     assert model.event_shapes["z1"] == (8, 8, 8) and model.event_shapes["z2"] == (20,)
 
 
-@pytest.mark.alternate  # each head by itself runs on both: test_contract, test_likelihoods
+@pytest.mark.alternate  # each head by itself runs on both: test_contract, test_normal
 @pytest.mark.parametrize("decoder", paper.DECODERS)
 def test_every_row_has_a_bound_and_samples(decoder):
     data = images((8, 8, 3), decoder == "bernoulli")

@@ -12,7 +12,7 @@ print(vk.evaluation.fid(model, mnist.test, lenet, mean=True))
 ```
 
 A β-VAE and a decoder of fixed σ are one: for a Gaussian of unit variance, β = σ² (shown by
-`test_beta_and_sigma_squared_are_one` in tests/test_likelihoods.py). The paper's own β stands beside a squared error
+`test_beta_and_sigma_squared_are_one` in tests/test_normal.py). The paper's own β stands beside a squared error
 *without* the Gaussian's factor ½, so that σ² = β/2. Its figures say so: no −log p can lie below D/2 · log(2πσ²), and
 those of `BETAS_SVHN` for β = 0.1, 1 and 10 do with σ² = β (D = 28 · 28 · 3), and none does with σ² = β/2.
 
