@@ -17,7 +17,7 @@ from vaekit.backend import tfd
 from vaekit.batches import Batches, DynamicBinarization, arraylike, as_array, is_array, listed
 from vaekit.datasets import Dataset, Splits
 from vaekit.layers import Bernoulli, DistributionLayer
-from vaekit.layers.distribution import warn_of_scale
+from vaekit.layers.distribution import origin_of, warn_of_scale
 from vaekit.layers.likelihoods import Discretized
 from vaekit.models.factors import output_layer
 
@@ -234,7 +234,7 @@ def _told(factor, shapes):
     layer, distribution = output_layer(factor.layer), None
     if layer is None or type(layer).distribution is DistributionLayer.distribution:
         distribution = factor([ops.zeros((1, *shapes[name]), dtype="float32") for name in factor.given])
-        layer = distribution.head()[0] if hasattr(distribution, "head") else layer
+        layer, _ = origin_of(distribution) or (layer, None)
     if getattr(layer, "missing", False):
         return layer
     if layer is not None and type(layer).check_values is not DistributionLayer.check_values:
