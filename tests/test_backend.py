@@ -1,8 +1,11 @@
-"""Backends: one door, no TensorFlow behind the JAX one, equal numbers on both."""
+"""Backends: one door, two rooms with the same names, no TensorFlow in the JAX one, equal numbers on both."""
 
+import ast
+import inspect
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -31,6 +34,28 @@ def python(code, backend_name, *arguments):
         text=True,
         timeout=300,
     )
+
+
+def names(room):
+    """What a room defines for the door: functions with their arguments, and constants, by name."""
+    found = {}
+    for statement in ast.parse((Path(backend.__file__).parent / f"{room}.py").read_text()).body:
+        if isinstance(statement, ast.FunctionDef):
+            found[statement.name] = [ast.unparse(statement.args)]
+        elif isinstance(statement, ast.Assign):
+            found |= {target.id: None for target in statement.targets}
+    return {name: arguments for name, arguments in found.items() if not name.startswith("_")}
+
+
+@pytest.mark.once
+def test_both_rooms_have_the_names_that_the_door_opens():
+    assert names("tensorflow") == names("jax")
+    opened = {
+        node.attr
+        for node in ast.walk(ast.parse(inspect.getsource(backend)))
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "_room"
+    }
+    assert opened - {"tfp"} == set(names("jax"))
 
 
 @pytest.mark.once

@@ -30,6 +30,7 @@ from vaekit.layers import (
     Stack,
     VariationalWeights,
 )
+from vaekit.layers.distribution import origin_of, pixelwise
 from vaekit.models.factors import output_layer
 
 L = keras.layers
@@ -341,7 +342,7 @@ def test_samples_are_those_of_a_full_run_for_each_pixel(kind):
         if isinstance(network.head, Laplace):
             drawn = ops.slice(p.sample(seed=seeds[i]), place, (3, 1, 1, channels))
         else:
-            head, parameters = p.head()
+            head, parameters = origin_of(p)
             here = {name: ops.slice(a, place, (3, 1, 1, a.shape[-1])) for name, a in parameters.items()}
             drawn = head.distribution(**here).sample(seed=seeds[i])
         return ops.slice_update(x, place, drawn)
@@ -351,6 +352,30 @@ def test_samples_are_those_of_a_full_run_for_each_pixel(kind):
     expected = array(draw())
     assert np.isfinite(expected).all() and expected.std(axis=(1, 2, 3)).min() > 0.1
     np.testing.assert_allclose(array(network(z).sample(seed=seed)), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_whoever_writes_a_distribution_says_whether_it_treats_pixels_alone():
+    seen = set()
+
+    class Inherited(Bernoulli):
+        def parameter_values(self, inputs):
+            seen.add(tuple(inputs.shape[1:3]))
+            return super().parameter_values(inputs)
+
+    class Own(Inherited):
+        def distribution(self, logits):
+            return super().distribution(logits)
+
+    class Marked(Own):
+        @pixelwise
+        def distribution(self, logits):
+            return super().distribution(logits)
+
+    for head, place in ((Inherited, (1, 1)), (Own, (2, 3)), (Marked, (1, 1))):
+        p = Autoregressive([MaskedConv2D(2, 3, "A"), head((2, 3, 1))])(ops.ones((1, 2)))
+        seen.clear()
+        p.sample(seed=vk.backend.seed(0))
+        assert seen == {place}
 
 
 def test_contexts_may_be_maps_and_several():

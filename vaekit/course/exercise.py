@@ -9,6 +9,7 @@ import pkgutil
 import secrets
 import sys
 
+from vaekit.backend.stderr import stderr_into
 from vaekit.course import exercises, observe
 from vaekit.course.questions.judge import judge
 from vaekit.course.questions.question import points
@@ -188,16 +189,10 @@ def progress():
 @contextlib.contextmanager
 def quiet():
     """Drops what is written to stderr, by Python, by logging and by compiled code."""
-    sys.stderr.flush()
-    kept, nothing = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     disabled = logging.root.manager.disable
-    try:
-        os.dup2(nothing, 2)
-        logging.disable(logging.CRITICAL)
-        with contextlib.redirect_stderr(io.StringIO()):
+    with open(os.devnull, "wb") as nothing, stderr_into(nothing), contextlib.redirect_stderr(io.StringIO()):
+        try:
+            logging.disable(logging.CRITICAL)
             yield
-    finally:
-        logging.disable(disabled)
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nothing)
+        finally:
+            logging.disable(disabled)

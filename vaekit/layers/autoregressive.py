@@ -229,9 +229,9 @@ class Brush:
         """Draws a pixel. Returns: `kept`, which knows of it, and its value `[N, 1, 1, C]`."""
         kept, h = self.run(self.layers, kept, self.blank(1, 1), row, column)
         h = self.join(len(self.layers), h, row, column)
-        if type(self.head).__module__.startswith("vaekit."):
+        if getattr(self.head.distribution, "pixelwise", False):
             x = ops.cast(self.head(h).sample(seed=seed), self.dtype)
-        else:  # one of your own: an image where all pixels have these features
+        else:  # an image where all pixels have these features
             h = ops.broadcast_to(h, (self.n, *self.image[:2], h.shape[-1]))
             x = self.crop(ops.cast(self.head(h).sample(seed=seed), self.dtype), row, column, 1, 1)
         kept, _ = self.run(self.layers[: self.first + 1], kept, x, row, column)

@@ -2,6 +2,7 @@
 
 import math
 import warnings
+import weakref
 from numbers import Integral
 
 import keras
@@ -9,35 +10,28 @@ import numpy as np
 from keras import ops
 
 from vaekit.backend import tfd, tfp
-from vaekit.distributions import Events, FullNormal
+from vaekit.distributions import FullNormal
 from vaekit.layers.blocks import DenseBlock, flatten
+from vaekit.layers.flat import independent
+
+_ORIGINS = weakref.WeakKeyDictionary()  # of the distributions that are in use
 
 
-def _bernoulli(x, a):
-    r"""$\log p(x) = (x - \tfrac12)\, a - \tfrac12 |a| - \log(1 + e^{-|a|})$ at x in {0, 1}, a the logit: one logarithm,
-    not two, and no digits cancel."""
-    size = ops.abs(a)
-    return (x - 0.5) * a - 0.5 * size - ops.log1p(ops.exp(-size))
+def origin_of(distribution):
+    """The distribution layer that gave a distribution, and the parameters, a dict by name, of which it was made.
+
+    None: no distribution layer gave it.
+    """
+    return _ORIGINS.get(distribution)
 
 
-def _normal(x, loc, scale):
-    return tfd.Normal(loc, scale).log_prob(x)
+def pixelwise(distribution):
+    """Decorates a layer's method `distribution` that treats each pixel alone, and all of them alike.
 
-
-FLAT = {tfd.Bernoulli: (("logits",), _bernoulli), tfd.Normal: (("loc", "scale"), _normal)}
-
-
-class _Flat(Events):
-    """Independent pixels, whose axes become one for log-densities: XLA's loops over axes of length 1, such as the
-    channel of grey images, are far slower."""
-
-    def _log_prob(self, x):
-        names, log_prob = FLAT[type(self.distribution)]
-        parameters, event = [getattr(self.distribution, name) for name in names], len(self.event_shape)
-        if any(p is None or p.shape != parameters[0].shape or len(p.shape) < event for p in parameters):
-            return super()._log_prob(x)  # probabilities for logits, or parameters that are broadcast
-        flat = [ops.reshape(v, (*ops.shape(v)[:-event], math.prod(self.event_shape))) for v in (x, *parameters)]
-        return ops.sum(log_prob(ops.cast(flat[0], parameters[0].dtype), *flat[1:]), axis=-1)
+    So it also takes the parameters of a part of the event: `Autoregressive` then draws a pixel from the features there.
+    """
+    distribution.pixelwise = True
+    return distribution
 
 
 class DistributionLayer(DenseBlock):
@@ -52,6 +46,7 @@ class DistributionLayer(DenseBlock):
     class Laplace(DistributionLayer):
         parameters = ("mean", "log_scale")
 
+        @pixelwise  # vaekit.layers.distribution: each pixel alone, so that Autoregressive may draw one by one
         def distribution(self, mean, log_scale):
             return self.independent(tfd.Laplace(mean, ops.exp(log_scale)))
     ```
@@ -115,8 +110,7 @@ class DistributionLayer(DenseBlock):
     def call(self, inputs, training=False):
         parameters = self.parameter_values(inputs)
         distribution = self.distribution(**parameters)
-        # refinement (vaekit.inference) moves the parameters; a function, since TensorFlow would track a dict
-        distribution.head = lambda: (self, parameters)
+        _ORIGINS[distribution] = self, parameters
         return distribution
 
     def distribution(self, **parameters):
@@ -125,8 +119,7 @@ class DistributionLayer(DenseBlock):
 
     def independent(self, distribution):
         """Sums log-densities over the event's axes: batch `[B, *event_shape]` becomes batch `[B]`."""
-        kind = _Flat if type(distribution) in FLAT else Events
-        return kind(distribution, reinterpreted_batch_ndims=len(self.event_shape))
+        return independent(distribution, len(self.event_shape))
 
     def compute_output_spec(self, inputs, **kwargs):
         # What makes a distribution a legal Keras output: symbolically it is a tensor shaped like a sample.
@@ -218,6 +211,7 @@ class Bernoulli(DistributionLayer):
         super().__init__(event_shape, **kwargs)
         self.logit_range = check_range(self, "logit_range", logit_range)
 
+    @pixelwise
     def distribution(self, logits):
         logits = clip(logits, self.logit_range)
         return self.independent(tfd.Bernoulli(logits=logits, dtype=logits.dtype))
@@ -271,6 +265,7 @@ class DiagonalNormal(DistributionLayer):
         self.mean_activation = keras.activations.get(mean_activation)
         self.parameters = ("mean", scale)
 
+    @pixelwise
     def distribution(self, mean, **spread):
         (a,) = spread.values()
         scale = SCALES[self.scale](clip(a, self.log_variance_range))

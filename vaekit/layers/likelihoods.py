@@ -10,7 +10,7 @@ from keras import ops
 from vaekit import distributions
 from vaekit.backend import tfd
 from vaekit.distributions import Events, soft_clip
-from vaekit.layers.distribution import DistributionLayer, check_range, clip, warn_of_scale
+from vaekit.layers.distribution import DistributionLayer, check_range, clip, pixelwise, warn_of_scale
 
 LEARNED = ("shared", "image", "pixel")
 OPTIMAL = ("optimal", "optimal_image")
@@ -83,6 +83,7 @@ class Normal(DistributionLayer):
         axes = None if self.scale == "optimal" else tuple(range(-len(self.event_shape), 0))
         return self.independent(distributions.OptimalNormal(p.loc, p.scale, axes, self.soft_clip, self._update))
 
+    @pixelwise
     def distribution(self, mean, log_scale=None):
         mean = self.mean_activation(mean)
         return self.independent(tfd.Normal(mean, self._sigma(log_scale) * ops.ones_like(mean)))
@@ -148,6 +149,7 @@ class StudentT(DistributionLayer):
             self.degrees = self.add_weight(shape=(), initializer="zeros", name="degrees")
         super().build(input_shape)
 
+    @pixelwise
     def distribution(self, mean, log_scale, degrees=None):
         if isinstance(self.degrees_of_freedom, float):
             nu = self.degrees_of_freedom
@@ -242,6 +244,7 @@ class DiscretizedLogistic(Discretized):
         self.mean_range = check_range(self, "mean_range", mean_range)
         self.edges = bool(edges)
 
+    @pixelwise
     def distribution(self, mean, log_scale):
         mean, log_scale = clip(ops.sigmoid(mean), self.mean_range), clip(log_scale, self.log_scale_range)
         return self.independent(distributions.DiscretizedLogistic(mean, log_scale, self.bins, self.edges))
@@ -266,6 +269,7 @@ class Categorical(Discretized):
     def parameter_shapes(self):
         return {"logits": self.per_channel(self.bins)}
 
+    @pixelwise
     def distribution(self, logits):
         return self.independent(distributions.Categorical(self.split(logits)))
 
@@ -292,6 +296,7 @@ class BitwiseCategorical(Discretized):
     def parameter_shapes(self):
         return {"logits": self.per_channel(self.bits)}
 
+    @pixelwise
     def distribution(self, logits):
         return self.independent(distributions.BitwiseCategorical(self.split(logits)))
 
@@ -328,6 +333,7 @@ class DiscretizedLogisticMixture(Discretized):
         numbers = {"logits": 1, "mean": channels, "log_scale": channels, "coefficients": math.comb(channels, 2)}
         return {name: (*place, n * self.components) for name, n in numbers.items() if n}
 
+    @pixelwise
     def distribution(self, logits, mean, log_scale, coefficients=None):
         def split(parameter):  # [B, ..., K·n] to [B, ..., K, n]
             *place, n = parameter.shape[1:]

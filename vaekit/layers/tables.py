@@ -8,7 +8,7 @@ from keras import ops
 
 from vaekit import distributions
 from vaekit.backend import tfd
-from vaekit.layers.distribution import DistributionLayer
+from vaekit.layers.distribution import DistributionLayer, pixelwise
 from vaekit.layers.likelihoods import OPTIMAL
 
 
@@ -25,6 +25,7 @@ class Poisson(DistributionLayer):
 
     parameters = ("log_rate",)
 
+    @pixelwise
     def distribution(self, log_rate):
         return self.independent(tfd.Poisson(log_rate=log_rate))
 
@@ -58,6 +59,7 @@ class OneHotCategorical(DistributionLayer):
         super().__init__(event_shape, **kwargs)
         check_classes(self, self.event_shape[-1])
 
+    @pixelwise
     def distribution(self, logits):
         label = tfd.OneHotCategorical(logits, dtype=logits.dtype)
         return distributions.Events(label, reinterpreted_batch_ndims=len(self.event_shape) - 1)
@@ -98,6 +100,7 @@ class CategoricalLabels(DistributionLayer):
     def parameter_shapes(self):
         return {"logits": (*self.event_shape[:-1], self.event_shape[-1] * self.classes)}
 
+    @pixelwise
     def distribution(self, logits):
         *place, n = logits.shape[1:]
         logits = ops.reshape(logits, (-1, *place, n // self.classes, self.classes))

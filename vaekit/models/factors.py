@@ -11,6 +11,7 @@ from keras import ops
 from vaekit import backend
 from vaekit.backend import tfd
 from vaekit.layers import DistributionLayer, Stack, VariationalWeights
+from vaekit.layers.distribution import origin_of
 from vaekit.priors import Prior
 
 
@@ -222,7 +223,7 @@ def counting(factor, shared=()):
 
 def moved(distribution, offsets):
     """A distribution layer's output with its parameters moved by `offsets`, a dict of tensors by name."""
-    layer, parameters = distribution.head()
+    layer, parameters = origin_of(distribution)
     return layer.distribution(**{name: value + offsets[name] for name, value in parameters.items()})
 
 

@@ -1,0 +1,211 @@
+"""TensorFlow's room: what each function does is said in `vaekit.backend`, and how on TensorFlow here."""
+
+import contextlib
+import functools
+import threading
+
+import numpy as np
+
+from vaekit.backend.common import accelerated
+from vaekit.backend.stderr import quiet_start
+
+with quiet_start():
+    import tensorflow as tf
+    import tensorflow_probability as tfp
+
+    # wakes devices and data pipeline, which have more to say
+    list(tf.data.Dataset.from_generator(lambda: iter([0.0]), output_signature=tf.TensorSpec((), tf.float32)))
+
+SEED_DTYPE = "int32"
+ONNX = ("onnx", "tf2onnx")
+ALWAYS_JIT = False
+
+
+# ---- distributions and seeds ----------------------------------------------------------------------------------------
+
+
+def converts_to_mean(kind):
+    def tensor(value, dtype=None, name=None, as_ref=False):
+        try:
+            mean = value.mean()
+        except Exception:
+            mean = np.asarray(value)  # which says what is wrong
+        return tf.convert_to_tensor(mean, dtype)
+
+    kind.numpy = kind.__array__
+    tf.register_tensor_conversion_function(kind, tensor)
+    return kind
+
+
+def replica_seed(key):
+    if replicas() == 1 or (context := tf.distribute.get_replica_context()) is None:
+        return key
+    keys = tf.stack(tfp.random.split_seed(tf.cast(key, SEED_DTYPE), n=replicas()))
+    return keys[context.replica_id_in_sync_group]
+
+
+# ---- tensors, gradients, precision ----------------------------------------------------------------------------------
+
+
+def has_values(tensor):
+    return not tf.is_symbolic_tensor(tensor)
+
+
+def value_and_gradient(function, *arrays):
+    arrays = [tf.convert_to_tensor(a) for a in arrays]
+    with tf.GradientTape() as tape:
+        tape.watch(arrays)
+        value = function(*arrays)
+    return value, tuple(tape.gradient(value, arrays, unconnected_gradients="zero"))
+
+
+def variables_gradient(function, variables):
+    with tf.GradientTape() as tape:
+        value = function()
+    gradient = tape.gradient(value, variables)  # None where the value does not depend on a variable
+    return value, [tf.zeros_like(v.value) if g is None else g for v, g in zip(variables, gradient, strict=True)]
+
+
+def apply_gradient(optimizer, gradient, variables, jit_compile):
+    dense = all(isinstance(g, tf.Tensor) for g in gradient)  # an embedding's gradient has rows only
+    if jit_compile and dense and not tf.executing_eagerly() and replicas() == 1:
+        step = tf.function(lambda *g: optimizer.apply(g, variables), autograph=False, jit_compile=True)
+        return step(*gradient)
+    return optimizer.apply(gradient, variables)
+
+
+def in_float64(function):
+    derived = tf.float64 if accelerated() else None
+
+    @tf.custom_gradient
+    def precise(*arrays):
+        def gradient(upstream):
+            with tf.GradientTape() as tape:
+                tape.watch(arrays)
+                value = function(*(tf.cast(a, derived or a.dtype) for a in arrays))
+            return tape.gradient(value, arrays, tf.cast(upstream, value.dtype))
+
+        return tf.cast(function(*(tf.cast(a, tf.float64) for a in arrays)), arrays[0].dtype), gradient
+
+    return lambda *arrays: precise(*(tf.convert_to_tensor(a) for a in arrays))
+
+
+@contextlib.contextmanager
+def full_precision():
+    allowed = tf.config.experimental.tensor_float_32_execution_enabled()
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    try:
+        yield
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(allowed)
+
+
+# ---- Keras' own training loop, which needs no help here -------------------------------------------------------------
+
+
+def losses_collected():
+    return contextlib.nullcontext()
+
+
+def values_held(variables):
+    return contextlib.nullcontext()
+
+
+# ---- programs -------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _gradients_forgotten():
+    """Lets go of the gradients that TensorFlow registers while it makes a program that nobody differentiates.
+
+    It keeps the function of every `tf.custom_gradient` within a graph for ever, and with it the graph: Keras'
+    optimizers have one in each step, which was 10 MB for every model that had been trained and discarded.
+    """
+    from tensorflow.python.framework import ops
+
+    registry = getattr(getattr(ops, "gradient_registry", None), "_registry", {})
+    with _registering:
+        before = set(registry)
+        try:
+            yield
+        finally:
+            for name in set(registry) - before:
+                if name.startswith("CustomGradient-"):
+                    del registry[name]
+
+
+_registering = threading.RLock()  # one thread's new gradients are not another's
+
+
+def _forgetful(program):
+    @functools.wraps(program)
+    def run(*arrays):
+        with _gradients_forgotten():
+            return program(*arrays)
+
+    return run
+
+
+def _program(function, jit_compile=None):
+    """A `tf.function` of a fresh partial: TensorFlow warns of retracing by callable, and all programs share code."""
+    return tf.function(functools.partial(function), reduce_retracing=True, autograph=False, jit_compile=jit_compile)
+
+
+def dry_run(function):
+    tf.function(function, autograph=False).get_concrete_function()
+
+
+def by_row(function):
+    return function  # sizes may be left open
+
+
+def compile(function, variables, differentiable):
+    return _program(function) if differentiable else _forgetful(_program(function))
+
+
+def compile_loop(body, variables, jit_compile, others):
+    def steps(start, stop, *arrays):
+        def step(i):
+            body(i, *arrays)
+            return i + 1
+
+        tf.while_loop(lambda i: i < stop, step, [start], parallel_iterations=1)
+
+    program = _program(steps, jit_compile)
+
+    return _forgetful(lambda start, stop, *arrays: program(tf.constant(start), tf.constant(stop), *arrays))
+
+
+def loops_together():
+    return False
+
+
+def repeat(function, n, variables):
+    # one iteration in memory at a time
+    return tf.while_loop(
+        lambda i, _: i < n,
+        lambda i, results: (i + 1, results.write(i, function())),
+        (0, tf.TensorArray("float32", n)),
+        parallel_iterations=1,
+    )[1].stack()
+
+
+def count_operations(function, variables, *arrays):
+    raise RuntimeError('TensorFlow does not count operations: set KERAS_BACKEND to "jax" for this.')
+
+
+# ---- devices --------------------------------------------------------------------------------------------------------
+
+
+def accelerator():
+    return tf.config.experimental.get_device_details(tf.config.list_physical_devices("GPU")[0])["device_name"]
+
+
+def replicas(model=None):
+    return (tf.distribute.get_strategy() if model is None else model.distribute_strategy).num_replicas_in_sync
+
+
+def mean_over_replicas(value):
+    if replicas() == 1 or (context := tf.distribute.get_replica_context()) is None:
+        return value
+    return context.all_reduce(tf.distribute.ReduceOp.MEAN, value)
