@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 
 from vaekit import evaluation
-from vaekit.models import checkpoint
 from vaekit.papers import tomczak2017 as paper
 from vaekit.papers.cell import Cell, Figure, numbers
 from vaekit.reproduction import run
+from vaekit.training import checkpoint
 
 SETTINGS = dataclasses.replace(paper.SETTINGS, latents=2, hidden=6, components=5, warm_up=3, learning_rate=2e-3)
 

@@ -340,7 +340,7 @@ def test_early_stopping_puts_no_nan_back(batches):
 
 
 def test_infinite_validation_does_not_hide_what_comes_after():
-    model, stop = small_vae(), vk.models.finite.StopAtNaN()
+    model, stop = small_vae(), vk.training.finite.StopAtNaN()
     model.build((None, *IMAGE))
     stop.set_model(model)
     with pytest.warns(UserWarning, match="validation data alone"):

@@ -17,7 +17,7 @@ from vaekit.course.grader.grade import grade_notebook
 from vaekit.course.grader.usage import Limits
 from vaekit.course.questions import Function
 
-pytestmark = [pytest.mark.once, pytest.mark.usefixtures("fast_processes")]
+pytestmark = pytest.mark.once
 
 ROOT = Path(__file__).parents[1]
 
@@ -55,7 +55,7 @@ def test_solutions_earn_every_point(number, tmp_path):
     assert {verdict.question: verdict.earned for verdict in report.verdicts} == points(number) and not report.notes
 
 
-def test_stubs_earn_none(tmp_path):
+def test_stubs_earn_none(tmp_path, fast_processes):
     """Of all exercises, one after the other in one notebook."""
     cells = [cell for n in numbers() for cell in json.loads(notebook("exercises", n).read_text())["cells"]]
     questions = {name: question for number in numbers() for name, question in Exercise(number).questions.items()}
@@ -103,7 +103,7 @@ PLACES = {
 }
 
 
-def test_what_cells_do_to_each_other(tmp_path):
+def test_what_cells_do_to_each_other(tmp_path, fast_processes):
     """All of it in one notebook.
 
     A cell that leaves too little memory for those that follow is left out, whatever it made of the error. Modules that

@@ -15,7 +15,7 @@ from vaekit.course.grader.grade import grade_notebook
 from vaekit.course.observe import generators
 from vaekit.course.observe.random_layers import measured
 
-pytestmark = [pytest.mark.once, pytest.mark.usefixtures("fast_processes")]
+pytestmark = pytest.mark.once
 
 ROOT = Path(__file__).parents[1]
 IMPORTS = "import keras\nimport numpy as np\nfrom keras import ops\nfrom vaekit.backend import tfd\n"

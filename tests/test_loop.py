@@ -7,7 +7,7 @@ import pytest
 import vaekit as vk
 from vaekit import batches as batches_module
 from vaekit.batches import DynamicBinarization
-from vaekit.models.loop import Loop
+from vaekit.training.program import Program
 
 X = (np.random.default_rng(0).random((50, 4, 4, 1)) < 0.5).astype("float32")
 
@@ -59,7 +59,7 @@ def test_every_draw_is_new_and_has_its_probabilities():
     for _ in range(2):
         for tensors, index, keys in batches.pieces():
             draws += [
-                keras.ops.convert_to_numpy(batches_module.taken(tensors, *map(keras.ops.convert_to_tensor, row)))
+                keras.ops.convert_to_numpy(batches_module.take(tensors, *map(keras.ops.convert_to_tensor, row)))
                 for row in zip(index, keys, strict=True)
             ]
         batches.on_epoch_end()
@@ -126,9 +126,11 @@ def test_training_stops_within_an_epoch():
 
 
 def test_callbacks_of_epochs_alone_do_not_slow_training(monkeypatch, tmp_path):
-    told, epoch = [], Loop.epoch
+    told, epoch = [], Program.epoch
     monkeypatch.setattr(
-        Loop, "epoch", lambda self, b, one_by_one, *rest: told.append(one_by_one) or epoch(self, b, one_by_one, *rest)
+        Program,
+        "epoch",
+        lambda self, b, one_by_one, *rest: told.append(one_by_one) or epoch(self, b, one_by_one, *rest),
     )
     each_epoch = keras.callbacks.ModelCheckpoint(tmp_path / "{epoch}.weights.h5", save_weights_only=True)
     trained(epochs=1, callbacks=[each_epoch, keras.callbacks.EarlyStopping("loss")])

@@ -20,10 +20,10 @@ from typer.testing import CliRunner
 
 import vaekit as vk
 from vaekit import cli, datasets, files, papers
-from vaekit.models import checkpoint
-from vaekit.models.checkpoint import CheckpointError
 from vaekit.papers.cell import FIGURES, Cell, Figure
 from vaekit.reproduction import RecordError, RunError, records, runs
+from vaekit.training import checkpoint
+from vaekit.training.checkpoint import CheckpointError
 
 CELLS = [cell for name in papers.__all__ for cell in getattr(papers, name).CELLS]
 
@@ -100,7 +100,7 @@ def compiled():
     data = vk.datasets.load("dynamic_digits")
     model = burda.one_layer(data, vk.objectives.ELBO(), SETTINGS, seed=0)
     model.compile(model.optimizer, model.objective, jit_compile=False)  # each run's seed makes TensorFlow forget XLA's
-    model._build_optimizer()
+    model.build_optimizer()
     variables = [*model.variables, *model.optimizer.variables]
     beginning = [keras.ops.convert_to_numpy(v).copy() for v in variables]
 

@@ -212,7 +212,7 @@ def model(request):
     made = make()
     made.compile(keras.optimizers.Adam(0.01))
     made.build((None, *data(made).shape[1:]))
-    made._build_optimizer()
+    made.build_optimizer()
     made.optimizer.apply([ops.ones(v.shape) for v in made.trainable_variables])
     assert len(made.trainable_variables) == count
     return made
@@ -304,7 +304,7 @@ def test_files_from_before_still_open(tmp_path):
     loaded = vk.load(tmp_path / "old.keras")
     assert loaded.prior.encoder is loaded.encoder
     assert_copy(loaded, model)
-    identity = [vk.models.checkpoint.structure(model, config) for config in (old, model.get_config())]
+    identity = [vk.training.checkpoint.structure(model, config) for config in (old, model.get_config())]
     assert identity[0] == identity[1]  # checkpoints go on, too
 
 

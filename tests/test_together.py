@@ -10,9 +10,8 @@ import vaekit as vk
 from vaekit import backend
 from vaekit import batches as batches_module
 from vaekit.batches import Batches, DynamicBinarization
-from vaekit.models import checkpoint, together
-from vaekit.models.loop import Loop
-from vaekit.training import EarlyStopping, fit_together
+from vaekit.training import EarlyStopping, checkpoint, fit_together, together
+from vaekit.training.program import Program
 
 X = binary_images(20)
 GREY = DynamicBinarization(np.random.default_rng(0).random((20, 4, 4, 1)))
@@ -64,13 +63,13 @@ def worse(patience, broken=None):
 @pytest.fixture
 def shared(monkeypatch):
     """How many models each loop that is made is for."""
-    counts, init = [], Loop.__init__
+    counts, init = [], Program.__init__
 
     def counted(self, *args):
         init(self, *args)
         counts.append(1 + len(args[5]))
 
-    monkeypatch.setattr(Loop, "__init__", counted)
+    monkeypatch.setattr(Program, "__init__", counted)
     return counts
 
 

@@ -54,6 +54,21 @@ def as_array(name, value):
     return array
 
 
+def is_array(x):
+    """Whether data are an array or a dict of arrays, rather than batches."""
+    return isinstance(x, (dict, DynamicBinarization)) or listed(x) or arraylike(x)
+
+
+def listed(x):
+    """Whether it is a list or a tuple, but not one with names, such as the splits of a data set."""
+    return isinstance(x, (list, tuple)) and not hasattr(x, "_fields")
+
+
+def arraylike(x):
+    """Whether it is an array, or a table of pandas or SciPy."""
+    return hasattr(x, "__array__") or hasattr(x, "to_numpy") or hasattr(x, "tocsr")
+
+
 class DynamicBinarization:
     r"""Binary data whose every pass is a new draw, $x \sim \mathrm{Bernoulli}(p)$ for grey values $p$.
 
@@ -166,7 +181,7 @@ class Batches(keras.utils.PyDataset):
     # ---------------------------------------------------------------- for compiled programs
 
     def pieces(self):
-        """The epoch as triples (tensors, index `[n, b]`, keys `[n, 2]`), for `taken`; the last batch may be smaller.
+        """The epoch as triples (tensors, index `[n, b]`, keys `[n, 2]`), for `take`; the last batch may be smaller.
 
         All data at once where they fit on the device; otherwise the rows of some batches at a time.
         """
@@ -205,7 +220,7 @@ class Batches(keras.utils.PyDataset):
         return fixed, dynamic
 
 
-class Abreast:
+class Stacked:
     """Batches of the same data in several orders, read at the same time.
 
     Args:
@@ -224,7 +239,7 @@ class Abreast:
             yield tensors[0], np.stack(index, axis=1), np.stack(keys, axis=1)
 
 
-def taken(tensors, index, key):
+def take(tensors, index, key):
     """The batch of rows `index` `[b]` of the tensors of `pieces`, with new draws of the dynamically binarized ones."""
     fixed, p = ({name: ops.take(tensor, index, axis=0) for name, tensor in part.items()} for part in tensors)
     seeds = backend.seeds(key, len(p)) if p else ()

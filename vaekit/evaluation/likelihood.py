@@ -11,8 +11,8 @@ from tqdm.auto import tqdm
 from vaekit import backend, inference
 from vaekit.batches import check_counts
 from vaekit.evaluation.rows import data_arrays, rows, standard_error
-from vaekit.models.finite import require_numbers
 from vaekit.objectives.state import read_state
+from vaekit.training.finite import require_numbers
 
 
 @dataclass(frozen=True)

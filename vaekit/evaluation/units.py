@@ -14,8 +14,8 @@ from vaekit.distributions import NormalMixture
 from vaekit.evaluation.rows import data_arrays, rows
 from vaekit.models import Factor, LatentVariableModel
 from vaekit.models.factors import unfold
-from vaekit.models.finite import require_numbers
 from vaekit.priors import Prior
+from vaekit.training.finite import require_numbers
 
 
 @dataclass(frozen=True)

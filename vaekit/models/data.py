@@ -14,7 +14,7 @@ from keras import ops
 
 from vaekit import backend
 from vaekit.backend import tfd
-from vaekit.batches import Batches, DynamicBinarization, as_array
+from vaekit.batches import Batches, DynamicBinarization, arraylike, as_array, is_array, listed
 from vaekit.datasets import Dataset, Splits
 from vaekit.layers import Bernoulli, DistributionLayer
 from vaekit.layers.distribution import origin_of
@@ -136,22 +136,9 @@ def plain(model, x):
     return x if is_array(x) else gathered(model, x)
 
 
-def is_array(x):
-    """Whether data are an array or a dict of arrays, rather than batches."""
-    return isinstance(x, (dict, DynamicBinarization)) or _listed(x) or _arraylike(x)
-
-
-def _listed(x):
-    return isinstance(x, (list, tuple)) and not isinstance(x, Splits)
-
-
-def _arraylike(x):
-    return hasattr(x, "__array__") or hasattr(x, "to_numpy") or hasattr(x, "tocsr")  # pandas, scipy.sparse
-
-
 def _without_targets(model, x):
     """x of (x,) and (x, None); a list of rows, and what is no list, as it is."""
-    if not _listed(x):
+    if not listed(x):
         return x
     if isinstance(x, tuple) and len(x) == 1:
         return x[0]
@@ -415,14 +402,14 @@ def _check_batch(model, batch, first=False):
     """Checks a batch like an array, and builds the model by it; returns it as a tuple."""
     batch = _batch(batch)
     x = named(model, batch[0])
-    if not all(ops.is_tensor(value) or _arraylike(value) for value in x.values()):
+    if not all(ops.is_tensor(value) or arraylike(value) for value in x.values()):
         kinds = ", ".join(sorted({type(value).__name__ for value in x.values()}))
         warnings.warn(f"Data go unchecked, since their batches are no arrays but {kinds}.", stacklevel=2)
         return batch
     if first:
         _require_batches(model, x)
     rows = len(next(iter(arrays(model, x).values())))
-    if len(batch) > 2 and (_arraylike(batch[2]) or ops.is_tensor(batch[2])):
+    if len(batch) > 2 and (arraylike(batch[2]) or ops.is_tensor(batch[2])):
         weights = np.asarray(as_array("sample_weight", np.asarray(batch[2])))
         if len(weights) != rows or not np.isfinite(weights).all():
             raise ValueError(f"sample_weight should be {rows} finite numbers, one a row; received {weights.shape}.")

@@ -29,9 +29,9 @@ from vaekit.models.factors import (
     tile,
     unfold,
 )
-from vaekit.models.finite import require_finite, require_numbers
 from vaekit.models.programs import Programs
 from vaekit.objectives.state import read_state
+from vaekit.training.finite import require_finite, require_numbers
 
 
 def _log_prob(distribution, value, samples, sampled):
@@ -235,9 +235,9 @@ class Factorizations(keras.Model):
 
         It is made anew when a number of the objective or of the refinement has changed.
         """
-        return self.programs.get(key, self._settings(), make)
+        return self.programs.get(key, self.settings(), make)
 
-    def _settings(self):
+    def settings(self):
         """What a program of this model takes for constant, beside its networks: numbers of the objective, say."""
         return read_state((self.objective, self.refinement))[0] if self._follows else ""
 

@@ -9,19 +9,18 @@ import numpy as np
 from keras import ops
 
 from vaekit import backend, objectives
-from vaekit.batches import Batches, check_counts
+from vaekit.batches import Batches, check_counts, is_array
 from vaekit.models import saving
-from vaekit.models.checkpoint import Checkpoint
-from vaekit.models.data import TARGETS, as_batches, is_array
+from vaekit.models.data import TARGETS, as_batches
 from vaekit.models.export import export
 from vaekit.models.factorizations import Factorizations
 from vaekit.models.factors import Factor, added_losses
-from vaekit.models.finite import StopAtNaN, not_finite, require_numbers
-from vaekit.models.loop import Loop, Pass
-from vaekit.models.progress import Progress
 from vaekit.objectives import ELBO, Objective
 from vaekit.objectives.state import read_state
 from vaekit.priors import StandardNormal
+from vaekit.training import loop, step
+from vaekit.training.callbacks import with_progress
+from vaekit.training.finite import StopAtNaN, require_numbers
 
 
 @keras.saving.register_keras_serializable("vaekit")
@@ -97,7 +96,7 @@ class LatentVariableModel(Factorizations):
         self._trained = None  # ids of weights, from the first fit on
         super().compile(optimizer=optimizer, **kwargs)
         if self.built:
-            self._build_optimizer()
+            self.build_optimizer()
         self.objective = objective or ELBO()
         _, variables, layers = read_state((self.objective, self.refinement))
         mine = {id(layer) for layer in self._flatten_layers()}
@@ -115,7 +114,7 @@ class LatentVariableModel(Factorizations):
         # proxies, since Keras tracks what stands in a plain dict as state, which a built model must not gain
         self._terms = MappingProxyType({name: keras.metrics.Mean(name) for name in self.objective.terms(self)})
         self.step.assign(0)
-        self._reported, self._follows, self._loops, self._optimizer_config = {}, True, {}, None
+        self._reported, self._follows, self.step_programs, self._optimizer_config = {}, True, {}, None
         self._keras_settings = MappingProxyType({})
         self.programs.made.clear()
 
@@ -124,7 +123,7 @@ class LatentVariableModel(Factorizations):
         return [*super().metrics, *self._terms.values()]
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        settings = self._settings()
+        settings = self.settings()
         with added_losses(self) as added:
             loss, terms = self.objective(self, x, self.step, training)  # [B]
             if sample_weight is not None:
@@ -135,7 +134,7 @@ class LatentVariableModel(Factorizations):
         self._update_terms(terms, training)
         if training:
             self.step.assign(self.step + 1)
-        self._follows = self._follows and self._settings() == settings
+        self._follows = self._follows and self.settings() == settings
         return loss / backend.replicas()  # whose gradients are summed
 
     def _update_terms(self, terms, training):
@@ -162,7 +161,7 @@ class LatentVariableModel(Factorizations):
 
     def _build_loss(self, batches):
         """Runs a `compute_loss` of one's own once: layers that it builds within a compiled program would be lost."""
-        known = type(self).compute_loss is LatentVariableModel.compute_loss or True in self._loops
+        known = type(self).compute_loss is LatentVariableModel.compute_loss or True in self.step_programs
         if known or type(batches) is not Batches:
             return
         before, rows = len(self.trainable_variables), keras.tree.map_structure(lambda v: v[:2], batches[0][0])
@@ -220,10 +219,10 @@ class LatentVariableModel(Factorizations):
             size = kwargs.pop("validation_batch_size", None)
             size = batches.batch_size if size is None and isinstance(batches, Batches) else size
             validation_data = self._batches(validation_data, size if is_array(validation_data) else None)
-        options = dict(epochs=epochs, callbacks=_with_progress(callbacks, verbose), **kwargs)
+        options = dict(epochs=epochs, callbacks=with_progress(callbacks, verbose), **kwargs)
         known = {"validation_freq"} | ({"initial_epoch"} if checkpoint is None else set())
-        if self._takes_loops(batches, "train_step") and known >= set(kwargs):
-            self._run(self._fit(batches, validation_data, checkpoint=checkpoint, **options))
+        if self.takes_programs(batches, "train_step") and known >= set(kwargs):
+            loop.train([loop.Fit(self, batches, validation_data, checkpoint=checkpoint, **options)])
             return self.history
         if checkpoint is not None:
             raise ValueError(
@@ -245,42 +244,7 @@ class LatentVariableModel(Factorizations):
         finally:
             self._within_keras_loop = before
 
-    def _fit(self, batches, validation_data, epochs, callbacks, checkpoint=None, initial_epoch=0, validation_freq=1):
-        """Keras' `fit`, with many steps in one compiled program: yields each `Pass` that is to be run."""
-        callbacks = keras.callbacks.CallbackList(
-            [StopAtNaN(), *callbacks], add_history=True, model=self, epochs=epochs, steps=len(batches), verbose=0
-        )
-        self.stop_training, logs = False, {}
-        callbacks.on_train_begin()
-        first, kept = self._initial_epoch or initial_epoch, None  # the former: from BackupAndRestore
-        if checkpoint is not None:
-            self._build_optimizer()
-            kept = Checkpoint(checkpoint, self, batches, validation_data, callbacks.callbacks)
-            first = kept.restore(self.history, epochs)
-        try:
-            for epoch in range(first, epochs):
-                if self.stop_training:
-                    break
-                self.reset_metrics()
-                callbacks.on_epoch_begin(epoch)
-                run = Pass(self, batches, callbacks, True, epoch)
-                yield run
-                logs = run.logs
-                if validation_data is not None and self._should_eval(epoch, validation_freq):
-                    if self._takes_loops(validation_data, "test_step"):
-                        results = yield from self._evaluate(validation_data, callbacks, epoch)
-                    else:
-                        results = self.evaluate(validation_data, callbacks=callbacks)
-                    logs |= {f"val_{name}": value for name, value in results.items()}
-                callbacks.on_epoch_end(epoch, logs)
-                batches.on_epoch_end()
-                if kept and not not_finite({name: value for name, value in logs.items() if name in run.logs}):
-                    kept.save(epoch + 1, self.history, last=self.stop_training or epoch + 1 == epochs)
-        finally:
-            self.optimizer.finalize_variable_values(self.trainable_variables)
-        callbacks.on_train_end(logs)
-
-    def _build_optimizer(self):
+    def build_optimizer(self):
         if not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)
 
@@ -297,76 +261,38 @@ class LatentVariableModel(Factorizations):
             self._optimizer_config = keras.saving.serialize_keras_object(self.optimizer)
         return self._optimizer_config
 
-    def _takes_loops(self, batches, step):
+    def takes_programs(self, batches, step):
         """Whether steps and batches are ours: not so with an overridden `train_step`, say, or with `tf.distribute`."""
         ours = getattr(type(self), step) is getattr(keras.Model, step)
         return type(batches) is Batches and ours and backend.replicas(self) == 1
 
-    def _run(self, passes):
-        """Runs each `Pass` of a generator; returns the logs of the last one."""
-        logs = {}
-        with contextlib.closing(passes):
-            for run in passes:
-                self._take(run)
-                logs = run.logs
-        return logs
-
-    def _take(self, run):
-        """Runs one."""
-        loop, settings = self._loops.get(run.training, (None, None))
-        if settings != self._settings():  # or none yet
-            loop, settings = self._loop(run.training), self._settings()
-        self._loops[run.training] = loop, settings
-
-        def begin(step):
-            run.begin(step)
-            if run.one_by_one:
-                self._require_settings(settings)
-
-        loop.epoch(run.batches, run.one_by_one, begin, run.end)
-        if not self._follows:  # an objective that changes when it is called has settings only then
-            self._loops[run.training] = loop, self._settings()
-
-    def _require_settings(self, settings):
+    def require_settings(self, settings):
         """Raises ValueError if a number of the objective was changed within an epoch."""
-        if self._follows and self._settings() != settings:
+        if self._follows and self.settings() != settings:
             raise ValueError(
                 "A number of the objective was changed within an epoch, and compiled programs have it for a constant. "
                 "Change it between epochs, or make it a variable, ELBO(beta=keras.Variable(0.0)), and assign to it."
             )
 
     def make_train_function(self, force=False):
-        settings = self._settings()
+        settings = self.settings()
         super().make_train_function(force=force or settings != self._keras_settings.get("train"))
         self._keras_settings = MappingProxyType({**self._keras_settings, "train": settings})
 
     def make_test_function(self, force=False):
-        settings = self._settings()
+        settings = self.settings()
         super().make_test_function(force=force or settings != self._keras_settings.get("test"))
         self._keras_settings = MappingProxyType({**self._keras_settings, "test": settings})
 
-    def _loop(self, training, others=()):
-        """The loop of training or evaluation steps, for this model and for `others` like it at once."""
-        steps = self.steps_per_execution if "steps_per_execution" in self._chosen else None
-        step = self._train if training else self._test
-        variables, *others = (model._state(training) for model in (self, *others))
-        return Loop(step, variables, steps, self.jit_compile, self.run_eagerly, others)
+    def chosen(self, option):
+        """Whether `compile` was given `jit_compile` or `steps_per_execution`, which each machine chooses else."""
+        return option in self._chosen
 
-    def _state(self, training):
+    def step_state(self, training):
         """All that a step of training or evaluation may change."""
         if training:
-            self._build_optimizer()
+            self.build_optimizer()
         return [*self.variables, *self.metrics_variables, *(self.optimizer.variables if training else ())]
-
-    def _train(self, x):
-        """One training step on a batch."""
-        trainable = self.trainable_variables
-        _, gradient = backend.variables_gradient(
-            lambda: self.optimizer.scale_loss(self._loss(x, training=True)), trainable
-        )
-        backend.apply_gradient(
-            self.optimizer, gradient, trainable, self.jit_compile or "jit_compile" not in self._chosen
-        )
 
     def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
         """As `keras.Model.train_on_batch`, on data that are checked."""
@@ -392,17 +318,9 @@ class LatentVariableModel(Factorizations):
         Raises:
             RuntimeError: on TensorFlow.
         """
-        self._build_optimizer()
+        self.build_optimizer()
         state = [*self.variables, *self.metrics_variables, *self.optimizer.variables]
-        return backend.count_operations(self._train, state, ops.convert_to_tensor(batch))
-
-    def _test(self, x):
-        self._loss(x, training=False)
-
-    def _loss(self, x, training):
-        loss = self.compute_loss(x, training=training)
-        self._loss_tracker.update_state(loss, sample_weight=ops.shape(keras.tree.flatten(x)[0])[0])
-        return loss
+        return backend.count_operations(lambda x: step.train(self, x), state, ops.convert_to_tensor(batch))
 
     def evaluate(
         self, x=None, y=None, batch_size=None, verbose="auto", callbacks=None, seed=None, return_dict=True, **kwargs
@@ -418,12 +336,12 @@ class LatentVariableModel(Factorizations):
         validation = isinstance(callbacks, keras.callbacks.CallbackList)  # within `fit`, which has looked at the data
         with self.programs.lock, self.seeded(seed):
             batches = x if validation and not is_array(x) else self._batches(x, batch_size)
-            callbacks = _with_progress(callbacks, verbose)
-            if kwargs or not self._takes_loops(batches, "test_step"):
+            callbacks = with_progress(callbacks, verbose)
+            if kwargs or not self.takes_programs(batches, "test_step"):
                 with self._keras_loop():
                     logs = super().evaluate(batches, verbose=0, callbacks=callbacks, return_dict=True, **kwargs)
             else:
-                logs = self._run(self._evaluate(batches, callbacks))
+                logs = loop.evaluate(self, batches, callbacks)
         if not validation:
             require_numbers(self, "evaluate", np.array([float(value) for value in logs.values()]))
         return logs if return_dict else list(logs.values())
@@ -440,18 +358,6 @@ class LatentVariableModel(Factorizations):
         finally:
             if seed is not None:
                 self.seed_generator.state.assign(state)
-
-    def _evaluate(self, batches, callbacks, epoch=0):
-        """Keras' `evaluate`, with many batches in one compiled program: yields the `Pass` that is to be run."""
-        if not isinstance(callbacks, keras.callbacks.CallbackList):  # else it is a validation within `fit`
-            callbacks = keras.callbacks.CallbackList(callbacks, model=self, epochs=1, steps=len(batches), verbose=0)
-        self.stop_evaluating = False
-        callbacks.on_test_begin()
-        self.reset_metrics()
-        run = Pass(self, batches, callbacks, False, epoch)
-        yield run
-        callbacks.on_test_end(run.logs)
-        return run.logs
 
     def predict(self, x, batch_size=None, verbose="auto", **kwargs):
         """Reconstructions of data, NumPy array `[N, ...]`: `reconstruct` by its name in Keras."""
@@ -561,7 +467,7 @@ class FollowSettings(keras.callbacks.Callback):
         self.model.make_train_function()
 
     def on_train_batch_begin(self, batch, logs=None):
-        self.model._require_settings(self.model._keras_settings["train"])
+        self.model.require_settings(self.model._keras_settings["train"])
 
 
 def _weights(sample_weight, loss):
@@ -574,13 +480,6 @@ def _weights(sample_weight, loss):
     if len(weights.shape) > 1:
         raise ValueError(f"sample_weight should have shape [B] or [B, 1]; received {list(sample_weight.shape)}.")
     return weights
-
-
-def _with_progress(callbacks, verbose, prefix=""):
-    if isinstance(callbacks, keras.callbacks.CallbackList):  # Keras evaluates within fit: its bar is there already
-        return callbacks
-    callbacks = list(callbacks) if isinstance(callbacks, (list, tuple)) else [callbacks] if callbacks else []
-    return [*callbacks, Progress(verbose == 2, prefix)] if verbose else callbacks
 
 
 @keras.saving.register_keras_serializable("vaekit")

@@ -14,10 +14,9 @@ from tqdm.auto import tqdm
 
 from vaekit import backend
 from vaekit.files import replacing, write_json
-from vaekit.models import checkpoint
-from vaekit.models.progress import Progress
 from vaekit.reproduction import records
-from vaekit.training import fit_together
+from vaekit.training import checkpoint, fit_together
+from vaekit.training.progress import Progress
 
 RUN, TRAINING, WEIGHTS = "run.json", "training.npz", "weights.npz"  # of a run's folder
 

@@ -92,12 +92,15 @@ def distribution_layer(answer, features, x, _weights, **arguments):
 
 
 def measured(seen, inputs, weights):
-    """The same, but of "draws" their shape; and their "spread", the root of the mean squared distance from the mean.
+    """The same, but of "draws" their shape; their "spread", the root of the mean squared distance from the mean; and of
+    "log_prob in a model" and "log_prob of a copy" by how much they differ from "log_prob".
 
     Args:
         seen: what `distribution_layer` returned, or somebody who wants to deceive.
         inputs, weights: of the case; unused.
     """
+    others = "log_prob in a model", "log_prob of a copy"
+    seen = seen | {name: _differs(seen[name], seen["log_prob"]) for name in others}
     drawn = seen["draws"]
     if not isinstance(drawn, Fault) and len(np.atleast_1d(drawn)) > 1 and np.array_equal(drawn[0], drawn[1]):
         drawn = NO_NOISE
@@ -106,6 +109,17 @@ def measured(seen, inputs, weights):
     with np.errstate(all="ignore"):
         spread = np.sqrt(np.mean((drawn - drawn.mean(0)) ** 2))
     return seen | {"draws": np.array(drawn.shape), "spread": spread}
+
+
+def _differs(found, own):
+    """By how much, at most; what is no array of the same shape stays what it is."""
+    if isinstance(found, Fault) or isinstance(own, Fault):
+        return found if isinstance(found, Fault) else own
+    if np.shape(found) != np.shape(own):
+        return found
+    with np.errstate(all="ignore"):
+        same = (found == own) | (np.isnan(found) & np.isnan(own))
+        return np.max(np.where(same, 0.0, np.abs(found - own)), initial=0.0)
 
 
 def distribution(layer, features):

@@ -22,7 +22,7 @@ from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
 
-from vaekit.course.questions.explain import Explanation
+from vaekit.course.questions.explain import OTHER, Explanation
 from vaekit.course.questions.language import Text, differentiate
 from vaekit.course.questions.question import Case, Mistake, Near, Observe, Question, Shown
 from vaekit.course.questions.variants import variants
@@ -37,6 +37,13 @@ PARTS = {  # observation → part; all others are gradients
     "spread": "sample",
     "log_prob in a model": "model",
     "log_prob of a copy": "config",
+}
+
+SAME = {
+    "log_prob in a model": "in a model the layer gives other log-densities than by itself; they differ by up to {:.3g} "
+    "nats.",
+    "log_prob of a copy": "a layer made again from `get_config()`, with the same weights, gives other log-densities; "
+    "they differ by up to {:.3g} nats.",
 }
 
 OF_AXES = [  # (name, number of axes that are summed, what is said)
@@ -108,7 +115,8 @@ class DistributionLayer(Question):
 
     def expected(self, case):
         found = _computed(self.text, case.inputs) | _slopes(self.text, self.names, case.inputs)
-        return found | {"spread": Near(found["spread"], 0.0, OF_SPREAD)}
+        none = Near(np.array(0.0), 1e-3)
+        return found | {"spread": Near(found["spread"], 0.0, OF_SPREAD), **dict.fromkeys(SAME, none)}
 
     def _mistake(self, name, edits, says):
         text = self.text.edited(edits)
@@ -141,6 +149,8 @@ class DistributionLayer(Question):
             received, expected = (tuple(int(n) for n in np.ravel(shape)) for shape in (observed, target.value))
             what = "shape of 1000 draws" if observation == "draws" else f"{observation} of the distribution"
             return Explanation("shape", f"the {what} is {received}, expected {expected}.")
+        if observation in SAME and np.shape(observed) == ():
+            return Explanation(OTHER, SAME[observation].format(float(observed)))
         return None
 
 
@@ -162,6 +172,6 @@ def _computed(text, inputs, axes=None):
         "mean": mean,
         "draws": (1000, *mean.shape),
         "spread": np.sqrt(np.mean(np.square(spread))),
-        "log_prob in a model": log_prob,
-        "log_prob of a copy": log_prob,
+        "log_prob in a model": 0.0,  # differences from the layer's own
+        "log_prob of a copy": 0.0,
     }

@@ -12,8 +12,8 @@ from keras import ops
 from vaekit import backend
 from vaekit.batches import Batches
 from vaekit.files import replacing
-from vaekit.models.finite import StopAtNaN
-from vaekit.models.progress import Progress
+from vaekit.training.finite import StopAtNaN
+from vaekit.training.progress import Progress
 
 SECONDS = 60.0  # between two files
 
@@ -184,9 +184,10 @@ def structure(model, config):
 
 
 def _unnamed(config):
-    """A configuration without names: Keras numbers them, adam, adam_1, …, in the order of a process."""
+    """A configuration without names, which Keras numbers, adam, adam_1, …, in the order of a process, and modules."""
     if isinstance(config, dict):
-        return {key: _unnamed(value) for key, value in config.items() if key != "name"}
+        kept = (k for k in config if k != "name" and k.split(".")[-1] != "module")
+        return {key: _unnamed(config[key]) for key in kept}
     return [_unnamed(value) for value in config] if isinstance(config, list) else config
 
 

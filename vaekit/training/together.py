@@ -1,16 +1,14 @@
 """Several models of one structure, trained at once: on a GPU, small ones take about the time of one of them."""
 
-import contextlib
 import os
 from itertools import chain
 from numbers import Number
 
 from vaekit import backend
-from vaekit.batches import Abreast, Batches, check_counts
-from vaekit.models.checkpoint import structure
-from vaekit.models.data import is_array
-from vaekit.models.latent_variable_model import _with_progress
-from vaekit.models.loop import listens
+from vaekit.batches import Batches, check_counts, is_array
+from vaekit.training.callbacks import listens, with_progress
+from vaekit.training.checkpoint import structure
+from vaekit.training.loop import Fit, train
 
 
 def fit_together(
@@ -71,12 +69,12 @@ def fit_together(
     _check(models, callbacks, checkpoints)
     if validation_data is not None:
         models[0].arrays(validation_data)
-    callbacks = [_with_progress(own, verbose, f"model {i}, ") for i, own in enumerate(callbacks, 1)]
+    callbacks = [with_progress(own, verbose, f"model {i}, ") for i, own in enumerate(callbacks, 1)]
     if _possible(models, Batches(models[0].arrays(x))):
         validation = None if validation_data is None else models[0]._batches(validation_data, batch_size)
         batches = [model._batches(x, batch_size, shuffle) for model in models]
         every = zip(models, batches, callbacks, checkpoints, strict=True)
-        _run(models, [model._fit(own, validation, epochs, told, path) for model, own, told, path in every])
+        train([Fit(model, own, validation, epochs, told, path) for model, own, told, path in every])
     else:
         options = dict(batch_size=batch_size, epochs=epochs, validation_data=validation_data, shuffle=shuffle)
         for model, told, path in zip(models, callbacks, checkpoints, strict=True):
@@ -86,47 +84,10 @@ def fit_together(
 
 def _possible(models, batches):
     """Whether a program can take steps of all models at once."""
-    ours = [m._takes_loops(batches, step) and not m.run_eagerly for m in models for step in ("train_step", "test_step")]
+    ours = [
+        m.takes_programs(batches, step) and not m.run_eagerly for m in models for step in ("train_step", "test_step")
+    ]
     return len(models) > 1 and all(ours) and batches.resident and backend.loops_together()
-
-
-def _run(models, fits):
-    """Runs the passes that models' `_fit` ask for: at any time those of one epoch, either training or validation."""
-    loops = {}
-    with contextlib.ExitStack() as stack:
-        for fit in fits:
-            stack.enter_context(contextlib.closing(fit))
-        asked = [next(fit, None) for fit in fits]  # None: done
-        while any(asked):
-            time = min(run.time for run in asked if run)
-            now = [i for i, run in enumerate(asked) if run and run.time == time]
-            # rounding depends on how many share a program: those that were in this epoch before a break count, too
-            last = [max(model.history.epoch, default=-1) for model in models]
-            count = sum(run is not None or epoch >= time[0] for run, epoch in zip(asked, last, strict=True))
-            _at_once([asked[i] for i in now], count, loops)
-            for i in now:
-                asked[i] = next(fits[i], None)
-
-
-def _at_once(runs, count, loops):
-    """Runs passes in one program of `count` models; where they are fewer, some are in it several times."""
-    if count == 1:
-        return runs[0].model._take(runs[0])
-    places, training = (runs * count)[:count], runs[0].training
-    first, *others = (run.model for run in places)
-    key = (training, *((model, model._settings()) for model in (first, *others)))
-    if key not in loops:
-        loops[key] = first._loop(training, others)
-
-    def begin(step):
-        for run in runs:
-            run.begin(step)
-
-    def end(step):
-        for run in runs:
-            run.end(step)
-
-    loops[key].epoch(Abreast([run.batches for run in places]), False, begin, end)
 
 
 # ---------------------------------------------------------------- what goes together
@@ -152,7 +113,7 @@ def _check(models, callbacks, checkpoints):
             f"{hears[0]} wants to know of every batch, but models that are trained together tell callbacks of epochs "
             "only. Use its epoch hooks, or each model's own fit."
         )
-    variables = [v for model in models for v in model._state(training=True)]
+    variables = [v for model in models for v in model.step_state(training=True)]
     paths = [os.path.abspath(path) for path in checkpoints if path is not None]
     for name, keys in {"callbacks": map(id, told), "weights": map(id, variables), "checkpoints": paths}.items():
         if len(keys := list(keys)) > len(set(keys)):
@@ -175,7 +136,7 @@ def _structure(model):
         "class": type(model),
         **model.get_compile_config(),
         "networks": model.get_config(),
-        "weights": [[tuple(v.shape), v.dtype, v.trainable] for v in model._state(training=True)],
+        "weights": [[tuple(v.shape), v.dtype, v.trainable] for v in model.step_state(training=True)],
     }
     return {
         ".".join(map(str, place)): value

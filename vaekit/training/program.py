@@ -1,0 +1,91 @@
+"""Many steps in one compiled program: small models are otherwise starved by what happens between two steps."""
+
+import time
+
+from keras import ops
+
+from vaekit import backend
+from vaekit.batches import take
+from vaekit.training import step
+
+SECONDS = 0.2  # how long one program should run, where nobody says how many steps it has
+
+
+def program_of(models, training, made):
+    """The program of the steps of models, of training or of evaluation.
+
+    Args:
+        models: list of `LatentVariableModel`s; of several, all take a step at once.
+        training: whether it trains.
+        made: dict of the programs there are; one is made anew where a number of an objective has changed.
+    """
+    key = (training, *(id(model) for model in models)) if len(models) > 1 else training
+    settings = [model.settings() for model in models]
+    if key not in made or (made[key].settings != settings and any(settings)):  # "": nobody knows
+        first, *others = (model.step_state(training) for model in models)
+        model, take_step = models[0], step.train if training else step.evaluate
+        steps = model.steps_per_execution if model.chosen("steps_per_execution") else None
+        made[key] = Program(
+            lambda batch: take_step(model, batch), first, steps, model.jit_compile, model.run_eagerly, others
+        )
+        made[key].settings = settings
+    return made[key]
+
+
+class Program:
+    """Runs `take_step(batch)` for every batch of an epoch; the data stay on the device, and so do the steps.
+
+    A program has `steps` steps, and callbacks are told of each program. Where `steps` is None, it has as many as take
+    about a fifth of a second, so that progress is seen and training can be interrupted; one at a time if a callback
+    listens to batches.
+
+    Args:
+        take_step: function of a batch, which reads and updates `variables`.
+        variables: list of `keras.Variable`.
+        steps: steps a program, or None.
+        jit_compile: whether TensorFlow uses XLA (JAX always does).
+        run_eagerly: as for `keras.Model.compile`.
+        others: lists like `variables`, of further models, that take the same steps at once with `Stacked` batches.
+
+    Attributes:
+        settings: numbers of the models' objectives, which the program has for constants.
+    """
+
+    settings = None
+
+    def __init__(self, take_step, variables, steps=None, jit_compile=False, run_eagerly=False, others=()):
+        def body(i, tensors, index, keys):
+            take_step(backend.shared_out(take(tensors, index[i], keys[i])))  # a batch [B, ...]
+
+        def eagerly(start, stop, *arrays):
+            for i in range(start, stop):
+                body(i, *arrays)
+
+        self.program = eagerly if run_eagerly else backend.compile_loop(body, variables, jit_compile, others)
+        self.given, self.steps = steps, 1
+
+    def epoch(self, batches, one_by_one, begin, end):
+        """Runs an epoch.
+
+        Args:
+            batches: `vaekit.batches.Batches`.
+            one_by_one: whether every step is a program, unless `steps` was given.
+            begin: called with the number of a program's first step.
+            end: called with the number of its last step, when it is done; true ends the epoch.
+        """
+        done = 0
+        for tensors, index, keys in batches.pieces():
+            start, total = 0, len(index)
+            index, keys = ops.convert_to_tensor(index), ops.convert_to_tensor(keys)
+            while start < total:
+                stop = min(start + (self.given or (1 if one_by_one else self.steps)), total)
+                begin(done + start)
+                clock = time.perf_counter()
+                self.program(start, stop, tensors, index, keys)
+                if end(done + stop - 1):
+                    return
+                # the next program: at most four times as long, since the first ones compile
+                rate = (stop - start) / (time.perf_counter() - clock)
+                self.steps = max(1, min(4 * max(stop - start, self.steps), int(SECONDS * rate)))
+                start = stop
+            done += total
