@@ -199,6 +199,7 @@ def test_layer_last_in_a_saved_model(case, style, tmp_path):
     np.testing.assert_allclose(value(loaded(x)), value(model(x)), rtol=1e-6)
 
 
+@pytest.mark.alternate
 def test_layer_trains_in_a_plain_keras_model(case):
     layer, shape, _, features = case
     model = keras.Sequential([keras.Input(shape), layer])

@@ -59,7 +59,7 @@ def test_wrong_is_explained(exercise, answer, diagnosis, says):
     assert verdict.share == 0.0 and verdict.diagnosis == diagnosis and says in verdict._repr_markdown_()
 
 
-@pytest.mark.parametrize("answer", [None, ..., math.nan])
+@pytest.mark.parametrize("answer", [None, ...])
 def test_a_number_that_was_not_filled_in_is_unanswered(exercise, answer):
     assert "not answered yet" in exercise.check(gap=answer)
 
@@ -68,6 +68,7 @@ def test_numbers(exercise):
     assert not exercise.check(gap=0.26).right
     assert "a value of type str" in repr(exercise.check(gap="0.25"))
     assert exercise.check(gap=[0.25]).diagnosis == "refused"
+    assert "received nan" in repr(exercise.check(gap=math.nan))
 
 
 def test_what_cannot_be_checked_is_said(exercise):

@@ -281,11 +281,12 @@ def test_what_was_not_made_is_not_removed(tmp_path, work, instead):
 
 
 STOPPED = """
-import json, os, sys, tempfile
+import json, os, signal, sys, tempfile
 from vaekit import cli
 from vaekit.course.grader import command, messages, process
 
 INSIDE, path, graders = sys.argv[1], sys.argv[2], json.loads(sys.argv[3])
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # where tests run under nohup
 for folder, layers in graders.items():
     if os.fork() == 0:
         start = [sys.executable, "-I", "-c", INSIDE, messages.__file__]
@@ -332,5 +333,7 @@ def test_a_grader_that_is_ended_leaves_nothing(tmp_path):
         ):
             grader.send_signal(getattr(signal, Path(folder).name.split()[0]))
         _, alive = psutil.wait_procs(family, timeout=10)
+        for process in alive:
+            process.kill()
     assert not alive
     assert {Path(folder).name for folder in graders if os.listdir(folder)} == {"SIGKILL 8", "SIGKILL 7"}

@@ -59,7 +59,7 @@ ALIKE = {
          "a = -F / ops.stop_gradient(p)\nreturn sample + (a - ops.stop_gradient(a))"},
         {"/ ops.stop_gradient(p)": "/ p"},  # of a numerator whose value is 0
         _MIXTURE + "a = ops.where(F > 0.5, Q, -F)\nreturn sample + (a - ops.stop_gradient(a)) / p",
-        _MIXTURE + "a = ops.where(sample > 0, Q / p, -F / p)\nreturn sample + (a - ops.stop_gradient(a))",
+        _MIXTURE + "a = ops.where(F > Q, Q / p, -F / p)\nreturn sample + (a - ops.stop_gradient(a))",
     ],
 }  # fmt: skip
 

@@ -43,7 +43,6 @@ GAUSSIAN = Function(
         *_SPREADS,
         ("swapped", "return ops.exp(log_variance / 2) + mean * noise", "mean and standard deviation have changed "
          r"places: the noise is stretched by $\sigma$ and shifted by $\mu$."),
-        ("added", {"* noise": "+ noise"}, "you added the standard deviation to the noise; it multiplies the noise."),
     ],
 )  # fmt: skip
 
@@ -165,8 +164,6 @@ LOG_NORMAL = Function(
          r"`log_prob` of $\mathcal N(\mu, \sigma^2)$ contains it already."),
         ("scale_for_variance", {"- ops.log(scale)": "- ops.log(scale) / 2"}, r"you subtracted $\tfrac12\log\sigma$. "
          r"The ½ belongs to $\log\sigma^2$, and `scale` is $\sigma$."),
-        ("scale_added", {"- ops.log(scale)": "+ ops.log(scale)"}, r"you added $\log\sigma$; it is subtracted, since "
-         r"stretching the noise by $\sigma$ makes its density thinner."),
         ("constant", {" - LOG_2PI / 2": ""}, r"the constant $-\tfrac12 \log 2\pi$ is missing in each dimension. "
          "Gradients do not notice; a likelihood that you report does."),
         ("held", {"(noise**2)": _HELD, "- log_z": "- ops.stop_gradient(log_z)"}, _STANDS_STILL),
@@ -437,8 +434,10 @@ def _mixtures(rng):
 
 
 def _far_samples(rng):
-    for sign in 1, -1:
-        yield dict(sample=sign * rng.uniform(7.5, 8.5, size=4), **_mixture(rng, 4, 3, 0.2))
+    for sign in 1, -1:  # of mixtures that do not lie around 0
+        mixture, offset = _mixture(rng, 4, 3, 0.2), rng.choice([-1, 1]) * rng.uniform(10, 20)
+        mixture["means"] += offset
+        yield dict(sample=offset + sign * rng.uniform(7.5, 8.5, size=4), **mixture)
 
 
 def _mixture(rng, S, K, size):
@@ -446,9 +445,9 @@ def _mixture(rng, S, K, size):
     return dict(logits=logits, means=2 * size * means, scales=np.exp(0.5 * size * log_scales))
 
 
-def _far_up(sample, **parameters):
+def _far_up(sample, means, **parameters):
     """There F is 1 in float64, too, and differences of it are rounding."""
-    return [f"gradient of {name}" for name in parameters] if sample.min() > 4 else []
+    return [f"gradient of {name}" for name in ("means", *parameters)] if (sample > means.max(1) + 4).all() else []
 
 
 _LOWER = {"side * normal.cdf(side * t)": "normal.cdf(t)"}  # F, in the upper tail too
@@ -497,6 +496,9 @@ MIXTURE = Function(
            "`ops.stop_gradient(a)` from the a that you add: the difference is 0, with the gradient of a.")
           for F in (_LOWER, {})
           for moved in ("- F", "+ F", "- F / ops.stop_gradient(p)", "+ F / ops.stop_gradient(p)")),
+        ("upper_tail", _LOWER, r"right, but for the logits in the upper tail: there $\Phi(t_k)$ and F are both 1 in "
+         r"float32, and their difference is rounding, magnified by 1/p. Use $1 - F = \sum_k \pi_k \Phi(-t_k)$ there, "
+         "with the sign reversed.", _far_up),
         ("rounded_away", {**_LOWER, _PATH: "+ (-F / ops.stop_gradient(p)) - ops.stop_gradient(-F / p)"}, "the value is "
          "lost to rounding: far up $a = -F/p$ is $-10^{14}$, and of `z + a` nothing is left of z when a is taken away "
          "again. Put brackets, `z + (a - ops.stop_gradient(a))`."),
@@ -534,9 +536,6 @@ MIXTURE = Function(
         ("side_by_component", {"side * normal.cdf(side * t)": "ops.where(t > 0, -normal.cdf(-t), normal.cdf(t))"},
          r"you chose between $\Phi(t_k)$ and $-\Phi(-t_k)$ for each component. Their sum is F less the weights of some "
          "of them, which move with the logits. Choose once for all components of a sample."),
-        ("upper_tail", _LOWER, r"right, but for the logits in the upper tail: there $\Phi(t_k)$ and F are both 1 in "
-         r"float32, and their difference is rounding, magnified by 1/p. Use $1 - F = \sum_k \pi_k \Phi(-t_k)$ there, "
-         "with the sign reversed.", _far_up),
     ],
 )  # fmt: skip
 

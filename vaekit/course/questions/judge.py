@@ -4,7 +4,7 @@ import numpy as np
 
 from vaekit.course.observe import DOUBLE, NUMPY, VALUE, Fault
 from vaekit.course.questions.explain import OTHER, common, explain
-from vaekit.course.questions.question import AtLeast, fits
+from vaekit.course.questions.question import AtLeast, Mistake, fits
 from vaekit.course.questions.recognize import UNFORESEEN, Row, recognized, unforeseen
 from vaekit.course.questions.verdict import Part, Verdict
 
@@ -32,11 +32,14 @@ def judge(question, cases, observations):
         for name, target in question.targets(case).items():
             value = observed if isinstance(observed, Fault) else observed.get(name)
             double = not isinstance(observed, Fault) and DOUBLE in observed
+            target = question.widened(name, target, observed)
             found.setdefault(question.part(case, name), []).append(Row(case.inputs, name, value, target, double))
     weights = question.parts or dict.fromkeys(found, 1)
     if set(weights) != set(found):
         raise ValueError(f"{question.name} has the parts {list(weights)}, its cases are for {list(found)}.")
     named = recognized(question, found)
+    for part, other in _exchanged(found).items():
+        named[part] = [(Mistake("another_value", f"this is what belongs to *{other}*, which is right there."), (0, 0))]
     vague = {}  # part → what is wrong with it, where no mistake explains that
     for part, rows in found.items():
         wrong = [row for row in rows if not row.fits]
@@ -65,17 +68,17 @@ def unobserved(question, fault):
 FOLLOWS = (OTHER, "factor", "shift", "term", "constant", "twice", "half", "sign")  # of what is told in other words
 
 _NOTES = {
-    DOUBLE: "But it computes in float64, and the inputs are float32, as all of Keras is: what uses it later may fail, "
-    'since the two do not mix. Hand `dtype="float32"` to what NumPy makes, or `ops.cast` it.',
     NUMPY: "But what comes back is an array of NumPy, through which no gradient passes: what uses it later cannot be "
     "trained. Compute with `ops` throughout.",
+    DOUBLE: "But it computes in float64, and the inputs are float32, as all of Keras is: what uses it later may fail, "
+    'since the two do not mix. Hand `dtype="float32"` to what NumPy makes, or `ops.cast` it.',
 }
 
 
 def _note(observations):
     """What is said of an answer that is right, and will be trouble later."""
-    seen = [kind for kind in _NOTES for o in observations if not isinstance(o, Fault) and kind in o]
-    return _NOTES[seen[0]] if seen else ""
+    seen = {kind for kind in _NOTES for o in observations if not isinstance(o, Fault) and kind in o}
+    return " ".join(says for kind, says in _NOTES.items() if kind in seen)
 
 
 # ---- parts
@@ -110,6 +113,21 @@ def _part(question, name, share, rows, mistakes, vague, known, others_wrong):
     if diagnosis == OTHER and all(row.double for row in wrong):
         says += " What came back is float64, and the inputs are float32: where on the way was it converted?"
     return Part(name, share, False, says, diagnosis)
+
+
+def _exchanged(found):
+    """Parts whose values are those of another one that is right: {part: the other}."""
+    values = {part: rows for part, rows in found.items() if all(row.name == part and not row.gradient for row in rows)}
+    right = [part for part, rows in values.items() if all(row.fits for row in rows)]
+    return {
+        part: other
+        for part, rows in values.items()
+        for other in right
+        if part not in right
+        and len(rows) == len(found[other])
+        and np.size(rows[0].observed) > 1
+        and all(fits(row.observed, its.target) for row, its in zip(rows, found[other], strict=True))
+    }
 
 
 def _says_itself(row):

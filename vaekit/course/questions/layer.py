@@ -19,9 +19,10 @@ from dataclasses import KW_ONLY, dataclass, field
 
 import numpy as np
 
+from vaekit.course.observe import Fault
 from vaekit.course.questions.explain import CUT, Explanation
 from vaekit.course.questions.language import Text
-from vaekit.course.questions.question import Case, Mistake, Near, Observe, Question, Shown
+from vaekit.course.questions.question import Case, Mistake, Near, Observe, Question
 from vaekit.course.questions.variants import variants
 
 DRAWS = 20_000
@@ -116,6 +117,13 @@ class Layer(Question):
         same = {"same seed": 0.0, "other seed": uncorrelated, "no seed": uncorrelated, "restored": 0.0}
         return found | same | {"in a model": np.array([5.0, mean.shape[1]])}
 
+    def widened(self, observation, target, observed):
+        """The mean of draws is as uncertain as they are spread, also where their spread is wrong."""
+        spread = None if isinstance(observed, Fault) else observed.get("spread")
+        if observation != "centre" or isinstance(spread, Fault) or np.shape(spread) != np.shape(target.value):
+            return target
+        return target._replace(atol=np.fmax(target.atol, OF_MEANS * np.nan_to_num(spread, posinf=0.0)))
+
     def explained(self, inputs, observation, observed, target):
         if observation in CORRELATED and np.shape(observed) == ():
             return Explanation("correlated", CORRELATED[observation].format(float(observed)))
@@ -142,7 +150,7 @@ class Layer(Question):
             found |= dict.fromkeys(("rows", "dimensions", "calls", "kurtosis", *SEEDS), np.nan)
         chance = (spread > scale * 1.01).any()
         if not np.allclose(mean, right, equal_nan=False):
-            found["centre"] = Shown((mean,), chance)
+            found["centre"] = mean
         for name, (constant, by_noise) in slopes.items():
             found[name + RMS] = np.hypot(constant, by_noise)
             if not chance:

@@ -163,8 +163,9 @@ class TrainedVAE(Question):
                 "bound?"
             )
         return "bound", (
-            "Nothing looks wrong, it is not trained well enough: more epochs, more latents (about ten), a larger "
-            "learning rate at first and a small one in the end; and draw the pixels anew in every epoch."
+            "Nothing else looks wrong. Are the pixels drawn by their grey values, anew in every epoch? Then it is not "
+            "trained well enough: more epochs, more latents (about ten), a larger learning rate at first and a small "
+            "one in the end."
         )
 
 

@@ -49,7 +49,7 @@ def recognized(question, found):
     """
     wrong = [part for part, rows in found.items() if not all(row.fits for row in rows)]
     values = [part for part, rows in found.items() if all(row.name == part and not row.gradient for row in rows)]
-    cut = [part for part in wrong if all(row.cut for row in found[part])]
+    cut = [part for part in wrong if all(row.cut for row in found[part] if not row.fits)]
     recognized = {part: [] for part in found}
     evidence = [(m, _evidence(question, m, found)) for m in question.mistakes if m.shown] if wrong else []
     sure = {mistake.name for mistake, by_part in evidence if any(e.numbers for e in by_part.values() if e.explains)}
@@ -97,7 +97,7 @@ def _of_variants(question, found, wrong):
     """An `Explanation` of all that is wrong by what contradicts nothing that was found; or None."""
     says = _that_agree(question, question.variants, found, wrong)
     if says:
-        return _told("variant", "one thing", says)
+        return _told("variant", "one thing", says[:1] if says[0].startswith("the term with") else says)
     if says := _that_agree(question, question.pairs, found, wrong):
         return Explanation("two", f"two mistakes together give your numbers. One: {says[0]}")
     return None
@@ -111,7 +111,7 @@ def _of_two_variants(question, found, wrong):
         for first in question.variants
         for second in variants(first.text)
     )
-    says = _that_agree(question, two, found, wrong)
+    says = _that_agree(question, two, found, wrong)[:1]  # the others are the same two, or come to the same
     return _told("two", "two things", says) if says else None
 
 
@@ -193,15 +193,34 @@ def _of_part(question, rows, gives):
         atol, rtol = np.maximum(row.target.atol, question.tolerance(row.name)), max(row.target.rtol, 1e-3)
         like = next((v for v in mistaken.values if fits(row.observed, Near(v, atol, rtol))), None)
         if like is not None:
-            numbers, differs = True, not fits(like, row.target)
+            differs = not fits(like, row.target)
+            numbers |= differs or not mistaken.unpredictable
             wrong, wrong_numbers = wrong or differs, wrong_numbers or (differs and _in_numbers(like, row.target))
-        elif mistaken.unpredictable and np.shape(row.observed) != np.shape((*mistaken.values, row.target.value)[0]):
-            return Evidence(given=given, contradicted=True)  # rounding changes no shape
         elif mistaken.unpredictable and not (row.fits and mistaken.values):  # by chance right, if nothing is known
+            if mistaken.values and not _rounded_so(row, mistaken.values, atol):
+                return Evidence(given=given, contradicted=True)
+            numbers |= bool(mistaken.values)
             wrong, unlike = wrong or not row.fits, unlike + 1
         else:
             return Evidence(given=given, contradicted=True)
     return Evidence(wrong, given, numbers, wrong_numbers, unlike)
+
+
+def _rounded_so(row, values, atol):
+    """Whether what came back may be what a mistake gives, where that is rounding's to say.
+
+    Where float64 and float32 agree on it, it is what they say; where float32 is far from what is right, it is wrong;
+    and what neither of them makes nan or infinite is finite.
+    """
+    exact, single, observed, right = (np.asarray(v, np.float64) for v in (*values, row.observed, row.target.value))
+    if not observed.shape == single.shape == right.shape:  # rounding changes no shape
+        return False
+    agreed = (np.abs(single - exact) <= atol + 1e-3 * np.abs(exact)) & np.isfinite(exact)
+    same = np.abs(observed - exact) <= atol + 2e-3 * np.abs(exact)
+    far = ~(np.abs(single - right) <= atol + 0.02 * np.abs(right)) & np.isfinite(right) & ~agreed
+    wrong = ~(np.abs(observed - right) <= row.target.atol + row.target.rtol * np.abs(right))
+    finite = np.isfinite(observed) | ~(np.isfinite(exact) & np.isfinite(single))
+    return bool(np.all(same | ~agreed) and np.all(wrong | ~far) and np.all(finite))
 
 
 def _in_numbers(mistaken, target):

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from vaekit.course.questions.language import Text
 
 REDUCTIONS = ("sum", "mean")
+_REARRANGE = ("transpose", "reshape", "stop_gradient", "shape")
 _INSTEAD = {  # functions that are taken for each other
     "exp": ("softplus", "square"),
     "log": ("log1p",),
@@ -71,7 +72,8 @@ def _places(node, inside=""):
     What is called, keywords and indices are no places.
     """
     if isinstance(node, ast.Call):
-        inside = function_of(node) if len(node.args) == 1 and not node.keywords else ""
+        function = function_of(node)
+        inside = function if len(node.args) == 1 and not node.keywords and function not in _REARRANGE else ""
     for field, value in ast.iter_fields(node):
         if field in ("func", "keywords", "slice", "targets", "ctx", "op"):
             continue
@@ -106,7 +108,8 @@ def learn(statement, made_of):
 
 def arguments_of(node, made_of):
     """Names of the arguments that an expression depends on, in their order."""
-    names = {name.id for name in ast.walk(node) if isinstance(name, ast.Name)}
+    shapes = {id(part.value) for part in ast.walk(node) if isinstance(part, ast.Attribute) and part.attr == "shape"}
+    names = {part.id for part in ast.walk(node) if isinstance(part, ast.Name) and id(part) not in shapes}
     found = {argument for name in names for argument in made_of.get(name, ())}
     return [name for name in made_of if name in found]
 
@@ -125,6 +128,8 @@ def described(node, made_of):
         return f"the square of {described(node.left, made_of)}"
     if isinstance(node, ast.UnaryOp):
         return described(node.operand, made_of)
+    if isinstance(node, ast.Subscript):
+        return described(node.value, made_of)
     names = [f"`{name}`" for name in arguments_of(node, made_of)]
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names) or "the constant"
 
@@ -243,10 +248,10 @@ def _of_calls(node, made_of):
                 yield f"the {function} of {what} goes over {over}, not over axis {axis}", _call(node, function, new)
     elif not rest and not node.keywords:
         yield f"`{function}` of {what} is left out", inner
-        yield f"`{function}` is taken of minus {what}", _call(node, function, inner=ast.UnaryOp(ast.USub(), inner))
-        for word, factor in (("twice", 2), ("half of", 0.5), ("minus twice", -2)):
+        scales = ("doubled", 2), ("halved", 0.5), ("given the other sign", -1), ("doubled, with the other sign", -2)
+        for word, factor in scales:
             scaled = ast.BinOp(ast.Constant(factor), ast.Mult(), inner)
-            yield f"`{function}` is taken of {word} {what}", _call(node, function, inner=scaled)
+            yield f"the argument of `{function}`, made of {what}, is {word}", _call(node, function, inner=scaled)
         if isinstance(inner, ast.BinOp) and isinstance(inner.op, (ast.Add, ast.Sub)):  # f(a + b), f(a) + b
             apart = ast.BinOp(_call(node, function, inner=inner.left), inner.op, inner.right)
             yield f"the term with {described(inner.right, made_of)} stands outside of `{function}`", apart
