@@ -400,7 +400,7 @@ def test_two_calls_of_fit_go_on_with_new_orders_and_draws():
     orders = []
     for _ in range(2):
         model, x = small_vae(), binary_images()
-        orders.append([model._batches(x, 10, shuffle=True).order.tolist() for _ in range(2)])
+        orders.append([model.batches(x, 10, shuffle=True).order.tolist() for _ in range(2)])
     assert orders[0] == orders[1]
     assert orders[0][0] != orders[0][1]
 

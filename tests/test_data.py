@@ -10,7 +10,7 @@ from oracles import binary_images, small_vae
 
 import vaekit as vk
 from vaekit.layers import MLP, Bernoulli, DiagonalNormal
-from vaekit.models import data as data_module
+from vaekit.models import arrays as arrays_module
 
 tfd = vk.backend.tfd
 X = binary_images(20)
@@ -117,9 +117,9 @@ def test_a_py_dataset_keeps_workers_and_hooks(model):
     batches = Sequence(X, workers=2, max_queue_size=3)
     model.fit(batches, epochs=2, verbose=0)
     assert batches.epochs >= 2  # Keras calls it before the first, too
-    checked = model._batches(batches)
+    checked = model.batches(batches)
     assert (checked.workers, checked.use_multiprocessing, checked.max_queue_size) == (2, False, 3)
-    assert len(checked) == checked.num_batches == 2 and model._batches(checked) is checked
+    assert len(checked) == checked.num_batches == 2 and model.batches(checked) is checked
 
 
 def test_a_generator_loses_no_batch(model):
@@ -127,7 +127,7 @@ def test_a_generator_loses_no_batch(model):
     model.fit(generator(X), steps_per_epoch=2, verbose=0)
     model.fit(iter(list(generator(X))), steps_per_epoch=2, verbose=0)  # an iterator that is no generator
     assert int(model.optimizer.iterations) == step + 4
-    rows = [batch for (batch,) in model._batches(generator(X))]
+    rows = [batch for (batch,) in model.batches(generator(X))]
     np.testing.assert_array_equal(np.concatenate(rows), X)
 
 
@@ -165,7 +165,7 @@ def test_what_cannot_be_looked_at_is_said(model):
             return iter([object()])
 
     with pytest.warns(UserWarning, match="go unchecked"):
-        model._batches(Opaque())
+        model.batches(Opaque())
 
 
 # ---------------------------------------------------------------- subclassed decoders
@@ -241,7 +241,7 @@ def test_real_values_need_no_check_and_an_unknown_support_is_said():
 
 @pytest.mark.once
 def test_a_memmap_is_checked_piece_by_piece(tmp_path, monkeypatch, model):
-    monkeypatch.setattr(data_module, "PIECE_BYTES", 2**16)
+    monkeypatch.setattr(arrays_module, "PIECE_BYTES", 2**16)
     memmap = np.memmap(tmp_path / "x", "float32", "w+", shape=(2**16, 4, 4, 1))  # 4 MiB
     memmap[:] = 1
     memmap[-1, -1] = 0

@@ -113,9 +113,9 @@ def test_a_second_pass_repeats_the_first_ones_dropout():
     x = binary_images(5)
     model.build((None, *x.shape[1:]))
     traces = []
-    for sides in ((), ("q",)):
+    for frozen in ("", "q"):
         encoder.layers[1].seed_generator.state.assign(ops.cast([1, 0], encoder.layers[1].seed_generator.state.dtype))
-        traces.append(model.trace(x, 3, training=True, frozen_sides=sides, seed=4))
+        traces.append(model.trace(x, 3, training=True, frozen=frozen, seed=4))
     np.testing.assert_allclose(*(ops.convert_to_numpy(t.log_q["z"]) for t in traces), rtol=1e-5)
 
 

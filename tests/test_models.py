@@ -133,7 +133,7 @@ def test_random_state_goes_on_after_reloading(tmp_path):
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     state, again = (ops.convert_to_numpy(m.seed_generator.state) for m in (model, loaded))
     np.testing.assert_array_equal(state, again)
-    assert model._batches(X, 10, shuffle=True).order.tolist() == loaded._batches(X, 10, shuffle=True).order.tolist()
+    assert model.batches(X, 10, shuffle=True).order.tolist() == loaded.batches(X, 10, shuffle=True).order.tolist()
 
 
 def test_compiling_is_left_to_the_machine_that_loads():

@@ -15,6 +15,10 @@ from vaekit import backend
 from vaekit.backend import tfd
 
 DEVICE_BYTES = 2**31  # data up to this size stay on the device as a whole; larger ones go there piece by piece
+TARGETS = (
+    "A latent variable model has no targets: its data come alone, fit(x, validation_data=v) and evaluate(x), not "
+    "(x, x) or (x, y)."
+)
 BARE = ""  # the name of an array that is not in a dict
 
 

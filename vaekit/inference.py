@@ -14,6 +14,7 @@ from vaekit.backend import tfp
 from vaekit.batches import Batches
 from vaekit.layers import VariationalWeights
 from vaekit.models.factors import contains, output_layer
+from vaekit.models.given import Given
 from vaekit.objectives.base import beta_at
 from vaekit.objectives.state import deserialize, serialize
 
@@ -75,11 +76,12 @@ class Refinement:
         offsets = keras.tree.map_shape_structure(lambda shape: ops.zeros((n, *shape), "float32"), shapes)
         beta = beta_at(model.step, self.beta)
         values = [(v, ops.convert_to_tensor(v)) for v in model.variables]
+        with backend.Scope(values):  # what layers update is not kept
+            given = Given(model, data, training)
 
         def bound(*flat):
-            with backend.Scope(values):  # what layers update is not kept
-                moved = keras.tree.pack_sequence_as(offsets, flat)
-                trace = model.trace(data, self.samples, training, offsets=moved, seed=seed)
+            with backend.Scope(values):
+                trace = given.refined(keras.tree.pack_sequence_as(offsets, flat)).draw(self.samples, seed=seed)
             return ops.sum(ops.mean(trace.weighted(beta), axis=0))  # each example's gradient is its own
 
         def step(_, state):
@@ -119,8 +121,8 @@ class Refinement:
 
 def _target(model, data):
     """log p(x, z) `[B]` as a function of the latents' parts, each `[B, ...]`."""
-    early = model.early(data, factors=model.generative)  # once, not at every leapfrog step
-    return lambda *z: model.log_p({**data, **dict(zip(model.latents, z, strict=True))}, early=early)
+    given = model.given(data, sides="p")
+    return lambda *z: given.log_p({name: part[None] for name, part in zip(model.latents, z, strict=True)})[0]
 
 
 def _check(model):

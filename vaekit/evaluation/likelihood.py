@@ -72,12 +72,8 @@ def _log_weights(model, chunk, chunks):
     state = [*model.non_trainable_variables, generator.state]
 
     def log_weights(values):
-        offsets, early = model.offsets(values, generator), model.early(values)
-
-        def draw():
-            return model.trace(values, chunk, offsets=offsets, early=early, seed=generator).log_weights()  # [chunk, B]
-
-        return backend.repeat(draw, chunks, state)
+        given = model.given(values, seed=generator)
+        return backend.repeat(lambda: given.draw(chunk, seed=generator).log_weights(), chunks, state)
 
     return backend.compile(log_weights, [*model.variables, generator.state]), generator
 
@@ -204,10 +200,8 @@ def hmc_log_likelihood(model, x, samples=50, burn_in=300, leapfrog_steps=4, thin
             raise ValueError(
                 f"The chain of example {i} hardly moved, so no density fits its samples. Raise burn_in or thinning."
             ) from None
-    fresh = {name: part[samples:].reshape(samples * n, *part.shape[2:]) for name, part in z.items()}
-    repeated = {name: np.tile(value, (samples, *(1 for _ in value.shape[1:]))) for name, value in data.items()}
-    values = {name: ops.convert_to_tensor(value) for name, value in {**repeated, **fresh}.items()}
-    terms = log_q - ops.convert_to_numpy(model.log_p(values)).reshape(samples, n)  # log q(z) − log p(x, z)
+    fresh = {name: ops.convert_to_tensor(part[samples:]) for name, part in z.items()}
+    terms = log_q - ops.convert_to_numpy(model.given(data, sides="p").log_p(fresh))  # log q(z) − log p(x, z), [L, N]
     total = np.logaddexp.reduce(terms, axis=0)
     effective = np.exp(2 * total - np.logaddexp.reduce(2 * terms, axis=0))
     return LogLikelihood(math.log(samples) - total, effective, samples, *_kind(model, data))

@@ -10,7 +10,7 @@ from tqdm.auto import tqdm
 from vaekit import backend
 from vaekit.batches import check_counts
 from vaekit.evaluation.rows import data_arrays, rows, standard_error
-from vaekit.models.factors import moved
+from vaekit.models.given import Given
 
 NUMBERS = 2_500_000  # float32 numbers of pairs (z, x) at a time: 10 MB
 
@@ -98,11 +98,11 @@ def information(model, x, samples=1, batch_size=500, seed=0, progress=True):
     generator = backend.seed_generator(seed)
 
     def draw(values):
-        offsets = model.offsets(values, generator)
-        trace = model.trace(values, samples, offsets=offsets, seed=generator)
+        given = model.given(values, seed=generator)
+        trace = given.draw(samples, seed=generator)
         log_q, log_prior = (sum(log[name] for name in model.latents) for log in (trace.log_q, trace.log_p))
         z = {name: trace.values[name] for name in model.latents}
-        return z, (log_q, log_prior, trace.log_weights(beta=0)), offsets
+        return z, (log_q, log_prior, trace.log_weights(beta=0)), given.offsets
 
     draw = backend.compile(draw, [*model.variables, generator.state])
     sum_encodings = backend.compile(_sum_encodings(model), model.variables)
@@ -169,9 +169,8 @@ def _sum_encodings(model):
     a mask `[M]` (0 or −∞) and z `[K, Z, ...]`: `[K, Z]`."""
 
     def log_sum(values, offsets, mask, blocks):
-        encodings = {f.name: f([values[name] for name in f.given]) for f in model.inference if not _given(model, f)[0]}
-        if offsets is not None:
-            encodings = {name: moved(q, offsets[name]) for name, q in encodings.items()}
+        given = Given(model, values, sides="q", offsets=offsets)
+        encodings = {f.name: given.posterior(f, {}) for f in model.inference if not _given(model, f)[0]}
         m = mask.shape[0]
 
         def block(z):

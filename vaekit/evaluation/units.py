@@ -13,7 +13,7 @@ from vaekit.batches import check_counts
 from vaekit.distributions import NormalMixture
 from vaekit.evaluation.rows import data_arrays, rows
 from vaekit.models import Factor, LatentVariableModel
-from vaekit.models.factors import unfold
+from vaekit.models.trace import unfold
 from vaekit.priors import Prior
 from vaekit.training.finite import require_numbers
 
@@ -131,7 +131,7 @@ def remove_inactive(model, x, threshold=0.01):
         raise ValueError(f"remove_inactive expects a model of plain networks; the one received {kind}.")
     units = x if found else active_units(model, x, threshold)
     units = units if isinstance(units, dict) else {model.latents[0]: units}
-    model._require_built()
+    model.require_built()
     expected = {name: model.event_shapes[name] for name in model.latents}
     shapes = {name: unit.activity.shape for name, unit in units.items()}
     if shapes != expected:

@@ -133,14 +133,23 @@ class DistributionLayer(DenseBlock):
         return {**super().get_config(), "event_shape": self.event_shape}
 
 
-def event_shape(network, inputs):
-    """Event shape of a network's distribution for symbolic inputs, a tensor or a list of them; builds the network."""
-    try:
-        return tuple(network(inputs).shape[1:])
-    except Exception as error:  # a subclassed network need not know its output's shape: look at one output
-        example = keras.tree.map_structure(lambda tensor: ops.zeros((1, *tensor.shape[1:]), "float32"), inputs)
-        try:
-            output = network(example)
-        except Exception:
-            raise error from None  # what is wrong, not what came of it
-        return tuple(int(n) for n in output.event_shape)
+def event_shape(network, inputs, call=None):
+    """Event shape of a network's distribution for symbolic inputs, a tensor or a list of them; builds the network.
+
+    Args:
+        call: what is called with the inputs; None: the network.
+    """
+    call = network if call is None else call
+    if _tells_its_shape(network):
+        return tuple(call(inputs).shape[1:])
+    example = keras.tree.map_structure(lambda tensor: ops.zeros((1, *tensor.shape[1:]), "float32"), inputs)
+    return tuple(int(n) for n in call(example).event_shape)
+
+
+def _tells_its_shape(network):
+    """Whether symbolic inputs do. A network with a `call` alone, which gives a distribution, has to be looked at."""
+    if isinstance(network, keras.Sequential) and network.layers:
+        return _tells_its_shape(network.layers[-1])
+    functional = hasattr(network, "operations")
+    methods = ("compute_output_spec", "compute_output_shape")
+    return functional or any(getattr(type(network), m) is not getattr(keras.layers.Layer, m) for m in methods)

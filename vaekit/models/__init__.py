@@ -5,8 +5,10 @@ after those it is conditioned on. All else (bounds, likelihood estimates, diagno
 samples drawn through the inference factors, and every log-density at them.
 """
 
-from vaekit.models.factors import Factor, Trace
-from vaekit.models.latent_variable_model import VAE, LatentVariableModel
+from vaekit.models.factors import Factor
+from vaekit.models.latent_variable_model import LatentVariableModel
 from vaekit.models.saving import load
+from vaekit.models.trace import Trace
+from vaekit.models.vae import VAE
 
 __all__ = ["VAE", "Factor", "LatentVariableModel", "Trace", "load"]

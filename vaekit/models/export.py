@@ -6,7 +6,7 @@ import keras
 from keras import ops
 
 from vaekit import backend
-from vaekit.models.factors import NoMeanError
+from vaekit.models.generate import NoMeanError, decode
 
 FORMATS = ("tf_saved_model", "onnx")
 
@@ -14,24 +14,24 @@ FORMATS = ("tf_saved_model", "onnx")
 def parts(model):
     """What is exported: dict by name of a function of tensors `[B, ...]` by variable, and of these variables."""
 
-    def encode(data):
-        means = model._latent_values(data, model.seed_generator, mean=True)
+    def encoded(data):
+        means = model.latent_values(data, True, model.seed_generator)
         return means if len(model.latents) > 1 else means[model.latents[0]]
 
-    def decode(values):
-        _, means = model._decode(values, model.seed_generator, mean=True)
+    def decoded(values):
+        _, means = decode(model, values, True, model.seed_generator)
         return means if len(model.observed) > 1 else means[model.observed[0]]
 
     return {
         "serve": (model.call, model.data_names),
-        "encode": (encode, model.data_names),
-        "decode": (decode, (*model.latents, *model.generative_conditions)),
+        "encode": (encoded, model.data_names),
+        "decode": (decoded, (*model.latents, *model.generative_conditions)),
     }
 
 
 def export(model, filepath, format, part, verbose):
     """See `LatentVariableModel.export`."""
-    model._require_built()
+    model.require_built()
     if format not in FORMATS:
         raise ValueError(f"export writes the formats {FORMATS}; received {format!r}.")
     found = parts(model)

@@ -1,17 +1,13 @@
-"""Factors, and traces of samples through them."""
+"""Factors of p(x, z) and q(z|x), and what can be told of their networks."""
 
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from numbers import Real
 
 import keras
-from keras import ops
 
-from vaekit import backend
 from vaekit.backend import tfd
 from vaekit.layers import DistributionLayer, Stack, VariationalWeights
-from vaekit.layers.distribution import origin_of
+from vaekit.layers.distribution import event_shape
 from vaekit.priors import Prior
 
 
@@ -105,209 +101,38 @@ def _keys(network):
     return tuple(inputs) if isinstance(inputs, dict) else ()
 
 
-def _inputs(network, given):
+def inputs_of(network, given):
     """A functional network's inputs in the order of the variables it is given."""
     keys = _keys(network)
     return [network.input[name] for name in (given if len(keys) > 1 else keys)] if keys else network.inputs
 
 
-@dataclass
-class Trace:
-    """Samples z ~ q(z|x) and all log-densities at them: what objectives and estimates are made of.
-
-    Attributes:
-        samples: S.
-        values: variable name to its values: samples `[S, B, ...]`, observed data `[B, ...]`.
-        q, p: factor name to its `tfd.Distribution`.
-        log_q, log_p: factor name to its log-density `[S, B]`, in nats.
-        weights: name of each generative factor that has a weight other than 1, to it.
-    """
-
-    samples: int
-    values: dict
-    q: dict
-    p: dict
-    log_q: dict
-    log_p: dict
-    weights: dict = field(default_factory=dict)
-
-    def log_weights(self, beta=1.0):
-        r"""Log importance weights $\log p(x, z) - \log q(z|x)$, `[S, B]`.
-
-        With β other than 1: $\log p(x|z) + \beta\,(\log p(z) - \log q(z|x))$.
-        """
-        latent = sum(self.log_p[name] - self.log_q[name] for name in self.log_q)
-        observed = sum(value for name, value in self.log_p.items() if name not in self.log_q)
-        return observed + beta * latent
-
-    def weighted(self, beta=1.0):
-        """Log-weights as a loss takes them, with β and each factor's weight, `[S, B]`."""
-        if not self.weights:
-            return self.log_weights(beta)
-        log_p, log_q = ({n: self.weights.get(n, 1.0) * v for n, v in d.items()} for d in (self.log_p, self.log_q))
-        return replace(self, log_p=log_p, log_q=log_q).log_weights(beta)
-
-
-def frozen(layer, values=None):
-    """A context in which gradients take a layer's weights as constants, and nothing it updates is kept.
+def event_shapes(factors, shapes):
+    """Shapes of one event of every variable, dict of tuples by name; builds the networks.
 
     Args:
-        values: of the layer's variables, so that a second pass repeats the first (its dropout, say); None: the present.
+        factors: of q, then of p.
+        shapes: dict of those of data.
+
+    Raises:
+        ValueError: a factor of p that describes events of another shape than the variable has.
     """
-    values = current(layer) if values is None else values
-    return backend.Scope((v, ops.stop_gradient(value)) for v, value in zip(layer.variables, values, strict=True))
-
-
-def current(layer):
-    """The present values of a layer's variables, as tensors."""
-    return [ops.copy(v) for v in layer.variables]
-
-
-ADDED = ContextVar("the losses that layers add in a training step: dict by factor", default=None)
-
-
-@contextmanager
-def added_losses(model):
-    """A context that gives what layers add to the losses within: activity regularizers, `add_loss`.
-
-    Each factor's network counts once, with the data: as the first `Trace` ran it, whatever an objective, a prior or a
-    refinement does with it besides. Layers that no trace runs count as they ran last.
-
-    Yields: a function, to be called within, that returns the list of losses, float32 scalars.
-    """
-    model._clear_losses()
-    token = ADDED.set({})
-
-    def losses():
-        traced = {id(layer) for factor in ADDED.get() for layer in factor.layer._flatten_layers()}
-        others = [layer for layer in model._flatten_layers() if id(layer) not in traced]
-        added = [*sum(ADDED.get().values(), []), *(loss for layer in others for loss in layer._get_own_losses())]
-        return [ops.cast(loss, "float32") for loss in added]
-
-    try:
-        with backend.losses_collected():
-            yield losses
-    finally:
-        ADDED.reset(token)
-        model._clear_losses()  # tensors of a program being traced
-
-
-@contextmanager
-def no_losses():
-    """A context in which no network's losses count, such as steps towards the posterior that is then used."""
-    token = ADDED.set(None)
-    try:
-        yield
-    finally:
-        ADDED.reset(token)
-
-
-@contextmanager
-def counting(factor, shared=()):
-    """A context that runs a factor's network; the losses that its layers add there count, unless they did before.
-
-    Args:
-        shared: other networks, whose layers are not this factor's, such as the encoder inside a VampPrior.
-    """
-    added = ADDED.get()
-    if added is None or factor in added:
-        yield
-        return
-    added[factor] = []
-    factor.layer._clear_losses()
-    yield
-    not_its = {id(layer) for network in shared for layer in network._flatten_layers()}
-    layers = [layer for layer in factor.layer._flatten_layers() if id(layer) not in not_its]
-    added[factor] += [loss for layer in layers for loss in layer._get_own_losses()]
-
-
-def moved(distribution, offsets):
-    """A distribution layer's output with its parameters moved by `offsets`, a dict of tensors by name."""
-    layer, parameters = origin_of(distribution)
-    return layer.distribution(**{name: value + offsets[name] for name, value in parameters.items()})
-
-
-def fold(value):
-    """`[S, B, ...]` to `[S·B, ...]`, the form in which networks see samples."""
-    return ops.reshape(value, (-1, *value.shape[2:]))
-
-
-def unfold(value, samples):
-    """`[S·B, ...]` to `[S, B, ...]`."""
-    return ops.reshape(value, (samples, -1, *value.shape[1:]))
-
-
-class Part(keras.layers.Layer):
-    """Part of a functional network, from some of its tensors to others; the weights are the network's."""
-
-    def __init__(self, inputs, outputs):
-        super().__init__(autocast=False)
-        self.function = keras.Function(inputs, outputs)
-
-    def call(self, inputs, training=False):
-        return self.function(inputs)  # layers find `training` in the context of this call
-
-
-def split(factor, latents, shapes):
-    r"""A factor's network as two, $f(x, z) = g(h(x), z)$: h runs once for each example, g once for each sample.
-
-    In a functional network of data and latents, h is all that data alone reach: the branch of x in q(z1|x, z2). Any
-    other network that is given latents is g as a whole, $h(x) = x$; one that is not is h.
-
-    Args:
-        latents: names.
-        shapes: dict of event shapes by name.
-
-    Returns: function of a dict of values by name and of `training`, which gives the distribution if no latent is given,
-        else a list of tensors `[B, ...]`; and function of such tensors, followed by the latents given, and of
-        `training`, which gives the distribution.
-    """
-    data = [name for name in factor.given if name not in latents]
-    if len(data) == len(factor.given):
-        return lambda values, training: factor([values[name] for name in data], training), None
-    known = {name: name in data for name in factor.given}
-    border = _border(factor.layer, known, shapes) if data else None
-    order = sorted(factor.given, key=lambda name: name not in data)
-    if border is None:
-        return (
-            lambda values, training: [values[name] for name in data],
-            lambda parts, training: factor([parts[order.index(name)] for name in factor.given], training),
-        )
-    inputs = dict(zip(factor.given, _inputs(factor.layer, factor.given), strict=True))
-    h = Part([inputs[name] for name in data], border)
-    late = [inputs[name] for name in order[len(data) :]]
-    g = Factor(factor.name, Part([*border, *late], factor.layer.outputs[0]), given=tuple(t.name for t in border + late))
-    return lambda values, training: h([values[name] for name in data], training=training), g
-
-
-def _border(network, known, shapes):
-    """The tensors of a functional network where what its `known` inputs reach alone ends; None: it cannot be told."""
-    functional = hasattr(network, "operations") and type(network).__module__.startswith("keras.")  # no call of its own
-    if not functional or len(network.inputs) != len(known):
-        return None
-    inputs = _inputs(network, known)
-    if any(len(tensor.shape) != 1 + len(shapes[name]) for tensor, name in zip(inputs, known, strict=True)):
-        return None  # Keras adds or drops a last axis of 1
-    late = {id(tensor): not early for tensor, early in zip(inputs, known.values(), strict=True)}
-    border = {}
-
-    def is_late(tensor):
-        if id(tensor) not in late:
-            operation, node, _ = tensor._keras_history
-            parents = operation._inbound_nodes[node].input_tensors
-            late[id(tensor)] = any([is_late(parent) for parent in parents])
-            if late[id(tensor)]:
-                border.update({id(parent): parent for parent in parents if not late[id(parent)]})
-        return late[id(tensor)]
-
-    joined = is_late(network.outputs[0]) and bool(border)
-    masked = any(getattr(tensor, "_keras_mask", None) is not None for tensor in border.values())
-    return list(border.values()) if joined and not masked else None
-
-
-def tile(value, samples):
-    """`[B, ...]` to `[S, B, ...]`, the same for every sample."""
-    return ops.broadcast_to(value[None], (samples, *ops.shape(value)))
+    specs = {name: keras.KerasTensor((None, *shape), name=name) for name, shape in shapes.items()}
+    for factor in factors:
+        if factor.given:
+            shape = event_shape(factor.layer, [specs[name] for name in factor.given], factor)
+            specs.setdefault(factor.name, keras.KerasTensor((None, *shape), name=factor.name))
+        else:
+            if not factor.layer.built:
+                factor.layer.build(specs[factor.name].shape[1:])
+            shape = factor.layer.event_shape
+        expected = tuple(specs[factor.name].shape[1:])
+        if shape != expected:
+            raise ValueError(
+                f"The generative factor of {factor.name!r} ({factor.layer.name}) describes events of shape "
+                f"{shape}, but {factor.name!r} has shape {expected}. Give its last layer that event shape."
+            )
+    return {name: tuple(spec.shape[1:]) for name, spec in specs.items()}
 
 
 def check_shapes(factor, distribution, expected):
@@ -323,10 +148,6 @@ def check_shapes(factor, distribution, expected):
             f"shape {list(event)}, whose log-density is no sum over one example. A layer of your own sums over its "
             "event's axes by self.independent(distribution)."
         )
-
-
-class NoMeanError(ValueError):
-    """A mean is asked for that is not known in closed form."""
 
 
 def contains(layer, kind):
@@ -355,7 +176,31 @@ def output_layer(network):
     return None
 
 
-def check_shared(generative, inference):
+def check_factorizations(generative, inference):
+    """Raises ValueError for lists of factors that are no model together."""
+    for name, factors in {"generative": generative, "inference": inference}.items():
+        if not isinstance(factors, (list, tuple)) or not all(isinstance(f, Factor) for f in factors):
+            raise ValueError(f"{name} should be a list of vaekit.Factor(...); received {factors!r}.")
+    latents, generated = [f.name for f in inference], [f.name for f in generative]
+    observed = [name for name in generated if name not in latents]
+    missing = [name for name in latents if name not in generated]
+    if missing or not latents or not observed:
+        raise ValueError(
+            "A model needs a latent variable, an observed one, and a generative factor for each; latent: "
+            f"{tuple(latents)}, observed: {tuple(observed)}, without a generative factor: {missing}."
+        )
+    if weighted := [f.name for f in inference if f.weight != 1]:
+        raise ValueError(
+            f"A weight belongs to a generative factor, a latent's prior for its KL; in q one has {weighted}."
+        )
+    given = {name for f in (*inference, *generative) for name in f.given}
+    conditions = given - {*latents, *observed}
+    _check_order("inference", inference, {*observed, *conditions})
+    _check_order("generative", generative, conditions)
+    _check_shared(generative, inference)
+
+
+def _check_shared(generative, inference):
     """A prior made of its latent's posterior, such as a VampPrior, has to have the encoder of this model."""
     encoders = {factor.name: factor.layer for factor in inference}
     for factor in generative:
@@ -368,7 +213,9 @@ def check_shared(generative, inference):
             )
 
 
-def check_order(kind, factors, known):
+def _check_order(kind, factors, known):
+    """Raises ValueError for a factor that is given what comes after it; `known` are the names before the first."""
+    known = set(known)
     for factor in factors:
         unknown = [name for name in factor.given if name not in known]
         if unknown:

@@ -1,30 +1,29 @@
-"""Latent variable models in Keras: training, evaluation, saving."""
+"""Latent variable models in Keras: p(x, z) and q(z|x), what they say of data, and the data they draw."""
 
-import contextlib
-import warnings
-from types import MappingProxyType
+from numbers import Real
 
 import keras
 import numpy as np
 from keras import ops
 
-from vaekit import backend, objectives
-from vaekit.batches import Batches, check_counts, is_array
+from vaekit import backend
+from vaekit.batches import check_counts
 from vaekit.models import saving
-from vaekit.models.data import TARGETS, as_batches
+from vaekit.models.arrays import check_conditions, named, tensors
+from vaekit.models.data import arrays, as_batches, observe
 from vaekit.models.export import export
-from vaekit.models.factorizations import Factorizations
-from vaekit.models.factors import Factor, added_losses
-from vaekit.objectives import ELBO, Objective
-from vaekit.objectives.state import read_state
-from vaekit.priors import StandardNormal
-from vaekit.training import loop, step
-from vaekit.training.callbacks import with_progress
-from vaekit.training.finite import StopAtNaN, require_numbers
+from vaekit.models.factors import Factor, check_factorizations, event_shapes
+from vaekit.models.generate import decode, draw, latents, mean_or_draw, parents
+from vaekit.models.given import Given
+from vaekit.models.split import split
+from vaekit.models.supports import supports
+from vaekit.training.finite import require_finite, require_numbers
+from vaekit.training.losses import no_losses
+from vaekit.training.trainer import Trainer
 
 
 @keras.saving.register_keras_serializable("vaekit")
-class LatentVariableModel(Factorizations):
+class LatentVariableModel(Trainer):
     r"""A model $p(x, z) = \prod_i p(v_i | \mathrm{given}_i)$ with $q(z|x) = \prod_j q(z_j | \mathrm{given}_j)$.
 
     ```python
@@ -48,325 +47,287 @@ class LatentVariableModel(Factorizations):
         ValueError: factorizations that do not fit together.
     """
 
+    arguments = ()  # of a subclass's `__init__`, beside what the configuration names
+
     def __init__(self, generative, inference, refinement=None, seed=None, **kwargs):
-        super().__init__(generative, inference, refinement, seed, **kwargs)
-        self.step = self.add_weight(
-            shape=(), dtype="int32", initializer="zeros", trainable=False, name="step", aggregation="only_first_replica"
-        )
-        self._terms, self._reported = MappingProxyType({}), {}
-        self._objective_variables = MappingProxyType({})
+        super().__init__(**kwargs)
+        if refinement is not None and not callable(refinement):
+            raise ValueError(
+                f"A refinement is a vaekit.inference.Refinement(steps=20) or None; received {refinement!r}."
+            )
+        check_factorizations(generative, inference)
+        self.refinement, self.generative, self.inference = refinement, tuple(generative), tuple(inference)
+        self.latents = tuple(f.name for f in self.inference)
+        self.observed = tuple(f.name for f in self.generative if f.name not in self.latents)
+        given = dict.fromkeys(name for f in (*self.inference, *self.generative) for name in f.given)
+        self.conditions = tuple(name for name in given if name not in (*self.latents, *self.observed))
+        self.generative_conditions = tuple(name for name in self.conditions if name in parents(self))
+        self.data_names = (*self.observed, *self.conditions)
+        # Inference first: a network that a prior contains must be met before the prior (see get_config).
+        self.networks = list({id(f.layer): f.layer for f in (*self.inference, *self.generative)}.values())
+        self.seed_generator = backend.seed_generator(seed)
 
-    # ---------------------------------------------------------------- training
+    def build(self, input_shape):
+        factors = (*self.inference, *self.generative)
+        self.event_shapes = event_shapes(factors, {name: shape[1:] for name, shape in named(self, input_shape).items()})
+        # functions, since Keras would track dicts. Of a factor: h and g, f(x, z) = g(h(x), z)
+        self.split = {factor: split(factor, self.latents, self.event_shapes) for factor in factors}.__getitem__
+        # of an observed variable: what checks its values, or None
+        self.support = supports(self).get
 
-    def compile(self, optimizer="adam", objective=None, **kwargs):
-        """Chooses optimizer and objective; the count of training steps, which schedules follow, starts anew.
+    # ---------------------------------------------------------------- densities
+
+    def given(self, x, training=False, frozen="", sides="pq", seed=None):
+        r"""The model given data x: $\log p(x, z)$ and $\log q(z|x)$ as functions of z, and samples of q.
+
+        What depends on x alone, a refinement too, is computed once.
 
         Args:
-            optimizer: Keras optimizer or its name.
-            objective: from `vaekit.objectives`; None: `ELBO()`.
-            **kwargs: as for `keras.Model.compile`, without losses and metrics. `steps_per_execution` training steps
-                are one compiled program; without it, as many as take about a fifth of a second. Compile again after
-                a change of what is trainable.
+            x: data `[B, ...]`.
+            training, frozen, sides: as for `vaekit.models.given.Given`.
+            seed: as for `trace`, of the noise at which a refinement moves the posterior.
+
+        Returns: `vaekit.models.given.Given`.
         """
-        kind = optimizer if isinstance(optimizer, type) else type(optimizer)
-        if issubclass(kind, Objective):
-            raise ValueError(
-                "The optimizer comes first, the objective by its name: "
-                f'compile("adam", objective={kind.__name__}(...)).'
-            )
-        if isinstance(objective, type) and issubclass(objective, Objective):
-            try:
-                objective = objective()
-            except TypeError as error:
-                raise ValueError(f"{objective.__name__} has settings that must be given: {error}.") from None
-        if kwargs.get("loss") is not None or (objective is not None and not isinstance(objective, Objective)):
-            wrong = objective if kwargs.get("loss") is None else kwargs["loss"]
-            known = {n.lower(): n for n in objectives.__all__ if n not in ("Objective", "WarmUp")}
-            name = known.get(str(wrong).lower().replace("_", ""), "ELBO")
-            raise ValueError(
-                f"A latent variable model is trained by an objective, such as vaekit.objectives.{name}(); "
-                f"got {wrong!r}."
-            )
-        if kwargs.get("metrics") or kwargs.get("weighted_metrics"):
-            raise ValueError("Metrics compare predictions with targets, which a latent variable model has not.")
-        if kwargs.get("steps_per_execution") == "auto":
-            del kwargs["steps_per_execution"]
-        self._chosen = {"jit_compile", "steps_per_execution"} & set(kwargs)  # the others are each machine's own choice
-        kwargs.setdefault("jit_compile", backend.prefers_jit() and not kwargs.get("run_eagerly"))
-        self._trained = None  # ids of weights, from the first fit on
-        super().compile(optimizer=optimizer, **kwargs)
-        if self.built:
-            self.build_optimizer()
-        self.objective = objective or ELBO()
-        _, variables, layers = read_state((self.objective, self.refinement))
-        mine = {id(layer) for layer in self._flatten_layers()}
-        if outside := [layer.name for layer in layers if layer.trainable and id(layer) not in mine]:
-            warnings.warn(
-                f"The objective holds networks that are no part of the model, {outside}: they are neither trained nor "
-                "saved with it. Make them parts of the model, or set trainable=False.",
-                stacklevel=2,
-            )
-        held = {id(v) for v in super().variables}
-        own = [v for v in variables if id(v) not in held]
-        for variable in own:
-            variable.trainable = False  # assigned, saved; not trained
-        self._objective_variables = MappingProxyType({f"objective_{i}": v for i, v in enumerate(own)})
-        # proxies, since Keras tracks what stands in a plain dict as state, which a built model must not gain
-        self._terms = MappingProxyType({name: keras.metrics.Mean(name) for name in self.objective.terms(self)})
-        self.step.assign(0)
-        self._reported, self._follows, self.step_programs, self._optimizer_config = {}, True, {}, None
-        self._keras_settings = MappingProxyType({})
-        self.programs.made.clear()
+        return self._given(self.observe(x), training, frozen, sides, seed)
 
-    @property
-    def metrics(self):
-        return [*super().metrics, *self._terms.values()]
+    def _given(self, data, training=False, frozen="", sides="pq", seed=None):
+        offsets = None
+        if self.refinement is not None and "q" in sides:
+            with no_losses():
+                offsets = self.refinement(self, data, backend.seed(self.seed_source(seed)), training)
+        return Given(self, data, training, frozen, sides, offsets)
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        settings = self.settings()
-        with added_losses(self) as added:
-            loss, terms = self.objective(self, x, self.step, training)  # [B]
-            if sample_weight is not None:
-                loss = loss * _weights(sample_weight, loss)
-            priors = [v.regularizer(v) for v in self.trainable_variables if v.regularizer is not None]  # on weights
-            loss = ops.mean(loss) + sum([*added(), *priors])
-        # the metrics after the losses that layers add, since here another replica may get its turn
-        self._update_terms(terms, training)
-        if training:
-            self.step.assign(self.step + 1)
-        self._follows = self._follows and self.settings() == settings
-        return loss / backend.replicas()  # whose gradients are summed
+    def trace(self, x, samples=1, training=False, detach=False, frozen="", seed=None):
+        r"""Draws $z_1, …, z_S \sim q(z|x)$ through the inference factors and evaluates every factor there.
 
-    def _update_terms(self, terms, training):
-        if unknown := [name for name in terms if name not in self._terms]:
-            raise ValueError(
-                f"{type(self.objective).__name__} reports {unknown}, which its terms(model) does not name; those are "
-                f"{list(self._terms)}. Define terms(model) to return the names of all terms."
-            )
-        self._reported = {**self._reported, training: frozenset(terms)}
-        for name, value in terms.items():
-            self._terms[name].update_state(value)
+        Args:
+            x: data `[B, ...]`.
+            samples: S.
+            training: training mode of layers such as dropout.
+            detach: cut the path from the samples back to q, so that gradients take z as a constant.
+            frozen: `"p"`, `"q"` or `"pq"`: log-densities whose gradients take that side's weights as constants (the
+                samples' path stays).
+            seed: an int, a `keras.random.SeedGenerator`, or a seed of `vaekit.backend`; None: the model's own.
 
-    def get_metrics_result(self):
-        silent = self._terms.keys() - frozenset().union(*self._reported.values()) if self._reported else ()
-        return {name: value for name, value in super().get_metrics_result().items() if name not in silent}
+        Returns: `Trace`.
+        """
+        noise = draws = self.seed_source(seed)
+        if self.refinement is not None:
+            noise, draws = backend.seeds(noise, 2)
+        return self.given(x, training, frozen, seed=noise).draw(samples, detach, draws)
 
-    @property
-    def variables(self):
-        """All state: weights, seeds, and the objective's own variables."""
-        return [*super().variables, *self._objective_variables.values()]
+    def log_weights(self, x, samples=1, seed=None):
+        r"""$\log p(x, z_s) - \log q(z_s|x)$ at samples of the posterior: array `[S, B]`, in nats.
 
-    def _batches(self, x, batch_size=None, shuffle=False):
+        All at once; `vaekit.evaluation.log_likelihood` works through many samples in bounded memory.
+        """
+        require_finite(self, "log_weights")
+        return ops.convert_to_numpy(self.trace(x, samples, seed=seed).log_weights())
+
+    def log_p(self, values, training=False):
+        """log p(x, z) `[N]`, in nats, at given values of all variables: dict of tensors `[N, ...]` by name."""
+        data, z = self._data_and_latents(values)
+        return self._given(data, training, sides="p").log_p(z)[0]
+
+    def log_q(self, values, training=False, seed=None):
+        """log q(z|x) `[N]`, in nats, at given values of all variables: dict of tensors `[N, ...]` by name.
+
+        `seed` is that of the noise of a refinement, if the model has one.
+        """
+        data, z = self._data_and_latents(values)
+        return self._given(data, training, sides="q", seed=seed).log_q(z)[0]
+
+    def _data_and_latents(self, values):
+        """Values `[N, ...]` of all variables as data `[N, ...]` and one sample of the latents, `[1, N, ...]`."""
+        z = {name: ops.cast(values[name], "float32")[None] for name in self.latents}
+        return {name: values[name] for name in self.data_names}, z
+
+    def seed_source(self, seed):
+        """Where seeds come from: an int's generator, the model's own for None, else what was given."""
+        if seed is None:
+            return self.seed_generator
+        return backend.seed_generator(seed) if isinstance(seed, Real) else seed
+
+    def constants(self):
+        return (*super().constants(), self.refinement)
+
+    # ---------------------------------------------------------------- data
+
+    def arrays(self, x):
+        """Data as a dict of checked arrays by variable name: see `vaekit.models.data.arrays`."""
+        return arrays(self, x)
+
+    def observe(self, x):
+        """Data as a dict of float32 tensors by variable name: see `vaekit.models.data.observe`."""
+        return observe(self, x)
+
+    def batches(self, x, batch_size=None, shuffle=False):
+        """Data as batches, checked: see `vaekit.models.data.as_batches`."""
         return as_batches(self, x, batch_size, shuffle)
 
-    def _build_loss(self, batches):
-        """Runs a `compute_loss` of one's own once: layers that it builds within a compiled program would be lost."""
-        known = type(self).compute_loss is LatentVariableModel.compute_loss or True in self.step_programs
-        if known or type(batches) is not Batches:
-            return
-        before, rows = len(self.trainable_variables), keras.tree.map_structure(lambda v: v[:2], batches[0][0])
-        with backend.Scope(initialize_variables=True):
-            self.compute_loss(keras.tree.map_structure(ops.convert_to_tensor, rows), training=True)
-        if self.optimizer.built and len(self.trainable_variables) > before:
+    def require_built(self):
+        """Raises ValueError if the model has not met data yet."""
+        if not self.built:
             raise ValueError(
-                "compute_loss has built its layers only now: compile the model again, so that the optimizer knows "
-                "their weights."
+                "This model does not know the shape of its data yet. Train it, call it on some data, or say "
+                "model.build((None, 28, 28, 1)) with the data's shape."
             )
 
-    def fit(
-        self,
-        x=None,
-        y=None,
-        batch_size=None,
-        epochs=1,
-        verbose="auto",
-        callbacks=None,
-        validation_data=None,
-        shuffle=True,
-        checkpoint=None,
-        **kwargs,
-    ):
-        """As `keras.Model.fit`, without targets and weights.
+    # ---------------------------------------------------------------- encoding, decoding, sampling
 
-        Arrays, dynamically binarized data and dicts of them are checked, then shuffled by the model's own seed. Of
-        `tf.data` the first batch is checked, of a `PyDataset` or generator each; their order is their own. `history`
-        has every term in nats.
+    def posterior(self, x, *, mean=True, seed=None):
+        """The posterior q(z|x) as a `tfd.Distribution` with batch shape `[B]`.
+
+        With several latents: a dict of them by name, each given the means of those before it, or draws of them if not
+        `mean`. `seed` is that of draws, and of the noise of a refinement, if the model has one.
+        """
+        require_finite(self, "posterior")
+        source = self.seed_source(seed)
+        return self._one_or_all(self.given(x, sides="q", seed=source).encode(mean, source)[0])
+
+    def _one_or_all(self, values):
+        """What a dict by name holds of a single variable; of several, the dict."""
+        return values if len(values) > 1 else next(iter(values.values()))
+
+    def encode(self, x, batch_size=500, *, mean=True, seed=None):
+        r"""Means of the posterior, NumPy array `[N, ...]`; several latents: a dict of them, each given those before.
 
         Args:
-            x: data `[N, ...]`, a dict of arrays by variable name, or an iterable of batches.
-            batch_size: examples a step, 100 if None; only with arrays.
-            validation_data: like `x`.
-            shuffle: a new order, and new draws of dynamically binarized data, in every epoch; False: neither.
-            checkpoint: path of a file that keeps the state of training, written after the first epoch that ends a
-                minute after the one before, and after the last. A `fit` that finds it goes on from there to the weights
-                that it would have come to without a break, bit for bit (same backend, device and versions). Only with
-                arrays.
+            x: data `[N, ...]`.
+            batch_size: examples at a time.
+            mean: False for draws $z \sim q(z|x)$ instead.
+            seed: an int, for the same draws, and noise of a refinement, again; None: the model's own generator.
 
         Raises:
-            ValueError: unusable data, targets, or options that need them.
-            CheckpointError: a checkpoint that is damaged or belongs to another training.
+            ValueError: unusable data; a posterior that has no mean in closed form, with `mean`.
         """
-        self._assert_compile_called("fit")
-        if y is not None:
-            raise ValueError(TARGETS)
-        check_counts("fit", least=0, epochs=epochs)
-        for name in {"validation_split", "sample_weight", "class_weight"} & set(kwargs):
-            raise ValueError(f"fit does without {name} here: pass validation_data, or batches of your own making.")
-        batches = self._batches(x, batch_size, shuffle)
-        self._build_loss(batches)
-        self._require_trained()
-        if validation_data is not None:
-            size = kwargs.pop("validation_batch_size", None)
-            size = batches.batch_size if size is None and isinstance(batches, Batches) else size
-            validation_data = self._batches(validation_data, size if is_array(validation_data) else None)
-        options = dict(epochs=epochs, callbacks=with_progress(callbacks, verbose), **kwargs)
-        known = {"validation_freq"} | ({"initial_epoch"} if checkpoint is None else set())
-        if self.takes_programs(batches, "train_step") and known >= set(kwargs):
-            loop.train([loop.Fit(self, batches, validation_data, checkpoint=checkpoint, **options)])
-            return self.history
-        if checkpoint is not None:
-            raise ValueError(
-                "fit keeps a checkpoint where it trains on arrays by its own loop, with no options but epochs, "
-                "callbacks, validation and verbose. keras.callbacks.BackupAndRestore serves other data and loops."
-            )
-        # shuffle=False: `Batches` have an order of their own, other iterables keep theirs
-        options["callbacks"] = [StopAtNaN(), *options["callbacks"], FollowSettings()]
-        with self._keras_loop():
-            return super().fit(batches, validation_data=validation_data, verbose=0, shuffle=False, **options)
+        source = self.seed_source(seed)
+        parts = [self.latent_values(batch, mean, source) for batch in self._in_batches("encode", x, batch_size)]
+        return self._output("encode", parts)
 
-    @contextlib.contextmanager
-    def _keras_loop(self):
-        """Within this context Keras runs the steps, and the model is not called for what the objective does itself."""
-        self._within_keras_loop, before = True, self._within_keras_loop
-        try:
-            with backend.values_held([*self.variables, *self.metrics_variables, *self.optimizer.variables]):
-                yield
-        finally:
-            self._within_keras_loop = before
+    def _in_batches(self, what, x, batch_size):
+        """Checked data as dicts of tensors `[B, ...]` by variable name, some rows at a time."""
+        check_counts(what, batch_size=batch_size)
+        data = {name: np.asarray(array) for name, array in self.arrays(x).items()}
+        for i in range(0, len(next(iter(data.values()))), batch_size):
+            yield tensors(self, {name: array[i : i + batch_size] for name, array in data.items()})
 
-    def build_optimizer(self):
-        if not self.optimizer.built:
-            self.optimizer.build(self.trainable_variables)
+    def _output(self, what, parts):
+        """Values of all batches as NumPy arrays `[N, ...]`: of one variable alone, of several a dict."""
+        require_finite(self, what)
+        arrays = {name: np.concatenate([ops.convert_to_numpy(part[name]) for part in parts]) for name in parts[0]}
+        require_numbers(self, what, *arrays.values())
+        return self._one_or_all(arrays)
 
-    def _require_trained(self):
-        """Raises ValueError if other weights are trainable than in an earlier `fit`."""
-        trained = frozenset(map(id, self.trainable_variables))
-        self._trained = self._trained or trained
-        if trained != self._trained:
-            raise ValueError("What is trainable has changed since compile: compile the model again.")
+    def latent_values(self, data, mean, seed):
+        """Means of the latents' posteriors, or draws: dict of tensors `[B, ...]`, for checked data."""
+        q, values = self._given(data, sides="q", seed=seed).encode(mean, seed)
+        return {
+            name: values[name] if name in values else mean_or_draw(name, q[name], mean, seed) for name in self.latents
+        }
 
-    def optimizer_config(self):
-        """The compiled optimizer's configuration, as it was at first: callbacks change its learning rate."""
-        if self._optimizer_config is None:
-            self._optimizer_config = keras.saving.serialize_keras_object(self.optimizer)
-        return self._optimizer_config
+    def likelihood(self, z, *, mean=True, seed=None):
+        """The distribution p(x|z) of the data, for latents `[N, ...]` (a dict of them and of conditions, if several).
 
-    def takes_programs(self, batches, step):
-        """Whether steps and batches are ours: not so with an overridden `train_step`, say, or with `tf.distribute`."""
-        ours = getattr(type(self), step) is getattr(keras.Model, step)
-        return type(batches) is Batches and ours and backend.replicas(self) == 1
-
-    def require_settings(self, settings):
-        """Raises ValueError if a number of the objective was changed within an epoch."""
-        if self._follows and self.settings() != settings:
-            raise ValueError(
-                "A number of the objective was changed within an epoch, and compiled programs have it for a constant. "
-                "Change it between epochs, or make it a variable, ELBO(beta=keras.Variable(0.0)), and assign to it."
-            )
-
-    def make_train_function(self, force=False):
-        settings = self.settings()
-        super().make_train_function(force=force or settings != self._keras_settings.get("train"))
-        self._keras_settings = MappingProxyType({**self._keras_settings, "train": settings})
-
-    def make_test_function(self, force=False):
-        settings = self.settings()
-        super().make_test_function(force=force or settings != self._keras_settings.get("test"))
-        self._keras_settings = MappingProxyType({**self._keras_settings, "test": settings})
-
-    def chosen(self, option):
-        """Whether `compile` was given `jit_compile` or `steps_per_execution`, which each machine chooses else."""
-        return option in self._chosen
-
-    def step_state(self, training):
-        """All that a step of training or evaluation may change."""
-        if training:
-            self.build_optimizer()
-        return [*self.variables, *self.metrics_variables, *(self.optimizer.variables if training else ())]
-
-    def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
-        """As `keras.Model.train_on_batch`, on data that are checked."""
-        x = self._one_batch(x, y)
-        with self._keras_loop():
-            return super().train_on_batch(x, None, sample_weight, class_weight, return_dict)
-
-    def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
-        """As `keras.Model.test_on_batch`, on data that are checked."""
-        x = self._one_batch(x, y)
-        with self._keras_loop():
-            return super().test_on_batch(x, None, sample_weight, return_dict)
-
-    def _one_batch(self, x, y):
-        if y is not None:
-            raise ValueError(TARGETS)
-        checked = {name: np.asarray(array) for name, array in self.arrays(x).items()}
-        return checked if isinstance(x, dict) else checked[self.data_names[0]]
-
-    def count_operations(self, batch):
-        """Floating-point operations of one training step on a batch, as XLA counts them; on JAX alone.
-
-        Raises:
-            RuntimeError: on TensorFlow.
+        With several observed variables: a dict of distributions by name, each given the means of those before it, or,
+        if not `mean`, draws of them by `seed`.
         """
-        self.build_optimizer()
-        state = [*self.variables, *self.metrics_variables, *self.optimizer.variables]
-        return backend.count_operations(lambda x: step.train(self, x), state, ops.convert_to_tensor(batch))
+        p, _ = decode(self, latents(self, z), mean, self.seed_source(seed), valued=parents(self))
+        return self._one_or_all(p)
 
-    def evaluate(
-        self, x=None, y=None, batch_size=None, verbose="auto", callbacks=None, seed=None, return_dict=True, **kwargs
-    ):
-        """The objective's terms on data: dict of means in nats (`return_dict=False`: a list, as in Keras).
+    def decode(self, z, *, mean=True, seed=None):
+        r"""Mean of p(x|z), NumPy array `[N, ...]`, for latents `[N, ...]`; several observed variables: a dict of them.
 
         Args:
-            seed: an int, for the same samples of z at each call.
-        """
-        self._assert_compile_called("evaluate")
-        if y is not None:
-            raise ValueError(TARGETS)
-        validation = isinstance(callbacks, keras.callbacks.CallbackList)  # within `fit`, which has looked at the data
-        with self.programs.lock, self.seeded(seed):
-            batches = x if validation and not is_array(x) else self._batches(x, batch_size)
-            callbacks = with_progress(callbacks, verbose)
-            if kwargs or not self.takes_programs(batches, "test_step"):
-                with self._keras_loop():
-                    logs = super().evaluate(batches, verbose=0, callbacks=callbacks, return_dict=True, **kwargs)
-            else:
-                logs = loop.evaluate(self, batches, callbacks)
-        if not validation:
-            require_numbers(self, "evaluate", np.array([float(value) for value in logs.values()]))
-        return logs if return_dict else list(logs.values())
+            z: latents `[N, ...]`, a dict of them and of conditions if several.
+            mean: False for draws $x \sim p(x|z)$ instead.
+            seed: an int, for the same draws again; None: the model's own generator.
 
-    @contextlib.contextmanager
-    def seeded(self, seed):
-        """Within this context the model's samples are those of `seed`, an int; None: nothing changes."""
-        state = ops.convert_to_numpy(self.seed_generator.state.value).copy()
-        if seed is not None:
-            start = [backend.integer_seed(seed), 0]
-            self.seed_generator.state.assign(ops.cast(start, self.seed_generator.state.dtype))
-        try:
-            yield
-        finally:
-            if seed is not None:
-                self.seed_generator.state.assign(state)
+        Raises:
+            ValueError: latents of another shape; a likelihood that has no mean in closed form (PixelCNN), with `mean`.
+        """
+        _, x = decode(self, latents(self, z), mean, self.seed_source(seed))
+        return self._output("decode", [x])
+
+    def draw(self, n, conditions=None, observed=True, seed=None):
+        """All variables, drawn from p in the order of the generative factors: dict of tensors `[n, ...]` by name.
+
+        Args:
+            n: how many.
+            conditions: dict of arrays `[n, ...]`, for a model whose p has conditions.
+            observed: False leaves out the observed variables (which no latent may depend on then), names all but those.
+            seed: an int or a `keras.random.SeedGenerator`; None: the model's own.
+
+        Raises:
+            ValueError: missing conditions, or another number of them than n; an unbuilt model.
+        """
+        self.require_built()
+        if not ops.is_tensor(n):
+            check_counts("draw", n=n)
+        values = {name: ops.cast(value, "float32") for name, value in (conditions or {}).items()}
+        if not set(self.generative_conditions) <= set(values) <= set(self.conditions):
+            needed = self.generative_conditions
+            raise ValueError(f"This model draws given {needed}; received conditions {tuple(values)}.")
+        for name, value in values.items():
+            if backend.is_concrete(value) and value.shape[0] != n:
+                raise ValueError(f"{n} draws need {n} rows of the condition {name!r}; received {value.shape[0]}.")
+        wanted = self.observed if observed is True else observed or ()
+        names = [f.name for f in self.generative if f.name in self.latents or f.name in wanted]
+        return draw(self, n, values, names, self.seed_source(seed))
+
+    def sample(self, n, conditions=None, mean=False, seed=None):
+        """New data drawn from the model, NumPy array `[n, ...]`; several observed variables: a dict of them.
+
+        Args:
+            n: how many.
+            conditions: dict of arrays `[n, ...]`, for a model whose p has conditions.
+            mean: return the mean of p(x|z) for the drawn z, the usual picture, instead of a draw from p(x|z). (An
+                observed variable that others depend on is drawn.)
+            seed: an int, for the same draws again; None: the model's own generator.
+
+        Raises:
+            ValueError: as for `draw`; a likelihood that has no mean in closed form (PixelCNN), with `mean`.
+        """
+        self.require_built()
+        source, conditions = self.seed_source(seed), check_conditions(self, conditions)
+        values = self.draw(n, conditions, observed=parents(self) if mean else True, seed=source)
+        if mean:
+            _, values = decode(self, values, True, source)
+        return self._output("sample", [{name: values[name] for name in self.observed}])
+
+    def call(self, inputs):
+        """Reconstruction: the mean of p(x|z) at the mean of q(z|x)."""
+        symbolic = not backend.is_concrete(keras.tree.flatten(inputs)[0])
+        if self._within_keras_loop and (symbolic or self.run_eagerly):
+            return inputs  # Keras' steps have no use for it: the objective makes its own passes
+        return self._one_or_all(self._reconstruct(self.observe(inputs), True, self.seed_generator))
+
+    def _reconstruct(self, data, mean, seed):
+        conditions = {name: data[name] for name in self.conditions}
+        return decode(self, {**self.latent_values(data, mean, seed), **conditions}, mean, seed)[1]
+
+    def reconstruct(self, x, batch_size=500, *, mean=True, seed=None):
+        r"""The mean of p(x|z) at the mean of q(z|x), NumPy array `[N, ...]`; several observed variables: a dict.
+
+        Args:
+            x: data `[N, ...]`.
+            batch_size: examples at a time.
+            mean: False for draws $z \sim q(z|x)$ and $x' \sim p(x|z)$ instead.
+            seed: an int, for the same draws again; None: the model's own generator.
+
+        Raises:
+            ValueError: unusable data; a distribution that has no mean in closed form (PixelCNN), with `mean`.
+        """
+        source = self.seed_source(seed)
+        parts = [self._reconstruct(batch, mean, source) for batch in self._in_batches("reconstruct", x, batch_size)]
+        return self._output("reconstruct", parts)
 
     def predict(self, x, batch_size=None, verbose="auto", **kwargs):
         """Reconstructions of data, NumPy array `[N, ...]`: `reconstruct` by its name in Keras."""
         if kwargs:
-            self._within_keras_loop, before = False, self._within_keras_loop
-            try:
-                return super().predict(self._batches(x, batch_size), verbose=verbose, **kwargs)
-            finally:
-                self._within_keras_loop = before
+            with self.within_keras_loop(False):
+                return super().predict(self.batches(x, batch_size), verbose=verbose, **kwargs)
         return self.reconstruct(x, **({} if batch_size is None else {"batch_size": batch_size}))
 
     # ---------------------------------------------------------------- saving
@@ -378,7 +339,7 @@ class LatentVariableModel(Factorizations):
             ValueError: another kind of file, or layers shared in a way that it would not keep. Nothing is written.
         """
         saving.check_path(filepath, zipped)
-        saving.check_class(self, LatentVariableModel, ("prior",) if isinstance(self, VAE) else ())
+        saving.check_class(self, LatentVariableModel)
         saving.check_kept(self)
         super().save(filepath, overwrite=overwrite, zipped=zipped, **kwargs)
 
@@ -434,102 +395,3 @@ class LatentVariableModel(Factorizations):
     @classmethod
     def _assemble(cls, generative, inference, options):
         return cls(generative, inference, **options)
-
-    def save_own_variables(self, store):
-        store["step"] = ops.convert_to_numpy(self.step)
-        store["seed_state"] = ops.convert_to_numpy(self.seed_generator.state)
-        for name, variable in self._objective_variables.items():
-            store[name] = ops.convert_to_numpy(variable)
-
-    def load_own_variables(self, store):
-        self.step.assign(store["step"][()])
-        self.seed_generator.state.assign(ops.cast(store["seed_state"][()], self.seed_generator.state.dtype))
-        for name, variable in self._objective_variables.items():
-            if name in store.keys():
-                variable.assign(store[name][()])
-
-    def get_compile_config(self):
-        if not self.compiled:
-            return {}
-        dropped = {"loss", "loss_weights", "metrics", "weighted_metrics"}
-        dropped |= {"jit_compile", "steps_per_execution"} - self._chosen
-        kept = {k: v for k, v in super().get_compile_config().items() if k not in dropped}
-        return {**kept, "objective": keras.saving.serialize_keras_object(self.objective)}
-
-    def compile_from_config(self, config):
-        self.compile(**keras.saving.deserialize_keras_object(config))
-
-
-class FollowSettings(keras.callbacks.Callback):
-    """In Keras' own loop: makes the programs anew when a number of the objective has changed."""
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.model.make_train_function()
-
-    def on_train_batch_begin(self, batch, logs=None):
-        self.model.require_settings(self.model._keras_settings["train"])
-
-
-def _weights(sample_weight, loss):
-    """Weights of examples, `[B]` or `[B, 1]`, like the loss `[B]`."""
-    if len(loss.shape) != 1:
-        raise ValueError(f"With sample_weight an objective's loss should have shape [B]; it has {list(loss.shape)}.")
-    weights = ops.cast(sample_weight, loss.dtype)
-    if len(weights.shape) == 2 and weights.shape[1] == 1:
-        weights = ops.squeeze(weights, axis=1)
-    if len(weights.shape) > 1:
-        raise ValueError(f"sample_weight should have shape [B] or [B, 1]; received {list(sample_weight.shape)}.")
-    return weights
-
-
-@keras.saving.register_keras_serializable("vaekit")
-class VAE(LatentVariableModel):
-    r"""Variational autoencoder: $p(z)\,p(x|z)$ with posterior $q(z|x)$, one latent variable.
-
-    ```python
-    encoder = keras.Sequential([vk.layers.MLP(500), vk.layers.DiagonalNormal(20)])
-    decoder = keras.Sequential([vk.layers.MLP(500), vk.layers.Bernoulli((28, 28, 1))])
-    vae = vk.VAE(encoder, decoder)
-    ```
-
-    Args:
-        encoder: network from x to the distribution q(z|x).
-        decoder: network from z to the distribution p(x|z).
-        prior: from `vaekit.priors`; None: the standard normal.
-        refinement, seed: as for `LatentVariableModel`.
-
-    Source: Kingma & Welling 2014.
-    """
-
-    def __init__(self, encoder, decoder, prior=None, refinement=None, seed=None, **kwargs):
-        for name, network in {"encoder": encoder, "decoder": decoder}.items():
-            if not isinstance(network, keras.layers.Layer):
-                raise ValueError(
-                    f"VAE expects its {name} to be a Keras layer or model that ends in a distribution layer; received "
-                    f"{network!r}."
-                )
-        prior = StandardNormal() if prior is None else prior
-        super().__init__(
-            generative=[Factor("z", prior), Factor("x", decoder, given="z")],
-            inference=[Factor("z", encoder, given="x")],
-            refinement=refinement,
-            seed=seed,
-            **kwargs,
-        )
-
-    @property
-    def encoder(self):
-        return self.inference[0].layer
-
-    @property
-    def prior(self):
-        return self.generative[0].layer
-
-    @property
-    def decoder(self):
-        return self.generative[1].layer
-
-    @classmethod
-    def _assemble(cls, generative, inference, options):
-        prior, decoder = (factor.layer for factor in generative)
-        return cls(inference[0].layer, decoder, prior=prior, **options)

@@ -129,17 +129,16 @@ def check_path(filepath, zipped):
 STRUCTURE = {"layers", "shared_layers", "inference", "generative"}  # of a configuration: the rest are arguments
 
 
-def check_class(model, base, names):
+def check_class(model, base):
     """Raises ValueError for a class of one's own that could not be made from its configuration.
 
     Args:
         base: the class whose `from_config` is meant; one of the model's own is believed.
-        names: of arguments beside two parts of the model and what the configuration holds.
     """
     kind = type(model)
     if kind.from_config.__func__ is not base.from_config.__func__:
         return
-    arguments = dict.fromkeys((*names, *(set(model.get_config()) - STRUCTURE)))
+    arguments = dict.fromkeys((*model.arguments, *(set(model.get_config()) - STRUCTURE)))
     try:
         inspect.signature(kind).bind(None, None, **arguments)
     except TypeError as error:

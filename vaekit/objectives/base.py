@@ -7,6 +7,7 @@ from numbers import Integral, Real
 import keras
 from keras import ops
 
+from vaekit import backend
 from vaekit.backend import tfd
 from vaekit.objectives.state import deserialize, serialize
 
@@ -153,6 +154,12 @@ def require_reparameterized(trace, objective):
 def sampled_kl(trace):
     """KL(q‖p) of each latent, estimated from each sample: log q(z_s|·) − log p(z_s|·), dict of `[S, B]`."""
     return {name: trace.log_q[name] - trace.log_p[name] for name in trace.log_q}
+
+
+def repeatable(model):
+    """A seed, and a context: within it, a pass with this seed draws what one before it drew, layers' noise too."""
+    seed = backend.seed(model.seed_generator)
+    return seed, backend.Scope([(variable, ops.copy(variable)) for variable in model.variables])
 
 
 def choice(objective, gradient, known):

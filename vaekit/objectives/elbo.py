@@ -1,5 +1,7 @@
 """The evidence lower bound."""
 
+from dataclasses import replace
+
 import keras
 from keras import ops
 
@@ -50,20 +52,31 @@ class ELBO(Objective):
             )
 
     def __call__(self, model, data, step, training):
-        # closed forms are compared factor by factor: all of them need the same batch, [S·B]
-        repeat = self.analytic_kl and len(model.latents) > 1
-        score = self.gradient == "score_function"
-        frozen = ("q",) if self.gradient == "stl" else ()
-        trace = model.trace(data, self.samples, training, repeat, detach=score, frozen_sides=frozen)
-        if not score:
+        trace, beta = self._trace(model, data, training), self.weight(step)
+        if self.gradient != "score_function":
             require_reparameterized(trace, "ELBO")
         log_p = reconstructions(trace)
-        kl = self._closed_form_kl(trace, model) if self.analytic_kl else sampled_kl(trace)
-        terms = report(ops.mean(total(log_p) - total(kl), axis=0), log_p, kl)
-        # what is averaged over the samples, [S, B]
-        objective = total(log_p, trace.weights) - self.weight(step) * total(kl, trace.weights)
-        loss = -ops.mean(objective, axis=0)
-        return (loss + self._score(objective, trace) if score else loss), terms
+        if self.analytic_kl:  # estimator B: log p(x|z_s) − KL(q(z|x) ‖ p(z)), [S, B]
+            kl = self._closed_form_kl(trace, model)
+            bound, objective = total(log_p) - total(kl), total(log_p, trace.weights) - beta * total(kl, trace.weights)
+        else:  # estimator A: log p(x, z_s) − log q(z_s|x), [S, B]
+            kl = sampled_kl(trace)
+            bound, objective = trace.log_weights(), trace.weighted(beta)
+        loss = -ops.mean(objective, axis=0)  # [B]
+        if self.gradient == "score_function":
+            loss = loss + self._score(objective, trace)
+        return loss, report(ops.mean(bound, axis=0), log_p, kl)
+
+    def _trace(self, model, data, training):
+        options = dict(detach=self.gradient == "score_function", frozen="q" if self.gradient == "stl" else "")
+        if not self.analytic_kl or len(model.latents) == 1:
+            return model.trace(data, self.samples, training, **options)
+        # closed forms compare factors of one batch, [S·B]: each example comes S times, with one sample
+        s = self.samples
+        rows = keras.tree.map_structure(lambda value: ops.tile(value, (s, *(1 for _ in value.shape[1:]))), data)
+        trace = model.trace(rows, 1, training, **options)
+        log_q, log_p = ({n: ops.reshape(v, (s, -1)) for n, v in log.items()} for log in (trace.log_q, trace.log_p))
+        return replace(trace, samples=s, log_q=log_q, log_p=log_p)
 
     def _score(self, f, trace):
         """A term of value zero whose gradient is the score function's, −1/S Σ_s (f_s − b_s) ∇ log q(z_s|x).

@@ -5,12 +5,12 @@ from numbers import Integral
 import keras
 from keras import ops
 
-from vaekit import backend
 from vaekit.objectives.base import (
     Objective,
     choice,
     log_mean_exp,
     reconstructions,
+    repeatable,
     report,
     require_reparameterized,
     sampled_kl,
@@ -47,19 +47,16 @@ class MIWAE(Objective):
     def __call__(self, model, data, step, training):
         beta, total = self.weight(step), self.groups * self.samples
         if self.split:
-            # the same samples for both sides: noise and the layers' state (dropout, say) are those of the first pass
-            noise = backend.seed(model.seed_generator)
-            before = [(variable, ops.copy(variable)) for variable in model.variables]
-            trace = model.trace(data, total, training, detach=True, frozen_sides=("q",), seed=noise)
-            with backend.Scope(before):
-                sides = ("p", "q") if self.gradient == "dreg" else ("p",)
-                path = model.trace(data, total, training, frozen_sides=sides, seed=noise)
+            seed, again = repeatable(model)  # the same samples for both sides
+            trace = model.trace(data, total, training, detach=True, frozen="q", seed=seed)
+            with again:
+                path = model.trace(data, total, training, frozen="pq" if self.gradient == "dreg" else "p", seed=seed)
             require_reparameterized(path, type(self).__name__)
             # the score of q counts β times the weight of its latent
             generative, inference = self.shares(ops.stop_gradient(trace.weighted(beta)), beta * self._weight(trace))
             loss = -ops.sum(generative * trace.weighted(beta) + inference * path.weighted(beta), axis=0)
         else:
-            trace = model.trace(data, total, training, frozen_sides=("q",) if self.gradient == "stl" else ())
+            trace = model.trace(data, total, training, frozen="q" if self.gradient == "stl" else "")
             require_reparameterized(trace, type(self).__name__)
             loss = -self.bound(trace.weighted(beta))
         return loss, report(self.bound(trace.log_weights()), reconstructions(trace), sampled_kl(trace))

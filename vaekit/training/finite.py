@@ -74,7 +74,7 @@ class StopAtNaN(keras.callbacks.Callback):
             side = "It came from q(z|x) or p(z), not from the decoder. "
         elif "reconstruction" in terms and not kl:
             side = "It came from the decoder p(x|z), not from q(z|x). "
-        if any(getattr(self.model._support(name), "missing", False) for name in self.model.observed):
+        if any(getattr(self.model.support(name), "missing", False) for name in self.model.observed):
             side += "Where NaN in the data means missing, the encoder begins with vaekit.layers.FillMissing(). "
         rate = float(ops.convert_to_numpy(self.model.optimizer.learning_rate))
         return (

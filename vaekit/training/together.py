@@ -71,8 +71,8 @@ def fit_together(
         models[0].arrays(validation_data)
     callbacks = [with_progress(own, verbose, f"model {i}, ") for i, own in enumerate(callbacks, 1)]
     if _possible(models, Batches(models[0].arrays(x))):
-        validation = None if validation_data is None else models[0]._batches(validation_data, batch_size)
-        batches = [model._batches(x, batch_size, shuffle) for model in models]
+        validation = None if validation_data is None else models[0].batches(validation_data, batch_size)
+        batches = [model.batches(x, batch_size, shuffle) for model in models]
         every = zip(models, batches, callbacks, checkpoints, strict=True)
         train([Fit(model, own, validation, epochs, told, path) for model, own, told, path in every])
     else:

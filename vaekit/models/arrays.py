@@ -1,0 +1,146 @@
+"""Arrays by variable name: their shapes, their numbers, and whether their likelihoods can have such values."""
+
+import numpy as np
+from keras import ops
+
+from vaekit.batches import DynamicBinarization, as_array
+from vaekit.models.factors import output_layer
+
+PIECE_BYTES = 2**26  # of an array whose values are looked at at a time
+
+
+def named(model, x):
+    """Data as a dict by variable name."""
+    names = model.data_names
+    if not isinstance(x, dict):
+        if len(names) > 1:
+            several = isinstance(x, (list, tuple)) and len(x) == len(names)
+            raise ValueError(
+                f"This model expects a dict with the arrays {names}; received "
+                f"{'a list of them' if several else 'one alone'}. Write "
+                f"{{{', '.join(f'{name!r}: ...' for name in names)}}}."
+            )
+        x = {names[0]: x}
+    if set(x) != set(names):
+        raise ValueError(f"This model expects data named {names}; received {tuple(x)}.")
+    return x
+
+
+def checked(model, x):
+    """A dict of arrays by variable name, checked, and the model built by them; dynamically binarized data stay what
+    they are.
+
+    Raises:
+        ValueError: missing or unknown names, wrong shapes, no rows, NaN, values outside the support.
+    """
+    checked = {name: _array(model, name, value) for name, value in named(model, x).items()}
+    lengths = {name: len(array) for name, array in checked.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"Data should have as many rows for each variable; received {lengths}.")
+    for name, array in checked.items():
+        _check_numbers(model, name, array)
+    build_by(model, checked)
+    for name, array in checked.items():
+        support = _support(model, name)
+        if support is not None and not isinstance(array, DynamicBinarization):
+            for piece in _pieces(array):
+                support.check_values(piece)
+    return checked
+
+
+def check_conditions(model, conditions):
+    """Conditions to draw by, as a dict of checked arrays `[n, ...]` by name.
+
+    Raises:
+        ValueError: what is no dict; wrong shapes, NaN, text.
+    """
+    if conditions is not None and not isinstance(conditions, dict):
+        raise ValueError(f"conditions should be a dict of arrays by name, {model.conditions}; received {conditions!r}.")
+    checked = dict(conditions or {})
+    for name in set(checked) & set(model.conditions):
+        checked[name] = _array(model, name, checked[name])
+        _check_numbers(model, name, checked[name])
+    return checked
+
+
+def build_by(model, arrays):
+    """Builds a model by the first rows of checked arrays."""
+    if not model.built:
+        tensors(model, {name: np.asarray(array[:2]) for name, array in arrays.items()})
+
+
+def tensors(model, x):
+    """Checked data as float32 tensors, the model built by them."""
+    data = {name: ops.cast(value, "float32") for name, value in x.items()}
+    if not model.built:
+        try:
+            model.build({name: tuple(value.shape) for name, value in data.items()})
+        except Exception as error:
+            if numbers := [name for name, value in data.items() if len(value.shape) == 1]:
+                error.add_note(
+                    f"{numbers} have one number a row. Labels become one-hot rows by keras.utils.to_categorical(y), "
+                    "numbers become vectors by y[:, None]."
+                )
+            raise
+    return data
+
+
+def _array(model, name, value):
+    """A variable's array, of the shape that it should have."""
+    array = as_array(name, ops.convert_to_numpy(value) if ops.is_tensor(value) else value)
+    expected = event_shape(model, name)
+    expected = array.shape[1:] if expected is None else expected
+    if array.ndim == 0 or array.shape[1:] != tuple(expected):
+        raise ValueError(shape_message(name, expected, array.shape))
+    if len(array) == 0:
+        raise ValueError(f"{name!r} is empty: received an array of shape {list(array.shape)}.")
+    return array
+
+
+def event_shape(model, name):
+    """Shape of a variable's event; None: not known yet."""
+    if model.built:
+        return model.event_shapes[name]
+    return getattr(_support(model, name), "event_shape", None)
+
+
+def shape_message(name, expected, shape):
+    message = f"{name!r} should have shape {['N', *expected]}; received an array of shape {list(shape)}. "
+    single = tuple(shape) == tuple(expected)
+    if len(expected) == 1 and expected[0] > 1 and not single and tuple(shape[1:]) in ((), (1,)):
+        return f"{message}Integer labels become one-hot rows by keras.utils.to_categorical(y, {expected[0]})."
+    return f"{message}A single example needs a batch axis, x[None]; grey images need a channel axis, x[..., None]."
+
+
+def _pieces(array):
+    """Rows of an array, some at a time: what is computed of an array larger than memory is not."""
+    rows = max(1, PIECE_BYTES // max(1, array[:1].nbytes))
+    return (array[start : start + rows] for start in range(0, len(array), rows))
+
+
+def _check_numbers(model, name, array):
+    """Raises ValueError unless all are finite numbers, in float32 too; NaN may mean missing."""
+    if isinstance(array, DynamicBinarization) or array.dtype.kind != "f":
+        return
+    missing = getattr(_support(model, name), "missing", False)
+    bad = large = 0
+    for piece in _pieces(array):
+        with np.errstate(over="ignore"):
+            finite = np.isfinite(piece.astype("float32", copy=False))
+        if not finite.all():
+            rest = piece[~finite]
+            large += np.count_nonzero(np.isfinite(rest))
+            bad += np.count_nonzero(np.isinf(rest) if missing else ~np.isfinite(rest))
+    if bad:
+        raise ValueError(f"{name!r} holds {bad} values that are NaN or infinite: repair or leave out their rows.")
+    if large:
+        raise ValueError(
+            f"{name!r} holds {large} values beyond ±{np.finfo('float32').max:.1e}, which are infinite in float32: "
+            "scale the data first."
+        )
+
+
+def _support(model, name):
+    if model.built:
+        return model.support(name)
+    return next((output_layer(f.layer) for f in model.generative if f.name == name), None)

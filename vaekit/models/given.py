@@ -1,0 +1,187 @@
+"""A model given data: log p(x, z) and log q(z|x) as functions of z, and samples of q(z|x)."""
+
+import copy
+from contextlib import contextmanager
+
+import keras
+from keras import ops
+
+from vaekit import backend
+from vaekit.layers.distribution import origin_of
+from vaekit.models.factors import check_shapes
+from vaekit.models.generate import mean_or_draw
+from vaekit.models.trace import Trace, fold, tile, unfold
+from vaekit.training.losses import counting
+
+
+class Given:
+    r"""A model given data x. What depends on x alone is computed here, once: whole networks, branches of functional
+    ones, the components of a VampPrior.
+
+    Latents come as samples $z_1, …, z_S$ of each example: a dict by name of tensors `[S, B, ...]`.
+
+    Args:
+        model: a built `LatentVariableModel`.
+        data: dict of float32 tensors `[B, ...]` by variable name.
+        training: training mode of layers such as dropout.
+        frozen: `"p"`, `"q"` or `"pq"`: log-densities whose gradients take that side's weights as constants (the
+            samples' path to q stays).
+        sides: `"p"` or `"q"`, where the other one is not asked for.
+        offsets: what a refinement adds to the parameters of q, dict by latent of dicts of tensors `[B, ...]`, or None.
+    """
+
+    def __init__(self, model, data, training=False, frozen="", sides="pq", offsets=None):
+        self.model, self.data, self.training, self.frozen, self.offsets = model, data, training, frozen, offsets
+        self.p, self.q, self.q_constant = {}, {}, {}  # by name: a distribution, or h(x), from where g goes on
+        for factor in model.inference if "q" in sides else ():
+            state = values_of(factor.layer) if "q" in frozen else None
+            with counting(factor, "h"):
+                self.q[factor.name] = self._h(factor)
+            if "q" in frozen:
+                with constant(factor.layer, state):
+                    self.q_constant[factor.name] = self._h(factor)
+        for factor in model.generative if "p" in sides else ():
+            with self._running_p(factor, "h"):
+                self.p[factor.name] = self._h(factor)
+
+    def refined(self, offsets):
+        """The same with other parameters of q, `offsets` away from those that its networks give."""
+        other = copy.copy(self)
+        other.offsets = offsets
+        return other
+
+    def draw(self, samples=1, detach=False, seed=None):
+        r"""Draws $z_1, …, z_S \sim q(z|x)$, one latent after the other, and evaluates every factor there.
+
+        Args:
+            samples: S.
+            detach: cut the path from the samples back to q, so that gradients take z as a constant.
+            seed: an int, a `keras.random.SeedGenerator`, or a seed of `vaekit.backend`; None: the model's own.
+
+        Returns: `Trace`.
+        """
+        z, q, log_q = {}, {}, {}
+        keys = backend.seeds(self.model.seed_source(seed), len(self.model.inference))
+        for factor, key in zip(self.model.inference, keys, strict=True):
+            name, state = factor.name, values_of(factor.layer) if "q" in self.frozen else None
+            with counting(factor, "g"):
+                q[name] = self.posterior(factor, z)  # batch [S·B] or [B]
+            drawn = q[name].sample(seed=key) if self._sampled(factor) else q[name].sample(samples, seed=key)
+            drawn = unfold(drawn, samples) if self._sampled(factor) else drawn  # [S, B, ...]
+            drawn = ops.stop_gradient(drawn) if detach else drawn
+            if "q" in self.frozen:
+                with constant(factor.layer, state):
+                    again = self._posterior(factor, z, self.q_constant, ops.stop_gradient)
+                    log_q[name] = self._log_prob(factor, again, {**z, name: drawn})
+            else:
+                log_q[name] = self._log_prob(factor, q[name], {**z, name: drawn})
+            z[name] = drawn
+        p, log_p = self._generative(z)
+        weights = {factor.name: factor.weight for factor in self.model.generative if factor.weight != 1}
+        return Trace(samples, {**self.data, **z}, q, p, log_q, log_p, weights)
+
+    def log_p(self, z):
+        """log p(x, z) `[S, B]`, in nats."""
+        return sum(self._generative(z)[1].values())
+
+    def log_q(self, z):
+        """log q(z|x) `[S, B]`, in nats."""
+        return sum(self._log_prob(factor, self.posterior(factor, z), z) for factor in self.model.inference)
+
+    def posterior(self, factor, z):
+        """A factor of q as a `tfd.Distribution`: its batch is `[S·B]` if it is given latents, else `[B]`."""
+        return self._posterior(factor, z, self.q, lambda offset: offset)
+
+    def encode(self, mean=True, seed=None):
+        """The posterior of each latent, given the means of those before it, or draws of them.
+
+        Args:
+            mean: False for draws.
+            seed: a `keras.random.SeedGenerator`.
+
+        Returns: dict by name of distributions of batch `[B]`; dict of those means or draws, `[B, ...]`.
+        """
+        q, values = {}, {}
+        for factor in self.model.inference:
+            name = factor.name
+            q[name] = self.posterior(factor, {parent: value[None] for parent, value in values.items()})
+            if any(name in other.given for other in self.model.inference):
+                values[name] = mean_or_draw(name, q[name], mean, seed)
+        return q, values
+
+    # ---------------------------------------------------------------- a factor is f(x, z) = g(h(x), z)
+
+    def _sampled(self, factor):
+        """Whether it is given latents, so that it has a distribution for each sample."""
+        return any(name in self.model.latents for name in factor.given)
+
+    def _h(self, factor):
+        """The distribution of a factor that is given no latents; of another one h(x), a list of tensors `[B, ...]`."""
+        h, _ = self.model.split(factor)
+        return h(self.data, self.training)
+
+    def _g(self, factor, h, z):
+        """The distribution of a factor, of batch `[S·B]` where it is given latents."""
+        if self._sampled(factor):
+            latents = [z[name] for name in factor.given if name in self.model.latents]
+            rows = [fold(tile(tensor, latents[0].shape[0])) for tensor in h]  # [S·B, ...]
+            _, g = self.model.split(factor)
+            h = g([*rows, *map(fold, latents)], self.training)
+        check_shapes(factor, h, self.model.event_shapes[factor.name])
+        return h
+
+    def _posterior(self, factor, z, known, of_offset):
+        distribution = self._g(factor, known[factor.name], z)
+        if not self.offsets:
+            return distribution
+        layer, parameters = origin_of(distribution)
+        offsets = keras.tree.map_structure(of_offset, self.offsets[factor.name])
+        if self._sampled(factor):
+            samples = next(iter(z.values())).shape[0]
+            offsets = {name: fold(tile(offset, samples)) for name, offset in offsets.items()}
+        return layer.distribution(**{name: value + offsets[name] for name, value in parameters.items()})
+
+    def _generative(self, z):
+        """The factors of p at z: distributions, and log-densities `[S, B]`, two dicts by name."""
+        p, log_p = {}, {}
+        for factor in self.model.generative:
+            with self._running_p(factor, "g"):
+                p[factor.name] = self._g(factor, self.p[factor.name], z)
+                log_p[factor.name] = self._log_prob(factor, p[factor.name], z)
+        return p, log_p
+
+    @contextmanager
+    def _running_p(self, factor, part):
+        shared = [] if factor.given else [other.layer for other in self.model.inference]
+        with counting(factor, part, shared):
+            if "p" in self.frozen:
+                with constant(factor.layer, values_of(factor.layer)):
+                    yield
+            else:
+                yield
+
+    def _log_prob(self, factor, distribution, z):
+        """Log-densities `[S, B]` under a distribution of batch `[S·B]`, `[B]` or `[]`."""
+        samples = next(iter(z.values())).shape[0]
+        if factor.name in z:
+            value = z[factor.name]  # [S, B, ...]
+            folded = self._sampled(factor) or not factor.given  # a prior sees [S·B, ...], as networks do
+            return unfold(distribution.log_prob(fold(value)), samples) if folded else distribution.log_prob(value)
+        value = self.data[factor.name]  # [B, ...]
+        if self._sampled(factor):
+            return unfold(distribution.log_prob(fold(tile(value, samples))), samples)
+        return tile(distribution.log_prob(value), samples)
+
+
+def values_of(layer):
+    """The present values of a layer's variables, as tensors."""
+    return [ops.copy(v) for v in layer.variables]
+
+
+def constant(layer, values):
+    """A context in which gradients take a layer's weights as constants, and nothing that it updates is kept.
+
+    Args:
+        values: of the layer's variables; those before a first pass make a second one repeat it (its dropout, say).
+    """
+    return backend.Scope((v, ops.stop_gradient(value)) for v, value in zip(layer.variables, values, strict=True))

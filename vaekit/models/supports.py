@@ -1,0 +1,114 @@
+"""Which values an observed variable can have, as its likelihood says."""
+
+import warnings
+
+import numpy as np
+from keras import ops
+
+from vaekit.backend import tfd
+from vaekit.layers import Bernoulli, DistributionLayer
+from vaekit.layers.distribution import origin_of
+from vaekit.layers.likelihoods import Discretized
+from vaekit.layers.likelihoods.support import warn_of_scale
+from vaekit.models.factors import output_layer
+
+
+def supports(model):
+    """What checks each observed variable's values, dict by name: its likelihood layer or `Values`; None: nothing does.
+
+    A network whose last layer cannot be told is looked at by one of its outputs.
+    """
+    return {f.name: _support_by_layer(f, model.event_shapes) for f in model.generative if f.name in model.observed}
+
+
+def _support_by_layer(factor, shapes):
+    layer, distribution = output_layer(factor.layer), None
+    if layer is None or type(layer).distribution is DistributionLayer.distribution:
+        distribution = factor([ops.zeros((1, *shapes[name]), dtype="float32") for name in factor.given])
+        layer, _ = origin_of(distribution) or (layer, None)
+    if getattr(layer, "missing", False):
+        return layer
+    if layer is not None and type(layer).check_values is not DistributionLayer.check_values:
+        return layer
+    if distribution is None:
+        parameters = {name: ops.zeros((1, *shape), dtype="float32") for name, shape in layer.parameter_shapes().items()}
+        distribution = layer.distribution(**parameters)
+    distribution = _inner(distribution)
+    support = _support_of(distribution, shapes[factor.name])
+    if support is None and layer is None:
+        warnings.warn(
+            f"The values of {factor.name!r} go unchecked: it is not known which ones {type(distribution).__name__} can "
+            "have. A DistributionLayer of its own may say so in check_values.",
+            stacklevel=2,
+        )
+    return layer if support is None else support
+
+
+class Values:
+    """The values that a distribution can have.
+
+    Args:
+        text: them, in words.
+        allowed: function of an array, true where a value is one of them.
+    """
+
+    def __init__(self, text, allowed):
+        self.text, self.allowed = text, allowed
+
+    def check_values(self, x):
+        wrong = x[~self.allowed(x)]
+        if wrong.size:
+            raise ValueError(
+                f"The distribution of these data expects {self.text}; {wrong.size} of {x.size} values differ, for "
+                f"instance {float(wrong.flat[0]):g}. Scale the data, or use another likelihood."
+            )
+
+
+class Reals:
+    """Real numbers, of which only a scale that looks wrong is told."""
+
+    name = "of your own"
+
+    def check_values(self, x):
+        warn_of_scale(self, x)
+
+
+REALS = Reals()
+COUNTS = Values("whole numbers from 0", lambda x: (x >= 0) & (x == np.rint(x)))
+POSITIVE = Values("positive numbers", lambda x: x > 0)
+NOT_NEGATIVE = Values("numbers of at least 0", lambda x: x >= 0)
+UNIT = Values("numbers from 0 to 1", lambda x: (x >= 0) & (x <= 1))
+ONE_HOT = Values("the values 0 and 1", lambda x: (x == 0) | (x == 1))
+DISCRETE = {
+    **dict.fromkeys((tfd.Poisson, tfd.NegativeBinomial, tfd.Geometric, tfd.Binomial, tfd.Categorical), COUNTS),
+    tfd.OneHotCategorical: ONE_HOT,
+}
+CONTINUOUS = {"Identity": REALS, "Softplus": NOT_NEGATIVE, "Exp": POSITIVE, "Sigmoid": UNIT}
+
+
+def _inner(distribution):
+    """The distribution of a single number, or of what has no parts."""
+    while True:  # tfd.Independent has several classes
+        if hasattr(distribution, "components_distribution"):
+            distribution = distribution.components_distribution
+        elif hasattr(distribution, "distribution") and not hasattr(distribution, "bijector"):
+            distribution = distribution.distribution
+        else:
+            return distribution
+
+
+def _support_of(distribution, shape):
+    """What checks the values of a distribution; None: it is not known."""
+    if isinstance(distribution, tfd.Bernoulli):
+        return Bernoulli(shape)
+    if hasattr(distribution, "bins"):
+        return Discretized(shape, distribution.bins)
+    for kind, values in DISCRETE.items():
+        if isinstance(distribution, kind):
+            return values
+    try:  # from all real numbers to the support
+        bijector = distribution.experimental_default_event_space_bijector()
+    except Exception:
+        return None
+    ends = getattr(bijector, "low", None), getattr(bijector, "high", None)  # those of a uniform distribution
+    return CONTINUOUS.get(type(bijector).__name__) if ends == (None, None) else None

@@ -1,0 +1,63 @@
+"""Keras' own loop: for batches, steps and options that the loop of this room does not take."""
+
+import contextlib
+from types import MappingProxyType
+
+import keras
+
+from vaekit import backend
+
+
+class KerasLoop(keras.Model):
+    """A model whose programs have numbers of its objective for constants, and are made anew when one has changed.
+
+    A subclass says in `settings()` what these numbers are: a text that is another one after a change, "" if unknown.
+    """
+
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self._within_keras_loop, self._keras_settings = False, MappingProxyType({})
+
+    @contextlib.contextmanager
+    def within_keras_loop(self, within=True):
+        """Within this context Keras runs the steps, and the model is not called for what the objective does itself."""
+        before, self._within_keras_loop = self._within_keras_loop, within
+        try:
+            with backend.values_held([*self.variables, *self.metrics_variables, *self.optimizer.variables]):
+                yield
+        finally:
+            self._within_keras_loop = before
+
+    def make_train_function(self, force=False):
+        super().make_train_function(force=force or self._changed("train"))
+
+    def make_test_function(self, force=False):
+        super().make_test_function(force=force or self._changed("test"))
+
+    def _changed(self, kind):
+        """Whether the settings are others than those of Keras' program of this kind, which are kept."""
+        before, now = self._keras_settings.get(kind), self.settings()
+        self._keras_settings = MappingProxyType({**self._keras_settings, kind: now})
+        return before != now
+
+    def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
+        """As `keras.Model.train_on_batch`, on data that are checked."""
+        x = self.checked_batch(x, y)
+        with self.within_keras_loop():
+            return super().train_on_batch(x, None, sample_weight, class_weight, return_dict)
+
+    def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
+        """As `keras.Model.test_on_batch`, on data that are checked."""
+        x = self.checked_batch(x, y)
+        with self.within_keras_loop():
+            return super().test_on_batch(x, None, sample_weight, return_dict)
+
+
+class FollowSettings(keras.callbacks.Callback):
+    """Makes Keras' programs anew when a number of the objective has changed."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.model.make_train_function()
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.model.require_settings(self.model._keras_settings["train"])
