@@ -1,0 +1,97 @@
+"""Monte Carlo EM: learning a decoder without an encoder."""
+
+import keras
+import numpy as np
+from keras import ops
+from tqdm.auto import tqdm
+
+from vaekit import backend
+from vaekit.backend import tfp
+from vaekit.batches import Batches
+from vaekit.inference.hmc import check_density, joint_density, prior_draws, step_sizes
+
+
+def monte_carlo_em(
+    model,
+    x,
+    optimizer,
+    epochs=1,
+    batch_size=100,
+    leapfrog_steps=10,
+    updates=5,
+    target_acceptance=0.9,
+    seed=0,
+    progress=True,
+):
+    r"""Monte Carlo EM: learns the generative side of a model without an encoder, the baseline of Kingma & Welling.
+
+    For each minibatch, E: one HMC proposal moves the stored latents of its examples towards p(z|x); M: some gradient
+    steps on $-\log p(x, z)$ with them. Latents persist from epoch to epoch; the step size follows the acceptance rate.
+
+    Args:
+        model: a `LatentVariableModel`; its inference side is neither used nor trained.
+        x: data `[N, ...]`; dynamically binarized data are used in their fixed draw.
+        optimizer: a Keras optimizer.
+        epochs, batch_size: as in Keras.
+        leapfrog_steps, updates: of each E and M step; the paper's are 10 and 5.
+        target_acceptance: the step size grows by 2 % when more proposals are accepted, else shrinks by 2 %.
+        seed: an int.
+        progress: show a progress bar.
+
+    Returns: dict of lists, a value for each epoch: `"log_joint"`, the mean of log p(x, z) at the sampled latents,
+        weight priors included (nats; E log p(x, z) under p(z|x) is log p(x) less an entropy, so it is no bound on it);
+        `"acceptance"`, `"step_size"`.
+
+    Raises:
+        ValueError: as for `hmc`.
+
+    Source: Kingma & Welling 2014, section 5 and appendix E.
+    """
+    data = {name: ops.convert_to_numpy(value) for name, value in model.observe(x).items()}
+    check_density(model)
+    n = len(next(iter(data.values())))
+    latents = {name: ops.convert_to_numpy(value).copy() for name, value in prior_draws(model, n, data, seed).items()}
+    layers = list({id(f.layer): f.layer for f in model.generative}.values())
+    weights = [variable for layer in layers for variable in layer.trainable_variables]
+    optimizer = keras.optimizers.get(optimizer)
+    optimizer.build(weights)
+
+    def expectation(values, state, size, key):
+        kernel = tfp.mcmc.HamiltonianMonteCarlo(joint_density(model, values), size, leapfrog_steps)
+        state, results = kernel.one_step(state, kernel.bootstrap_results(state), seed=key)
+        return state, ops.mean(ops.cast(results.is_accepted, "float32"))
+
+    def maximization(values):
+        def loss():
+            priors = sum(sum(layer.losses) for layer in layers)  # on the weights (MAP)
+            return -ops.mean(model.log_p(values, training=True)) + priors
+
+        value, gradient = backend.variables_gradient(loss, weights)
+        backend.apply_gradient(optimizer, gradient, weights)
+        return -value  # with the weights' prior
+
+    expectation = backend.compile(expectation, model.variables)
+    maximization = backend.compile(maximization, [*model.variables, *optimizer.variables])
+
+    history = {"log_joint": [], "acceptance": [], "step_size": []}
+    size, generator = 0.1, backend.seed_generator(seed)
+    order = Batches(np.arange(n), batch_size, shuffle=True, seed=seed)
+    for _ in tqdm(range(epochs), unit=" epochs", disable=not progress, leave=False):
+        joint, rates = [], []
+        for i in range(len(order)):
+            (rows,) = order[i]
+            state = [ops.convert_to_tensor(latents[name][rows]) for name in model.latents]
+            sizes = [ops.convert_to_tensor(s) for s in step_sizes(model, size, len(rows))]
+            batch = {name: ops.convert_to_tensor(value[rows]) for name, value in data.items()}
+            state, rate = expectation(batch, state, sizes, backend.seed(generator))
+            for name, value in zip(model.latents, state, strict=True):
+                latents[name][rows] = ops.convert_to_numpy(value)
+            values = {**batch, **dict(zip(model.latents, state, strict=True))}
+            joint += [float(maximization(values)) for _ in range(updates)]
+            rates.append(float(rate))
+            size *= 1.02 if rates[-1] > target_acceptance else 0.98
+        order.on_epoch_end()
+        history["log_joint"].append(float(np.mean(joint)))
+        history["acceptance"].append(float(np.mean(rates)))
+        history["step_size"].append(size)
+    return history

@@ -1,0 +1,114 @@
+r"""Semi-amortized inference: an encoder's posterior, refined by gradient steps for each example."""
+
+from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
+
+import keras
+from keras import ops
+
+from vaekit import backend
+from vaekit.models.factors import output_layer
+from vaekit.models.given import Given
+from vaekit.objectives.base import beta_at
+from vaekit.objectives.state import deserialize, serialize
+
+
+@keras.saving.register_keras_serializable("vaekit")
+@dataclass
+class Refinement:
+    r"""Semi-amortized inference: gradient steps on the posterior's parameters, from where the encoder puts them.
+
+    ```python
+    vae = vk.VAE(encoder, decoder, refinement=vk.inference.Refinement(steps=10))
+    ```
+
+    The parameters λ of q(z; λ), the heads' outputs, start at λ(x). Each step ascends the bound at one fixed draw of
+    the noise, each example for itself: $v \leftarrow \mu v + \mathrm{clip}(\nabla_\lambda \mathcal L)$,
+    $\lambda \leftarrow \lambda + \eta v$. A model with a refinement has this posterior in all it does: training, which
+    differentiates through the steps, evaluation, encoding. (The bound is then taken at fresh noise: at the noise that
+    λ was fitted to it would be no bound.)
+
+    Args:
+        steps: T.
+        learning_rate: η.
+        momentum: μ.
+        clip: greatest norm of an example's gradient, over all of its parameters; None: no clipping.
+        samples: of z for an example, in each step.
+        beta: weight of the KL while refining: a number, or a schedule of the step such as `WarmUp`.
+
+    Raises:
+        ValueError: settings out of range; when called, a posterior network whose distribution layer cannot be told.
+
+    Source: Kim et al. 2018, algorithm 1; Dieng et al. 2019, section 5.3.
+    """
+
+    steps: int = 20
+    learning_rate: float = 1.0
+    momentum: float = 0.5
+    clip: float | None = 5.0
+    samples: int = 1
+    beta: Any = 1.0
+
+    def __post_init__(self):
+        if not (isinstance(self.steps, Integral) and self.steps >= 1 and self.samples >= 1):
+            raise ValueError(f"Refinement expects at least one step and one sample; received {self}.")
+        if not (self.learning_rate > 0 and 0 <= self.momentum < 1 and (self.clip is None or self.clip > 0)):
+            raise ValueError(
+                f"Refinement expects learning_rate > 0, momentum in [0, 1) and clip > 0 (or None); received {self}."
+            )
+
+    def __call__(self, model, data, seed, training=False):
+        """What to add to the posterior's parameters: dict by latent of dicts of tensors `[B, ...]`.
+
+        Args:
+            model: a `LatentVariableModel`.
+            data: dict of observed tensors `[B, ...]`.
+            seed: of the noise, from `vaekit.backend.seed`.
+        """
+        n = ops.shape(next(iter(data.values())))[0]
+        shapes = {factor.name: self._shapes(factor) for factor in model.inference}
+        offsets = keras.tree.map_shape_structure(lambda shape: ops.zeros((n, *shape), "float32"), shapes)
+        beta = beta_at(model.step, self.beta)
+        values = [(v, ops.convert_to_tensor(v)) for v in model.variables]
+        with backend.Scope(values):  # what layers update is not kept
+            given = Given(model, data, training)
+
+        def bound(*flat):
+            with backend.Scope(values):
+                trace = given.refined(keras.tree.pack_sequence_as(offsets, flat)).draw(self.samples, seed=seed)
+            return ops.sum(ops.mean(trace.weighted(beta), axis=0))  # each example's gradient is its own
+
+        def step(_, state):
+            parameters, velocity = state
+            _, gradient = backend.value_and_gradient(bound, *parameters)
+            velocity = [self.momentum * v + g for v, g in zip(velocity, self._clipped(gradient), strict=True)]
+            return [p + self.learning_rate * v for p, v in zip(parameters, velocity, strict=True)], velocity
+
+        start = keras.tree.flatten(offsets)
+        end, _ = ops.fori_loop(0, self.steps, step, (start, [ops.zeros_like(p) for p in start]))
+        return keras.tree.pack_sequence_as(offsets, end)
+
+    def _shapes(self, factor):
+        layer = output_layer(factor.layer)
+        if layer is None:
+            raise ValueError(
+                f"Refinement moves the parameters of a distribution layer, but the network of {factor.name!r} "
+                f"({factor.layer.name}) does not show one at its end. Use a Sequential or functional network."
+            )
+        return layer.parameter_shapes()
+
+    def _clipped(self, gradient):
+        if self.clip is None:
+            return gradient
+        squares = sum(ops.sum(ops.reshape(g * g, (ops.shape(g)[0], -1)), axis=1) for g in gradient)
+        factor = ops.minimum(1.0, self.clip * ops.rsqrt(ops.maximum(squares, 1e-20)))  # [B]
+        return [g * ops.reshape(factor, (-1, *(1 for _ in g.shape[1:]))) for g in gradient]
+
+    def get_config(self):
+        config = {name: value for name, value in vars(self).items()}
+        return {**config, "beta": serialize(self.beta)}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**{**config, "beta": deserialize(config["beta"])})
