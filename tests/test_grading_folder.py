@@ -12,7 +12,7 @@ from vaekit.course.exercise import Exercise
 from vaekit.course.grader.errors import GradingError
 from vaekit.course.grader.folder import grade_folder
 from vaekit.course.grader.marks import page_of
-from vaekit.course.grader.notebook import deleted_cells
+from vaekit.course.grader.notebook import deleted_cells, edited_cells
 
 pytestmark = [pytest.mark.once, pytest.mark.usefixtures("fast_processes")]
 
@@ -162,6 +162,18 @@ def test_deleted_cells_are_named():
     left = [cell for cell in cells if cell["metadata"].get("nbgrader", {}).get("grade_id") not in gone]
     assert deleted_cells({"cells": left}, questions) == gone
     assert deleted_cells({"cells": [{"cell_type": "code", "source": "1"}]}, questions) == []
+
+
+def test_edited_cells_are_named():
+    cells = [cell for number in ("01", "02") for cell in cells_of(number)]
+    assert edited_cells({"cells": cells}) == []  # as they were given out
+    given = [cell for cell in cells if cell["metadata"].get("nbgrader", {}).get("grade_id") == "given-1"]
+    given[1]["source"] = ["import keras\n", 3]
+    assert len(given) == 2 and edited_cells({"cells": cells}) == ["given-1"]
+    for source in (3, None, {}, "\ud800"):  # whatever a cell may hold
+        assert edited_cells({"cells": [{**given[0], "source": source}]}) == ["given-1"]
+    for told in ([], {"grade_id": ["given-1"], "checksum": "0"}, {"grade_id": "given-1", "checksum": 0}):
+        assert edited_cells({"cells": [{**given[0], "metadata": {"nbgrader": told}}]}) == []
 
 
 def test_what_is_read_is_what_is_graded_and_kept(tmp_path, monkeypatch):

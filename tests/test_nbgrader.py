@@ -102,7 +102,14 @@ CLASS = {
         },
         (3, 2, 0),
     ),
+    "imports": (RIGHT, (3, 2, 1)),  # breaks the locked cell, below
+    "late": ({**RIGHT, "total": "def total(x):\n    return added(x)"}, (3, 0, 1)),  # its helper comes last, below
     "dies": ({**RIGHT, "total": "def total(x):\n    import os\n    os._exit(3)"}, (0, 0, 0)),
+}
+BY_VAEKIT = {  # the marks that `vaekit grade` gives, where they are others: nbgrader/README.md says why
+    "imports": (0, 0, 1),
+    "late": (3, 2, 1),
+    "dies": (3, 0, 1),
 }
 ON_TENSORFLOW = ("noisy",)  # JAX starts in half of its time
 
@@ -123,6 +130,10 @@ def hand_in(released, who):
         for name in answers:
             cells[f"{name}-test"].source = "99.0"
             cells[f"{name}-test"].metadata.nbgrader.points = 99
+    if who == "imports":
+        cells["given-1"].source += "\n)"
+    if who == "late":
+        notebook.cells.append(new_code_cell("def added(x):\n    return ops.sum(x, axis=-1)"))
     if who == "deleted":
         gone = [cells[name] for name in ("scaled", "total-test", "gap", "gap-test")]
         notebook.cells = [cell for cell in notebook.cells if cell not in gone]
@@ -261,11 +272,14 @@ def test_marks(rooms, who):
 
 @pytest.mark.parametrize("who", CLASS)
 def test_vaekit_grade_gives_the_same_marks(rooms, who, monkeypatch):
-    """But where a kernel dies, which takes all of a submission's marks in nbgrader, and one question's here."""
     monkeypatch.setattr(exercises, "__path__", [*exercises.__path__, str(SMALL / "exercises")])
     monkeypatch.setattr(backend, "NAME", rooms[who].backend)  # of the process that runs the notebook
     report = grade_notebook(rooms[who].submitted(who), Limits(cell=3.0))
-    assert tuple(verdict.earned for verdict in report.verdicts) == ((3, 0, 1) if who == "dies" else CLASS[who][1])
+    assert tuple(verdict.earned for verdict in report.verdicts) == BY_VAEKIT.get(who, CLASS[who][1])
+    edited = [note for note in report.notes if "was edited" in note]
+    assert edited == ["Cell `given-1` of the exercise was edited; it ran as it was handed in."] * (
+        who in ("locked", "imports")
+    )
 
 
 def test_one_kernel_that_dies_stops_nobody_else(rooms):

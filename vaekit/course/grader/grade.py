@@ -21,6 +21,7 @@ from vaekit.course.grader.notebook import (
     clean,
     code_cells,
     deleted_cells,
+    edited_cells,
     exercise_number,
     read_notebook,
     tested_after,
@@ -74,7 +75,7 @@ class _Run:
     def __init__(self, notebook, exercise, limits, seed, require_isolation, stopped, hidden):
         self.hidden = hidden
         self.cells, self.exercise, self.limits = code_cells(notebook), exercise, limits
-        self.deleted = deleted_cells(notebook, exercise.questions)
+        self.deleted, self.edited = deleted_cells(notebook, exercise.questions), edited_cells(notebook)
         self.require_isolation, self.stopped = require_isolation, stopped
         self.deadline = time.monotonic() + limits.notebook
         self.cases = {name: question.cases(seed) for name, question in exercise.questions.items()}
@@ -210,8 +211,9 @@ class _Run:
                 return unobserved(question, Fault("refused", NOT_ASKED_FOR))
 
     def notes(self):
-        """What deleted and failed cells say, a tuple of texts."""
+        """What is said of deleted, edited and failed cells, a tuple of texts."""
         notes = [f"Cell `{name}` of the exercise is not there any more: was it deleted?" for name in self.deleted]
+        notes += [f"Cell `{name}` of the exercise was edited; it ran as it was handed in." for name in self.edited]
         notes += [f"Code cell {index + 1}: {says}" for index, says in sorted(self.faults.items())]
         more = len(notes) - MOST_NOTES
         return (*notes[:MOST_NOTES], *([f"And {more:,} more cells."] if more > 0 else []))

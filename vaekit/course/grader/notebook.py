@@ -1,6 +1,7 @@
 """Notebooks that were handed in, read with distrust: their size, their format, which exercise they answer."""
 
 import errno
+import hashlib
 import json
 import os
 import re
@@ -116,6 +117,20 @@ def deleted_cells(notebook, questions):
     return [name for name in expected if name not in names]
 
 
+def edited_cells(notebook):
+    """Names of the exercise's locked cells that say something else than it gave out, by nbgrader's checksum, a list."""
+    names = []
+    for cell in notebook["cells"]:
+        told = _dict(_dict(cell.get("metadata")).get("nbgrader"))
+        name, checksum = told.get("grade_id"), told.get("checksum")
+        if isinstance(checksum, str) and isinstance(name, str) and re.fullmatch(r"given-\d{1,3}", name):
+            roles = "codeFalseFalseTrue"  # of a cell that is not graded, no answer, and locked
+            content = f"{_source(cell)}{roles}{name}".encode("utf-8", "replace")
+            if hashlib.md5(content, usedforsecurity=False).hexdigest() != checksum:
+                names.append(name)
+    return names
+
+
 def _identities(notebook):
     """By which names cells go, nbgrader's and the notebook's own."""
     graded = [_dict(_dict(cell.get("metadata")).get("nbgrader")).get("grade_id") for cell in notebook["cells"]]
@@ -142,12 +157,15 @@ def _cells(notebook):
     """(source, "" or the name of nbgrader's test) of each code cell that is not empty."""
     for cell in notebook["cells"]:
         graded = _dict(_dict(cell.get("metadata")).get("nbgrader"))
-        source = cell.get("source", "")
-        if isinstance(source, list):
-            source = "".join(part for part in source if isinstance(part, str))
+        source = _source(cell)
         tests = graded.get("grade") is True and graded.get("solution") is not True
         if cell.get("cell_type") == "code" and isinstance(source, str) and source.strip():
             yield source, str(graded.get("grade_id") or "test") if tests else ""
+
+
+def _source(cell):
+    source = cell.get("source", "")
+    return "".join(part for part in source if isinstance(part, str)) if isinstance(source, list) else source
 
 
 def _dict(value):

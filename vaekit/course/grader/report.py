@@ -95,7 +95,7 @@ def page(report, exercise, name, hints=1):
         title=f"Exercise {html.escape(report.exercise)}: {show.page(report.title)}",
         total=f"{points(report.earned)} of {points(report.points)} points",
         rows="\n".join(rows),
-        notes=notes and f"<h2>Cells that failed or are missing</h2>{notes}",
+        notes=notes and f"<h2>Cells that failed, were edited or are missing</h2>{notes}",
         isolation=html.escape(report.isolation),
         seed=report.seed,
     )
