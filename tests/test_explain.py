@@ -89,14 +89,18 @@ def test_shift(expected, shift, less):
 @pytest.mark.parametrize(
     ("shift", "says"),
     [
-        (0.5 * math.log(2 * math.pi), "plus ½ ln 2π everywhere: a term too many, or one with a minus lost."),
+        (0.5 * math.log(2 * math.pi), "plus ½ ln 2π everywhere: too much is added, or too little subtracted."),
         (
             -20 * math.log(2 * math.pi),
-            "less 40 times ½ ln 2π (40 latent units) everywhere: a term too few, or a minus too many.",
+            "less 40 times ½ ln 2π (40 latent units) everywhere: too little is added, or too much subtracted.",
         ),
-        (-math.log(40), "less ln 40 (40 latent units) everywhere: a term too few, or a minus too many."),
-        (-1, "less 1 everywhere: a term too few, or a minus too many."),
-        (19.5, "plus 39 times ½ (39 of the 40 latent units) everywhere: a term too many, or one with a minus lost."),
+        (-math.log(40), "less ln 40 (40 latent units) everywhere: too little is added, or too much subtracted."),
+        (-1, "less 1 everywhere: too little is added, or too much subtracted."),
+        (
+            19.5,
+            "plus 39 times ½ (39 of the 40 latent units) everywhere: too much is added, or too little subtracted; "
+            "is a constant there once, and not once for each?",
+        ),
         (3.25, "plus 3.25 everywhere: a constant term differs."),
     ],
 )
@@ -230,6 +234,24 @@ def test_what_several_arrays_have_in_common():
         both.says == "it is ours divided by 4, the number of latents. Or it is ours divided by 4, the number of images."
     )
     assert common([Explanation("sign", "a."), Explanation("twice", "b.")]) == Explanation("other", "a.")
+
+
+def test_a_factor_that_other_arrays_contradict_is_not_told():
+    def found(*factors, **sizes):
+        return common([explaining.explain(factor * some(4), some(4), sizes=sizes) for factor in factors])
+
+    assert found(-0.3, -0.3001).name == "negative_factor"
+    assert found(-0.3, -0.4) == Explanation("other", explain(-0.3 * some(4) + 1e-2 * np.arange(4), some(4)))
+    assert found(2 * math.pi, 0.3).name == found(0.3, 2 * math.pi).name == "other"
+    assert found(40**0.5, 40**0.5, units=40).says == "it is ours times √40, the root of the number of units."
+    assert common([explaining.explain(some(4) + shift, some(4)) for shift in (3.3, 4.4)]).name == "other"
+
+
+def test_what_is_not_finite_is_counted_and_compared_with_what_is_expected_there():
+    expected, nan = np.array([-1.0, 0.0, 1.0, -1.0]), np.nan
+    assert explain(np.array([nan, 0.0, 1.0, nan]), expected).startswith("2 of 4 numbers are nan where -1 is expected")
+    says = explain(np.array([nan, nan, np.inf, -1.0]), expected)
+    assert says.startswith("3 of 4 numbers are nan or infinite where another number, such as -1, is expected:")
 
 
 def test_a_gradient_that_is_nan_is_told_of_where():

@@ -132,7 +132,7 @@ def _kl(changed="", sign=1.0):
         (
             _kl(" - 1→"),
             "term",
-            "it is ours plus 2 times ½ (2 latents) or 1 everywhere: a term too many, or one with a minus lost.",
+            "it is ours plus 2 times ½ (2 latents) or 1 everywhere: too much is added, or too little subtracted.",
         ),
         (_kl("0.5→1.0"), "twice", "it is ours times 2"),
         (_kl("ops.sum→ops.cumsum"), "other", "the shape is (3, 2), expected (3,)."),

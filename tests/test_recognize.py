@@ -4,11 +4,15 @@ import math
 
 import numpy as np
 import pytest
+from keras import ops
 
+from vaekit.backend import tfd
 from vaekit.course.exercise import Exercise, numbers
 from vaekit.course.questions import Function, Mend, recognize
+from vaekit.course.questions import variants as varying
 from vaekit.course.questions.judge import judge
 from vaekit.course.questions.language import Text, differentiate
+from vaekit.course.questions.question import Near, Shown
 from vaekit.course.questions.terms import counted, sum_of
 from vaekit.course.questions.variants import variants
 
@@ -123,6 +127,73 @@ def test_two_listed_mistakes_at_once_are_told_in_their_own_words():
 def test_what_is_not_known_is_said_to_be_so():
     verdict = judged(KL, body("ops.sum(ops.sin(mean) + log_variance**3, axis=-1)"))
     assert verdict.diagnosis == "other" and "no usual mistake gives these numbers. At [0]: received" in repr(verdict)
+
+
+def scaled_noise():
+    return Function(
+        "scaled", "Noise, scaled", points=2, takes="mean, scale, noise", gradients="mean scale",
+        draw=lambda rng: [dict(zip(("mean", "scale", "noise"), rng.normal(size=(3, n)), strict=True)) for n in (4, 5)],
+        answer="return mean + ops.exp(scale / 2) * noise",
+    )  # fmt: skip
+
+
+def test_an_absolute_value_too_many_is_told():
+    question = scaled_noise()
+    verdict = judged(question, question.text.edited({"* noise": "* ops.abs(noise)"}))
+    assert verdict.faults()[0].endswith("but for one thing: the absolute value of `noise` is taken.")
+
+
+def test_no_change_is_told_where_another_may_hide_behind_nan():
+    """The root of noise, and half of it squared: log-densities are nan, in all cases that are looked at."""
+    question = next(q for q in FUNCTIONS if q.name == "log_normal")
+    verdict = judged(
+        question, question.text.edited({"scale * noise": "scale * ops.sqrt(noise)", "(noise**2)": "((noise / 2) ** 2)"})
+    )
+    assert "one thing" not in repr(verdict)
+
+
+def test_no_change_is_told_of_what_another_change_brought_in(monkeypatch):
+    """|noise| is no "square of noise, and the absolute value, not the square": nothing was to be squared."""
+    monkeypatch.delitem(varying._AROUND, "ops.abs({})")
+    question = scaled_noise()
+    verdict = judged(question, question.text.edited({"* noise": "* ops.abs(noise)"}))
+    assert "square" not in repr(verdict) and "no usual mistake gives these numbers" in repr(verdict)
+
+
+def test_relations_are_told_where_all_cases_show_them():
+    """Log-densities that are nearly −1/6 of the right ones, by another factor in each case."""
+    question = next(q for q in FUNCTIONS if q.name == "log_normal")
+    changed = {"ops.sum": "ops.mean", "- log_z": "+ log_z"}
+    parts = {part.name: part.says for part in judged(question, question.text.edited(changed)).parts}
+    assert "Log density: at [0]: received" in parts["stable"] and "times" not in parts["stable"]
+    assert "log density for mean: with the sign reversed, it is ours divided by" in parts["gradients"]
+
+
+# ---- rounding
+
+
+def test_rounding_explains_nothing_that_is_right_where_float32_is_wrong():
+    right, lost, off = np.array([3.0, 4.0]), np.array([0.0, 0.0]), np.array([3.0, 5.0])
+
+    def explains(*pairs, double=False):
+        rows = [recognize.Row({}, "value", observed, Near(right, 1e-5, 1e-4), double) for observed, _ in pairs]
+        given = {id(row): Shown(values, True) for row, (_, values) in zip(rows, pairs, strict=True)}
+        return recognize._of_part(KL, rows, lambda row: given[id(row)])
+
+    rounded, elsewhere = (lost, (right, lost)), (off, (off, lost))
+    assert explains(rounded).explains and not explains(rounded).spared
+    assert explains(rounded, (right, (right, lost))).spared  # in float32 it would have been lost there, too
+    assert not explains((right, (right, lost)), elsewhere).spared  # float64's, of which it is known by the other
+    assert not explains((right, (right, lost)), double=True).spared
+
+
+def test_lost_digits_are_not_told_of_mixtures_whose_value_is_right():
+    exercise = next(e for e in EXERCISES if "mixture_path" in e.questions)
+    text = exercise.questions["mixture_path"].text
+    wrong = text.edited({"side * normal.cdf(side * t)": "normal.cdf(t)", " / scales, axis=-1)": ", axis=-1)"})
+    for seed in 0, 1:
+        verdict = exercise.verdict("mixture_path", wrong.function(ops=ops, tfd=tfd), seed)
+        assert not verdict.earned and "lost to rounding" not in repr(verdict)
 
 
 # ---- terms

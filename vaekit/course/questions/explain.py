@@ -18,11 +18,15 @@ class Explanation(NamedTuple):
         name: of the mistake, such as "sign" or "mean_over_pixels"; `OTHER` if it has none; "" if nothing is wrong.
         says: a sentence that a learner can act on (Markdown).
         others: explanations that do as well, such as "mean_over_images" where there are as many images as pixels.
+        number: that it depends on, such as a factor of 0.37; None if the name says it all.
+        plainly: what is said instead where other arrays contradict it: numbers.
     """
 
     name: str
     says: str
     others: tuple = ()
+    number: float | None = None
+    plainly: str = ""
 
 
 def explain(observed, expected, rtol=1e-4, atol=1e-5, sizes=None, gradient=False):
@@ -57,15 +61,22 @@ def common(explanations):
     Args:
         explanations: list of `Explanation`, one for each array.
 
-    Returns: an `Explanation`: what explains all of them; where that is nothing, the first one, without a name.
+    Returns: an `Explanation`: what explains all of them; where that is nothing, numbers of the first one.
     """
     first, *rest = [(each, *each.others) for each in explanations]
-    held = [one for one in first if all(one.name in {other.name for other in each} for each in rest)]
+    held = [one for one in first if all(any(_agree(one, other) for other in each) for each in rest)]
     if not held:
-        return Explanation(OTHER, first[0].says)
+        return Explanation(OTHER, first[0].plainly or first[0].says)
     if len(held) == 1:
         return held[0]._replace(others=())
     return Explanation("several", " Or ".join([held[0].says, *(one.says for one in held[1:])]))
+
+
+def _agree(one, other):
+    """Whether two explanations are the same, as far as numbers are not those of an axis."""
+    if one.name != other.name or None in (one.number, other.number):
+        return one.name == other.name and one.number == other.number
+    return math.isclose(one.number, other.number, rel_tol=2e-3)
 
 
 def _alike(rtol, atol):
@@ -95,22 +106,26 @@ def _numbers(observed, expected, rtol, atol, sizes, gradient):
         return Explanation("", "")
     if not o.any():
         return Explanation("cut", CUT) if gradient else Explanation("zero", "everything is 0.")
-    if found := _related(o, e, same, sizes) or _rearranged(observed, expected, same):
-        return found
+    plainly = _plainly(o, e, wrong, np.argwhere(finite), atol)
+    found = _related(o, e, same, sizes) or _rearranged(observed, expected, same)
+    return found._replace(plainly=plainly) if found else Explanation(OTHER, plainly)
+
+
+def _plainly(o, e, wrong, places, atol):
+    """How far numbers are from what is expected, `wrong` which of them."""
     error = np.abs(o - e)[wrong]
     relative = float(np.max(error / np.maximum(np.abs(e)[wrong], max(atol, 1e-30))))
-    place = np.argwhere(finite)[wrong][0].tolist()
+    place = places[wrong][0].tolist()
     example = f"at {place}: " if place else ""
     example += f"received {_number(o[wrong][0])}, expected {_number(e[wrong][0])}"
     if relative < 0.02:
-        return Explanation(
-            OTHER,
+        return (
             f"nearly right, not within tolerance (relative error {relative:.0e}; {example}). Either a small term is "
-            "wrong, or digits are lost, as in a small difference of large numbers.",
+            "wrong, or digits are lost, as in a small difference of large numbers."
         )
     if wrong.size > 1 and not wrong.all():
-        return Explanation(OTHER, f"{int(wrong.sum())} of {wrong.size} numbers are wrong, the others right; {example}.")
-    return Explanation(OTHER, f"{example}.")
+        return f"{int(wrong.sum())} of {wrong.size} numbers are wrong, the others right; {example}."
+    return f"{example}."
 
 
 CUT = (
@@ -121,8 +136,11 @@ CUT = (
 
 def _not_finite(observed, expected, gradient):
     bad = np.isfinite(expected) & ~np.isfinite(observed)
-    kind = "nan" if np.isnan(observed[bad]).any() else "infinite"
-    says = f"{_count(bad)} {kind} where {_number(expected[bad][0])} is expected"
+    nan, right = np.isnan(observed[bad]), expected[bad]
+    kind = "nan" if nan.any() else "infinite"
+    what = "nan or infinite" if nan.any() and not nan.all() else kind
+    which = _number(right[0]) if (right == right[0]).all() else f"another number, such as {_number(right[0])},"
+    says = f"{_count(bad)} {what} where {which} is expected"
     if kind == "infinite":
         says += ": something overflows, something is divided by 0, or the logarithm of 0 is taken."
     elif gradient:
@@ -173,13 +191,15 @@ def _factor(factor, sizes):
     if math.isclose(factor, -1, rel_tol=1e-3):
         return Explanation("sign", "the sign is reversed.")
     sign, minus = ("with the sign reversed, ", "negative_") if factor < 0 else ("", "")
-    known = _known_factors(abs(factor), sizes) or [("factor", f"times {_number(abs(factor))}")]
-    first, *others = [Explanation(minus + name, f"{sign}it is ours {what}.") for name, what in known]
+    known = _known_factors(abs(factor), sizes) or [("factor", f"times {_number(abs(factor))}", abs(factor))]
+    first, *others = [
+        Explanation(minus + name, f"{sign}it is ours {what}.", number=number) for name, what, number in known
+    ]
     return first._replace(others=tuple(others))
 
 
 def _known_factors(size, sizes):
-    """(name, "divided by 2") of all that a factor may mean."""
+    """(name, "divided by 2", the number if it is no axis's) of all that a factor may mean."""
     known = [(n, meaning, f"{n:g}, the number of {meaning}") for meaning, n in sizes.items() if n > 1]
     roots = [(n**0.5, meaning, f"√{n:g}, the root of the number of {meaning}") for n, meaning, _ in known if n > 2]
     constants = {"2": 2, "π": math.pi, "2π": 2 * math.pi, "√2": 2**0.5, "√2π": (2 * math.pi) ** 0.5}
@@ -187,12 +207,14 @@ def _known_factors(size, sizes):
     found = []
     for n, meaning, what in known:
         for value, name, word in ((n, "sum", "times"), (1 / n, "mean", "divided by")):
-            found.append((value, f"{name}_over_{_identifier(meaning)}", f"{word} {what}"))
-    found += [(2, "twice", "times 2"), (0.5, "half", "divided by 2")]
-    others = [*roots, *((n, what, what) for what, n in constants.items() if n != 2)]
-    for n, _, what in others:
-        found += [(n, "factor", f"times {what}"), (1 / n, "factor", f"divided by {what}")]
-    return [(name, what) for value, name, what in found if math.isclose(size, value, rel_tol=1e-3)]
+            found.append((value, f"{name}_over_{_identifier(meaning)}", f"{word} {what}", None))
+    found += [(2, "twice", "times 2", None), (0.5, "half", "divided by 2", None)]
+    for n, _, what in roots:
+        found += [(n, "factor", f"times {what}", None), (1 / n, "factor", f"divided by {what}", None)]
+    for what, n in constants.items():
+        if n != 2:
+            found += [(n, "factor", f"times {what}", n), (1 / n, "factor", f"divided by {what}", 1 / n)]
+    return [(name, what, number) for value, name, what, number in found if math.isclose(size, value, rel_tol=1e-3)]
 
 
 def _shift(shift, sizes):
@@ -211,13 +233,20 @@ def _shift(shift, sizes):
     word = "plus" if shift > 0 else "less"
     if not found:
         text = f"it is ours {word} {_number(abs(shift))} everywhere: a constant term differs."
-        return Explanation("shift", text)
-    which = "a term too many, or one with a minus lost" if shift > 0 else "a term too few, or a minus too many"
+        return Explanation("shift", text, number=shift)
+    which = (
+        "too much is added, or too little subtracted" if shift > 0 else "too little is added, or too much subtracted"
+    )
     names = {}
     for name, what in found:
         names.setdefault(name, {})[what] = None
+    once = "; is a constant there once, and not once for each?"
     first, *others = [
-        Explanation(name, f"it is ours {word} {' or '.join(what)} everywhere: {which}.") for name, what in names.items()
+        Explanation(
+            name,
+            f"it is ours {word} {' or '.join(what)} everywhere: {which}{once if name.endswith('_once') else '.'}",
+        )
+        for name, what in names.items()
     ]
     return first._replace(others=tuple(others))
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from vaekit.course.observe import DOUBLE, NUMPY, VALUE, Fault
-from vaekit.course.questions.explain import OTHER, common, explain
+from vaekit.course.questions.explain import OTHER, Explanation, common, explain
 from vaekit.course.questions.question import AtLeast, Mistake, fits
 from vaekit.course.questions.recognize import UNFORESEEN, Row, recognized, unforeseen
 from vaekit.course.questions.verdict import Part, Verdict
@@ -44,7 +44,7 @@ def judge(question, cases, observations):
     for part, rows in found.items():
         wrong = [row for row in rows if not row.fits]
         if wrong and not named[part] and not any(_says_itself(row) for row in wrong[:1]):
-            vague[part] = common([_explained(question, row) for row in wrong if not isinstance(row.observed, Fault)])
+            vague[part] = _in_common(question, [row for row in wrong if not isinstance(row.observed, Fault)])
     better = [part for part, explanation in vague.items() if explanation.name in VAGUE]
     vague |= unforeseen(question, found, better) if better else {}
 
@@ -98,7 +98,7 @@ def _part(question, name, share, rows, mistakes, vague, known, others_wrong):
     if isinstance(row.target, AtLeast):
         reached = _reached(row) if fits(row.observed, AtLeast(-np.inf)) else "no number"
         return Part(name, share, False, f"{reached}; at least {row.target.value:.2f} are asked for.", "bound")
-    diagnosis, says, _ = vague
+    diagnosis, says = vague.name, vague.says
     own = {mistake.name: mistake.says for mistake in question.mistakes if mistake.shown is None}
     if (
         others_wrong and all(row.gradient for row in rows) and diagnosis not in known
@@ -144,6 +144,17 @@ def _explained(question, row):
     sizes = question.sizes(**row.inputs)
     atol = float(np.min(row.target.atol))
     return special or explain(row.observed, row.target.value, row.target.rtol, atol, sizes, row.gradient)
+
+
+def _in_common(question, wrong):
+    """An `Explanation` of wrong rows; where nothing explains all of them, of those of the first one's name."""
+    explained = [_explained(question, row) for row in wrong]
+    found = common(explained)
+    if found.name != OTHER:
+        return found
+    return Explanation(
+        OTHER, common([e for e, row in zip(explained, wrong, strict=True) if row.name == wrong[0].name]).says
+    )
 
 
 def _advised(parts, advice):

@@ -12,7 +12,7 @@ from vaekit.course.questions.question import AtLeast, Near, Shown, fits
 from vaekit.course.questions.variants import Variant, variants
 
 UNFORESEEN = ("variant", "two", "terms")  # names of what no question lists
-MOST_IN_PAIRS = 110  # variants
+MOST_IN_PAIRS = 120  # variants
 MOST_TOLD = 2  # of several variants that give the same
 
 
@@ -104,26 +104,34 @@ def _of_variants(question, found, wrong):
 
 
 def _of_two_variants(question, found, wrong):
+    """As `_of_variants`, for two changes of the answer; what the first brings in is not changed by the second."""
     if not 0 < len(question.variants) <= MOST_IN_PAIRS:
         return None
+    of_the_answer = {variant.says for variant in question.variants}
     two = (
         Variant(f"{first.says}; and {second.says}", second.text)
         for first in question.variants
         for second in variants(first.text)
+        if second.says in of_the_answer
     )
     says = _that_agree(question, two, found, wrong)[:1]  # the others are the same two, or come to the same
     return _told("two", "two things", says) if says else None
 
 
 def _that_agree(question, candidates, found, wrong):
-    """What is said of `Variant`s that give all that was observed, `wrong` parts among it; of `MOST_TOLD`, at most."""
+    """What is said of `Variant`s that give all that was observed, `wrong` parts among it; of `MOST_TOLD`, at most.
+
+    Nothing where wrong values of a part are nan or infinite throughout: a second mistake may hide behind them.
+    """
+    if any(_hidden(found[part]) for part in wrong if part in found):
+        return []
     inputs = {id(row.inputs): row.inputs for rows in found.values() for row in rows}
 
     def agrees(variant):
         gives, numbers = functools.cache(lambda key: question.shown(variant.text, inputs[key])), False
         for part, rows in found.items():
             evidence = _of_part(question, rows, lambda row: _shown(gives(id(row.inputs)).get(row.name)))
-            if evidence.contradicted or (part in wrong and not evidence.explains):
+            if evidence.contradicted or evidence.spared or (part in wrong and not evidence.explains):
                 return False
             numbers |= evidence.wrong_numbers
         return numbers
@@ -137,6 +145,13 @@ def _that_agree(question, candidates, found, wrong):
             if len(says) == MOST_TOLD:
                 break
     return list(says)
+
+
+def _hidden(rows):
+    """Whether there are wrong values, and no finite number among them."""
+    values = [np.asarray(row.observed) for row in rows if not (row.gradient or row.fits or _at_fault(row))]
+    numbers = [value for value in values if value.dtype.kind in "fiub"]
+    return bool(numbers) and not any(np.isfinite(value).any() for value in numbers)
 
 
 def _of_terms(question, rows):
@@ -159,6 +174,7 @@ class Evidence(NamedTuple):
         wrong_numbers: some of these are finite, and wrong.
         unlike: how many are only wrong.
         contradicted: one is something else than it gives.
+        spared: one is right as in float64, which float32 would have made wrong; and nothing else is float64's.
     """
 
     explains: bool = False
@@ -167,6 +183,7 @@ class Evidence(NamedTuple):
     wrong_numbers: bool = False
     unlike: int = 0
     contradicted: bool = False
+    spared: bool = False
 
 
 def _evidence(question, mistake, found):
@@ -183,6 +200,7 @@ def _evidence(question, mistake, found):
 def _of_part(question, rows, gives):
     """`Evidence` of a part for a mistake, which `gives(row)` a `Shown` or None."""
     given, numbers, wrong, wrong_numbers, unlike = False, False, False, False, 0
+    double, spared = any(row.double for row in rows), False  # in float64; right, where float32 is not
     for row in rows:
         if isinstance(row.observed, Fault) or isinstance(row.target, AtLeast):
             return Evidence(given=True)
@@ -194,6 +212,9 @@ def _of_part(question, rows, gives):
         like = next((v for v in mistaken.values if fits(row.observed, Near(v, atol, rtol))), None)
         if like is not None:
             differs = not fits(like, row.target)
+            if mistaken.unpredictable and like is not mistaken.values[-1]:
+                double |= differs
+                spared |= not differs and not _rounded_so(row, mistaken.values, atol)
             numbers |= differs or not mistaken.unpredictable
             wrong, wrong_numbers = wrong or differs, wrong_numbers or (differs and _in_numbers(like, row.target))
         elif mistaken.unpredictable and not (row.fits and mistaken.values):  # by chance right, if nothing is known
@@ -203,7 +224,7 @@ def _of_part(question, rows, gives):
             wrong, unlike = wrong or not row.fits, unlike + 1
         else:
             return Evidence(given=given, contradicted=True)
-    return Evidence(wrong, given, numbers, wrong_numbers, unlike)
+    return Evidence(wrong, given, numbers, wrong_numbers, unlike, spared=spared and not double)
 
 
 def _rounded_so(row, values, atol):

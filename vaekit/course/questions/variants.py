@@ -30,6 +30,7 @@ _AROUND = {  # what may be put around a name too many
     "2 * {}": "{} is doubled",
     "-{}": "{} has the other sign",
     "{}**2": "{} is squared",
+    "ops.abs({})": "the absolute value of {} is taken",
     "ops.sqrt({})": "the root of {} is taken",
     "ops.exp({})": "`exp` is taken of {}",
     "ops.log({})": "the logarithm of {} is taken",
