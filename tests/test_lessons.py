@@ -103,6 +103,58 @@ def test_formatting_of_the_source_leaves_no_trace(lesson):
     )
 
 
+# ---- minutes --------------------------------------------------------------------------------------------------------
+
+TIMED = f"""# %% [markdown]
+# # First
+# {{minutes}} minutes, then {{second}}. {"word " * 795}
+#
+# $$a + b + c$$
+
+# %%
+quiz.ask("why")
+
+# %%
+x = 1
+# a line
+
+# %% tags=["hide-input"]
+x = 1
+
+# %% [markdown]
+# # Second reading
+# {"word " * 2000}
+"""
+
+
+def test_minutes(lesson):
+    source = lesson(TIMED)
+    quiz = source.parent.parent / "quiz" / "00.toml"
+    quiz.parent.mkdir()
+    quiz.write_text('[why]\nquestion = "' + "word " * 600 + '"')
+    picture = [nbformat.v4.new_output("display_data", {"image/png": "", "text/plain": ""})]
+    notebook = commit(source, [], [], picture)
+    first, second = notebook.cells[:-1], notebook.cells[-1:]
+    questions = {"why": {"question": "word " * 600}}
+    assert notebooks.minutes(first, questions) == pytest.approx(4 + 1.5 + 2 + 3 + 2 * 8 / 60 + 1, abs=0.1)
+    assert notebooks.minutes(second, questions) == pytest.approx(10, abs=0.1)
+    notebooks.state_minutes(notebook, notebook, source)
+    assert "10 minutes, then 10." in notebook.cells[0].source
+
+
+def test_stated_minutes_drift(lesson):
+    source = lesson("# %% [markdown]\n# {minutes} minutes\n\n# %%\nx = 1\n")
+    commit(source, [])
+    assert "differs" in edit(source, lambda n: None)
+    assert edit(source, lambda n: n.cells[0].update(source="5 minutes")) == ""
+    assert "differs" in edit(source, lambda n: n.cells[0].update(source="10 minutes"))
+
+
+def test_folded_cells(lesson):
+    (cell,) = notebooks.generate(lesson('# %% tags=["hide-input"]\nx = 1\n')).cells
+    assert cell.metadata == {"tags": ["hide-input"], "jupyter": {"source_hidden": True}}
+
+
 # ---- drift ----------------------------------------------------------------------------------------------------------
 
 
