@@ -29,7 +29,7 @@ def tiny(**options):
             options={**first.options, "data": "dynamic_digits"},
             epochs=4,
             settings=settings,
-            build=lambda data, seed, *how: burda.one_layer(data, vk.objectives.IWAE(2), *how, seed),
+            build=lambda data, layers, objective, samples, **how: burda.one_layer(data, vk.objectives.IWAE(2), **how),
             fit=burda.fit,
             measure=lambda model, data, seed, progress: {
                 "NLL": Figure(model.evaluate(data.test, seed=seed)["loss"], 0.5)
