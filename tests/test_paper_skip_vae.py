@@ -167,7 +167,6 @@ def test_settings_and_tables():
         for *key, _ in table:  # the paper's claim, at every setting
             vae, skip = table[(*key, "VAE")][1], table[(*key, "Skip-VAE")][1]
             assert vae is None or skip > vae
-    assert all(callable(build) and name in vk.datasets.names() for build, name in paper.MODELS.values())
 
 
 @pytest.mark.once
