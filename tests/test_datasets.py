@@ -283,10 +283,9 @@ def test_repr_has_a_line_for_each_split():
 
 def check(data, sizes, event_shape):
     assert (len(data.train), len(data.validation), len(data.test)) == sizes and data.event_shape == event_shape
-    low, high = data.value_range
     for x in (np.asarray(data.train), data.validation, data.test):
         assert x.dtype == "float32" and x.shape[1:] == event_shape
-        assert x.size == 0 or low <= x.min() <= x.max() <= high
+        assert x.size == 0 or 0 <= x.min() <= x.max() <= 1
     if data.labels is not None:
         assert tuple(map(len, data.labels)) == sizes and data.labels.test.dtype == "int64"
     assert data.description and data.source
@@ -384,7 +383,7 @@ def test_arrays_of_ones_own_are_split_by_a_seed():
     words = np.array(["cat", "dog"])[np.arange(50) % 2]
     data = datasets.from_arrays(x, words, validation=0.2, test=5, seed=3, name="pets")
     assert (len(data.train), len(data.validation), len(data.test)) == (35, 10, 5)
-    assert data.event_shape == (3, 2, 1) and data.value_range == (0.0, 1.0)
+    assert data.event_shape == (3, 2, 1)
     for split in datasets.Splits._fields:  # every example once, with its label
         images, labels = getattr(data, split), getattr(data.labels, split)
         rows = np.rint(images[:, 0, 0, 0] * 50).astype(int)

@@ -25,7 +25,6 @@ def caltech101_silhouettes():
         "title": "Caltech 101 Silhouettes",
         **splits,
         "labels": Splits(*(mat[f"{part}_labels"][:, 0].astype("int64") - 1 for part in ("train", "val", "test"))),
-        "value_range": (0.0, 1.0),
         "description": "28×28 binary silhouettes of objects in 101 classes, the object 1: that is 1 − x of the "
         f"file, as Tomczak & Welling 2018 use it. Split {sizes(splits)} by its authors.",
         "source": "Marlin, Swersky, Chen & de Freitas 2010; https://people.cs.umass.edu/~marlin/data.shtml",

@@ -82,7 +82,6 @@ def celeba(folder=None, size=32, limit=None):
         "title": f"CelebA {size}×{size}",
         **splits,
         "labels": None,
-        "value_range": (0.0, 1.0),
         "description": f"Aligned colour photographs of faces, the central 148×148 pixels resized to {size}×{size}, "
         f"values/255. Split {sizes(splits)}, {how}" + (f", the first {limit} images of each." if limit else "."),
         "source": "Liu, Luo, Wang & Tang 2015; https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html",

@@ -32,7 +32,6 @@ def cifar10(validation=5000):
     return {
         "title": "CIFAR-10",
         **splits,
-        "value_range": (0.0, 1.0),
         "description": f"32×32 colour photographs in 10 classes, values/255. Split {sizes(splits)}, validation from "
         "the end of the training batches.",
         "source": "Krizhevsky 2009; https://www.cs.toronto.edu/~kriz/cifar.html",

@@ -39,7 +39,6 @@ def cifar10_jpeg(validation=1000, seed=0):
     return {
         "title": "CIFAR-10 (JPEG)",
         **splits,
-        "value_range": (0.0, 1.0),
         "description": "32×32 colour photographs in 10 classes, values/255: 1000 training and 1000 test images a class "
         "of CIFAR-10 after lossy JPEG, so likelihoods are not comparable with those on CIFAR-10. Training images "
         f"shuffled; split {sizes(splits)}.",

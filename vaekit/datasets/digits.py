@@ -19,7 +19,6 @@ def digits():
         "title": "digits",
         **Splits(*np.split(images, cuts))._asdict(),
         "labels": Splits(*np.split(bunch.target[order], cuts)),
-        "value_range": (0.0, 1.0),
         "description": "8×8 grey handwritten digits, values/16. Shuffled once, then split 1197/300/300.",
         "source": "Alpaydin & Kaynak 1998, Optical Recognition of Handwritten Digits (UCI), test part, as bundled "
         "with scikit-learn; https://doi.org/10.24432/C50P49",

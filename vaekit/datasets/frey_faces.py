@@ -30,7 +30,6 @@ def frey_faces(seed=0):
         "title": "Frey Faces",
         **Splits(*np.split(x, (TRAIN, TRAIN + VALIDATION)))._asdict(),
         "labels": None,
-        "value_range": (0.0, 1.0),
         "description": "28×20 grey video frames of one face, (x + 0.5)/256. Shuffled, then split 1565/200/200 as by "
         "Tomczak & Welling 2018: neighbouring frames fall into different splits, so test likelihoods are high.",
         "source": "Roweis & Frey; https://github.com/jmtomczak/vae_vampprior/tree/master/datasets/Freyfaces",

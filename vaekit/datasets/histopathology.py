@@ -58,7 +58,6 @@ def histopathology():
         "title": "Histopathology",
         **Splits(*(((k + 0.5) / 256).astype("float32") for k in patches))._asdict(),
         "labels": None,
-        "value_range": (0.0, 1.0),
         "description": "28×28 grey patches of histopathology images, (k + 0.5)/256 for bytes k. "
         f"Split {'/'.join(map(str, SIZES))} by its authors. The file is not verified by a checksum.",
         "source": "Tomczak & Welling 2016; https://github.com/jmtomczak/vae_householder_flow",

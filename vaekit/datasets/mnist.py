@@ -34,7 +34,6 @@ def mnist(validation=10_000):
     return {
         "title": "MNIST",
         **splits,
-        "value_range": (0.0, 1.0),
         "description": f"28×28 grey handwritten digits, values/255. Split {sizes(splits)}, "
         "validation from the end of the training file.",
         "source": "LeCun, Bottou, Bengio & Haffner 1998; http://yann.lecun.com/exdb/mnist/",

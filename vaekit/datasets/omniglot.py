@@ -50,7 +50,6 @@ def omniglot(validation=1345, seed=0, labels="character"):
     return {
         "title": "OMNIGLOT",
         **splits,
-        "value_range": (0.0, 1.0),
         "description": "28×28 grey handwritten characters of 50 alphabets, ink is 1, as resized by Burda et al. 2016. "
         f"The file's training part, shuffled, and its test part, split {sizes(splits)}.",
         "source": "Lake, Salakhutdinov & Tenenbaum 2015; https://github.com/yburda/iwae/tree/master/datasets/OMNIGLOT",

@@ -33,7 +33,6 @@ def omniglot_rebuilt(validation=1345, seed=0, labels="character"):
     return {
         "title": "OMNIGLOT (rebuilt)",
         **splits,
-        "value_range": (0.0, 1.0),
         "description": "28×28 grey handwritten characters of 50 alphabets, ink is 1, values/255: area averages of the "
         "105×105 originals. Not the papers' file, so likelihoods are not comparable with theirs. Drawers 1 to 15, "
         f"shuffled, and drawers 16 to 20, split {sizes(splits)}.",

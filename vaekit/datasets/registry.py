@@ -31,7 +31,6 @@ class Dataset:
         train, validation, test: float32 arrays `[N, H, W, C]`; `train` of dynamically binarized data is a
             `DynamicBinarization`, new 0/1 draws in every pass.
         labels: `Splits` of integer arrays `[N]`, or None where the data have none.
-        value_range: the least and the greatest value a pixel can take.
         description: what it is, how it is split, how binarized.
         source: address and citation.
     """
@@ -42,7 +41,6 @@ class Dataset:
     validation: Any
     test: Any
     labels: Splits | None
-    value_range: tuple[float, float]
     description: str
     source: str
 
@@ -52,8 +50,7 @@ class Dataset:
         return tuple(self.train.shape[1:])
 
     def __repr__(self):
-        low, high = self.value_range
-        lines = [f"{self.name}: values in [{low:g}, {high:g}], {'no' if self.labels is None else 'with'} labels"]
+        lines = [f"{self.name}: {'no' if self.labels is None else 'with'} labels"]
         for split in Splits._fields:
             x = getattr(self, split)
             lines.append(f"  {split:<10} {x.shape}" + (", drawn anew in every pass" if hasattr(x, "draw") else ""))

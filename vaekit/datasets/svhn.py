@@ -35,7 +35,6 @@ def svhn(validation=5000):
     return {
         "title": "SVHN",
         **splits,
-        "value_range": (0.0, 1.0),
         "description": f"32×32 colour photographs of house numbers, cropped to digits, values/255. Split "
         f"{sizes(splits)}, validation from the end of the training file; without the extra images.",
         "source": "Netzer, Wang, Coates, Bissacco, Wu & Ng 2011; http://ufldl.stanford.edu/housenumbers/",
