@@ -157,13 +157,12 @@ def test_damaged_cache_file_is_reported_and_replaced(cache, serve):
     [
         (KeyboardInterrupt(), KeyboardInterrupt, None),
         (OSError(errno.ENOSPC, "No space left on device"), DatasetError, "the disk is full.*VAEKIT_CACHE"),
-        (OSError(errno.EIO, "Input/output error"), DatasetError, "cannot take 'data.txt': Input/output error"),
+        (OSError(errno.EIO, "Input/output error"), DatasetError, "data.txt' cannot be written: Input/output error"),
     ],
 )
 def test_failure_while_writing_leaves_nothing(cache, monkeypatch, failure, expected, message):
     def write_some(self, address, output, pooch):
-        with open(output, "wb") as stream:
-            stream.write(CONTENT[:99])
+        output.write(CONTENT[:99])
         raise failure
 
     monkeypatch.setattr(pooch.HTTPDownloader, "__call__", write_some)
@@ -176,7 +175,7 @@ def test_failure_while_writing_leaves_nothing(cache, monkeypatch, failure, expec
 def test_unwritable_cache(cache, serve, monkeypatch, inside):
     cache.write_text("a file where the directory should be")
     monkeypatch.setenv("VAEKIT_CACHE", str(cache / inside))
-    with pytest.raises(DatasetError, match="cache directory .* cannot take 'data.txt'.*VAEKIT_CACHE"):
+    with pytest.raises(DatasetError, match="data.txt' cannot be written.*VAEKIT_CACHE"):
         files.fetch(record(serve("/data.txt", CONTENT)))
 
 
