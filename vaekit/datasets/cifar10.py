@@ -19,7 +19,10 @@ TRAIN, TEST = [f"data_batch_{i}" for i in range(1, 6)], ["test_batch"]
 
 @register("cifar10", (CIFAR10,))
 def cifar10(validation=5000):
-    """32×32 colour photographs, values/255 in [0, 1]; the last `validation` training images are held out."""
+    """32×32 colour photographs in 10 classes, 45000/5000/10000.
+
+    Values/255 in [0, 1]; the last `validation` training images are held out.
+    """
     with tarfile.open(fileobj=io.BytesIO(read(CIFAR10))) as tar:
 
         def parse(names):

@@ -1,4 +1,4 @@
-"""Finding a data file: mirror, then cache, then download; always with its checksum, never written in part."""
+"""Finding a data file: vaekit itself, mirror, cache, then download; always with its checksum, never written in part."""
 
 import gzip
 import hashlib
@@ -12,6 +12,8 @@ import pooch
 from tqdm.auto import tqdm
 
 from vaekit.files import replacing
+
+BUNDLED = Path(__file__).with_name("bundled")  # files that come with vaekit
 
 
 class DatasetError(RuntimeError):
@@ -27,7 +29,7 @@ class File:
     Args:
         name: its name at the official address.
         sha256: checksum of the file under that name (not of a gzipped copy), None where it is not known.
-        addresses: URLs to try, one after the other; none if it is not public.
+        addresses: URLs to try, one after the other; none if it is not public, or comes with vaekit.
         git_blob: its git blob id, SHA-1 of "blob <size>\\0" and the content, which serves where `sha256` is None.
             Where neither is known, the file is used with a warning that names its SHA-256.
     """
@@ -57,7 +59,9 @@ def cache_directory():
 
 
 def locate(file):
-    """`("mirror" or "cache", path)` of a file that is on this machine, unverified, or None."""
+    """`("bundled", "mirror" or "cache", path)` of a file that is on this machine, unverified, or None."""
+    if (BUNDLED / file.name).is_file():
+        return "bundled", BUNDLED / file.name
     for where, folder in (("mirror", mirror_directory()), ("cache", cache_directory())):
         for name in (file.name, file.name + ".gz"):
             if folder and os.path.isfile(folder / name):
@@ -66,7 +70,7 @@ def locate(file):
 
 
 def fetch(file):
-    """The path of a verified file; downloads it if it is neither in the mirror nor in the cache.
+    """The path of a verified file; downloads it if it is neither in vaekit nor in the mirror nor in the cache.
 
     Args:
         file: a `File`.
@@ -84,6 +88,8 @@ def fetch(file):
     fault = find_fault(file, path)
     if fault is None:
         return path
+    if where == "bundled":
+        raise DatasetError(f"vaekit's own file {str(path)!r} is damaged: {fault}. Install vaekit anew.")
     if where == "mirror":
         raise DatasetError(
             f"The mirror's file {str(path)!r} is not the expected one: {fault}. "
@@ -149,7 +155,7 @@ def download(file):
     raise DatasetError(
         f"{file.name!r} could not be downloaded. Tried:\n" + "\n".join(faults) + "\n"
         "Check the network and try again; or put the file into a directory and name that in the environment "
-        'variable VAEKIT_DATA. `load("digits")` needs no download.'
+        'variable VAEKIT_DATA. `load("mnist_10k")` needs no download.'
     )
 
 

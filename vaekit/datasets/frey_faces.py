@@ -19,8 +19,9 @@ TRAIN, VALIDATION = 1565, 200  # the other 200 of 1965 are the test set
 
 @register("frey_faces", (FREY_FACES,))
 def frey_faces(seed=0):
-    """28×20 grey frames, (x + 0.5)/256 in (0, 1), shuffled by `seed` before the split.
+    """28×20 grey video frames of one face, 1565/200/200.
 
+    Values (x + 0.5)/256 in (0, 1), shuffled by `seed` before the split.
     The frames are a video: neighbours are almost equal, so shuffling puts near copies of training frames into
     the test set. Tomczak & Welling's code shuffles; so must a figure that is to be compared with theirs.
     """

@@ -40,8 +40,9 @@ def parse_histopathology(content):
 
 @register("histopathology", (HISTOPATHOLOGY,))
 def histopathology():
-    """28×28 grey patches, (k + 0.5)/256 with bytes k = ⌊256 x⌋ of the file's values x in [0, 1].
+    """28×28 grey patches of microscope images of tissue, 6800/2000/2000.
 
+    Values (k + 0.5)/256 with bytes k = ⌊256 x⌋ of the file's values x in [0, 1].
     vaekit knows no checksum of the file, so it warns, and accepts it where the shapes and values are the expected ones.
     """
     try:

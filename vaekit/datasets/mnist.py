@@ -27,7 +27,10 @@ def parse_idx(content):
 
 @register("mnist", FILES)
 def mnist(validation=10_000):
-    """28×28 grey digits, values/255 in [0, 1]; the last `validation` training images are held out."""
+    """28×28 grey digits, values/255 in [0, 1], 50000/10000/10000.
+
+    The last `validation` training images are held out.
+    """
     images, labels, test_images, test_labels = (parse_idx(read(file)) for file in FILES)
     x, test = (unit_interval(a[..., None]) for a in (images, test_images))  # [N, 28, 28, 1]
     splits = hold_out(validation, (x, labels), (test, test_labels))

@@ -5,6 +5,7 @@ import inspect
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -66,6 +67,8 @@ class Availability(NamedTuple):
     where: str
     path: str | None  # of the first file found
     bytes: int  # of all files found
+    summary: str  # what it is: the first line of its loader's docstring
+    origin: str  # the host of its files' public address, "" if there is none
 
 
 _loaders, _files = {}, {}  # by name
@@ -75,7 +78,7 @@ def register(name, files=()):
     """Decorator: the loader of the data set `name`, which reads `files` (`File` records; none if bundled).
 
     `files` is None where an option names a folder that holds the data. The loader takes keyword options and returns
-    the fields of `Dataset` other than `name` as a dict.
+    the fields of `Dataset` other than `name` as a dict; the first line of its docstring says what the data are.
     """
 
     def decorate(loader):
@@ -104,7 +107,7 @@ def load(name, **options):
     """A data set by name, downloaded on first use.
 
     Args:
-        name: one of `names()`; "digits" needs no network.
+        name: one of `names()`; "mnist_10k" needs no network.
         **options: of that data set, such as `validation=400` or `seed=1`; a wrong one lists the right ones.
 
     Returns:
@@ -145,7 +148,9 @@ def available():
         if files is None or not all(file.addresses for file in missing):
             where = "by hand"
         size = sum(path.stat().st_size for _, path in found)
-        records.append(Availability(name, where, str(found[0][1]) if found else None, size))
+        summary = inspect.getdoc(_loaders[name]).splitlines()[0]
+        origin = next((urlsplit(file.addresses[0]).netloc for file in places if file.addresses), "")
+        records.append(Availability(name, where, str(found[0][1]) if found else None, size, summary, origin))
     return records
 
 
@@ -180,20 +185,24 @@ def sizes(fields):
     return "/".join(str(len(fields[split])) for split in Splits._fields)
 
 
-def binarize(grey, seed):
+def binarize(grey, seed, dynamic=True):
     r"""A grey data set made binary, $x \sim \mathrm{Bernoulli}(p)$: train in every pass anew, the rest once.
 
     Args:
         grey: fields of a `Dataset` as a loader returns them, values p in [0, 1].
         seed: integer.
+        dynamic: False binarizes train once, too.
     """
     fixed = {
         split: DynamicBinarization(grey[split]).draw(np.random.default_rng(stream))
         for split, stream in zip(("validation", "test"), np.random.SeedSequence(seed).spawn(2), strict=True)
     }
-    description = (
-        f"{grey['description']} Binarized with the grey values as probabilities: train anew in every pass, "
-        "validation and test once."
-    )
     train = DynamicBinarization(grey["train"], seed)
-    return {**grey, **fixed, "train": train, "title": f"dynamic {grey['title']}", "description": description}
+    when = "train anew in every pass, validation and test once" if dynamic else "each image once"
+    return {
+        **grey,
+        **fixed,
+        "train": train if dynamic else np.asarray(train),
+        "title": f"{'dynamic' if dynamic else 'static'} {grey['title']}",
+        "description": f"{grey['description']} Binarized with the grey values as probabilities: {when}.",
+    }
