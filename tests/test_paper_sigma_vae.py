@@ -34,7 +34,7 @@ NUMBERS = {
 def images(shape, binary=False, n=12):
     levels = np.random.default_rng(0).integers(0, 256, (n, *shape))
     x = ((levels > 128) if binary else levels / 255).astype("float32")
-    return Dataset("random", "random", x, x[:6], x[:6], None, (0.0, 1.0), "random bytes", "")
+    return Dataset("random", "random", x, x[:6], x[:6], None, "random bytes", "")
 
 
 def count(network):
