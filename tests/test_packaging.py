@@ -185,6 +185,12 @@ def test_make_repairs_a_broken_installation(make, tmp_path):
     assert not leftover.exists()
 
 
+def test_make_lessons_starts_in_a_folder_that_git_does_not_see(make):
+    process, _ = make("--dry-run", "lessons", "PYTHON=../python")
+    assert process.stdout.rstrip().endswith("vaekit start")
+    assert "/vaekit-course/" in (ROOT / ".gitignore").read_text().split()
+
+
 def test_make_names_the_pythons_it_needs(make):
     process, runs = make("lessons", "PYTHON=false")
     assert process.returncode != 0 and runs == 0

@@ -95,6 +95,20 @@ def test_a_later_version_replaces_the_one_beside_unless_that_was_changed_too(cou
     }
 
 
+def test_a_notebook_that_was_only_opened_is_not_changed(course):
+    """JupyterLab saves it with other metadata."""
+    text = '{"cells": [{"source": "1"}], "metadata": {}}'
+    course(first=text)
+    start()
+    change(FIRST, '{\n "cells": [{"source": "1"}],\n "metadata": {"language_info": {"version": "3.12"}}\n}')
+    assert "Nothing is new" in start()
+    course(first=text.replace("1", "2"))
+    assert "updated" in start() and contents()[FIRST] == text.replace("1", "2")
+    change(FIRST, text.replace("1", "3"))
+    course(first=text.replace("1", "4"))
+    assert "new version" in start() and contents()[FIRST] == text.replace("1", "3")
+
+
 def test_a_deleted_notebook_comes_back(course):
     start()
     Path("vaekit-course", FIRST).unlink()

@@ -12,7 +12,7 @@ from vaekit.files import replacing, write_json
 
 HERE = Path(__file__).parent
 FIRST = PurePosixPath("lessons/00_start_here.ipynb")
-RECORD = ".vaekit/given.json"  # in a learner's folder: {path: SHA-256 of the version that was last given}
+RECORD = ".vaekit/given.json"  # in a learner's folder: {path: the version that was last given}
 
 
 def place():
@@ -41,7 +41,7 @@ class Copied:
 def copy(folder):
     """Copies lessons and exercises into a learner's folder, and overwrites nothing that the learner has changed.
 
-    A notebook counts as changed as soon as a byte of it is, such as an output. One that was deleted comes back.
+    A notebook counts as changed as soon as a cell of it has, or an output. One that was deleted comes back.
 
     Args:
         folder: to be made, or of an earlier `copy`.
@@ -105,9 +105,14 @@ def _given(folder):
 
 
 def _version(path):
-    """SHA-256 of a file, or None if there is none."""
+    """The version of a file, or None if there is none."""
     return _hash(path.read_bytes()) if path.exists() else None
 
 
 def _hash(content):
+    """SHA-256 of a notebook but for its metadata, where JupyterLab writes which Python it was opened with."""
+    try:
+        content = json.dumps({**json.loads(content), "metadata": None}, sort_keys=True).encode()
+    except (ValueError, TypeError):  # not, or no longer, a notebook
+        pass
     return hashlib.sha256(content).hexdigest()
