@@ -45,7 +45,9 @@ def _tell(directory, copied, first):
     """Prints what was copied into a learner's folder."""
     if first and not copied.kept:
         lessons = sum(path.parts[0] == "lessons" for path in copied.new)
-        typer.echo(f"In {directory}, yours to change: {lessons} lessons, {len(copied.new) - lessons} exercises.")
+        typer.echo(
+            f"In {directory.resolve()}, yours to change: {lessons} lessons, {len(copied.new) - lessons} exercises."
+        )
         return
     for what, paths in (("new", copied.new), ("updated", copied.updated), ("new version", copied.beside)):
         for path in paths:
@@ -53,7 +55,7 @@ def _tell(directory, copied, first):
     if copied.kept:
         typer.echo(f"Kept as you left them: {', '.join(path.name for path in copied.kept)}")
     if not (copied.new or copied.updated or copied.beside):
-        typer.echo(f"Nothing is new in {directory}.")
+        typer.echo(f"Nothing is new in {directory.resolve()}.")
 
 
 def _become(command, environment):
