@@ -29,6 +29,12 @@ def check_counts(function, least=1, **counts):
             raise ValueError(f"{function} expects {name} to be an integer of at least {least}; received {value!r}.")
 
 
+def require_no_targets(y):
+    """Raises ValueError for targets, which a latent variable model has not."""
+    if y is not None:
+        raise ValueError(TARGETS)
+
+
 def as_array(name, value):
     """A NumPy array of real numbers from what can stand for one; dynamically binarized data stay what they are.
 

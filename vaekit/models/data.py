@@ -13,7 +13,7 @@ import numpy as np
 from keras import ops
 
 from vaekit import backend
-from vaekit.batches import TARGETS, Batches, arraylike, as_array, is_array, listed
+from vaekit.batches import TARGETS, Batches, arraylike, as_array, is_array, listed, require_no_targets
 from vaekit.datasets import Dataset, Splits
 from vaekit.models.arrays import checked, event_shape, named, shape_message, tensors
 
@@ -74,8 +74,7 @@ def _without_targets(model, x):
         pair = len(shape) == 1 + len(expected)  # rows have an axis less
     if not pair:
         return x
-    if others[0] is not None:
-        raise ValueError(TARGETS)
+    require_no_targets(others[0])
     if any(other is not None for other in others):
         raise ValueError("Weights of examples come in batches (x, None, sample_weight), of tf.data or a generator.")
     return first

@@ -166,6 +166,11 @@ class LatentVariableModel(Trainer):
         """Data as batches, checked: see `vaekit.models.data.as_batches`."""
         return as_batches(self, x, batch_size, shuffle)
 
+    def checked_batch(self, x):
+        """One batch as Keras takes it: a checked array, or a dict of them by variable name."""
+        checked = {name: np.asarray(array) for name, array in self.arrays(x).items()}
+        return checked if isinstance(x, dict) else checked[self.data_names[0]]
+
     def require_built(self):
         """Raises ValueError if the model has not met data yet."""
         if not self.built:

@@ -6,6 +6,7 @@ from types import MappingProxyType
 import keras
 
 from vaekit import backend
+from vaekit.batches import require_no_targets
 
 
 class KerasLoop(keras.Model):
@@ -42,15 +43,15 @@ class KerasLoop(keras.Model):
 
     def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
         """As `keras.Model.train_on_batch`, on data that are checked."""
-        x = self.checked_batch(x, y)
+        require_no_targets(y)
         with self.within_keras_loop():
-            return super().train_on_batch(x, None, sample_weight, class_weight, return_dict)
+            return super().train_on_batch(self.checked_batch(x), None, sample_weight, class_weight, return_dict)
 
     def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
         """As `keras.Model.test_on_batch`, on data that are checked."""
-        x = self.checked_batch(x, y)
+        require_no_targets(y)
         with self.within_keras_loop():
-            return super().test_on_batch(x, None, sample_weight, return_dict)
+            return super().test_on_batch(self.checked_batch(x), None, sample_weight, return_dict)
 
 
 class FollowSettings(keras.callbacks.Callback):

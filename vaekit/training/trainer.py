@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from vaekit import backend
-from vaekit.batches import TARGETS, Batches, check_counts, is_array
+from vaekit.batches import Batches, check_counts, is_array, require_no_targets
 from vaekit.objectives.state import read_state
 from vaekit.training import loop, step
 from vaekit.training.arguments import build_loss, checked_objective, weights_like
@@ -153,8 +153,7 @@ class Trainer(KerasLoop):
             CheckpointError: a checkpoint that is damaged or belongs to another training.
         """
         self._assert_compile_called("fit")
-        if y is not None:
-            raise ValueError(TARGETS)
+        require_no_targets(y)
         check_counts("fit", least=0, epochs=epochs)
         for name in {"validation_split", "sample_weight", "class_weight"} & set(kwargs):
             raise ValueError(f"fit does without {name} here: pass validation_data, or batches of your own making.")
@@ -254,8 +253,7 @@ class Trainer(KerasLoop):
             seed: an int, for the same samples of z at each call.
         """
         self._assert_compile_called("evaluate")
-        if y is not None:
-            raise ValueError(TARGETS)
+        require_no_targets(y)
         validation = isinstance(callbacks, keras.callbacks.CallbackList)  # within `fit`, which has looked at the data
         with self.programs.lock, self.seeded(seed):
             batches = x if validation and not is_array(x) else self.batches(x, batch_size)

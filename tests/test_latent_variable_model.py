@@ -147,14 +147,14 @@ def test_validation_does_not_change_the_order_of_training():
     orders = []
     for validation in (None, X):
         model, seen = small_vae(), []
-        original = model._batches
+        original = model.batches
 
         def spy(x, *args, original=original, seen=seen, **kwargs):
             batches = original(x, *args, **kwargs)
             seen.append(batches)
             return batches
 
-        model._batches = spy
+        model.batches = spy
         model.fit(X, validation_data=validation, verbose=0)
         orders.append(seen[0].order.tolist())
     assert orders[0] == orders[1]
