@@ -19,12 +19,13 @@
 # Some cells are folded. They import, draw, or check the numbers in the text, and teach nothing about VAEs.
 
 # %% tags=["hide-input"]
+# # %pip install vaekit
 import vaekit as vk  # first: it keeps the backend's start-up messages out of the notebook
 from vaekit.course import epochs, holds
 from vaekit.course.quiz import Quiz
 from vaekit.course.show import explore
 
-quiz = Quiz("quiz/02.toml")
+quiz = Quiz("02")
 
 import ipywidgets
 import keras
