@@ -677,7 +677,7 @@ print("made again, same first call:", np.array_equal(first, repeated))
 # %% [markdown]
 # ## When it goes wrong
 #
-# Five mistakes that are easily made; the second is found in published code. None raises an error. We try them on the
+# Five mistakes that are easily made; the third is found in published code. None raises an error. We try them on the
 # darts, where we know the gradients for $\mu$ and for $a = \log\sigma^2$: $L = \mu^2 + e^a$, hence $2\mu = 3$ and
 # $e^a = 0.64$.
 
