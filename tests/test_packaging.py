@@ -78,6 +78,7 @@ def test_wheel_holds_the_library_alone(wheel):
     inside = {name for name in names if not re.match(r"vaekit-[^/]*\.dist-info/", name)}
     assert {str(path.relative_to(ROOT)) for path in ROOT.glob("vaekit/**/*.py")} <= inside
     assert {f"vaekit/course/{room}/README.md" for room in ("grader", "publishing/nbgrader")} <= inside
+    assert {f"vaekit/datasets/bundled/mnist_10k.{end}" for end in ("npz", "LICENSE")} <= inside
     assert {name.split("/")[0] for name in inside} == {"vaekit"}
 
 
@@ -102,7 +103,8 @@ def test_library_users_get_no_jupyter(wheel):
 
 def test_citation():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
-    assert citation["version"] == PROJECT["version"] and citation["license"] == PROJECT["license"]
+    assert citation["version"] == PROJECT["version"]
+    assert PROJECT["license"] == f"{citation['license']} AND CC-BY-SA-3.0"  # the library's, the extract of MNIST's
     papers = {reference["url"].rsplit("/")[-1] for reference in citation["references"]}
     assert papers == {"1312.6114", "1509.00519", "1705.07120", "1807.04863", "2006.13202"}
     assert "Apache License" in (ROOT / "LICENSE").read_text()
