@@ -138,7 +138,7 @@ quiz.discuss("blind")
 # = \int q_\varphi\, \frac{\nabla_\varphi q_\varphi}{q_\varphi}\, \mathrm dz
 # = \nabla_\varphi \int q_\varphi\, \mathrm dz = \nabla_\varphi 1 = 0.$$
 #
-# Keep that in mind; in a moment it will earn its keep.
+# In a moment that will earn its keep.
 #
 # ### Leave the weights as they are and move the darts
 #
@@ -379,7 +379,7 @@ left.set(xlabel="dimension D", ylabel="variance of ∂L/∂μ₁")
 left.set_title("one sample: lines calculated, dots measured")
 left.legend()
 right.axhline(exact[0], color=EXACT, linewidth=1, linestyle="--")
-right.text(1000, exact[0] * 1.15, "the gradient itself", ha="right")
+right.text(1, exact[0] * 1.2, "the gradient itself")
 right.set(xlabel="samples averaged, S", ylabel="standard error of ∂L/∂μ₁")
 right.set_title("more samples, at D = 100")
 plt.show()
