@@ -390,12 +390,12 @@ for axis, (name, place) in zip(panels, {"middle": 250, "bad": 475, "worst": 499}
         return vae.log_p({"x": np.repeat(x, len(z), axis=0), "z": z})  # log p(x, z), [M]
 
     q = vae.posterior(x)
+    both = {"p(z|x)": log_joint, "q(z|x)": q.log_prob}
     z = vk.plotting.latent_grid((-4, 4), 120)
-    logs = [log_joint(z), ops.convert_to_numpy(q.log_prob(z))]
+    logs = [ops.convert_to_numpy(log_p(z)) for log_p in both.values()]
     close = z[np.any([log > log.max() - 6 for log in logs], axis=0)]  # where one of the two has its mass
     middle, reach = (close.min(axis=0) + close.max(axis=0)) / 2, np.ptp(close, axis=0).max() / 2 + 0.1
     limits = [(m - reach, m + reach) for m in middle]
-    both = {"p(z|x)": log_joint, "q(z|x)": q.log_prob}
     vk.plotting.posterior_contours(both, limits=limits, points=200, axes=axis, legend=axis is panels[2])
     axis.set_title(f"{name}: {gap[i]:.1f} nats lost")
 figure
