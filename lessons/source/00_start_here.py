@@ -27,26 +27,11 @@
 # Click into the next cell and press <kbd>Shift</kbd>+<kbd>Enter</kbd>. That runs it and moves on to the next.
 
 # %%
-import sys
-from importlib.util import find_spec
+# Where vaekit is not installed yet, as on a hosted notebook service, first take the # off the next line.
+# # %pip install vaekit
+from vaekit.course import check_setup
 
-import vaekit as vk
-
-
-def report(what, fine=True, remedy=""):
-    print(f"ok    {what}" if fine else f"LOOK  not here: {what}\n      → {remedy}")
-
-
-supported = (3, 11) <= sys.version_info[:2] <= (3, 13)
-report("Python 3.11, 3.12 or 3.13", supported, "install one of them, then: make lessons")
-report(f"Keras on {vk.backend.NAME}")
-for package in ("ipywidgets", "jupyterlab"):
-    report(package, find_spec(package), "pip install 'vaekit[course]'")
-
-places = {"download": "data downloaded when first asked for", "by hand": "data that only you can provide"}
-for title in ("data here", *places.values()):
-    names = [data.name for data in vk.datasets.available() if places.get(data.where, "data here") == title]
-    report(f"{title}: {', '.join(names) or 'none'}")
+check_setup()
 
 # %% [markdown]
 # Each line should begin with `ok`. Where one does not, the arrow says what to do. If the cell ended in
@@ -63,7 +48,7 @@ from vaekit.course import epochs
 from vaekit.course.quiz import Quiz
 from vaekit.course.show import explore, show
 
-quiz = Quiz("quiz/00.toml")
+quiz = Quiz("00")
 
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -446,7 +431,7 @@ figure
 # - **Story, mathematics, code**, in small turns and with the same symbols. First by hand in a few lines, then with
 #   vaekit, and a cell that shows that both agree.
 # - **A question before each experiment.** Click, or say `quiz.ask("labels", answer="a")`. Change your mind as often as
-#   you like. To forget all answers, delete the file that `vaekit.course.quiz.answers_file()` names.
+#   you like. To forget all answers, delete the file that `vaekit.course.quiz.ANSWERS.path` names.
 # - **An exercise after it.** Eight questions each, from one line to a trained model. Run the cell below your answer,
 #   and it says what is right, what is wrong with the rest, and why. Try as often as you like; `vaekit progress` keeps
 #   count.

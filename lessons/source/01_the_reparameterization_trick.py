@@ -20,15 +20,16 @@
 # day, is for questions 2, 3, 4 and 8 of the exercise. The computer needs half a minute, and no GPU.
 #
 # Code that only sets something up or draws a picture is folded away, like the cell below. You can open it; you need
-# not.
+# not, unless vaekit is still missing, as on a hosted notebook service: then take the # off its first line.
 
 # %% tags=["hide-input"]
+# # %pip install vaekit
 import vaekit as vk  # first: it keeps the backend's start-up messages out of the notebook
 from vaekit.backend import tfd, value_and_gradient
 from vaekit.course.quiz import Quiz
 from vaekit.course.show import explore
 
-quiz = Quiz("quiz/01.toml")
+quiz = Quiz("01")
 
 import ipywidgets
 import keras
