@@ -247,10 +247,10 @@ quiz.discuss("spread")
 
 # %% [markdown]
 # All four means lie within one standard error of the truth, which is nothing to be proud of and nothing to worry about.
-# What differs is the errors themselves. The variances behind them can
-# be worked out. Pathwise is a single term: $2z = 2\mu + 2\sigma\varepsilon$ has the variance $4\sigma^2$. For the score
-# function, expand $z^2$ first. Of the square that follows, only even powers of $\varepsilon$ have a mean, and these are
-# $\mathbb E\,\varepsilon^2 = 1$, $\mathbb E\,\varepsilon^4 = 3$, $\mathbb E\,\varepsilon^6 = 15$:
+# What differs is the errors themselves. The variances behind them can be worked out. Pathwise is a single term: $2z =
+# 2\mu + 2\sigma\varepsilon$ has the variance $4\sigma^2$. For the score function, expand $z^2$ first. Of the square
+# that follows, only even powers of $\varepsilon$ have a mean, and these are $\mathbb E\,\varepsilon^2 = 1$, $\mathbb
+# E\,\varepsilon^4 = 3$, $\mathbb E\,\varepsilon^6 = 15$:
 #
 # $$\begin{aligned}
 # z^2 \varepsilon &= \mu^2 \varepsilon + 2\mu\sigma\, \varepsilon^2 + \sigma^2 \varepsilon^3 \\
@@ -371,6 +371,8 @@ calculated = {
 }
 figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6))
 counts = np.array([1, 10, 100, 1000])
+totals = (mu + sigma * rng.standard_normal((20_000, 100))).sum(axis=1)  # f(z) = (Σ z_d)², D = 100
+assert abs((2 * totals).var() / (4 * sigma**2 * 100) - 1) < 0.05
 for name, values in measured.items():
     np.testing.assert_allclose(values, calculated[name], rtol=0.12)
     left.loglog(dimensions, calculated[name], color=COLOURS[name], label=name)
@@ -437,7 +439,7 @@ assert len(courses["score function"]) < 50 and (np.diff([mu**2, *courses["score 
 assert courses["with baseline"][-1] > 10 * courses["pathwise"][-1]
 
 # %% [markdown]
-# With pathwise gradients the aims glide to zero. With a baseline they come down late, and then the noise of the steps
+# With pathwise gradients the aims glide towards zero. With a baseline they come down late, and then the noise of the steps
 # keeps them from coming closer. The plain score function runs away from the very first step, and no bad luck is needed.
 # The cost is about $50\,(\mu^2 + \sigma^2) \approx 145$. Times a score of size $1/\sigma$ and the rate of 0.005, each
 # aim jumps by about 0.9, in a direction that is nearly random. That makes the next cost larger, and the next jump too.
@@ -539,7 +541,7 @@ print("stddev of image 1:", ops.convert_to_numpy(q.stddev())[0].round(2))
 # the first lies, and how wide it is. Now do by hand what the layer does, and compare the gradients with respect to its
 # *weights*, through the dice. The layer has two heads, affine maps from $x$ to $\mu$ and to $\log\sigma^2$, with a
 # matrix and a bias each. We draw once from the layer, work out which $\varepsilon$ it must have used, and feed the same
-# to our own lines. `variables_gradient` is `value_and_gradient` for a layer's weights.
+# to our own lines. A seed makes both draws alike. `variables_gradient` is `value_and_gradient` for a layer's weights.
 
 
 # %%
