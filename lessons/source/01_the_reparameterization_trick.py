@@ -439,11 +439,11 @@ assert len(courses["score function"]) < 50 and (np.diff([mu**2, *courses["score 
 assert courses["with baseline"][-1] > 10 * courses["pathwise"][-1]
 
 # %% [markdown]
-# With pathwise gradients the aims glide towards zero. With a baseline they come down late, and then the noise of the steps
-# keeps them from coming closer. The plain score function runs away from the very first step, and no bad luck is needed.
-# The cost is about $50\,(\mu^2 + \sigma^2) \approx 145$. Times a score of size $1/\sigma$ and the rate of 0.005, each
-# aim jumps by about 0.9, in a direction that is nearly random. That makes the next cost larger, and the next jump too.
-# A much smaller step size would hold it, and take correspondingly longer.
+# With pathwise gradients the aims glide towards zero. With a baseline they come down late, and then the noise of the
+# steps keeps them from coming closer. The plain score function runs away from the very first step, and no bad luck is
+# needed. The cost is about $50\,(\mu^2 + \sigma^2) \approx 145$. Times a score of size $1/\sigma$ and the rate of
+# 0.005, each aim jumps by about 0.9, in a direction that is nearly random. That makes the next cost larger, and the
+# next jump too. A much smaller step size would hold it, and take correspondingly longer.
 
 # %% [markdown]
 # ## Another cost
