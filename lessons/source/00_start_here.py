@@ -312,7 +312,8 @@ print(f"the grey picture     {cheat:6.1f} nats")
 bound = vae.evaluate(some, verbose=0, seed=4)["bound"]
 likelihood = vk.evaluation.log_likelihood(vae, some, samples=1000, progress=False)
 print(f"our VAE, bound       {bound:6.1f} nats")
-print(f"our VAE, log p(x)    {likelihood.mean:6.1f} nats, ± {likelihood.standard_error:.1f}")
+error = likelihood.standard_error
+print(f"our VAE, log p(x)    {likelihood.mean:6.1f} nats, ± {error:.1f}")
 assert smudge < bound < likelihood.mean < cheat
 
 # %% tags=["hide-input"]
@@ -344,7 +345,8 @@ assert 45.5 < -cheat < 46.5 and likelihood.standard_error < 4
 
 # %%
 reconstructed = vae.reconstruct(digits.test[:10])
-vk.plotting.reconstructions(grey[:10], reconstructed, columns=10, labels=("grey", "from z"))
+labels = "grey", "from z"
+vk.plotting.reconstructions(grey[:10], reconstructed, columns=10, labels=labels)
 
 # %% [markdown]
 # **It blurs, and it mistakes.** Some digits come back as another one, and most come back soft: where the code leaves
