@@ -5,10 +5,10 @@
 # [lesson 01](../../lessons/01_the_reparameterization_trick.ipynb), and go a little further: to densities, to tails, and
 # to a distribution that nobody can invert.
 #
-# **You need** the lesson, up to implicit reparameterization; a pencil for question 6; a Keras layer that you have
-# written or read before question 7. Three things the lesson does not teach, and they are explained where they are
-# needed: how a density changes with its variable (3), what a layer needs in order to be saved and to be random (7), and
-# how a number gets a gradient of your choice (8). Question 8 may take an hour of its own; a second evening suits it.
+# **You need** the first reading of the lesson for questions 1, 5, 6 and 7, its second reading for 2, 3, 4 and 8; a
+# pencil for question 6. What the questions lean on most is recalled where it is needed: how a density changes with its
+# variable (3), what a layer needs in order to be saved and to be random (7), and how a number gets a gradient of your
+# choice (8). Question 8 may take an hour of its own; a second evening suits it.
 #
 # {table}
 #
@@ -394,7 +394,7 @@ for name, source in (("a draw", layer), ("the next one", layer), ("the first one
 # A mixture of Gaussians, $p(z) = \sum_k \pi_k\, \mathcal N(z; \mu_k, \sigma_k^2)$, is easy to draw from: choose a
 # component, draw from it. But the choice has no gradient, and the distribution function
 # $F(z) = \sum_k \pi_k\, \Phi\big(\frac{z - \mu_k}{\sigma_k}\big)$ has no inverse that one could write down. Lesson 01
-# ended at implicit reparameterization,
+# has implicit reparameterization in its second reading,
 #
 # $$\frac{\mathrm dz}{\mathrm d\theta} = -\frac{\partial F_\theta(z) / \partial\theta}{p_\theta(z)}.$$
 #

@@ -164,8 +164,8 @@ def minutes(part: list[nbformat.NotebookNode], quiz: dict) -> float:
     """Estimates how long a reader takes for some cells, in minutes.
 
     Words / 200, 8 seconds a line of code that is not folded away, 1 minute a picture, 2 a question (and its words),
-    1.5 a displayed formula. Calibrated on three readings of lessons, pencil in hand: 100, 135 and 135 minutes, for
-    which it gives 114, 131 and 122.
+    1.5 a displayed formula. Calibrated on readings by a newcomer with a pencil: 100 minutes for one lesson without
+    its longest cells (by this formula 105), 2 to 2½ hours for all of it (121), and the same for another (121).
 
     Args:
         part: executed cells, whose pictures count.
