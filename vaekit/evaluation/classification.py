@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 
 from vaekit import backend
 from vaekit.batches import Batches, check_counts
-from vaekit.evaluation.rows import standard_error
+from vaekit.evaluation.errors import standard_error
 
 
 @dataclass(frozen=True)

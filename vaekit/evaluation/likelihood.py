@@ -9,8 +9,10 @@ from scipy.stats import multivariate_normal
 from tqdm.auto import tqdm
 
 from vaekit import backend, inference
-from vaekit.batches import check_counts
-from vaekit.evaluation.rows import data_arrays, rows, standard_error
+from vaekit.batches import ceil_div, check_counts
+from vaekit.evaluation.errors import standard_error
+from vaekit.models.arrays import row_batches, row_count
+from vaekit.models.data import fixed_arrays
 from vaekit.objectives.state import read_state
 from vaekit.training.finite import require_numbers
 
@@ -99,11 +101,12 @@ def log_likelihood(model, x, samples=5000, batch_size=100, chunk=None, seed=0, p
     Source: Rezende et al. 2014, appendix E; Burda et al. 2016, section 5 (S = 5000).
     """
     check_counts("log_likelihood", samples=samples, batch_size=batch_size, chunk=1 if chunk is None else chunk)
-    data, n = data_arrays(model, x)
+    data = fixed_arrays(model, x)
+    n = row_count(data)
     batch_size = min(batch_size, n)
     chunk = chunk or max(1, _rows_at_once() // batch_size)
-    chunks = -(-samples // chunk)
-    chunk = -(-samples // chunks)  # of equal size; what is too much is left out below
+    chunks = ceil_div(samples, chunk)
+    chunk = ceil_div(samples, chunks)  # of equal size; what is too much is left out below
     log_weights, generator = model.program(
         ("log_likelihood", chunk, chunks), lambda: _log_weights(model, chunk, chunks)
     )
@@ -111,15 +114,15 @@ def log_likelihood(model, x, samples=5000, batch_size=100, chunk=None, seed=0, p
     bar = tqdm(total=n * samples, unit=" samples", unit_scale=True, disable=not progress, leave=False)
     with model.programs.lock, bar:
         generator.state.assign([backend.integer_seed(seed), 0])
-        for start in range(0, n, batch_size):
-            batch, count = rows(data, start, batch_size)
-            w = ops.convert_to_numpy(log_weights(batch)).reshape(-1, batch_size)[:samples, :count].astype("float64")
+        for batch, count in row_batches(data, batch_size, full=True):
+            w = ops.convert_to_numpy(log_weights(batch)).reshape(-1, batch_size)  # [chunks·chunk, B]
+            w = w[:samples, :count].astype("float64")
             require_numbers(model, "log_likelihood", w)
             first, second = np.logaddexp.reduce(w, axis=0), np.logaddexp.reduce(2 * w, axis=0)  # log Σ w, log Σ w²
             results.append((first - math.log(samples), np.exp(2 * first - second)))
             bar.update(samples * count)
     estimate, effective = map(np.concatenate, zip(*results, strict=True))
-    return LogLikelihood(estimate, effective, samples, *_kind(model, data))
+    return LogLikelihood(estimate, effective, samples, *_numbers(model, data))
 
 
 def terms(model, x, objective, batch_size=500, seed=0):
@@ -135,16 +138,14 @@ def terms(model, x, objective, batch_size=500, seed=0):
     Returns: dict of arrays `[N]`, in nats.
     """
     check_counts("terms", batch_size=batch_size)
-    data, n = data_arrays(model, x)
-    batch_size = min(batch_size, n)
+    data = fixed_arrays(model, x)
     one_batch = model.program(
         ("terms", read_state(objective)[0]),
         lambda: backend.compile(lambda values: objective(model, values, 0, False)[1], model.variables),
     )
     parts = []
     with model.programs.lock, model.seeded(seed):
-        for start in range(0, n, batch_size):
-            batch, count = rows(data, start, batch_size)
+        for batch, count in row_batches(data, batch_size, full=True):
             parts.append({name: ops.convert_to_numpy(value)[:count] for name, value in one_batch(batch).items()})
             require_numbers(model, "terms", *parts[-1].values())
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
@@ -155,7 +156,7 @@ def _rows_at_once():
     return 10_000 if backend.accelerated() else 1000
 
 
-def _kind(model, data):
+def _numbers(model, data):
     """Numbers in one example, and whether all of them are 0 or 1, conditions left out."""
     x = [ops.convert_to_numpy(data[name]) for name in model.observed]
     return sum(math.prod(part.shape[1:]) for part in x), all(((part == 0) | (part == 1)).all() for part in x)
@@ -189,7 +190,7 @@ def hmc_log_likelihood(model, x, samples=50, burn_in=300, leapfrog_steps=4, thin
             f"in each half; received samples={samples}."
         )
     z, _ = inference.hmc(model, data, 2 * samples, burn_in, leapfrog_steps, thinning, seed=seed)
-    n = len(next(iter(data.values())))
+    n = row_count(data)
     flat = np.concatenate([part.reshape(2 * samples, n, -1) for part in z.values()], axis=-1).astype("float64")
     log_q = np.empty((samples, n))
     for i in range(n):
@@ -204,4 +205,4 @@ def hmc_log_likelihood(model, x, samples=50, burn_in=300, leapfrog_steps=4, thin
     terms = log_q - ops.convert_to_numpy(model.given(data, sides="p").log_p(fresh))  # log q(z) − log p(x, z), [L, N]
     total = np.logaddexp.reduce(terms, axis=0)
     effective = np.exp(2 * total - np.logaddexp.reduce(2 * terms, axis=0))
-    return LogLikelihood(math.log(samples) - total, effective, samples, *_kind(model, data))
+    return LogLikelihood(math.log(samples) - total, effective, samples, *_numbers(model, data))

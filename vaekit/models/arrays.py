@@ -118,6 +118,27 @@ def _pieces(array):
     return (array[start : start + rows] for start in range(0, len(array), rows))
 
 
+def row_count(arrays):
+    """N, the length of the arrays `[N, ...]` in a dict."""
+    return len(next(iter(arrays.values())))
+
+
+def row_batches(arrays, size, full=False):
+    """Yields arrays `[N, ...]` in batches: a dict of float32 tensors `[B, ...]`, and how many of its rows are data.
+
+    Args:
+        arrays: dict by name.
+        size: B; N, if that is less.
+        full: whether the last batch repeats its last row up to B rows, so that one compiled program serves all batches.
+    """
+    n = row_count(arrays)
+    size = min(size, n)
+    for start in range(0, n, size):
+        count = min(size, n - start)
+        index = np.minimum(np.arange(start, start + (size if full else count)), n - 1)
+        yield {name: ops.cast(value[index], "float32") for name, value in arrays.items()}, count
+
+
 def _check_numbers(model, name, array):
     """Raises ValueError unless all are finite numbers, in float32 too; NaN may mean missing."""
     if isinstance(array, DynamicBinarization) or array.dtype.kind != "f":

@@ -13,9 +13,9 @@ import numpy as np
 from keras import ops
 
 from vaekit import backend
-from vaekit.batches import TARGETS, Batches, arraylike, as_array, is_array, listed, require_no_targets
+from vaekit.batches import TARGETS, Batches, as_array, is_array, is_array_like, is_list, require_no_targets
 from vaekit.datasets import Dataset, Splits
-from vaekit.models.arrays import checked, event_shape, named, shape_message, tensors
+from vaekit.models.arrays import checked, event_shape, named, row_count, shape_message, tensors
 
 BATCHES_OF_PAIRS = (
     " Batches may be x, (x,), or (x, None, sample_weight): leave y out, with tf.data by dataset.map(lambda x, y: x). "
@@ -34,6 +34,11 @@ def arrays(model, x):
     return checked(model, plain(model, x))
 
 
+def fixed_arrays(model, x):
+    """Data as `arrays`, with the fixed draw of dynamically binarized ones."""
+    return {name: np.asarray(array) for name, array in arrays(model, x).items()}
+
+
 def observe(model, x):
     """Data as a dict of float32 tensors `[B, ...]` by variable name; builds the model if need be.
 
@@ -48,7 +53,7 @@ def observe(model, x):
             if tuple(value.shape[1:]) != model.event_shapes[name]:
                 raise ValueError(shape_message(name, model.event_shapes[name], value.shape))
     else:
-        x = {name: np.asarray(array) for name, array in arrays(model, x).items()}
+        x = fixed_arrays(model, x)
     return tensors(model, x)
 
 
@@ -60,7 +65,7 @@ def plain(model, x):
 
 def _without_targets(model, x):
     """x of (x,) and (x, None); a list of rows, and what is no list, as it is."""
-    if not listed(x):
+    if not is_list(x):
         return x
     if isinstance(x, tuple) and len(x) == 1:
         return x[0]
@@ -88,12 +93,9 @@ def as_batches(model, x, batch_size=None, shuffle=False):
         if batch_size is not None:
             raise ValueError(f"batch_size goes with arrays; a {type(x).__name__} makes batches of its own.")
         return _looked_at(model, x)
-    found = arrays(model, x)
-    if shuffle:
-        seed = [int(n) for n in ops.convert_to_numpy(model.seed_generator.next())]
-    else:  # dynamically binarized data are evaluated in their one fixed draw
-        seed, found = 0, {name: np.asarray(array) for name, array in found.items()}
-    data = found if isinstance(x, dict) else found[model.data_names[0]]
+    data = arrays(model, x) if shuffle else fixed_arrays(model, x)
+    seed = [int(n) for n in ops.convert_to_numpy(model.seed_generator.next())] if shuffle else 0
+    data = data if isinstance(x, dict) else data[model.data_names[0]]
     return Batches(data, 100 if batch_size is None else batch_size, shuffle, seed)
 
 
@@ -155,14 +157,14 @@ def _check_batch(model, batch, first=False):
     """Checks a batch like an array, and builds the model by it; returns it as a tuple."""
     batch = _batch(batch)
     x = named(model, batch[0])
-    if not all(ops.is_tensor(value) or arraylike(value) for value in x.values()):
+    if not all(ops.is_tensor(value) or is_array_like(value) for value in x.values()):
         kinds = ", ".join(sorted({type(value).__name__ for value in x.values()}))
         warnings.warn(f"Data go unchecked, since their batches are no arrays but {kinds}.", stacklevel=2)
         return batch
     if first:
         _require_batches(model, x)
-    rows = len(next(iter(checked(model, x).values())))
-    if len(batch) > 2 and (arraylike(batch[2]) or ops.is_tensor(batch[2])):
+    rows = row_count(checked(model, x))
+    if len(batch) > 2 and (is_array_like(batch[2]) or ops.is_tensor(batch[2])):
         weights = np.asarray(as_array("sample_weight", np.asarray(batch[2])))
         if len(weights) != rows or not np.isfinite(weights).all():
             raise ValueError(f"sample_weight should be {rows} finite numbers, one a row; received {weights.shape}.")

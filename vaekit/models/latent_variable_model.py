@@ -9,8 +9,8 @@ from keras import ops
 from vaekit import backend
 from vaekit.batches import check_counts
 from vaekit.models import saving
-from vaekit.models.arrays import check_conditions, named, tensors
-from vaekit.models.data import arrays, as_batches, observe
+from vaekit.models.arrays import check_conditions, named, row_batches
+from vaekit.models.data import arrays, as_batches, fixed_arrays, observe
 from vaekit.models.export import export
 from vaekit.models.factors import Factor, check_factorizations, event_shapes
 from vaekit.models.generate import decode, draw, latents, mean_or_draw, parents
@@ -168,7 +168,7 @@ class LatentVariableModel(Trainer):
 
     def checked_batch(self, x):
         """One batch as Keras takes it: a checked array, or a dict of them by variable name."""
-        checked = {name: np.asarray(array) for name, array in self.arrays(x).items()}
+        checked = fixed_arrays(self, x)
         return checked if isinstance(x, dict) else checked[self.data_names[0]]
 
     def require_built(self):
@@ -212,11 +212,9 @@ class LatentVariableModel(Trainer):
         return self._output("encode", parts)
 
     def _in_batches(self, what, x, batch_size):
-        """Checked data as dicts of tensors `[B, ...]` by variable name, some rows at a time."""
+        """Checked data in batches, dicts of tensors `[B, ...]` by variable name."""
         check_counts(what, batch_size=batch_size)
-        data = {name: np.asarray(array) for name, array in self.arrays(x).items()}
-        for i in range(0, len(next(iter(data.values()))), batch_size):
-            yield tensors(self, {name: array[i : i + batch_size] for name, array in data.items()})
+        return (batch for batch, _ in row_batches(fixed_arrays(self, x), batch_size))
 
     def _output(self, what, parts):
         """Values of all batches as NumPy arrays `[N, ...]`: of one variable alone, of several a dict."""

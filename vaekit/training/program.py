@@ -74,7 +74,7 @@ class Program:
             end: called with the number of its last step, when it is done; true ends the epoch.
         """
         done = 0
-        for tensors, index, keys in batches.pieces():
+        for tensors, index, keys in batches.chunks():
             start, total = 0, len(index)
             index, keys = ops.convert_to_tensor(index), ops.convert_to_tensor(keys)
             while start < total:
