@@ -42,8 +42,8 @@ class CategoricalLabels(DistributionLayer):
 
     @pixelwise
     def distribution(self, logits):
-        *place, n = logits.shape[1:]
-        logits = ops.reshape(logits, (-1, *place, n // self.classes, self.classes))
+        *spatial, n = logits.shape[1:]
+        logits = ops.reshape(logits, (-1, *spatial, n // self.classes, self.classes))  # [B, ..., C, classes]
         return self.independent(Labels(logits, dtype=logits.dtype))
 
     def check_values(self, x):

@@ -46,10 +46,10 @@ class Discretized(DistributionLayer):
         """Shape of a parameter with n numbers for each channel of a pixel, kept within the channel axis."""
         return (*self.event_shape[:-1], self.event_shape[-1] * n)
 
-    def split(self, parameter):
-        """`[B, ..., C·n]` to `[B, ..., C, n]`."""
-        *place, n = parameter.shape[1:]
-        return ops.reshape(parameter, (-1, *place, self.event_shape[-1], n // self.event_shape[-1]))
+    def by_channel(self, parameter):
+        """Reshapes a parameter `[B, ..., C·n]` to `[B, ..., C, n]`."""
+        *spatial, n = parameter.shape[1:]
+        return ops.reshape(parameter, (-1, *spatial, self.event_shape[-1], n // self.event_shape[-1]))
 
     def check_values(self, x):
         rounding = 0.01 + (self.bins * np.finfo(x.dtype).eps if x.dtype.kind == "f" else 0)
