@@ -1,8 +1,8 @@
-"""What users pass as data: checked, by variable name, in batches.
+"""Users' data: checked, by variable name, in batches.
 
 Arrays and dicts of them become a dict of checked NumPy arrays by variable name (`arrays`), tensors (`observe`), or
-seeded `Batches`. What makes batches of its own (tf.data, PyDataset, generators) is trained on as it is and, where that
-can be done, checked like an array (`as_batches`); where arrays are needed it is read to memory (`gathered`).
+seeded `Batches`. Iterables of batches (tf.data, PyDataset, generators) are trained on as they are and, where that can
+be done, checked like arrays (`as_batches`); where arrays are needed they are read to memory (`read_all`).
 """
 
 import warnings
@@ -24,30 +24,30 @@ BATCHES_OF_PAIRS = (
 
 
 def arrays(model, x):
-    """Data as a dict of checked arrays by variable name, the model built by them; dynamically binarized data stay what
+    """Checks data: dict of arrays by variable name, the model built from them; dynamically binarized data stay what
     they are.
 
     Raises:
         ValueError: missing or unknown names, wrong shapes, no rows, NaN, values outside the support, targets.
-        TypeError: what is no data at all.
+        TypeError: an object of another kind.
     """
-    return checked(model, plain(model, x))
+    return checked(model, without_batches(model, x))
 
 
 def fixed_arrays(model, x):
-    """Data as `arrays`, with the fixed draw of dynamically binarized ones."""
+    """Checks data as `arrays`, and takes the fixed draw of dynamically binarized ones."""
     return {name: np.asarray(array) for name, array in arrays(model, x).items()}
 
 
 def observe(model, x):
-    """Data as a dict of float32 tensors `[B, ...]` by variable name; builds the model if need be.
+    """Converts data to a dict of float32 tensors `[B, ...]` by variable name; builds the model if need be.
 
     Symbolic tensors, in a program being compiled, have shapes to check; everything else has values too.
 
     Raises:
         ValueError, TypeError: as for `arrays`.
     """
-    x = named(model, plain(model, x))
+    x = named(model, without_batches(model, x))
     if all(ops.is_tensor(value) and not backend.is_concrete(value) for value in x.values()):
         for name, value in x.items() if model.built else ():
             if tuple(value.shape[1:]) != model.event_shapes[name]:
@@ -57,14 +57,14 @@ def observe(model, x):
     return tensors(model, x)
 
 
-def plain(model, x):
-    """Data as an array or a dict of arrays: batches are gathered; targets, and what is no data, are refused."""
+def without_batches(model, x):
+    """Returns data as an array or a dict of arrays, into which batches are read; refuses targets and other objects."""
     x = _without_targets(model, x)
-    return x if is_array(x) else gathered(model, x)
+    return x if is_array(x) else read_all(model, x)
 
 
 def _without_targets(model, x):
-    """x of (x,) and (x, None); a list of rows, and what is no list, as it is."""
+    """Returns x of (x,) and (x, None), but lists of rows, and all that is no list, unchanged."""
     if not is_list(x):
         return x
     if isinstance(x, tuple) and len(x) == 1:
@@ -86,20 +86,20 @@ def _without_targets(model, x):
 
 
 def as_batches(model, x, batch_size=None, shuffle=False):
-    """Arrays as seeded `Batches`; what makes batches of its own (tf.data, PyDataset, generator) as that, checked."""
+    """Makes seeded `Batches` of arrays; returns other batches (tf.data, PyDataset, generator) checked."""
     x = _without_targets(model, x)
     if not is_array(x):
-        _refuse(x)
+        _require_iterable(x)
         if batch_size is not None:
             raise ValueError(f"batch_size goes with arrays; a {type(x).__name__} makes batches of its own.")
-        return _looked_at(model, x)
+        return _checked_batches(model, x)
     data = arrays(model, x) if shuffle else fixed_arrays(model, x)
     seed = [int(n) for n in ops.convert_to_numpy(model.seed_generator.next())] if shuffle else 0
     data = data if isinstance(x, dict) else data[model.data_names[0]]
     return Batches(data, 100 if batch_size is None else batch_size, shuffle, seed)
 
 
-def _refuse(x):
+def _require_iterable(x):
     """Raises TypeError or ValueError for what is neither an array nor an iterable of batches."""
     if x is None:
         raise ValueError("There are no data: received None. Pass an array [N, ...], a dict of arrays, or batches.")
@@ -116,18 +116,18 @@ def _refuse(x):
         )
 
 
-def _looked_at(model, x):
-    """What makes batches of its own, as Keras takes it; NumPy batches are checked one by one, of others the first."""
-    if isinstance(x, Checked):
+def _checked_batches(model, x):
+    """Returns an iterable of batches as Keras takes it: NumPy batches are checked one by one, of others the first."""
+    if isinstance(x, CheckedDataset):
         return x
     if isinstance(x, Batches):
         checked(model, x.data)
         return x
     if isinstance(x, keras.utils.PyDataset):
         _check_batch(model, x[0])
-        return Checked(model, x)
+        return CheckedDataset(model, x)
     if hasattr(x, "__next__"):
-        return _checked_one_by_one(model, x)
+        return _checked_generator(model, x)
     first = next(iter(x.take(1) if hasattr(x, "take") else x), None)
     if first is None:
         raise ValueError(f"There are no data: this {type(x).__name__} has no batches.")
@@ -135,8 +135,8 @@ def _looked_at(model, x):
     return x
 
 
-def _batch(batch):
-    """A batch as Keras' tuples (x,), (x, None) or (x, None, sample_weight)."""
+def _as_tuple(batch):
+    """Returns a batch as one of Keras' tuples (x,), (x, None) or (x, None, sample_weight); refuses targets."""
     batch = tuple(batch) if isinstance(batch, (tuple, list)) else (batch,)
     if len(batch) > 1 and batch[1] is not None:
         raise ValueError(TARGETS + BATCHES_OF_PAIRS)
@@ -144,7 +144,7 @@ def _batch(batch):
 
 
 def _require_batches(model, x):
-    """Raises ValueError for an example that stands where a batch should."""
+    """Raises ValueError for an example in place of a batch."""
     for name, value in x.items():
         expected = event_shape(model, name)
         if expected is not None and tuple(np.shape(value)) == tuple(expected):
@@ -154,8 +154,8 @@ def _require_batches(model, x):
 
 
 def _check_batch(model, batch, first=False):
-    """Checks a batch like an array, and builds the model by it; returns it as a tuple."""
-    batch = _batch(batch)
+    """Checks a batch like an array, and builds the model from it; returns it as a tuple."""
+    batch = _as_tuple(batch)
     x = named(model, batch[0])
     if not all(ops.is_tensor(value) or is_array_like(value) for value in x.values()):
         kinds = ", ".join(sorted({type(value).__name__ for value in x.values()}))
@@ -171,7 +171,7 @@ def _check_batch(model, batch, first=False):
     return batch
 
 
-class Checked(keras.utils.PyDataset):
+class CheckedDataset(keras.utils.PyDataset):
     """A PyDataset whose batches are checked like arrays, with its workers and hooks.
 
     Args:
@@ -198,8 +198,8 @@ class Checked(keras.utils.PyDataset):
         self.batches.on_epoch_end()
 
 
-def _checked_one_by_one(model, iterator):
-    """A generator of checked batches, the first of which is looked at now."""
+def _checked_generator(model, iterator):
+    """Returns a generator of checked batches, the first of which is checked at once."""
     first = next(iterator, None)
     if first is None:
         raise ValueError(f"There are no data: this {type(iterator).__name__} has no batches, or is used up.")
@@ -213,14 +213,14 @@ def _generator(model, first, iterator):
         yield _check_batch(model, batch)
 
 
-def gathered(model, x):
-    """All batches of a tf.data.Dataset or PyDataset in memory, an array or a dict of arrays by variable name.
+def read_all(model, x):
+    """Reads all batches of a tf.data.Dataset or PyDataset to memory, an array or a dict of arrays by variable name.
 
     Raises:
         ValueError: endless data, a generator (which may be), targets, no batches.
     """
-    _refuse(x)
-    if isinstance(x, Checked):
+    _require_iterable(x)
+    if isinstance(x, CheckedDataset):
         x = x.batches
     if isinstance(x, Batches):
         return x.data
@@ -234,7 +234,7 @@ def gathered(model, x):
             f"All data are needed here, as an array; this {type(x).__name__} {end}. Pass an array, or what ends, such "
             "as dataset.take(n)."
         )
-    parts = [named(model, _batch(batch)[0]) for batch in x]
+    parts = [named(model, _as_tuple(batch)[0]) for batch in x]
     if not parts:
         raise ValueError(f"There are no data: this {type(x).__name__} has no batches.")
     _require_batches(model, parts[0])
