@@ -69,19 +69,19 @@ class LogLikelihood:
 
 
 def _log_weights(model, chunk, chunks):
-    """A program of log-weights `[chunks, chunk, B]` of data `[B, ...]`, and its seed generator."""
+    """Compiles log-weights `[chunks, chunk, B]` of data `[B, ...]`; returns the program and its seed generator."""
     generator = backend.seed_generator(0)
     state = [*model.non_trainable_variables, generator.state]
 
     def log_weights(values):
         given = model.given(values, seed=generator)
-        return backend.repeat(lambda: given.draw(chunk, seed=generator).log_weights(), chunks, state)
+        return backend.stack_calls(lambda: given.draw(chunk, seed=generator).log_weights(), chunks, state)
 
     return backend.compile(log_weights, [*model.variables, generator.state]), generator
 
 
 def log_likelihood(model, x, samples=5000, batch_size=100, chunk=None, seed=0, progress=True):
-    r"""Importance-sampling estimate $\log p(x) \approx \log \frac1S \sum_s \frac{p(x, z_s)}{q(z_s|x)}$, in nats.
+    r"""Estimates by importance sampling $\log p(x) \approx \log \frac1S \sum_s \frac{p(x, z_s)}{q(z_s|x)}$, in nats.
 
     A lower bound in expectation, $\mathcal L_S$, that rises to log p(x) with S. For each batch, what depends on x alone
     (a refinement too) or on nothing (the components of a VampPrior) is computed once. The samples follow in chunks: no
@@ -121,12 +121,12 @@ def log_likelihood(model, x, samples=5000, batch_size=100, chunk=None, seed=0, p
             first, second = np.logaddexp.reduce(w, axis=0), np.logaddexp.reduce(2 * w, axis=0)  # log Σ w, log Σ w²
             results.append((first - math.log(samples), np.exp(2 * first - second)))
             bar.update(samples * count)
-    estimate, effective = map(np.concatenate, zip(*results, strict=True))
+    estimate, effective = map(np.concatenate, zip(*results, strict=True))  # [N]
     return LogLikelihood(estimate, effective, samples, *_numbers(model, data))
 
 
 def terms(model, x, objective, batch_size=500, seed=0):
-    """An objective's terms for each example, such as bound, reconstruction and KL.
+    """Computes an objective's terms for each example, such as bound, reconstruction and KL.
 
     Args:
         model: a `LatentVariableModel`.
@@ -152,18 +152,18 @@ def terms(model, x, objective, batch_size=500, seed=0):
 
 
 def _rows_at_once():
-    """So many that layers of some hundred units stay in a processor's cache; a GPU wants more to do."""
+    """Samples decoded at a time: with some hundred units they fit a processor's cache; a GPU is faster with more."""
     return 10_000 if backend.accelerated() else 1000
 
 
 def _numbers(model, data):
-    """Numbers in one example, and whether all of them are 0 or 1, conditions left out."""
+    """Counts numbers in one example, and returns whether all of them are 0 or 1; without conditions."""
     x = [ops.convert_to_numpy(data[name]) for name in model.observed]
     return sum(math.prod(part.shape[1:]) for part in x), all(((part == 0) | (part == 1)).all() for part in x)
 
 
 def hmc_log_likelihood(model, x, samples=50, burn_in=300, leapfrog_steps=4, thinning=4, seed=0):
-    r"""The HMC estimator of log p(x) of Kingma & Welling, sound below about five latent dimensions.
+    r"""Estimates log p(x) by Kingma & Welling's HMC estimator, sound below about five latent dimensions.
 
     Half of the samples of p(z|x) fit a normal density q(z) with full covariance; the other half, drawn on, give
     $\log p(x) \approx -\log \frac1L \sum_l \frac{q(z_l)}{p(z_l)\, p(x|z_l)}$, $z_l \sim p(z|x)$.
@@ -191,18 +191,19 @@ def hmc_log_likelihood(model, x, samples=50, burn_in=300, leapfrog_steps=4, thin
         )
     z, _ = inference.hmc(model, data, 2 * samples, burn_in, leapfrog_steps, thinning, seed=seed)
     n = row_count(data)
-    flat = np.concatenate([part.reshape(2 * samples, n, -1) for part in z.values()], axis=-1).astype("float64")
+    flat = np.concatenate([part.reshape(2 * samples, n, -1) for part in z.values()], axis=-1)  # [2 L, N, D]
+    flat = flat.astype("float64")
     log_q = np.empty((samples, n))
     for i in range(n):
-        fit, rest = flat[:samples, i], flat[samples:, i]
+        fit, rest = flat[:samples, i], flat[samples:, i]  # [L, D] each
         try:
             log_q[:, i] = multivariate_normal(fit.mean(axis=0), np.cov(fit, rowvar=False)).logpdf(rest)
         except np.linalg.LinAlgError:
             raise ValueError(
                 f"The chain of example {i} hardly moved, so no density fits its samples. Raise burn_in or thinning."
             ) from None
-    fresh = {name: ops.convert_to_tensor(part[samples:]) for name, part in z.items()}
-    terms = log_q - ops.convert_to_numpy(model.given(data, sides="p").log_p(fresh))  # log q(z) − log p(x, z), [L, N]
+    rest = {name: ops.convert_to_tensor(part[samples:]) for name, part in z.items()}  # [L, N, ...]
+    terms = log_q - ops.convert_to_numpy(model.given(data, sides="p").log_p(rest))  # log q(z) − log p(x, z), [L, N]
     total = np.logaddexp.reduce(terms, axis=0)
     effective = np.exp(2 * total - np.logaddexp.reduce(2 * terms, axis=0))
     return LogLikelihood(math.log(samples) - total, effective, samples, *_numbers(model, data))

@@ -168,7 +168,7 @@ def _parents(model, factor):
 
 
 def _blocks(model, z, batch_size):
-    """Samples `[S, N, ...]` as blocks `[K, Z, ...]`, the last one filled up, so that Z·batch_size pairs fit memory."""
+    """Splits samples `[S, N, ...]` into blocks `[K, Z, ...]`, the last one filled up: Z·batch_size pairs fit memory."""
     paired = any(all(_parents(model, factor)) for factor in model.inference)
     names = (*model.latents, *model.data_names) if paired else model.latents
     numbers = batch_size * sum(math.prod(model.event_shapes[name]) for name in names)
@@ -180,8 +180,8 @@ def _blocks(model, z, batch_size):
 
 
 def _log_sum_batch(model):
-    r"""The function $\log \sum_m q(z|x_m)$ of data `[M, ...]`, a refinement's offsets (or None), a mask `[M]` (0 or −∞)
-    and z `[K, Z, ...]`: `[K, Z]`."""
+    r"""Makes the function $\log \sum_m q(z|x_m)$ `[K, Z]` of data `[M, ...]`, a refinement's offsets (or None), a mask
+    `[M]` (0 or −∞), and z `[K, Z, ...]`."""
 
     def log_sum(values, offsets, mask, blocks):
         given = Given(model, values, sides="q", offsets=offsets)

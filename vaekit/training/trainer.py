@@ -54,7 +54,7 @@ class Trainer(KerasLoop):
         objective = checked_objective(optimizer, objective, kwargs)
         if kwargs.get("steps_per_execution") == "auto":
             del kwargs["steps_per_execution"]
-        self._given = {"jit_compile", "steps_per_execution"} & set(kwargs)  # else each machine chooses
+        self._explicit = {"jit_compile", "steps_per_execution"} & set(kwargs)  # else each machine chooses
         kwargs.setdefault("jit_compile", backend.prefers_jit() and not kwargs.get("run_eagerly"))
         self._trained = None  # ids of weights, from the first fit on
         super().compile(optimizer=optimizer, **kwargs)
@@ -235,7 +235,7 @@ class Trainer(KerasLoop):
 
     def chosen(self, option):
         """Returns whether an option, `jit_compile` or `steps_per_execution`, was passed to `compile`."""
-        return option in self._given
+        return option in self._explicit
 
     def step_state(self, training):
         """Lists all variables that a step of training or evaluation may change."""
@@ -305,7 +305,7 @@ class Trainer(KerasLoop):
         if not self.compiled:
             return {}
         dropped = {"loss", "loss_weights", "metrics", "weighted_metrics"}
-        dropped |= {"jit_compile", "steps_per_execution"} - self._given
+        dropped |= {"jit_compile", "steps_per_execution"} - self._explicit
         config = {k: v for k, v in super().get_compile_config().items() if k not in dropped}
         return {**config, "objective": keras.saving.serialize_keras_object(self.objective)}
 
