@@ -41,11 +41,7 @@ def require_no_targets(y):
 
 
 def as_array(name, value):
-    """Converts data to a NumPy array of real numbers; dynamically binarized data stay what they are.
-
-    Args:
-        name: of the data, for errors.
-        value: array, table of pandas, or nested list.
+    """Converts arrays, tables and lists to a NumPy array of real numbers; dynamically binarized data stay what they are.
 
     Raises:
         ValueError: masked entries, sparse matrices, rows of different lengths, text and other objects.
@@ -200,12 +196,9 @@ class Batches(keras.utils.PyDataset):
     # ---------------------------------------------------------------- for compiled programs
 
     def chunks(self):
-        """Yields the epoch's n batches as triples for `take`; the last batch may be smaller than the others.
+        """Yields triples (tensors, index `[n, b]`, keys `[n, 2]`), n batches for `take`; the last batch may be smaller.
 
         All data are one chunk where they fit on the device; otherwise the rows of some batches are.
-
-        Yields: tensors, two dicts by name of `[M, ...]`; index `[n, b]` of each batch's rows; keys `[n, 2]`, a seed for
-            each batch.
         """
         keys = np.random.default_rng([*self.seed, self.epoch, 0, 1]).integers(2**31, size=(len(self), 2))
         keys = keys.astype(backend.SEED_DTYPE)
@@ -262,15 +255,7 @@ class Stacked:
 
 
 def take(tensors, index, key):
-    """Gathers a batch from tensors of `Batches.chunks`, with new draws of the dynamically binarized ones.
-
-    Args:
-        tensors: two dicts by name of `[M, ...]`.
-        index: rows of the batch `[b]`.
-        key: seed of the draws `[2]`.
-
-    Returns: tensor `[b, ...]`, or a dict of them.
-    """
+    """Gathers rows `index` `[b]` of tensors of `chunks`, with new draws, by `key` `[2]`, of dynamically binarized ones."""
     fixed, p = ({name: ops.take(tensor, index, axis=0) for name, tensor in part.items()} for part in tensors)
     seeds = backend.seeds(key, len(p)) if p else ()
     uniform = {name: tfd.Uniform().sample(ops.shape(p[name]), seed=s) for name, s in zip(p, seeds, strict=True)}

@@ -39,10 +39,6 @@ def replacing(path):
 
 
 def write_json(path, value):
-    """Writes a JSON file, as a whole or not at all.
-
-    Raises:
-        OSError: as `replacing`.
-    """
+    """Writes a JSON file, as a whole or not at all; raises OSError as `replacing` does."""
     with replacing(path) as stream:
         stream.write((json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode())

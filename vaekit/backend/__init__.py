@@ -115,21 +115,15 @@ def variables_gradient(function, variables):
 
 
 def apply_gradient(optimizer, gradient, variables, jit_compile=True):
-    """Takes a step of a Keras optimizer.
+    """Takes a step of a Keras optimizer, from a gradient, a list shaped like `variables`.
 
-    Args:
-        optimizer: built with these variables.
-        gradient: list of tensors shaped like `variables`.
-        variables: list of trainable `keras.Variable`.
-        jit_compile: whether XLA fuses the step's many small operations, in TensorFlow's graphs too.
+    `jit_compile`: whether XLA fuses the step's many small operations, in TensorFlow's graphs too.
     """
     return _implementation.apply_gradient(optimizer, gradient, variables, jit_compile)
 
 
 def in_float64(function):
-    """Returns a function that computes `function(*arrays)` in float64 and returns the arguments' dtype.
-
-    Its derivatives are float32's.
+    """Returns `function(*arrays)` computed in float64, with results in the arguments' dtype, and derivatives of float32.
 
     For sums that cancel: where float32 loses the value, but the derivatives' own sums, of fewer large terms, do well.
     On a GPU, TensorFlow's derivatives are float64, too, and JAX's products of matrices full float32: never TF32.

@@ -9,9 +9,7 @@ def accelerated():
 
 
 class Scope(keras.StatelessScope):
-    """A context in which variables have given values, and assignments are dropped at its end.
-
-    Other variables have their values around it.
+    """A context in which variables have given values, others those around it, and assignments are dropped at its end.
 
     Args:
         values: pairs of a `keras.Variable` and a tensor.

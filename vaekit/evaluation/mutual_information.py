@@ -121,11 +121,8 @@ def information(model, x, samples=1, batch_size=500, seed=0, progress=True):
 
 
 def _draws(model, data, samples, batch_size, seed, bar):
-    """Draws samples of the posterior at all data.
-
-    Returns: dict of z `[S, N, ...]`; log q(z|x), log p(z) and log p(x|z), array `[3, S, N]`; a refinement's offsets of
-        each batch, list.
-    """
+    """Draws z of all data, dict of `[S, N, ...]`; log q(z|x), log p(z) and log p(x|z), array `[3, S, N]`; and a list of
+    a refinement's offsets for each batch."""
     generator = backend.seed_generator(seed)
 
     def draw(values):

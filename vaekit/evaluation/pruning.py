@@ -87,11 +87,11 @@ class PrunedModel(LatentVariableModel):
 # Made anew by PrunedModel, hence without a config of their own: Keras keeps shared layers shared only in flat lists.
 
 
-class MarginalNetwork(keras.layers.Layer):
-    """A network that ends in a distribution over a latent `[B, ...]`: the marginal of its active units.
+class _Marginal:
+    """The marginal of a latent's active units, for a layer or prior that gives a distribution over all of them.
 
     Args:
-        layer: the network.
+        layer: this layer.
         active: array of the latent's shape, True for the units that stay random.
         mean: array of the latent's shape, where the others are fixed.
     """
@@ -101,8 +101,13 @@ class MarginalNetwork(keras.layers.Layer):
         self.layer, self.active, self.mean = layer, np.array(active), np.array(mean, "float32")
 
     def build(self, input_shape):
+        super().build(input_shape)
         if not self.layer.built:
             self.layer.build(input_shape)
+
+
+class MarginalNetwork(_Marginal, keras.layers.Layer):
+    """A network that ends in a distribution over a latent, of which only active units are random."""
 
     def call(self, inputs, training=False):
         return _marginal(self.layer(inputs, training=training), self.active, self.mean)
@@ -111,17 +116,8 @@ class MarginalNetwork(keras.layers.Layer):
         return self.layer.compute_output_spec(inputs)
 
 
-class MarginalPrior(Prior):
-    """A prior over a latent: the marginal of its active units. Its arguments are those of `MarginalNetwork`."""
-
-    def __init__(self, layer, active, mean):
-        super().__init__()
-        self.layer, self.active, self.mean = layer, np.array(active), np.array(mean, "float32")
-
-    def build(self, input_shape):
-        super().build(input_shape)
-        if not self.layer.built:
-            self.layer.build(input_shape)
+class MarginalPrior(_Marginal, Prior):
+    """A prior over a latent, of which only active units are random."""
 
     def distribution(self):
         return _marginal(self.layer.distribution(), self.active, self.mean)

@@ -79,11 +79,8 @@ def monte_carlo_em(
 
 
 def _expectation(model, leapfrog_steps):
-    """Compiles the E step: one HMC proposal for the latents of each example.
-
-    Returns: function of data `[B, ...]` by name, list of latents `[B, ...]`, their step sizes and a seed, which returns
-        the new latents and the acceptance rate.
-    """
+    """Compiles the E step, one HMC proposal: (data by name, list of latents `[B, ...]`, step sizes, seed) → (latents,
+    acceptance rate)."""
 
     def step(values, state, size, key):
         kernel = tfp.mcmc.HamiltonianMonteCarlo(joint_density(model, values), size, leapfrog_steps)
@@ -94,11 +91,7 @@ def _expectation(model, leapfrog_steps):
 
 
 def _maximization(model, optimizer):
-    """Compiles the M step: one gradient step of p's weights on −log p(x, z).
-
-    Returns: function of data and latents `[B, ...]` by name, which returns the mean of log p(x, z), weight priors
-        included.
-    """
+    """Compiles the M step, one of the optimizer: data and latents `[B, ...]` by name → mean log p(x, z), with priors."""
     layers = list({id(f.layer): f.layer for f in model.generative}.values())
     weights = [variable for layer in layers for variable in layer.trainable_variables]
     optimizer.build(weights)

@@ -126,11 +126,7 @@ class Autoregressive(Stack):
         return AutoregressiveDistribution(self, context, training)
 
     def conditional(self, x, z, training=False):
-        """Computes p(x_i | x_{<i}, z) for all pixels i at once.
-
-        Args:
-            x: images `[N, H, W, C]`.
-            z: list of tensors `[N, ...]`.
+        """Computes p(x_i | x_{<i}, z) for all pixels i at once, from images `[N, H, W, C]` and a list of z `[N, ...]`.
 
         Returns: the last layer's `tfd.Distribution`, batch shape `[N]`.
         """

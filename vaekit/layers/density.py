@@ -8,11 +8,8 @@ from vaekit.backend import tfd, tfp
 
 
 class Density(tfd.Distribution):
-    """Base of distributions, with all that TFP requires. A subclass defines `_parameter_properties`, by `event_axes`.
-
-    Args:
-        **parameters: by name, a tensor first; they become attributes.
-    """
+    """Base of distributions, with all that TFP requires. A subclass passes its parameters by name, a tensor first, which
+    become attributes, and defines `_parameter_properties` by `event_axes`."""
 
     def __init__(self, **parameters):
         for name, value in parameters.items():

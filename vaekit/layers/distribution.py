@@ -14,10 +14,7 @@ _ORIGINS = weakref.WeakKeyDictionary()  # of the distributions that are in use
 
 
 def origin_of(distribution):
-    """Finds the layer and the parameters that a distribution is from.
-
-    Returns: `DistributionLayer`, and dict by name of tensors `[B, ...]`; None for a distribution of another origin.
-    """
+    """Finds the layer that made a distribution, and its parameters, a dict by name of `[B, ...]`; None: no layer did."""
     return _ORIGINS.get(distribution)
 
 
@@ -110,10 +107,7 @@ class DistributionLayer(DenseBlock):
         return distribution
 
     def distribution(self, **parameters):
-        """The distribution, of batch shape `[B]`, with parameters by name, each `[B, *event_shape]`.
-
-        Or `[B, *shape]`, where `parameter_shapes` says another shape.
-        """
+        """The distribution, of batch shape `[B]`, with parameters `[B, *shape]`, by name as in `parameter_shapes`."""
         raise NotImplementedError(f"{type(self).__name__} must define distribution({', '.join(self.parameters)}).")
 
     def independent(self, distribution):

@@ -120,13 +120,9 @@ class Stack(keras.layers.Layer):
         self.joins = [Join(name=f"join_{i}", dtype=self.dtype_policy) for i in range(len(self.layers))]
 
     def layer_inputs(self, i, h, first, skips):
-        """Lists what layer i has for its input, before joining.
+        """Lists the inputs of layer i, before joining: tensors, or shapes.
 
-        Args:
-            i: number of the layer.
-            h: output of the layer before `[B, ...]`, or its shape.
-            first: list of the inputs of layer 0, or their shapes.
-            skips: list of the inputs that enter every later layer, or their shapes.
+        They are those of the first layer, or the output h of the layer before and those that enter every layer.
         """
         if i == 0:
             return first

@@ -125,12 +125,9 @@ def row_count(arrays):
 
 
 def row_batches(arrays, size, full=False):
-    """Yields arrays `[N, ...]` in batches: a dict of float32 tensors `[B, ...]`, and how many of its rows are data.
+    """Yields a dict of arrays `[N, ...]` in batches: a dict of float32 tensors `[B, ...]`, and how many rows are data.
 
-    Args:
-        arrays: dict by name.
-        size: B; N, if that is less.
-        full: whether the last batch repeats its last row up to B rows, so that one compiled program serves all batches.
+    With `full` the last batch repeats its last row, up to the size of the others: one compiled program serves all.
     """
     n = row_count(arrays)
     size = min(size, n)

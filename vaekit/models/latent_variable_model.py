@@ -68,11 +68,7 @@ class LatentVariableModel(Trainer):
         self.seed_generator = backend.seed_generator(seed)
 
     def build(self, input_shape):
-        """Builds the networks.
-
-        Args:
-            input_shape: of data, batch axis included, or a dict of shapes by variable name.
-        """
+        """Builds the networks for data of a shape `[None, ...]`, or of a dict of them by variable name."""
         factors = (*self.inference, *self.generative)
         self.event_shapes = event_shapes(factors, {name: shape[1:] for name, shape in named(self, input_shape).items()})
         # functions, since Keras would track dicts
@@ -189,12 +185,7 @@ class LatentVariableModel(Trainer):
         """Returns the posterior q(z|x) as a `tfd.Distribution` with batch shape `[B]`.
 
         With several latents: a dict of them by name, each given the means of those before it, or draws of them if not
-        `mean`.
-
-        Args:
-            x: data `[B, ...]`.
-            mean: False for draws.
-            seed: an int, of draws, and of the noise of a refinement; None: the model's own generator.
+        `mean`. `seed` is that of draws, and of the noise of a refinement, if the model has one.
         """
         require_finite(self, "posterior")
         source = self.seed_source(seed)

@@ -89,12 +89,9 @@ def _numbered(config, indices):
 
 
 def _after(objects, config):
-    """Corrects the configuration of a functional network whose layers have been called before, in other networks.
+    """Corrects the configuration of a functional network, some of whose layers, in `objects`, other networks have called.
 
     It counts a layer's calls from the first within the network, which come after those in other networks.
-
-    Args:
-        objects: list of the shared layers.
     """
     inner = config["config"]
     if not (isinstance(inner, dict) and {"layers", "input_layers", "output_layers"} <= set(inner)):

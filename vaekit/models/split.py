@@ -7,12 +7,7 @@ from vaekit.models.factors import Factor, inputs_of
 
 
 class Subnetwork(keras.layers.Layer):
-    """Part of a functional network, whose weights it shares.
-
-    Args:
-        inputs: list of tensors within the network.
-        outputs: a tensor, or a list of them, that follow from these.
-    """
+    """Part of a functional network, from some of its tensors to others; the weights are the network's."""
 
     def __init__(self, inputs, outputs):
         super().__init__(autocast=False)
@@ -32,10 +27,9 @@ def split(factor, latents, shapes):
         latents: names.
         shapes: dict of event shapes by name.
 
-    Returns: two functions, h and g.
-        h: of a dict of data `[B, ...]` by name and of `training`; returns a list of tensors `[B, ...]`, or the
-            distribution of a factor without latents, whose g is None.
-        g: of a list of h's tensors `[S·B, ...]`, followed by the latents, and of `training`; returns the distribution.
+    Returns: h, a function of a dict of data `[B, ...]` by name and of `training`, which returns a list of tensors
+        `[B, ...]`, or, without latents, the distribution; and g, a function of these tensors `[S·B, ...]` with the
+        latents behind them, and of `training`, which returns the distribution.
     """
     data = [name for name in factor.given if name not in latents]
     if len(data) == len(factor.given):
@@ -57,11 +51,7 @@ def split(factor, latents, shapes):
 
 
 def _boundary(network, known, shapes):
-    """Finds the tensors of a functional network between h and g; None: not to be found.
-
-    Args:
-        known: dict by name of whether an input is data.
-    """
+    """Finds the tensors of a functional network between h and g, from whether its inputs, by name, are data; or None."""
     functional = isinstance(network, Functional) and type(network).call is Functional.call
     if not functional or len(network.inputs) != len(known):
         return None

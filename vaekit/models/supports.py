@@ -8,17 +8,15 @@ from keras import ops
 from vaekit.backend import tfd
 from vaekit.layers import Bernoulli, DistributionLayer
 from vaekit.layers.distribution import origin_of
-from vaekit.layers.likelihoods import Discretized
-from vaekit.layers.likelihoods.support import warn_of_scale
+from vaekit.layers.likelihoods.discretized import Discretized
+from vaekit.layers.likelihoods.support import check_values, warn_of_scale
 from vaekit.models.factors import output_layer
 
 
 def supports(model):
     """Finds an object that checks each observed variable's values: its likelihood layer or `Values`; None: unknown.
 
-    A network whose last layer is unknown runs once, for its distribution.
-
-    Returns: dict by name.
+    A network whose last layer is unknown runs once, for its distribution. Returns: dict by name.
     """
     return {f.name: _support_by_layer(f, model.event_shapes) for f in model.generative if f.name in model.observed}
 
@@ -58,12 +56,8 @@ class Values:
         self.text, self.allowed = text, allowed
 
     def check_values(self, x):
-        wrong = x[~self.allowed(x)]
-        if wrong.size:
-            raise ValueError(
-                f"The distribution of these data expects {self.text}; {wrong.size} of {x.size} values differ, for "
-                f"instance {float(wrong.flat[0]):g}. Scale the data, or use another likelihood."
-            )
+        expected = f"The distribution of these data expects {self.text}"
+        check_values(x, ~self.allowed(x), expected, "Scale the data, or use another likelihood.")
 
 
 class Reals:

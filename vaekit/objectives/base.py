@@ -130,14 +130,9 @@ def total(values, weights=None):
 
 
 def report(bound, reconstructions, kl):
-    """Names the terms of an objective, `[B]` each; of several variables also those of each.
+    """Makes terms `[B]` of a bound `[B]`, and by variable of reconstructions `[S, B]` and KLs `[S, B]` or `[1, B]`.
 
-    Args:
-        bound: `[B]`.
-        reconstructions: dict by variable of log p(x|z_s) `[S, B]`.
-        kl: dict by variable of KLs `[S, B]` or `[1, B]`.
-
-    Returns: dict of `"bound"`, `"reconstruction"` and `"kl"`, with `_name` behind the latter two for each of several.
+    Several variables are reported one by one, too.
     """
     terms = {"bound": bound}
     for kind, values in {"reconstruction": reconstructions, "kl": kl}.items():

@@ -9,13 +9,7 @@ from vaekit.objectives import ELBO, Objective
 
 
 def checked_objective(optimizer, objective, options):
-    """Returns the objective passed to `compile`, the ELBO for None; raises ValueError for anything else.
-
-    Args:
-        optimizer: the argument before it, where an objective may stand by mistake.
-        objective: an `Objective`, a class of them, or None.
-        options: dict of the other arguments.
-    """
+    """Returns the objective passed to `compile`, the ELBO for None; raises ValueError for anything else."""
     kind = optimizer if isinstance(optimizer, type) else type(optimizer)
     if issubclass(kind, Objective):
         raise ValueError(
@@ -57,11 +51,7 @@ def build_loss(model, batches):
 
 
 def weights_like(loss, sample_weight):
-    """Returns weights of examples, `[B]` or `[B, 1]`, with the loss's shape `[B]` and dtype.
-
-    Raises:
-        ValueError: another shape.
-    """
+    """Returns weights of examples, `[B]` or `[B, 1]`, with the loss's shape `[B]` and dtype; refuses other shapes."""
     if len(loss.shape) != 1:
         raise ValueError(f"With sample_weight an objective's loss should have shape [B]; it has {list(loss.shape)}.")
     weights = ops.cast(sample_weight, loss.dtype)

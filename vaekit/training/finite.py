@@ -14,11 +14,7 @@ def not_finite_weights(model):
 
 
 def require_finite(model, what):
-    """Raises ValueError if a model's training has diverged, and its weights have not been replaced since.
-
-    Args:
-        what: the method's name, for the error.
-    """
+    """Raises ValueError if a model's training has diverged, and its weights have not been replaced since."""
     if model.diverged and (weights := not_finite_weights(model)):
         raise ValueError(f"{what} of this model gives no numbers: {_advice(weights)}")
     model.diverged = False

@@ -10,11 +10,7 @@ from vaekit.training.program import program_of
 
 
 def train(fits):
-    """Trains models; those that are in the same epoch take their steps in one program.
-
-    Args:
-        fits: list of `Fit`, one a model.
-    """
+    """Trains models, by a `Fit` each; those that are in the same epoch take their steps in one program."""
     programs = {}  # of several models
     try:
         for fit in fits:
@@ -43,13 +39,7 @@ def evaluate(model, batches, callbacks):
 
 
 def run(passes, models=1, programs=None):
-    """Runs passes over the data, all in one program.
-
-    Args:
-        passes: list of `Pass`.
-        models: how many models share the program; where passes are fewer, some are in it several times.
-        programs: dict of the programs of several models, to which a new one is added.
-    """
+    """Runs each `Pass`, all in one program of so many `models`; where they are fewer, some are in it several times."""
     if not passes:
         return
     first = passes[0]
@@ -103,10 +93,7 @@ class Pass:
             self.model.require_settings(*self.program.settings)
 
     def end(self, last):
-        """Updates `logs` and calls the callbacks after a program, with the number of its last step.
-
-        Returns: whether the pass is to end there.
-        """
+        """Calls the callbacks after a program, with the number of its last step; returns whether the pass ends there."""
         self.logs.update({name: float(value) for name, value in self.model.get_metrics_result().items()})
         self._on_end(last, dict(self.logs))
         return self.model.stop_training if self.training else self.model.stop_evaluating

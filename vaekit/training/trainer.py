@@ -86,11 +86,10 @@ class Trainer(KerasLoop):
         return [*super().metrics, *self._terms.values()]
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """Computes the loss of a batch, a scalar in nats; its terms go to the metrics, and `step` counts on.
+        """Computes the loss of a batch, a scalar in nats; its terms go to the metrics, and a training step counts.
 
         Args:
-            x: tensor `[B, ...]`, or a dict of them by variable name.
-            y, y_pred: not used.
+            x: tensor `[B, ...]`, or a dict of them by variable name; y and y_pred are not used.
             sample_weight: weights of the examples `[B]`, or None.
             training: training mode of layers such as dropout.
         """

@@ -11,6 +11,7 @@ import numpy as np
 from keras import ops
 
 from vaekit.layers.distribution import DistributionLayer
+from vaekit.layers.likelihoods.support import check_values
 
 
 def level(x, bins):
@@ -56,8 +57,6 @@ class Discretized(DistributionLayer):
         x = x.astype("float32", copy=False)
         grids = x * (self.bins - 1), x * self.bins - 0.5
         wrong = min(((x < 0) | (x > 1) | (abs(t - np.rint(t)) > rounding) for t in grids), key=np.count_nonzero)
-        if not wrong.any():
-            return
         top = self.bins - 1
         whole = x.min() >= 0 and x.max() <= top and (x == np.rint(x)).all()
         advice = (
@@ -66,11 +65,8 @@ class Discretized(DistributionLayer):
             else f"Round images in [0, 1] to them, numpy.rint(x * {top}) / {top}, or use a likelihood for real values, "
             "vaekit.layers.Normal(event_shape)."
         )
-        raise ValueError(
-            f"{type(self).__name__} expects {self.bins} values, k / {top} or (k + 0.5) / {self.bins} for "
-            f"k = 0, ..., {top}; {np.count_nonzero(wrong)} of {x.size} values differ, "
-            f"for instance {x[wrong].flat[0]:g}. {advice}"
-        )
+        expected = f"{self.bins} values, k / {top} or (k + 0.5) / {self.bins} for k = 0, ..., {top}"
+        check_values(x, wrong, f"{type(self).__name__} expects {expected}", advice)
 
     def get_config(self):
         return {**super().get_config(), "bins": self.bins}

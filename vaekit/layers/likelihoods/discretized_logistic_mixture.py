@@ -1,12 +1,12 @@
 """Bytes of colour or grey images, from mixtures of discretized logistics."""
 
 import math
-from numbers import Integral
 
 import keras
 from keras import ops
 
 from vaekit.backend import tfd, tfp
+from vaekit.batches import check_counts
 from vaekit.layers.density import Density, Events, event_axes
 from vaekit.layers.distribution import pixelwise
 from vaekit.layers.likelihoods.discretized import Discretized, centre, level
@@ -102,8 +102,7 @@ class DiscretizedLogisticMixture(Discretized):
 
     def __init__(self, event_shape, components=10, bins=256, log_scale_range=None, **kwargs):
         super().__init__(event_shape, bins, **kwargs)
-        if not (isinstance(components, Integral) and components >= 1):
-            raise ValueError(f"{type(self).__name__} expects components to be at least 1; received {components!r}.")
+        check_counts(type(self).__name__, components=components)
         self.components = int(components)
         self.log_scale_range = check_range(self, "log_scale_range", log_scale_range)
 

@@ -22,6 +22,13 @@ def clip(x, values):
     return x if values is None else ops.clip(x, *values)
 
 
+def check_values(x, wrong, expected, advice):
+    """Raises ValueError if values of a NumPy array are wrong: `wrong`, booleans of its shape."""
+    if wrong.any():
+        differ = f"{np.count_nonzero(wrong)} of {x.size} values differ, for instance {float(x[wrong].flat[0]):g}"
+        raise ValueError(f"{expected}; {differ}. {advice}")
+
+
 def check_classes(layer, classes):
     """Returns a number of classes as an int; raises ValueError for less than 2."""
     if not (isinstance(classes, Integral) and classes >= 2):
@@ -33,14 +40,7 @@ SIGMOIDS = (keras.activations.sigmoid, keras.activations.hard_sigmoid)
 
 
 def warn_of_scale(layer, x):
-    """Warns if data look like bytes, or lie where no mean of a likelihood of real values can come near.
-
-    The words are the same for every part of the data.
-
-    Args:
-        layer: the likelihood's `DistributionLayer`.
-        x: NumPy array.
-    """
+    """Warns if data, a NumPy array, look like bytes, or lie where no mean of `layer`, a likelihood, can come near."""
     if not x.size:
         return
     low, high = x.min(), x.max()
