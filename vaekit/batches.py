@@ -4,6 +4,7 @@ Keras shuffles arrays with the process's global random state; vaekit's models fe
 instead, so that one seed gives the same order on every backend, and nothing else is disturbed.
 """
 
+import math
 from functools import cached_property
 from numbers import Integral
 
@@ -29,11 +30,6 @@ def check_counts(function, least=1, **counts):
             raise ValueError(f"{function} expects {name} to be an integer of at least {least}; received {value!r}.")
 
 
-def ceil_div(a, b):
-    """⌈a / b⌉ of integers, such as the number of batches of b of a examples."""
-    return -(-a // b)
-
-
 def require_no_targets(y):
     """Raises ValueError for targets, which a latent variable model has not."""
     if y is not None:
@@ -41,7 +37,7 @@ def require_no_targets(y):
 
 
 def as_array(name, value):
-    """Converts arrays, tables and lists to a NumPy array of real numbers; dynamically binarized data stay what they are.
+    """Converts arrays, tables and lists to a NumPy array of real numbers; leaves dynamically binarized data unchanged.
 
     Raises:
         ValueError: masked entries, sparse matrices, rows of different lengths, text and other objects.
@@ -172,7 +168,7 @@ class Batches(keras.utils.PyDataset):
         return np.random.default_rng([*self.seed, self.epoch, 0]).permutation(self.length)
 
     def __len__(self):
-        return ceil_div(self.length, self.batch_size)
+        return math.ceil(self.length / self.batch_size)
 
     def __getitem__(self, i):
         index = self.order[i * self.batch_size : (i + 1) * self.batch_size]
@@ -255,7 +251,7 @@ class Stacked:
 
 
 def take(tensors, index, key):
-    """Gathers rows `index` `[b]` of tensors of `chunks`, with new draws, by `key` `[2]`, of dynamically binarized ones."""
+    """Gathers rows `index` `[b]` of tensors of `chunks`; `key` `[2]` is the seed of dynamically binarized ones."""
     fixed, p = ({name: ops.take(tensor, index, axis=0) for name, tensor in part.items()} for part in tensors)
     seeds = backend.seeds(key, len(p)) if p else ()
     uniform = {name: tfd.Uniform().sample(ops.shape(p[name]), seed=s) for name, s in zip(p, seeds, strict=True)}

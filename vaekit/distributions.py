@@ -67,8 +67,7 @@ class NormalMixture(Density):
             ops.reshape(t, (-1, math.prod(self.loc.shape[1:]))) for t in (z, self.loc, self.scale)
         ]  # [N, D], [K, D]
         log_joint = backend.in_float64(_log_joint)(*rows, self.logits)  # [N, K]
-        batch = ops.shape(z)[: len(z.shape) - len(self.loc.shape) + 1]
-        return ops.reshape(ops.logsumexp(log_joint, axis=-1), batch)
+        return ops.reshape(ops.logsumexp(log_joint, axis=-1), ops.shape(z)[: len(z.shape) - len(self.loc.shape) + 1])
 
     def _sample_n(self, n, seed=None):
         component_seed, normal_seed = tfp.random.split_seed(seed, 2)

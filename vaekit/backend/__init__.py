@@ -123,7 +123,7 @@ def apply_gradient(optimizer, gradient, variables, jit_compile=True):
 
 
 def in_float64(function):
-    """Returns `function(*arrays)` computed in float64, with results in the arguments' dtype, and derivatives of float32.
+    """Returns `function(*arrays)` computed in float64, with results in the arguments' dtype; derivatives are float32's.
 
     For sums that cancel: where float32 loses the value, but the derivatives' own sums, of fewer large terms, do well.
     On a GPU, TensorFlow's derivatives are float64, too, and JAX's products of matrices full float32: never TF32.

@@ -9,7 +9,7 @@ from scipy.stats import multivariate_normal
 from tqdm.auto import tqdm
 
 from vaekit import backend, inference
-from vaekit.batches import ceil_div, check_counts
+from vaekit.batches import check_counts
 from vaekit.evaluation.errors import standard_error
 from vaekit.models.arrays import row_batches, row_count
 from vaekit.models.data import fixed_arrays
@@ -105,8 +105,8 @@ def log_likelihood(model, x, samples=5000, batch_size=100, chunk=None, seed=0, p
     n = row_count(data)
     batch_size = min(batch_size, n)
     chunk = chunk or max(1, _rows_at_once() // batch_size)
-    chunks = ceil_div(samples, chunk)
-    chunk = ceil_div(samples, chunks)  # of equal size; what is too much is left out below
+    chunks = math.ceil(samples / chunk)
+    chunk = math.ceil(samples / chunks)  # of equal size; what is too much is left out below
     log_weights, generator = model.program(
         ("log_likelihood", chunk, chunks), lambda: _log_weights(model, chunk, chunks)
     )

@@ -8,11 +8,12 @@ from keras import ops
 from tqdm.auto import tqdm
 
 from vaekit import backend
-from vaekit.batches import ceil_div, check_counts
+from vaekit.batches import check_counts
 from vaekit.evaluation.errors import standard_error
 from vaekit.models.arrays import row_batches, row_count
 from vaekit.models.data import fixed_arrays
 from vaekit.models.given import Given
+from vaekit.models.trace import fold, tile
 
 NUMBERS = 2_500_000  # float32 numbers of pairs (z, x) at a time: 10 MB
 
@@ -112,12 +113,8 @@ def information(model, x, samples=1, batch_size=500, seed=0, progress=True):
     }
     terms = {name: term.mean(axis=0) for name, term in terms.items()}  # [N]
     errors = {name: standard_error(term) for name, term in terms.items()}
-    return Information(
-        **{name: float(term.mean()) for name, term in terms.items()},
-        standard_errors=errors,
-        examples=n,
-        samples=samples,
-    )
+    means = {name: float(term.mean()) for name, term in terms.items()}
+    return Information(**means, standard_errors=errors, examples=n, samples=samples)
 
 
 def _draws(model, data, samples, batch_size, seed, bar):
@@ -172,7 +169,7 @@ def _blocks(model, z, batch_size):
     z = {name: value.reshape(-1, *value.shape[2:]) for name, value in z.items()}  # [S·N, ...]
     n = row_count(z)
     size = min(n, max(1, NUMBERS // numbers))
-    index = np.minimum(np.arange(ceil_div(n, size) * size), n - 1).reshape(-1, size)  # [K, Z]
+    index = np.minimum(np.arange(math.ceil(n / size) * size), n - 1).reshape(-1, size)  # [K, Z]
     return {name: ops.cast(value[index], "float32") for name, value in z.items()}
 
 
@@ -197,9 +194,7 @@ def _log_sum_batch(model):
                     log_q = factor([z[name] for name in factor.given]).log_prob(value)[:, None]  # [Z, 1]
                 else:  # every z with every x
                     each = {name: ops.repeat(v, m, axis=0) for name, v in z.items()}  # [Z·M, ...]
-                    each |= {
-                        name: ops.tile(v, (value.shape[0], *(1 for _ in v.shape[1:]))) for name, v in values.items()
-                    }
+                    each |= {name: fold(tile(v, value.shape[0])) for name, v in values.items()}
                     log_q = factor([each[name] for name in factor.given]).log_prob(each[factor.name])  # [Z·M]
                     log_q = ops.reshape(log_q, (-1, m))  # [Z, M]
                 total = total + log_q

@@ -88,13 +88,7 @@ class PrunedModel(LatentVariableModel):
 
 
 class _Marginal:
-    """The marginal of a latent's active units, for a layer or prior that gives a distribution over all of them.
-
-    Args:
-        layer: this layer.
-        active: array of the latent's shape, True for the units that stay random.
-        mean: array of the latent's shape, where the others are fixed.
-    """
+    """Base of networks and priors for active units alone; `active` and `mean` are as in the units of `PrunedModel`."""
 
     def __init__(self, layer, active, mean):
         super().__init__()

@@ -91,7 +91,7 @@ def _expectation(model, leapfrog_steps):
 
 
 def _maximization(model, optimizer):
-    """Compiles the M step, one of the optimizer: data and latents `[B, ...]` by name → mean log p(x, z), with priors."""
+    """Compiles the M step, one of the optimizer: data and latents `[B, ...]` by name → mean log p(x, z) with priors."""
     layers = list({id(f.layer): f.layer for f in model.generative}.values())
     weights = [variable for layer in layers for variable in layer.trainable_variables]
     optimizer.build(weights)

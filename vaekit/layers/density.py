@@ -8,8 +8,8 @@ from vaekit.backend import tfd, tfp
 
 
 class Density(tfd.Distribution):
-    """Base of distributions, with all that TFP requires. A subclass passes its parameters by name, a tensor first, which
-    become attributes, and defines `_parameter_properties` by `event_axes`."""
+    """Base of distributions, with all that TFP requires. A subclass passes its parameters by name, a tensor first, and
+    finds them as attributes; it defines `_parameter_properties` by `event_axes`."""
 
     def __init__(self, **parameters):
         for name, value in parameters.items():

@@ -14,7 +14,7 @@ _ORIGINS = weakref.WeakKeyDictionary()  # of the distributions that are in use
 
 
 def origin_of(distribution):
-    """Finds the layer that made a distribution, and its parameters, a dict by name of `[B, ...]`; None: no layer did."""
+    """Finds the layer that made a distribution, and its parameters, dict by name of `[B, ...]`; None: no layer did."""
     return _ORIGINS.get(distribution)
 
 

@@ -120,10 +120,7 @@ class Stack(keras.layers.Layer):
         self.joins = [Join(name=f"join_{i}", dtype=self.dtype_policy) for i in range(len(self.layers))]
 
     def layer_inputs(self, i, h, first, skips):
-        """Lists the inputs of layer i, before joining: tensors, or shapes.
-
-        They are those of the first layer, or the output h of the layer before and those that enter every layer.
-        """
+        """Lists layer i's inputs, tensors or shapes: the first layer's, or the output h before it and `skips`."""
         if i == 0:
             return first
         return [h] if isinstance(self.layers[i], ELEMENTWISE + RESHAPING) else [h, *skips]

@@ -6,6 +6,7 @@ be done, checked like arrays (`as_batches`); where arrays are needed they are re
 """
 
 import warnings
+from itertools import chain
 from types import ModuleType
 
 import keras
@@ -203,14 +204,8 @@ def _checked_generator(model, iterator):
     first = next(iterator, None)
     if first is None:
         raise ValueError(f"There are no data: this {type(iterator).__name__} has no batches, or is used up.")
-    first = _check_batch(model, first)
-    return _generator(model, first, iterator)
-
-
-def _generator(model, first, iterator):
-    yield first
-    for batch in iterator:
-        yield _check_batch(model, batch)
+    first, rest = _check_batch(model, first), (_check_batch(model, batch) for batch in iterator)
+    return (batch for batch in chain([first], rest))  # Keras accepts generators alone
 
 
 def read_all(model, x):

@@ -89,7 +89,7 @@ def _numbered(config, indices):
 
 
 def _after(objects, config):
-    """Corrects the configuration of a functional network, some of whose layers, in `objects`, other networks have called.
+    """Corrects the configuration of a functional network with layers, in `objects`, that other networks have called.
 
     It counts a layer's calls from the first within the network, which come after those in other networks.
     """

@@ -51,7 +51,7 @@ def split(factor, latents, shapes):
 
 
 def _boundary(network, known, shapes):
-    """Finds the tensors of a functional network between h and g, from whether its inputs, by name, are data; or None."""
+    """Finds the tensors between h and g in a functional network, None in others; `known`: whether an input is data."""
     functional = isinstance(network, Functional) and type(network).call is Functional.call
     if not functional or len(network.inputs) != len(known):
         return None

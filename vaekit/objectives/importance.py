@@ -99,26 +99,18 @@ class MIWAE(Objective):
 class IWAE(MIWAE):
     r"""Importance weighted bound $\mathcal L_k(x) = \mathbb E \log \frac1k \sum_i \frac{p(x, z_i)}{q(z_i|x)}$, in nats.
 
-    $\mathcal L_1$ is the ELBO; $\mathcal L_k$ rises with k towards log p(x).
+    $\mathcal L_1$ is the ELBO; $\mathcal L_k$ rises with k towards log p(x). There is no closed form of its KL, since
+    the logarithm of the mean weight does not split into reconstruction and KL.
 
     Args:
         samples: k.
         beta: weight of log p(z) − log q(z|x) in the loss's log-weights.
         gradient: as for `MIWAE`.
-        analytic_kl: not to be had, for the logarithm of a sum does not split into reconstruction and KL.
-
-    Raises:
-        ValueError: with `analytic_kl`, and as for `MIWAE`.
 
     Source: Burda et al. 2016, eq. 8.
     """
 
-    def __init__(self, samples=1, beta=1.0, gradient="pathwise", analytic_kl=False):
-        if analytic_kl:
-            raise ValueError(
-                "An importance weighted bound has no closed-form KL: the logarithm of the mean weight does not split "
-                "into reconstruction and KL. Use IWAE(samples=k), or ELBO(analytic_kl=True)."
-            )
+    def __init__(self, samples=1, beta=1.0, gradient="pathwise"):
         super().__init__(1, samples, beta, gradient)
 
     def get_config(self):

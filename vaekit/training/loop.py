@@ -93,7 +93,7 @@ class Pass:
             self.model.require_settings(*self.program.settings)
 
     def end(self, last):
-        """Calls the callbacks after a program, with the number of its last step; returns whether the pass ends there."""
+        """Calls the callbacks after a program, with the number of its last step; returns whether the pass ends."""
         self.logs.update({name: float(value) for name, value in self.model.get_metrics_result().items()})
         self._on_end(last, dict(self.logs))
         return self.model.stop_training if self.training else self.model.stop_evaluating

@@ -86,12 +86,9 @@ class Trainer(KerasLoop):
         return [*super().metrics, *self._terms.values()]
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
-        """Computes the loss of a batch, a scalar in nats; its terms go to the metrics, and a training step counts.
+        """Computes the loss of a batch x `[B, ...]`, a scalar in nats, and updates the terms' metrics.
 
-        Args:
-            x: tensor `[B, ...]`, or a dict of them by variable name; y and y_pred are not used.
-            sample_weight: weights of the examples `[B]`, or None.
-            training: training mode of layers such as dropout.
+        `sample_weight`: weights of the examples `[B]`. y and y_pred are not used.
         """
         settings = self.settings()
         with added_losses(self) as added:

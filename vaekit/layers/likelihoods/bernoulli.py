@@ -33,13 +33,11 @@ class Bernoulli(DistributionLayer):
         return self.independent(tfd.Bernoulli(logits=logits, dtype=logits.dtype))
 
     def check_values(self, x):
-        check_values(
-            x,
-            (x != 0) & (x != 1),
-            "A Bernoulli likelihood expects the values 0 and 1",
+        advice = (
             "For grey images in [0, 1] either draw binary ones, vaekit.batches.DynamicBinarization(x), or use a "
-            "likelihood for real values, vaekit.layers.Normal(event_shape).",
+            "likelihood for real values, vaekit.layers.Normal(event_shape)."
         )
+        check_values(x, (x != 0) & (x != 1), "A Bernoulli likelihood expects the values 0 and 1", advice)
 
     def get_config(self):
         return {**super().get_config(), "logit_range": self.logit_range}

@@ -47,12 +47,12 @@ class CategoricalLabels(DistributionLayer):
         return self.independent(Labels(logits, dtype=logits.dtype))
 
     def check_values(self, x):
-        check_values(
-            x,
-            (x < 0) | (x >= self.classes) | (x != np.rint(x)),
-            f"CategoricalLabels expects whole numbers from 0 to {self.classes - 1}",
-            "Number the classes from 0 (numpy.unique(y, return_inverse=True)[1]), or say how many there are: classes=…",
+        wrong = (x < 0) | (x >= self.classes) | (x != np.rint(x))
+        expected = f"CategoricalLabels expects whole numbers from 0 to {self.classes - 1}"
+        advice = (
+            "Number the classes from 0 (numpy.unique(y, return_inverse=True)[1]), or say how many there are: classes=…"
         )
+        check_values(x, wrong, expected, advice)
 
     def get_config(self):
         return {**super().get_config(), "classes": self.classes}

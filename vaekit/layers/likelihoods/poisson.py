@@ -26,10 +26,8 @@ class Poisson(DistributionLayer):
         return self.independent(tfd.Poisson(log_rate=log_rate))
 
     def check_values(self, x):
-        check_values(
-            x,
-            (x < 0) | (x != np.rint(x)),
-            "A Poisson likelihood expects counts, 0, 1, 2, …",
+        advice = (
             "Give it the counts themselves, not scaled, not as logarithms; for real values there is "
-            "vaekit.layers.Normal(event_shape).",
+            "vaekit.layers.Normal(event_shape)."
         )
+        check_values(x, (x < 0) | (x != np.rint(x)), "A Poisson likelihood expects counts, 0, 1, 2, …", advice)
