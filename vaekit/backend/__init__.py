@@ -151,10 +151,10 @@ def losses_collected():
     return _implementation.losses_collected()
 
 
-def values_held(variables):
+def values_restored(variables):
     """A context that restores variables' values after an error: Keras' own loop on JAX takes them away for a step,
     and does not restore them when the first step fails."""
-    return _implementation.values_held(variables)
+    return _implementation.values_restored(variables)
 
 
 # ---- programs -------------------------------------------------------------------------------------------------------
@@ -244,7 +244,7 @@ def mean_over_replicas(value):
     return _implementation.mean_over_replicas(value)
 
 
-def shared_out(batch):
+def shard_batch(batch):
     """Shares a batch within a program among the devices of `keras.distribution` on JAX, if one is set."""
     distribution = keras.distribution.distribution()
     if distribution is None:

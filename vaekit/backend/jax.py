@@ -116,7 +116,7 @@ def losses_collected():
 
 
 @contextlib.contextmanager
-def values_held(variables):
+def values_restored(variables):
     before = [(variable, variable.value) for variable in variables]
     try:
         yield

@@ -107,7 +107,7 @@ def losses_collected():
     return contextlib.nullcontext()
 
 
-def values_held(variables):
+def values_restored(variables):
     return contextlib.nullcontext()
 
 

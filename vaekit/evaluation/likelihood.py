@@ -122,7 +122,7 @@ def log_likelihood(model, x, samples=5000, batch_size=100, chunk=None, seed=0, p
             results.append((first - math.log(samples), np.exp(2 * first - second)))
             bar.update(samples * count)
     estimate, effective = map(np.concatenate, zip(*results, strict=True))  # [N]
-    return LogLikelihood(estimate, effective, samples, *_numbers(model, data))
+    return LogLikelihood(estimate, effective, samples, *_dimensions(model, data))
 
 
 def terms(model, x, objective, batch_size=500, seed=0):
@@ -156,7 +156,7 @@ def _rows_at_once():
     return 10_000 if backend.accelerated() else 1000
 
 
-def _numbers(model, data):
+def _dimensions(model, data):
     """Counts numbers in one example, and returns whether all of them are 0 or 1; without conditions."""
     x = [ops.convert_to_numpy(data[name]) for name in model.observed]
     return sum(math.prod(part.shape[1:]) for part in x), all(((part == 0) | (part == 1)).all() for part in x)
@@ -206,4 +206,4 @@ def hmc_log_likelihood(model, x, samples=50, burn_in=300, leapfrog_steps=4, thin
     terms = log_q - ops.convert_to_numpy(model.given(data, sides="p").log_p(rest))  # log q(z) − log p(x, z), [L, N]
     total = np.logaddexp.reduce(terms, axis=0)
     effective = np.exp(2 * total - np.logaddexp.reduce(2 * terms, axis=0))
-    return LogLikelihood(math.log(samples) - total, effective, samples, *_numbers(model, data))
+    return LogLikelihood(math.log(samples) - total, effective, samples, *_dimensions(model, data))

@@ -24,7 +24,7 @@ class KerasLoop(keras.Model):
         """A context in which Keras runs the steps, and calling the model for their sake computes nothing."""
         before, self._within_keras_loop = self._within_keras_loop, within
         try:
-            with backend.values_held([*self.variables, *self.metrics_variables, *self.optimizer.variables]):
+            with backend.values_restored([*self.variables, *self.metrics_variables, *self.optimizer.variables]):
                 yield
         finally:
             self._within_keras_loop = before

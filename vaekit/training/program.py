@@ -55,7 +55,7 @@ class Program:
 
     def __init__(self, take_step, variables, steps=None, jit_compile=False, run_eagerly=False, others=()):
         def body(i, tensors, index, keys):
-            take_step(backend.shared_out(take(tensors, index[i], keys[i])))  # a batch [B, ...]
+            take_step(backend.shard_batch(take(tensors, index[i], keys[i])))  # a batch [B, ...]
 
         def eagerly(start, stop, *arrays):
             for i in range(start, stop):

@@ -84,10 +84,10 @@ def fit_together(
 
 def _can_share_program(models, batches):
     """Returns whether a program can take steps of all models at once."""
-    ours = [
+    programs = [
         m.takes_programs(batches, step) and not m.run_eagerly for m in models for step in ("train_step", "test_step")
     ]
-    return len(models) > 1 and all(ours) and batches.resident and backend.loops_together()
+    return len(models) > 1 and all(programs) and batches.resident and backend.loops_together()
 
 
 def _list_by_model(models, values, name, kinds):
