@@ -20,7 +20,7 @@ def seen(answer, observer="call", inputs=X, **options):
 def says(*arguments, **options):
     fault = seen(*arguments, **options)
     assert isinstance(fault, Fault), fault
-    return fault.says
+    return fault.message
 
 
 def test_call():
@@ -92,7 +92,7 @@ def test_values_that_a_gradient_does_not_have():
 
     found = seen(lambda x: Layer()(x), "gradients", of=["x"])
     if keras.backend.backend() == "jax":
-        says = found["gradient of x"].says
+        says = found["gradient of x"].message
         assert "use `keras.ops.where`" in says and "_error_repr" not in says
     else:
         np.testing.assert_array_equal(found["gradient of x"], [2, 2])
@@ -145,7 +145,7 @@ def test_the_reason_at_the_end_of_a_message():
 def test_not_implemented_by_others_is_an_error():
     """Only the learner's own `raise NotImplementedError()` is an open question."""
     nobody_knows = seen(lambda x: tfd.Normal(x, 1.0).kl_divergence(tfd.Cauchy(x, 1.0)))
-    assert nobody_knows.kind == "error" and "No KL" in nobody_knows.says
+    assert nobody_knows.kind == "error" and "No KL" in nobody_knows.message
 
     def open_question(x):
         raise NotImplementedError()
@@ -158,7 +158,7 @@ def test_float64():
     assert NUMPY in seen(lambda x: np.ones(2, "float32")) and not {DOUBLE, NUMPY} & set(seen(lambda x: x))
     mixed = seen(lambda x: x * ops.convert_to_tensor(np.ones(2)))
     if NAME == "tensorflow":  # JAX has no float64 here
-        assert "tensors of float32 and float64 do not mix" in mixed.says and 'dtype="float32"' in mixed.says
+        assert "tensors of float32 and float64 do not mix" in mixed.message and 'dtype="float32"' in mixed.message
         assert DOUBLE in seen(lambda x: ops.sum(ops.cast(x, "float64")), "gradients", of=["x"])
 
 
@@ -167,4 +167,4 @@ def test_numpy_has_no_gradient():
     if NAME == "tensorflow":  # the way is cut, and the gradient what is left
         np.testing.assert_array_equal(found["gradient of x"], [2, 2])
     else:
-        assert "NumPy cannot be differentiated: use `keras.ops`" in found["gradient of x"].says
+        assert "NumPy cannot be differentiated: use `keras.ops`" in found["gradient of x"].message

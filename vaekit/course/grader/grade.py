@@ -134,7 +134,7 @@ class _Run:
         except StepError as error:
             if self._by_another(index):
                 return False
-            self.faults[index] = error.fault.says
+            self.faults[index] = error.fault.message
             self.skipped.add(index)
             return False
         self.faults.pop(index, None)
@@ -184,7 +184,9 @@ class _Run:
             observed.append(observation)
             if isinstance(observation, Fault) and observation.kind in ("missing", "time"):
                 break  # the other cases would say the same
-        if early and any(isinstance(o, Fault) and (o.kind == "missing" or "`NameError:" in o.says) for o in observed):
+        if early and any(
+            isinstance(o, Fault) and (o.kind == "missing" or "`NameError:" in o.message) for o in observed
+        ):
             observed.clear()
         else:
             self.left.remove(name)

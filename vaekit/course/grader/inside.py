@@ -131,7 +131,7 @@ def _compact(array):
 
 
 def _sent(fault):
-    return [fault.kind, fault.says[:4000]]
+    return [fault.kind, fault.message[:4000]]
 
 
 if __name__ == "__main__":

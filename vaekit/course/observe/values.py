@@ -26,7 +26,7 @@ class Fault(NamedTuple):
     """
 
     kind: str
-    says: str
+    message: str
 
 
 class Wrong(Exception):

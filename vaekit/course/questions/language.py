@@ -85,8 +85,8 @@ class Text:
 
         def run(**changed):
             with np.errstate(all="ignore"):  # mistakes may well overflow
-                found = function(**{name: ops.cast(value) for name, value in {**inputs, **changed}.items()})
-            return tuple(np.asarray(value) for value in (found if isinstance(found, tuple) else (found,)))
+                result = function(**{name: ops.cast(value) for name, value in {**inputs, **changed}.items()})
+            return tuple(np.asarray(value) for value in (result if isinstance(result, tuple) else (result,)))
 
         return ops, run
 
@@ -99,7 +99,7 @@ class Operations:
     """
 
     def __init__(self, dtype):
-        self.dtype, self._held, self._again = dtype, [], None
+        self.dtype, self._frozen, self._replayed = dtype, [], None
         self.distributions = _Distributions(self)
 
     def __getattr__(self, name):
@@ -113,14 +113,14 @@ class Operations:
         return tuple(map(self.cast, value)) if isinstance(value, tuple) else value
 
     def stop_gradient(self, value):
-        if self._again is None:
-            self._held.append(value)
+        if self._replayed is None:
+            self._frozen.append(value)
             return value
-        return next(self._again)
+        return next(self._replayed)
 
-    def moving(self):
+    def replay(self):
         """From now on, values behind `stop_gradient` stay as they were; to be called before each further run."""
-        self._again = iter(self._held)
+        self._replayed = iter(self._frozen)
 
 
 class _Distributions:
@@ -179,7 +179,7 @@ def differentiate(text, inputs, of):
     Returns: for each value that it returns a dict {input: gradient}, of the input's shape.
     """
     ops, run = text._in_numpy(inputs, np.float64)
-    found = [{name: np.empty(np.shape(inputs[name])) for name in of} for _ in run()]
+    slopes = [{name: np.empty(np.shape(inputs[name])) for name in of} for _ in run()]
     for name in of:
         for i, value in enumerate(np.ravel(inputs[name]).astype(np.float64)):
             step = 1e-6 * max(1.0, abs(value))
@@ -187,9 +187,9 @@ def differentiate(text, inputs, of):
             for end in (value + step, value - step):
                 moved = np.array(inputs[name], dtype=np.float64)
                 moved.flat[i] = end
-                ops.moving()
+                ops.replay()
                 ends.append(run(**{name: moved}))
             with np.errstate(all="ignore"):
-                for gradients, high, low in zip(found, *ends, strict=True):
+                for gradients, high, low in zip(slopes, *ends, strict=True):
                     gradients[name].flat[i] = np.sum(high - low) / (2 * step)  # what does not depend on it is 0
-    return found
+    return slopes

@@ -27,8 +27,8 @@ from vaekit.course.questions.variants import variants
 
 DRAWS = 20_000
 STANDARD_ERRORS = 7.0  # a Gaussian is further from its mean with probability 2.6e-12; there are about 100 numbers
-OF_MEANS = STANDARD_ERRORS / DRAWS**0.5  # of a mean of DRAWS standard numbers
-OF_DEVIATIONS = OF_MEANS / 2**0.5  # relative, of their standard deviation
+MEAN_TOLERANCE = STANDARD_ERRORS / DRAWS**0.5  # of a mean of DRAWS standard numbers
+DEVIATION_TOLERANCE = MEAN_TOLERANCE / 2**0.5  # relative, of their standard deviation
 RMS = ", root mean square"
 
 CODE = """
@@ -68,14 +68,14 @@ class Layer(Question):
     answer: str
     arguments: dict = field(default_factory=dict)
     mistakes: list = ()
-    founded: bool = False
+    requires_first: bool = False
     seconds: float = 60.0
     because: str = (
         f"{DRAWS:,} draws are looked at, and {STANDARD_ERRORS:g} standard errors allowed: in fewer than one check in a "
         "thousand million, chance alone makes a right layer look wrong."
     )
 
-    leads = "spread"
+    leading_part = "spread"
 
     def __post_init__(self):
         super().__post_init__()
@@ -90,9 +90,9 @@ class Layer(Question):
         self.observe = Observe("random_layer", {"takes": self.names, "draws": DRAWS})
         own = [self._mistake(*row) for row in self.mistakes]
         cut = [self._cut(name) for name in self.names]
-        self.mistakes = [*cut, *own, *(self._shared(*row) for row in SHARED)]
+        self.mistakes = [*cut, *own, *(self._common_mistake(*row) for row in COMMON_MISTAKES)]
 
-    def drawn(self, rng):
+    def draw_cases(self, rng):
         return [Case({**inputs, **self.arguments, "seed": int(rng.integers(1, 10**6))}) for inputs in self.draw(rng)]
 
     def part(self, case, observation):
@@ -102,36 +102,36 @@ class Layer(Question):
         mean, spread, slopes = _moments(self.text, self.names, case.inputs)
         n = DRAWS * mean.size
         uncorrelated = Near(np.array(0.0), STANDARD_ERRORS / n**0.5)
-        found = {
+        targets = {
             "rows": uncorrelated._replace(atol=STANDARD_ERRORS / (n / 2) ** 0.5),  # of rows half a batch apart, too
             "dimensions": uncorrelated._replace(atol=STANDARD_ERRORS / (DRAWS * len(mean)) ** 0.5),  # of two of them
             "calls": uncorrelated,
-            "spread": Near(spread, 0.0, OF_DEVIATIONS),
+            "spread": Near(spread, 0.0, DEVIATION_TOLERANCE),
             # of n normal numbers it has the variance 24/n; twice the standard errors, since its tails are not normal
             "kurtosis": Near(np.array(3.0), 2 * STANDARD_ERRORS * (24 / n) ** 0.5),
-            "centre": Near(mean, OF_MEANS * spread),
+            "centre": Near(mean, MEAN_TOLERANCE * spread),
         }
         for name, (constant, by_noise) in slopes.items():  # the gradient is constant + by_noise · ε
-            found[name] = Near(constant, 1e-4 + OF_MEANS * np.abs(by_noise), self.rtol)
-            found[name + RMS] = Near(np.hypot(constant, by_noise), 1e-4, OF_DEVIATIONS)
+            targets[name] = Near(constant, 1e-4 + MEAN_TOLERANCE * np.abs(by_noise), self.rtol)
+            targets[name + RMS] = Near(np.hypot(constant, by_noise), 1e-4, DEVIATION_TOLERANCE)
         same = {"same seed": 0.0, "other seed": uncorrelated, "no seed": uncorrelated, "restored": 0.0}
-        return found | same | {"in a model": np.array([5.0, mean.shape[1]])}
+        return targets | same | {"in a model": np.array([5.0, mean.shape[1]])}
 
     def widened(self, observation, target, observed):
         """The mean of draws is as uncertain as they are spread, also where their spread is wrong."""
         spread = None if isinstance(observed, Fault) else observed.get("spread")
         if observation != "centre" or isinstance(spread, Fault) or np.shape(spread) != np.shape(target.value):
             return target
-        return target._replace(atol=np.fmax(target.atol, OF_MEANS * np.nan_to_num(spread, posinf=0.0)))
+        return target._replace(atol=np.fmax(target.atol, MEAN_TOLERANCE * np.nan_to_num(spread, posinf=0.0)))
 
     def explained(self, inputs, observation, observed, target):
         if observation in CORRELATED and np.shape(observed) == ():
             return Explanation("correlated", CORRELATED[observation].format(float(observed)))
         return None
 
-    def _mistake(self, name, edits, says):
+    def _mistake(self, name, edits, message):
         text = self.text.edited(edits)
-        return Mistake(name, says, lambda **inputs: self.shown(text, inputs), self._code(text))
+        return Mistake(name, message, lambda **inputs: self.predict(text, inputs), self._code(text))
 
     def _cut(self, name):
         text = Text(self.name, self.text.arguments, f"{name} = ops.stop_gradient({name})\n{self.text.body}")
@@ -142,28 +142,30 @@ class Layer(Question):
     def variants(self):
         return variants(self.text)
 
-    def shown(self, text, inputs):
+    def predict(self, text, inputs):
         """Of noise that is wrongly stretched or shifted; what is left to chance in other amounts is not compared."""
         (right, scale, _), (mean, spread, slopes) = (_moments(t, self.names, inputs) for t in (self.text, text))
-        found = {"spread": spread}
+        predictions = {"spread": spread}
         if np.isnan(spread).any():
-            found |= dict.fromkeys(("rows", "dimensions", "calls", "kurtosis", *SEEDS), np.nan)
+            predictions |= dict.fromkeys(("rows", "dimensions", "calls", "kurtosis", *SEEDS), np.nan)
         chance = (spread > scale * 1.01).any()
         if not np.allclose(mean, right, equal_nan=False):
-            found["centre"] = mean
+            predictions["centre"] = mean
         for name, (constant, by_noise) in slopes.items():
-            found[name + RMS] = np.hypot(constant, by_noise)
+            predictions[name + RMS] = np.hypot(constant, by_noise)
             if not chance:
-                found[name] = constant
-        return found
+                predictions[name] = constant
+        return predictions
 
-    def _shared(self, name, edits, says=None, shown=None):
+    def _common_mistake(self, name, edits, message=None, predict=None):
         code = self._code(self.text)
         for old, new in edits.items():
             if old not in code:
                 raise ValueError(f"{name}: {old!r} is not in\n{code}")
             code = code.replace(old, new)
-        return Mistake(name, says, shown and (lambda **inputs: shown(_moments(self.text, self.names, inputs)[1])), code)
+        return Mistake(
+            name, message, predict and (lambda **inputs: predict(_moments(self.text, self.names, inputs)[1])), code
+        )
 
     def _code(self, text):
         """A whole class whose `call` computes a text."""
@@ -176,8 +178,8 @@ class Layer(Question):
             takes=", ".join(self.names),
             first=self.names[0],
             parameters="".join(f", {name}={value!r}" for name, value in self.arguments.items()),
-            kept=lines(f"self.{name} = {name}" for name in self.arguments),
-            known=lines(f"{name} = self.{name}" for name in self.arguments),
+            attributes=lines(f"self.{name} = {name}" for name in self.arguments),
+            locals=lines(f"{name} = self.{name}" for name in self.arguments),
             body=lines(text.body.split("\n")),
             config="".join(f', "{name}": self.{name}' for name in self.arguments),
         )
@@ -209,7 +211,7 @@ CORRELATED = {  # what independent noise has not
 }
 SEEDS = ("same seed", "other seed", "no seed", "restored")
 # (name, edits of the code above, what is said, what it shows); without the latter two the observer tells it
-SHARED = [
+COMMON_MISTAKES = [
     (
         "uniform_noise",
         {"noise = keras.random.normal(": "noise = 3**0.5 * keras.random.uniform(minval=-1, maxval=1, shape="},

@@ -32,18 +32,20 @@ class Number(Question):
     def __post_init__(self):
         super().__post_init__()
         self.answer = f"{self.name} = {self.value}"
-        rows = [(name, _evaluated(expression), says) for name, expression, says in self.mistakes]
+        rows = [(name, _evaluated(expression), message) for name, expression, message in self.mistakes]
         self.mistakes = [
-            Mistake(name, self._says(number, rows), lambda number=number: {VALUE: number}, f"{self.name} = {number!r}")
+            Mistake(
+                name, self._message(number, rows), lambda number=number: {VALUE: number}, f"{self.name} = {number!r}"
+            )
             for name, number, _ in rows
         ]
 
-    def _says(self, number, rows):
+    def _message(self, number, rows):
         """What may have led to a number."""
-        reasons = [says for _, other, says in rows if math.isclose(number, other, rel_tol=self.rtol)]
+        reasons = [message for _, other, message in rows if math.isclose(number, other, rel_tol=self.rtol)]
         return reasons[0] if len(reasons) == 1 else f"either {' Or '.join(reasons)}"
 
-    def drawn(self, rng):
+    def draw_cases(self, rng):
         return [Case({})]
 
     def expected(self, case):

@@ -58,7 +58,7 @@ class AtLeast(NamedTuple):
     unit: str = "nats"
 
 
-class Shown(NamedTuple):
+class Prediction(NamedTuple):
     """What an answer with a mistake shows of one observation.
 
     Attributes:
@@ -84,8 +84,8 @@ class Mistake(NamedTuple):
     """
 
     name: str
-    says: str
-    shown: Callable | None = None
+    message: str
+    predict: Callable | None = None
     code: str | None = None
 
 
@@ -118,7 +118,7 @@ class Question:
     importance: int = 3
     hints: str = ""
     parts: dict | None = None
-    founded: bool = True
+    requires_first: bool = True
     rtol: float = 1e-4
     atol: float | dict = 1e-5
     because: str = "float32 carries seven digits, and a sum of some hundred terms loses two of them."
@@ -135,7 +135,7 @@ class Question:
 
     # ---- what kinds say
 
-    def drawn(self, rng):
+    def draw_cases(self, rng):
         """List of cases, drawn by a NumPy generator."""
         raise NotImplementedError
 
@@ -164,11 +164,11 @@ class Question:
         return None
 
     note = ""  # said of what is right
-    leads = ""  # the part that others follow from, where it is wrong
+    leading_part = ""  # the part that others follow from, where it is wrong
     variants = ()  # what the answer may have become by a single change; their `text` is what `shown` takes
     pairs = ()  # what it may have become by two of the mistakes
 
-    def shown(self, text, inputs):
+    def predict(self, text, inputs):
         """`Mistake.shown` of an answer that is this `Text`."""
         raise NotImplementedError
 
@@ -188,22 +188,22 @@ class Question:
         Arrays hold float32's numbers, so that the oracle computes from just what an answer receives.
         """
         if self.fixed:
-            found = self.drawn(np.random.default_rng(0 if seed is None else seed))
+            cases = self.draw_cases(np.random.default_rng(0 if seed is None else seed))
         else:
-            first = {case.part: case for case in reversed(self.drawn(np.random.default_rng(0)))}
-            found = [*reversed(first.values()), *self.drawn(np.random.default_rng(seed))]
-        return [case._replace(inputs={name: _single(value) for name, value in case.inputs.items()}) for case in found]
+            first = {case.part: case for case in reversed(self.draw_cases(np.random.default_rng(0)))}
+            cases = [*reversed(first.values()), *self.draw_cases(np.random.default_rng(seed))]
+        return [case._replace(inputs={name: _single(value) for name, value in case.inputs.items()}) for case in cases]
 
     def targets(self, case):
         """What is expected: a dict of `Near` or `AtLeast`. Beyond float32's range lies infinity."""
-        found = {}
+        targets = {}
         for name, value in self.expected(case).items():
             if not isinstance(value, (Near, AtLeast)):
                 value = np.asarray(value, np.float64)
                 beyond = np.abs(value) > FLOAT32
                 value = Near(np.where(beyond, np.copysign(np.inf, value), value), self.tolerance(name), self.rtol)
-            found[name] = value
-        return found
+            targets[name] = value
+        return targets
 
     def widened(self, observation, target, observed):
         """A target, with a tolerance that depends on other observations of the same case."""

@@ -8,12 +8,12 @@ import numpy as np
 
 from vaekit.course.observe import Fault
 from vaekit.course.questions.explain import Explanation
-from vaekit.course.questions.question import AtLeast, Near, Shown, fits
+from vaekit.course.questions.question import AtLeast, Near, Prediction, fits
 from vaekit.course.questions.variants import Variant, variants
 
 UNFORESEEN = ("variant", "two", "terms")  # names of what no question lists
 MOST_IN_PAIRS = 120  # variants
-MOST_TOLD = 2  # of several variants that give the same
+MOST_CLAUSES = 2  # of several variants that give the same
 
 
 class Row(NamedTuple):
@@ -39,7 +39,7 @@ class Row(NamedTuple):
         return self.gradient and not isinstance(self.observed, Fault) and not np.any(self.observed)
 
 
-def recognized(question, found):
+def recognized(question, rows_by_part):
     """(mistake, rank) of those that explain a part, {part: list}; ranks are better the lower they are.
 
     A mistake explains a part if the part shows nothing but what it gives. Numbers have to say so somewhere, unless it
@@ -47,13 +47,13 @@ def recognized(question, found):
     gradients and parts of other cases, is not explained by a mistake that the values contradict. A gradient of 0 has
     many causes: it shows a mistake only if nothing contradicts it.
     """
-    wrong = [part for part, rows in found.items() if not all(row.fits for row in rows)]
-    values = [part for part, rows in found.items() if all(row.name == part and not row.gradient for row in rows)]
-    cut = [part for part in wrong if all(row.cut for row in found[part] if not row.fits)]
-    recognized = {part: [] for part in found}
-    evidence = [(m, _evidence(question, m, found)) for m in question.mistakes if m.shown] if wrong else []
+    wrong = [part for part, rows in rows_by_part.items() if not all(row.fits for row in rows)]
+    values = [part for part, rows in rows_by_part.items() if all(row.name == part and not row.gradient for row in rows)]
+    cut = [part for part in wrong if all(row.cut for row in rows_by_part[part] if not row.fits)]
+    recognized = {part: [] for part in rows_by_part}
+    evidence = [(m, _evidence(question, m, rows_by_part)) for m in question.mistakes if m.predict] if wrong else []
     sure = {mistake.name for mistake, by_part in evidence if any(e.numbers for e in by_part.values() if e.explains)}
-    sure |= {mistake.name for mistake, by_part in evidence if not any(e.given for e in by_part.values())}
+    sure |= {mistake.name for mistake, by_part in evidence if not any(e.predicts for e in by_part.values())}
     for mistake, by_part in evidence:
         if mistake.name not in sure:
             continue
@@ -68,83 +68,83 @@ def recognized(question, found):
     return recognized
 
 
-def unforeseen(question, found, parts):
+def unforeseen(question, rows_by_part, parts):
     """An `Explanation` of some parts, which no listed mistake explains, by what the answer itself suggests: {part: it}.
 
     It may be a variant of the answer that gives all that was observed, or all of one part; two mistakes at once; terms
     of a sum that count otherwise than they should; or two variants at once, if there are not too many.
     """
-    values_first = dict(sorted(found.items(), key=lambda pair: all(row.gradient for row in pair[1])))
-    wrong = {part for part, rows in found.items() if not all(row.fits or _at_fault(row) for row in rows)}
-    if told := _of_variants(question, values_first, wrong):
-        return dict.fromkeys(parts, told)
-    told = {}
+    values_first = dict(sorted(rows_by_part.items(), key=lambda pair: all(row.gradient for row in pair[1])))
+    wrong = {part for part, rows in rows_by_part.items() if not all(row.fits or _at_fault(row) for row in rows)}
+    if explanations := _of_variants(question, values_first, wrong):
+        return dict.fromkeys(parts, explanations)
+    explanations = {}
     for part in parts:
-        if all(row.name == part and not row.gradient for row in found[part]):  # values, and ordinary ones
-            alone = {part: found[part]}
-            told[part] = _of_variants(question, alone, {part}) or _of_terms(question, found[part])
-    told = {part: explanation for part, explanation in told.items() if explanation}
-    if not told and (two := _of_two_variants(question, values_first, wrong)):
+        if all(row.name == part and not row.gradient for row in rows_by_part[part]):  # values, and ordinary ones
+            alone = {part: rows_by_part[part]}
+            explanations[part] = _of_variants(question, alone, {part}) or _of_terms(question, rows_by_part[part])
+    explanations = {part: explanation for part, explanation in explanations.items() if explanation}
+    if not explanations and (two := _of_two_variants(question, values_first, wrong)):
         return dict.fromkeys(parts, two)
-    return told
+    return explanations
 
 
 def _at_fault(row):
     return isinstance(row.observed, Fault)
 
 
-def _of_variants(question, found, wrong):
+def _of_variants(question, rows_by_part, wrong):
     """An `Explanation` of all that is wrong by what contradicts nothing that was found; or None."""
-    says = _that_agree(question, question.variants, found, wrong)
-    if says:
-        return _told("variant", "one thing", says[:1] if says[0].startswith("the term with") else says)
-    if says := _that_agree(question, question.pairs, found, wrong):
-        return Explanation("two", f"two mistakes together give your numbers. One: {says[0]}")
+    clauses = _agreeing(question, question.variants, rows_by_part, wrong)
+    if clauses:
+        return _but_for("variant", "one thing", clauses[:1] if clauses[0].startswith("the term with") else clauses)
+    if clauses := _agreeing(question, question.pairs, rows_by_part, wrong):
+        return Explanation("two", f"two mistakes together give your numbers. One: {clauses[0]}")
     return None
 
 
-def _of_two_variants(question, found, wrong):
+def _of_two_variants(question, rows_by_part, wrong):
     """As `_of_variants`, for two changes of the answer; what the first brings in is not changed by the second."""
     if not 0 < len(question.variants) <= MOST_IN_PAIRS:
         return None
-    of_the_answer = {variant.says for variant in question.variants}
+    of_the_answer = {variant.clause for variant in question.variants}
     two = (
-        Variant(f"{first.says}; and {second.says}", second.text)
+        Variant(f"{first.clause}; and {second.clause}", second.text)
         for first in question.variants
         for second in variants(first.text)
-        if second.says in of_the_answer
+        if second.clause in of_the_answer
     )
-    says = _that_agree(question, two, found, wrong)[:1]  # the others are the same two, or come to the same
-    return _told("two", "two things", says) if says else None
+    clauses = _agreeing(question, two, rows_by_part, wrong)[:1]  # the others are the same two, or come to the same
+    return _but_for("two", "two things", clauses) if clauses else None
 
 
-def _that_agree(question, candidates, found, wrong):
+def _agreeing(question, candidates, rows_by_part, wrong):
     """What is said of `Variant`s that give all that was observed, `wrong` parts among it; of `MOST_TOLD`, at most.
 
     Nothing where wrong values of a part are nan or infinite throughout: a second mistake may hide behind them.
     """
-    if any(_hidden(found[part]) for part in wrong if part in found):
+    if any(_hidden(rows_by_part[part]) for part in wrong if part in rows_by_part):
         return []
-    inputs = {id(row.inputs): row.inputs for rows in found.values() for row in rows}
+    inputs = {id(row.inputs): row.inputs for rows in rows_by_part.values() for row in rows}
 
     def agrees(variant):
-        gives, numbers = functools.cache(lambda key: question.shown(variant.text, inputs[key])), False
-        for part, rows in found.items():
-            evidence = _of_part(question, rows, lambda row: _shown(gives(id(row.inputs)).get(row.name)))
-            if evidence.contradicted or evidence.spared or (part in wrong and not evidence.explains):
+        predictions, numbers = functools.cache(lambda key: question.predict(variant.text, inputs[key])), False
+        for part, rows in rows_by_part.items():
+            evidence = _of_part(question, rows, lambda row: _prediction(predictions(id(row.inputs)).get(row.name)))
+            if evidence.contradicted or evidence.too_accurate or (part in wrong and not evidence.explains):
                 return False
             numbers |= evidence.wrong_numbers
         return numbers
 
-    says = {}
+    clauses = {}
     with np.errstate(all="ignore"):
         for variant in candidates:
             with contextlib.suppress(Exception):  # not each can be computed: shapes may not fit
                 if agrees(variant):
-                    says[variant.says] = None
-            if len(says) == MOST_TOLD:
+                    clauses[variant.clause] = None
+            if len(clauses) == MOST_CLAUSES:
                 break
-    return list(says)
+    return list(clauses)
 
 
 def _hidden(rows):
@@ -157,11 +157,11 @@ def _hidden(rows):
 def _of_terms(question, rows):
     """An `Explanation` by the coefficients of a sum's terms; or None."""
     counts = question.counted([(row.inputs, row.name, row.observed) for row in rows if not _at_fault(row)])
-    return _told("terms", "this", ["; ".join(counts)]) if counts else None
+    return _but_for("terms", "this", ["; ".join(counts)]) if counts else None
 
 
-def _told(name, what, says):
-    return Explanation(name, f"your numbers are those of the right answer, but for {what}: {', or '.join(says)}.")
+def _but_for(name, what, clauses):
+    return Explanation(name, f"your numbers are those of the right answer, but for {what}: {', or '.join(clauses)}.")
 
 
 class Evidence(NamedTuple):
@@ -178,53 +178,53 @@ class Evidence(NamedTuple):
     """
 
     explains: bool = False
-    given: bool = False
+    predicts: bool = False
     numbers: bool = False
     wrong_numbers: bool = False
     unlike: int = 0
     contradicted: bool = False
-    spared: bool = False
+    too_accurate: bool = False
 
 
-def _evidence(question, mistake, found):
+def _evidence(question, mistake, rows_by_part):
     """`Evidence` by part."""
-    inputs = {id(row.inputs): row.inputs for rows in found.values() for row in rows}
-    gives = functools.cache(lambda key: mistake.shown(**inputs[key]))
+    inputs = {id(row.inputs): row.inputs for rows in rows_by_part.values() for row in rows}
+    predictions = functools.cache(lambda key: mistake.predict(**inputs[key]))
     with np.errstate(all="ignore"):
         return {
-            part: _of_part(question, rows, lambda row: _shown(gives(id(row.inputs)).get(row.name)))
-            for part, rows in found.items()
+            part: _of_part(question, rows, lambda row: _prediction(predictions(id(row.inputs)).get(row.name)))
+            for part, rows in rows_by_part.items()
         }
 
 
-def _of_part(question, rows, gives):
+def _of_part(question, rows, predict):
     """`Evidence` of a part for a mistake, which `gives(row)` a `Shown` or None."""
-    given, numbers, wrong, wrong_numbers, unlike = False, False, False, False, 0
-    double, spared = any(row.double for row in rows), False  # in float64; right, where float32 is not
+    predicts, numbers, wrong, wrong_numbers, unlike = False, False, False, False, 0
+    double, too_accurate = any(row.double for row in rows), False  # in float64; right, where float32 is not
     for row in rows:
         if isinstance(row.observed, Fault) or isinstance(row.target, AtLeast):
-            return Evidence(given=True)
-        mistaken = gives(row)
-        if mistaken is None:
+            return Evidence(predicts=True)
+        prediction = predict(row)
+        if prediction is None:
             continue
-        given |= bool(mistaken.values)
+        predicts |= bool(prediction.values)
         atol, rtol = np.maximum(row.target.atol, question.tolerance(row.name)), max(row.target.rtol, 1e-3)
-        like = next((v for v in mistaken.values if fits(row.observed, Near(v, atol, rtol))), None)
+        like = next((v for v in prediction.values if fits(row.observed, Near(v, atol, rtol))), None)
         if like is not None:
             differs = not fits(like, row.target)
-            if mistaken.unpredictable and like is not mistaken.values[-1]:
+            if prediction.unpredictable and like is not prediction.values[-1]:
                 double |= differs
-                spared |= not differs and not _rounded_so(row, mistaken.values, atol)
-            numbers |= differs or not mistaken.unpredictable
+                too_accurate |= not differs and not _rounded_so(row, prediction.values, atol)
+            numbers |= differs or not prediction.unpredictable
             wrong, wrong_numbers = wrong or differs, wrong_numbers or (differs and _in_numbers(like, row.target))
-        elif mistaken.unpredictable and not (row.fits and mistaken.values):  # by chance right, if nothing is known
-            if mistaken.values and not _rounded_so(row, mistaken.values, atol):
-                return Evidence(given=given, contradicted=True)
-            numbers |= bool(mistaken.values)
+        elif prediction.unpredictable and not (row.fits and prediction.values):  # by chance right, if nothing is known
+            if prediction.values and not _rounded_so(row, prediction.values, atol):
+                return Evidence(predicts=predicts, contradicted=True)
+            numbers |= bool(prediction.values)
             wrong, unlike = wrong or not row.fits, unlike + 1
         else:
-            return Evidence(given=given, contradicted=True)
-    return Evidence(wrong, given, numbers, wrong_numbers, unlike, spared=spared and not double)
+            return Evidence(predicts=predicts, contradicted=True)
+    return Evidence(wrong, predicts, numbers, wrong_numbers, unlike, too_accurate=too_accurate and not double)
 
 
 def _rounded_so(row, values, atol):
@@ -253,7 +253,7 @@ def _in_numbers(mistaken, target):
     return bool(np.any(np.isfinite(mistaken) & far))
 
 
-def _shown(value):
+def _prediction(value):
     """`Shown` of what a mistake gives; None if it says nothing."""
     value = value() if callable(value) else value
-    return value if value is None or isinstance(value, Shown) else Shown((np.asarray(value, np.float64),))
+    return value if value is None or isinstance(value, Prediction) else Prediction((np.asarray(value, np.float64),))

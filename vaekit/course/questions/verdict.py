@@ -22,7 +22,7 @@ class Part(NamedTuple):
     name: str
     share: float
     right: bool
-    says: str = ""
+    message: str = ""
     diagnosis: str = ""
     counts: bool = True
 
@@ -67,19 +67,19 @@ class Verdict:
         together = {}
         for part in self.parts:
             if not part.right:
-                together.setdefault(part.says, []).append(part.name)
+                together.setdefault(part.message, []).append(part.name)
         several = len(self.parts) > 1
-        return [f"{', '.join(names)}: {says}" if several else says for says, names in together.items()]
+        return [f"{', '.join(names)}: {message}" if several else message for message, names in together.items()]
 
     def _repr_markdown_(self):
         head = f"{self.sign} **{self.title}**: {points(self.earned)} of {points(self.points)} points."
-        reached = " ".join(dict.fromkeys(part.says for part in self.parts if part.right and part.says))
+        reached = " ".join(dict.fromkeys(part.message for part in self.parts if part.right and part.message))
         if self.right:
             return " ".join(filter(None, [head, "Right.", reached, self.note]))
         lines = [f"- {fault}" for fault in self.faults()]
-        for counts, says in ((False, f"right, and counts once {self.parts[0].name} is."), (True, "right.")):
+        for counts, sentence in ((False, f"right, and counts once {self.parts[0].name} is."), (True, "right.")):
             if right := [part.name for part in self.parts if part.right and part.counts == counts]:
-                lines.insert(0, f"- {', '.join(right)}: {says} {reached}".rstrip())
+                lines.insert(0, f"- {', '.join(right)}: {sentence} {reached}".rstrip())
         return "\n".join([head, "", *lines])
 
     def __repr__(self):
