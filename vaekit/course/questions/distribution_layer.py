@@ -1,4 +1,4 @@
-r"""A layer whose output is a distribution, asked for: its mean, spread and density are a text.
+r"""A question for a layer whose output is a distribution: its mean, spread and density are a text.
 
 ```python
 DistributionLayer(
@@ -46,7 +46,7 @@ SAME = {
     "they differ by up to {:.3g} nats.",
 }
 
-AXIS_MISTAKES = [  # (name, number of axes that are summed, what is said)
+AXIS_MISTAKES = [  # (name, number of axes that are summed, message)
     (
         "not_summed",
         0,
@@ -71,7 +71,7 @@ class DistributionLayer(Question):
             arguments of the constructor, one of which is `event_shape`. At least ten pixels, for the spread's sake.
         answer: the body of a function of all these that returns mean, standard deviation, and log-density of each
             pixel (not summed).
-        mistakes: list of (name, edits of `answer`, what is said).
+        mistakes: list of (name, edits of `answer`, message).
     """
 
     _: KW_ONLY
@@ -127,7 +127,7 @@ class DistributionLayer(Question):
         return variants(self.text)
 
     def predict(self, text, inputs):
-        """What a mistake gives; of gradients, differences of nan tell nothing."""
+        """Predicts what a mistake gives; of gradients, differences of nan predict nothing."""
         slopes = functools.cache(lambda: _slopes(text, self.names, inputs))
 
         def slope(name):
@@ -160,7 +160,7 @@ def _slopes(text, weights, inputs):
 
 
 def _computed(text, inputs, axes=None):
-    """What a layer gives whose distribution is a text; the last `axes` of an image are its event."""
+    """Computes what a layer gives whose distribution is a text; the last `axes` of an image are its event."""
     mean, spread, pixels = text.run(inputs)
     event = mean.ndim - 1 if axes is None else axes
     batch = mean.ndim - event

@@ -1,4 +1,4 @@
-"""What is wrong with an array, in a sentence and by a name: shape, sign, factor, missing term."""
+"""Explains what is wrong with an array, by a sentence and a name: shape, sign, factor, missing term."""
 
 import itertools
 import math
@@ -12,14 +12,14 @@ OTHER = "other"  # the name where numbers are all that can be said
 
 
 class Explanation(NamedTuple):
-    """Why an array is wrong.
+    """The reason why an array is wrong.
 
     Attributes:
         name: of the mistake, such as "sign" or "mean_over_pixels"; `OTHER` if it has none; "" if nothing is wrong.
-        says: a sentence that a learner can act on (Markdown).
+        message: a sentence that a learner can act on (Markdown).
         others: explanations that do as well, such as "mean_over_images" where there are as many images as pixels.
         number: that it depends on, such as a factor of 0.37; None if the name says it all.
-        plainly: what is said instead where other arrays contradict it: numbers.
+        fallback: the message instead where other arrays contradict it: numbers.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Explanation(NamedTuple):
 
 
 def explain(observed, expected, rtol=1e-4, atol=1e-5, sizes=None, gradient=False):
-    """How `observed` differs from `expected`.
+    """Explains how `observed` differs from `expected`.
 
     Args:
         observed: array, or None.
@@ -92,7 +92,7 @@ def _alike(rtol, atol):
 
 
 def _numbers(observed, expected, rtol, atol, sizes, gradient):
-    """For arrays of one shape."""
+    """Explains the numbers of an array that has the right shape."""
     same, finite = _alike(rtol, atol), np.isfinite(expected)
     if not np.isfinite(observed[finite]).all():
         return _not_finite(observed, expected, gradient)
@@ -112,7 +112,7 @@ def _numbers(observed, expected, rtol, atol, sizes, gradient):
 
 
 def _differences(o, e, wrong, places, atol):
-    """How far numbers are from what is expected, `wrong` which of them."""
+    """Says how far numbers are from what is expected; `wrong` is a mask of those that are too far."""
     error = np.abs(o - e)[wrong]
     relative = float(np.max(error / np.maximum(np.abs(e)[wrong], max(atol, 1e-30))))
     place = places[wrong][0].tolist()
@@ -155,7 +155,7 @@ def _not_finite(observed, expected, gradient):
 
 
 def _related(o, e, same, sizes):
-    """What was made of the right numbers; None if that is not clear; of a single number, only what is hardly chance."""
+    """Recognizes what was made of the right numbers, of a single one only what is hardly chance; None if unclear."""
     large = np.abs(e) > 1e-3 * np.abs(e).max()
     factor = float(np.median(o[large] / e[large])) if large.any() else 0.0
     shift = float(np.median(o - e))
@@ -199,7 +199,7 @@ def _factor(factor, sizes):
 
 
 def _known_factors(size, sizes):
-    """(name, "divided by 2", the number if it is no axis's) of all that a factor may mean."""
+    """Lists all that a factor may mean: (name, "divided by 2", the number if it is no axis's)."""
     counts = [(n, meaning, f"{n:g}, the number of {meaning}") for meaning, n in sizes.items() if n > 1]
     roots = [(n**0.5, meaning, f"√{n:g}, the root of the number of {meaning}") for n, meaning, _ in counts if n > 2]
     constants = {"2": 2, "π": math.pi, "2π": 2 * math.pi, "√2": 2**0.5, "√2π": (2 * math.pi) ** 0.5}
@@ -218,7 +218,7 @@ def _known_factors(size, sizes):
 
 
 def _shift(shift, sizes):
-    """A constant that was added."""
+    """Explains a constant that was added."""
     meanings = []
     for unit, what, name in ((LOG_2PI / 2, "½ ln 2π", "constant"), (0.5, "½", "term"), (1.0, "1", "term")):
         for meaning, n in (("", 1), *sizes.items()):
@@ -256,7 +256,7 @@ def _is(value, constant):
 
 
 def _rearranged(observed, expected, same):
-    """The right numbers in other places."""
+    """Recognizes the right numbers in other places."""
     if same(observed, expected):  # nearly right where they are
         return None
     if observed.ndim == 2 and observed.shape[0] == observed.shape[1] and same(observed.T, expected):
@@ -302,7 +302,7 @@ def _shape(observed, expected, same, sizes):
 
 
 def _over(axes, array, sizes):
-    """What an axis means, if that is clear."""
+    """Names what an axis means, ", the pixels"; "" if that is not clear."""
     which = [meaning for meaning, size in sizes.items() if size == array.shape[axes[0]]]
     return f", the {which[0]}" if len(axes) == 1 and len(which) == 1 and array.ndim > 1 else ""
 
@@ -318,7 +318,7 @@ def _identifier(meaning):
 
 
 def _count(mask):
-    """ "3 of 7 numbers are"."""
+    """Counts what is wrong: "3 of 7 numbers are"."""
     n = int(mask.sum())
     return f"{n} of {mask.size} numbers {'is' if n == 1 else 'are'}" if mask.size > 1 else "it is"
 

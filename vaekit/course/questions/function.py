@@ -1,4 +1,4 @@
-r"""A function, asked for: its answer is a text, and a mistake is an edit of it.
+r"""A question for a function: its answer is a text, and a mistake is an edit of it.
 
 ```python
 Function(
@@ -39,8 +39,8 @@ class Function(Question):
         draw: function of a NumPy generator: an iterable of dicts of inputs; or a dict of such functions by the part
             that their cases are for; None: cases whose observations are parts of their own.
         answer: the function's body, as a learner would write it with `ops`: the oracle, and the solution.
-        mistakes: list of (name, edits, what is said). Edits change `answer`, {old: new}, or take its place. Those None
-            are known to `explain` by that name, and are only told in other words. A fourth entry lists observations
+        mistakes: list of (name, edits, message). Edits change `answer`, {old: new}, or take its place. Those None are
+            recognized by `explain` by that name, and get this message. A fourth entry lists observations
             that nobody can predict where the mistake was made, since only rounding is left; or it is a function of the
             inputs that returns such a list.
         returns: names of the values it returns, if there are several, "sample, log density".
@@ -87,7 +87,7 @@ class Function(Question):
         return values | {name: slope for name, slope in slopes.items() if np.abs(slope).max(initial=0) < FLOAT32}
 
     def _slopes(self, text, inputs):
-        """Gradients by the names that the observer gives them."""
+        """Computes gradients, by the names that the observer gives them."""
         of = [name for name in self.of if name in inputs]
         slopes = (slope for gradients in differentiate(text, inputs, of) for slope in gradients.values())
         return dict(zip(self._slope_names(inputs), slopes, strict=True))
@@ -101,7 +101,7 @@ class Function(Question):
         ]
 
     def predict(self, text, inputs, unpredictable=()):
-        """`Shown` of each observation: float64's and float32's values, and whether these are the same.
+        """Predicts each observation: float64's and float32's values, and whether these are the same.
 
         Where they are not, nothing is known of gradients; nor where central differences are those of infinities.
         """
@@ -121,7 +121,7 @@ class Function(Question):
 
     @functools.cached_property
     def pairs(self):
-        """Two mistakes at once, of those listed, if they are edits of different places."""
+        """Lists pairs of the mistakes that are edits of different places, as a list of `Variant`."""
         pairs = []
         for (one, message), (other, other_message) in itertools.combinations(self._edits, 2):
             with contextlib.suppress(ValueError):
@@ -144,7 +144,7 @@ class Function(Question):
 
 
 def signature(takes):
-    """Of "x[N,D], noise, baseline=0.0": the arguments with their default values, and a dict of axes by argument."""
+    """Parses "x[N,D], noise, baseline=0.0" into arguments with their default values, and a dict of axes by argument."""
     arguments = re.findall(r"(\w+)(?:\[([\w,]*)\])?(=[^,]+)?", takes)
     return [name + default for name, _, default in arguments], {
         name: axes.split(",") for name, axes, _ in arguments if axes

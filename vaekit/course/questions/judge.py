@@ -65,7 +65,7 @@ def unobserved(question, fault):
     return judge(question, cases, [fault] * len(cases))
 
 
-FOLLOWS = (OTHER, "factor", "shift", "term", "constant", "twice", "half", "sign")  # of what is told in other words
+FOLLOWS = (OTHER, "factor", "shift", "term", "constant", "twice", "half", "sign")  # of a variant
 
 _NOTES = {
     NUMPY: "But what comes back is an array of NumPy, through which no gradient passes: what uses it later cannot be "
@@ -76,7 +76,7 @@ _NOTES = {
 
 
 def _note(observations):
-    """What is said of an answer that is right, and will be trouble later."""
+    """Returns a note on an answer that is right, and will be trouble later."""
     kinds = {kind for kind in _NOTES for o in observations if not isinstance(o, Fault) and kind in o}
     return " ".join(message for kind, message in _NOTES.items() if kind in kinds)
 
@@ -85,7 +85,7 @@ def _note(observations):
 
 
 def _part(question, name, share, rows, mistakes, vague, earlier, others_wrong):
-    """A part's verdict, `known` the diagnoses of parts before it, `others_wrong` whether one of them is wrong."""
+    """Judges a part; `earlier` has the diagnoses of parts before it, `others_wrong` is whether one of them is wrong."""
     wrong = [row for row in rows if not row.fits]
     if not wrong:
         bounds = [row for row in rows if isinstance(row.target, AtLeast)]
@@ -116,7 +116,7 @@ def _part(question, name, share, rows, mistakes, vague, earlier, others_wrong):
 
 
 def _exchanged(rows_by_part):
-    """Parts whose values are those of another one that is right: {part: the other}."""
+    """Finds parts whose values are those of another one that is right: {part: the other}."""
     values = {
         part: rows for part, rows in rows_by_part.items() if all(row.name == part and not row.gradient for row in rows)
     }
@@ -149,7 +149,7 @@ def _explained(question, row):
 
 
 def _in_common(question, wrong):
-    """An `Explanation` of wrong rows; where nothing explains all of them, of those of the first one's name."""
+    """Returns an `Explanation` of wrong rows; where nothing explains all, of those of the first one's name."""
     explained = [_explained(question, row) for row in wrong]
     explanation = common(explained)
     if explanation.name != OTHER:
@@ -160,7 +160,7 @@ def _in_common(question, wrong):
 
 
 def _advised(parts, advice):
-    """With the question's advice, and the lowest of the bounds that were missed, the next one to reach."""
+    """Adds the question's advice to bounds that were missed, and the lowest of them, the next one to reach."""
     missed = [part for part in parts if part.diagnosis == "bound"]
     if not advice or not missed:
         return parts
@@ -170,7 +170,7 @@ def _advised(parts, advice):
 
 
 def _together(question, parts):
-    """Parts as they depend on each other: what has no explanation of its own probably follows from what has one."""
+    """Relates parts to each other: what has no explanation of its own probably follows from what has one."""
     first_missing = question.requires_first and not parts[0].right
     explained = {*UNFORESEEN, *(mistake.name for mistake in question.mistakes)}
     leads = [
@@ -186,6 +186,6 @@ def _together(question, parts):
 
 
 def _numbers(observation):
-    """An observation's arrays of numbers, float64; what else there may be is left out."""
+    """Keeps an observation's arrays of numbers, as float64; what else there may be is left out."""
     arrays = {name: np.asarray(value) for name, value in observation.items()}
     return {name: array.astype(np.float64) for name, array in arrays.items() if array.dtype.kind in "fiub"}

@@ -1,7 +1,7 @@
 r"""Answers as texts, in the language that learners write: `ops.exp(mean)`. A mistake is an edit of such a text.
 
 A text is run in NumPy's float64, where it is an oracle; in float32, which shows what is lost there; and, by
-`keras.ops`, as an answer. `edited` makes mistakes of it, and `differentiate` takes its slopes.
+`keras.ops`, as an answer. `edited` makes mistakes of it, and `differentiate` its gradients.
 
 ```python
 right = Text("scaled", ["x"], "return ops.sum(x * ops.exp(-x / 2), axis=-1)")
@@ -39,7 +39,7 @@ class Text:
         return f"def {self.name}({', '.join(self.arguments)}):\n{textwrap.indent(self.body, '    ')}\n"
 
     def edited(self, edits):
-        """The text with something changed.
+        """Returns the text with something changed.
 
         Args:
             edits: dict {old: new}, of which each `old` occurs once; or a new body, a text.
@@ -60,7 +60,7 @@ class Text:
         return Text(self.name, self.arguments, body)
 
     def function(self, **namespace):
-        """The text as a Python function, which finds `namespace` (such as `ops`) among its globals."""
+        """Compiles the text to a Python function, which finds `namespace` (such as `ops`) among its globals."""
         namespace = {"np": np, "LOG_2PI": LOG_2PI, **namespace}
         exec(self._code, namespace)
         return namespace[self.name]
@@ -70,7 +70,7 @@ class Text:
         return compile(str(self), f"<{self.name}>", "exec")
 
     def run(self, inputs, dtype=np.float64):
-        """What it returns in NumPy: a tuple of arrays, of that precision.
+        """Runs it in NumPy: returns a tuple of arrays, of that precision.
 
         Args:
             inputs: dict of arrays and numbers by argument.
@@ -79,7 +79,7 @@ class Text:
         return self._in_numpy(inputs, dtype)[1]()
 
     def _in_numpy(self, inputs, dtype):
-        """Its operations; a function that runs it, with some inputs exchanged."""
+        """Returns its `Operations`, and a function that runs it with some inputs exchanged."""
         ops = Operations(dtype)
         function = self.function(ops=ops, tfd=ops.distributions)
 
@@ -94,7 +94,7 @@ class Text:
 class Operations:
     """`keras.ops` in NumPy, in one precision.
 
-    `stop_gradient` holds what it was given in the first run while later runs, with inputs a little off, differ: so
+    `stop_gradient` returns what it received in the first run while later runs, with inputs a little off, differ: so
     differences of outputs are those of a derivative that does not pass through it.
     """
 
@@ -107,7 +107,7 @@ class Operations:
         return lambda *arguments, **options: self.cast(function(*arguments, **options))
 
     def cast(self, value):
-        """Arrays of floats in this precision; all else as it is."""
+        """Casts arrays of floats to this precision; all else stays as it is."""
         if isinstance(value, (np.ndarray, np.floating)) and value.dtype.kind == "f":
             return value.astype(self.dtype)
         return tuple(map(self.cast, value)) if isinstance(value, tuple) else value
@@ -119,12 +119,12 @@ class Operations:
         return next(self._replayed)
 
     def replay(self):
-        """From now on, values behind `stop_gradient` stay as they were; to be called before each further run."""
+        """Holds values behind `stop_gradient` as they were in the first run; to be called before each further run."""
         self._replayed = iter(self._frozen)
 
 
 class _Distributions:
-    """As much of `tfd` as answers need."""
+    """The part of `tfd` that answers need."""
 
     def __init__(self, ops):
         self._ops = ops
@@ -169,7 +169,7 @@ _OPERATIONS = {  # those that NumPy has not, or by another name
 
 
 def differentiate(text, inputs, of):
-    """Gradients of the sums of what a text returns, by central differences in float64.
+    """Differentiates the sums of what a text returns, by central differences in float64.
 
     Args:
         text: a `Text`.

@@ -1,4 +1,4 @@
-r"""A Keras layer that draws, asked for: what it computes is a text, and the rest is what every good layer keeps to.
+r"""A question for a Keras layer that draws: what it computes is a text, the rest is the contract of every layer.
 
 ```python
 Layer(
@@ -37,10 +37,10 @@ class {name}(keras.layers.Layer):
         super().__init__(**kwargs)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
-{kept}
+{attributes}
     def call(self, inputs):
         {takes} = inputs
-{known}        noise = keras.random.normal(ops.shape({first}), seed=self.seed_generator)
+{locals}        noise = keras.random.normal(ops.shape({first}), seed=self.seed_generator)
 {body}
     def get_config(self):
         return {{**super().get_config(), "seed": self.seed{config}}}
@@ -52,14 +52,14 @@ class Layer(Question):
     """A random layer, $z = m + s ε$ with functions m and s of its inputs that work number by number.
 
     It takes `seed`, an int or None. Names, seeds, configs, symbols and the noise are looked at for every such layer,
-    and what is wrong with them is told without a word in the definition.
+    and what is wrong with them is explained without a word in the definition.
 
     Attributes:
         takes: what it is called with, "mean[N,D], log_variance[N,D]": one tensor, or a tuple of them, of one shape.
         draw: function of a NumPy generator: an iterable of dicts of inputs; D is at least 2.
         answer: the body of a function of the inputs and of `noise`, ε, as in `Function`; z is linear in ε.
         arguments: further arguments of its constructor, dict of numbers; the answer knows them by their names.
-        mistakes: list of (name, edits of `answer`, what is said).
+        mistakes: list of (name, edits of `answer`, message).
     """
 
     _: KW_ONLY
@@ -143,7 +143,7 @@ class Layer(Question):
         return variants(self.text)
 
     def predict(self, text, inputs):
-        """Of noise that is wrongly stretched or shifted; what is left to chance in other amounts is not compared."""
+        """Predicts noise that is wrongly stretched or shifted; what depends on chance otherwise is not compared."""
         (right, scale, _), (mean, spread, slopes) = (_moments(t, self.names, inputs) for t in (self.text, text))
         predictions = {"spread": spread}
         if np.isnan(spread).any():
@@ -168,7 +168,7 @@ class Layer(Question):
         )
 
     def _code(self, text):
-        """A whole class whose `call` computes a text."""
+        """Returns a whole class whose `call` computes a text."""
 
         def lines(rows):
             return textwrap.indent("".join(f"{row}\n" for row in rows), " " * 8)
@@ -186,7 +186,7 @@ class Layer(Question):
 
 
 def _moments(text, names, inputs):
-    """m, |s|, and for each input the gradient of Σz as a pair (a, b) of a + b·ε; each `[B, D]`."""
+    """Computes m, |s|, and for each input the gradient of Σz as a pair (a, b) of a + b·ε; each `[B, D]`."""
     inputs = {name: value for name, value in inputs.items() if name != "seed"}
 
     def linear(**moved):
@@ -210,7 +210,7 @@ CORRELATED = {  # what independent noise has not
     "no seed": "the noise of two layers without a seed has the correlation {:.2f}, where it should have 0.",
 }
 SEEDS = ("same seed", "other seed", "no seed", "restored")
-# (name, edits of the code above, what is said, what it shows); without the latter two the observer tells it
+# (name, edits of the code above, message, function that predicts); without the latter two the observer has a message
 COMMON_MISTAKES = [
     (
         "uniform_noise",

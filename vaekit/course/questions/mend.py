@@ -1,4 +1,4 @@
-r"""A broken loss, to be mended: its errors are edits of the right text, and so is what learners make of them.
+r"""A question for the repair of a broken loss: its errors are edits of the right text, and so are the learners'.
 
 ```python
 Mend(
@@ -42,7 +42,7 @@ MOST_BROKEN = 2  # errors beside a change that nobody foresaw
 MANY = 10_000  # such a change is numbered from here on
 
 _ALSO = "something that was right has changed as well: the loss is"
-_GENERAL = [  # (name, what was done, whether with every part, what is said)
+_GENERAL = [  # (name, what was done, whether with every part, message)
     ("something_else", OTHER, True, "this loss is none that the errors, mended or not, can give: something that was "
      "right has changed. Start again from the broken lines, and mend one error at a time."),
     ("not_a_number", NO_NUMBER, True, "the loss should be one number that is finite, the mean over the batch."),
@@ -57,7 +57,7 @@ _GENERAL = [  # (name, what was done, whether with every part, what is said)
 
 
 class Repair(NamedTuple):
-    """What was done: with each part, `steps`; the text that does it; a factor that is left."""
+    """The repair of a loss: the step taken with each part, the text that does it, and a factor that is left."""
 
     steps: dict
     text: Text
@@ -72,9 +72,9 @@ class Mend(Question):
 
     Attributes:
         takes, draw, answer, gradients: as in `Function`; what it returns is a number.
-        errors: dict: (edits of `answer`, what is said while it is broken) by part.
-        slips: list of (part, name, edits of `answer`, what is said): other wrong things to do with a part; with None
-            for the part, with a line that was right. Of two that give the same loss, the first one is told.
+        errors: dict: (edits of `answer`, message while it is broken) by part.
+        slips: list of (part, name, edits of `answer`, message): other wrong things to do with a part; with None
+            for the part, with a line that was right. Of two that give the same loss, the first one counts.
         broken: the answer with all errors in it.
     """
 
@@ -142,7 +142,7 @@ class Mend(Question):
         return dict.fromkeys([*self.errors, ELSE], float(RIGHT)) | {GRADIENTS: np.full(len(self.of), float(RIGHT))}
 
     def derived(self, inputs, observations):
-        """What was done with each part; of the gradients, for each argument whether it is right."""
+        """Finds what was done with each part; of the gradients, for each argument whether it is right."""
         losses = [observation.get(VALUE, np.empty(0)) for observation in observations]
         if not all(loss.size and np.isfinite(loss).all() for loss in losses):
             return self._all(NO_NUMBER)
@@ -153,14 +153,14 @@ class Mend(Question):
         observed |= dict.fromkeys(self._hidden(repair.steps, inputs), float(HIDDEN))
         if any(loss.shape for loss in losses):
             observed[ELSE] = float(NO_NUMBER)
-        if RIGHT not in [observed[part] for part in self.errors]:  # what the learner was given earns nothing
+        if RIGHT not in [observed[part] for part in self.errors]:  # the loss as it was given earns nothing
             return observed | {ELSE: float(UNTOUCHED), GRADIENTS: np.full(len(self.of), float(BROKEN))}
         cases = list(zip(losses, inputs, observations, strict=True))[:2]  # the first is known, the second drawn
         follows = [self._follows(repair, loss.size, *rest) for loss, *rest in cases]
         return observed | {GRADIENTS: np.min(follows, axis=0)}
 
     def _hidden(self, steps, inputs):
-        """The parts that are right, and might as well be broken: another line keeps them from the loss."""
+        """Lists the parts that are right, and might as well be broken: another line keeps them from the loss."""
         steps = steps | {ELSE: steps[ELSE] if RIGHT < steps[ELSE] < MANY else RIGHT}
         run = self._runs(tuple(steps.values()))[1]
         hidden = []
@@ -173,11 +173,11 @@ class Mend(Question):
         return hidden
 
     def _all(self, step):
-        """Told of every error alike, where the loss says nothing of them."""
+        """Gives all parts the same step, where the loss does not tell them apart."""
         return dict.fromkeys([*self.errors, ELSE], float(step)) | {GRADIENTS: np.full(len(self.of), float(UNTOUCHED))}
 
     def _identified(self, inputs, losses):
-        """`Found`, or None. What is likely is tried first as it is, then but for a constant or a factor."""
+        """Identifies the `Repair`, or None: likely ones first as they are, then but for a constant or a factor."""
         likely = [steps for slips, steps in self._combinations if slips < MOST_SLIPS]
         others = [steps for slips, steps in self._combinations if slips == MOST_SLIPS]
         with np.errstate(all="ignore"):
@@ -185,7 +185,7 @@ class Mend(Question):
             return repair or self._equal(others, inputs, losses) or self._unforeseen(inputs, losses)
 
     def _equal(self, combinations, inputs, losses):
-        """`Found`: the combination that gives these losses."""
+        """Finds the combination that gives these losses, a `Repair`."""
         for steps in combinations:
             text, run = self._runs(tuple(steps.values()))
             if text and self._same(run(**inputs[0]), losses[0]):
@@ -194,7 +194,7 @@ class Mend(Question):
         return None
 
     def _akin(self, combinations, inputs, losses):
-        """`Found`: the combination that gives these losses but for a constant or a factor.
+        """Finds the combination that gives these losses but for a constant or a factor, a `Repair`.
 
         Of several, as where a constant is itself the error, the one in which least was mended.
         """
@@ -211,7 +211,7 @@ class Mend(Question):
         return None
 
     def _unforeseen(self, inputs, losses):
-        """`Found`: few errors left, and one change more that nobody foresaw."""
+        """Finds few errors left, and one change more that nobody foresaw, a `Repair`."""
         for i, steps in enumerate(self._few_broken):
             for j, (_, text) in enumerate(variants(self._text(steps))):
                 with contextlib.suppress(Exception):  # not each can be computed
@@ -227,7 +227,7 @@ class Mend(Question):
 
     @functools.cached_property
     def _combinations(self):
-        """(number of slips, step by part): those with few slips first and then those with few errors."""
+        """Lists (number of slips, step by part), those with few slips first, then those with few errors."""
         combinations = []
         for n in range(MOST_SLIPS + 1):
             for chosen in map(dict, itertools.combinations(self._slips, n)):
@@ -242,7 +242,7 @@ class Mend(Question):
         return a.shape == b.shape and bool(np.all(np.abs(a - b) <= self.tolerance(VALUE) + self.rtol * np.abs(b)))
 
     def _follows(self, repair, size, inputs, observation):
-        """For each argument whether the gradient is that of what was found."""
+        """Compares gradients with those of the repair: RIGHT or OTHER for each argument."""
         slopes = differentiate(repair.text, inputs, self.of)[0]
         follows = []
         for name, slope in slopes.items():
@@ -253,7 +253,7 @@ class Mend(Question):
         return follows
 
     def explained(self, inputs, observation, observed, target):
-        """Of gradients, and of a change that nobody foresaw."""
+        """Explains gradients, and a change that nobody foresaw."""
         if observation == ELSE and observed >= MANY:
             i, j = divmod(int(observed), MANY)
             clause = variants(self._text(self._few_broken[i - 1]))[j].clause

@@ -55,7 +55,7 @@ class TrainedVAE(Question):
         self.observe = Observe("trained_vae", {"parts": DECODER, "most": most})
 
     def draw_cases(self, rng):
-        """The training images, grey; then others, of 0 and 1.
+        """Draws the training images, grey; then others, of 0 and 1.
 
         All pixels change places, the same way in all images, and another one for each seed: weights that were trained
         elsewhere are of no use as they are. (Who knows the data can find out how the places changed. That is more work
@@ -74,7 +74,7 @@ class TrainedVAE(Question):
         return {part: AtLeast(nats) for part, nats in self.bounds.items()}
 
     def derived(self, inputs, observations):
-        """The bound, under the name of each part, and what advice is made of."""
+        """Computes the bound, under the name of each part, and what advice is made of."""
         images, (decoder, codes) = inputs[1]["images"], observations
         if wrong := self._wrong_shapes(decoder, codes, len(images)):
             return dict.fromkeys(self.bounds, np.nan) | {"wrong": wrong}
@@ -90,7 +90,7 @@ class TrainedVAE(Question):
         return measures | dict.fromkeys(self.bounds, reached)
 
     def _wrong_shapes(self, decoder, codes, images):
-        """What shapes are wrong, a sentence; "" if none is."""
+        """Names the shapes that are wrong, in a sentence; "" if none is."""
         shapes = {name: np.shape(array) for name, array in {**decoder, **codes}.items()}
         weights = shapes.get("hidden_weights")
         if weights is None or len(weights) != 2:
@@ -116,7 +116,7 @@ class TrainedVAE(Question):
         return f"{message}; {'; '.join(wrong)}." if wrong else ""
 
     def advice(self, observed):
-        """Why a bound was missed, from what else was measured."""
+        """Explains why a bound was missed, from what else was measured: (name, sentence)."""
         if wrong := observed.get("wrong"):
             return "shapes", f"The shapes do not fit together: {wrong}"
         bound, kl, reconstruction = (observed[name] for name in ("bound", "kl", "reconstruction"))
@@ -170,7 +170,7 @@ class TrainedVAE(Question):
 
 
 def _generator(seed, arrays):
-    """That nobody knows before the arrays are there."""
+    """Returns a generator whose seed nobody knows before the arrays are there."""
     digest = hashlib.sha256(str(seed).encode())
     for array in arrays:
         digest.update(np.ascontiguousarray(array).tobytes())
@@ -178,7 +178,7 @@ def _generator(seed, arrays):
 
 
 def _bound(images, mean, log_variance, decoder, noise):
-    """Estimates of the bound, of its reconstruction and of the KL divergence, in nats an image."""
+    """Estimates the bound, its reconstruction and the KL divergence, in nats an image."""
     w1, b1, w2, b2 = (decoder[name] for name in DECODER)
     reconstruction, kl = [], []
     for e in noise:  # one draw of all codes at a time: [N, L]

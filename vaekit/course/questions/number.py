@@ -12,12 +12,12 @@ from vaekit.course.questions.question import Case, Mistake, Observe, Question
 
 @dataclass(eq=False)
 class Number(Question):
-    """A number, worked out with a pencil. A wrong one is not told to be too low or too high: that gives it away.
+    """A number, worked out with a pencil. Nobody learns whether a wrong one is too low or too high: that gives it away.
 
     Attributes:
         value: an expression of Python and `math` ("5 * e").
-        mistakes: list of (name, expression, what is said). Where several come to the same number, all are told.
-        note: said of the right number, such as a wrong way that leads to it, too.
+        mistakes: list of (name, expression, message). Where several come to the same number, all messages appear.
+        note: shown with the right number, such as a wrong way that leads to it, too.
     """
 
     _: KW_ONLY
@@ -41,7 +41,7 @@ class Number(Question):
         ]
 
     def _message(self, number, rows):
-        """What may have led to a number."""
+        """Joins the messages of all mistakes that lead to a number."""
         reasons = [message for _, other, message in rows if math.isclose(number, other, rel_tol=self.rtol)]
         return reasons[0] if len(reasons) == 1 else f"either {' Or '.join(reasons)}"
 

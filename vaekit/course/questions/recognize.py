@@ -1,4 +1,4 @@
-"""Which mistakes explain what was observed: those that a question lists, and those that its answer itself suggests."""
+"""Recognizes mistakes in what was observed: those that a question lists, and those that its answer itself suggests."""
 
 import contextlib
 import functools
@@ -40,12 +40,12 @@ class Row(NamedTuple):
 
 
 def recognized(question, rows_by_part):
-    """(mistake, rank) of those that explain a part, {part: list}; ranks are better the lower they are.
+    """Recognizes listed mistakes: {part: list of (mistake, rank)}; ranks are better the lower they are.
 
-    A mistake explains a part if the part shows nothing but what it gives. Numbers have to say so somewhere, unless it
-    gives none; where nan and infinity are all there is, it has to explain all that is wrong. What follows from values,
-    gradients and parts of other cases, is not explained by a mistake that the values contradict. A gradient of 0 has
-    many causes: it shows a mistake only if nothing contradicts it.
+    A mistake explains a part if all of the part is what it predicts. Numbers have to agree somewhere, unless it
+    predicts none; where nan and infinity are all there is, it has to explain all that is wrong. What follows from
+    values, gradients and parts of other cases, is not explained by a mistake that the values contradict. A gradient of
+    0 has many causes: it is evidence only if nothing contradicts it.
     """
     wrong = [part for part, rows in rows_by_part.items() if not all(row.fits for row in rows)]
     values = [part for part, rows in rows_by_part.items() if all(row.name == part and not row.gradient for row in rows)]
@@ -69,7 +69,7 @@ def recognized(question, rows_by_part):
 
 
 def unforeseen(question, rows_by_part, parts):
-    """An `Explanation` of some parts, which no listed mistake explains, by what the answer itself suggests: {part: it}.
+    """Explains parts that no listed mistake explains, by what the answer itself suggests: {part: `Explanation`}.
 
     It may be a variant of the answer that gives all that was observed, or all of one part; two mistakes at once; terms
     of a sum that count otherwise than they should; or two variants at once, if there are not too many.
@@ -94,7 +94,7 @@ def _at_fault(row):
 
 
 def _of_variants(question, rows_by_part, wrong):
-    """An `Explanation` of all that is wrong by what contradicts nothing that was found; or None."""
+    """Explains all that is wrong by a variant that nothing observed contradicts; None if there is none."""
     clauses = _agreeing(question, question.variants, rows_by_part, wrong)
     if clauses:
         return _but_for("variant", "one thing", clauses[:1] if clauses[0].startswith("the term with") else clauses)
@@ -104,7 +104,7 @@ def _of_variants(question, rows_by_part, wrong):
 
 
 def _of_two_variants(question, rows_by_part, wrong):
-    """As `_of_variants`, for two changes of the answer; what the first brings in is not changed by the second."""
+    """Explains by two changes of the answer; the second leaves alone what the first brings in."""
     if not 0 < len(question.variants) <= MOST_IN_PAIRS:
         return None
     of_the_answer = {variant.clause for variant in question.variants}
@@ -119,7 +119,7 @@ def _of_two_variants(question, rows_by_part, wrong):
 
 
 def _agreeing(question, candidates, rows_by_part, wrong):
-    """What is said of `Variant`s that give all that was observed, `wrong` parts among it; of `MOST_TOLD`, at most.
+    """Finds variants that give all that was observed, `wrong` parts among it: clauses of `MOST_CLAUSES`, at most.
 
     Nothing where wrong values of a part are nan or infinite throughout: a second mistake may hide behind them.
     """
@@ -155,7 +155,7 @@ def _hidden(rows):
 
 
 def _of_terms(question, rows):
-    """An `Explanation` by the coefficients of a sum's terms; or None."""
+    """Explains by the coefficients of a sum's terms; None if that is not clear."""
     counts = question.counted([(row.inputs, row.name, row.observed) for row in rows if not _at_fault(row)])
     return _but_for("terms", "this", ["; ".join(counts)]) if counts else None
 
@@ -165,16 +165,16 @@ def _but_for(name, what, clauses):
 
 
 class Evidence(NamedTuple):
-    """What a part's observations say of a mistake.
+    """The evidence of a part's observations for a mistake.
 
     Attributes:
-        explains: some are wrong, and all are what it gives, or wrong where it cannot be predicted.
-        given: it gives numbers here.
-        numbers: some are what it gives.
+        explains: some are wrong, and all are what it predicts, or wrong where it cannot be predicted.
+        predicts: it predicts numbers here.
+        numbers: some are what it predicts.
         wrong_numbers: some of these are finite, and wrong.
         unlike: how many are only wrong.
-        contradicted: one is something else than it gives.
-        spared: one is right as in float64, which float32 would have made wrong; and nothing else is float64's.
+        contradicted: one is something else than it predicts.
+        too_accurate: one is right as in float64, which float32 would have made wrong; and nothing else is float64's.
     """
 
     explains: bool = False
@@ -187,7 +187,7 @@ class Evidence(NamedTuple):
 
 
 def _evidence(question, mistake, rows_by_part):
-    """`Evidence` by part."""
+    """Weighs a mistake: `Evidence` by part."""
     inputs = {id(row.inputs): row.inputs for rows in rows_by_part.values() for row in rows}
     predictions = functools.cache(lambda key: mistake.predict(**inputs[key]))
     with np.errstate(all="ignore"):
@@ -198,7 +198,7 @@ def _evidence(question, mistake, rows_by_part):
 
 
 def _of_part(question, rows, predict):
-    """`Evidence` of a part for a mistake, which `gives(row)` a `Shown` or None."""
+    """Compares a part with a mistake, of which `predict(row)` is a `Prediction` or None: returns `Evidence`."""
     predicts, numbers, wrong, wrong_numbers, unlike = False, False, False, False, 0
     double, too_accurate = any(row.double for row in rows), False  # in float64; right, where float32 is not
     for row in rows:
@@ -217,7 +217,9 @@ def _of_part(question, rows, predict):
                 too_accurate |= not differs and not _rounded_so(row, prediction.values, atol)
             numbers |= differs or not prediction.unpredictable
             wrong, wrong_numbers = wrong or differs, wrong_numbers or (differs and _in_numbers(like, row.target))
-        elif prediction.unpredictable and not (row.fits and prediction.values):  # by chance right, if nothing is known
+        elif prediction.unpredictable and not (
+            row.fits and prediction.values
+        ):  # by chance right, if nothing is predicted
             if prediction.values and not _rounded_so(row, prediction.values, atol):
                 return Evidence(predicts=predicts, contradicted=True)
             numbers |= bool(prediction.values)
@@ -254,6 +256,6 @@ def _in_numbers(mistaken, target):
 
 
 def _prediction(value):
-    """`Shown` of what a mistake gives; None if it says nothing."""
+    """Returns what a mistake gives as a `Prediction`; None if it predicts nothing."""
     value = value() if callable(value) else value
     return value if value is None or isinstance(value, Prediction) else Prediction((np.asarray(value, np.float64),))

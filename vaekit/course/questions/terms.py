@@ -1,4 +1,4 @@
-r"""How often each term of a sum counts in what came back: least squares tell.
+r"""Finds by least squares how often each term of a sum counts in what came back.
 
 A log-density, a divergence and a bound are sums, $\sum_i t_i$. Of an answer with mistakes in several terms it is found
 out which numbers $c_i$ make $\sum_i c_i t_i$ of them: 0 for a term that is missing, −1 for a wrong sign, 2 for a term
@@ -21,7 +21,7 @@ class Sum(NamedTuple):
     """A value that an answer returns, as a sum.
 
     Attributes:
-        says: tuple: each term in words.
+        descriptions: tuple: each term in words.
         text: a `Text` with an argument more, `_c`: how often each term counts.
     """
 
@@ -29,7 +29,7 @@ class Sum(NamedTuple):
     text: Text
 
     def terms(self, inputs):
-        """An array for each term."""
+        """Computes an array for each term."""
         one = np.eye(len(self.descriptions))
         return np.array([self.text.run({**inputs, "_c": c})[0] for c in one])
 
@@ -41,7 +41,7 @@ class Sum(NamedTuple):
 
 
 def counted(total, rows):
-    """How often its terms count in what came back: a clause for each that does not count once; [] if that is not clear.
+    """Counts terms in what came back: a clause for each that does not count once; [] if that is not clear.
 
     Args:
         total: a `Sum`.
@@ -79,7 +79,7 @@ def _counts(n):
 
 
 def sum_of(text, index=0):
-    """A text's value as a `Sum`, or None if it is none.
+    """Returns a text's value as a `Sum`, or None if it is none.
 
     Args:
         text: a `Text` of assignments and one `return`.
@@ -144,7 +144,7 @@ def sum_of(text, index=0):
 
 
 def _used(body):
-    """The assignments that what is returned depends on, and the `return`."""
+    """Selects the assignments that what is returned depends on, and the `return`."""
     needed, statements = set(), []
     for statement in reversed(body):
         names = [name for name in ast.walk(statement) if isinstance(name, ast.Name)]

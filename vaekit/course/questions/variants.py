@@ -1,10 +1,10 @@
-r"""Texts that differ from an answer in one place, as learners' do: a term lost, a sign, a square, another axis.
+r"""Makes texts that differ from an answer in one place, as learners' do: a term lost, a sign, a square, another axis.
 
 A question's mistakes are those that its author thought of. These are the others, made from the answer itself.
 
 ```python
 answer = Text("half_square", ["x"], "return ops.sum(x**2 / 2, axis=-1)")
-[variant.says for variant in variants(answer)]  # ["`x` is not squared", ...]
+[variant.clause for variant in variants(answer)]  # ["`x` is not squared", ...]
 ```
 """
 
@@ -43,7 +43,7 @@ class Variant(NamedTuple):
     """A text that differs from the right one.
 
     Attributes:
-        says: in what, a clause: "`x` is not squared".
+        clause: in what it differs: "`x` is not squared".
         text: a `Text`.
     """
 
@@ -52,7 +52,7 @@ class Variant(NamedTuple):
 
 
 def variants(text):
-    """List of `Variant`: all that differ from a text in one place."""
+    """Lists all `Variant`s of a text that differ from it in one place."""
     tree = ast.parse(str(text))
     body, origins = tree.body[0].body, {a.split("=")[0]: [a.split("=")[0]] for a in text.arguments}
     results = []
@@ -68,7 +68,7 @@ def variants(text):
 
 
 def _places(node, inside=""):
-    """(expression, function that puts another one in its place, inside which function), of all computed below a node.
+    """Yields (expression, function that puts another in its place, inside which function) for all below a node.
 
     What is called, keywords and indices are no places.
     """
@@ -94,7 +94,7 @@ def _put(node, field, i, new):
 
 
 def learn(statement, origins):
-    """Which arguments a newly assigned name is made of."""
+    """Adds to `origins` which arguments a newly assigned name depends on."""
     if not isinstance(statement, ast.Assign):
         return
     target, value = statement.targets[0], statement.value
@@ -108,7 +108,7 @@ def learn(statement, origins):
 
 
 def arguments_of(node, origins):
-    """Names of the arguments that an expression depends on, in their order."""
+    """Lists names of the arguments that an expression depends on, in their order."""
     shapes = {id(part.value) for part in ast.walk(node) if isinstance(part, ast.Attribute) and part.attr == "shape"}
     names = {part.id for part in ast.walk(node) if isinstance(part, ast.Name) and id(part) not in shapes}
     arguments = {argument for name in names for argument in origins.get(name, ())}
@@ -116,7 +116,7 @@ def arguments_of(node, origins):
 
 
 def _part(node, origins):
-    """As `described`, a noun: "`x`", "the part with `x` and `mean`"."""
+    """Describes a part, as `described`, by a noun: "`x`", "the part with `x` and `mean`"."""
     description = described(node, origins)
     return (
         f"the part with {description}"
@@ -126,7 +126,7 @@ def _part(node, origins):
 
 
 def described(node, origins):
-    """An expression in words that name arguments: "`exp` of `log_variance`", "`x` and `mean`", "the constant"."""
+    """Describes an expression by its arguments: "`exp` of `log_variance`", "`x` and `mean`", "the constant"."""
     if function := function_of(node):
         return f"`{function}` of {described(node.args[0], origins)}"
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow):
@@ -140,14 +140,14 @@ def described(node, origins):
 
 
 def function_of(node):
-    """Of `ops.exp(x)` "exp"; None of all else."""
+    """Returns "exp" for `ops.exp(x)`, None for all else."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
         return node.func.attr
     return None
 
 
 def number_of(node):
-    """The value of a constant such as -0.5; None of all else."""
+    """Returns the value of a constant such as -0.5, None for all else."""
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         value = number_of(node.operand)
         return None if value is None else -value
@@ -155,7 +155,7 @@ def number_of(node):
 
 
 def _changes(node, origins):
-    """(what is said, another expression), of all that may be done to one."""
+    """Yields (clause, another expression) for all that may be done to one."""
     if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Add, ast.Sub)):
         yield from _of_sums(node, origins)
     elif isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Mult, ast.Div)):

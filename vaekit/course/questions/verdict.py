@@ -14,7 +14,7 @@ class Part(NamedTuple):
         name: of the part.
         share: of the question's points, all parts of a question have 1 together.
         right: whether it is.
-        says: what is wrong, in Markdown; of what is right, what was reached, or "".
+        message: what is wrong, in Markdown; of what is right, what was reached, or "".
         diagnosis: name of the `Mistake`, of the kind of `Fault`, of an `Explanation`, "bound", or `OTHER`; "" if right.
         counts: whether it earns its share if it is right.
     """
@@ -29,7 +29,7 @@ class Part(NamedTuple):
 
 @dataclass(frozen=True)
 class Verdict:
-    """What an answer to a question is worth, and why; a `note` is said of a right one that will be trouble later."""
+    """The points of an answer to a question, and why; a `note` goes with a right one that will be trouble later."""
 
     question: str
     title: str
@@ -39,7 +39,7 @@ class Verdict:
 
     @property
     def share(self):
-        """Of the points, from 0 to 1, a Python float."""
+        """Share of the points, from 0 to 1, a Python float."""
         return min(1.0, float(sum(part.share for part in self.parts if part.right and part.counts)))
 
     @property
@@ -54,16 +54,16 @@ class Verdict:
 
     @property
     def diagnosis(self):
-        """Of the first part that is wrong; "" if none is."""
+        """Diagnosis of the first part that is wrong; "" if none is."""
         return next((part.diagnosis for part in self.parts if not part.right), "")
 
     @property
     def sign(self):
-        """✓, ◐ or ✗."""
+        """Sign for all, some or no points: ✓, ◐ or ✗."""
         return "✓" if self.right else "◐" if self.share else "✗"
 
     def faults(self):
-        """What is wrong, sentences in Markdown; parts of which the same is said share one."""
+        """Lists what is wrong, sentences in Markdown; parts with the same message share one."""
         together = {}
         for part in self.parts:
             if not part.right:
