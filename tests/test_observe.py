@@ -8,7 +8,7 @@ import pytest
 from keras import ops
 
 from vaekit.backend import NAME, tfd
-from vaekit.course.observe import DOUBLE, NUMPY, VALUE, Fault, observe, told
+from vaekit.course.observe import DOUBLE, NUMPY, VALUE, Fault, describe_error, observe
 
 X = {"x": np.array([1.0, 2.0])}
 
@@ -127,19 +127,19 @@ def test_cells_are_told_by_their_own_line():
     linecache.cache[name] = (len(cell), None, cell.splitlines(keepends=True), name)
     with pytest.raises(KeyError) as raised:
         exec(compile(cell, name, "exec"), {})
-    assert told(raised.value) == "it raised `KeyError: 'key'` in `return {}['key']`."
+    assert describe_error(raised.value) == "it raised `KeyError: 'key'` in `return {}['key']`."
     with pytest.raises(SyntaxError) as raised:
         compile("x = 1\ny = (x", name, "exec")
-    assert told(raised.value) == "it raised `SyntaxError: '(' was never closed` in `y = (x`."
+    assert describe_error(raised.value) == "it raised `SyntaxError: '(' was never closed` in `y = (x`."
 
 
 def test_the_reason_at_the_end_of_a_message():
     wrapped = TypeError(
         "Error when deserializing class 'A' using config={'name': 'a'}.\n\nException encountered: no argument 'shape'"
     )
-    assert told(wrapped) == "it raised `TypeError: no argument 'shape'`."
+    assert describe_error(wrapped) == "it raised `TypeError: no argument 'shape'`."
     wrapped = ValueError("Exception encountered when calling A.call().\n\n\x1b[1mbad shape\x1b[0m\n\nArguments: x")
-    assert told(wrapped) == "it raised `ValueError: bad shape`."
+    assert describe_error(wrapped) == "it raised `ValueError: bad shape`."
 
 
 def test_not_implemented_by_others_is_an_error():

@@ -1,10 +1,10 @@
-"""Layers whose output is a distribution, observed."""
+"""Observes layers whose output is a distribution."""
 
 import keras
 import numpy as np
 
 from vaekit.backend import seed, tfd, value_and_gradient, variables_gradient
-from vaekit.course.observe.errors import told
+from vaekit.course.observe.errors import describe_error
 from vaekit.course.observe.layers import CONFIG, copy, layer_class
 from vaekit.course.observe.values import Fault, Wrong, described, fault_or, plain
 
@@ -16,7 +16,7 @@ NO_NOISE = Fault(
 
 
 def distribution_layer(answer, features, x, _weights, **arguments):
-    """What a layer does whose output is a `tfd.Distribution` over images.
+    """Observes a layer whose output is a `tfd.Distribution` over images.
 
     Args:
         answer: the layer's class.
@@ -41,16 +41,16 @@ def distribution_layer(answer, features, x, _weights, **arguments):
     p = distribution(with_weights(layer, values), features)
 
     def draws():
-        drawn = p.sample(1000, seed=seed(1))
-        if (found := keras.backend.standardize_dtype(drawn.dtype)) != "float32":
-            raise Wrong(f"draws are {found}, expected float32.", "dtype")
-        return plain(drawn)
+        sample = p.sample(1000, seed=seed(1))
+        if (dtype := keras.backend.standardize_dtype(sample.dtype)) != "float32":
+            raise Wrong(f"draws are {dtype}, expected float32.", "dtype")
+        return plain(sample)
 
     def slopes():
         if len(layer.trainable_weights) != len(values):
             trained = ", ".join(f"`{w.name}`" for w in layer.trainable_weights) or "none"
-            says = f"all of {', '.join(_weights)} should be trainable; only these are: {trained}."
-            raise Wrong(says, "not_trainable")
+            message = f"all of {', '.join(_weights)} should be trainable; only these are: {trained}."
+            raise Wrong(message, "not_trainable")
 
         def log_p(h):
             return keras.ops.sum(distribution(layer, h).log_prob(x))
@@ -71,9 +71,9 @@ def distribution_layer(answer, features, x, _weights, **arguments):
         return distribution(model, features).log_prob(x)
 
     def of_a_copy():
-        made = copy(answer, arguments)
-        distribution(made, features)
-        return distribution(with_weights(made, values), features).log_prob(x)
+        clone = copy(answer, arguments)
+        distribution(clone, features)
+        return distribution(with_weights(clone, values), features).log_prob(x)
 
     log_prob = fault_or(lambda: p.log_prob(x), answer)
     hint = "" if isinstance(log_prob, Fault) else CONFIG  # what fails anyway is not the config's fault
@@ -91,35 +91,35 @@ def distribution_layer(answer, features, x, _weights, **arguments):
     }
 
 
-def measured(seen, inputs, weights):
-    """The same, but of "draws" their shape; their "spread", the root of the mean squared distance from the mean; and of
-    "log_prob in a model" and "log_prob of a copy" by how much they differ from "log_prob".
+def measured(values, inputs, weights):
+    """Measures what was observed: of "draws" the shape, and the "spread", the root of the mean squared distance from
+    their mean; of "log_prob in a model" and "log_prob of a copy" by how much they differ from "log_prob".
 
     Args:
-        seen: what `distribution_layer` returned, or somebody who wants to deceive.
+        values: what `distribution_layer` returned, or somebody who wants to deceive.
         inputs, weights: of the case; unused.
     """
     others = "log_prob in a model", "log_prob of a copy"
-    seen = seen | {name: _differs(seen[name], seen["log_prob"]) for name in others}
-    drawn = seen["draws"]
-    if not isinstance(drawn, Fault) and len(np.atleast_1d(drawn)) > 1 and np.array_equal(drawn[0], drawn[1]):
-        drawn = NO_NOISE
-    if isinstance(drawn, Fault):
-        return seen | {"draws": drawn, "spread": drawn}
+    values = values | {name: _differs(values[name], values["log_prob"]) for name in others}
+    draws = values["draws"]
+    if not isinstance(draws, Fault) and len(np.atleast_1d(draws)) > 1 and np.array_equal(draws[0], draws[1]):
+        draws = NO_NOISE
+    if isinstance(draws, Fault):
+        return values | {"draws": draws, "spread": draws}
     with np.errstate(all="ignore"):
-        spread = np.sqrt(np.mean((drawn - drawn.mean(0)) ** 2))
-    return seen | {"draws": np.array(drawn.shape), "spread": spread}
+        spread = np.sqrt(np.mean((draws - draws.mean(0)) ** 2))
+    return values | {"draws": np.array(draws.shape), "spread": spread}
 
 
-def _differs(found, own):
-    """By how much, at most; what is no array of the same shape stays what it is."""
-    if isinstance(found, Fault) or isinstance(own, Fault):
-        return found if isinstance(found, Fault) else own
-    if np.shape(found) != np.shape(own):
-        return found
+def _differs(other, own):
+    """Measures by how much two arrays differ at most; what is no array of the same shape stays what it is."""
+    if isinstance(other, Fault) or isinstance(own, Fault):
+        return other if isinstance(other, Fault) else own
+    if np.shape(other) != np.shape(own):
+        return other
     with np.errstate(all="ignore"):
-        same = (found == own) | (np.isnan(found) & np.isnan(own))
-        return np.max(np.where(same, 0.0, np.abs(found - own)), initial=0.0)
+        same = (other == own) | (np.isnan(other) & np.isnan(own))
+        return np.max(np.where(same, 0.0, np.abs(other - own)), initial=0.0)
 
 
 def distribution(layer, features):
@@ -165,7 +165,7 @@ def _model(answer, arguments, features):
             raise
     except Exception as error:
         if own:
-            raise Wrong(told(error, "`compute_output_spec`", answer), "output_spec") from None
+            raise Wrong(describe_error(error, "`compute_output_spec`", answer), "output_spec") from None
     raise Wrong(
         "the layer cannot stand in a model: Keras asks it for a symbol of its output, a tensor, and cannot make one of "
         "a distribution. Define `compute_output_spec(self, inputs)`, which returns a `keras.KerasTensor`.",

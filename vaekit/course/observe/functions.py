@@ -1,4 +1,4 @@
-"""Functions and numbers, observed."""
+"""Observes functions and numbers."""
 
 import functools
 import inspect
@@ -34,28 +34,28 @@ def takes(answer, inputs):
 
 
 def call(answer, _names=None, **inputs):
-    """What a function returns; several values by `names`."""
+    """Calls a function, and returns its value, or several values by `names`."""
     return by_name(callable_or_wrong(answer)(**tensors(inputs)), _names)
 
 
 def gradients(answer, _of, _names=None, **inputs):
-    """What a function returns, and the gradient of its sum with respect to some inputs.
+    """Calls a function, and returns its values and the gradients of their sums with respect to some inputs.
 
-    It is called "gradient of mean"; where the function returns several values, "gradient of sample for mean". One that
-    fails, as JAX's do where an answer computes by NumPy, is a `Fault`, and the values count.
+    A gradient is called "gradient of mean"; where the function returns several values, "gradient of sample for mean".
+    One that fails, as JAX's do where an answer computes by NumPy, is a `Fault`, and the values count.
     """
-    given = tensors(inputs)
-    at = [given[name] for name in _of]
+    tensors_by_name = tensors(inputs)
+    at = [tensors_by_name[name] for name in _of]
 
     def results(*values):
-        return by_name(callable_or_wrong(answer)(**{**given, **dict(zip(_of, values, strict=True))}), _names)
+        return by_name(callable_or_wrong(answer)(**{**tensors_by_name, **dict(zip(_of, values, strict=True))}), _names)
 
     returned = results(*at)
-    found, again = ({name: plain(value) for name, value in values.items()} for values in (returned, results(*at)))
-    if any(not np.array_equal(found[name], again[name], equal_nan=True) for name in found):
+    first, second = ({name: plain(value) for name, value in values.items()} for values in (returned, results(*at)))
+    if any(not np.array_equal(first[name], second[name], equal_nan=True) for name in first):
         raise Wrong("two calls with the same arguments gave different results: use the noise given, draw none.")
     slopes = {}
-    for name in found:
+    for name in first:
         summed = functools.partial(lambda name, *values: keras.ops.sum(results(*values)[name]), name)
         gradient = fault_or(lambda summed=summed: value_and_gradient(summed, *at)[1], answer)
         gradient = [gradient] * len(at) if isinstance(gradient, Fault) else gradient
@@ -65,7 +65,7 @@ def gradients(answer, _of, _names=None, **inputs):
 
 
 def number(answer):
-    """A number derived by hand."""
+    """Returns a number derived by hand."""
     if answer is None or answer is Ellipsis:
         raise NotImplementedError
     if callable(answer) or np.ndim(answer) or isinstance(answer, (str, bytes, bool, complex)):
