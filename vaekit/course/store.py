@@ -13,7 +13,7 @@ SECONDS = 10.0  # to wait for another notebook
 
 
 def _share(value):
-    """Of a question's points, from 0 to 1; None if it is none."""
+    """Reads a share of a question's points, from 0 to 1; None if it is none."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:  # nan
         return None
     return float(min(max(value, 0), 1))
@@ -27,7 +27,7 @@ VALUES = {"progress.json": _share, "answers.json": _letter}  # what a value is r
 
 
 class Store:
-    """A dict of dicts, kept in a file of the user's data directory. A reader may edit it: it is read with care.
+    """A dict of dicts in a file of the user's data directory. A reader may edit it: it is read with care.
 
     Args:
         name: of the file, one of `VALUES`.
@@ -42,12 +42,15 @@ class Store:
         return Path(os.environ.get(self.variable) or platformdirs.user_data_path("vaekit") / self.name).expanduser()
 
     def read(self):
-        """All of it that has sense. An unreadable file is put aside, not overwritten; raises OSError if that fails."""
+        """Reads what is valid. An unreadable file is put aside, not overwritten; raises OSError if that fails."""
         try:
-            found = json.loads(self.path.read_text(encoding="utf-8") or "{}")
-            if isinstance(found, dict) and all(isinstance(value, dict) for value in found.values()):
-                read = {group: {k: VALUES[self.name](v) for k, v in values.items()} for group, values in found.items()}
-                return {group: {k: v for k, v in values.items() if v is not None} for group, values in read.items()}
+            content = json.loads(self.path.read_text(encoding="utf-8") or "{}")
+            if isinstance(content, dict) and all(isinstance(value, dict) for value in content.values()):
+                read = VALUES[self.name]
+                return {
+                    group: {k: value for k, v in values.items() if (value := read(v)) is not None}
+                    for group, values in content.items()
+                }
         except FileNotFoundError:
             return {}
         except (ValueError, RecursionError):
@@ -56,13 +59,13 @@ class Store:
         return {}
 
     def put(self, group, name, value, best=False):
-        """Keeps one value, or the larger one if that is the `best`; raises OSError if the file cannot be written.
+        """Writes one value, or the larger one if that is the `best`; raises OSError if the file cannot be written.
 
         Several notebooks may do so at once.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{self.path}.lock", timeout=SECONDS):
-            found = self.read()
-            kept = found.setdefault(group, {})
-            kept[name] = max(value, kept.get(name, value)) if best else value
-            write_json(self.path, found)
+            content = self.read()
+            values = content.setdefault(group, {})
+            values[name] = max(value, values.get(name, value)) if best else value
+            write_json(self.path, content)
