@@ -12,7 +12,7 @@ from vaekit.course.observe import VALUE, Fault, observe
 from vaekit.course.questions import Function, Number, Question
 from vaekit.course.questions.judge import fits, judge, unobserved
 from vaekit.course.questions.language import LOG_2PI, Text, differentiate
-from vaekit.course.questions.question import AtLeast, Case, Mistake, Near, Observe, Prediction
+from vaekit.course.questions.question import AtLeast, Case, Mistake, Near, Prediction
 
 
 def judged(question, answer, seed=0):
@@ -330,7 +330,7 @@ def test_fits():
     assert fits(1.05, Near(np.array(1.0), 0.1)) and not fits(1.2, Near(np.array(1.0), 0.1))
     assert fits(np.array([np.inf, 1.0]), Near(np.array([np.inf, 1.0]), 0.1))
     assert not fits(np.ones(2), Near(np.ones((2, 1)), 0.1)) and not fits(Fault("error", ""), Near(np.ones(2), 9.0))
-    assert fits(2.0, AtLeast(1.0)) and not fits(math.nan, AtLeast(1.0)) and Observe().name == "call"
+    assert fits(2.0, AtLeast(1.0)) and not fits(math.nan, AtLeast(1.0)) and Question.observe.name == "call"
     assert math.isclose(LOG_2PI, math.log(2 * math.pi))
 
 

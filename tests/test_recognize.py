@@ -178,13 +178,13 @@ def test_rounding_explains_nothing_that_is_right_where_float32_is_wrong():
     def explains(*pairs, double=False):
         rows = [recognize.Row({}, "value", observed, Near(right, 1e-5, 1e-4), double) for observed, _ in pairs]
         given = {id(row): Prediction(values, True) for row, (_, values) in zip(rows, pairs, strict=True)}
-        return recognize._of_part(KL, rows, lambda row: given[id(row)])
+        return recognize._compare(KL, rows, lambda row: given[id(row)])
 
     rounded, elsewhere = (lost, (right, lost)), (off, (off, lost))
-    assert explains(rounded).explains and not explains(rounded).spared
-    assert explains(rounded, (right, (right, lost))).spared  # in float32 it would have been lost there, too
-    assert not explains((right, (right, lost)), elsewhere).spared  # float64's, of which it is known by the other
-    assert not explains((right, (right, lost)), double=True).spared
+    assert explains(rounded).explains and not explains(rounded).too_accurate
+    assert explains(rounded, (right, (right, lost))).too_accurate  # in float32 it would have been lost there, too
+    assert not explains((right, (right, lost)), elsewhere).too_accurate  # float64's, of which it is known by the other
+    assert not explains((right, (right, lost)), double=True).too_accurate
 
 
 def test_lost_digits_are_not_told_of_mixtures_whose_value_is_right():

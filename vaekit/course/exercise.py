@@ -14,9 +14,9 @@ from vaekit.course import exercises, observe
 from vaekit.course.questions.judge import judge
 from vaekit.course.questions.question import points
 from vaekit.course.show import plain
-from vaekit.course.store import Store
+from vaekit.course.store import Store, share
 
-PROGRESS = Store("progress.json", "VAEKIT_PROGRESS")
+PROGRESS = Store("progress.json", "VAEKIT_PROGRESS", share)
 
 
 class Note(str):
@@ -63,9 +63,7 @@ class Exercise:
         """Table of its questions, in Markdown."""
         rows = ["| question | points | minutes | difficulty | importance |", "|:--|--:|--:|:--|:--|"]
         for i, q in enumerate(self.questions.values(), start=1):
-            columns = (
-                f"{points(q.points)} | {q.minutes} | {_of_three('●', q.difficulty)} | {_of_three('★', q.importance)}"
-            )
+            columns = f"{points(q.points)} | {q.minutes} | {_stars('●', q.difficulty)} | {_stars('★', q.importance)}"
             rows.append(f"| {i}. {q.title} | {columns} |")
         minutes = sum(q.minutes for q in self.questions.values())
         return "\n".join([*rows, f"| together | {points(self.points)} | {minutes} | | |"])
@@ -163,7 +161,7 @@ class Exercise:
         return ", ".join(f"`{name}`" for name in self.questions)
 
 
-def _of_three(sign, number):
+def _stars(sign, number):
     return sign * number + "○☆"[sign == "★"] * (3 - number)
 
 

@@ -12,30 +12,29 @@ from vaekit.files import write_json
 SECONDS = 10.0  # to wait for another notebook
 
 
-def _share(value):
-    """Reads a share of a question's points, from 0 to 1; None if it is none."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:  # nan
-        return None
-    return float(min(max(value, 0), 1))
-
-
-def _letter(value):
+def text(value):
+    """Reads a text; None if it is none."""
     return value if isinstance(value, str) else None
 
 
-VALUES = {"progress.json": _share, "answers.json": _letter}  # what a value is read as; None: it is dropped
+def share(value):
+    """Reads a share of points, from 0 to 1; None if it is none."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:  # nan
+        return None
+    return float(min(max(value, 0), 1))
 
 
 class Store:
     """A dict of dicts in a file of the user's data directory. A reader may edit it: it is read with care.
 
     Args:
-        name: of the file, one of `VALUES`.
+        name: of the file.
         variable: environment variable that names another file.
+        parse: function that reads a value; where it returns None, the value is dropped.
     """
 
-    def __init__(self, name, variable):
-        self.name, self.variable = name, variable
+    def __init__(self, name, variable, parse=text):
+        self.name, self.variable, self.parse = name, variable, parse
 
     @property
     def path(self):
@@ -46,9 +45,8 @@ class Store:
         try:
             content = json.loads(self.path.read_text(encoding="utf-8") or "{}")
             if isinstance(content, dict) and all(isinstance(value, dict) for value in content.values()):
-                read = VALUES[self.name]
                 return {
-                    group: {k: value for k, v in values.items() if (value := read(v)) is not None}
+                    group: {k: value for k, v in values.items() if (value := self.parse(v)) is not None}
                     for group, values in content.items()
                 }
         except FileNotFoundError:

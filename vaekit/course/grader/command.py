@@ -121,5 +121,5 @@ def _cores():
 
 
 def _checkout(package):
-    """The folder with lessons, solutions and tests beside the package, where it is not installed but checked out."""
+    """Lists the folder with lessons, solutions and tests beside the package, if it is checked out and not installed."""
     return [str(package.parent)] if (package.parent / "pyproject.toml").exists() else []

@@ -123,7 +123,7 @@ def _observe(shell, header, arrays):
 
 
 def _compact(array):
-    """The same numbers as float32, if that holds them."""
+    """Returns the same numbers as float32, if that holds them."""
     import numpy as np
 
     with np.errstate(all="ignore"):

@@ -42,7 +42,7 @@ def _identity(path):
 
 
 def _opened(name, folder=None):
-    """A folder's descriptor, and it may be read and written to from then on. Raises OSError if it is none."""
+    """Opens a folder, which may be read and written to from then on: its descriptor. Raises OSError if it is none."""
     try:
         opened = os.open(name, OPENED, dir_fd=folder)
     except PermissionError:

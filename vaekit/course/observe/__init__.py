@@ -1,8 +1,9 @@
 """Turns answers into arrays: all that graded code may see of how it is judged. Nothing here knows what is right.
 
-An observer is called with the answer and a case's inputs and options, and returns a dict of arrays. Its arguments are
-what `questions.question.Case` and `Observe` hold. What takes no answer to compute, statistics of draws, is `measured`
-afterwards, so that the grader can do it where no graded code runs. That is all that a judge ever sees of an answer.
+An observer is called with the answer, a case's inputs (a dict) and options, and returns a dict of arrays. Inputs and
+options are what `questions.question.Case` and `Observe` hold. What takes no answer to compute, statistics of draws, is
+`measured` afterwards, so that the grader can do it where no graded code runs. That is all that a judge ever sees of an
+answer.
 """
 
 from vaekit.backend import full_precision
@@ -49,7 +50,7 @@ def run_observer(name, answer, inputs, options):
         if name in ("call", "gradients"):
             functions.takes(answer, inputs)
         with full_precision():
-            values = OBSERVERS[name](answer, **inputs, **{f"_{key}": value for key, value in options.items()})
+            values = OBSERVERS[name](answer, inputs, **options)
             of_kind = kinds(list(values.values())) if name in ("call", "gradients") else ()
             arrays = {key: value if isinstance(value, Fault) else plain(value) for key, value in values.items()}
             return arrays | {kind: plain(1) for kind in of_kind}

@@ -15,15 +15,14 @@ NO_NOISE = Fault(
 )
 
 
-def distribution_layer(answer, features, x, _weights, **arguments):
+def distribution_layer(answer, inputs, weights):
     """Observes a layer whose output is a `tfd.Distribution` over images.
 
     Args:
         answer: the layer's class.
-        features: `[B, F]`, what the layer is called with.
-        x: `[B, ...]`, images.
-        _weights: names of those arguments which become the layer's weights, in the order of `layer.weights`.
-        arguments: the weights, and the arguments of the layer's constructor; an array becomes a tuple.
+        inputs: dict of `features`, `[B, F]`, what the layer is called with; `x`, `[B, ...]`, images; the weights; and
+            the arguments of the layer's constructor, of which an array becomes a tuple.
+        weights: names of those inputs which become the layer's weights, in the order of `layer.weights`.
 
     Returns: dict.
         - "event shape", "batch shape" of the distribution; "mean", `[B, ...]`; "log_prob" of x, `[B]`;
@@ -33,9 +32,10 @@ def distribution_layer(answer, features, x, _weights, **arguments):
         - "log_prob of a copy": by a layer made from the first one's config.
     """
     layer_class(answer)
-    values = {name: arguments.pop(name) for name in _weights}
+    values = {name: inputs[name] for name in weights}
+    arguments = {name: value for name, value in inputs.items() if name not in (*weights, "features", "x")}
     arguments = {name: tuple(v.tolist()) if isinstance(v, np.ndarray) else v for name, v in arguments.items()}
-    features, x = (keras.ops.convert_to_tensor(value, "float32") for value in (features, x))
+    features, x = (keras.ops.convert_to_tensor(inputs[name], "float32") for name in ("features", "x"))
     layer = answer(**arguments)
     distribution(layer, features)
     p = distribution(with_weights(layer, values), features)
@@ -49,7 +49,7 @@ def distribution_layer(answer, features, x, _weights, **arguments):
     def slopes():
         if len(layer.trainable_weights) != len(values):
             trained = ", ".join(f"`{w.name}`" for w in layer.trainable_weights) or "none"
-            message = f"all of {', '.join(_weights)} should be trainable; only these are: {trained}."
+            message = f"all of {', '.join(weights)} should be trainable; only these are: {trained}."
             raise Wrong(message, "not_trainable")
 
         def log_p(h):
@@ -77,7 +77,7 @@ def distribution_layer(answer, features, x, _weights, **arguments):
 
     log_prob = fault_or(lambda: p.log_prob(x), answer)
     hint = "" if isinstance(log_prob, Fault) else CONFIG  # what fails anyway is not the config's fault
-    gradients = [f"gradient of {name}" for name in (*_weights, "features")]
+    gradients = [f"gradient of {name}" for name in (*weights, "features")]
     each = fault_or(slopes, answer)
     return {
         "event shape": fault_or(lambda: np.array(p.event_shape), answer),
@@ -130,7 +130,7 @@ def distribution(layer, features):
 
 
 def with_weights(layer, values):
-    """The layer, with weights of these values, a dict in order."""
+    """Sets a layer's weights to these values, a dict in order; returns the layer."""
     shapes, expected = [tuple(w.shape) for w in layer.weights], [np.shape(value) for value in values.values()]
     if shapes != expected:
         listed = ", ".join(f"{name} {shape}" for name, shape in zip(values, expected, strict=True))
@@ -146,7 +146,7 @@ def with_weights(layer, values):
 
 
 def _model(answer, arguments, features):
-    """A Sequential model of unknown batch size that ends in the layer."""
+    """Makes a Sequential model of unknown batch size that ends in the layer."""
     last, symbol = answer(**arguments), keras.KerasTensor((None, *features.shape[1:]))
     tells = ("compute_output_spec", "compute_output_shape")
     own = any(getattr(answer, name) is not getattr(keras.layers.Layer, name) for name in tells)

@@ -16,14 +16,14 @@ SAME = 1 - 1e-6  # a correlation of noise that is the same
 NOISE = ("spread", "rows", "dimensions", "calls", "kurtosis", "same seed", "other seed", "no seed", "restored")
 
 
-def random_layer(answer, seed, _takes, _draws, **arguments):
+def random_layer(answer, inputs, takes, draws):
     r"""Draws from layers of a class whose output is $z = m + s\varepsilon$ with standard normal ε.
 
     Args:
-        answer: the layer's class; takes `seed`, and `arguments` that are not in `_takes`.
-        seed: an int.
-        _takes: names of the tensors `[B, D]` that the layer is called with, in one tuple if there are several; each is
-            given `_draws` times in one batch.
+        answer: the layer's class; takes `seed`, and those inputs that are not in `takes`.
+        inputs: dict of `seed`, an int; the tensors; and the arguments of the layer's constructor.
+        takes: names of the tensors `[B, D]` that the layer is called with, in one tuple if there are several.
+        draws: how many times each stands in one batch.
 
     Returns: dict.
         - draws z, `[draws, B, D]`: "first" and "second" of one layer; "twin", of another one with the same seed;
@@ -34,8 +34,9 @@ def random_layer(answer, seed, _takes, _draws, **arguments):
         - `Fault`s: what is wrong with "same seed" and "calls", whatever is drawn; "without noise" and "repeated",
           why that may be, if it is.
     """
-    inputs = {name: arguments.pop(name) for name in _takes}
-    probe = _Probe(layer_class(answer), arguments, inputs, _draws)
+    seed, called_with = inputs["seed"], {name: inputs[name] for name in takes}
+    arguments = {name: value for name, value in inputs.items() if name not in (*takes, "seed")}
+    probe = _Probe(layer_class(answer), arguments, called_with, draws)
     with generators.undisturbed():
         return probe.noise(seed) | probe.slopes(seed) | {"in a model": probe.in_a_model(seed)}
 
@@ -151,13 +152,13 @@ def measured(values, inputs, takes, draws):
     if any(np.shape(a) != shape for a in (*z.values(), *slopes.values()) if not isinstance(a, Fault)):
         raise ValueError(f"expected draws of the shape {shape}")
     with np.errstate(all="ignore"):
-        observations = _of_noise(values, z)
+        observations = _measure_noise(values, z)
         has_noise = not isinstance(observations["rows"], Fault)
         for name, slope in slopes.items():
             fault = isinstance(slope, Fault)
             observations[f"gradient of {name}"] = slope if fault else slope.mean(0)
             observations[f"gradient of {name}, root mean square"] = slope if fault else np.sqrt(np.mean(slope**2, 0))
-        return observations | {"in a model": _of_a_model(values["in a model"], shape[1], has_noise)}
+        return observations | {"in a model": _model_shape(values["in a model"], shape[1], has_noise)}
 
 
 def statistics(first, second):
@@ -182,7 +183,7 @@ def _farthest(correlations):
     return correlations[np.argmax(np.abs(correlations))]
 
 
-def _of_noise(values, z):
+def _measure_noise(values, z):
     """Computes all observations of draws."""
     first, faults = z["first"], {name: value for name, value in values.items() if isinstance(value, Fault)}
     observations = statistics(first, z["second"])
@@ -214,7 +215,7 @@ def _of_noise(values, z):
     return observations
 
 
-def _of_a_model(z, rows, has_noise):
+def _model_shape(z, rows, has_noise):
     """Returns the shape of a functional model's output; a layer that has noise has it in `predict`, too."""
     if isinstance(z, Fault):
         return z

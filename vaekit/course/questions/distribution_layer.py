@@ -99,7 +99,7 @@ class DistributionLayer(Question):
         self.answer = None  # the solution's code has more methods than one
         self.observe = Observe("distribution_layer", {"weights": self.names})
         own = [self._mistake(*row) for row in self.mistakes]
-        self.mistakes = [*own, *(self._of_axes(*row) for row in AXIS_MISTAKES)]
+        self.mistakes = [*own, *(self._axis_mistake(*row) for row in AXIS_MISTAKES)]
 
     def draw_cases(self, rng):
         return [
@@ -136,7 +136,7 @@ class DistributionLayer(Question):
         names = (f"gradient of {name}" for name in [*self.names, "features"])
         return _computed(text, inputs) | {name: functools.partial(slope, name) for name in names}
 
-    def _of_axes(self, name, axes, message):
+    def _axis_mistake(self, name, axes, message):
         shapes = ("event shape", "batch shape", "log_prob")
         return Mistake(
             name,

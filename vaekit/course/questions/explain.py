@@ -56,7 +56,7 @@ def explain(observed, expected, rtol=1e-4, atol=1e-5, sizes=None, gradient=False
 
 
 def common(explanations):
-    """The one explanation of several arrays, made by the same mistake.
+    """Finds the one explanation of several arrays, made by the same mistake.
 
     Args:
         explanations: list of `Explanation`, one for each array.

@@ -12,7 +12,7 @@ VAGUE = (OTHER, "factor", "shift", "square", "root", "reciprocal", "absolute")  
 
 
 def judge(question, cases, observations):
-    """The `Verdict` on what an answer gave.
+    """Judges what was observed of an answer: returns a `Verdict`.
 
     Args:
         question: a `Question`.
@@ -27,8 +27,8 @@ def judge(question, cases, observations):
             observed = question.derived([case.inputs for case in cases], [_numbers(o) for o in observations])
             advice = question.advice(observed)
         cases, observations = cases[:1], [observed]
-    rows_by_part = {}  # part → rows
-    for case, observed in zip(cases, observations, strict=False):
+    rows_by_part = {}
+    for case, observed in zip(cases, observations, strict=True):
         for name, target in question.targets(case).items():
             value = observed if isinstance(observed, Fault) else observed.get(name)
             double = not isinstance(observed, Fault) and DOUBLE in observed
@@ -60,7 +60,7 @@ def judge(question, cases, observations):
 
 
 def unobserved(question, fault):
-    """The `Verdict` on an answer that could not be observed at all."""
+    """Judges an answer that could not be observed at all: returns a `Verdict`."""
     cases = question.cases(0)
     return judge(question, cases, [fault] * len(cases))
 
@@ -173,10 +173,8 @@ def _together(question, parts):
     """Relates parts to each other: what has no explanation of its own probably follows from what has one."""
     first_missing = question.requires_first and not parts[0].right
     explained = {*UNFORESEEN, *(mistake.name for mistake in question.mistakes)}
-    leads = [
-        part for part in parts if part.diagnosis in explained or (not part.right and part.name == question.leading_part)
-    ]
-    if first := parts[0] if first_missing else next(iter(leads), None):
+    leading = [p for p in parts if p.diagnosis in explained or (not p.right and p.name == question.leading_part)]
+    if first := parts[0] if first_missing else next(iter(leading), None):
         later = f"look again once {first.name} is right."
         follows = FOLLOWS if first.diagnosis in UNFORESEEN else (OTHER,)
         parts = [p._replace(message=later) if p.diagnosis in follows and p is not first else p for p in parts]

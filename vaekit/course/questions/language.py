@@ -35,7 +35,7 @@ class Text:
         self.name, self.arguments, self.body = name, tuple(arguments), inspect.cleandoc(body)
 
     def __str__(self):
-        """The function's code."""
+        """Writes the function's code."""
         return f"def {self.name}({', '.join(self.arguments)}):\n{textwrap.indent(self.body, '    ')}\n"
 
     def edited(self, edits):

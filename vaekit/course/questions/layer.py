@@ -118,7 +118,7 @@ class Layer(Question):
         return targets | same | {"in a model": np.array([5.0, mean.shape[1]])}
 
     def widened(self, observation, target, observed):
-        """The mean of draws is as uncertain as they are spread, also where their spread is wrong."""
+        """Widens the mean's tolerance to the spread of the draws, also where that spread is wrong."""
         spread = None if isinstance(observed, Fault) else observed.get("spread")
         if observation != "centre" or isinstance(spread, Fault) or np.shape(spread) != np.shape(target.value):
             return target

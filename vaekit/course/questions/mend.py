@@ -117,7 +117,7 @@ class Mend(Question):
         return Mistake(name, message, lambda **_: {part: float(step)}, str(self.text.edited(edits)))
 
     def _text(self, steps):
-        """The text in which that was done with each part.
+        """Edits the text: these steps, one for each part.
 
         Raises:
             ValueError: these edits exclude each other.
@@ -128,7 +128,7 @@ class Mend(Question):
         return text
 
     def _run(self, steps):
-        """The text in which that was done with each part in turn, and its function; None if edits exclude another."""
+        """Edits the text by steps in the order of the parts: text and function, None if edits exclude another."""
         try:
             text = self._text(dict(zip(self.edits, steps, strict=True)))
         except ValueError:

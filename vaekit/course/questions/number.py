@@ -27,7 +27,7 @@ class Number(Question):
     rtol: float = 2e-3
     because: str = "the number is exact; 0.2 % leave room for one computed with rounded intermediate results."
 
-    observe = Observe("number")
+    observe = Observe("number", {})
 
     def __post_init__(self):
         super().__post_init__()

@@ -36,8 +36,8 @@ class Case(NamedTuple):
 class Observe(NamedTuple):
     """An observer by its name in `vaekit.course.observe`, with its options (what JSON can hold)."""
 
-    name: str = "call"
-    options: dict = {}
+    name: str
+    options: dict
 
 
 class Near(NamedTuple):
@@ -126,7 +126,7 @@ class Question:
 
     derives = False  # whether what counts is `derived` from all observations
     fixed = False  # whether a check, as long as nobody names a seed, has the same cases each time
-    observe = Observe()
+    observe = Observe("call", {})
     answer = None  # the solution's code, where the definition has it
     mistakes = ()  # list of `Mistake`
 

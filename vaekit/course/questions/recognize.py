@@ -76,15 +76,16 @@ def unforeseen(question, rows_by_part, parts):
     """
     values_first = dict(sorted(rows_by_part.items(), key=lambda pair: all(row.gradient for row in pair[1])))
     wrong = {part for part, rows in rows_by_part.items() if not all(row.fits or _at_fault(row) for row in rows)}
-    if explanations := _of_variants(question, values_first, wrong):
-        return dict.fromkeys(parts, explanations)
+    if explanation := _explain_by_variant(question, values_first, wrong):
+        return dict.fromkeys(parts, explanation)
     explanations = {}
     for part in parts:
         if all(row.name == part and not row.gradient for row in rows_by_part[part]):  # values, and ordinary ones
-            alone = {part: rows_by_part[part]}
-            explanations[part] = _of_variants(question, alone, {part}) or _of_terms(question, rows_by_part[part])
+            rows = rows_by_part[part]
+            alone = _explain_by_variant(question, {part: rows}, {part})
+            explanations[part] = alone or _explain_by_terms(question, rows)
     explanations = {part: explanation for part, explanation in explanations.items() if explanation}
-    if not explanations and (two := _of_two_variants(question, values_first, wrong)):
+    if not explanations and (two := _explain_by_two_variants(question, values_first, wrong)):
         return dict.fromkeys(parts, two)
     return explanations
 
@@ -93,7 +94,7 @@ def _at_fault(row):
     return isinstance(row.observed, Fault)
 
 
-def _of_variants(question, rows_by_part, wrong):
+def _explain_by_variant(question, rows_by_part, wrong):
     """Explains all that is wrong by a variant that nothing observed contradicts; None if there is none."""
     clauses = _agreeing(question, question.variants, rows_by_part, wrong)
     if clauses:
@@ -103,7 +104,7 @@ def _of_variants(question, rows_by_part, wrong):
     return None
 
 
-def _of_two_variants(question, rows_by_part, wrong):
+def _explain_by_two_variants(question, rows_by_part, wrong):
     """Explains by two changes of the answer; the second leaves alone what the first brings in."""
     if not 0 < len(question.variants) <= MOST_IN_PAIRS:
         return None
@@ -130,7 +131,7 @@ def _agreeing(question, candidates, rows_by_part, wrong):
     def agrees(variant):
         predictions, numbers = functools.cache(lambda key: question.predict(variant.text, inputs[key])), False
         for part, rows in rows_by_part.items():
-            evidence = _of_part(question, rows, lambda row: _prediction(predictions(id(row.inputs)).get(row.name)))
+            evidence = _compare(question, rows, lambda row: _prediction(predictions(id(row.inputs)).get(row.name)))
             if evidence.contradicted or evidence.too_accurate or (part in wrong and not evidence.explains):
                 return False
             numbers |= evidence.wrong_numbers
@@ -154,7 +155,7 @@ def _hidden(rows):
     return bool(numbers) and not any(np.isfinite(value).any() for value in numbers)
 
 
-def _of_terms(question, rows):
+def _explain_by_terms(question, rows):
     """Explains by the coefficients of a sum's terms; None if that is not clear."""
     counts = question.counted([(row.inputs, row.name, row.observed) for row in rows if not _at_fault(row)])
     return _but_for("terms", "this", ["; ".join(counts)]) if counts else None
@@ -192,12 +193,12 @@ def _evidence(question, mistake, rows_by_part):
     predictions = functools.cache(lambda key: mistake.predict(**inputs[key]))
     with np.errstate(all="ignore"):
         return {
-            part: _of_part(question, rows, lambda row: _prediction(predictions(id(row.inputs)).get(row.name)))
+            part: _compare(question, rows, lambda row: _prediction(predictions(id(row.inputs)).get(row.name)))
             for part, rows in rows_by_part.items()
         }
 
 
-def _of_part(question, rows, predict):
+def _compare(question, rows, predict):
     """Compares a part with a mistake, of which `predict(row)` is a `Prediction` or None: returns `Evidence`."""
     predicts, numbers, wrong, wrong_numbers, unlike = False, False, False, False, 0
     double, too_accurate = any(row.double for row in rows), False  # in float64; right, where float32 is not

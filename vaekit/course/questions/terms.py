@@ -102,7 +102,7 @@ def sum_of(text, index=0):
     descriptions = []  # words
 
     def weighted(node):
-        """The expression, each of its terms times its `_c`."""
+        """Multiplies each term of an expression by its `_c`."""
         if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Add, ast.Sub)):
             return ast.BinOp(weighted(node.left), node.op, weighted(node.right))
         if isinstance(node, ast.UnaryOp) and number_of(node) is None:

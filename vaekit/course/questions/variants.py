@@ -157,9 +157,9 @@ def number_of(node):
 def _changes(node, origins):
     """Yields (clause, another expression) for all that may be done to one."""
     if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Add, ast.Sub)):
-        yield from _of_sums(node, origins)
+        yield from _sum_changes(node, origins)
     elif isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Mult, ast.Div)):
-        yield from _of_products(node, origins)
+        yield from _product_changes(node, origins)
     elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow) and number_of(node.right) == 2:
         what = _part(node.left, origins)
         yield f"{what} is not squared", node.left
@@ -170,7 +170,7 @@ def _changes(node, origins):
     elif isinstance(node, ast.UnaryOp) and number_of(node) is None:
         yield f"the minus before {_part(node.operand, origins)} is lost", node.operand
     elif isinstance(node, ast.Call):
-        yield from _of_calls(node, origins)
+        yield from _call_changes(node, origins)
     elif isinstance(node, ast.Name) and origins.get(node.id):
         what = _part(node, origins)
         yield from ((clause.format(what), _expression(code.format(node.id))) for code, clause in _AROUND.items())
@@ -181,7 +181,7 @@ def _changes(node, origins):
         yield "what is returned is in another order", ast.Tuple(node.elts[::-1], ast.Load())
 
 
-def _of_sums(node, origins):
+def _sum_changes(node, origins):
     left, right = (f"the term with {described(side, origins)}" for side in (node.left, node.right))
     minus = isinstance(node.op, ast.Sub)
     other = ast.Add() if minus else ast.Sub()
@@ -203,7 +203,7 @@ def _of_sums(node, origins):
     yield f"{_part(node.left, origins)} and {_part(node.right, origins)} are multiplied, not added", product
 
 
-def _of_products(node, origins):
+def _product_changes(node, origins):
     divided, left, right = isinstance(node.op, ast.Div), *(_part(s, origins) for s in (node.left, node.right))
     if (factor := number_of(node.left)) is not None:
         yield f"the factor {factor:g} before {right} is missing", node.right
@@ -237,7 +237,7 @@ def _swapped(node):
     return ast.BinOp(node.left, ast.Mult() if isinstance(node.op, ast.Div) else ast.Div(), node.right)
 
 
-def _of_calls(node, origins):
+def _call_changes(node, origins):
     function = function_of(node)
     if function is None:
         return
@@ -270,7 +270,7 @@ def _of_calls(node, origins):
 
 
 def _call(node, function, axis=..., inner=None):
-    """The call with another function, axis or argument."""
+    """Returns the call with another function, axis or argument."""
     keywords = node.keywords if axis is ... else [k for k in node.keywords if k.arg != "axis"]
     keywords = [*keywords, ast.keyword("axis", ast.Constant(axis))] if axis not in (..., None) else keywords
     called = ast.Attribute(node.func.value, function, ast.Load())

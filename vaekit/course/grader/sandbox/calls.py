@@ -2,7 +2,7 @@
 
 
 def numbers(calls, machine):
-    """A group of calls as {name: number}."""
+    """Parses a group of calls: {name: number}."""
     column = MACHINES.index(machine) + 1
     lines = [call.split() for call in calls.replace("\n", ",").split(",") if call.strip()]
     return {line[0]: int(line[column]) for line in lines if line[column] != "-"}
