@@ -11,7 +11,6 @@ another function: one repeat, which returns how many units it did. So all that i
 """
 
 import argparse
-import importlib.metadata
 import importlib.util
 import inspect
 import json
@@ -102,24 +101,14 @@ def work(contestant, case):
 
 
 def machine():
-    """What the figures hold for: processor, cores, system, versions."""
-    info = Path("/proc/cpuinfo")
-    names = (
-        [line.split(":")[1].strip() for line in info.read_text().splitlines() if "model name" in line]
-        if (info.exists())
-        else []
-    )
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            pass
+    """Returns what the figures hold for: processor, cores, system, versions."""
+    from vaekit.reproduction import records  # here, since workers are to import only what they time
+
     return {
-        "processor": names[0] if names else platform.processor(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "processor": records.processor(),
+        "cores": records.cores(),
         "python": platform.python_version(),
-        "versions": versions,
+        "versions": records.versions(PACKAGES),
         "date": time.strftime("%Y-%m-%d"),
     }
 

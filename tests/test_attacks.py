@@ -185,7 +185,7 @@ def test_answers_that_attack(tmp_path, monkeypatch):
                 heard.append(listening.accept())
         with contextlib.suppress(BlockingIOError):
             heard.append(datagrams.recv(10))
-    said = {verdict.question: [part.says for part in verdict.parts] for verdict in report.verdicts}
+    said = {verdict.question: [part.message for part in verdict.parts] for verdict in report.verdicts}
     assert {verdict.question: verdict.diagnosis for verdict in report.verdicts} == {
         name: diagnosis for name, (diagnosis, _) in ANSWERS.items()
     }, said

@@ -53,7 +53,7 @@ def test_both_rooms_have_the_names_that_the_door_opens():
     opened = {
         node.attr
         for node in ast.walk(ast.parse(inspect.getsource(backend)))
-        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "_room"
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "_implementation"
     }
     assert opened - {"tfp"} == set(names("jax"))
 

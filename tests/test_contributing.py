@@ -41,4 +41,4 @@ def test_its_answer_is_right_and_earns_everything():
 def test_its_mistakes_are_told(diagnosis, code):
     found = verdict(code)
     assert found.earned < QUESTION.points and found.diagnosis == diagnosis
-    assert [m.says for m in QUESTION.mistakes if m.name == diagnosis][0] in found._repr_markdown_()
+    assert [m.message for m in QUESTION.mistakes if m.name == diagnosis][0] in found._repr_markdown_()

@@ -241,7 +241,7 @@ def test_real_values_need_no_check_and_an_unknown_support_is_said():
 
 @pytest.mark.once
 def test_a_memmap_is_checked_piece_by_piece(tmp_path, monkeypatch, model):
-    monkeypatch.setattr(arrays_module, "PIECE_BYTES", 2**16)
+    monkeypatch.setattr(arrays_module, "CHUNK_BYTES", 2**16)
     memmap = np.memmap(tmp_path / "x", "float32", "w+", shape=(2**16, 4, 4, 1))  # 4 MiB
     memmap[:] = 1
     memmap[-1, -1] = 0

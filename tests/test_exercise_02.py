@@ -447,7 +447,9 @@ def test_an_encoder_that_returns_a_distribution_is_told_so():
     observe("trained_vae", answer, {**images, "seed": 1}, options)
     fault = observe("trained_vae", answer, images, options)
     assert (
-        fault.kind == "refused" and "distribution" in fault.says and "_" not in fault.says.replace("log_variance", "")
+        fault.kind == "refused"
+        and "distribution" in fault.message
+        and "_" not in fault.message.replace("log_variance", "")
     )
 
 

@@ -145,8 +145,8 @@ def test_contract(number, question):
     assert len(question.hints) >= 2 and len(set(question.hints)) == len(question.hints)
     assert question.title and question.because
     for mistake in question.mistakes:
-        if mistake.says:  # else the observer tells it
-            assert mistake.says.endswith((".", "?")) and len(mistake.says) > 30, mistake.name
+        if mistake.message:  # else the observer tells it
+            assert mistake.message.endswith((".", "?")) and len(mistake.message) > 30, mistake.name
 
 
 @pytest.mark.once
@@ -167,12 +167,12 @@ def test_every_edit_changes_a_number(number, question):
     cases = question.cases(1)
     right = [question.targets(case) for case in cases]
     for mistake in question.mistakes:
-        for case, targets in zip(cases, right, strict=True) if mistake.shown else ():
-            shown = {name: s() if callable(s) else s for name, s in mistake.shown(**case.inputs).items()}
+        for case, targets in zip(cases, right, strict=True) if mistake.predict else ():
+            shown = {name: s() if callable(s) else s for name, s in mistake.predict(**case.inputs).items()}
             if any(not s.values or not fits(s.values[-1], targets[n]) for n, s in shown.items() if n in targets):
                 break
         else:
-            assert mistake.shown is None, f"{mistake.name} gives what is right"
+            assert mistake.predict is None, f"{mistake.name} gives what is right"
 
 
 # ---- right answers, none, wrong ones
@@ -228,7 +228,7 @@ def remembering(number, name):
     """A question, and drawn cases of it in which what is right, and what each mistake gives, is computed once."""
     question = copy.copy(EXERCISES[number].questions[name])
     question.targets = _once_a_case(question.targets)
-    question.mistakes = [m._replace(shown=m.shown and _once_a_case(m.shown)) for m in question.mistakes]
+    question.mistakes = [m._replace(predict=m.predict and _once_a_case(m.predict)) for m in question.mistakes]
     cases = question.cases(1)
     return question, cases if question.derives else cases[len({case.part for case in cases}) :]
 
@@ -253,7 +253,7 @@ def test_wrong_answer_gets_its_diagnosis(number, name, diagnosis, code):
     found = _judged(question, cases, answer)
     assert found.earned < question.points
     assert found.diagnosis == diagnosis, found
-    sentences = [known.says for known in question.mistakes if known.name == diagnosis and known.says]
+    sentences = [known.message for known in question.mistakes if known.name == diagnosis and known.message]
     assert not sentences or any(says in found._repr_markdown_() for says in sentences)
 
 

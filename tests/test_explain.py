@@ -17,7 +17,7 @@ ANY = st.floats(allow_nan=True, allow_infinity=True, width=32)
 
 def explain(*arguments, **options):
     """The sentence."""
-    return explaining.explain(*arguments, **options).says
+    return explaining.explain(*arguments, **options).message
 
 
 @st.composite
@@ -231,7 +231,8 @@ def test_what_several_arrays_have_in_common():
     both = common([square])
     assert both.name == "several"
     assert (
-        both.says == "it is ours divided by 4, the number of latents. Or it is ours divided by 4, the number of images."
+        both.message
+        == "it is ours divided by 4, the number of latents. Or it is ours divided by 4, the number of images."
     )
     assert common([Explanation("sign", "a."), Explanation("twice", "b.")]) == Explanation("other", "a.")
 
@@ -243,7 +244,7 @@ def test_a_factor_that_other_arrays_contradict_is_not_told():
     assert found(-0.3, -0.3001).name == "negative_factor"
     assert found(-0.3, -0.4) == Explanation("other", explain(-0.3 * some(4) + 1e-2 * np.arange(4), some(4)))
     assert found(2 * math.pi, 0.3).name == found(0.3, 2 * math.pi).name == "other"
-    assert found(40**0.5, 40**0.5, units=40).says == "it is ours times √40, the root of the number of units."
+    assert found(40**0.5, 40**0.5, units=40).message == "it is ours times √40, the root of the number of units."
     assert common([explaining.explain(some(4) + shift, some(4)) for shift in (3.3, 4.4)]).name == "other"
 
 

@@ -69,7 +69,8 @@ from vaekit.course import observe
 from vaekit.course.observe import random_layers
 
 
-def forged(answer, seed, _takes, _draws, mean, log_variance):
+def forged(answer, inputs, takes, draws):
+    mean, log_variance = inputs["mean"], inputs["log_variance"]
     nothing, one, spread = np.zeros(()), np.ones_like(mean), np.exp(log_variance / 2)
     names = ("rows", "dimensions", "calls", "same seed", "other seed", "no seed", "restored")
     told = {"centre": mean, "spread": spread, "kurtosis": 3 + nothing, "in a model": np.array([5.0, 3.0])}

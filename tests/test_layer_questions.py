@@ -13,7 +13,7 @@ from vaekit.backend import tfd
 from vaekit.course.observe import observe
 from vaekit.course.observe.random_layers import statistics
 from vaekit.course.questions import DistributionLayer, Layer
-from vaekit.course.questions.distribution_layer import OF_SPREAD
+from vaekit.course.questions.distribution_layer import SPREAD_TOLERANCE
 from vaekit.course.questions.judge import judge
 from vaekit.course.questions.layer import DRAWS, STANDARD_ERRORS
 
@@ -128,8 +128,8 @@ def test_a_right_layer_earns_everything(question):
 def test_every_mistake_is_told(mistake):
     found = verdict(DRAWN, mistake.code)
     assert found.diagnosis == mistake.name and found.share < 1, found
-    told = next(part.says for part in found.parts if part.diagnosis == mistake.name)
-    assert told == mistake.says if mistake.says else len(told) > 40  # the observer's own words
+    told = next(part.message for part in found.parts if part.diagnosis == mistake.name)
+    assert told == mistake.message if mistake.message else len(told) > 40  # the observer's own words
 
 
 CODE = DRAWN._code(DRAWN.text)
@@ -274,7 +274,7 @@ def test_numpy_in_a_distribution_layer():
     found = verdict(IMAGE, IMAGE_CODE.replace("ops.exp(self.log_scale)", "np.exp(self.log_scale)"))
     (wrong,) = (part for part in found.parts if not part.right)
     assert wrong.name == "gradients"
-    assert "conversion to NumPy" in wrong.says or "NumPy cannot be differentiated" in wrong.says
+    assert "conversion to NumPy" in wrong.message or "NumPy cannot be differentiated" in wrong.message
 
 
 @pytest.mark.once
@@ -307,4 +307,4 @@ def test_gradients_are_those_of_vaekits_layer():
 @pytest.mark.once
 def test_the_spread_of_draws_is_allowed_its_standard_errors():
     pixels = min(np.prod(case.inputs["event_shape"]) for case in IMAGE.cases(0))
-    assert OF_SPREAD >= 7 / np.sqrt(2 * 1000 * pixels)
+    assert SPREAD_TOLERANCE >= 7 / np.sqrt(2 * 1000 * pixels)

@@ -57,7 +57,7 @@ def test_every_draw_is_new_and_has_its_probabilities():
     batches = batches_module.Batches(DynamicBinarization(np.tile(p, (4000, 1))), 2000, seed=3)
     draws = []
     for _ in range(2):
-        for tensors, index, keys in batches.pieces():
+        for tensors, index, keys in batches.chunks():
             draws += [
                 keras.ops.convert_to_numpy(batches_module.take(tensors, *map(keras.ops.convert_to_tensor, row)))
                 for row in zip(index, keys, strict=True)
@@ -74,7 +74,7 @@ def test_pieces_hold_every_row_once(monkeypatch):
     for limit in (2**31, 8 * 4 * 7, 1):  # all rows, one batch of 7 at a time either way
         monkeypatch.setattr(batches_module, "DEVICE_BYTES", limit)
         batches = batches_module.Batches(np.arange(50, dtype="int32"), 7, seed=1)
-        parts = [keras.ops.convert_to_numpy(t[0][""])[i] for t, index, _ in batches.pieces() for i in index]
+        parts = [keras.ops.convert_to_numpy(t[0][""])[i] for t, index, _ in batches.chunks() for i in index]
         assert [len(part) for part in parts] == [7] * 7 + [1]
         np.testing.assert_array_equal(np.concatenate(parts), batches.order)
 

@@ -174,7 +174,6 @@ def test_objectives_can_be_switched_midway():
 
 
 BAD = {
-    "IWAE with a closed-form KL": (lambda: IWAE(5, analytic_kl=True), "no closed-form KL"),
     "ELBO, closed-form KL, stl": (lambda: ELBO(analytic_kl=True, gradient="stl"), "closed-form KL has not"),
     "unknown gradient": (lambda: IWAE(5, gradient="reinforce"), "'pathwise', 'stl', 'dreg'"),
     "PIWAE, stl": (lambda: PIWAE(2, 3, gradient="stl"), "'pathwise', 'dreg'"),

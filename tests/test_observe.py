@@ -8,7 +8,7 @@ import pytest
 from keras import ops
 
 from vaekit.backend import NAME, tfd
-from vaekit.course.observe import DOUBLE, NUMPY, VALUE, Fault, observe, told
+from vaekit.course.observe import DOUBLE, NUMPY, VALUE, Fault, describe_error, observe
 
 X = {"x": np.array([1.0, 2.0])}
 
@@ -20,7 +20,7 @@ def seen(answer, observer="call", inputs=X, **options):
 def says(*arguments, **options):
     fault = seen(*arguments, **options)
     assert isinstance(fault, Fault), fault
-    return fault.says
+    return fault.message
 
 
 def test_call():
@@ -92,7 +92,7 @@ def test_values_that_a_gradient_does_not_have():
 
     found = seen(lambda x: Layer()(x), "gradients", of=["x"])
     if keras.backend.backend() == "jax":
-        says = found["gradient of x"].says
+        says = found["gradient of x"].message
         assert "use `keras.ops.where`" in says and "_error_repr" not in says
     else:
         np.testing.assert_array_equal(found["gradient of x"], [2, 2])
@@ -127,25 +127,25 @@ def test_cells_are_told_by_their_own_line():
     linecache.cache[name] = (len(cell), None, cell.splitlines(keepends=True), name)
     with pytest.raises(KeyError) as raised:
         exec(compile(cell, name, "exec"), {})
-    assert told(raised.value) == "it raised `KeyError: 'key'` in `return {}['key']`."
+    assert describe_error(raised.value) == "it raised `KeyError: 'key'` in `return {}['key']`."
     with pytest.raises(SyntaxError) as raised:
         compile("x = 1\ny = (x", name, "exec")
-    assert told(raised.value) == "it raised `SyntaxError: '(' was never closed` in `y = (x`."
+    assert describe_error(raised.value) == "it raised `SyntaxError: '(' was never closed` in `y = (x`."
 
 
 def test_the_reason_at_the_end_of_a_message():
     wrapped = TypeError(
         "Error when deserializing class 'A' using config={'name': 'a'}.\n\nException encountered: no argument 'shape'"
     )
-    assert told(wrapped) == "it raised `TypeError: no argument 'shape'`."
+    assert describe_error(wrapped) == "it raised `TypeError: no argument 'shape'`."
     wrapped = ValueError("Exception encountered when calling A.call().\n\n\x1b[1mbad shape\x1b[0m\n\nArguments: x")
-    assert told(wrapped) == "it raised `ValueError: bad shape`."
+    assert describe_error(wrapped) == "it raised `ValueError: bad shape`."
 
 
 def test_not_implemented_by_others_is_an_error():
     """Only the learner's own `raise NotImplementedError()` is an open question."""
     nobody_knows = seen(lambda x: tfd.Normal(x, 1.0).kl_divergence(tfd.Cauchy(x, 1.0)))
-    assert nobody_knows.kind == "error" and "No KL" in nobody_knows.says
+    assert nobody_knows.kind == "error" and "No KL" in nobody_knows.message
 
     def open_question(x):
         raise NotImplementedError()
@@ -158,7 +158,7 @@ def test_float64():
     assert NUMPY in seen(lambda x: np.ones(2, "float32")) and not {DOUBLE, NUMPY} & set(seen(lambda x: x))
     mixed = seen(lambda x: x * ops.convert_to_tensor(np.ones(2)))
     if NAME == "tensorflow":  # JAX has no float64 here
-        assert "tensors of float32 and float64 do not mix" in mixed.says and 'dtype="float32"' in mixed.says
+        assert "tensors of float32 and float64 do not mix" in mixed.message and 'dtype="float32"' in mixed.message
         assert DOUBLE in seen(lambda x: ops.sum(ops.cast(x, "float64")), "gradients", of=["x"])
 
 
@@ -167,4 +167,4 @@ def test_numpy_has_no_gradient():
     if NAME == "tensorflow":  # the way is cut, and the gradient what is left
         np.testing.assert_array_equal(found["gradient of x"], [2, 2])
     else:
-        assert "NumPy cannot be differentiated: use `keras.ops`" in found["gradient of x"].says
+        assert "NumPy cannot be differentiated: use `keras.ops`" in found["gradient of x"].message

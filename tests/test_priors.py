@@ -87,7 +87,7 @@ def test_pseudo_inputs_start_as_the_paper_says_are_shaped_like_data_and_bounded(
     u = model.prior.pseudo_inputs
     assert u.shape == (400, *IMAGE)
     assert u.mean() == pytest.approx(0.5, abs=0.002) and u.std() == pytest.approx(0.02, rel=0.05)
-    model.prior.inputs.assign(np.linspace(-1, 2, u.size).reshape(u.shape))
+    model.prior.unclipped_inputs.assign(np.linspace(-1, 2, u.size).reshape(u.shape))
     assert model.prior.pseudo_inputs.min() == 0 and model.prior.pseudo_inputs.max() == 1
     vk.plotting.image_grid(model.prior.pseudo_inputs[:9])
 
@@ -126,7 +126,7 @@ def test_components_are_drawn_uniformly():
     model = vamp_vae(components=4, stddev=0.5)
     head = model.encoder.layers[-1]
     # four far apart, narrow posteriors
-    model.prior.inputs.assign(np.eye(16)[:4].reshape(4, *IMAGE))
+    model.prior.unclipped_inputs.assign(np.eye(16)[:4].reshape(4, *IMAGE))
     model.encoder.layers[0].set_weights([5 * np.eye(16, 8), np.zeros(8)])
     kernel = np.zeros((8, 2))
     kernel[:4] = [[10, 0], [0, 10], [-10, 0], [0, -10]]
@@ -147,7 +147,7 @@ def test_data_as_pseudo_inputs():
     model.fit(x, verbose=0)
     rows = {row.tobytes() for row in x}
     assert len(prior.pseudo_inputs) == 7 and all(u.tobytes() in rows for u in prior.pseudo_inputs)
-    assert not any(v is prior.inputs for v in model.trainable_variables)
+    assert not any(v is prior.unclipped_inputs for v in model.trainable_variables)
     noisy = VampPrior.from_data(encoder, x, components=7, stddev=0.01, value_range=None, seed=3)
     noisy.build((2,))
     assert np.std(noisy.pseudo_inputs - prior.pseudo_inputs) == pytest.approx(0.01, rel=0.3)

@@ -12,7 +12,7 @@ from vaekit.course.observe import VALUE, Fault, observe
 from vaekit.course.questions import Function, Number, Question
 from vaekit.course.questions.judge import fits, judge, unobserved
 from vaekit.course.questions.language import LOG_2PI, Text, differentiate
-from vaekit.course.questions.question import AtLeast, Case, Mistake, Near, Observe, Shown
+from vaekit.course.questions.question import AtLeast, Case, Mistake, Near, Prediction
 
 
 def judged(question, answer, seed=0):
@@ -181,9 +181,9 @@ def test_what_is_lost_in_float32_is_recognized():
     assert [part.diagnosis for part in verdict.parts] == ["", "overflow"] and verdict.earned == 1
     assert judged(SOFTPLUS, lambda a: ops.softplus(ops.clip(a, -20, 20))).diagnosis == "clipped"
     assert judged(SOFTPLUS, lambda a: ops.logaddexp(a, 0.0 * a)).right
-    shown = SOFTPLUS.mistakes[0].shown(a=np.array([150.0]))
+    shown = SOFTPLUS.mistakes[0].predict(a=np.array([150.0]))
     assert shown[VALUE].unpredictable
-    assert not SOFTPLUS.mistakes[0].shown(a=np.array([1.0]))[VALUE].unpredictable
+    assert not SOFTPLUS.mistakes[0].predict(a=np.array([1.0]))[VALUE].unpredictable
 
 
 def test_a_cut_gradient_is_told():
@@ -217,7 +217,7 @@ def test_parts_have_their_weights_and_count_only_with_the_first():
     assert judged(PARTS, lambda x: ops.minimum(x**2, 100.0)).earned == 0.5
     verdict = judged(PARTS, lambda x: ops.where(x > 100.0, x**2, 0.0))
     assert verdict.earned == 0.0 and "stable: right, and counts once value is" in repr(verdict)
-    free = dataclasses.replace(PARTS, founded=False, hints="")
+    free = dataclasses.replace(PARTS, requires_first=False, hints="")
     assert judged(free, lambda x: ops.where(x > 100.0, x**2, 0.0)).earned == 1.5
     with pytest.raises(ValueError, match="has the parts"):
         judged(dataclasses.replace(PARTS, parts={"other": 1}, hints=""), lambda x: x)
@@ -226,7 +226,7 @@ def test_parts_have_their_weights_and_count_only_with_the_first():
 def test_all_gradients_may_be_one_part_and_tolerances_are_by_observation():
     question = Function("f", "t", points=2, takes="x, y", gradients="x y", answer="return x * y, x + y",
                         returns="product, sum", draw=lambda rng: [{"x": rng.normal(size=3), "y": rng.normal(size=3)}],
-                        parts={"product": 1, "sum": 1, "gradients": 2}, founded=False,
+                        parts={"product": 1, "sum": 1, "gradients": 2}, requires_first=False,
                         atol={"product": 0.5, None: 1e-6})  # fmt: skip
     assert judged(question, lambda x, y: (x * y, x + y)).right
     assert judged(question, lambda x, y: (x * y + 0.1, x + y)).right
@@ -273,7 +273,7 @@ class Bound(Question):
 
     derives = fixed = True
 
-    def drawn(self, rng):
+    def draw_cases(self, rng):
         return [Case({"x": np.array(1.0)}), Case({"x": np.array(2.0)})]
 
     def expected(self, case):
@@ -299,7 +299,7 @@ def test_bounds_are_reached_in_steps_and_told():
 
 def test_evidence_is_needed_beyond_what_cannot_be_predicted():
     """A mistake that says of a part only that it is wrong, and agrees elsewhere, is told where numbers support it."""
-    off = Shown((), True)
+    off = Prediction((), True)
 
     def mistake(**other):
         return Mistake("m", "made.", lambda x: {"gradient of x": off, **{k: f(x) for k, f in other.items()}})
@@ -330,7 +330,7 @@ def test_fits():
     assert fits(1.05, Near(np.array(1.0), 0.1)) and not fits(1.2, Near(np.array(1.0), 0.1))
     assert fits(np.array([np.inf, 1.0]), Near(np.array([np.inf, 1.0]), 0.1))
     assert not fits(np.ones(2), Near(np.ones((2, 1)), 0.1)) and not fits(Fault("error", ""), Near(np.ones(2), 9.0))
-    assert fits(2.0, AtLeast(1.0)) and not fits(math.nan, AtLeast(1.0)) and Observe().name == "call"
+    assert fits(2.0, AtLeast(1.0)) and not fits(math.nan, AtLeast(1.0)) and Question.observe.name == "call"
     assert math.isclose(LOG_2PI, math.log(2 * math.pi))
 
 

@@ -12,7 +12,7 @@ from vaekit.course.questions import Function, Mend, recognize
 from vaekit.course.questions import variants as varying
 from vaekit.course.questions.judge import judge
 from vaekit.course.questions.language import Text, differentiate
-from vaekit.course.questions.question import Near, Shown
+from vaekit.course.questions.question import Near, Prediction
 from vaekit.course.questions.terms import counted, sum_of
 from vaekit.course.questions.variants import variants
 
@@ -51,7 +51,7 @@ def body(expression):
 
 def test_variants_differ_in_one_place_and_say_in_which():
     text = Text("f", ["x", "y"], "t = x - y\nreturn ops.sum(-ops.exp(t / 2) * y**2, axis=1)")
-    found = {variant.text.body.replace("\n", "; "): variant.says for variant in variants(text)}
+    found = {variant.text.body.replace("\n", "; "): variant.clause for variant in variants(text)}
     for changed, says in {
         "t = x - y; return ops.sum(ops.exp(t / 2) * y ** 2, axis=1)": "the minus before `exp` of `x` and `y` is lost",
         "t = x + y; return ops.sum(-ops.exp(t / 2) * y ** 2, axis=1)": "the term with `y` has the other sign",
@@ -78,7 +78,7 @@ def sentences_that_hold(question):
     """How many were told, of answers with two changes."""
     rng, of_sentence, told = np.random.default_rng(0), {}, 0
     for variant in question.variants:
-        of_sentence.setdefault(variant.says, []).append(variant.text)
+        of_sentence.setdefault(variant.clause, []).append(variant.text)
     for _ in range(2 + 150 // len(question.variants)):
         again = variants(question.variants[rng.integers(len(question.variants))].text)
         answer = again[rng.integers(len(again))].text
@@ -90,9 +90,9 @@ def sentences_that_hold(question):
         for part in verdict.parts:
             if part.diagnosis == "variant":
                 of = [part.name] if part.name in question.names else question.names
-                for sentence in part.says.split("but for one thing: ")[1].removesuffix(".").split(", or "):
+                for sentence in part.message.split("but for one thing: ")[1].removesuffix(".").split(", or "):
                     told += 1
-                    assert any(same(question, of, answer, other) for other in of_sentence[sentence]), part.says
+                    assert any(same(question, of, answer, other) for other in of_sentence[sentence]), part.message
     return told
 
 
@@ -121,7 +121,7 @@ def test_two_listed_mistakes_at_once_are_told_in_their_own_words():
     verdict = judged(KL, body("0.5 * ops.sum(mean + ops.exp(log_variance / 2) - 1 - log_variance, axis=-1)"))
     assert verdict.diagnosis == "two"
     for mistake in KL.mistakes:
-        assert mistake.says in verdict.faults()[0]
+        assert mistake.message in verdict.faults()[0]
 
 
 def test_what_is_not_known_is_said_to_be_so():
@@ -164,7 +164,7 @@ def test_relations_are_told_where_all_cases_show_them():
     """Log-densities that are nearly −1/6 of the right ones, by another factor in each case."""
     question = next(q for q in FUNCTIONS if q.name == "log_normal")
     changed = {"ops.sum": "ops.mean", "- log_z": "+ log_z"}
-    parts = {part.name: part.says for part in judged(question, question.text.edited(changed)).parts}
+    parts = {part.name: part.message for part in judged(question, question.text.edited(changed)).parts}
     assert "Log density: at [0]: received" in parts["stable"] and "times" not in parts["stable"]
     assert "log density for mean: with the sign reversed, it is ours divided by" in parts["gradients"]
 
@@ -177,14 +177,14 @@ def test_rounding_explains_nothing_that_is_right_where_float32_is_wrong():
 
     def explains(*pairs, double=False):
         rows = [recognize.Row({}, "value", observed, Near(right, 1e-5, 1e-4), double) for observed, _ in pairs]
-        given = {id(row): Shown(values, True) for row, (_, values) in zip(rows, pairs, strict=True)}
-        return recognize._of_part(KL, rows, lambda row: given[id(row)])
+        given = {id(row): Prediction(values, True) for row, (_, values) in zip(rows, pairs, strict=True)}
+        return recognize._compare(KL, rows, lambda row: given[id(row)])
 
     rounded, elsewhere = (lost, (right, lost)), (off, (off, lost))
-    assert explains(rounded).explains and not explains(rounded).spared
-    assert explains(rounded, (right, (right, lost))).spared  # in float32 it would have been lost there, too
-    assert not explains((right, (right, lost)), elsewhere).spared  # float64's, of which it is known by the other
-    assert not explains((right, (right, lost)), double=True).spared
+    assert explains(rounded).explains and not explains(rounded).too_accurate
+    assert explains(rounded, (right, (right, lost))).too_accurate  # in float32 it would have been lost there, too
+    assert not explains((right, (right, lost)), elsewhere).too_accurate  # float64's, of which it is known by the other
+    assert not explains((right, (right, lost)), double=True).too_accurate
 
 
 def test_lost_digits_are_not_told_of_mixtures_whose_value_is_right():
@@ -211,7 +211,7 @@ def test_a_sum_has_terms_and_is_linear_in_how_often_they_count():
     )
     inputs = {name: np.random.default_rng(i).normal(size=(4, 3)) for i, name in enumerate("xy")}
     total = sum_of(text, 1)
-    assert total.says == ("the constant", "the square of `x` and `y`", "`x`") and total.linear(inputs)
+    assert total.descriptions == ("the constant", "the square of `x` and `y`", "`x`") and total.linear(inputs)
     t = (inputs["x"] - inputs["y"]) * np.exp(-inputs["y"])
     by_hand = np.full(4, -0.75 * math.log(2 * math.pi)), -0.25 * (t**2).sum(1), -inputs["x"].mean(1) / 2
     np.testing.assert_allclose(total.terms(inputs), by_hand)
@@ -236,7 +236,7 @@ def test_terms_are_told():
     verdict = judged(KL, body("0.5 * ops.sum(mean**2 - ops.exp(log_variance) - log_variance, axis=-1)"))
     assert verdict.diagnosis == "terms"
     gradient = next(part for part in verdict.parts if part.name == "gradient of log_variance")
-    assert gradient.says == "look again once value is right."
+    assert gradient.message == "look again once value is right."
 
 
 # ---- a loss that was mended, and something else changed
@@ -261,4 +261,4 @@ def test_what_is_mended_counts_beside_a_change_that_nobody_foresaw():
     )
     right = {part.name: part.right for part in changed.parts}
     assert right == {"all else": False, "pixels": True, "half": False, "gradients": True}
-    assert "the term with `y` has the other sign" in changed.parts[0].says
+    assert "the term with `y` has the other sign" in changed.parts[0].message

@@ -181,7 +181,7 @@ def test_a_preset_is_the_run_in_half_precision(folder, tmp_path, monkeypatch):
     ours = presets.Presets("burda2015", tmp_path)
     assert ours.names == ["tiny"] and ours.record("tiny") == kept and kept["epochs"] == 2
     model, trained = ours.load("tiny"), cell.model(cell.load(), 0)
-    runs.take(trained, folder / "runs" / "burda2015" / "dynamic_digits-1-vae-1-seed0" / runs.WEIGHTS)
+    runs.load_weights(trained, folder / "runs" / "burda2015" / "dynamic_digits-1-vae-1-seed0" / runs.WEIGHTS)
     for mine, theirs in zip(model.get_weights(), trained.get_weights(), strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=2**-11, atol=1e-7)
     assert packing.check(model, cell.load())["log p(x)"] == pytest.approx(kept["check"]["log p(x)"], abs=2e-3)

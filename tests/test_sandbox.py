@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from vaekit.course import exercises, questions
-from vaekit.course.grader import command, sandbox, tried
+from vaekit.course.grader import command, exposure, sandbox
 from vaekit.course.grader.process import outside_socket
 from vaekit.course.grader.report import isolation
 from vaekit.course.grader.usage import Limits
@@ -38,10 +38,10 @@ def python(folder, source, *arguments, **options):
 
 PROBE = """
 import importlib.util, json, os, sys
-spec = importlib.util.spec_from_file_location("tried", sys.argv[1])
+spec = importlib.util.spec_from_file_location("exposure", sys.argv[1])
 module = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(module)
-print(json.dumps([module.tried(**json.loads(sys.argv[2])), json.loads(os.environ["VAEKIT_MISSING"])]))
+print(json.dumps([module.exposure(**json.loads(sys.argv[2])), json.loads(os.environ["VAEKIT_MISSING"])]))
 """
 
 
@@ -67,7 +67,7 @@ def test_each_layer(tmp_path, layers, exposed):
         "most": LIMITS.processes,
     }
     with outside_socket() as attempts["service"]:
-        found, missing = json.loads(python(tmp_path, PROBE, tried.__file__, json.dumps(attempts), layers=layers))
+        found, missing = json.loads(python(tmp_path, PROBE, exposure.__file__, json.dumps(attempts), layers=layers))
     if "namespaces" not in layers and os.getuid() == 0 and "nobody" not in missing and layers:
         exposed = exposed - {"processes"} if "seccomp" in layers else exposed  # root gives each a user of its own
     assert {name for name, how in found.items() if how} == exposed, found

@@ -304,7 +304,7 @@ def test_files_from_before_still_open(tmp_path):
     loaded = vk.load(tmp_path / "old.keras")
     assert loaded.prior.encoder is loaded.encoder
     assert_copy(loaded, model)
-    identity = [vk.training.checkpoint.structure(model, config) for config in (old, model.get_config())]
+    identity = [vk.training.checkpoint.settings_by_path(model, config) for config in (old, model.get_config())]
     assert identity[0] == identity[1]  # checkpoints go on, too
 
 

@@ -15,7 +15,11 @@ pytestmark = pytest.mark.once
 def sentences():
     for number in numbers():
         for question in Exercise(number).questions.values():
-            yield from (question.because, *question.hints, *(found.says for found in question.mistakes if found.says))
+            yield from (
+                question.because,
+                *question.hints,
+                *(found.message for found in question.mistakes if found.message),
+            )
 
 
 @pytest.mark.parametrize(

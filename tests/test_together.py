@@ -116,13 +116,13 @@ def test_models_go_on_from_different_epochs_bit_for_bit(tmp_path, monkeypatch, s
 
 def test_only_what_a_program_can_share_is_shared(monkeypatch):
     pair, data = models(), Batches(X)
-    assert together._possible(pair, data) == AT_ONCE
-    assert not together._possible(pair[:1], data)
+    assert together._can_share_program(pair, data) == AT_ONCE
+    assert not together._can_share_program(pair[:1], data)
     monkeypatch.setattr(batches_module, "DEVICE_BYTES", 100)
-    assert not together._possible(pair, data)
+    assert not together._can_share_program(pair, data)
     monkeypatch.undo()
     pair[1].compile("adam", run_eagerly=True)
-    assert not together._possible(pair, data)
+    assert not together._can_share_program(pair, data)
 
 
 def test_models_that_do_not_go_together_are_refused_and_unharmed(tmp_path):

@@ -4,6 +4,7 @@ Keras shuffles arrays with the process's global random state; vaekit's models fe
 instead, so that one seed gives the same order on every backend, and nothing else is disturbed.
 """
 
+import math
 from functools import cached_property
 from numbers import Integral
 
@@ -14,12 +15,12 @@ from keras import ops
 from vaekit import backend
 from vaekit.backend import tfd
 
-DEVICE_BYTES = 2**31  # data up to this size stay on the device as a whole; larger ones go there piece by piece
+DEVICE_BYTES = 2**31  # data up to this size stay on the device as a whole; larger ones go there in chunks
 TARGETS = (
     "A latent variable model has no targets: its data come alone, fit(x, validation_data=v) and evaluate(x), not "
     "(x, x) or (x, y)."
 )
-BARE = ""  # the name of an array that is not in a dict
+UNNAMED = ""  # the name of an array that is not in a dict
 
 
 def check_counts(function, least=1, **counts):
@@ -36,7 +37,7 @@ def require_no_targets(y):
 
 
 def as_array(name, value):
-    """A NumPy array of real numbers from what can stand for one; dynamically binarized data stay what they are.
+    """Converts arrays, tables and lists to a NumPy array of real numbers; leaves dynamically binarized data unchanged.
 
     Raises:
         ValueError: masked entries, sparse matrices, rows of different lengths, text and other objects.
@@ -65,17 +66,17 @@ def as_array(name, value):
 
 
 def is_array(x):
-    """Whether data are an array or a dict of arrays, rather than batches."""
-    return isinstance(x, (dict, DynamicBinarization)) or listed(x) or arraylike(x)
+    """Returns whether data are an array or a dict of arrays, rather than batches."""
+    return isinstance(x, (dict, DynamicBinarization)) or is_list(x) or is_array_like(x)
 
 
-def listed(x):
-    """Whether it is a list or a tuple, but not one with names, such as the splits of a data set."""
+def is_list(x):
+    """Returns whether data are a list or a tuple, but not a named tuple, such as the splits of a data set."""
     return isinstance(x, (list, tuple)) and not hasattr(x, "_fields")
 
 
-def arraylike(x):
-    """Whether it is an array, or a table of pandas or SciPy."""
+def is_array_like(x):
+    """Returns whether data are an array, or a table of pandas or SciPy."""
     return hasattr(x, "__array__") or hasattr(x, "to_numpy") or hasattr(x, "tocsr")
 
 
@@ -124,7 +125,7 @@ class DynamicBinarization:
         return f"DynamicBinarization(shape={self.shape}, mean={self.probabilities.mean():.4f})"
 
     def draw(self, generator, index=slice(None)):
-        """New 0/1 values, float32, for the rows `index`, drawn with the NumPy `generator`."""
+        """Draws new 0/1 values, float32, for the rows `index` with a NumPy `generator`."""
         p = self.probabilities[index]
         return (generator.random(p.shape, dtype="float32") < p).astype("float32")  # u < p
 
@@ -144,7 +145,7 @@ class Batches(keras.utils.PyDataset):
 
     def __init__(self, data, batch_size=100, shuffle=True, seed=0):
         super().__init__()
-        arrays = data if isinstance(data, dict) else {BARE: data}
+        arrays = data if isinstance(data, dict) else {UNNAMED: data}
         arrays = {name: as_array(name or "x", array) for name, array in arrays.items()}
         if short := [name for name, array in arrays.items() if array.ndim == 0]:
             raise ValueError(f"Batches expects arrays [N, ...]; received single numbers {short}.")
@@ -167,7 +168,7 @@ class Batches(keras.utils.PyDataset):
         return np.random.default_rng([*self.seed, self.epoch, 0]).permutation(self.length)
 
     def __len__(self):
-        return -(-self.length // self.batch_size)
+        return math.ceil(self.length / self.batch_size)
 
     def __getitem__(self, i):
         index = self.order[i * self.batch_size : (i + 1) * self.batch_size]
@@ -176,7 +177,7 @@ class Batches(keras.utils.PyDataset):
         def rows(array):
             return array.draw(generator, index) if _is_dynamic(array) else np.asarray(array[index])
 
-        return (_unnamed({name: rows(array) for name, array in self.arrays.items()}),)
+        return (_bare({name: rows(array) for name, array in self.arrays.items()}),)
 
     def start(self, epoch, seed):
         """Goes to the beginning of an epoch, of the order that `seed` decides."""
@@ -190,43 +191,43 @@ class Batches(keras.utils.PyDataset):
 
     # ---------------------------------------------------------------- for compiled programs
 
-    def pieces(self):
-        """The epoch as triples (tensors, index `[n, b]`, keys `[n, 2]`), for `take`; the last batch may be smaller.
+    def chunks(self):
+        """Yields triples (tensors, index `[n, b]`, keys `[n, 2]`), n batches for `take`; the last batch may be smaller.
 
-        All data at once where they fit on the device; otherwise the rows of some batches at a time.
+        All data are one chunk where they fit on the device; otherwise the rows of some batches are.
         """
         keys = np.random.default_rng([*self.seed, self.epoch, 0, 1]).integers(2**31, size=(len(self), 2))
         keys = keys.astype(backend.SEED_DTYPE)
         resident = self.resident
-        most = len(self) if resident else max(1, DEVICE_BYTES // (8 * self._row * self.batch_size))  # and for the next
+        most = len(self) if resident else max(1, DEVICE_BYTES // (8 * self._row_bytes * self.batch_size))  # batches
         full = self.length // self.batch_size
         starts = [*range(0, full, most), *([full] if full < len(self) else [])]
         for start, stop in zip(starts, [*starts[1:], len(self)], strict=True):
             rows = self.order[start * self.batch_size : stop * self.batch_size].astype("int32")
             tensors = self._resident if resident else self._tensors(rows)
             index = rows if resident else np.arange(len(rows), dtype="int32")
-            yield tensors, index.reshape(stop - start, -1), keys[start:stop]
+            yield tensors, index.reshape(stop - start, -1), keys[start:stop]  # [n, b], [n, 2]
 
     @property
     def resident(self):
         """Whether the data stay on the device as a whole."""
-        return self._row * self.length <= DEVICE_BYTES
+        return self._row_bytes * self.length <= DEVICE_BYTES
 
     @property
-    def _row(self):
-        """Bytes."""
-        return sum(_stored(array[:1]).nbytes for array in self.arrays.values())
+    def _row_bytes(self):
+        """Size of an example on the device."""
+        return sum(_device_array(array[:1]).nbytes for array in self.arrays.values())
 
     @cached_property
     def _resident(self):
         return self._tensors(slice(None))
 
     def _tensors(self, rows):
-        """Arrays by name, dynamically binarized ones apart."""
+        """Puts rows on the device: a dict by name of fixed arrays, and one of dynamically binarized ones."""
         fixed, dynamic = {}, {}
         for name, array in self.arrays.items():
             part = dynamic if _is_dynamic(array) else fixed
-            part[name] = ops.convert_to_tensor(_stored(array[rows]))
+            part[name] = ops.convert_to_tensor(_device_array(array[rows]))
         return fixed, dynamic
 
 
@@ -242,30 +243,31 @@ class Stacked:
         for other in batches[1:]:
             other._resident = batches[0]._resident  # one copy for all
 
-    def pieces(self):
-        """As those of `Batches`, but with indices `[n, R, b]` and keys `[n, R, 2]`."""
-        for parts in zip(*(b.pieces() for b in self.batches), strict=True):
-            tensors, index, keys = zip(*parts, strict=True)
-            yield tensors[0], np.stack(index, axis=1), np.stack(keys, axis=1)
+    def chunks(self):
+        """Yields what `Batches.chunks` does, but with indices `[n, R, b]` and keys `[n, R, 2]`."""
+        for each in zip(*(b.chunks() for b in self.batches), strict=True):
+            tensors, index, keys = zip(*each, strict=True)
+            yield tensors[0], np.stack(index, axis=1), np.stack(keys, axis=1)  # [n, R, b], [n, R, 2]
 
 
 def take(tensors, index, key):
-    """The batch of rows `index` `[b]` of the tensors of `pieces`, with new draws of the dynamically binarized ones."""
+    """Gathers rows `index` `[b]` of tensors of `chunks`; `key` `[2]` is the seed of dynamically binarized ones."""
     fixed, p = ({name: ops.take(tensor, index, axis=0) for name, tensor in part.items()} for part in tensors)
     seeds = backend.seeds(key, len(p)) if p else ()
     uniform = {name: tfd.Uniform().sample(ops.shape(p[name]), seed=s) for name, s in zip(p, seeds, strict=True)}
-    return _unnamed({**fixed, **{name: ops.cast(u < p[name], "float32") for name, u in uniform.items()}})
+    return _bare({**fixed, **{name: ops.cast(u < p[name], "float32") for name, u in uniform.items()}})
 
 
-def _unnamed(batch):
-    return batch[BARE] if BARE in batch else batch
+def _bare(batch):
+    """The array that has no name, or the dict of those that have one."""
+    return batch[UNNAMED] if UNNAMED in batch else batch
 
 
 def _is_dynamic(array):
     return isinstance(array, DynamicBinarization)
 
 
-def _stored(array):
-    """What a device keeps of an array: the probabilities of dynamically binarized data; no 64-bit numbers."""
+def _device_array(array):
+    """An array as a device stores it: the probabilities of dynamically binarized data; no 64-bit numbers."""
     array = array.probabilities if _is_dynamic(array) else np.asarray(array)
     return array.astype("float32") if array.dtype.itemsize > 4 else array

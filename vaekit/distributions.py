@@ -63,14 +63,17 @@ class NormalMixture(Density):
         return self.loc.shape[1:]
 
     def _log_prob(self, z):
-        rows = [ops.reshape(t, (-1, math.prod(self.loc.shape[1:]))) for t in (z, self.loc, self.scale)]
+        rows = [
+            ops.reshape(t, (-1, math.prod(self.loc.shape[1:]))) for t in (z, self.loc, self.scale)
+        ]  # [N, D], [K, D]
         log_joint = backend.in_float64(_log_joint)(*rows, self.logits)  # [N, K]
         return ops.reshape(ops.logsumexp(log_joint, axis=-1), ops.shape(z)[: len(z.shape) - len(self.loc.shape) + 1])
 
     def _sample_n(self, n, seed=None):
-        which, where = tfp.random.split_seed(seed, 2)
-        k = tfd.Categorical(self.logits).sample(n, which)
-        return tfd.Normal(ops.take(self.loc, k, axis=0), ops.take(self.scale, k, axis=0)).sample(seed=where)
+        component_seed, normal_seed = tfp.random.split_seed(seed, 2)
+        k = tfd.Categorical(self.logits).sample(n, component_seed)  # [n]
+        loc, scale = ops.take(self.loc, k, axis=0), ops.take(self.scale, k, axis=0)  # [n, *event]
+        return tfd.Normal(loc, scale).sample(seed=normal_seed)
 
     def _mean(self):
         return ops.tensordot(ops.softmax(self.logits), self.loc, axes=1)
@@ -99,7 +102,7 @@ def _log_joint(z, loc, scale, logits):
     precision = 1 / ops.square(scale)
     constant = ops.log_softmax(logits) - ops.sum(
         ops.square(loc) * precision / 2 + ops.log(scale) + math.log(2 * math.pi) / 2, axis=1
-    )
+    )  # [K]
     statistics = ops.concatenate([ops.square(z), z, ops.ones_like(z[:, :1])], axis=1)  # [N, 2 D + 1]
     parameters = ops.concatenate([-precision / 2, loc * precision, constant[:, None]], axis=1)  # [K, 2 D + 1]
-    return ops.matmul(statistics, ops.transpose(parameters))
+    return ops.matmul(statistics, ops.transpose(parameters))  # [N, K]

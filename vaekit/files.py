@@ -27,10 +27,10 @@ def replacing(path):
         os.replace(temporary, path)
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        kept = "What was there before is unchanged" if path.exists() else "Nothing was left behind"
+        state = "What was there before is unchanged" if path.exists() else "Nothing was left behind"
         raise OSError(
             error.errno,
-            f"{str(path)!r} cannot be written: {'the disk is full' if full else error.strerror or error}. {kept}; "
+            f"{str(path)!r} cannot be written: {'the disk is full' if full else error.strerror or error}. {state}; "
             f"{'free some space' if full else 'mend that, or choose another folder'} and run again.",
         ) from error
     finally:
@@ -39,6 +39,6 @@ def replacing(path):
 
 
 def write_json(path, value):
-    """Writes a JSON file, as a whole or not at all; raises what `replacing` raises."""
+    """Writes a JSON file, as a whole or not at all; raises OSError as `replacing` does."""
     with replacing(path) as stream:
         stream.write((json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode())

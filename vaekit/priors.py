@@ -1,13 +1,13 @@
 """Priors p(z): Keras layers that need no input and offer `distribution()`."""
 
-from numbers import Integral
-
 import keras
 import numpy as np
 from keras import ops
 
 from vaekit.backend import integer_seed, tfd
+from vaekit.batches import check_counts
 from vaekit.distributions import NormalMixture
+from vaekit.layers.blocks import float32_by_default
 from vaekit.layers.distribution import event_shape
 
 
@@ -18,13 +18,12 @@ class Prior(keras.layers.Layer):
     `shape` is the latent's, batch axis left out. A model builds its priors itself, from its encoder's output.
 
     Args:
-        event_shape: shape of the latent, an int for a vector; None: the model says it. (A subclass with layers of its
-            own leaves it None: a layer that is built takes no new parts.)
+        event_shape: shape of the latent, an int for a vector; None: the model sets it. (A subclass with layers inside
+            leaves it None: Keras adds no layers to one that is built.)
     """
 
     def __init__(self, event_shape=None, **kwargs):
-        kwargs["dtype"] = kwargs.get("dtype") or "float32"
-        super().__init__(**kwargs)
+        super().__init__(**float32_by_default(kwargs))
         self.event_shape, self._given_shape = None, event_shape
         if event_shape is not None:
             self.build((event_shape,) if isinstance(event_shape, int) else tuple(event_shape))
@@ -74,7 +73,11 @@ class StandardNormal(Prior):
 
 @keras.saving.register_keras_serializable("vaekit")
 class LearnedNormal(Prior):
-    r"""$p(z) = \mathcal N(\mu, \mathrm{diag}\,\sigma^2)$, learned; μ and log σ² start at the standard normal."""
+    r"""$p(z) = \mathcal N(\mu, \mathrm{diag}\,\sigma^2)$, learned; μ and log σ² start at the standard normal.
+
+    Args:
+        event_shape: as for `Prior`; the weights `mean` and `log_variance` have this shape.
+    """
 
     def build(self, input_shape):
         super().build(input_shape)
@@ -84,12 +87,6 @@ class LearnedNormal(Prior):
     def distribution(self):
         zeros = ops.zeros(self.shape, dtype="float32")
         return self.independent(tfd.Normal(zeros + self.mean, ops.exp((zeros + self.log_variance) / 2)))
-
-
-def _positive(kind, components):
-    if not (isinstance(components, Integral) and components >= 1):
-        raise ValueError(f"{kind} expects components to be an integer of at least 1; received {components!r}.")
-    return int(components)
 
 
 @keras.saving.register_keras_serializable("vaekit")
@@ -106,7 +103,8 @@ class MixtureOfNormals(Prior):
     """
 
     def __init__(self, components, learned_weights=False, mean_scale=1.0, seed=None, event_shape=None, **kwargs):
-        self.components = _positive("MixtureOfNormals", components)
+        check_counts("MixtureOfNormals", components=components)
+        self.components = int(components)
         self.learned_weights, self.mean_scale = bool(learned_weights), float(mean_scale)
         self.seed = None if seed is None else integer_seed(seed)
         super().__init__(event_shape, **kwargs)
@@ -177,14 +175,15 @@ class VampPrior(Prior):
             raise ValueError(f"VampPrior expects the model's encoder, a Keras layer; received {encoder!r}.")
         if value_range is not None and not value_range[0] < value_range[1]:
             raise ValueError(f"VampPrior expects value_range (low, high) with low < high; received {value_range!r}.")
-        self.encoder, self.components = encoder, _positive("VampPrior", components)
+        check_counts("VampPrior", components=components)
+        self.encoder, self.components = encoder, int(components)
         self.mean, self.stddev, self.value_range, self.learned = mean, stddev, value_range, bool(learned)
         self._given_input_shape = None if input_shape is None else tuple(int(n) for n in input_shape)
         self.seed, self._data = None if seed is None else integer_seed(seed), None
 
     @classmethod
     def from_data(cls, encoder, x, components=500, stddev=0.0, learned=False, seed=0, **kwargs):
-        r"""The prior with pseudo-inputs that are training examples, "VampPrior-data" in the paper.
+        r"""Makes the prior with pseudo-inputs that are training examples, "VampPrior-data" in the paper.
 
         Args:
             x: data `[N, ...]` in the prior's `value_range`, of which `components` are drawn without replacement.
@@ -196,7 +195,7 @@ class VampPrior(Prior):
         Raises:
             ValueError: fewer examples than components, or values outside `value_range`.
         """
-        components = _positive("VampPrior.from_data", components)
+        check_counts("VampPrior.from_data", components=components)
         x = np.asarray(x, dtype="float32")
         low, high = kwargs.get("value_range", (0.0, 1.0)) or (-np.inf, np.inf)
         if x.size and not (low <= x.min() and x.max() <= high):
@@ -221,16 +220,18 @@ class VampPrior(Prior):
                 f"VampPrior's encoder ({self.encoder.name}) describes a latent of shape {event}, but the prior is of "
                 f"one of shape {tuple(input_shape)}: give it the encoder of its own latent."
             )
-        start = keras.initializers.RandomNormal(self.mean, self.stddev, seed=self.seed)
-        if self._data is not None:
-            start, self._data = lambda shape, dtype=None, start=self._data: ops.cast(start, dtype), None
-        self.inputs = self.add_weight(
-            shape=(self.components, *shape), initializer=start, trainable=self.learned, name="pseudo_inputs"
+        data, self._data = self._data, None  # which the weight has from here on
+        normal = keras.initializers.RandomNormal(self.mean, self.stddev, seed=self.seed)
+        self.unclipped_inputs = self.add_weight(
+            shape=(self.components, *shape),
+            initializer=normal if data is None else keras.initializers.Constant(data),
+            trainable=self.learned,
+            name="pseudo_inputs",
         )
         super().build(input_shape)
 
     def _input_shape(self):
-        """Shape of one pseudo-input: the encoder's input, or what was given where the encoder is yet to be built."""
+        """Shape of one pseudo-input: of the encoder's input, or the given one where the encoder is yet to be built."""
         known = getattr(self.encoder, "input_shape", None) if self.encoder.built else None
         known = known or (self.encoder.get_build_config() or {}).get("input_shape")
         if known is not None and isinstance(known[0], (list, tuple)):
@@ -249,7 +250,7 @@ class VampPrior(Prior):
         return given or tuple(int(n) for n in known[1:])
 
     def _clipped(self):
-        inputs = ops.convert_to_tensor(self.inputs)
+        inputs = ops.convert_to_tensor(self.unclipped_inputs)  # [K, ...]
         return inputs if self.value_range is None else ops.clip(inputs, *self.value_range)
 
     @property

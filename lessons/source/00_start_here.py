@@ -13,7 +13,7 @@
 # **After it, you will have**
 #
 # - a set-up that works, and a VAE of your own that has drawn its first digits;
-# - seen what a VAE is made of, and three things that are wrong with yours; the other lessons are about those;
+# - a look at what a VAE is made of, and at three things that are wrong with yours; the other lessons are about those;
 # - an idea of what the course gives you, and what it asks of you.
 #
 # **You need** Python and NumPy; what an expectation is; what a gradient is. Two questions at the end of this lesson
@@ -35,9 +35,10 @@ check_setup()
 
 # %% [markdown]
 # Each line should begin with `ok`. Where one does not, the arrow says what to do. If the cell ended in
-# `ModuleNotFoundError` instead, this notebook runs on a Python that does not know vaekit: close it, and start it with
-# `make lessons` from the course's directory. For the whole story, with versions and devices, type `vaekit doctor` in
-# a terminal. A GPU is welcome and not needed; nor is a network, for every lesson runs on data that are already here.
+# `ModuleNotFoundError` instead, this notebook runs on a Python that does not know vaekit: close it, and type
+# `vaekit start` in a terminal (in a copy of the repository, `make lessons`). For the whole story, with versions and
+# devices, type `vaekit doctor`. A GPU is welcome and not needed; nor is a network, for every lesson runs on data that
+# are already here.
 #
 # Code that only sets something up or draws a picture is folded away, as in the next cell. You can open it; you need
 # not.
@@ -68,8 +69,8 @@ TRUE, ENCODER = vk.plotting.COLORS[:2]  # p(z|x) is blue, q(z|x) orange
 # ## A first VAE
 #
 # The digits are an extract of MNIST that comes with vaekit, `mnist_10k`, in shades of grey. We take a pixel's grey
-# value as the *probability* that it is white, and toss. The training pictures are tossed anew in every pass, so that
-# none comes twice.
+# value as the *probability* that it is white, and toss a coin. The training pictures are tossed anew in every pass, so
+# that none comes twice.
 
 # %% tags=["nbval-check-output"]
 grey = vk.datasets.load("mnist_10k").test
@@ -120,9 +121,13 @@ vae = vk.VAE(encoder, decoder, seed=1)
 vae.compile(keras.optimizers.Adam(3e-3))
 
 # %% [markdown]
-# That is the whole model. Before you train it, a word on how this course works: **before an experiment, it asks you
-# what will come of it.** Commit yourself, then run. A prediction that fails teaches more than an explanation that you
-# nod at. Nobody watches: your answers stay in a file on this computer, and nothing is sent anywhere.
+# That is the whole model. `MLP` stands for plain layers, here of 256 and 128 units: each a matrix, a bias, and a kink
+# at zero (`relu`). `Adam` is gradient descent that adapts the step for each weight; a step looks at a batch of 100
+# pictures, and an *epoch* is one pass through all 10,000. More Keras you need not know today.
+#
+# Before you train the model, a word on how this course works: **before an experiment, it asks you what will come of
+# it.** Commit yourself, then run. A prediction that fails teaches more than an explanation that you nod at. Nobody
+# watches: your answers stay in a file on this computer, and nothing is sent anywhere.
 
 # %%
 quiz.ask("sketch")
@@ -146,8 +151,9 @@ quiz.discuss("sketch")
 
 # %% [markdown]
 # Those pictures were never drawn by anyone. Each column is one code $z$, drawn from $\mathcal N(0, I)$ and decoded
-# twice; what you see is the probability of white. After one epoch, 100 steps, there are blurs of a few kinds. At the
-# end, most codes give a digit, and some give something between two. How did it get there?
+# twice; what you see is the probability of white. (What `fast=2` is for, is said at the end of the lesson.) After one
+# epoch, 100 steps, there are blurs of a few kinds. At the end, most codes give a digit, and some give something between
+# two. How did it get there?
 
 # %% tags=["hide-input"]
 history = {term: first.history[term] + rest.history[term] for term in first.history}
@@ -212,9 +218,10 @@ plt.show()
 # %% [markdown]
 # From left to right: the picture; the cloud of codes that the encoder finds probable for it (orange, one, two and three
 # $\sigma$ about $\mu$), among the means of other test pictures (grey); and what the decoder makes of four codes from
-# that cloud. They differ a little, for the cloud is small, as the ticks tell. *A cloud instead of a point* is what
-# makes an autoencoder variational. Neighbouring clouds overlap, so neighbouring codes must decode to similar pictures,
-# and the plane fills up: nearly everywhere you land, a picture belongs to the place, if only a blend of its neighbours.
+# that cloud. They differ a little, for the cloud is small, as the ticks tell. An *autoencoder* sends a picture through
+# a code and back; *a cloud instead of a point* is what makes it variational. Neighbouring clouds overlap, so
+# neighbouring codes must decode to similar pictures, and the plane fills up: nearly everywhere you land, a picture
+# belongs to the place, if only a blend of its neighbours.
 #
 # Nobody told the model which digit is which. We know, though.
 
@@ -284,7 +291,9 @@ print("the same codes:", same)
 # Pictures flatter. A number does not: how probable are the *test* pictures, which the model has never seen? To read
 # such a number you need others beside it. Here are three, from models without any code $z$: each pixel is tossed for
 # itself, with a probability that comes from nowhere (one half), from the average picture, or, cheating, from the very
-# grey picture that $x$ was tossed from. We take the first 500 test pictures; that will do.
+# grey picture that $x$ was tossed from. A pixel $x_i$ of probability $r_i$ adds $x_i \log r_i + (1 - x_i) \log(1 -
+# r_i)$ to $\log p(x)$; `xlogy` and `xlog1py` compute the two terms, and know that $0 \log 0$ is 0. We take the first
+# 500 test pictures; that will do.
 
 
 # %% tags=["nbval-check-output"]
@@ -341,7 +350,8 @@ assert 45.5 < -cheat < 46.5 and likelihood.standard_error < 4
 # %% [markdown]
 # ## And what is wrong with it?
 #
-# First, look at what it makes of test pictures: encode, take the mean code, decode.
+# First, look at what it makes of test pictures: encode the tossed picture, take the mean code, decode. The upper
+# row shows, in grey, what each was tossed from.
 
 # %%
 reconstructed = vae.reconstruct(digits.test[:10])
@@ -356,7 +366,7 @@ vk.plotting.reconstructions(grey[:10], reconstructed, columns=10, labels=labels)
 # Second, look at the clouds. Given the decoder and a picture, the codes that explain it have a true distribution, the
 # **posterior** $p_\theta(z|x) = p_\theta(x|z)\, p(z) / p_\theta(x)$ (Bayes). With only two numbers in $z$ we can afford
 # what is impossible otherwise: compute $p_\theta(x|z)\, p(z)$ on a fine grid. The encoder's $q_\varphi(z|x)$ should
-# match it. What it misses, the bound loses, picture by picture:
+# match it. What it misses, the bound loses, picture by picture (lesson 02 shows why):
 #
 # $$\log p_\theta(x) - \mathcal L = \mathrm{KL}\big(q_\varphi(z|x)\,\|\,p_\theta(z|x)\big).$$
 #
@@ -391,8 +401,8 @@ figure
 # Blue is the truth, the orange lines are what the encoder says. **The encoder is only nearly right.** Its clouds are
 # ellipses with upright axes, because `DiagonalNormal` has no others, and for rare pictures they lie in the wrong place.
 #
-# **A single number hides a lot.** Our $\log p(x)$ was itself an estimate, from codes that this encoder proposed. When
-# can you trust it? What if the decoder ignores $z$? What if pixels are not coins? Each of these questions has its
+# Third, **a single number hides a lot.** Our $\log p(x)$ was itself an estimate, from codes that this encoder proposed.
+# When can you trust it? What if the decoder ignores $z$? What if pixels are not coins? Each of these questions has its
 # lesson.
 
 # %% [markdown]
@@ -439,14 +449,14 @@ figure
 #   count.
 # - **Your trained numbers will differ from ours a little:** processors round in different ways. Where they must not
 #   differ much, an `assert` watches over them.
-# - **Break things.** Change a seed, train for 10 epochs only, leave out a hidden layer. A fresh copy of the
-#   notebook from the repository brings everything back.
+# - **Break things.** Change a seed, train for 10 epochs only, leave out a hidden layer. To have everything back, delete
+#   the notebook and say `vaekit start`: it lays a fresh one there.
 # - **In a hurry?** Start Jupyter with the environment variable `VAEKIT_FAST=1`, and training is cut short. Everything
 #   runs, pictures and numbers are worse.
 #
 # ## What it asks of you
 #
-# About an hour and a half for each lesson, which says more exactly at its top, and two or three hours for an exercise.
+# About an hour and a half for each lesson, which says more exactly at its top, and about three hours for an exercise.
 # Python and NumPy; what an expectation is; what a gradient is. Lesson 01 explains the Keras that it uses; from lesson
 # 02 on it helps to have trained some network with Keras. The two questions that follow are all the mathematics you need
 # in order to begin.

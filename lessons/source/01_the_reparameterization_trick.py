@@ -13,7 +13,7 @@
 # - send a gradient through the dice of an encoder, in three lines or by a layer;
 # - recognize the cases in which the trick fails without a word, and say what to do instead.
 #
-# **You need** Python, NumPy, expectations and variances, and what a gradient is. One Keras layer turns up; it is
+# **You need** Python, NumPy, expectations and variances, and what a gradient is. Two Keras layers turn up; they are
 # explained.
 #
 # **It takes** about {minutes} minutes with a pencil in your hand. A second reading, about {second} minutes on another
@@ -73,7 +73,8 @@ print(f"L = {mu**2 + sigma**2:.2f},  ∂L/∂μ = {exact[0]:.2f},  ∂L/∂σ = 
 #
 # TensorFlow and JAX do that in different ways, so vaekit has one function for both:
 # `value_and_gradient(function, x)` returns the function's value at `x`, and a tuple of gradients, one for each
-# argument.
+# argument. The function itself is written with Keras's `ops`, which are NumPy's functions (`ops.mean`, `ops.exp`, …) in
+# a form that both can differentiate. Hand them numbers in `float32`, the type that networks compute in.
 
 # %%
 quiz.ask("blind")
@@ -181,10 +182,10 @@ assert (2 * z > 0).sum() == 9
 # %% [markdown]
 # Nine darts, drawn on the cost curve; the grey hill is $q_\varphi$ and the dotted line your aim $\mu$. On the left,
 # aiming further right makes darts beyond $\mu$ more frequent and darts before it rarer (the size of a dot says by how
-# much). The gradient is the difference between the two groups' costs. On the right, every dart moves by the same
-# step, and each reports its own change of cost, $2z$. Here all nine agree on the direction: uphill is to the right. On
-# the left no single dart knows the direction; only the comparison does. Keep this picture in mind, for the rest of the
-# lesson follows from it.
+# much; the ninth, at $\mu$, counts as before, and has none). The gradient is the difference between the two groups'
+# costs. On the right, every dart moves by the same step, and each reports its own change of cost, $2z$. Here all nine
+# agree on the direction: uphill is to the right. On the left no single dart knows the direction; only the
+# comparison does. Keep this picture in mind, for the rest of the lesson follows from it.
 #
 # In code each estimator is one line.
 
@@ -249,8 +250,9 @@ quiz.discuss("spread")
 # All four means lie within one standard error of the truth, which is nothing to be proud of and nothing to worry about.
 # What differs is the errors themselves. The variances behind them can be worked out. Pathwise is a single term: $2z =
 # 2\mu + 2\sigma\varepsilon$ has the variance $4\sigma^2$. For the score function, expand $z^2$ first. Of the square
-# that follows, only even powers of $\varepsilon$ have a mean, and these are $\mathbb E\,\varepsilon^2 = 1$, $\mathbb
-# E\,\varepsilon^4 = 3$, $\mathbb E\,\varepsilon^6 = 15$:
+# that follows, only even powers of $\varepsilon$ have a mean other than zero: $\mathbb E\,\varepsilon^2 = 1$, $\mathbb
+# E\,\varepsilon^4 = 3$, $\mathbb E\,\varepsilon^6 = 15$ (by parts, $\mathbb E\,\varepsilon^{n+1} = n\, \mathbb
+# E\,\varepsilon^{n-1}$).
 #
 # $$\begin{aligned}
 # z^2 \varepsilon &= \mu^2 \varepsilon + 2\mu\sigma\, \varepsilon^2 + \sigma^2 \varepsilon^3 \\
@@ -350,8 +352,9 @@ quiz.discuss("dimension")
 
 # %% [markdown]
 # Why $D^2$ and $D$? Split the cost into $z_1^2 + R$. The rest $R$, the other $D - 1$ terms, is independent of the score
-# $s$ of $\mu_1$. It has a mean $m = (D-1)(\mu^2 + \sigma^2)$ and a variance $v = (D-1)(4\mu^2\sigma^2 + 2\sigma^4)$.
-# In the mean square of $(z_1^2 + R)\, s$ it leaves
+# $s$ of $\mu_1$. It has a mean $m = (D-1)(\mu^2 + \sigma^2)$ and a variance $v = (D-1)(4\mu^2\sigma^2 + 2\sigma^4)$ (in
+# $z_d^2 = \mu^2 + 2\mu\sigma\varepsilon + \sigma^2\varepsilon^2$, $\varepsilon$ and $\varepsilon^2$ are uncorrelated,
+# and $\varepsilon^2$ has the variance $3 - 1$). To the mean square of $(z_1^2 + R)\, s$ it adds
 #
 # $$\begin{aligned}
 # \mathbb E\big[(z_1^2 + R)^2 s^2\big] - \mathbb E\big[z_1^4 s^2\big]
@@ -439,11 +442,12 @@ assert len(courses["score function"]) < 50 and (np.diff([mu**2, *courses["score 
 assert courses["with baseline"][-1] > 10 * courses["pathwise"][-1]
 
 # %% [markdown]
-# With pathwise gradients the aims glide towards zero. With a baseline they come down late, and then the noise of the
-# steps keeps them from coming closer. The plain score function runs away from the very first step, and no bad luck is
-# needed. The cost is about $50\,(\mu^2 + \sigma^2) \approx 145$. Times a score of size $1/\sigma$ and the rate of
-# 0.005, each aim jumps by about 0.9, in a direction that is nearly random. That makes the next cost larger, and the
-# next jump too. A much smaller step size would hold it, and take correspondingly longer.
+# With pathwise gradients the aims glide towards zero. With a baseline they come down more slowly, and the noise of the
+# steps keeps them farther away; with pathwise gradients it does so much lower down. The plain score function runs away
+# from the very first step, and no bad luck is needed. The cost is about $50\,(\mu^2 + \sigma^2) \approx 145$. Times a
+# score of size $1/\sigma$ and the rate of 0.005, each aim jumps by about 0.9, in a direction that is nearly random.
+# That makes the next cost larger, and the next jump too. A much smaller step size would hold it, and take
+# correspondingly longer.
 
 # %% [markdown]
 # ## Another cost
@@ -524,8 +528,8 @@ explore(
 #
 # A standard deviation has to be positive, and a network's output can be any number. So the network computes
 # $\log\sigma^2$, and $\sigma = e^{\frac12 \log\sigma^2}$. vaekit has all this as a layer, `DiagonalNormal`. It turns
-# features into a distribution, an object of TensorFlow Probability (TFP), which can `sample` and knows its `mean` and
-# `stddev`.
+# features, which are whatever the layers before it have computed, into a distribution, an object of TensorFlow
+# Probability (TFP), which can `sample` and knows its `mean` and `stddev`.
 
 # %%
 random_weights = keras.initializers.RandomNormal(stddev=0.6, seed=16)
@@ -629,7 +633,8 @@ quiz.discuss("budget")
 # %% [markdown]
 # The same mean, $-2$, and quite different noise. A step's gradient varies for two reasons: other images might have been
 # in the batch, and other $\varepsilon$ might have been drawn. Write $h(x)$ for an image's gradient averaged over
-# $\varepsilon$, and $v(x)$ for its variance about that. Then
+# $\varepsilon$, and $v(x)$ for its variance about that. The mean over one image's $S$ draws is $h(x)$ plus an error of
+# variance $v(x)/S$, with mean zero whatever $x$; and $B$ independent images divide the variance by $B$:
 #
 # $$\mathrm{Var} = \frac{\mathrm{Var}_x[h(x)]}{B} + \frac{\mathbb E_x[v(x)]}{B S},
 # \quad\text{here}\quad \frac{8}{B} + \frac{4\sigma^2}{BS}.$$
@@ -679,8 +684,8 @@ print("made again, same first call:", np.array_equal(first, repeated))
 # %% [markdown]
 # ## When it goes wrong
 #
-# Five mistakes that are easily made; the third is found in published code. None raises an error. We try them on the
-# darts, where we know the gradients for $\mu$ and for $a = \log\sigma^2$: $L = \mu^2 + e^a$, hence $2\mu = 3$ and
+# Five mistakes that are easily made; the third is found in published code. None raises an error. We try four of them on
+# the darts, where we know the gradients for $\mu$ and for $a = \log\sigma^2$: $L = \mu^2 + e^a$, hence $2\mu = 3$ and
 # $e^a = 0.64$.
 
 # %%
@@ -724,16 +729,16 @@ assert abs(found[variance_for_scale][1] / 0.64 - 1.28) < 0.03 and found[score_wi
 
 # %% [markdown]
 # **Variance for scale.** A head called `log_var`, and `exp(log_var)` used as if it were $\sigma$. The gradient for $a$
-# is $2\sigma^4$ in place of $\sigma^2$, here too large by a quarter. Worse, the samples now have one spread, and all
-# else that reads the head believes in another. A VAE's loss does read it (lesson 02). *Test:* draw many samples,
-# compare their spread with the distribution's `stddev()`.
+# is $2\sigma^4$ in place of $\sigma^2$, here too large by more than a quarter. Worse, the samples now have one spread,
+# and all else that reads the head believes in another. A VAE's loss does read it (lesson 02). *Test:* draw many
+# samples, compare their spread with the distribution's `stddev()`.
 #
 # **A path through the score.** The score-function estimator differentiates $\log q_\varphi(z)$ *at a fixed* $z$, times
 # the plain number $f(z)$. Automatic differentiation does not know that $z$ is meant to be fixed. Give it a
 # reparameterized sample, and it follows $z$ as well. Along the path $\log q_\varphi(\mu + \sigma\varepsilon)$ does not
-# depend on $\mu$ at all, so the score is gone. What is left is $f'(z)$ times $\log q_\varphi(z)$, which means nothing.
-# Here even its sign is wrong. *Cure:* `ops.stop_gradient` around the sample. It returns its argument, and tells the
-# backend to take it for a constant.
+# depend on $\mu$ at all, so the score is gone. What is left for $\mu$ is $f'(z)$ times $\log q_\varphi(z)$, which means
+# nothing. Here even its sign is wrong. *Cure:* `ops.stop_gradient` around the sample, as in `score_without`. It returns
+# its argument, and tells the backend to take it for a constant.
 #
 # Two more need no wrong formula, only a line in the wrong place.
 
@@ -824,8 +829,8 @@ compare("score function", (z > 0) * epsilon / sigma, density)
 # what to choose:
 #
 # - continuous $z$ with a path, smooth $f$: pathwise;
-# - discrete $z$, or an $f$ that you cannot differentiate (a game, a simulator): the score function with a good
-#   baseline;
+# - discrete $z$, or an $f$ that you cannot differentiate (a game, a simulator), or one that is all cliffs and ripples:
+#   the score function with a good baseline;
 # - discrete $z$, and you must have low variance: soften the coin, and know that you have changed the problem (second
 #   reading).
 
@@ -1040,9 +1045,8 @@ plt.show()
 
 # %% [markdown]
 # The gradient that recipe 3 could not give is there, and agrees with the exact 6. The arrows were drawn from TFP's
-# gradients alone, and they end on the distribution function of the larger shape
-# (nearly, since the paths bend). That is all a path has to do. Finite differences of $F$ give the same gradients,
-# sample by sample; the folded cell checks it.
+# gradients alone, and they end on the distribution function of the larger shape (nearly, since the paths bend). That is
+# all a path has to do. Finite differences of $F$ give the same gradients, sample by sample; the folded cell checks it.
 #
 # **A value with another's gradient.** How does one *attach* a gradient to a number that was drawn by other means? By
 # adding a zero with a slope. `a - ops.stop_gradient(a)` is 0, and has the gradient of `a`. Here a logistic sample comes

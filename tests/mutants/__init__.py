@@ -35,7 +35,7 @@ def wrong(question):
     for mistake in question.mistakes:
         if mistake.code:
             yield mistake.name, mistake.code
-        elif mistake.shown is None and isinstance(question, Function):
+        elif mistake.predict is None and isinstance(question, Function):
             yield mistake.name, generic(question, mistake.name)
 
 

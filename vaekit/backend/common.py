@@ -1,22 +1,22 @@
-"""What the door and both rooms use."""
+"""Code for both backends."""
 
 import keras
 
 
 def accelerated():
-    """Whether there is a device other than processors, such as a GPU."""
+    """Returns whether there is a device other than processors, such as a GPU."""
     return not all(device.startswith("cpu") for device in keras.distribution.list_devices())
 
 
 class Scope(keras.StatelessScope):
-    """Within it variables have the values given, and what is assigned is not kept; others have the values around it.
+    """A context in which variables have given values, others those around it, and assignments are dropped at its end.
 
     Args:
         values: pairs of a `keras.Variable` and a tensor.
         initialize_variables: whether variables made within have values afterwards; not in a program being compiled.
 
     Attributes:
-        losses: list of what layers add to the losses within.
+        losses: list of the losses that layers add within.
         assigned: dict by id of pairs of a variable and the value that it was assigned.
         unknown: dict by id of variables that were read, and have no value here nor in a scope around.
     """
@@ -38,6 +38,6 @@ class Scope(keras.StatelessScope):
         return value
 
     def keep(self):
-        """Assigns what was assigned within, where the scope has been left."""
+        """Repeats the scope's assignments outside, once it has ended."""
         for variable, value in self.assigned.values():
             variable.assign(value)

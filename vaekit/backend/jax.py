@@ -1,4 +1,4 @@
-"""JAX's room: what each function does is said in `vaekit.backend`, and how on JAX here.
+"""The functions of `vaekit.backend`, where they are documented, on JAX.
 
 JAX's programs have no side effects. So a function that reads and assigns Keras variables runs in a `Scope`: their
 values go in, and what was assigned comes out, with the result.
@@ -59,8 +59,8 @@ def variables_gradient(function, variables):
         return value, [new for _, new in scope.assigned.values()]
 
     (value, new), gradient = jax.value_and_grad(pure, has_aux=True)([v.value for v in variables])
-    for variable, value_of_it in zip(assigned, new, strict=True):
-        variable.assign(value_of_it)
+    for variable, new_value in zip(assigned, new, strict=True):
+        variable.assign(new_value)
     return value, gradient
 
 
@@ -116,7 +116,7 @@ def losses_collected():
 
 
 @contextlib.contextmanager
-def values_held(variables):
+def values_restored(variables):
     before = [(variable, variable.value) for variable in variables]
     try:
         yield
@@ -131,9 +131,10 @@ def values_held(variables):
 
 
 def _pure(function, variables, unknown=None):
-    """(values of the variables, *arrays) → (result, dict of new values by place), without side effects.
+    """Makes (values of the variables, *arrays) → (result, dict of new values by index), without side effects.
 
-    `unknown`, a dict, comes to know of other variables that `function` reads or assigns.
+    Args:
+        unknown: dict, to which other variables that `function` reads or assigns are added.
     """
 
     def pure(values, *arrays):
@@ -148,16 +149,16 @@ def _pure(function, variables, unknown=None):
 
 
 def _updated(values, new):
-    """A list of values with new ones in their places."""
+    """Replaces values in a list by new ones, a dict by index."""
     return [new.get(i, value) for i, value in enumerate(values)]
 
 
 def _with_state(make, variables):
-    """`function(*arrays)` from a program of (values of variables, *arrays) → (result, new values by place).
+    """Makes `function(*arrays)` from a program of (values of variables, *arrays) → (result, new values by index).
 
     Args:
         make: function of a list of variables and of a dict, for `_pure`; returns the program.
-        variables: list, which grows by what the program turns out to read: else it would be a constant in there.
+        variables: list, to which other variables that the program reads are added, or they would be its constants.
     """
     variables, unknown = list(variables), {}
     program = make(variables, unknown)
@@ -169,7 +170,7 @@ def _with_state(make, variables):
             if not unknown:
                 break
             _require_values(unknown.values())
-            variables.extend(unknown.values())  # and once more: nothing was changed
+            variables.extend(unknown.values())  # and repeat: nothing was changed
             unknown.clear()
             program = make(variables, unknown)
         for i, value in new.items():
@@ -180,6 +181,7 @@ def _with_state(make, variables):
 
 
 def _require_values(variables):
+    """Raises ValueError for a variable that was made within a program."""
     for variable in variables:
         if variable._value is None:
             raise ValueError(
@@ -225,21 +227,21 @@ def compile_loop(body, variables, jit_compile, others):
     return _with_state(make, variables)
 
 
-def _compile_loops(body, every):
-    """The loop of several models at once; `every`: the list of each one's list of variables."""
+def _compile_loops(body, variables):
+    """Compiles the loop of several models at once; `variables`: list of each model's list of them."""
     unknown = {}
-    step = _pure(body, every[0], unknown)
+    step = _pure(body, variables[0], unknown)
 
     @jax.jit
     def together(values, start, stop, shared, *arrays):
-        one = lambda i, values, *rest: _updated(values, step(values, i, *rest)[1])  # noqa: E731
-        steps = jax.vmap(one, (None, 0, None, *[1] * len(arrays)))
+        model_step = lambda i, values, *rest: _updated(values, step(values, i, *rest)[1])  # noqa: E731
+        steps = jax.vmap(model_step, (None, 0, None, *[1] * len(arrays)))
         values = [jax.numpy.stack(v) for v in zip(*values, strict=True)]  # [R, ...]
         values = jax.lax.fori_loop(start, stop, lambda i, values: steps(i, values, shared, *arrays), values)
         return [list(v) for v in zip(*values, strict=True)]
 
     def call(start, stop, *arrays):
-        new = together([[v.value for v in one] for one in every], start, stop, *arrays)
+        new = together([[v.value for v in model] for model in variables], start, stop, *arrays)
         if unknown:
             names = sorted(v.path for v in unknown.values())
             unknown.clear()
@@ -247,7 +249,7 @@ def _compile_loops(body, every):
                 f"Models that are trained together read variables that are no part of them, {names}: make them "
                 "attributes of each model's objective, or train by each model's own fit."
             )
-        for variable, value in zip(sum(every, []), sum(new, []), strict=True):
+        for variable, value in zip(sum(variables, []), sum(new, []), strict=True):
             variable.assign(value)
 
     return call
@@ -257,7 +259,7 @@ def loops_together():
     return keras.distribution.distribution() is None
 
 
-def repeat(function, n, variables):
+def stack_calls(function, n, variables):
     def step(values, _):
         with Scope(zip(variables, values, strict=True)) as scope:
             result = function()

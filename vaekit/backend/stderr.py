@@ -1,4 +1,4 @@
-"""What is written to stderr by native code, which Python's own redirection does not see, goes elsewhere."""
+"""Redirection of stderr of native code, which Python's own does not reach."""
 
 import contextlib
 import os
@@ -8,7 +8,7 @@ import tempfile
 
 @contextlib.contextmanager
 def stderr_into(file):
-    """Sends what is written to the descriptor of stderr into an open file."""
+    """Redirects the descriptor of stderr to an open file."""
     sys.stderr.flush()
     saved = os.dup(2)
     os.dup2(file.fileno(), 2)
@@ -21,7 +21,7 @@ def stderr_into(file):
 
 @contextlib.contextmanager
 def quiet_start():
-    """Keeps what native code writes to stderr while a library starts; shows it only if the start fails."""
+    """Hides stderr of native code while a library starts, and shows it if the start fails."""
     with tempfile.TemporaryFile() as log:
         try:
             with stderr_into(log):

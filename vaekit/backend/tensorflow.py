@@ -1,4 +1,4 @@
-"""TensorFlow's room: what each function does is said in `vaekit.backend`, and how on TensorFlow here."""
+"""The functions of `vaekit.backend`, where they are documented, on TensorFlow."""
 
 import contextlib
 import functools
@@ -107,7 +107,7 @@ def losses_collected():
     return contextlib.nullcontext()
 
 
-def values_held(variables):
+def values_restored(variables):
     return contextlib.nullcontext()
 
 
@@ -115,8 +115,8 @@ def values_held(variables):
 
 
 @contextlib.contextmanager
-def _gradients_forgotten():
-    """Lets go of the gradients that TensorFlow registers while it makes a program that nobody differentiates.
+def _gradients_unregistered():
+    """A context that unregisters gradients that TensorFlow registers for a program that is not differentiated.
 
     It keeps the function of every `tf.custom_gradient` within a graph for ever, and with it the graph: Keras'
     optimizers have one in each step, which was 10 MB for every model that had been trained and discarded.
@@ -137,17 +137,17 @@ def _gradients_forgotten():
 _registering = threading.RLock()  # one thread's new gradients are not another's
 
 
-def _forgetful(program):
+def _without_gradients(program):
     @functools.wraps(program)
     def run(*arrays):
-        with _gradients_forgotten():
+        with _gradients_unregistered():
             return program(*arrays)
 
     return run
 
 
 def _program(function, jit_compile=None):
-    """A `tf.function` of a fresh partial: TensorFlow warns of retracing by callable, and all programs share code."""
+    """Makes a `tf.function` of a fresh partial: TensorFlow warns of retracing by callable, and programs share code."""
     return tf.function(functools.partial(function), reduce_retracing=True, autograph=False, jit_compile=jit_compile)
 
 
@@ -160,7 +160,7 @@ def by_row(function):
 
 
 def compile(function, variables, differentiable):
-    return _program(function) if differentiable else _forgetful(_program(function))
+    return _program(function) if differentiable else _without_gradients(_program(function))
 
 
 def compile_loop(body, variables, jit_compile, others):
@@ -173,14 +173,14 @@ def compile_loop(body, variables, jit_compile, others):
 
     program = _program(steps, jit_compile)
 
-    return _forgetful(lambda start, stop, *arrays: program(tf.constant(start), tf.constant(stop), *arrays))
+    return _without_gradients(lambda start, stop, *arrays: program(tf.constant(start), tf.constant(stop), *arrays))
 
 
 def loops_together():
     return False
 
 
-def repeat(function, n, variables):
+def stack_calls(function, n, variables):
     # one iteration in memory at a time
     return tf.while_loop(
         lambda i, _: i < n,

@@ -1,4 +1,4 @@
-"""TFP's substrate for JAX: made to start on a JAX newer than itself, and without TensorFlow."""
+"""Import of TFP's substrate for JAX, on a JAX newer than itself, and without TensorFlow."""
 
 import importlib.util
 import sys

@@ -1,4 +1,4 @@
-"""The learner's side of an exercise: `check` at once, `hint` when stuck, progress kept; `mark` for nbgrader's cells."""
+"""The learner's side of an exercise: `check` at once, `hint` when stuck, progress; `mark` for nbgrader's cells."""
 
 import contextlib
 import importlib
@@ -14,9 +14,9 @@ from vaekit.course import exercises, observe
 from vaekit.course.questions.judge import judge
 from vaekit.course.questions.question import points
 from vaekit.course.show import plain
-from vaekit.course.store import Store
+from vaekit.course.store import Store, share
 
-PROGRESS = Store("progress.json", "VAEKIT_PROGRESS")
+PROGRESS = Store("progress.json", "VAEKIT_PROGRESS", share)
 
 
 class Note(str):
@@ -55,32 +55,32 @@ class Exercise:
 
     @property
     def points(self):
-        """Of all questions together."""
+        """Points of all questions together."""
         return float(sum(question.points for question in self.questions.values()))
 
     @property
     def table(self):
-        """Its questions, in Markdown."""
+        """Table of its questions, in Markdown."""
         rows = ["| question | points | minutes | difficulty | importance |", "|:--|--:|--:|:--|:--|"]
         for i, q in enumerate(self.questions.values(), start=1):
-            told = f"{points(q.points)} | {q.minutes} | {_of_three('●', q.difficulty)} | {_of_three('★', q.importance)}"
-            rows.append(f"| {i}. {q.title} | {told} |")
+            columns = f"{points(q.points)} | {q.minutes} | {_stars('●', q.difficulty)} | {_stars('★', q.importance)}"
+            rows.append(f"| {i}. {q.title} | {columns} |")
         minutes = sum(q.minutes for q in self.questions.values())
         return "\n".join([*rows, f"| together | {points(self.points)} | {minutes} | | |"])
 
     def _repr_markdown_(self):
         try:
-            kept = PROGRESS.read().get(self.number, {})
+            shares = PROGRESS.read().get(self.number, {})
         except OSError:
-            kept = {}
-        earned = sum(q.points * kept.get(name, 0.0) for name, q in self.questions.items())
+            shares = {}
+        earned = sum(q.points * shares.get(name, 0.0) for name, q in self.questions.items())
         return f"**Exercise {self.number}: {self.title}.** {points(earned)} of {points(self.points)} points so far."
 
     def __repr__(self):
         return plain(self._repr_markdown_())
 
     def check(self, answer=None, /, **named):
-        """Says whether an answer is right, or what is wrong with it; keeps the best that was reached.
+        """Checks an answer: whether it is right, or what is wrong with it; saves the best share of its points.
 
         Args:
             answer: a function or class, which has its question's name.
@@ -115,24 +115,24 @@ class Exercise:
         return verdict
 
     def verdict(self, name, answer, seed=None):
-        """The `Verdict` on an answer, on the public cases and drawn ones."""
+        """Judges an answer, on the public cases and drawn ones: returns a `Verdict`."""
         question = self.questions[name]
         cases = question.cases(seed)
         name, options = question.observe
         return judge(question, cases, [observe.observe(name, answer, case.inputs, options) for case in cases])
 
     def hint(self, name):
-        """The next hint for a question: from a nudge to nearly the answer."""
+        """Returns the next hint for a question: from a nudge to nearly the answer."""
         if name not in self.questions:
             return Note(f"There is no question {name!r}; there are: {self._names()}.")
         hints = self.questions[name].hints
-        given = self._hints[name] = min(self._hints.get(name, 0) + 1, len(hints))
+        number = self._hints[name] = min(self._hints.get(name, 0) + 1, len(hints))
         if not hints:
             return Note("There is no hint for this one.")
-        return Note(f"**Hint {given} of {len(hints)}.** {hints[given - 1]}")
+        return Note(f"**Hint {number} of {len(hints)}.** {hints[number - 1]}")
 
     def mark(self, name, namespace):
-        """Points for nbgrader, a Python float: of a name that is missing, or of an answer that fails, 0.0.
+        """Returns points for nbgrader, a Python float; 0.0 for a name that is missing, or an answer that fails.
 
         Notebooks, and with them nbgrader's feedback, also show the `Verdict`.
 
@@ -161,29 +161,29 @@ class Exercise:
         return ", ".join(f"`{name}`" for name in self.questions)
 
 
-def _of_three(sign, number):
+def _stars(sign, number):
     return sign * number + "○☆"[sign == "★"] * (3 - number)
 
 
 def _seed():
-    """Of the drawn cases: the environment's, for grading again with the same ones, or one that nobody knows."""
+    """Returns the seed of the drawn cases: the environment's, to grade again with the same ones, or a secret one."""
     text = os.environ.get("VAEKIT_SEED", "")
     return int(text) if text.isdecimal() else secrets.randbits(63)
 
 
 def numbers():
-    """Of the exercises that there are, a list."""
+    """Lists the numbers of all exercises."""
     return sorted(module.name[1:] for module in pkgutil.iter_modules(exercises.__path__))
 
 
 def progress():
-    """Best share of the points so far: {exercise: {question: share}}, every exercise and question there is."""
+    """Reads the best shares of points so far: {exercise: {question: share}}, of every exercise and question."""
     try:
-        kept = PROGRESS.read()
+        shares = PROGRESS.read()
     except OSError:
-        kept = {}
-    made = {number: Exercise(number) for number in numbers()}
-    return {n: {name: kept.get(n, {}).get(name, 0.0) for name in e.questions} for n, e in made.items()}
+        shares = {}
+    by_number = {number: Exercise(number) for number in numbers()}
+    return {n: {name: shares.get(n, {}).get(name, 0.0) for name in e.questions} for n, e in by_number.items()}
 
 
 @contextlib.contextmanager

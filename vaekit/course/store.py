@@ -12,42 +12,43 @@ from vaekit.files import write_json
 SECONDS = 10.0  # to wait for another notebook
 
 
-def _share(value):
-    """Of a question's points, from 0 to 1; None if it is none."""
+def text(value):
+    """Reads a text; None if it is none."""
+    return value if isinstance(value, str) else None
+
+
+def share(value):
+    """Reads a share of points, from 0 to 1; None if it is none."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:  # nan
         return None
     return float(min(max(value, 0), 1))
 
 
-def _letter(value):
-    return value if isinstance(value, str) else None
-
-
-VALUES = {"progress.json": _share, "answers.json": _letter}  # what a value is read as; None: it is dropped
-
-
 class Store:
-    """A dict of dicts, kept in a file of the user's data directory. A reader may edit it: it is read with care.
+    """A dict of dicts in a file of the user's data directory. A reader may edit it: it is read with care.
 
     Args:
-        name: of the file, one of `VALUES`.
+        name: of the file.
         variable: environment variable that names another file.
+        parse: function that reads a value; where it returns None, the value is dropped.
     """
 
-    def __init__(self, name, variable):
-        self.name, self.variable = name, variable
+    def __init__(self, name, variable, parse=text):
+        self.name, self.variable, self.parse = name, variable, parse
 
     @property
     def path(self):
         return Path(os.environ.get(self.variable) or platformdirs.user_data_path("vaekit") / self.name).expanduser()
 
     def read(self):
-        """All of it that has sense. An unreadable file is put aside, not overwritten; raises OSError if that fails."""
+        """Reads what is valid. An unreadable file is put aside, not overwritten; raises OSError if that fails."""
         try:
-            found = json.loads(self.path.read_text(encoding="utf-8") or "{}")
-            if isinstance(found, dict) and all(isinstance(value, dict) for value in found.values()):
-                read = {group: {k: VALUES[self.name](v) for k, v in values.items()} for group, values in found.items()}
-                return {group: {k: v for k, v in values.items() if v is not None} for group, values in read.items()}
+            content = json.loads(self.path.read_text(encoding="utf-8") or "{}")
+            if isinstance(content, dict) and all(isinstance(value, dict) for value in content.values()):
+                return {
+                    group: {k: value for k, v in values.items() if (value := self.parse(v)) is not None}
+                    for group, values in content.items()
+                }
         except FileNotFoundError:
             return {}
         except (ValueError, RecursionError):
@@ -56,13 +57,13 @@ class Store:
         return {}
 
     def put(self, group, name, value, best=False):
-        """Keeps one value, or the larger one if that is the `best`; raises OSError if the file cannot be written.
+        """Writes one value, or the larger one if that is the `best`; raises OSError if the file cannot be written.
 
         Several notebooks may do so at once.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{self.path}.lock", timeout=SECONDS):
-            found = self.read()
-            kept = found.setdefault(group, {})
-            kept[name] = max(value, kept.get(name, value)) if best else value
-            write_json(self.path, found)
+            content = self.read()
+            values = content.setdefault(group, {})
+            values[name] = max(value, values.get(name, value)) if best else value
+            write_json(self.path, content)

@@ -1,10 +1,11 @@
-"""How good a model is: log p(x), what its latents tell about data, which units it uses, how good its samples are."""
+"""Measures of a model: log p(x), what its latents tell about data, the units it uses, how good its samples are."""
 
 from vaekit.evaluation.classification import Accuracy, classification_accuracy
 from vaekit.evaluation.frechet import FID, LeNetFeatures, fid, frechet_distance, lenet_features
 from vaekit.evaluation.likelihood import LogLikelihood, hmc_log_likelihood, log_likelihood, terms
 from vaekit.evaluation.mutual_information import Information, information
-from vaekit.evaluation.units import ActiveUnits, active_units, remove_inactive
+from vaekit.evaluation.pruning import remove_inactive
+from vaekit.evaluation.units import ActiveUnits, active_units
 
 __all__ = [
     "FID",

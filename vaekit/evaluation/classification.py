@@ -1,4 +1,4 @@
-r"""How well a simple classifier tells the labels of data from their posterior means."""
+r"""Accuracy of a simple classifier of posterior means."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 
 from vaekit import backend
 from vaekit.batches import Batches, check_counts
-from vaekit.evaluation.rows import standard_error
+from vaekit.evaluation.errors import standard_error
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Accuracy:
 
 
 def classification_accuracy(model, train, test, classifier="mlp", epochs=20, seed=0):
-    """Accuracy of a classifier of posterior means: trained on those of `train`, tested on those of `test`.
+    """Trains a classifier on posterior means of `train`, and measures its accuracy on those of `test`.
 
     Args:
         model: a `LatentVariableModel` (several latents are joined), or a function from data to codes `[N, ...]`.
@@ -75,16 +75,16 @@ def classification_accuracy(model, train, test, classifier="mlp", epochs=20, see
     z, z_test = _codes(model, x, len(y), "train"), _codes(model, x_test, len(y_test), "test")
     if classifier == "mlp":
         network = train_classifier(_mlp(len(classes), seed), z, index, epochs, batch_size=100, seed=seed)
-        found = network.predict(z_test, batch_size=500, verbose=0).argmax(axis=1)
+        predicted = network.predict(z_test, batch_size=500, verbose=0).argmax(axis=1)
     else:
         fitted = LogisticRegression(max_iter=2000) if classifier == "linear" else classifier
-        found = fitted.fit(z, index).predict(z_test)
+        predicted = fitted.fit(z, index).predict(z_test)
     name = classifier if known else type(classifier).__name__
-    return Accuracy(classes[found] == y_test, f"{name} classifier of posterior means")
+    return Accuracy(classes[predicted] == y_test, f"{name} classifier of posterior means")
 
 
 def _pair(part, name):
-    """Data and labels `[N]` as NumPy array, checked."""
+    """Checks a pair of data and labels; returns the labels `[N]` as NumPy array."""
     if not (isinstance(part, (tuple, list)) and len(part) == 2):
         raise ValueError(f"{name} should be a pair of data and labels, {name}=(x, y).")
     x, y = part[0], np.asarray(part[1])
@@ -101,7 +101,7 @@ def check_labels(y, name):
 
 
 def _codes(model, x, n, name):
-    """Posterior means of all latents as vectors, array `[N, D]`."""
+    """Computes posterior means of all latents as vectors, array `[N, D]`."""
     codes = model.encode(x) if hasattr(model, "encode") else model(x)
     parts = [np.asarray(part) for part in (codes.values() if isinstance(codes, dict) else [codes])]
     if any(len(part) != n for part in parts):

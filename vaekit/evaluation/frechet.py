@@ -11,7 +11,7 @@ from vaekit.evaluation.classification import check_labels, train_classifier
 
 
 def frechet_distance(a, b):
-    r"""Squared Fréchet (2-Wasserstein) distance of two sets of features, each taken for a normal distribution.
+    r"""Computes the squared Fréchet (2-Wasserstein) distance of two sets of features, each taken as normal.
 
     $$d^2 = \|\mu_a - \mu_b\|^2 + \mathrm{tr}\, C_a + \mathrm{tr}\, C_b - 2\, \mathrm{tr}\, (C_a C_b)^{1/2}$$
 
@@ -33,7 +33,7 @@ def frechet_distance(a, b):
     if a.shape[1] != b.shape[1]:
         raise ValueError(f"frechet_distance expects equally many features; received {a.shape[1]} and {b.shape[1]}.")
     mean = np.sum((a.mean(axis=0) - b.mean(axis=0)) ** 2)
-    # Cᵃ = RᵃᵀRᵃ
+    # Cᵃ = RᵃᵀRᵃ, [D, D]
     r_a, r_b = (np.linalg.qr((f - f.mean(axis=0)) / np.sqrt(len(f) - 1), mode="r") for f in (a, b))
     root = np.linalg.svd(r_a @ r_b.T, compute_uv=False).sum()  # tr (Cᵃ Cᵇ)^½
     return float(mean + max(0.0, np.sum(r_a**2) + np.sum(r_b**2) - 2 * root))
@@ -74,7 +74,7 @@ class FID:
 
 
 def fid(images, real, features, name=None, mean=False, batch_size=500, seed=0):
-    """Fréchet distance between images and real ones in the features of a network.
+    """Computes the Fréchet distance between images and real ones in the features of a network.
 
     The FID of the literature has features of an Inception network trained on ImageNet; with other features the number
     is another one, and comparable only within them: a result bears their name.
@@ -136,7 +136,7 @@ class LeNetFeatures:
 
     @property
     def name(self):
-        """With the accuracy: features of a network that has not learned say little."""
+        """Name of the features, with the accuracy: features of a network that has not learned mean little."""
         return f"LeNet features ({100 * self.accuracy:.1f} % accurate on held-out images)"
 
     def __call__(self, images):
@@ -198,5 +198,5 @@ def lenet_features(x, y, epochs=10, batch_size=100, held_out=0.1, seed=0):
     )
     classifier = keras.Sequential([network, layers.Dense(len(classes), **options())])
     train_classifier(classifier, x[order[test:]], index[order[test:]], epochs, batch_size, seed)
-    found = classifier.predict(x[order[:test]], batch_size=500, verbose=0).argmax(axis=1)
-    return LeNetFeatures(network, float((found == index[order[:test]]).mean()))
+    predicted = classifier.predict(x[order[:test]], batch_size=500, verbose=0).argmax(axis=1)
+    return LeNetFeatures(network, float((predicted == index[order[:test]]).mean()))

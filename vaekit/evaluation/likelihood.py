@@ -10,7 +10,9 @@ from tqdm.auto import tqdm
 
 from vaekit import backend, inference
 from vaekit.batches import check_counts
-from vaekit.evaluation.rows import data_arrays, rows, standard_error
+from vaekit.evaluation.errors import standard_error
+from vaekit.models.arrays import row_batches, row_count
+from vaekit.models.data import fixed_arrays
 from vaekit.objectives.state import read_state
 from vaekit.training.finite import require_numbers
 
@@ -67,19 +69,19 @@ class LogLikelihood:
 
 
 def _log_weights(model, chunk, chunks):
-    """A program of log-weights `[chunks, chunk, B]` of data `[B, ...]`, and its seed generator."""
+    """Compiles log-weights `[chunks, chunk, B]` of data `[B, ...]`; returns the program and its seed generator."""
     generator = backend.seed_generator(0)
     state = [*model.non_trainable_variables, generator.state]
 
     def log_weights(values):
         given = model.given(values, seed=generator)
-        return backend.repeat(lambda: given.draw(chunk, seed=generator).log_weights(), chunks, state)
+        return backend.stack_calls(lambda: given.draw(chunk, seed=generator).log_weights(), chunks, state)
 
     return backend.compile(log_weights, [*model.variables, generator.state]), generator
 
 
 def log_likelihood(model, x, samples=5000, batch_size=100, chunk=None, seed=0, progress=True):
-    r"""Importance-sampling estimate $\log p(x) \approx \log \frac1S \sum_s \frac{p(x, z_s)}{q(z_s|x)}$, in nats.
+    r"""Estimates by importance sampling $\log p(x) \approx \log \frac1S \sum_s \frac{p(x, z_s)}{q(z_s|x)}$, in nats.
 
     A lower bound in expectation, $\mathcal L_S$, that rises to log p(x) with S. For each batch, what depends on x alone
     (a refinement too) or on nothing (the components of a VampPrior) is computed once. The samples follow in chunks: no
@@ -99,11 +101,12 @@ def log_likelihood(model, x, samples=5000, batch_size=100, chunk=None, seed=0, p
     Source: Rezende et al. 2014, appendix E; Burda et al. 2016, section 5 (S = 5000).
     """
     check_counts("log_likelihood", samples=samples, batch_size=batch_size, chunk=1 if chunk is None else chunk)
-    data, n = data_arrays(model, x)
+    data = fixed_arrays(model, x)
+    n = row_count(data)
     batch_size = min(batch_size, n)
     chunk = chunk or max(1, _rows_at_once() // batch_size)
-    chunks = -(-samples // chunk)
-    chunk = -(-samples // chunks)  # of equal size; what is too much is left out below
+    chunks = math.ceil(samples / chunk)
+    chunk = math.ceil(samples / chunks)  # of equal size; what is too much is left out below
     log_weights, generator = model.program(
         ("log_likelihood", chunk, chunks), lambda: _log_weights(model, chunk, chunks)
     )
@@ -111,19 +114,19 @@ def log_likelihood(model, x, samples=5000, batch_size=100, chunk=None, seed=0, p
     bar = tqdm(total=n * samples, unit=" samples", unit_scale=True, disable=not progress, leave=False)
     with model.programs.lock, bar:
         generator.state.assign([backend.integer_seed(seed), 0])
-        for start in range(0, n, batch_size):
-            batch, count = rows(data, start, batch_size)
-            w = ops.convert_to_numpy(log_weights(batch)).reshape(-1, batch_size)[:samples, :count].astype("float64")
+        for batch, count in row_batches(data, batch_size, full=True):
+            w = ops.convert_to_numpy(log_weights(batch)).reshape(-1, batch_size)  # [chunks·chunk, B]
+            w = w[:samples, :count].astype("float64")
             require_numbers(model, "log_likelihood", w)
             first, second = np.logaddexp.reduce(w, axis=0), np.logaddexp.reduce(2 * w, axis=0)  # log Σ w, log Σ w²
             results.append((first - math.log(samples), np.exp(2 * first - second)))
             bar.update(samples * count)
-    estimate, effective = map(np.concatenate, zip(*results, strict=True))
-    return LogLikelihood(estimate, effective, samples, *_kind(model, data))
+    estimate, effective = map(np.concatenate, zip(*results, strict=True))  # [N]
+    return LogLikelihood(estimate, effective, samples, *_dimensions(model, data))
 
 
 def terms(model, x, objective, batch_size=500, seed=0):
-    """An objective's terms for each example, such as bound, reconstruction and KL.
+    """Computes an objective's terms for each example, such as bound, reconstruction and KL.
 
     Args:
         model: a `LatentVariableModel`.
@@ -135,34 +138,32 @@ def terms(model, x, objective, batch_size=500, seed=0):
     Returns: dict of arrays `[N]`, in nats.
     """
     check_counts("terms", batch_size=batch_size)
-    data, n = data_arrays(model, x)
-    batch_size = min(batch_size, n)
+    data = fixed_arrays(model, x)
     one_batch = model.program(
         ("terms", read_state(objective)[0]),
         lambda: backend.compile(lambda values: objective(model, values, 0, False)[1], model.variables),
     )
     parts = []
     with model.programs.lock, model.seeded(seed):
-        for start in range(0, n, batch_size):
-            batch, count = rows(data, start, batch_size)
+        for batch, count in row_batches(data, batch_size, full=True):
             parts.append({name: ops.convert_to_numpy(value)[:count] for name, value in one_batch(batch).items()})
             require_numbers(model, "terms", *parts[-1].values())
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
 def _rows_at_once():
-    """So many that layers of some hundred units stay in a processor's cache; a GPU wants more to do."""
+    """Samples decoded at a time: with some hundred units they fit a processor's cache; a GPU is faster with more."""
     return 10_000 if backend.accelerated() else 1000
 
 
-def _kind(model, data):
-    """Numbers in one example, and whether all of them are 0 or 1, conditions left out."""
+def _dimensions(model, data):
+    """Counts numbers in one example, and returns whether all of them are 0 or 1; without conditions."""
     x = [ops.convert_to_numpy(data[name]) for name in model.observed]
     return sum(math.prod(part.shape[1:]) for part in x), all(((part == 0) | (part == 1)).all() for part in x)
 
 
 def hmc_log_likelihood(model, x, samples=50, burn_in=300, leapfrog_steps=4, thinning=4, seed=0):
-    r"""The HMC estimator of log p(x) of Kingma & Welling, sound below about five latent dimensions.
+    r"""Estimates log p(x) by Kingma & Welling's HMC estimator, sound below about five latent dimensions.
 
     Half of the samples of p(z|x) fit a normal density q(z) with full covariance; the other half, drawn on, give
     $\log p(x) \approx -\log \frac1L \sum_l \frac{q(z_l)}{p(z_l)\, p(x|z_l)}$, $z_l \sim p(z|x)$.
@@ -189,19 +190,20 @@ def hmc_log_likelihood(model, x, samples=50, burn_in=300, leapfrog_steps=4, thin
             f"in each half; received samples={samples}."
         )
     z, _ = inference.hmc(model, data, 2 * samples, burn_in, leapfrog_steps, thinning, seed=seed)
-    n = len(next(iter(data.values())))
-    flat = np.concatenate([part.reshape(2 * samples, n, -1) for part in z.values()], axis=-1).astype("float64")
+    n = row_count(data)
+    flat = np.concatenate([part.reshape(2 * samples, n, -1) for part in z.values()], axis=-1)  # [2 L, N, D]
+    flat = flat.astype("float64")
     log_q = np.empty((samples, n))
     for i in range(n):
-        fit, rest = flat[:samples, i], flat[samples:, i]
+        fit, rest = flat[:samples, i], flat[samples:, i]  # [L, D] each
         try:
             log_q[:, i] = multivariate_normal(fit.mean(axis=0), np.cov(fit, rowvar=False)).logpdf(rest)
         except np.linalg.LinAlgError:
             raise ValueError(
                 f"The chain of example {i} hardly moved, so no density fits its samples. Raise burn_in or thinning."
             ) from None
-    fresh = {name: ops.convert_to_tensor(part[samples:]) for name, part in z.items()}
-    terms = log_q - ops.convert_to_numpy(model.given(data, sides="p").log_p(fresh))  # log q(z) − log p(x, z), [L, N]
+    rest = {name: ops.convert_to_tensor(part[samples:]) for name, part in z.items()}  # [L, N, ...]
+    terms = log_q - ops.convert_to_numpy(model.given(data, sides="p").log_p(rest))  # log q(z) − log p(x, z), [L, N]
     total = np.logaddexp.reduce(terms, axis=0)
     effective = np.exp(2 * total - np.logaddexp.reduce(2 * terms, axis=0))
-    return LogLikelihood(math.log(samples) - total, effective, samples, *_kind(model, data))
+    return LogLikelihood(math.log(samples) - total, effective, samples, *_dimensions(model, data))

@@ -5,17 +5,18 @@ from keras import ops
 from vaekit import backend
 from vaekit.backend import tfp
 from vaekit.layers import VariationalWeights
+from vaekit.models.arrays import row_count
 from vaekit.models.factors import contains
 
 
 def joint_density(model, data):
-    """log p(x, z) `[B]` as a function of the latents' parts, each `[B, ...]`."""
+    """Returns log p(x, z) `[B]` as a function of the latents, each `[B, ...]`."""
     given = model.given(data, sides="p")
-    return lambda *z: given.log_p({name: part[None] for name, part in zip(model.latents, z, strict=True)})[0]
+    return lambda *z: given.log_p({name: value[None] for name, value in zip(model.latents, z, strict=True)})[0]
 
 
 def check_density(model):
-    """HMC follows the gradient of one fixed density of continuous latents."""
+    """Raises ValueError unless p(x, z) is one fixed density of continuous latents, whose gradient HMC can follow."""
     for factor in model.generative:
         if contains(factor.layer, VariationalWeights):
             raise ValueError(
@@ -36,13 +37,13 @@ def check_density(model):
 
 
 def prior_draws(model, n, data, seed):
-    """Latents drawn from the prior, arrays `[n, ...]`."""
+    """Draws latents from the prior: dict of tensors `[n, ...]` by name."""
     values = model.draw(n, {name: data[name] for name in model.conditions}, observed=False, seed=seed)
     return {name: values[name] for name in model.latents}
 
 
 def step_sizes(model, step_size, n):
-    """A step size for each example, `[n, 1, ...]`, shaped to broadcast over its latent: a list, one a latent."""
+    """Returns a step size for each example, `[n, 1, ...]`, that broadcasts over a latent: a list, one a latent."""
     return [ops.full((n, *(1 for _ in model.event_shapes[name])), step_size, "float32") for name in model.latents]
 
 
@@ -58,17 +59,17 @@ def hmc(
     initial=None,
     seed=0,
 ):
-    r"""Samples of the true posterior p(z|x) by Hamiltonian Monte Carlo, one chain for each example.
+    r"""Draws samples of the true posterior p(z|x) by Hamiltonian Monte Carlo, one chain for each example.
 
     Each chain adapts its own step size during burn-in (dual averaging), to the target acceptance rate.
 
     Args:
         model: a `LatentVariableModel`; only its generative side is used.
         x: data `[B, ...]`.
-        samples: L, kept samples of each chain.
-        burn_in: steps before the first kept sample; the step size adapts in the first four fifths of them.
+        samples: L, samples of each chain.
+        burn_in: steps before the first sample; the step size adapts in the first four fifths of them.
         leapfrog_steps: integration steps for one proposal.
-        thinning: steps from one kept sample to the next.
+        thinning: steps from one sample to the next.
         step_size: where the adaptation starts.
         target_acceptance: acceptance rate aimed at.
         initial: dict of latents `[B, ...]` to start from; None: draws from the prior.
@@ -83,7 +84,7 @@ def hmc(
     """
     data = model.observe(x)
     check_density(model)
-    n = len(next(iter(data.values())))
+    n = row_count(data)
     initial = prior_draws(model, n, data, seed) if initial is None else initial
     state = [ops.cast(initial[name], "float32") for name in model.latents]
 
@@ -106,5 +107,5 @@ def hmc(
     program = model.program(settings, lambda: backend.compile(run, model.variables))
     with model.programs.lock:
         chain, accepted = program(data, state, step_sizes(model, step_size, n), backend.seed(seed))
-    z = {name: ops.convert_to_numpy(part) for name, part in zip(model.latents, chain, strict=True)}
+    z = {name: ops.convert_to_numpy(value) for name, value in zip(model.latents, chain, strict=True)}  # [L, B, ...]
     return z, ops.convert_to_numpy(accepted).mean(axis=0)

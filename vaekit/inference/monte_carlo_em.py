@@ -9,6 +9,7 @@ from vaekit import backend
 from vaekit.backend import tfp
 from vaekit.batches import Batches
 from vaekit.inference.hmc import check_density, joint_density, prior_draws, step_sizes
+from vaekit.models.arrays import row_count
 
 
 def monte_carlo_em(
@@ -23,7 +24,7 @@ def monte_carlo_em(
     seed=0,
     progress=True,
 ):
-    r"""Monte Carlo EM: learns the generative side of a model without an encoder, the baseline of Kingma & Welling.
+    r"""Learns the generative side of a model without an encoder by Monte Carlo EM, the baseline of Kingma & Welling.
 
     For each minibatch, E: one HMC proposal moves the stored latents of its examples towards p(z|x); M: some gradient
     steps on $-\log p(x, z)$ with them. Latents persist from epoch to epoch; the step size follows the acceptance rate.
@@ -49,30 +50,10 @@ def monte_carlo_em(
     """
     data = {name: ops.convert_to_numpy(value) for name, value in model.observe(x).items()}
     check_density(model)
-    n = len(next(iter(data.values())))
+    n = row_count(data)
     latents = {name: ops.convert_to_numpy(value).copy() for name, value in prior_draws(model, n, data, seed).items()}
-    layers = list({id(f.layer): f.layer for f in model.generative}.values())
-    weights = [variable for layer in layers for variable in layer.trainable_variables]
-    optimizer = keras.optimizers.get(optimizer)
-    optimizer.build(weights)
-
-    def expectation(values, state, size, key):
-        kernel = tfp.mcmc.HamiltonianMonteCarlo(joint_density(model, values), size, leapfrog_steps)
-        state, results = kernel.one_step(state, kernel.bootstrap_results(state), seed=key)
-        return state, ops.mean(ops.cast(results.is_accepted, "float32"))
-
-    def maximization(values):
-        def loss():
-            priors = sum(sum(layer.losses) for layer in layers)  # on the weights (MAP)
-            return -ops.mean(model.log_p(values, training=True)) + priors
-
-        value, gradient = backend.variables_gradient(loss, weights)
-        backend.apply_gradient(optimizer, gradient, weights)
-        return -value  # with the weights' prior
-
-    expectation = backend.compile(expectation, model.variables)
-    maximization = backend.compile(maximization, [*model.variables, *optimizer.variables])
-
+    expectation = _expectation(model, leapfrog_steps)
+    maximization = _maximization(model, keras.optimizers.get(optimizer))
     history = {"log_joint": [], "acceptance": [], "step_size": []}
     size, generator = 0.1, backend.seed_generator(seed)
     order = Batches(np.arange(n), batch_size, shuffle=True, seed=seed)
@@ -95,3 +76,33 @@ def monte_carlo_em(
         history["acceptance"].append(float(np.mean(rates)))
         history["step_size"].append(size)
     return history
+
+
+def _expectation(model, leapfrog_steps):
+    """Compiles the E step, one HMC proposal: (data by name, list of latents `[B, ...]`, step sizes, seed) → (latents,
+    acceptance rate)."""
+
+    def step(values, state, size, key):
+        kernel = tfp.mcmc.HamiltonianMonteCarlo(joint_density(model, values), size, leapfrog_steps)
+        state, results = kernel.one_step(state, kernel.bootstrap_results(state), seed=key)
+        return state, ops.mean(ops.cast(results.is_accepted, "float32"))
+
+    return backend.compile(step, model.variables)
+
+
+def _maximization(model, optimizer):
+    """Compiles the M step, one of the optimizer: data and latents `[B, ...]` by name → mean log p(x, z) with priors."""
+    layers = list({id(f.layer): f.layer for f in model.generative}.values())
+    weights = [variable for layer in layers for variable in layer.trainable_variables]
+    optimizer.build(weights)
+
+    def step(values):
+        def loss():
+            priors = sum(sum(layer.losses) for layer in layers)  # on the weights (MAP)
+            return -ops.mean(model.log_p(values, training=True)) + priors
+
+        value, gradient = backend.variables_gradient(loss, weights)
+        backend.apply_gradient(optimizer, gradient, weights)
+        return -value  # with the weights' prior
+
+    return backend.compile(step, [*model.variables, *optimizer.variables])

@@ -38,7 +38,7 @@ class Refinement:
         beta: weight of the KL while refining: a number, or a schedule of the step such as `WarmUp`.
 
     Raises:
-        ValueError: settings out of range; when called, a posterior network whose distribution layer cannot be told.
+        ValueError: settings out of range; when called, a posterior network whose distribution layer is not found.
 
     Source: Kim et al. 2018, algorithm 1; Dieng et al. 2019, section 5.3.
     """
@@ -59,28 +59,29 @@ class Refinement:
             )
 
     def __call__(self, model, data, seed, training=False):
-        """What to add to the posterior's parameters: dict by latent of dicts of tensors `[B, ...]`.
+        """Computes offsets of the posterior's parameters: dict by latent of dicts of tensors `[B, ...]`.
 
         Args:
             model: a `LatentVariableModel`.
             data: dict of observed tensors `[B, ...]`.
             seed: of the noise, from `vaekit.backend.seed`.
+            training: training mode of layers such as dropout.
         """
         n = ops.shape(next(iter(data.values())))[0]
         shapes = {factor.name: self._shapes(factor) for factor in model.inference}
         offsets = keras.tree.map_shape_structure(lambda shape: ops.zeros((n, *shape), "float32"), shapes)
         beta = beta_at(model.step, self.beta)
         values = [(v, ops.convert_to_tensor(v)) for v in model.variables]
-        with backend.Scope(values):  # what layers update is not kept
+        with backend.Scope(values):  # drops layers' updates
             given = Given(model, data, training)
 
         def bound(*flat):
             with backend.Scope(values):
                 trace = given.refined(keras.tree.pack_sequence_as(offsets, flat)).draw(self.samples, seed=seed)
-            return ops.sum(ops.mean(trace.weighted(beta), axis=0))  # each example's gradient is its own
+            return ops.sum(ops.mean(trace.weighted(beta), axis=0))  # [S, B] to []; examples' gradients are separate
 
         def step(_, state):
-            parameters, velocity = state
+            parameters, velocity = state  # lists of λ − λ(x) and v, [B, ...]
             _, gradient = backend.value_and_gradient(bound, *parameters)
             velocity = [self.momentum * v + g for v, g in zip(velocity, self._clipped(gradient), strict=True)]
             return [p + self.learning_rate * v for p, v in zip(parameters, velocity, strict=True)], velocity
@@ -90,6 +91,7 @@ class Refinement:
         return keras.tree.pack_sequence_as(offsets, end)
 
     def _shapes(self, factor):
+        """Shapes of the parameters of a factor of q: dict of tuples by name."""
         layer = output_layer(factor.layer)
         if layer is None:
             raise ValueError(
@@ -99,9 +101,10 @@ class Refinement:
         return layer.parameter_shapes()
 
     def _clipped(self, gradient):
+        """Clips each example's gradient, over all parameters `[B, ...]` in a list, to the norm `clip`."""
         if self.clip is None:
             return gradient
-        squares = sum(ops.sum(ops.reshape(g * g, (ops.shape(g)[0], -1)), axis=1) for g in gradient)
+        squares = sum(ops.sum(ops.reshape(g * g, (ops.shape(g)[0], -1)), axis=1) for g in gradient)  # [B]
         factor = ops.minimum(1.0, self.clip * ops.rsqrt(ops.maximum(squares, 1e-20)))  # [B]
         return [g * ops.reshape(factor, (-1, *(1 for _ in g.shape[1:]))) for g in gradient]
 

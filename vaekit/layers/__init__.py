@@ -4,22 +4,19 @@ from vaekit.layers.autoregressive import Autoregressive
 from vaekit.layers.blocks import MLP, DenseBlock, GatedDense
 from vaekit.layers.convolutions import GatedConv2D, GatedConv2DTranspose, GatedPixelConv2D, MaskedConv2D, ResidualBlock
 from vaekit.layers.distribution import DistributionLayer
-from vaekit.layers.likelihoods import (
-    Bernoulli,
-    BitwiseCategorical,
-    Categorical,
-    CategoricalLabels,
-    DiagonalNormal,
-    DiscretizedLogistic,
-    DiscretizedLogisticMixture,
-    FillMissing,
-    Masked,
-    MultivariateNormal,
-    Normal,
-    OneHotCategorical,
-    Poisson,
-    StudentT,
-)
+from vaekit.layers.likelihoods.bernoulli import Bernoulli
+from vaekit.layers.likelihoods.bitwise_categorical import BitwiseCategorical
+from vaekit.layers.likelihoods.categorical import Categorical
+from vaekit.layers.likelihoods.categorical_labels import CategoricalLabels
+from vaekit.layers.likelihoods.diagonal_normal import DiagonalNormal
+from vaekit.layers.likelihoods.discretized_logistic import DiscretizedLogistic
+from vaekit.layers.likelihoods.discretized_logistic_mixture import DiscretizedLogisticMixture
+from vaekit.layers.likelihoods.masked import FillMissing, Masked
+from vaekit.layers.likelihoods.multivariate_normal import MultivariateNormal
+from vaekit.layers.likelihoods.normal import Normal
+from vaekit.layers.likelihoods.one_hot_categorical import OneHotCategorical
+from vaekit.layers.likelihoods.poisson import Poisson
+from vaekit.layers.likelihoods.student_t import StudentT
 from vaekit.layers.stacks import Join, Stack
 from vaekit.layers.variational import VariationalWeights
 

@@ -6,6 +6,7 @@ from keras import ops
 
 from vaekit import backend
 from vaekit.backend import tfd, tfp
+from vaekit.layers.blocks import float32_by_default
 from vaekit.layers.convolutions import GatedConv2D, GatedPixelConv2D, MaskedConv2D
 from vaekit.layers.distribution import DistributionLayer
 from vaekit.layers.stacks import ELEMENTWISE, Stack, shapes_of
@@ -39,16 +40,16 @@ class AutoregressiveDistribution(tfd.Distribution):
         return self.network.head.event_shape
 
     def _tiled(self, batch):
-        # [B, ...] to [..., B, ...] with the given batch, folded to one axis
-        tiled = [ops.broadcast_to(z, (*batch, *z.shape[1:])) for z in self.context]
-        return [ops.reshape(z, (-1, *z.shape[len(batch) :])) for z in tiled]
+        """Repeats the context for images of a batch shape `[..., B]`, whose axes become one."""
+        tiled = [ops.broadcast_to(z, (*batch, *z.shape[1:])) for z in self.context]  # [..., B, ...]
+        return [ops.reshape(z, (-1, *z.shape[len(batch) :])) for z in tiled]  # [N, ...]
 
     def _log_prob(self, x):
-        x = x + ops.zeros((ops.shape(self.context[0])[0], 1, 1, 1), x.dtype)
+        x = x + ops.zeros((ops.shape(self.context[0])[0], 1, 1, 1), x.dtype)  # [..., B, H, W, C]
         batch = ops.shape(x)[:-3]
-        x = ops.reshape(x, (-1, *self.network.head.event_shape))
+        x = ops.reshape(x, (-1, *self.network.head.event_shape))  # [N, H, W, C]
         with backend.Scope(zip(self.network.variables, self.values, strict=True)) as scope:
-            log_prob = self.network.conditional(x, self._tiled(batch), self.training).log_prob(x)
+            log_prob = self.network.conditional(x, self._tiled(batch), self.training).log_prob(x)  # [N]
         for variable in self.network.non_trainable_variables if self.training else ():
             variable.assign(scope.get_current_value(variable))
         for loss in scope.losses:  # of activity regularizers, say
@@ -59,7 +60,7 @@ class AutoregressiveDistribution(tfd.Distribution):
         batch = (n, ops.shape(self.context[0])[0])
         # no gradient passes through a sample
         values, context = ([ops.stop_gradient(t) for t in tensors] for tensors in (self.values, self._tiled(batch)))
-        x = ops.stop_gradient(self.network.draw(values, context, tfp.random.sanitize_seed(seed)))
+        x = ops.stop_gradient(self.network.draw(values, context, tfp.random.sanitize_seed(seed)))  # [n·B, H, W, C]
         return ops.reshape(x, (*batch, *self.network.head.event_shape))
 
 
@@ -94,8 +95,7 @@ class Autoregressive(Stack):
     """
 
     def __init__(self, layers, skip=False, **kwargs):
-        kwargs["dtype"] = kwargs.get("dtype") or "float32"  # as distribution layers; the layers have their own
-        super().__init__(layers, skip, **kwargs)
+        super().__init__(layers, skip, **float32_by_default(kwargs))  # the layers have dtypes of their own
         self.head = self.layers[-1]
         if not isinstance(self.head, DistributionLayer) or len(self.head.event_shape) != 3:
             raise ValueError(
@@ -126,42 +126,43 @@ class Autoregressive(Stack):
         return AutoregressiveDistribution(self, context, training)
 
     def conditional(self, x, z, training=False):
-        """p(x_i | x_{<i}, z) for all pixels i at once, given images `[N, H, W, C]` and a list of tensors z `[N, ...]`.
+        """Computes p(x_i | x_{<i}, z) for all pixels i at once, from images `[N, H, W, C]` and a list of z `[N, ...]`.
 
         Returns: the last layer's `tfd.Distribution`, batch shape `[N]`.
         """
-        return self.run([x, *z], z if self.skip else [], training)
+        return self.forward([x, *z], z if self.skip else [], training)
 
     def _draw(self, values, z, seed):
-        """Images `[N, H, W, C]`, given values of the variables, and a list of tensors z `[N, ...]`."""
+        """Draws images `[N, H, W, C]`, given values of the variables, and a list of tensors z `[N, ...]`."""
         rows, columns, _ = self.head.event_shape
         seeds = ops.stack(tfp.random.split_seed(seed, rows * columns))
         with backend.Scope(zip(self.variables, values, strict=True)):
-            brush = Brush(self, z)
+            sampler = PixelSampler(self, z)
 
             def draw_row(i, state):
                 def draw_pixel(j, state):
-                    image, kept = state
-                    kept, x = brush.pixel(kept, i, j, seeds[i * columns + j])
-                    return ops.slice_update(image, (0, i, j, 0), x), kept
+                    image, cache = state
+                    cache, x = sampler.draw(cache, i, j, seeds[i * columns + j])  # [N, 1, 1, C]
+                    return ops.slice_update(image, (0, i, j, 0), x), cache
 
-                image, kept = state
-                return ops.fori_loop(0, columns, draw_pixel, (image, brush.new_row(kept, i)))
+                image, cache = state
+                return ops.fori_loop(0, columns, draw_pixel, (image, sampler.start_row(cache, i)))
 
-            image, _ = ops.fori_loop(0, rows, draw_row, (brush.blank(rows, columns), brush.start()))
+            start = sampler.zeros(rows, columns), sampler.empty_cache()
+            image, _ = ops.fori_loop(0, rows, draw_row, start)  # [N, H, W, C]
         return image
 
 
 # Layers with the same weights at all places, whose output at a pixel comes from that pixel alone, or from a window that
-# ends there. Any other, such as one of your own, runs on the whole map for each pixel: slower, and as right.
+# ends there. Any other, such as a user's, runs on the whole map for each pixel: slower, with the same result.
 PIXELWISE = {*ELEMENTWISE, keras.layers.Dense, keras.layers.Conv2D, GatedConv2D} - {keras.layers.PReLU}
 WINDOWED = {MaskedConv2D, GatedPixelConv2D}
 
 
-class Brush:
-    r"""The new pixel's work in an `Autoregressive` network: each layer's features at one pixel, from features it keeps.
+class PixelSampler:
+    r"""Draws pixels from an `Autoregressive` network: each layer computes one pixel's features, from cached ones.
 
-    For each layer that looks around, `kept` has the part of its input that pixels to come will look at. A layer in
+    For each layer that sees other pixels, `cache` has the part of its input that pixels to come will see. A layer in
     `WINDOWED` with reach k needs the last k + 1 rows, zeros beside them: `[N, k + 1, W + 2k, C]`. On the window of
     2k + 1 columns around the new pixel it gives the features of that pixel.
 
@@ -178,78 +179,82 @@ class Brush:
         self.layers, self.head, self.widths = network.layers[:-1], network.head, network.widths
         self.image, self.n, self.dtype = network.head.event_shape, ops.shape(z[0])[0], network.compute_dtype
         self.first = next(i for i, layer in enumerate(self.layers) if not isinstance(layer, ELEMENTWISE))
-        # joined to features without channels: what z adds to each layer's input, [N, H, W, channels]
+        # joined to features without channels: z's part of each layer's input, [N, H, W, channels]
         empty = ops.zeros((self.n, *self.image[:2], 0), self.dtype)
         skips = z if network.skip else []
-        self.context = [join(network.parts(i, empty, [empty, *z], skips)) for i, join in enumerate(network.joins)]
+        inputs = [network.layer_inputs(i, empty, [empty, *z], skips) for i in range(len(network.joins))]
+        self.context = [join(tensors) for join, tensors in zip(network.joins, inputs, strict=True)]
 
-    def blank(self, rows, columns):
+    def zeros(self, rows, columns):
+        """Pixels of 0, `[N, rows, columns, C]`."""
         return ops.zeros((self.n, rows, columns, self.image[-1]), self.dtype)
 
-    def start(self):
-        """What is kept before the first pixel: dict of zeros by the layers' numbers."""
+    def empty_cache(self):
+        """The cache before the first pixel: dict of zeros by the layers' numbers."""
         rows, columns, _ = self.image
-        kept = {}
+        cache = {}
         for i, layer in enumerate(self.layers):
             if type(layer) in WINDOWED:
                 above, beside = layer.reach
-                kept[i] = ops.zeros((self.n, above + 1, columns + 2 * beside, self.widths[i]), self.dtype)
-            elif not pixelwise(layer):
-                kept[i] = ops.zeros((self.n, rows, columns, self.widths[i]), self.dtype)
-        return kept
+                cache[i] = ops.zeros((self.n, above + 1, columns + 2 * beside, self.widths[i]), self.dtype)
+            elif not is_pixelwise(layer):
+                cache[i] = ops.zeros((self.n, rows, columns, self.widths[i]), self.dtype)
+        return cache
 
-    def new_row(self, kept, row):
-        """`kept` at the start of a row: the topmost row goes, the new one comes."""
-        for i in kept:
+    def start_row(self, cache, row):
+        """Returns the cache at the start of a row: the topmost row leaves it, the new one enters."""
+        for i in cache:
             if type(self.layers[i]) in WINDOWED:
-                kept = {**kept, i: ops.pad(kept[i][:, 1:], ((0, 0), (0, 1), (0, 0), (0, 0)))}
-        return self.run(self.layers, kept, self.blank(1, self.image[1]), row, 0)[0]
+                cache = {**cache, i: ops.pad(cache[i][:, 1:], ((0, 0), (0, 1), (0, 0), (0, 0)))}
+        return self.forward(self.layers, cache, self.zeros(1, self.image[1]), row, 0)[0]
 
-    def run(self, layers, kept, h, row, column):
-        """The first layers' output for an input `[N, 1, columns, C]` at this row, from this column on.
+    def forward(self, layers, cache, h, row, column):
+        """Computes the first layers' output for an input `[N, 1, columns, C]` at this row, from this column on.
 
-        Returns: `kept`, with the features of these pixels; and the output `[N, 1, columns, C]`.
+        Returns: the cache, with the features of these pixels; and the output `[N, 1, columns, C]`.
         """
-        kept, columns = dict(kept), h.shape[2]
+        cache, columns = dict(cache), h.shape[2]
         for i, layer in enumerate(layers):
-            h = self.join(i, h, row, column)
+            h = self.join(i, h, row, column)  # [N, 1, columns, C]
             if type(layer) in WINDOWED:
                 above, beside = layer.reach
-                kept[i] = ops.slice_update(kept[i], (0, above, beside + column, 0), h)
-                h = layer(self.crop(kept[i], 0, column, above + 1, columns + 2 * beside), padded=True)
-            elif pixelwise(layer):
+                # [N, above + 1, W + 2·beside, C]
+                cache[i] = ops.slice_update(cache[i], (0, above, beside + column, 0), h)
+                h = layer(self.crop(cache[i], 0, column, above + 1, columns + 2 * beside), padded=True)
+            elif is_pixelwise(layer):
                 h = layer(h)
             else:
-                kept[i] = ops.slice_update(kept[i], (0, row, column, 0), h)
-                h = self.crop(layer(kept[i]), row, column, 1, columns)
-            h = ops.cast(h, self.dtype)
-        return kept, h
+                cache[i] = ops.slice_update(cache[i], (0, row, column, 0), h)  # [N, H, W, C]
+                h = self.crop(layer(cache[i]), row, column, 1, columns)
+            h = ops.cast(h, self.dtype)  # [N, 1, columns, C]
+        return cache, h
 
-    def pixel(self, kept, row, column, seed):
-        """Draws a pixel. Returns: `kept`, which knows of it, and its value `[N, 1, 1, C]`."""
-        kept, h = self.run(self.layers, kept, self.blank(1, 1), row, column)
-        h = self.join(len(self.layers), h, row, column)
+    def draw(self, cache, row, column, seed):
+        """Draws a pixel. Returns: the cache, with this pixel, and its value `[N, 1, 1, C]`."""
+        cache, h = self.forward(self.layers, cache, self.zeros(1, 1), row, column)
+        h = self.join(len(self.layers), h, row, column)  # [N, 1, 1, C]
         if getattr(self.head.distribution, "pixelwise", False):
             x = ops.cast(self.head(h).sample(seed=seed), self.dtype)
         else:  # an image where all pixels have these features
-            h = ops.broadcast_to(h, (self.n, *self.image[:2], h.shape[-1]))
+            h = ops.broadcast_to(h, (self.n, *self.image[:2], h.shape[-1]))  # [N, H, W, C]
             x = self.crop(ops.cast(self.head(h).sample(seed=seed), self.dtype), row, column, 1, 1)
-        kept, _ = self.run(self.layers[: self.first + 1], kept, x, row, column)
-        return kept, x
+        cache, _ = self.forward(self.layers[: self.first + 1], cache, x, row, column)
+        return cache, x
 
     def join(self, i, h, row, column):
-        """Features `[N, 1, columns, C]` with what z adds to them there."""
+        """Joins features `[N, 1, columns, C]` with z's part of layer i's input there."""
         context = self.context[i]
         if context.shape[-1] == 0:
             return h
         return ops.concatenate([h, self.crop(context, row, column, 1, h.shape[2])], axis=-1)
 
     def crop(self, features, row, column, rows, columns):
+        """Cuts `[N, rows, columns, C]` out of a map `[N, H, W, C]`, from a row and a column on."""
         return ops.slice(features, (0, row, column, 0), (self.n, rows, columns, features.shape[-1]))
 
 
-def pixelwise(layer):
-    """Whether a causal layer that is not masked is known to treat each pixel alone, and all of them alike."""
+def is_pixelwise(layer):
+    """Returns whether a causal layer that is not masked is known to treat each pixel alone, and all of them alike."""
     return type(layer) in PIXELWISE and getattr(layer, "axis", -1) in (-1, 3)  # batch normalization's axis
 
 

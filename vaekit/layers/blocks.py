@@ -7,6 +7,11 @@ import keras
 from keras import ops
 
 
+def float32_by_default(options):
+    """A layer's keyword arguments, with dtype float32 where they name none: under mixed precision, too."""
+    return {**options, "dtype": options.get("dtype") or "float32"}
+
+
 class DenseBlock(keras.layers.Layer):
     """Base of layers made of fully connected or convolutional parts that share initializers and regularizers.
 
@@ -32,7 +37,7 @@ class DenseBlock(keras.layers.Layer):
         self.bias_regularizer = keras.regularizers.get(bias_regularizer)
 
     def dense(self, units, name, layer=keras.layers.Dense, **options):
-        """A part of this block: a `layer` with the block's initializers, regularizers and dtype."""
+        """Makes a part of this block: a `layer` with the block's initializers, regularizers and dtype."""
 
         def fresh(initializer):
             return initializer.clone() if hasattr(initializer, "clone") else initializer
@@ -49,7 +54,7 @@ class DenseBlock(keras.layers.Layer):
         )
 
     def conv(self, filters, kernel_size, name, layer=keras.layers.Conv2D, padding="same", **options):
-        """A convolutional part."""
+        """Makes a convolutional part."""
         return self.dense(filters, name, layer, kernel_size=kernel_size, padding=padding, **options)
 
     def get_config(self):
@@ -61,7 +66,7 @@ class DenseBlock(keras.layers.Layer):
 
 
 def flatten(inputs):
-    """`[B, ...]` to `[B, F]`."""
+    """Reshapes `[B, ...]` to `[B, F]`."""
     return ops.reshape(inputs, (-1, math.prod(inputs.shape[1:])))
 
 

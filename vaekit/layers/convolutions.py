@@ -99,7 +99,7 @@ class ResidualBlock(DenseBlock):
 
 
 def check_mask(layer, mask, kernel_size):
-    """A mask is `"A"` or `"B"`, and goes with a kernel that has a centre."""
+    """Raises ValueError unless a mask is `"A"` or `"B"`, with a kernel that has a centre."""
     if mask not in ("A", "B") or any(n % 2 == 0 or (n == 1 and mask == "A") for n in np.ravel(kernel_size)):
         raise ValueError(
             f'{layer} expects mask "A" (the first layer: without the pixel itself, kernel size 3, 5, 7…) or "B" (later '
@@ -107,8 +107,8 @@ def check_mask(layer, mask, kernel_size):
         )
 
 
-def surrounded(inputs, above, left, right):
-    """Feature maps with so many rows and columns of zeros around them."""
+def pad(inputs, above, left, right):
+    """Pads feature maps `[B, H, W, C]` with so many rows and columns of zeros."""
     return ops.pad(inputs, ((0, 0), (above, 0), (left, right), (0, 0)))
 
 
@@ -154,7 +154,7 @@ class MaskedConv2D(WindowConv2D):
 
     def call(self, inputs, padded=False):
         rows, columns = self.reach
-        return super().call(inputs if padded else surrounded(inputs, rows, columns, columns))
+        return super().call(inputs if padded else pad(inputs, rows, columns, columns))
 
     def convolution_op(self, inputs, kernel):
         kernel = kernel[: len(self.earlier)] * ops.cast(self.earlier, kernel.dtype)  # no row below is seen
@@ -201,8 +201,8 @@ class GatedPixelConv2D(DenseBlock):
         self.reach = (self.kernel_size // 2,) * 2  # k
 
     def build(self, input_shape):
-        seen = input_shape[-1] - (self.filters if self.mask == "B" else 0)  # v or h, and extra
-        if self.mask == "B" and seen < self.filters:
+        channels = input_shape[-1] - (self.filters if self.mask == "B" else 0)  # of v or h, and extra
+        if self.mask == "B" and channels < self.filters:
             raise ValueError(
                 f'GatedPixelConv2D({self.filters}, mask="B") expects the output [v | h] of another GatedPixelConv2D of '
                 f'{self.filters} filters; received {input_shape[-1]} channels. Should it be the first, with mask="A"?'
@@ -213,8 +213,8 @@ class GatedPixelConv2D(DenseBlock):
         self.horizontal = self.conv(2 * f, (1, down), "horizontal", WindowConv2D, padding="valid")
         self.link = self.conv(2 * f, 1, "link", WindowConv2D, use_bias=False)
         self.output_map = self.conv(f, 1, "output", WindowConv2D)
-        channels = {self.vertical: seen, self.horizontal: seen, self.link: 2 * f, self.output_map: f}
-        for part, n in channels.items():
+        inputs = {self.vertical: channels, self.horizontal: channels, self.link: 2 * f, self.output_map: f}
+        for part, n in inputs.items():
             part.build((None, None, None, n))
 
     def call(self, inputs, padded=False):
@@ -228,11 +228,11 @@ class GatedPixelConv2D(DenseBlock):
         if padded:  # what is seen lies above and to the left; columns to the right count for v alone
             to_h = to_h[:, k:, : to_h.shape[2] - k]
         else:
-            to_v, to_h = surrounded(to_v, k, k, k), surrounded(to_h, 0, k, 0)
-        a = self.vertical(to_v)
-        c = self.horizontal(to_h) + self.link(a)
+            to_v, to_h = pad(to_v, k, k, k), pad(to_h, 0, k, 0)
+        a = self.vertical(to_v)  # [B, H, W, 2·filters]
+        c = self.horizontal(to_h) + self.link(a)  # [B, H, W, 2·filters]
         new_v, new_h = (ops.tanh(t[..., :f]) * ops.sigmoid(t[..., f:]) for t in (a, c))
-        new_h = self.output_map(new_h)
+        new_h = self.output_map(new_h)  # [B, H, W, filters]
         if self.mask == "B":
             new_h = new_h + (h[:, k:, k : h.shape[2] - k] if padded else h)
         return ops.concatenate([new_v, new_h], axis=-1)

@@ -1,4 +1,4 @@
-"""What the distributions that TFP lacks have in common."""
+"""Bases of the distributions that TFP lacks."""
 
 import numpy as np
 from keras import ops
@@ -8,8 +8,8 @@ from vaekit.backend import tfd, tfp
 
 
 class Density(tfd.Distribution):
-    """What TFP wants to hear of every distribution, said once; a subclass gives its parameters by name, a tensor first,
-    finds them as attributes, and tells their event axes in `_parameter_properties`."""
+    """Base of distributions, with all that TFP requires. A subclass passes its parameters by name, a tensor first, and
+    finds them as attributes; it defines `_parameter_properties` by `event_axes`."""
 
     def __init__(self, **parameters):
         for name, value in parameters.items():
@@ -29,12 +29,12 @@ class Density(tfd.Distribution):
 
 
 def event_axes(**counts):
-    """TFP's parameter properties: how many of each parameter's last axes belong to one event; the rest is batch."""
+    """Returns TFP's properties of parameters, from how many of each one's last axes belong to one event."""
     return {name: tfp.util.ParameterProperties(event_ndims=n) for name, n in counts.items()}
 
 
 class Mean:
-    """As an array, a distribution is its mean: what `predict` of a network that ends in it returns."""
+    """A distribution that becomes its mean as an array, so that `predict` of a network returns means."""
 
     def __array__(self, dtype=None, copy=None):
         try:

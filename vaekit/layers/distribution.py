@@ -7,17 +7,14 @@ from numbers import Integral
 import keras
 from keras import ops
 
-from vaekit.layers.blocks import DenseBlock, flatten
+from vaekit.layers.blocks import DenseBlock, flatten, float32_by_default
 from vaekit.layers.flat import independent
 
 _ORIGINS = weakref.WeakKeyDictionary()  # of the distributions that are in use
 
 
 def origin_of(distribution):
-    """The distribution layer that gave a distribution, and the parameters, a dict by name, of which it was made.
-
-    None: no distribution layer gave it.
-    """
+    """Finds the layer that made a distribution, and its parameters, dict by name of `[B, ...]`; None: no layer did."""
     return _ORIGINS.get(distribution)
 
 
@@ -63,8 +60,7 @@ class DistributionLayer(DenseBlock):
     missing = False  # whether NaN in the data means a missing value
 
     def __init__(self, event_shape, **kwargs):
-        kwargs["dtype"] = kwargs.get("dtype") or "float32"
-        super().__init__(**kwargs)
+        super().__init__(**float32_by_default(kwargs))
         shape = (event_shape,) if isinstance(event_shape, Integral) else tuple(event_shape)
         if not shape or not all(isinstance(n, Integral) and n > 0 for n in shape):
             raise ValueError(
@@ -74,27 +70,27 @@ class DistributionLayer(DenseBlock):
         self.event_shape = tuple(int(n) for n in shape)
 
     def parameter_shapes(self):
-        """Shape of each parameter, batch axis left out: dict by name."""
+        """Shape of each parameter without the batch axis: dict of tuples by name."""
         return dict.fromkeys(self.parameters, self.event_shape)
 
     def build(self, input_shape):
-        place = self.event_shape[:-1]
+        spatial = self.event_shape[:-1]
         self.heads, self.local = {}, {}
         for name, shape in self.parameter_shapes().items():
-            # one head for every place
-            self.local[name] = len(input_shape) > 1 and tuple(input_shape[1:-1]) == place == tuple(shape[:-1])
-            if len(input_shape) > 2 and place == tuple(shape[:-1]) != () and not self.local[name]:
+            # features laid out like the event: one head for all places
+            self.local[name] = len(input_shape) > 1 and tuple(input_shape[1:-1]) == spatial == tuple(shape[:-1])
+            if len(input_shape) > 2 and spatial == tuple(shape[:-1]) != () and not self.local[name]:
                 raise ValueError(
                     f"{type(self).__name__} ({self.name!r}) is a distribution over events of shape {self.event_shape}, "
-                    f"but its features are a map of another size, {tuple(input_shape[1:])}. Bring them to {place} by a "
-                    "crop, padding, other strides or keras.layers.Resizing; or, if every value should see the whole "
+                    f"but its features are a map of another size, {tuple(input_shape[1:])}. Bring them to {spatial} by "
+                    "a crop, padding, other strides or keras.layers.Resizing; or, if every value should see the whole "
                     "map through a dense head, put keras.layers.Flatten() before it."
                 )
             self.heads[name] = self.dense(shape[-1] if self.local[name] else math.prod(shape), name)
             self.heads[name].build(input_shape if self.local[name] else (None, math.prod(input_shape[1:])))
 
     def parameter_values(self, inputs):
-        """The parameters at the features `[B, ...]`: dict by name of tensors `[B, *shape]`.
+        """Computes the parameters from features `[B, ...]`: dict by name of tensors `[B, *shape]`.
 
         If all of them are local, the features may also be those of a part of the image, and so are then the parameters.
         """
@@ -104,13 +100,14 @@ class DistributionLayer(DenseBlock):
         }
 
     def call(self, inputs, training=False):
+        """Turns features `[B, ...]` into a `tfd.Distribution` of batch shape `[B]` and this event shape."""
         parameters = self.parameter_values(inputs)
         distribution = self.distribution(**parameters)
         _ORIGINS[distribution] = self, parameters
         return distribution
 
     def distribution(self, **parameters):
-        """The distribution with the given parameters, each `[B, *event_shape]`."""
+        """The distribution, of batch shape `[B]`, with parameters `[B, *shape]`, by name as in `parameter_shapes`."""
         raise NotImplementedError(f"{type(self).__name__} must define distribution({', '.join(self.parameters)}).")
 
     def independent(self, distribution):
@@ -118,7 +115,7 @@ class DistributionLayer(DenseBlock):
         return independent(distribution, len(self.event_shape))
 
     def compute_output_spec(self, inputs, **kwargs):
-        # What makes a distribution a legal Keras output: symbolically it is a tensor shaped like a sample.
+        # Keras accepts a distribution as output, since symbolically it is a tensor shaped like a sample.
         if not self.built:
             self.build(inputs.shape)
         return keras.KerasTensor((inputs.shape[0], *self.event_shape), dtype=self.compute_dtype)
@@ -134,13 +131,15 @@ class DistributionLayer(DenseBlock):
 
 
 def event_shape(network, inputs, call=None):
-    """Event shape of a network's distribution for symbolic inputs, a tensor or a list of them; builds the network.
+    """Finds the event shape of a network's distribution, and builds the network.
 
     Args:
-        call: what is called with the inputs; None: the network.
+        network: Keras layer or model that ends in a distribution.
+        inputs: symbolic tensor `[None, ...]`, or a list of them.
+        call: function that is called with the inputs; None: the network.
     """
     call = network if call is None else call
-    if _tells_its_shape(network):
+    if _infers_shape(network):
         return tuple(call(inputs).shape[1:])
     example = keras.tree.map_structure(lambda tensor: ops.zeros((1, *tensor.shape[1:]), "float32"), inputs)
     shape = tuple(int(n) for n in call(example).event_shape)
@@ -150,10 +149,10 @@ def event_shape(network, inputs, call=None):
     return shape
 
 
-def _tells_its_shape(network):
-    """Whether symbolic inputs do. A network with a `call` alone, which gives a distribution, has to be looked at."""
+def _infers_shape(network):
+    """Returns whether a network can be called with symbolic inputs: one that defines `call` alone needs an example."""
     if isinstance(network, keras.Sequential) and network.layers:
-        return _tells_its_shape(network.layers[-1])
+        return _infers_shape(network.layers[-1])
     functional = hasattr(network, "operations")
     methods = ("compute_output_spec", "compute_output_shape")
     return functional or any(getattr(type(network), m) is not getattr(keras.layers.Layer, m) for m in methods)

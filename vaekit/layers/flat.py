@@ -31,11 +31,12 @@ class Flat(Events):
         parameters, event = [getattr(self.distribution, name) for name in names], len(self.event_shape)
         if any(p is None or p.shape != parameters[0].shape or len(p.shape) < event for p in parameters):
             return super()._log_prob(x)  # probabilities for logits, or parameters that are broadcast
+        # [..., D], D being all of the event
         flat = [ops.reshape(v, (*ops.shape(v)[:-event], math.prod(self.event_shape))) for v in (x, *parameters)]
         return ops.sum(log_prob(ops.cast(flat[0], parameters[0].dtype), *flat[1:]), axis=-1)
 
 
 def independent(distribution, axes):
-    """One event of a distribution's last `axes` batch axes, over which log-densities are summed."""
+    """Makes one event of a distribution's last `axes` batch axes, over which log-densities are summed."""
     kind = Flat if type(distribution) in DENSITIES else Events
     return kind(distribution, reinterpreted_batch_ndims=axes)

@@ -24,7 +24,7 @@ RESHAPING = (
 
 
 def shapes_of(input_shape):
-    """The shape of one tensor, or the shapes of several, as a list of tuples."""
+    """Returns the shape of one tensor, or the shapes of several, as a list of tuples."""
     several = isinstance(input_shape[0], (list, tuple))
     return [tuple(shape) for shape in (input_shape if several else [input_shape])]
 
@@ -44,16 +44,16 @@ class Join(keras.layers.Layer):
 
     def build(self, input_shape):
         shapes = shapes_of(input_shape)
-        places = {shape[1:-1] for shape in shapes if len(shape) > 2}
-        if len(shapes) > 1 and (len(places) > 1 or any(len(shape) not in (2, 3, 4) for shape in shapes)):
+        sizes = {shape[1:-1] for shape in shapes if len(shape) > 2}
+        if len(shapes) > 1 and (len(sizes) > 1 or any(len(shape) not in (2, 3, 4) for shape in shapes)):
             raise ValueError(
                 "Tensors to be joined are vectors [B, D] or feature maps, [B, H, W, C] or [B, T, C], of one size; "
                 f"received shapes {shapes}. Flatten or resize them first."
             )
-        self.place = next(iter(places), None)
+        self.map_size = next(iter(sizes), None)  # (H, W) or (T,)
         self.maps = [
-            L.Dense(math.prod(self.place), name=f"map_{i}", dtype=self.dtype_policy)
-            if self.place and len(shape) == 2
+            L.Dense(math.prod(self.map_size), name=f"map_{i}", dtype=self.dtype_policy)
+            if self.map_size and len(shape) == 2
             else None
             for i, shape in enumerate(shapes)
         ]
@@ -62,9 +62,10 @@ class Join(keras.layers.Layer):
                 linear.build(shape)
 
     def call(self, inputs):
+        inputs = inputs if isinstance(inputs, (list, tuple)) else [inputs]  # [B, D] or [B, H, W, C]
         parts = [
-            tensor if linear is None else ops.reshape(linear(tensor), (-1, *self.place, 1))
-            for linear, tensor in zip(self.maps, inputs if isinstance(inputs, (list, tuple)) else [inputs], strict=True)
+            tensor if linear is None else ops.reshape(linear(tensor), (-1, *self.map_size, 1))  # [B, H, W, 1]
+            for linear, tensor in zip(self.maps, inputs, strict=True)
         ]
         return parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=-1)
 
@@ -118,30 +119,30 @@ class Stack(keras.layers.Layer):
             )
         self.joins = [Join(name=f"join_{i}", dtype=self.dtype_policy) for i in range(len(self.layers))]
 
-    def parts(self, i, h, first, skips):
-        """What layer i sees, before joining: tensors, or their shapes."""
+    def layer_inputs(self, i, h, first, skips):
+        """Lists layer i's inputs, tensors or shapes: the first layer's, or the output h before it and `skips`."""
         if i == 0:
             return first
         return [h] if isinstance(self.layers[i], ELEMENTWISE + RESHAPING) else [h, *skips]
 
     def build_layers(self, first, skips):
         """Builds all layers by shapes, lists of the first layer's inputs and of those that enter every layer."""
-        h, self.widths = None, []  # channels or units of what each layer sees
+        h, self.widths = None, []  # channels or units of each layer's input
         for i, (join, layer) in enumerate(zip(self.joins, self.layers, strict=True)):
-            parts = self.parts(i, h, first, skips)
-            join.build(parts)
-            joined = join.compute_output_shape(parts)
+            shapes = self.layer_inputs(i, h, first, skips)
+            join.build(shapes)
+            joined = join.compute_output_shape(shapes)
             self.widths.append(joined[-1])
             if not layer.built:
                 layer.build(joined)
             h = tuple(layer.compute_output_spec(keras.KerasTensor(joined, self.compute_dtype)).shape)
         self.features = h[1:]
 
-    def run(self, first, skips, training):
-        """The last layer's output, for the first layer's inputs and those that enter every layer, lists of tensors."""
+    def forward(self, first, skips, training):
+        """Computes the last layer's output from lists of the first layer's inputs and those that enter every layer."""
         h = None
         for i, (join, layer) in enumerate(zip(self.joins, self.layers, strict=True)):
-            h = layer(join(self.parts(i, h, first, skips)), training=training)
+            h = layer(join(self.layer_inputs(i, h, first, skips)), training=training)  # [B, ...]
         return h
 
     def build(self, input_shape):
@@ -150,7 +151,7 @@ class Stack(keras.layers.Layer):
 
     def call(self, inputs, training=False):
         inputs = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
-        return self.run(inputs, inputs if self.skip else [], training)
+        return self.forward(inputs, inputs if self.skip else [], training)
 
     def compute_output_shape(self, input_shape):
         if not self.built:

@@ -93,5 +93,5 @@ class VariationalWeights(keras.layers.Layer):
 
 
 def _kl(mean, log_scale):
-    # KL(N(μ, σ²) ‖ N(0, 1)) = ½ (μ² + σ² − 1) − log σ
+    """KL(N(μ, σ²) ‖ N(0, 1)) = ½ (μ² + σ² − 1) − log σ of each weight."""
     return (ops.square(mean) + ops.exp(2 * log_scale) - 1) / 2 - log_scale

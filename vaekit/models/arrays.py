@@ -1,4 +1,4 @@
-"""Arrays by variable name: their shapes, their numbers, and whether their likelihoods can have such values."""
+"""Checks of arrays by variable name: their shapes, their numbers, and their likelihoods' support; rows in batches."""
 
 import numpy as np
 from keras import ops
@@ -6,11 +6,11 @@ from keras import ops
 from vaekit.batches import DynamicBinarization, as_array
 from vaekit.models.factors import output_layer
 
-PIECE_BYTES = 2**26  # of an array whose values are looked at at a time
+CHUNK_BYTES = 2**26  # of an array whose values are checked at a time
 
 
 def named(model, x):
-    """Data as a dict by variable name."""
+    """Returns data as a dict by variable name; raises ValueError for missing or unknown names."""
     names = model.data_names
     if not isinstance(x, dict):
         if len(names) > 1:
@@ -27,7 +27,7 @@ def named(model, x):
 
 
 def checked(model, x):
-    """A dict of arrays by variable name, checked, and the model built by them; dynamically binarized data stay what
+    """Checks a dict of arrays by variable name, and builds the model by them; dynamically binarized data stay what
     they are.
 
     Raises:
@@ -39,17 +39,17 @@ def checked(model, x):
         raise ValueError(f"Data should have as many rows for each variable; received {lengths}.")
     for name, array in checked.items():
         _check_numbers(model, name, array)
-    build_by(model, checked)
+    build_from(model, checked)
     for name, array in checked.items():
         support = _support(model, name)
         if support is not None and not isinstance(array, DynamicBinarization):
-            for piece in _pieces(array):
-                support.check_values(piece)
+            for chunk in _chunks(array):
+                support.check_values(chunk)
     return checked
 
 
 def check_conditions(model, conditions):
-    """Conditions to draw by, as a dict of checked arrays `[n, ...]` by name.
+    """Checks conditions to draw by: dict of arrays `[n, ...]` by name.
 
     Raises:
         ValueError: what is no dict; wrong shapes, NaN, text.
@@ -63,14 +63,14 @@ def check_conditions(model, conditions):
     return checked
 
 
-def build_by(model, arrays):
-    """Builds a model by the first rows of checked arrays."""
+def build_from(model, arrays):
+    """Builds a model from the first rows of checked arrays, unless it is built."""
     if not model.built:
         tensors(model, {name: np.asarray(array[:2]) for name, array in arrays.items()})
 
 
 def tensors(model, x):
-    """Checked data as float32 tensors, the model built by them."""
+    """Converts checked data to float32 tensors, and builds the model from them, unless it is built."""
     data = {name: ops.cast(value, "float32") for name, value in x.items()}
     if not model.built:
         try:
@@ -86,7 +86,7 @@ def tensors(model, x):
 
 
 def _array(model, name, value):
-    """A variable's array, of the shape that it should have."""
+    """Converts a variable's data to an array; raises ValueError for another shape than the variable's."""
     array = as_array(name, ops.convert_to_numpy(value) if ops.is_tensor(value) else value)
     expected = event_shape(model, name)
     expected = array.shape[1:] if expected is None else expected
@@ -98,13 +98,14 @@ def _array(model, name, value):
 
 
 def event_shape(model, name):
-    """Shape of a variable's event; None: not known yet."""
+    """Returns the shape of a variable's event; None: not known yet."""
     if model.built:
         return model.event_shapes[name]
     return getattr(_support(model, name), "event_shape", None)
 
 
 def shape_message(name, expected, shape):
+    """The error's text for data of another shape than `['N', *expected]`."""
     message = f"{name!r} should have shape {['N', *expected]}; received an array of shape {list(shape)}. "
     single = tuple(shape) == tuple(expected)
     if len(expected) == 1 and expected[0] > 1 and not single and tuple(shape[1:]) in ((), (1,)):
@@ -112,23 +113,41 @@ def shape_message(name, expected, shape):
     return f"{message}A single example needs a batch axis, x[None]; grey images need a channel axis, x[..., None]."
 
 
-def _pieces(array):
-    """Rows of an array, some at a time: what is computed of an array larger than memory is not."""
-    rows = max(1, PIECE_BYTES // max(1, array[:1].nbytes))
+def _chunks(array):
+    """Yields rows of an array, some at a time, since arrays as large as memory leave no room for results."""
+    rows = max(1, CHUNK_BYTES // max(1, array[:1].nbytes))
     return (array[start : start + rows] for start in range(0, len(array), rows))
 
 
+def row_count(arrays):
+    """N, the length of the arrays `[N, ...]` in a dict."""
+    return len(next(iter(arrays.values())))
+
+
+def row_batches(arrays, size, full=False):
+    """Yields a dict of arrays `[N, ...]` in batches: a dict of float32 tensors `[B, ...]`, and how many rows are data.
+
+    With `full` the last batch repeats its last row, up to the size of the others: one compiled program serves all.
+    """
+    n = row_count(arrays)
+    size = min(size, n)
+    for start in range(0, n, size):
+        count = min(size, n - start)
+        index = np.minimum(np.arange(start, start + (size if full else count)), n - 1)
+        yield {name: ops.cast(value[index], "float32") for name, value in arrays.items()}, count
+
+
 def _check_numbers(model, name, array):
-    """Raises ValueError unless all are finite numbers, in float32 too; NaN may mean missing."""
+    """Raises ValueError unless all values are finite, in float32 too; NaN may mean missing."""
     if isinstance(array, DynamicBinarization) or array.dtype.kind != "f":
         return
     missing = getattr(_support(model, name), "missing", False)
     bad = large = 0
-    for piece in _pieces(array):
+    for chunk in _chunks(array):
         with np.errstate(over="ignore"):
-            finite = np.isfinite(piece.astype("float32", copy=False))
+            finite = np.isfinite(chunk.astype("float32", copy=False))
         if not finite.all():
-            rest = piece[~finite]
+            rest = chunk[~finite]
             large += np.count_nonzero(np.isfinite(rest))
             bad += np.count_nonzero(np.isinf(rest) if missing else ~np.isfinite(rest))
     if bad:
@@ -141,6 +160,7 @@ def _check_numbers(model, name, array):
 
 
 def _support(model, name):
+    """The object that checks a variable's values, before the model is built its likelihood layer; None: unknown."""
     if model.built:
         return model.support(name)
     return next((output_layer(f.layer) for f in model.generative if f.name == name), None)

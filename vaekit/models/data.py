@@ -1,11 +1,12 @@
-"""What users pass as data: checked, by variable name, in batches.
+"""Users' data: checked, by variable name, in batches.
 
 Arrays and dicts of them become a dict of checked NumPy arrays by variable name (`arrays`), tensors (`observe`), or
-seeded `Batches`. What makes batches of its own (tf.data, PyDataset, generators) is trained on as it is and, where that
-can be done, checked like an array (`as_batches`); where arrays are needed it is read to memory (`gathered`).
+seeded `Batches`. Iterables of batches (tf.data, PyDataset, generators) are trained on as they are and, where that can
+be done, checked like arrays (`as_batches`); where arrays are needed they are read to memory (`read_all`).
 """
 
 import warnings
+from itertools import chain
 from types import ModuleType
 
 import keras
@@ -13,9 +14,9 @@ import numpy as np
 from keras import ops
 
 from vaekit import backend
-from vaekit.batches import TARGETS, Batches, arraylike, as_array, is_array, listed, require_no_targets
+from vaekit.batches import TARGETS, Batches, as_array, is_array, is_array_like, is_list, require_no_targets
 from vaekit.datasets import Dataset, Splits
-from vaekit.models.arrays import checked, event_shape, named, shape_message, tensors
+from vaekit.models.arrays import checked, event_shape, named, row_count, shape_message, tensors
 
 BATCHES_OF_PAIRS = (
     " Batches may be x, (x,), or (x, None, sample_weight): leave y out, with tf.data by dataset.map(lambda x, y: x). "
@@ -24,43 +25,48 @@ BATCHES_OF_PAIRS = (
 
 
 def arrays(model, x):
-    """Data as a dict of checked arrays by variable name, the model built by them; dynamically binarized data stay what
+    """Checks data: dict of arrays by variable name, the model built from them; dynamically binarized data stay what
     they are.
 
     Raises:
         ValueError: missing or unknown names, wrong shapes, no rows, NaN, values outside the support, targets.
-        TypeError: what is no data at all.
+        TypeError: an object of another kind.
     """
-    return checked(model, plain(model, x))
+    return checked(model, without_batches(model, x))
+
+
+def fixed_arrays(model, x):
+    """Checks data as `arrays`, and takes the fixed draw of dynamically binarized ones."""
+    return {name: np.asarray(array) for name, array in arrays(model, x).items()}
 
 
 def observe(model, x):
-    """Data as a dict of float32 tensors `[B, ...]` by variable name; builds the model if need be.
+    """Converts data to a dict of float32 tensors `[B, ...]` by variable name; builds the model if need be.
 
     Symbolic tensors, in a program being compiled, have shapes to check; everything else has values too.
 
     Raises:
         ValueError, TypeError: as for `arrays`.
     """
-    x = named(model, plain(model, x))
+    x = named(model, without_batches(model, x))
     if all(ops.is_tensor(value) and not backend.is_concrete(value) for value in x.values()):
         for name, value in x.items() if model.built else ():
             if tuple(value.shape[1:]) != model.event_shapes[name]:
                 raise ValueError(shape_message(name, model.event_shapes[name], value.shape))
     else:
-        x = {name: np.asarray(array) for name, array in arrays(model, x).items()}
+        x = fixed_arrays(model, x)
     return tensors(model, x)
 
 
-def plain(model, x):
-    """Data as an array or a dict of arrays: batches are gathered; targets, and what is no data, are refused."""
+def without_batches(model, x):
+    """Returns data as an array or a dict of arrays, into which batches are read; refuses targets and other objects."""
     x = _without_targets(model, x)
-    return x if is_array(x) else gathered(model, x)
+    return x if is_array(x) else read_all(model, x)
 
 
 def _without_targets(model, x):
-    """x of (x,) and (x, None); a list of rows, and what is no list, as it is."""
-    if not listed(x):
+    """Returns x of (x,) and (x, None), but lists of rows, and all that is no list, unchanged."""
+    if not is_list(x):
         return x
     if isinstance(x, tuple) and len(x) == 1:
         return x[0]
@@ -81,23 +87,20 @@ def _without_targets(model, x):
 
 
 def as_batches(model, x, batch_size=None, shuffle=False):
-    """Arrays as seeded `Batches`; what makes batches of its own (tf.data, PyDataset, generator) as that, checked."""
+    """Makes seeded `Batches` of arrays; returns other batches (tf.data, PyDataset, generator) checked."""
     x = _without_targets(model, x)
     if not is_array(x):
-        _refuse(x)
+        _require_iterable(x)
         if batch_size is not None:
             raise ValueError(f"batch_size goes with arrays; a {type(x).__name__} makes batches of its own.")
-        return _looked_at(model, x)
-    found = arrays(model, x)
-    if shuffle:
-        seed = [int(n) for n in ops.convert_to_numpy(model.seed_generator.next())]
-    else:  # dynamically binarized data are evaluated in their one fixed draw
-        seed, found = 0, {name: np.asarray(array) for name, array in found.items()}
-    data = found if isinstance(x, dict) else found[model.data_names[0]]
+        return _checked_batches(model, x)
+    data = arrays(model, x) if shuffle else fixed_arrays(model, x)
+    seed = [int(n) for n in ops.convert_to_numpy(model.seed_generator.next())] if shuffle else 0
+    data = data if isinstance(x, dict) else data[model.data_names[0]]
     return Batches(data, 100 if batch_size is None else batch_size, shuffle, seed)
 
 
-def _refuse(x):
+def _require_iterable(x):
     """Raises TypeError or ValueError for what is neither an array nor an iterable of batches."""
     if x is None:
         raise ValueError("There are no data: received None. Pass an array [N, ...], a dict of arrays, or batches.")
@@ -114,18 +117,18 @@ def _refuse(x):
         )
 
 
-def _looked_at(model, x):
-    """What makes batches of its own, as Keras takes it; NumPy batches are checked one by one, of others the first."""
-    if isinstance(x, Checked):
+def _checked_batches(model, x):
+    """Returns an iterable of batches as Keras takes it: NumPy batches are checked one by one, of others the first."""
+    if isinstance(x, CheckedDataset):
         return x
     if isinstance(x, Batches):
         checked(model, x.data)
         return x
     if isinstance(x, keras.utils.PyDataset):
         _check_batch(model, x[0])
-        return Checked(model, x)
+        return CheckedDataset(model, x)
     if hasattr(x, "__next__"):
-        return _checked_one_by_one(model, x)
+        return _checked_generator(model, x)
     first = next(iter(x.take(1) if hasattr(x, "take") else x), None)
     if first is None:
         raise ValueError(f"There are no data: this {type(x).__name__} has no batches.")
@@ -133,8 +136,8 @@ def _looked_at(model, x):
     return x
 
 
-def _batch(batch):
-    """A batch as Keras' tuples (x,), (x, None) or (x, None, sample_weight)."""
+def _as_tuple(batch):
+    """Returns a batch as one of Keras' tuples (x,), (x, None) or (x, None, sample_weight); refuses targets."""
     batch = tuple(batch) if isinstance(batch, (tuple, list)) else (batch,)
     if len(batch) > 1 and batch[1] is not None:
         raise ValueError(TARGETS + BATCHES_OF_PAIRS)
@@ -142,7 +145,7 @@ def _batch(batch):
 
 
 def _require_batches(model, x):
-    """Raises ValueError for an example that stands where a batch should."""
+    """Raises ValueError for an example in place of a batch."""
     for name, value in x.items():
         expected = event_shape(model, name)
         if expected is not None and tuple(np.shape(value)) == tuple(expected):
@@ -152,24 +155,24 @@ def _require_batches(model, x):
 
 
 def _check_batch(model, batch, first=False):
-    """Checks a batch like an array, and builds the model by it; returns it as a tuple."""
-    batch = _batch(batch)
+    """Checks a batch like an array, and builds the model from it; returns it as a tuple."""
+    batch = _as_tuple(batch)
     x = named(model, batch[0])
-    if not all(ops.is_tensor(value) or arraylike(value) for value in x.values()):
+    if not all(ops.is_tensor(value) or is_array_like(value) for value in x.values()):
         kinds = ", ".join(sorted({type(value).__name__ for value in x.values()}))
         warnings.warn(f"Data go unchecked, since their batches are no arrays but {kinds}.", stacklevel=2)
         return batch
     if first:
         _require_batches(model, x)
-    rows = len(next(iter(checked(model, x).values())))
-    if len(batch) > 2 and (arraylike(batch[2]) or ops.is_tensor(batch[2])):
+    rows = row_count(checked(model, x))
+    if len(batch) > 2 and (is_array_like(batch[2]) or ops.is_tensor(batch[2])):
         weights = np.asarray(as_array("sample_weight", np.asarray(batch[2])))
         if len(weights) != rows or not np.isfinite(weights).all():
             raise ValueError(f"sample_weight should be {rows} finite numbers, one a row; received {weights.shape}.")
     return batch
 
 
-class Checked(keras.utils.PyDataset):
+class CheckedDataset(keras.utils.PyDataset):
     """A PyDataset whose batches are checked like arrays, with its workers and hooks.
 
     Args:
@@ -196,29 +199,23 @@ class Checked(keras.utils.PyDataset):
         self.batches.on_epoch_end()
 
 
-def _checked_one_by_one(model, iterator):
-    """A generator of checked batches, the first of which is looked at now."""
+def _checked_generator(model, iterator):
+    """Returns a generator of checked batches, the first of which is checked at once."""
     first = next(iterator, None)
     if first is None:
         raise ValueError(f"There are no data: this {type(iterator).__name__} has no batches, or is used up.")
-    first = _check_batch(model, first)
-    return _generator(model, first, iterator)
+    first, rest = _check_batch(model, first), (_check_batch(model, batch) for batch in iterator)
+    return (batch for batch in chain([first], rest))  # Keras accepts generators alone
 
 
-def _generator(model, first, iterator):
-    yield first
-    for batch in iterator:
-        yield _check_batch(model, batch)
-
-
-def gathered(model, x):
-    """All batches of a tf.data.Dataset or PyDataset in memory, an array or a dict of arrays by variable name.
+def read_all(model, x):
+    """Reads all batches of a tf.data.Dataset or PyDataset to memory, an array or a dict of arrays by variable name.
 
     Raises:
         ValueError: endless data, a generator (which may be), targets, no batches.
     """
-    _refuse(x)
-    if isinstance(x, Checked):
+    _require_iterable(x)
+    if isinstance(x, CheckedDataset):
         x = x.batches
     if isinstance(x, Batches):
         return x.data
@@ -232,7 +229,7 @@ def gathered(model, x):
             f"All data are needed here, as an array; this {type(x).__name__} {end}. Pass an array, or what ends, such "
             "as dataset.take(n)."
         )
-    parts = [named(model, _batch(batch)[0]) for batch in x]
+    parts = [named(model, _as_tuple(batch)[0]) for batch in x]
     if not parts:
         raise ValueError(f"There are no data: this {type(x).__name__} has no batches.")
     _require_batches(model, parts[0])

@@ -1,4 +1,4 @@
-"""Models as programs of tensors, for places where vaekit is not."""
+"""Export of models as programs of tensors, which run without vaekit."""
 
 import importlib.util
 
@@ -12,7 +12,7 @@ FORMATS = ("tf_saved_model", "onnx")
 
 
 def parts(model):
-    """What is exported: dict by name of a function of tensors `[B, ...]` by variable, and of these variables."""
+    """The parts of a model to export: dict by name of a function of tensors `[B, ...]` by variable, and their names."""
 
     def encoded(data):
         means = model.latent_values(data, True, model.seed_generator)
@@ -30,23 +30,23 @@ def parts(model):
 
 
 def export(model, filepath, format, part, verbose):
-    """See `LatentVariableModel.export`."""
+    """Exports a model, see `LatentVariableModel.export`."""
     model.require_built()
     if format not in FORMATS:
         raise ValueError(f"export writes the formats {FORMATS}; received {format!r}.")
-    found = parts(model)
-    if part is not None and part not in found:
-        raise ValueError(f"The parts of a model that are exported are {tuple(found)}; received {part!r}.")
+    functions = parts(model)
+    if part is not None and part not in functions:
+        raise ValueError(f"The parts of a model that are exported are {tuple(functions)}; received {part!r}.")
     if format == "onnx" and part is None:
-        raise ValueError(f"An ONNX file holds one function: say which, part= one of {tuple(found)}.")
+        raise ValueError(f"An ONNX file holds one function: say which, part= one of {tuple(functions)}.")
     needed = backend.ONNX if format == "onnx" else ("tensorflow",)
     if missing := [name for name in needed if importlib.util.find_spec(name) is None]:
         raise ImportError(f"Exporting to {format!r} needs the packages {', '.join(missing)}: pip install them.")
-    found = found if part is None else {part: found[part]}
-    for name, (function, names) in found.items():
+    functions = functions if part is None else {part: functions[part]}
+    for name, (function, names) in functions.items():
         _check(model, name, function, names)
 
-    endpoints = {name: _endpoint(model, function, names) for name, (function, names) in found.items()}
+    endpoints = {name: _endpoint(model, function, names) for name, (function, names) in functions.items()}
     if format == "onnx":
         function, signature = endpoints[part]
         keras.Model.export(Exported(model, function), filepath, "onnx", verbose, input_signature=[signature])
@@ -59,7 +59,7 @@ def export(model, filepath, format, part, verbose):
 
 
 def _check(model, part, function, names):
-    """Raises ValueError for a function that is not one of its inputs alone."""
+    """Raises ValueError for a function that depends on more than its inputs."""
     changed = []
 
     def run():
@@ -80,7 +80,7 @@ def _check(model, part, function, names):
 
 
 def _endpoint(model, function, names):
-    """A function of an array, or of a dict of several, and what it is called with."""
+    """Returns a function of an array, or of a dict of several, and its input's specification."""
     specs = {name: keras.layers.InputSpec("float32", (None, *model.event_shapes[name]), name=name) for name in names}
     if len(names) == 1:
         return backend.by_row(lambda x: function({names[0]: x})), specs[names[0]]

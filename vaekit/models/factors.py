@@ -1,4 +1,4 @@
-"""Factors of p(x, z) and q(z|x), and what can be told of their networks."""
+"""Factors of p(x, z) and q(z|x): checks, shapes, and the layers of their networks."""
 
 from dataclasses import dataclass
 from numbers import Real
@@ -68,7 +68,7 @@ class Factor:
             )
 
     def __call__(self, inputs, training=False):
-        """The distribution, given a list of the variables it depends on, each `[N, ...]`."""
+        """Returns the distribution, given a list of the variables it depends on, each `[N, ...]`."""
         if not self.given:
             return self.layer.distribution()
         if keys := _keys(self.layer):
@@ -96,19 +96,19 @@ class Factor:
 
 
 def _keys(network):
-    """Names of a functional network's inputs, where they are a dict; else none."""
+    """Lists names of a functional network's inputs, where they are a dict; else none."""
     inputs = network.input if hasattr(network, "operations") and not isinstance(network, keras.Sequential) else None
     return tuple(inputs) if isinstance(inputs, dict) else ()
 
 
 def inputs_of(network, given):
-    """A functional network's inputs in the order of the variables it is given."""
+    """Lists a functional network's inputs in the order of the variables it is given."""
     keys = _keys(network)
     return [network.input[name] for name in (given if len(keys) > 1 else keys)] if keys else network.inputs
 
 
 def event_shapes(factors, shapes):
-    """Shapes of one event of every variable, dict of tuples by name; builds the networks.
+    """Finds the shape of one event of every variable, dict of tuples by name; builds the networks.
 
     Args:
         factors: of q, then of p.
@@ -136,7 +136,7 @@ def event_shapes(factors, shapes):
 
 
 def check_shapes(factor, distribution, expected):
-    """Raises ValueError unless a factor's distribution is one of events of the `expected` shape, one for each row."""
+    """Raises ValueError unless a factor's distribution has the event shape `expected`, and a batch of rows alone."""
     batch, event = distribution.batch_shape, distribution.event_shape
     rank = 1 if factor.given else 0
     if None in (batch.rank if hasattr(batch, "rank") else 0, getattr(event, "rank", 0)):
@@ -151,12 +151,12 @@ def check_shapes(factor, distribution, expected):
 
 
 def contains(layer, kind):
-    """Whether a layer is of a kind or has one inside."""
+    """Returns whether a layer is of a class, or has a layer of it inside."""
     return isinstance(layer, kind) or any(contains(part, kind) for part in getattr(layer, "layers", ()))
 
 
 def _before_last(network):
-    """The layers of a sequential or functional network, but the one that it ends in."""
+    """Lists the layers of a sequential or functional network without the one that it ends in."""
     if isinstance(network, keras.Sequential):
         return network.layers[:-1]
     last = output_layer(network)
@@ -164,7 +164,7 @@ def _before_last(network):
 
 
 def output_layer(network):
-    """The distribution layer that a network ends in, or None if it cannot be told."""
+    """Finds the distribution layer that a network ends in; None: not to be found."""
     if isinstance(network, DistributionLayer):
         return network
     if isinstance(network, VariationalWeights):
@@ -201,7 +201,7 @@ def check_factorizations(generative, inference):
 
 
 def _check_shared(generative, inference):
-    """A prior made of its latent's posterior, such as a VampPrior, has to have the encoder of this model."""
+    """Raises ValueError for a prior with another encoder than its latent's posterior, such as a VampPrior."""
     encoders = {factor.name: factor.layer for factor in inference}
     for factor in generative:
         encoder = getattr(factor.layer, "encoder", None)
@@ -214,7 +214,7 @@ def _check_shared(generative, inference):
 
 
 def _check_order(kind, factors, known):
-    """Raises ValueError for a factor that is given what comes after it; `known` are the names before the first."""
+    """Raises ValueError for a factor that is given what comes after it; `known`: names before the first factor."""
     known = set(known)
     for factor in factors:
         unknown = [name for name in factor.given if name not in known]

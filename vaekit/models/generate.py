@@ -1,4 +1,4 @@
-"""From latents to data: p's factors one after the other, each given what came before."""
+"""Generation: p's factors one after the other, each given the ones before."""
 
 from keras import ops
 
@@ -7,11 +7,11 @@ from vaekit.backend import tfd
 
 
 class NoMeanError(ValueError):
-    """A mean is asked for that is not known in closed form."""
+    """A mean that is not known in closed form."""
 
 
 def mean_or_draw(name, distribution, mean, seed):
-    """A distribution's mean, or a draw from it, a tensor `[N, ...]`."""
+    """Returns a distribution's mean, or a draw from it, a tensor `[N, ...]`."""
     if not mean:
         return ops.cast(distribution.sample(seed=backend.seed(seed)), "float32")
     try:
@@ -24,12 +24,12 @@ def mean_or_draw(name, distribution, mean, seed):
 
 
 def parents(model):
-    """Names of the variables that factors of p are given."""
+    """Returns names of the variables that factors of p are given."""
     return {name for factor in model.generative for name in factor.given}
 
 
-def latents(model, z):
-    """What is to be decoded: latents, and the conditions that p has, as a dict of tensors `[N, ...]` by name.
+def decoder_inputs(model, z):
+    """Converts latents, and the conditions that p has, to a dict of tensors `[N, ...]` by name.
 
     Raises:
         ValueError: missing or unknown names, wrong shapes; an unbuilt model.
@@ -47,14 +47,14 @@ def latents(model, z):
     return values
 
 
-def decode(model, values, mean, seed, valued=None):
-    """Distributions of the observed variables, and their means or draws: two dicts by name.
+def decode(model, values, mean, seed, outputs=None):
+    """Computes distributions of the observed variables, and their means or draws: two dicts by name.
 
     Args:
         values: dict of tensors `[N, ...]`: latents, conditions, and perhaps observed variables that others depend on.
-        mean: whether means are wanted, rather than draws.
+        mean: True for means, False for draws.
         seed: an int, or a `keras.random.SeedGenerator`.
-        valued: names of observed variables whose mean or draw is wanted; None: all.
+        outputs: names of observed variables whose mean or draw to compute; None: all.
     """
     p, x, values = {}, {}, dict(values)
     n = ops.shape(values[model.latents[0]])[0]
@@ -66,7 +66,7 @@ def decode(model, values, mean, seed, valued=None):
                 p[name] = tfd.BatchBroadcast(p[name], with_shape=[n])
             if name in values:
                 x[name] = values[name]
-            elif valued is None or name in valued:
+            elif outputs is None or name in outputs:
                 x[name] = values[name] = mean_or_draw(name, p[name], mean, seed)
     return p, x
 

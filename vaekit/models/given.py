@@ -26,8 +26,8 @@ class Given:
         training: training mode of layers such as dropout.
         frozen: `"p"`, `"q"` or `"pq"`: log-densities whose gradients take that side's weights as constants (the
             samples' path to q stays).
-        sides: `"p"` or `"q"`, where the other one is not asked for.
-        offsets: what a refinement adds to the parameters of q, dict by latent of dicts of tensors `[B, ...]`, or None.
+        sides: `"p"` or `"q"`, to compute one of them alone.
+        offsets: a refinement's offsets of q's parameters, dict by latent of dicts of tensors `[B, ...]`; or None.
     """
 
     def __init__(self, model, data, training=False, frozen="", sides="pq", offsets=None):
@@ -45,7 +45,7 @@ class Given:
                 self.p[factor.name] = self._h(factor)
 
     def refined(self, offsets):
-        """The same with other parameters of q, `offsets` away from those that its networks give."""
+        """Returns a copy with other parameters of q: its networks' plus `offsets`."""
         other = copy.copy(self)
         other.offsets = offsets
         return other
@@ -66,16 +66,18 @@ class Given:
             name, state = factor.name, values_of(factor.layer) if "q" in self.frozen else None
             with counting(factor, "g"):
                 q[name] = self.posterior(factor, z)  # batch [S·B] or [B]
-            drawn = q[name].sample(seed=key) if self._sampled(factor) else q[name].sample(samples, seed=key)
-            drawn = unfold(drawn, samples) if self._sampled(factor) else drawn  # [S, B, ...]
-            drawn = ops.stop_gradient(drawn) if detach else drawn
+            if self._has_latents(factor):
+                sample = unfold(q[name].sample(seed=key), samples)  # [S·B, ...] to [S, B, ...]
+            else:
+                sample = q[name].sample(samples, seed=key)  # [S, B, ...]
+            sample = ops.stop_gradient(sample) if detach else sample
             if "q" in self.frozen:
                 with constant(factor.layer, state):
-                    again = self._posterior(factor, z, self.q_constant, ops.stop_gradient)
-                    log_q[name] = self._log_prob(factor, again, {**z, name: drawn})
+                    q_constant = self._posterior(factor, z, self.q_constant, ops.stop_gradient)
+                    log_q[name] = self._log_prob(factor, q_constant, {**z, name: sample})  # [S, B]
             else:
-                log_q[name] = self._log_prob(factor, q[name], {**z, name: drawn})
-            z[name] = drawn
+                log_q[name] = self._log_prob(factor, q[name], {**z, name: sample})  # [S, B]
+            z[name] = sample
         p, log_p = self._generative(z)
         weights = {factor.name: factor.weight for factor in self.model.generative if factor.weight != 1}
         return Trace(samples, {**self.data, **z}, q, p, log_q, log_p, weights)
@@ -89,11 +91,11 @@ class Given:
         return sum(self._log_prob(factor, self.posterior(factor, z), z) for factor in self.model.inference)
 
     def posterior(self, factor, z):
-        """A factor of q as a `tfd.Distribution`: its batch is `[S·B]` if it is given latents, else `[B]`."""
+        """Returns a factor of q as a `tfd.Distribution`, of batch `[S·B]` if it is given latents, else `[B]`."""
         return self._posterior(factor, z, self.q, lambda offset: offset)
 
     def encode(self, mean=True, seed=None):
-        """The posterior of each latent, given the means of those before it, or draws of them.
+        """Computes the posterior of each latent, given the means of those before it, or draws of them.
 
         Args:
             mean: False for draws.
@@ -104,45 +106,46 @@ class Given:
         q, values = {}, {}
         for factor in self.model.inference:
             name = factor.name
-            q[name] = self.posterior(factor, {parent: value[None] for parent, value in values.items()})
+            q[name] = self.posterior(factor, {parent: value[None] for parent, value in values.items()})  # S = 1
             if any(name in other.given for other in self.model.inference):
-                values[name] = mean_or_draw(name, q[name], mean, seed)
+                values[name] = mean_or_draw(name, q[name], mean, seed)  # [B, ...]
         return q, values
 
     # ---------------------------------------------------------------- a factor is f(x, z) = g(h(x), z)
 
-    def _sampled(self, factor):
-        """Whether it is given latents, so that it has a distribution for each sample."""
+    def _has_latents(self, factor):
+        """Returns whether a factor is given latents, so that it has a distribution for each sample."""
         return any(name in self.model.latents for name in factor.given)
 
     def _h(self, factor):
-        """The distribution of a factor that is given no latents; of another one h(x), a list of tensors `[B, ...]`."""
+        """Computes h(x), a list of tensors `[B, ...]`; of a factor without latents the distribution."""
         h, _ = self.model.split(factor)
         return h(self.data, self.training)
 
     def _g(self, factor, h, z):
-        """The distribution of a factor, of batch `[S·B]` where it is given latents."""
-        if self._sampled(factor):
-            latents = [z[name] for name in factor.given if name in self.model.latents]
+        """Computes the distribution of a factor from h(x), of batch `[S·B]` if it is given latents."""
+        if self._has_latents(factor):
+            latents = [z[name] for name in factor.given if name in self.model.latents]  # [S, B, ...]
             rows = [fold(tile(tensor, latents[0].shape[0])) for tensor in h]  # [S·B, ...]
             _, g = self.model.split(factor)
             h = g([*rows, *map(fold, latents)], self.training)
         check_shapes(factor, h, self.model.event_shapes[factor.name])
         return h
 
-    def _posterior(self, factor, z, known, of_offset):
-        distribution = self._g(factor, known[factor.name], z)
+    def _posterior(self, factor, z, q, transform):
+        """Computes a factor of q from `q`, h(x) by name, and offsets of its parameters, after `transform`."""
+        distribution = self._g(factor, q[factor.name], z)
         if not self.offsets:
             return distribution
         layer, parameters = origin_of(distribution)
-        offsets = keras.tree.map_structure(of_offset, self.offsets[factor.name])
-        if self._sampled(factor):
+        offsets = keras.tree.map_structure(transform, self.offsets[factor.name])  # [B, ...]
+        if self._has_latents(factor):
             samples = next(iter(z.values())).shape[0]
-            offsets = {name: fold(tile(offset, samples)) for name, offset in offsets.items()}
+            offsets = {name: fold(tile(offset, samples)) for name, offset in offsets.items()}  # [S·B, ...]
         return layer.distribution(**{name: value + offsets[name] for name, value in parameters.items()})
 
     def _generative(self, z):
-        """The factors of p at z: distributions, and log-densities `[S, B]`, two dicts by name."""
+        """Computes the factors of p at z: distributions, and log-densities `[S, B]`, two dicts by name."""
         p, log_p = {}, {}
         for factor in self.model.generative:
             with self._running_p(factor, "g"):
@@ -152,6 +155,7 @@ class Given:
 
     @contextmanager
     def _running_p(self, factor, part):
+        """A context for running a part of a factor of p: its losses count, its weights may be constants."""
         shared = [] if factor.given else [other.layer for other in self.model.inference]
         with counting(factor, part, shared):
             if "p" in self.frozen:
@@ -161,25 +165,25 @@ class Given:
                 yield
 
     def _log_prob(self, factor, distribution, z):
-        """Log-densities `[S, B]` under a distribution of batch `[S·B]`, `[B]` or `[]`."""
+        """Computes log-densities `[S, B]` under a distribution of batch `[S·B]`, `[B]` or `[]`."""
         samples = next(iter(z.values())).shape[0]
         if factor.name in z:
             value = z[factor.name]  # [S, B, ...]
-            folded = self._sampled(factor) or not factor.given  # a prior sees [S·B, ...], as networks do
+            folded = self._has_latents(factor) or not factor.given  # a prior sees [S·B, ...], as networks do
             return unfold(distribution.log_prob(fold(value)), samples) if folded else distribution.log_prob(value)
         value = self.data[factor.name]  # [B, ...]
-        if self._sampled(factor):
-            return unfold(distribution.log_prob(fold(tile(value, samples))), samples)
-        return tile(distribution.log_prob(value), samples)
+        if self._has_latents(factor):
+            return unfold(distribution.log_prob(fold(tile(value, samples))), samples)  # [S·B] to [S, B]
+        return tile(distribution.log_prob(value), samples)  # [B] to [S, B]
 
 
 def values_of(layer):
-    """The present values of a layer's variables, as tensors."""
+    """Copies the values of a layer's variables, as tensors."""
     return [ops.copy(v) for v in layer.variables]
 
 
 def constant(layer, values):
-    """A context in which gradients take a layer's weights as constants, and nothing that it updates is kept.
+    """A context in which gradients take a layer's weights as constants, and its updates are dropped.
 
     Args:
         values: of the layer's variables; those before a first pass make a second one repeat it (its dropout, say).

@@ -1,4 +1,4 @@
-"""Latent variable models in Keras: p(x, z) and q(z|x), what they say of data, and the data they draw."""
+"""Latent variable models in Keras: p(x, z) and q(z|x), their densities, encodings, and draws."""
 
 from numbers import Real
 
@@ -9,11 +9,11 @@ from keras import ops
 from vaekit import backend
 from vaekit.batches import check_counts
 from vaekit.models import saving
-from vaekit.models.arrays import check_conditions, named, tensors
-from vaekit.models.data import arrays, as_batches, observe
+from vaekit.models.arrays import check_conditions, named, row_batches
+from vaekit.models.data import arrays, as_batches, fixed_arrays, observe
 from vaekit.models.export import export
 from vaekit.models.factors import Factor, check_factorizations, event_shapes
-from vaekit.models.generate import decode, draw, latents, mean_or_draw, parents
+from vaekit.models.generate import decode, decoder_inputs, draw, mean_or_draw, parents
 from vaekit.models.given import Given
 from vaekit.models.split import split
 from vaekit.models.supports import supports
@@ -39,7 +39,7 @@ class LatentVariableModel(Trainer):
     Args:
         generative: factors of p, each after those it depends on.
         inference: factors of q, each after those it depends on.
-        refinement: a `vaekit.inference.Refinement`, for semi-amortized inference; None: q is what its networks say.
+        refinement: a `vaekit.inference.Refinement`, for semi-amortized inference; None: q is that of its networks.
         seed: integer for all of the model's sampling and shuffling; None: from Keras' own
             (`keras.utils.set_random_seed`).
 
@@ -68,12 +68,12 @@ class LatentVariableModel(Trainer):
         self.seed_generator = backend.seed_generator(seed)
 
     def build(self, input_shape):
+        """Builds the networks for data of a shape `[None, ...]`, or of a dict of them by variable name."""
         factors = (*self.inference, *self.generative)
         self.event_shapes = event_shapes(factors, {name: shape[1:] for name, shape in named(self, input_shape).items()})
-        # functions, since Keras would track dicts. Of a factor: h and g, f(x, z) = g(h(x), z)
-        self.split = {factor: split(factor, self.latents, self.event_shapes) for factor in factors}.__getitem__
-        # of an observed variable: what checks its values, or None
-        self.support = supports(self).get
+        # functions, since Keras would track dicts
+        self.split = {f: split(f, self.latents, self.event_shapes) for f in factors}.__getitem__  # factor to h and g
+        self.support = supports(self).get  # observed variable to an object that checks its values, or None
 
     # ---------------------------------------------------------------- densities
 
@@ -139,12 +139,12 @@ class LatentVariableModel(Trainer):
         return self._given(data, training, sides="q", seed=seed).log_q(z)[0]
 
     def _data_and_latents(self, values):
-        """Values `[N, ...]` of all variables as data `[N, ...]` and one sample of the latents, `[1, N, ...]`."""
+        """Splits values `[N, ...]` of all variables: data `[N, ...]`, and one sample of the latents `[1, N, ...]`."""
         z = {name: ops.cast(values[name], "float32")[None] for name in self.latents}
         return {name: values[name] for name in self.data_names}, z
 
     def seed_source(self, seed):
-        """Where seeds come from: an int's generator, the model's own for None, else what was given."""
+        """Returns a source of seeds: an int's generator, for None the model's own, any other source unchanged."""
         if seed is None:
             return self.seed_generator
         return backend.seed_generator(seed) if isinstance(seed, Real) else seed
@@ -155,24 +155,24 @@ class LatentVariableModel(Trainer):
     # ---------------------------------------------------------------- data
 
     def arrays(self, x):
-        """Data as a dict of checked arrays by variable name: see `vaekit.models.data.arrays`."""
+        """Checks data: dict of arrays by variable name, see `vaekit.models.data.arrays`."""
         return arrays(self, x)
 
     def observe(self, x):
-        """Data as a dict of float32 tensors by variable name: see `vaekit.models.data.observe`."""
+        """Converts data to a dict of float32 tensors by variable name, see `vaekit.models.data.observe`."""
         return observe(self, x)
 
     def batches(self, x, batch_size=None, shuffle=False):
-        """Data as batches, checked: see `vaekit.models.data.as_batches`."""
+        """Makes checked batches of data, see `vaekit.models.data.as_batches`."""
         return as_batches(self, x, batch_size, shuffle)
 
     def checked_batch(self, x):
-        """One batch as Keras takes it: a checked array, or a dict of them by variable name."""
-        checked = {name: np.asarray(array) for name, array in self.arrays(x).items()}
+        """Checks one batch: an array, or a dict of them by variable name."""
+        checked = fixed_arrays(self, x)
         return checked if isinstance(x, dict) else checked[self.data_names[0]]
 
     def require_built(self):
-        """Raises ValueError if the model has not met data yet."""
+        """Raises ValueError if the model is not built."""
         if not self.built:
             raise ValueError(
                 "This model does not know the shape of its data yet. Train it, call it on some data, or say "
@@ -182,7 +182,7 @@ class LatentVariableModel(Trainer):
     # ---------------------------------------------------------------- encoding, decoding, sampling
 
     def posterior(self, x, *, mean=True, seed=None):
-        """The posterior q(z|x) as a `tfd.Distribution` with batch shape `[B]`.
+        """Returns the posterior q(z|x) as a `tfd.Distribution` with batch shape `[B]`.
 
         With several latents: a dict of them by name, each given the means of those before it, or draws of them if not
         `mean`. `seed` is that of draws, and of the noise of a refinement, if the model has one.
@@ -192,11 +192,11 @@ class LatentVariableModel(Trainer):
         return self._one_or_all(self.given(x, sides="q", seed=source).encode(mean, source)[0])
 
     def _one_or_all(self, values):
-        """What a dict by name holds of a single variable; of several, the dict."""
+        """Returns the value in a dict of a single variable; of several variables, the dict."""
         return values if len(values) > 1 else next(iter(values.values()))
 
     def encode(self, x, batch_size=500, *, mean=True, seed=None):
-        r"""Means of the posterior, NumPy array `[N, ...]`; several latents: a dict of them, each given those before.
+        r"""Computes means of the posterior, NumPy array `[N, ...]`; several latents: a dict, each given those before.
 
         Args:
             x: data `[N, ...]`.
@@ -212,37 +212,35 @@ class LatentVariableModel(Trainer):
         return self._output("encode", parts)
 
     def _in_batches(self, what, x, batch_size):
-        """Checked data as dicts of tensors `[B, ...]` by variable name, some rows at a time."""
+        """Yields checked data in batches, dicts of tensors `[B, ...]` by variable name."""
         check_counts(what, batch_size=batch_size)
-        data = {name: np.asarray(array) for name, array in self.arrays(x).items()}
-        for i in range(0, len(next(iter(data.values()))), batch_size):
-            yield tensors(self, {name: array[i : i + batch_size] for name, array in data.items()})
+        return (batch for batch, _ in row_batches(fixed_arrays(self, x), batch_size))
 
     def _output(self, what, parts):
-        """Values of all batches as NumPy arrays `[N, ...]`: of one variable alone, of several a dict."""
+        """Joins values of all batches to NumPy arrays `[N, ...]`: of one variable alone, of several a dict."""
         require_finite(self, what)
         arrays = {name: np.concatenate([ops.convert_to_numpy(part[name]) for part in parts]) for name in parts[0]}
         require_numbers(self, what, *arrays.values())
         return self._one_or_all(arrays)
 
     def latent_values(self, data, mean, seed):
-        """Means of the latents' posteriors, or draws: dict of tensors `[B, ...]`, for checked data."""
+        """Computes means of the latents' posteriors, or draws: dict of tensors `[B, ...]`, for checked data."""
         q, values = self._given(data, sides="q", seed=seed).encode(mean, seed)
         return {
             name: values[name] if name in values else mean_or_draw(name, q[name], mean, seed) for name in self.latents
         }
 
     def likelihood(self, z, *, mean=True, seed=None):
-        """The distribution p(x|z) of the data, for latents `[N, ...]` (a dict of them and of conditions, if several).
+        """Returns the distribution p(x|z) of the data, for latents `[N, ...]` (a dict with conditions, if several).
 
         With several observed variables: a dict of distributions by name, each given the means of those before it, or,
         if not `mean`, draws of them by `seed`.
         """
-        p, _ = decode(self, latents(self, z), mean, self.seed_source(seed), valued=parents(self))
+        p, _ = decode(self, decoder_inputs(self, z), mean, self.seed_source(seed), outputs=parents(self))
         return self._one_or_all(p)
 
     def decode(self, z, *, mean=True, seed=None):
-        r"""Mean of p(x|z), NumPy array `[N, ...]`, for latents `[N, ...]`; several observed variables: a dict of them.
+        r"""Computes the mean of p(x|z), NumPy array `[N, ...]`; several observed variables: a dict of them.
 
         Args:
             z: latents `[N, ...]`, a dict of them and of conditions if several.
@@ -252,11 +250,11 @@ class LatentVariableModel(Trainer):
         Raises:
             ValueError: latents of another shape; a likelihood that has no mean in closed form (PixelCNN), with `mean`.
         """
-        _, x = decode(self, latents(self, z), mean, self.seed_source(seed))
+        _, x = decode(self, decoder_inputs(self, z), mean, self.seed_source(seed))
         return self._output("decode", [x])
 
     def draw(self, n, conditions=None, observed=True, seed=None):
-        """All variables, drawn from p in the order of the generative factors: dict of tensors `[n, ...]` by name.
+        """Draws all variables from p in the order of the generative factors: dict of tensors `[n, ...]` by name.
 
         Args:
             n: how many.
@@ -277,12 +275,12 @@ class LatentVariableModel(Trainer):
         for name, value in values.items():
             if backend.is_concrete(value) and value.shape[0] != n:
                 raise ValueError(f"{n} draws need {n} rows of the condition {name!r}; received {value.shape[0]}.")
-        wanted = self.observed if observed is True else observed or ()
-        names = [f.name for f in self.generative if f.name in self.latents or f.name in wanted]
+        observed = self.observed if observed is True else observed or ()
+        names = [f.name for f in self.generative if f.name in self.latents or f.name in observed]
         return draw(self, n, values, names, self.seed_source(seed))
 
     def sample(self, n, conditions=None, mean=False, seed=None):
-        """New data drawn from the model, NumPy array `[n, ...]`; several observed variables: a dict of them.
+        """Draws new data from the model, NumPy array `[n, ...]`; several observed variables: a dict of them.
 
         Args:
             n: how many.
@@ -302,10 +300,10 @@ class LatentVariableModel(Trainer):
         return self._output("sample", [{name: values[name] for name in self.observed}])
 
     def call(self, inputs):
-        """Reconstruction: the mean of p(x|z) at the mean of q(z|x)."""
+        """Reconstructs: the mean of p(x|z) at the mean of q(z|x), a tensor `[B, ...]`."""
         symbolic = not backend.is_concrete(keras.tree.flatten(inputs)[0])
         if self._within_keras_loop and (symbolic or self.run_eagerly):
-            return inputs  # Keras' steps have no use for it: the objective makes its own passes
+            return inputs  # for Keras' steps, where the objective alone runs the networks
         return self._one_or_all(self._reconstruct(self.observe(inputs), True, self.seed_generator))
 
     def _reconstruct(self, data, mean, seed):
@@ -313,7 +311,7 @@ class LatentVariableModel(Trainer):
         return decode(self, {**self.latent_values(data, mean, seed), **conditions}, mean, seed)[1]
 
     def reconstruct(self, x, batch_size=500, *, mean=True, seed=None):
-        r"""The mean of p(x|z) at the mean of q(z|x), NumPy array `[N, ...]`; several observed variables: a dict.
+        r"""Computes the mean of p(x|z) at the mean of q(z|x), NumPy array `[N, ...]`; several variables: a dict.
 
         Args:
             x: data `[N, ...]`.
@@ -329,7 +327,7 @@ class LatentVariableModel(Trainer):
         return self._output("reconstruct", parts)
 
     def predict(self, x, batch_size=None, verbose="auto", **kwargs):
-        """Reconstructions of data, NumPy array `[N, ...]`: `reconstruct` by its name in Keras."""
+        """Reconstructs data, NumPy array `[N, ...]`: `reconstruct` by its name in Keras."""
         if kwargs:
             with self.within_keras_loop(False):
                 return super().predict(self.batches(x, batch_size), verbose=verbose, **kwargs)

@@ -12,13 +12,13 @@ import keras
 from keras.src.backend.common import global_state
 from keras.src.saving.serialization_lib import ObjectSharingScope
 
-SEEN, MADE = "shared_objects/id_to_config_map", "shared_objects/id_to_obj_map"
+CONFIGS, OBJECTS = "shared_objects/id_to_config_map", "shared_objects/id_to_obj_map"  # of Keras
 
 
 @contextlib.contextmanager
 def _sharing():
-    """Keras' scope in which an object met twice becomes one object again, whether or not another one is open."""
-    outer = {name: global_state.get_global_attribute(name) for name in (SEEN, MADE)}
+    """Keras' scope in which an object that is met twice stays one object, whether or not another one is open."""
+    outer = {name: global_state.get_global_attribute(name) for name in (CONFIGS, OBJECTS)}
     try:
         with ObjectSharingScope():
             yield
@@ -28,69 +28,70 @@ def _sharing():
 
 
 def serialize(networks):
-    """Configurations of networks, from which `deserialize` makes networks that share what these share.
+    """Makes configurations of networks, from which `deserialize` makes networks that share what these share.
 
     Keras keeps an object shared if it meets the object itself before any other that contains it. So what is met twice
-    comes first, once, and innermost first; everywhere else stands its place in this list, its `shared_object_id`.
+    comes first, once, and innermost first; everywhere else stands its index in this list, its `shared_object_id`.
 
     Returns: dict with `"layers"`, a list of configurations, and `"shared_layers"`, another, if anything is shared.
     """
     objects = {id(o): o for network in networks for layer in network._flatten_layers() for o in _with_operations(layer)}
     with _sharing():
         ids = _ids([keras.saving.serialize_keras_object(network) for network in networks])
-        order = list(global_state.get_global_attribute(SEEN))  # of completion: parts before the whole
+        order = list(global_state.get_global_attribute(CONFIGS))  # of completion: parts before the whole
     # A functional network finds its layers' calls by number, which `_after` corrects once the layers are there.
     functional = [o for o in objects.values() if hasattr(o, "operations") and any(id(p) in ids for p in o.operations)]
     ids = ids | {id(o) for network in functional for o in (network, *network.operations)}
-    places = {one: place for place, one in enumerate(i for i in order if i in ids and i in objects)}
+    indices = {key: index for index, key in enumerate(i for i in order if i in ids and i in objects)}
     with _sharing():
-        shared = [keras.saving.serialize_keras_object(objects[one]) for one in places]
+        shared = [keras.saving.serialize_keras_object(objects[key]) for key in indices]
         layers = [keras.saving.serialize_keras_object(network) for network in networks]
-    shared = [{**_numbered(config, places), "shared_object_id": place} for place, config in enumerate(shared)]
-    return {"layers": _numbered(layers, places), **({"shared_layers": shared} if shared else {})}
+    shared = [{**_numbered(config, indices), "shared_object_id": index} for index, config in enumerate(shared)]
+    return {"layers": _numbered(layers, indices), **({"shared_layers": shared} if shared else {})}
 
 
 def deserialize(config, custom_objects=None):
-    """The networks of a configuration made by `serialize`, or of one from before layers were shared below networks."""
+    """Makes the networks of a configuration by `serialize`, or of one from before layers were shared below networks."""
     objects = []
 
-    def made(one):
-        return keras.saving.deserialize_keras_object(_after(objects, copy.deepcopy(one)), custom_objects)
+    def make(part):
+        return keras.saving.deserialize_keras_object(_after(objects, copy.deepcopy(part)), custom_objects)
 
     with _sharing():
-        for one in config.get("shared_layers", ()):
-            objects.append(made(one))
-        return [made(one) for one in config["layers"]]
+        for part in config.get("shared_layers", ()):
+            objects.append(make(part))
+        return [make(part) for part in config["layers"]]
 
 
 def _with_operations(layer):
+    """A layer and the operations of a functional network."""
     return (layer, *getattr(layer, "operations", ()))
 
 
 def _ids(config):
-    """All `shared_object_id` within a configuration."""
+    """Collects all `shared_object_id` within a configuration."""
     if isinstance(config, dict):
-        own = {config["shared_object_id"]} if "shared_object_id" in config else set()
-        return own.union(*map(_ids, config.values()))
+        here = {config["shared_object_id"]} if "shared_object_id" in config else set()
+        return here.union(*map(_ids, config.values()))
     return set().union(*map(_ids, config)) if isinstance(config, (list, tuple)) else set()
 
 
-def _numbered(config, places):
-    """The configuration with each `shared_object_id`, an address in memory, replaced by its place in the list.
+def _numbered(config, indices):
+    """Replaces each `shared_object_id` of a configuration, an address in memory, by its index in the list.
 
-    Ids that have no place are dropped.
+    Ids that have no index are dropped.
     """
     if isinstance(config, dict):
-        place = places.get(config.get("shared_object_id"))
-        numbered = {k: _numbered(v, places) for k, v in config.items() if k != "shared_object_id"}
-        return numbered if place is None else {**numbered, "shared_object_id": place}
-    return type(config)(_numbered(c, places) for c in config) if isinstance(config, (list, tuple)) else config
+        index = indices.get(config.get("shared_object_id"))
+        numbered = {k: _numbered(v, indices) for k, v in config.items() if k != "shared_object_id"}
+        return numbered if index is None else {**numbered, "shared_object_id": index}
+    return type(config)(_numbered(c, indices) for c in config) if isinstance(config, (list, tuple)) else config
 
 
 def _after(objects, config):
-    """The configuration of a functional network, some layers of which have been called before, in other networks.
+    """Corrects the configuration of a functional network with layers, in `objects`, that other networks have called.
 
-    It says "the layer's first call" for the first one within the network; these calls come after the earlier ones.
+    It counts a layer's calls from the first within the network, which come after those in other networks.
     """
     inner = config["config"]
     if not (isinstance(inner, dict) and {"layers", "input_layers", "output_layers"} <= set(inner)):
@@ -130,10 +131,10 @@ STRUCTURE = {"layers", "shared_layers", "inference", "generative"}  # of a confi
 
 
 def check_class(model, base):
-    """Raises ValueError for a class of one's own that could not be made from its configuration.
+    """Raises ValueError for a subclass that could not be made from its configuration.
 
     Args:
-        base: the class whose `from_config` is meant; one of the model's own is believed.
+        base: the class whose `from_config` is checked; a subclass's own is trusted.
     """
     kind = type(model)
     if kind.from_config.__func__ is not base.from_config.__func__:
@@ -159,13 +160,13 @@ def check_kept(model):
         with keras.StatelessScope():  # a second copy of the weights, for a moment
             copy = type(model).from_config(model.get_config())
             copy.build_from_config(model.get_build_config())
-            kept, count = _shared(copy), len(copy.weights)
-    except Exception:  # classes that are made known when the file is loaded, say
+            still_shared, count = _shared(copy), len(copy.weights)
+    except Exception:  # for instance, classes that are registered when the file is loaded
         return
     finally:
         random.setstate(state)
     if count > len(model.weights):
-        lost = [name for name in shared if name not in kept] or list(shared)
+        lost = [name for name in shared if name not in still_shared] or list(shared)
         where = "; ".join(f"{name!r}, in {' and '.join(map(repr, shared[name]))}" for name in lost)
         raise ValueError(
             "This model could not be opened again: a copy made from its configuration shares no longer what the model "
@@ -177,7 +178,7 @@ def check_kept(model):
 
 
 def _shared(model):
-    """Layers with weights that are parts of several others, below the networks: dict by name of these others' names."""
+    """Finds layers with weights that are parts of several others: dict by name of these others' names."""
     parents, layers = {}, {id(layer): layer for network in model.networks for layer in network._flatten_layers()}
     for layer in layers.values():
         for part in layer._flatten_layers(include_self=False, recursive=False):
@@ -202,9 +203,8 @@ def load(filepath, custom_objects=None, compile=True, safe_mode=True):
     path = Path(filepath)
     if not path.exists():
         raise FileNotFoundError(f"There is no file {str(path)!r}.")
-    known = custom_objects or {}
-    found = [] if path.is_dir() else _classes(_config(path))
-    unknown = sorted({_name(one) for one in found if not _is_known(one, known)})
+    configs = [] if path.is_dir() else _object_configs(_config(path))
+    unknown = sorted({_name(config) for config in configs if not _is_known(config, custom_objects or {})})
     if unknown:
         raise ValueError(
             f"{str(path)!r} has classes that are not known here: {', '.join(unknown)}. Import the module that defines "
@@ -215,7 +215,7 @@ def load(filepath, custom_objects=None, compile=True, safe_mode=True):
 
 
 def _config(path):
-    """The configuration in a `.keras` file."""
+    """Reads the configuration in a `.keras` file."""
     try:
         with zipfile.ZipFile(path) as archive:
             return json.loads(archive.read("config.json"))
@@ -229,25 +229,26 @@ def _config(path):
         raise ValueError(f"{str(path)!r} is no .keras file, the kind that holds a whole model. {advice}") from error
 
 
-def _classes(config):
-    """All descriptions of objects within a configuration."""
+def _object_configs(config):
+    """Yields the configurations of all objects within a configuration."""
     if isinstance(config, dict):
         if isinstance(config.get("class_name"), str) and "config" in config and "registered_name" in config:
             yield config
         for value in config.values():
-            yield from _classes(value)
+            yield from _object_configs(value)
     elif isinstance(config, list):
         for value in config:
-            yield from _classes(value)
+            yield from _object_configs(value)
 
 
-def _name(one):
-    return one["config"] if one["class_name"] == "function" else one["class_name"]
+def _name(config):
+    """The name of the class or function that a configuration is of."""
+    return config["config"] if config["class_name"] == "function" else config["class_name"]
 
 
-def _is_known(one, custom_objects):
-    """Whether Keras will find the class or function that a configuration describes."""
-    if (one.get("module") or "").split(".")[0] in ("keras", "builtins") or one["class_name"].startswith("__"):
+def _is_known(config, custom_objects):
+    """Returns whether Keras will find the class or function that a configuration is of."""
+    if (config.get("module") or "").split(".")[0] in ("keras", "builtins") or config["class_name"].startswith("__"):
         return True
-    name = one["config"] if one["class_name"] == "function" else one["registered_name"]
+    name = config["config"] if config["class_name"] == "function" else config["registered_name"]
     return keras.saving.get_registered_object(name, custom_objects) is not None

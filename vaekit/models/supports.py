@@ -1,4 +1,4 @@
-"""Which values an observed variable can have, as its likelihood says."""
+"""The support of an observed variable: the values that its likelihood allows."""
 
 import warnings
 
@@ -8,15 +8,15 @@ from keras import ops
 from vaekit.backend import tfd
 from vaekit.layers import Bernoulli, DistributionLayer
 from vaekit.layers.distribution import origin_of
-from vaekit.layers.likelihoods import Discretized
-from vaekit.layers.likelihoods.support import warn_of_scale
+from vaekit.layers.likelihoods.discretized import Discretized
+from vaekit.layers.likelihoods.support import check_values, warn_of_scale
 from vaekit.models.factors import output_layer
 
 
 def supports(model):
-    """What checks each observed variable's values, dict by name: its likelihood layer or `Values`; None: nothing does.
+    """Finds an object that checks each observed variable's values: its likelihood layer or `Values`; None: unknown.
 
-    A network whose last layer cannot be told is looked at by one of its outputs.
+    A network whose last layer is unknown runs once, for its distribution. Returns: dict by name.
     """
     return {f.name: _support_by_layer(f, model.event_shapes) for f in model.generative if f.name in model.observed}
 
@@ -48,24 +48,20 @@ class Values:
     """The values that a distribution can have.
 
     Args:
-        text: them, in words.
-        allowed: function of an array, true where a value is one of them.
+        text: description of them, for errors.
+        allowed: function of an array; returns booleans, True where a value is one of them.
     """
 
     def __init__(self, text, allowed):
         self.text, self.allowed = text, allowed
 
     def check_values(self, x):
-        wrong = x[~self.allowed(x)]
-        if wrong.size:
-            raise ValueError(
-                f"The distribution of these data expects {self.text}; {wrong.size} of {x.size} values differ, for "
-                f"instance {float(wrong.flat[0]):g}. Scale the data, or use another likelihood."
-            )
+        expected = f"The distribution of these data expects {self.text}"
+        check_values(x, ~self.allowed(x), expected, "Scale the data, or use another likelihood.")
 
 
 class Reals:
-    """Real numbers, of which only a scale that looks wrong is told."""
+    """Real numbers; a scale that looks wrong gets a warning."""
 
     name = "of your own"
 
@@ -87,7 +83,7 @@ CONTINUOUS = {"Identity": REALS, "Softplus": NOT_NEGATIVE, "Exp": POSITIVE, "Sig
 
 
 def _inner(distribution):
-    """The distribution of a single number, or of what has no parts."""
+    """Returns the distribution of a single entry within those around it."""
     while True:  # tfd.Independent has several classes
         if hasattr(distribution, "components_distribution"):
             distribution = distribution.components_distribution
@@ -98,7 +94,7 @@ def _inner(distribution):
 
 
 def _support_of(distribution, shape):
-    """What checks the values of a distribution; None: it is not known."""
+    """Finds an object that checks the values of a distribution; None: unknown."""
     if isinstance(distribution, tfd.Bernoulli):
         return Bernoulli(shape)
     if hasattr(distribution, "bins"):

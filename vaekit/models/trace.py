@@ -1,13 +1,15 @@
-"""Samples z ~ q(z|x) with every log-density at them, and the shapes in which they come."""
+"""Samples z ~ q(z|x) with every log-density at them, and their reshaping."""
 
 from dataclasses import dataclass, field
 
 from keras import ops
 
+from vaekit.objectives.base import reconstructions, total
+
 
 @dataclass
 class Trace:
-    """Samples z ~ q(z|x) and all log-densities at them: what objectives and estimates are made of.
+    """Samples z ~ q(z|x) and all log-densities at them, from which objectives and estimates are computed.
 
     Attributes:
         samples: S.
@@ -37,23 +39,20 @@ class Trace:
         return self._log_weights(beta, self.weights)
 
     def _log_weights(self, beta, weights):
-        def total(values):
-            return sum(weights[name] * value if name in weights else value for name, value in values.items())
-
-        observed = total({name: value for name, value in self.log_p.items() if name not in self.log_q})
-        return observed + beta * total({name: self.log_p[name] - self.log_q[name] for name in self.log_q})
+        latent = {name: self.log_p[name] - self.log_q[name] for name in self.log_q}  # log p(z|·) − log q(z|·), [S, B]
+        return total(reconstructions(self), weights) + beta * total(latent, weights)
 
 
 def fold(value):
-    """`[S, B, ...]` to `[S·B, ...]`, the form in which networks see samples."""
+    """Reshapes `[S, B, ...]` to `[S·B, ...]`, the form in which networks see samples."""
     return ops.reshape(value, (-1, *value.shape[2:]))
 
 
 def unfold(value, samples):
-    """`[S·B, ...]` to `[S, B, ...]`."""
+    """Reshapes `[S·B, ...]` to `[S, B, ...]`."""
     return ops.reshape(value, (samples, -1, *value.shape[1:]))
 
 
 def tile(value, samples):
-    """`[B, ...]` to `[S, B, ...]`, the same for every sample."""
+    """Repeats `[B, ...]` as `[S, B, ...]`, the same for every sample."""
     return ops.broadcast_to(value[None], (samples, *ops.shape(value)))

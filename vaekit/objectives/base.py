@@ -1,14 +1,15 @@
-"""What all objectives share: the schedule of β, the base class, and the terms they report."""
+"""The base of all objectives, the schedule of β, and the terms that objectives report."""
 
 import math
 from dataclasses import asdict, dataclass
-from numbers import Integral, Real
+from numbers import Real
 
 import keras
 from keras import ops
 
 from vaekit import backend
 from vaekit.backend import tfd
+from vaekit.batches import check_counts
 from vaekit.objectives.state import deserialize, serialize
 
 
@@ -21,6 +22,8 @@ class WarmUp:
 
     Args:
         steps: number of gradient steps; for `e` epochs of N examples, e · ⌈N / batch_size⌉.
+        start: β at the first step.
+        end: β after `steps` steps.
 
     Raises:
         ValueError: a number of steps that is not positive.
@@ -50,7 +53,7 @@ class WarmUp:
 
 
 def beta_at(step, beta):
-    """β at a step: of a number, a `keras.Variable`, or a schedule, whatever type of number it gives."""
+    """β at a step, a float32 scalar or a number, from a number, a `keras.Variable` or a schedule."""
     beta = beta(step) if callable(beta) else beta
     return beta if isinstance(beta, (int, float)) else ops.cast(beta, "float32")
 
@@ -69,8 +72,7 @@ class Objective:
     """
 
     def __init__(self, samples=1, beta=1.0):
-        if not (isinstance(samples, Integral) and samples >= 1):
-            raise ValueError(f"{type(self).__name__} expects samples to be an integer of at least 1; got {samples!r}.")
+        check_counts(type(self).__name__, samples=samples)
         if not (callable(beta) or isinstance(beta, keras.Variable) or (isinstance(beta, Real) and beta >= 0)):
             raise ValueError(
                 f"{type(self).__name__} expects beta to be a number of at least 0, a keras.Variable, or a schedule "
@@ -80,7 +82,7 @@ class Objective:
         self.beta = beta
 
     def __call__(self, model, data, step, training):
-        """Loss and terms of a batch.
+        """Computes loss and terms of a batch.
 
         Args:
             model: a `LatentVariableModel`.
@@ -112,7 +114,7 @@ class Objective:
 
 
 def reconstructions(trace):
-    """log p(x|z_s) of each observed variable, dict of `[S, B]`."""
+    """log p(x|z_s) of each observed variable at a trace's samples: dict of `[S, B]`."""
     return {name: value for name, value in trace.log_p.items() if name not in trace.log_q}
 
 
@@ -122,19 +124,19 @@ def log_mean_exp(x, axis):
 
 
 def total(values, weights=None):
-    """The sum of a dict of tensors, each times its weight, if it has one."""
+    """Sums a dict of tensors, each times its weight, a dict of numbers by name; 1 where there is none."""
     weights = weights or {}
     return sum(weights[name] * value if name in weights else value for name, value in values.items())
 
 
 def report(bound, reconstructions, kl):
-    """Terms `[B]` from a bound `[B]`, and by variable from reconstructions `[S, B]` and KLs `[S, B]` or `[1, B]`.
+    """Makes terms `[B]` of a bound `[B]`, and by variable of reconstructions `[S, B]` and KLs `[S, B]` or `[1, B]`.
 
     Several variables are reported one by one, too.
     """
     terms = {"bound": bound}
     for kind, values in {"reconstruction": reconstructions, "kl": kl}.items():
-        means = {name: ops.mean(value, axis=0) for name, value in values.items()}
+        means = {name: ops.mean(value, axis=0) for name, value in values.items()}  # [B]
         terms[kind] = sum(means.values())
         terms |= {f"{kind}_{name}": mean for name, mean in means.items()} if len(means) > 1 else {}
     return terms
@@ -156,14 +158,14 @@ def sampled_kl(trace):
     return {name: trace.log_q[name] - trace.log_p[name] for name in trace.log_q}
 
 
-def repeatable(model):
-    """A seed, and a context: within it, a pass with this seed draws what one before it drew, layers' noise too."""
+def same_noise(model):
+    """Returns a seed, and a context in which a pass with it repeats the draws of one before it, layers' noise too."""
     seed = backend.seed(model.seed_generator)
     return seed, backend.Scope([(variable, ops.copy(variable)) for variable in model.variables])
 
 
-def choice(objective, gradient, known):
-    """The gradient's name, if it is known."""
+def check_gradient(objective, gradient, known):
+    """Returns the gradient's name; raises ValueError for an unknown one."""
     if gradient not in known:
         raise ValueError(f"{type(objective).__name__} expects gradient to be one of {known}; received {gradient!r}.")
     return gradient

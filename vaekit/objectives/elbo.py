@@ -8,7 +8,7 @@ from keras import ops
 from vaekit.backend import tfd
 from vaekit.objectives.base import (
     Objective,
-    choice,
+    check_gradient,
     reconstructions,
     report,
     require_reparameterized,
@@ -43,7 +43,7 @@ class ELBO(Objective):
 
     def __init__(self, samples=1, analytic_kl=False, beta=1.0, gradient="pathwise"):
         super().__init__(samples, beta)
-        self.gradient = choice(self, gradient, ("pathwise", "stl", "score_function"))
+        self.gradient = check_gradient(self, gradient, ("pathwise", "stl", "score_function"))
         self.analytic_kl = bool(analytic_kl)
         if analytic_kl and gradient == "stl":
             raise ValueError(
@@ -74,27 +74,28 @@ class ELBO(Objective):
         # closed forms compare factors of one batch, [S·B]: each example comes S times, with one sample
         s = self.samples
         rows = keras.tree.map_structure(lambda value: ops.tile(value, (s, *(1 for _ in value.shape[1:]))), data)
-        trace = model.trace(rows, 1, training, **options)
+        trace = model.trace(rows, 1, training, **options)  # log-densities [1, S·B]
         log_q, log_p = ({n: ops.reshape(v, (s, -1)) for n, v in log.items()} for log in (trace.log_q, trace.log_p))
         return replace(trace, samples=s, log_q=log_q, log_p=log_p)
 
     def _score(self, f, trace):
-        """A term of value zero whose gradient is the score function's, −1/S Σ_s (f_s − b_s) ∇ log q(z_s|x).
+        """A term `[B]` of value zero whose gradient is the score function's, −1/S Σ_s (f_s − b_s) ∇ log q(z_s|x).
 
         The baseline b_s is the mean of the other samples' f, so that it is independent of z_s.
         """
         if self.samples > 1:
-            f = f - (ops.sum(f, axis=0) - f) / (self.samples - 1)
-        log_q = sum(trace.log_q.values())
+            f = f - (ops.sum(f, axis=0) - f) / (self.samples - 1)  # [S, B]
+        log_q = sum(trace.log_q.values())  # [S, B]
         return -ops.mean(ops.stop_gradient(f) * (log_q - ops.stop_gradient(log_q)), axis=0)
 
     def _closed_form_kl(self, trace, model):
-        kl, drawn = {}, set(model.data_names)
+        """KL(q‖p) of each latent: dict of `[S, B]`, of a single latent `[1, B]`."""
+        kl, known = {}, set(model.data_names)
         rows = self.samples if len(model.latents) > 1 else 1  # one latent: the same for all its samples
         for factor in model.inference:
             name = factor.name
             prior = next(f for f in model.generative if f.name == name)
-            later = [parent for parent in prior.given if parent not in drawn]
+            later = [parent for parent in prior.given if parent not in known]
             if later:
                 raise ValueError(
                     f"No closed-form KL for {name!r}: its prior depends on {later}, which q draws after it. "
@@ -108,7 +109,7 @@ class ELBO(Objective):
                     f"({trace.p[name].name}) of {name!r}. Use estimator A: ELBO(analytic_kl=False)."
                 ) from None
             kl[name] = ops.reshape(value, (rows, -1))
-            drawn.add(name)
+            known.add(name)
         return kl
 
     def get_config(self):

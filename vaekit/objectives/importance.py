@@ -1,18 +1,17 @@
 """The importance weighted family: functions of the same log-weights, with a choice of gradients."""
 
-from numbers import Integral
-
 import keras
 from keras import ops
 
+from vaekit.batches import check_counts
 from vaekit.objectives.base import (
     Objective,
-    choice,
+    check_gradient,
     log_mean_exp,
     reconstructions,
-    repeatable,
     report,
     require_reparameterized,
+    same_noise,
     sampled_kl,
 )
 
@@ -39,26 +38,25 @@ class MIWAE(Objective):
 
     def __init__(self, groups, samples, beta=1.0, gradient="pathwise"):
         super().__init__(samples, beta)
-        if not (isinstance(groups, Integral) and groups >= 1):
-            raise ValueError(f"{type(self).__name__} expects groups to be an integer of at least 1; got {groups!r}.")
+        check_counts(type(self).__name__, groups=groups)
         self.groups = int(groups)
-        self.gradient = choice(self, gradient, ("pathwise", "stl", "dreg"))
+        self.gradient = check_gradient(self, gradient, ("pathwise", "stl", "dreg"))
 
     def __call__(self, model, data, step, training):
-        beta, total = self.weight(step), self.groups * self.samples
-        if self.split:
-            seed, again = repeatable(model)  # the same samples for both sides
-            trace = model.trace(data, total, training, detach=True, frozen="q", seed=seed)
-            with again:
-                path = model.trace(data, total, training, frozen="pq" if self.gradient == "dreg" else "p", seed=seed)
+        beta, samples = self.weight(step), self.groups * self.samples  # M·K
+        if self.separate_gradients:
+            seed, noise_again = same_noise(model)  # the same samples for both sides
+            trace = model.trace(data, samples, training, detach=True, frozen="q", seed=seed)
+            with noise_again:
+                path = model.trace(data, samples, training, frozen="pq" if self.gradient == "dreg" else "p", seed=seed)
             require_reparameterized(path, type(self).__name__)
             # the score of q counts β times the weight of its latent
             generative, inference = self.shares(ops.stop_gradient(trace.weighted(beta)), beta * self._weight(trace))
-            loss = -ops.sum(generative * trace.weighted(beta) + inference * path.weighted(beta), axis=0)
+            loss = -ops.sum(generative * trace.weighted(beta) + inference * path.weighted(beta), axis=0)  # [B]
         else:
-            trace = model.trace(data, total, training, frozen="q" if self.gradient == "stl" else "")
+            trace = model.trace(data, samples, training, frozen="q" if self.gradient == "stl" else "")
             require_reparameterized(trace, type(self).__name__)
-            loss = -self.bound(trace.weighted(beta))
+            loss = -self.bound(trace.weighted(beta))  # [B]
         return loss, report(self.bound(trace.log_weights()), reconstructions(trace), sampled_kl(trace))
 
     def _weight(self, trace):
@@ -71,22 +69,22 @@ class MIWAE(Objective):
         return min(weights)
 
     @property
-    def split(self):
-        """Whether p and q have gradients of their own, which `shares` gives."""
+    def separate_gradients(self):
+        """Whether p and q have separate gradients, weighted by `shares`."""
         return self.gradient == "dreg"
 
     def bound(self, log_weights):
         """The bound `[B]` from log-weights `[M·K, B]`."""
-        grouped = self._grouped(log_weights)
+        grouped = self._grouped(log_weights)  # [M, K, B]
         return ops.mean(log_mean_exp(grouped, axis=1), axis=0)  # log 1/K Σ w, mean over m
 
     def shares(self, log_weights, beta=1.0):
-        r"""What each log-weight's gradient counts, for p and for the samples' path to q: two tensors `[M·K, B]`.
+        r"""Weights each log-weight's gradient, for p and for the samples' path to q: two tensors `[M·K, B]`.
 
         $\hat w = w / \sum_k w$ for p. For the path $(1 - \beta) \hat w + \beta \hat w^2$: the score of q, which counts
         $-\beta \hat w$, is itself reparameterized to $-\beta (\hat w - \hat w^2)$ along the path.
         """
-        share = ops.softmax(self._grouped(log_weights), axis=1)  # w_mk / Σ_k w_mk
+        share = ops.softmax(self._grouped(log_weights), axis=1)  # w_mk / Σ_k w_mk, [M, K, B]
         path = (1 - beta) * share + beta * share**2
         return tuple(ops.reshape(s / self.groups, ops.shape(log_weights)) for s in (share, path))
 
@@ -101,26 +99,18 @@ class MIWAE(Objective):
 class IWAE(MIWAE):
     r"""Importance weighted bound $\mathcal L_k(x) = \mathbb E \log \frac1k \sum_i \frac{p(x, z_i)}{q(z_i|x)}$, in nats.
 
-    $\mathcal L_1$ is the ELBO; $\mathcal L_k$ rises with k towards log p(x).
+    $\mathcal L_1$ is the ELBO; $\mathcal L_k$ rises with k towards log p(x). There is no closed form of its KL, since
+    the logarithm of the mean weight does not split into reconstruction and KL.
 
     Args:
         samples: k.
         beta: weight of log p(z) − log q(z|x) in the loss's log-weights.
         gradient: as for `MIWAE`.
-        analytic_kl: not to be had, for the logarithm of a sum does not split into reconstruction and KL.
-
-    Raises:
-        ValueError: with `analytic_kl`, and as for `MIWAE`.
 
     Source: Burda et al. 2016, eq. 8.
     """
 
-    def __init__(self, samples=1, beta=1.0, gradient="pathwise", analytic_kl=False):
-        if analytic_kl:
-            raise ValueError(
-                "An importance weighted bound has no closed-form KL: the logarithm of the mean weight does not split "
-                "into reconstruction and KL. Use IWAE(samples=k), or ELBO(analytic_kl=True)."
-            )
+    def __init__(self, samples=1, beta=1.0, gradient="pathwise"):
         super().__init__(1, samples, beta, gradient)
 
     def get_config(self):
@@ -174,10 +164,10 @@ class PIWAE(MIWAE):
     Source: Rainforth et al. 2018, section 4.
     """
 
-    split = True
+    separate_gradients = True
 
     def __init__(self, groups, samples, beta=1.0, gradient="pathwise"):
-        super().__init__(groups, samples, beta, choice(self, gradient, ("pathwise", "dreg")))
+        super().__init__(groups, samples, beta, check_gradient(self, gradient, ("pathwise", "dreg")))
 
     def bound(self, log_weights):
         return log_mean_exp(log_weights, axis=0)
@@ -217,16 +207,16 @@ class VIMCO(Objective):
     def __call__(self, model, data, step, training):
         trace = model.trace(data, self.samples, training, detach=True)
         log_w = trace.weighted(self.weight(step))  # [k, B]
-        log_q = sum(trace.log_q.values())
+        log_q = sum(trace.log_q.values())  # [k, B]
         bound = log_mean_exp(log_w, axis=0)  # [B]
-        signal = ops.stop_gradient(bound[None] - self._without_each(log_w))
-        score = ops.sum(signal * (log_q - ops.stop_gradient(log_q)), axis=0)  # of value zero
+        signal = ops.stop_gradient(bound[None] - self._without_each(log_w))  # [k, B]
+        score = ops.sum(signal * (log_q - ops.stop_gradient(log_q)), axis=0)  # of value zero, [B]
         terms = report(log_mean_exp(trace.log_weights(), axis=0), reconstructions(trace), sampled_kl(trace))
         return -(bound + score), terms
 
     def _without_each(self, log_w):
         """The bound without each sample in turn, `[k, B]`: the mean of the others' logarithms stands in for its own."""
         k = self.samples
-        others = (ops.sum(log_w, axis=0, keepdims=True) - log_w) / (k - 1)
+        others = (ops.sum(log_w, axis=0, keepdims=True) - log_w) / (k - 1)  # [k, B]
         replaced = ops.where(ops.eye(k, dtype="bool")[:, :, None], others[:, None], log_w[None])  # [k, k, B]
         return log_mean_exp(replaced, axis=1)

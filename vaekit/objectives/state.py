@@ -1,4 +1,4 @@
-"""What objectives and schedules hold: numbers, which compiled programs take for constant, and variables."""
+"""The state of objectives and schedules: numbers, which compiled programs take for constant, and variables."""
 
 import functools
 import hashlib
@@ -12,12 +12,12 @@ from keras import ops
 
 
 def read_state(*objects):
-    """The settings and the variables that objects hold, in their attributes and in what their functions refer to.
+    """Collects the settings and variables of objects, in their attributes and in what their functions refer to.
 
     A function's closure and globals count, and so do lists, tuples, dicts and further objects inside.
 
-    Returns: settings, a text that is another one after a change of any number, text or object held; the list of
-        `keras.Variable`s met; and that of layers.
+    Returns: settings, a text that differs after a change of any number, text or object; list of `keras.Variable`s; list
+        of layers.
     """
     settings, variables, layers, seen = [], {}, [], {}
 
@@ -69,12 +69,12 @@ def read_state(*objects):
 
 
 def _names(code):
-    """Global names in a function's code, and in that of functions within."""
+    """Lists global names in a function's code, and in that of functions within."""
     return sorted(set(code.co_names).union(*(_names(c) for c in code.co_consts if isinstance(c, CodeType))))
 
 
 def _is_code(value):
-    """Whether it is a module, a class, or a function of one's own or another's, rather than a value."""
+    """Returns whether an object is a module, a class or a function, rather than a value."""
     return inspect.ismodule(value) or inspect.isclass(value) or inspect.isroutine(value)
 
 

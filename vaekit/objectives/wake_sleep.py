@@ -7,7 +7,7 @@ from vaekit.objectives.base import Objective, log_mean_exp, reconstructions, rep
 
 
 def dream(model, data, n, training):
-    """log q(z'|x') `[n]` at dreams (x', z') ~ p, one for each example."""
+    """Dreams (x', z') ~ p, one for each of n examples; returns log q(z'|x') `[n]`."""
     conditions = {name: data[name] for name in model.conditions}
     values = {name: ops.stop_gradient(value) for name, value in model.draw(n, conditions).items()}
     return model.log_q(values, training=training)
@@ -76,12 +76,12 @@ class ReweightedWakeSleep(Objective):
 
     def __call__(self, model, data, step, training):
         trace = model.trace(data, self.samples, training=training, detach=True)
-        log_w = trace.log_weights()
+        log_w = trace.log_weights()  # [k, B]
         bound = log_mean_exp(log_w, axis=0)  # [B]
         terms = report(bound, reconstructions(trace), sampled_kl(trace))
         share = ops.stop_gradient(ops.softmax(trace.weighted(), axis=0))  # ŵ, [k, B]
-        log_q = sum(trace.log_q.values())
-        loss = -ops.sum(share * (total(trace.log_p, trace.weights) + (1 - self.sleep) * log_q), axis=0)
+        log_q = sum(trace.log_q.values())  # [k, B]
+        loss = -ops.sum(share * (total(trace.log_p, trace.weights) + (1 - self.sleep) * log_q), axis=0)  # [B]
         if not self.sleep:
             return loss, terms
         sleep = dream(model, data, ops.shape(loss)[0], training)

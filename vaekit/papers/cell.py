@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any, NamedTuple
 
 from vaekit import datasets
-from vaekit.evaluation.rows import standard_error
+from vaekit.evaluation.errors import standard_error
 
 
 class Figure(NamedTuple):

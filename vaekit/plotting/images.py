@@ -12,7 +12,7 @@ MOST_IMAGES = 2500  # more than fit a screen
 
 
 def image_grid(images, columns=None, titles=None, value_range=(0, 1), cmap="gray"):
-    """Images in rows, from the upper left.
+    """Draws images in rows, from the upper left.
 
     Args:
         images: array `[N, H, W]`, `[N, H, W, 1]` (grey) or `[N, H, W, 3]` (RGB); of binarized data one fixed draw.
@@ -42,7 +42,7 @@ def image_grid(images, columns=None, titles=None, value_range=(0, 1), cmap="gray
 
 
 def reconstructions(x, reconstruction, columns=10, labels=("x", "reconstruction"), value_range=(0, 1), cmap="gray"):
-    """Each image above its reconstruction.
+    """Draws each image above its reconstruction.
 
     Args:
         x: images `[N, H, W]` or `[N, H, W, 1|3]`.
@@ -74,7 +74,7 @@ def reconstructions(x, reconstruction, columns=10, labels=("x", "reconstruction"
 
 
 def manifold(decode, n=20, value_range=(0, 1), cmap="gray", axes=None):
-    r"""The data manifold of a 2-D latent with prior N(0, I): n × n decoded images, each for 1/n² of the prior's mass.
+    r"""Draws the manifold of a 2-D latent with prior N(0, I): n × n decoded images, each for 1/n² of the prior's mass.
 
     $z = (\Phi^{-1}(u_i), \Phi^{-1}(u_j))$ with $u_i = (i + ½)/n$: z₁ grows to the right, z₂ upwards.
 
@@ -110,7 +110,7 @@ def manifold(decode, n=20, value_range=(0, 1), cmap="gray", axes=None):
 
 
 def _images(images, function):
-    """Images as float32 `[N, H, W, 1|3]`, checked."""
+    """Checks images, and converts them to float32 `[N, H, W, 1|3]`."""
     images = np.asarray(images, dtype="float32")
     shape = list(images.shape)
     if images.ndim == 3 and shape[-1] not in (1, 3):

@@ -7,7 +7,7 @@ from vaekit.plotting.figure import COLORS, HALO, Figure
 
 
 def latent_scatter(z, labels=None, axes=None, legend=True):
-    """Points in a 2-D latent space, such as posterior means, coloured by label.
+    """Draws points in a 2-D latent space, such as posterior means, coloured by label.
 
     Args:
         z: array `[N, 2]`.
@@ -59,7 +59,7 @@ def latent_scatter(z, labels=None, axes=None, legend=True):
 
 
 def _apart(centres, size):
-    """Centres `[K, 2]` of boxes of widths and heights `[K, 2]`, moved just so far that hardly two overlap."""
+    """Moves centres `[K, 2]` of boxes of widths and heights `[K, 2]` just so far that hardly two overlap."""
     centres = centres.astype("float64")
     for _ in range(100):
         moved = False
@@ -79,7 +79,7 @@ def _apart(centres, size):
 
 
 def tsne(codes, labels=None, points=2000, perplexity=30, seed=0, axes=None, legend=True):
-    """A map of posterior means in two dimensions that keeps near ones near (t-SNE); far distances mean nothing.
+    """Draws posterior means on a map that keeps near ones near (t-SNE); far distances mean nothing.
 
     Args:
         codes: array `[N, D]`, such as `vae.encode(x)`; what is longer than a vector is flattened.
@@ -118,7 +118,7 @@ def tsne(codes, labels=None, points=2000, perplexity=30, seed=0, axes=None, lege
 
 
 def latent_grid(limits=(-3, 3), points=100):
-    """A grid over a 2-D latent space: array `[points², 2]`, z₁ running fastest, both from low to high.
+    """Makes a grid over a 2-D latent space: array `[points², 2]`, z₁ running fastest, both from low to high.
 
     Args:
         limits: `(low, high)` of both latents, or `((low, high), (low, high))`.
@@ -128,7 +128,7 @@ def latent_grid(limits=(-3, 3), points=100):
 
 
 def posterior_contours(densities, limits=(-3, 3), points=100, masses=(0.5, 0.9, 0.99), axes=None, legend=True):
-    """Densities over a 2-D latent, such as the true posterior and q(z|x): regions of highest density, drawn together.
+    """Draws densities over a 2-D latent, such as the true posterior and q(z|x), as regions of highest density.
 
     The contours enclose the given shares of each density's mass on the grid, so that log-densities need no
     normalization: log p(x, z) at one x draws p(z|x). Choose limits that leave no mass outside. The first is filled.
@@ -179,7 +179,7 @@ def posterior_contours(densities, limits=(-3, 3), points=100, masses=(0.5, 0.9, 
 
 
 def pairs(first, second):
-    """All pairs of two lists of length n, `[n², 2]`, the first running fastest."""
+    """Returns all pairs of two lists of length n, `[n², 2]`, the first running fastest."""
     return np.stack(np.meshgrid(first, second), axis=-1).reshape(-1, 2)
 
 

@@ -8,7 +8,7 @@ from vaekit.plotting.figure import COLORS, WIDTH, Figure
 
 
 def training_curves(history, terms=("bound", "reconstruction", "kl"), examples_per_epoch=None, validation_frequency=1):
-    """Training (solid) and validation (dashed) curves, in nats per example; one panel a term.
+    """Draws training (solid) and validation (dashed) curves, in nats per example; one panel a term.
 
     Keras averages a training value over its epoch, while the weights still move; validation follows the epoch.
 

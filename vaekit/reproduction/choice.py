@@ -1,4 +1,4 @@
-"""Cells chosen by their options: `--data static_mnist --layers 1 --objective iwae --samples 50`."""
+"""Chooses cells by their options: `--data static_mnist --layers 1 --objective iwae --samples 50`."""
 
 import ast
 
@@ -10,7 +10,7 @@ class CellError(ValueError):
 
 
 def choose(words):
-    """The cells that a command line asks for, such as `burda2015 --layers 1 --samples=50`.
+    """Chooses the cells that a command line asks for, such as `burda2015 --layers 1 --samples=50`.
 
     Args:
         words: list: a paper (without one: all papers), and options with values, which the cells have in common.
@@ -23,12 +23,12 @@ def choose(words):
         raise CellError(f"There is no paper {paper!r}; known: {', '.join(papers.__all__)}.")
     cells = [cell for name in ([paper] if paper else papers.__all__) for cell in getattr(papers, name).CELLS]
     for name, value in wanted.items():
-        known = list(dict.fromkeys(str(cell.options[name]) for cell in cells if name in cell.options))
-        if not known:
+        values = list(dict.fromkeys(str(cell.options[name]) for cell in cells if name in cell.options))
+        if not values:
             names = dict.fromkeys(name for cell in cells for name in cell.options)
             raise CellError(f"No cell has the option --{name}; there are: {', '.join(f'--{n}' for n in names)}.")
-        if value not in known:
-            raise CellError(f"No cell has --{name} {value}; there are: {', '.join(known)}.")
+        if value not in values:
+            raise CellError(f"No cell has --{name} {value}; there are: {', '.join(values)}.")
     chosen = [c for c in cells if all(str(c.options.get(name)) == value for name, value in wanted.items())]
     if not chosen:
         together = " ".join(f"--{name} {value}" for name, value in wanted.items())
@@ -37,12 +37,12 @@ def choose(words):
 
 
 def changes(texts):
-    """What `Cell.vary` takes, from texts such as `learning_rate=5e-4`.
+    """Parses what `Cell.vary` takes, from texts such as `learning_rate=5e-4`.
 
     Raises:
         CellError: a text of another form, a name that is there twice.
     """
-    found = {}
+    varied = {}
     for text in texts:
         name, _, value = text.partition("=")
         try:
@@ -51,14 +51,14 @@ def changes(texts):
             raise CellError(
                 f"Expected --set NAME=VALUE, such as --set learning_rate=5e-4; received {text!r}."
             ) from None
-        if name in found:
+        if name in varied:
             raise CellError(f"--set {name} is there twice; choose one value.")
-        found[name] = value
-    return found
+        varied[name] = value
+    return varied
 
 
 def _parsed(words):
-    """The paper, and a dict of options."""
+    """Parses the paper, and a dict of options."""
     paper, wanted, rest = None, {}, list(words)
     while rest:
         word = rest.pop(0)

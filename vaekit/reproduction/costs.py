@@ -1,4 +1,4 @@
-"""What a cell costs: the floating-point operations of its training, counted, and the time that they take here."""
+"""The cost of a cell: the floating-point operations of its training, and the time that they take here."""
 
 import json
 import statistics
@@ -24,13 +24,13 @@ IMAGES = {
     "histopathology": (6_800, (28, 28, 1), GREY),
     "cifar10": (45_000, (32, 32, 3), 0.0),
     "cifar10_jpeg": (9_000, (32, 32, 3), 0.0),
-    "svhn": (65_000, (32, 32, 3), 0.0),
+    "svhn": (68_257, (32, 32, 3), 0.0),
     "celeba": (162_770, (32, 32, 3), 0.0),
 }
 
 
 def count(cell):
-    """Floating-point operations of a cell's whole schedule (early stopping may end it before), as XLA counts them.
+    """Counts floating-point operations of a cell's whole schedule (early stopping may end it before), as XLA does.
 
     They are those of one training step on blank images, times the steps: no data are needed. None for a cell that
     cannot be run.
@@ -45,7 +45,7 @@ def count(cell):
 
 
 def write(cells, results):
-    """Counts, for all cells, into `costs.json` in the folder of records; yields each cell when it is done.
+    """Counts for all cells, into `costs.json` in the folder of records; yields each cell when it is done.
 
     Raises:
         RuntimeError: on TensorFlow, which does not count.
@@ -55,22 +55,22 @@ def write(cells, results):
         for cell in cells:
             counts[f"{cell.paper}/{cell.name}"] = count(cell)
             yield cell
-    finally:  # what was counted is kept
+    finally:  # what was counted is not lost
         write_json(Path(results) / "costs.json", dict(sorted(counts.items())))
 
 
 def read(results):
-    """Counts by `paper/cell`, a dict."""
+    """Reads counts by `paper/cell`, a dict."""
     path = Path(results) / "costs.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
-def rates(found, counts):
-    """Operations a second that the records' training came to, the median for each backend and device."""
-    known = {}
-    for record in found:
+def rates(records, counts):
+    """Computes operations a second of the records' training, the median for each backend and device."""
+    by_place = {}
+    for record in records:
         total = counts.get(f"{record.paper}/{record.name}")
         if total and record.seconds["training"]:
             rate = record.together * total * record.epochs / record.schedule / record.seconds["training"]
-            known.setdefault(record.place, []).append(rate)
-    return {place: statistics.median(values) for place, values in known.items()}
+            by_place.setdefault(record.place, []).append(rate)
+    return {place: statistics.median(values) for place, values in by_place.items()}

@@ -1,4 +1,4 @@
-"""A run's trained weights packed as a preset of its paper, small enough to come with vaekit."""
+"""Packs a run's trained weights as a preset of its paper, small enough to come with vaekit."""
 
 import dataclasses
 import io
@@ -38,7 +38,7 @@ def pack(cell, name, seed=0, folder="runs", results="results", to=presets.FOLDER
         )
     data = cell.load()
     model = cell.model(data, seed)
-    runs.take(model, run / runs.WEIGHTS)
+    runs.load_weights(model, run / runs.WEIGHTS)
     exact = check(model, data)["log p(x)"]
     weights = model.get_weights()
     half = [w.astype("float16") if w.dtype == "float32" else w for w in weights]
@@ -50,9 +50,9 @@ def pack(cell, name, seed=0, folder="runs", results="results", to=presets.FOLDER
         fault = f"{size / 1e6:.1f} MB of weights" if size > BYTES else "weights above 65504"
         raise runs.RunError(f"{cell.name}: {fault}; a preset has at most {BYTES / 1e6:.0f} MB, in half precision.")
     model.set_weights([new.astype(old.dtype) for new, old in zip(half, weights, strict=True)])
-    kept = check(model, data)
-    kept["rounding"] = round(float(np.mean(np.subtract(kept["log p(x)"], exact))), 4)
-    record = {**dataclasses.asdict(records.read(done)), "check": kept}
+    checked = check(model, data)
+    checked["rounding"] = round(float(np.mean(np.subtract(checked["log p(x)"], exact))), 4)
+    record = {**dataclasses.asdict(records.read(done)), "check": checked}
     with replacing(path) as stream:
         stream.write(content.getvalue())
     write_json(path.with_suffix(".json"), record)
@@ -60,7 +60,7 @@ def pack(cell, name, seed=0, folder="runs", results="results", to=presets.FOLDER
 
 
 def check(model, data, images=50, samples=200):
-    """log p(x) of some test images, spread over the test set, by importance sampling; a dict."""
+    """Estimates log p(x) of some test images, spread over the test set, by importance sampling; a dict."""
     every = max(1, len(data.test) // images)
     p = evaluation.log_likelihood(model, data.test[::every][:images], samples, batch_size=images, progress=False)
     return {"every": every, "samples": samples, "log p(x)": [round(float(value), 3) for value in p.per_example]}

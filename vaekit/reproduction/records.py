@@ -1,5 +1,6 @@
 """Records: what ran and what came out, as JSON files that programs write and tables are made of."""
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -22,7 +23,7 @@ class RecordError(ValueError):
 
 @dataclass(frozen=True)
 class Record:
-    """What a run was and what came out.
+    """A run and its results.
 
     Attributes:
         paper, table, cell: which cell of which table; `cell` is a dict, the options that name it.
@@ -79,7 +80,7 @@ class Record:
 
     @property
     def path(self):
-        """Where it lies in a folder of records."""
+        """Path of its file in a folder of records."""
         return Path(self.paper) / f"{self.name}-seed{self.seed}.json"
 
     def write(self, results):
@@ -90,7 +91,7 @@ class Record:
 
 
 def read(path):
-    """A record from its file.
+    """Reads a record from its file.
 
     Raises:
         RecordError: if it is none.
@@ -105,7 +106,7 @@ def read(path):
 
 
 def read_all(results):
-    """All records in a folder, a list, in the order of their paths.
+    """Reads all records in a folder, a list, in the order of their paths.
 
     Raises:
         RecordError: if there is no such folder, or a file in it is no record.
@@ -118,7 +119,7 @@ def read_all(results):
 
 
 def thinned(history):
-    """Curves of at most `POINTS` epochs, the first and the last among them, values to 1e-4."""
+    """Thins curves to at most `POINTS` epochs, the first and the last among them, values to 1e-4."""
     n = len(next(iter(history.values()), []))
     points = sorted({round(i * (n - 1) / max(1, min(n, POINTS) - 1)) for i in range(min(n, POINTS))})
     return {
@@ -128,34 +129,39 @@ def thinned(history):
 
 
 def surroundings():
-    """Fields of a record that say what it ran on."""
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            pass
+    """Returns the fields of a record that say what it ran on."""
     return {
         "backend": backend.NAME,
         "device": backend.device(),
-        "machine": f"{_processor()}, cores: {_cores()}, {platform.system()}, Python {platform.python_version()}",
-        "versions": versions,
+        "machine": f"{processor()}, cores: {cores()}, {platform.system()}, Python {platform.python_version()}",
+        "versions": versions(PACKAGES),
         "commit": _commit(),
     }
 
 
-def _processor():
+def versions(packages):
+    """Returns the versions of those packages that are installed, a dict."""
+    installed = {}
+    for package in packages:
+        with contextlib.suppress(PackageNotFoundError):
+            installed[package] = version(package)
+    return installed
+
+
+def processor():
+    """Returns the name of the processor."""
     info = Path("/proc/cpuinfo")
     lines = info.read_text().splitlines() if info.exists() else []
     return next((line.split(":")[1].strip() for line in lines if "model name" in line), platform.processor())
 
 
-def _cores():
+def cores():
+    """Returns how many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def _commit():
-    """Of the repository that vaekit runs from."""
+    """Returns the commit of the repository that vaekit runs from, "+" for changed files; None if there is none."""
 
     def git(*arguments):
         command = ["git", "-C", str(Path(__file__).parent), *arguments]

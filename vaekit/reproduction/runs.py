@@ -1,6 +1,7 @@
-"""Runs of a paper's cells: trained, measured, recorded; what is cut off goes on where it was."""
+"""Runs of a paper's cells: trained, measured, recorded; a run that was cut off goes on where it was."""
 
 import contextlib
+import copy
 import dataclasses
 import json
 import math
@@ -50,7 +51,7 @@ def run(cell, seed=0, epochs=None, runs="runs", results="results", progress=True
 
 
 def run_seeds(cell, seeds, epochs=None, runs="runs", results="results", progress=True):
-    """Runs of several seeds, trained at the same time where the backend can: see `vaekit.training.fit_together`.
+    """Runs several seeds, trained at the same time where the backend can: see `vaekit.training.fit_together`.
 
     Each has a folder and a record of its own. They come to the same weights again, bit for bit, after a break if the
     same seeds go on together.
@@ -83,13 +84,13 @@ def run_seeds(cell, seeds, epochs=None, runs="runs", results="results", progress
                 if seed not in done:
                     record = _measured(cell, data, seed, model, folders[seed], len(models), progress)
                     done[seed] = dataclasses.replace(record, note=before[seed].note if before[seed] else "")
-                    keep(model, folders[seed] / WEIGHTS)
+                    save_weights(model, folders[seed] / WEIGHTS)
                     done[seed].write(results)
         return [done[seed] for seed in seeds]
 
 
 def _before(cell, folder, epochs, results):
-    """The record of a run, if there is one; neither it nor the checkpoint may have gone further than is asked for."""
+    """Reads the record of a run, if there is one; neither it nor the checkpoint may have more epochs than asked for."""
     path = Path(results) / cell.paper / f"{folder.name}.json"
     record = records.read(path) if path.exists() else None
     gone = {str(path): record.epochs if record else 0}
@@ -114,35 +115,36 @@ def _model(cell, data, seed, folder):
     keras.utils.set_random_seed(seed)
     model = cell.model(data, seed)
     if cell.after:
-        take(model, folder.with_name(f"{cell.after.name}-seed{seed}") / WEIGHTS)
+        load_weights(model, folder.with_name(f"{cell.after.name}-seed{seed}") / WEIGHTS)
         model.step.assign(0)
     return model
 
 
 def _train(cell, data, epochs, models, progress):
-    """Trains models, by their folders: one by the paper's `fit`, several by what that asks of each of them."""
-    calls = []
-    for folder, model in models.items():
-        calls.append(model if len(models) == 1 else _Call())
-        told = [Finite(folder), *([WholeRun(folder.name, epochs)] if progress and len(calls) == 1 else [])]
-        options = dict(callbacks=told, checkpoint=folder / TRAINING, verbose=0)
-        cell.fit(calls[-1], data, epochs=epochs, settings=cell.settings, **options)
-    if len(models) > 1:
-        options = [call.options for call in calls]
-        callbacks, checkpoints = ([o.pop(name) for o in options] for name in ("callbacks", "checkpoint"))
-        rest = dict(options[0], callbacks=callbacks, checkpoints=checkpoints)
-        fit_together(list(models.values()), *calls[0].arguments, **rest)
+    """Trains models, by their folders, as the paper's `fit` does: several of them at the same time."""
+    callbacks, checkpoints = [[Finite(folder)] for folder in models], [folder / TRAINING for folder in models]
+    if progress:
+        callbacks[0].append(WholeRun(next(iter(models)).name, epochs))
+    if len(models) == 1:
+        (trained,), options = models.values(), dict(callbacks=callbacks[0], checkpoint=checkpoints[0])
+    else:
+        trained, options = _Together(list(models.values()), callbacks, checkpoints), {}
+    cell.fit(trained, data, epochs=epochs, settings=cell.settings, verbose=0, **options)
 
 
-class _Call:
-    """Stands for a model, and keeps what its `fit` is called with."""
+class _Together:
+    """Several models with one `fit`: it trains all of them at the same time, each with copies of the callbacks."""
 
-    def fit(self, *arguments, **options):
-        self.arguments, self.options = arguments, options
+    def __init__(self, models, callbacks, checkpoints):
+        self.models, self.callbacks, self.checkpoints = models, callbacks, checkpoints
+
+    def fit(self, x, callbacks=(), **options):
+        callbacks = [[*map(copy.deepcopy, callbacks), *own] for own in self.callbacks]
+        return fit_together(self.models, x, callbacks=callbacks, checkpoints=self.checkpoints, **options)
 
 
 class Finite(keras.callbacks.Callback):
-    """Ends a run whose loss is no number, before that is kept."""
+    """Ends a run whose loss is no number, before that is saved."""
 
     def __init__(self, folder):
         super().__init__()
@@ -165,13 +167,13 @@ def _measured(cell, data, seed, model, folder, together, progress):
     return _record(cell, data, seed, state, figures, seconds, together, ran_on)
 
 
-def keep(model, path):
+def save_weights(model, path):
     """Writes a model's weights, in the order of `model.weights`, all at once."""
     with replacing(path) as stream:
         np.savez_compressed(stream, **{f"{i}": w for i, w in enumerate(model.get_weights())})
 
 
-def take(model, path):
+def load_weights(model, path):
     """Gives a model of the same structure the weights of a file.
 
     Raises:
@@ -217,15 +219,15 @@ def _same(folder, cell, seed):
     wanted = json.loads(json.dumps(wanted))
     path = folder / RUN
     try:
-        found = json.loads(path.read_text()) if path.exists() else {**wanted, "ran_on": []}
-        ran_on = list(found["ran_on"])
-        differ = [name for name in wanted if found[name] != wanted[name]]
+        saved = json.loads(path.read_text()) if path.exists() else {**wanted, "ran_on": []}
+        ran_on = list(saved["ran_on"])
+        differ = [name for name in wanted if saved[name] != wanted[name]]
     except (ValueError, TypeError, KeyError):
         raise RunError(f"{str(path)!r} is damaged. Move the folder away to start anew; nothing was changed.") from None
     if differ:
         name = differ[-1]
         raise RunError(
-            f"{str(folder)!r} holds a run of another configuration: its {name} is {found[name]}, this run's is "
+            f"{str(folder)!r} holds a run of another configuration: its {name} is {saved[name]}, this run's is "
             f"{wanted[name]}. Go on with the same one, or choose another folder; nothing was changed."
         )
     if (now := records.surroundings()) not in ran_on:
@@ -233,7 +235,7 @@ def _same(folder, cell, seed):
 
 
 def beside(cell, figures):
-    """Figures of a record: ours beside the paper's."""
+    """Makes the figures of a record: ours beside the paper's."""
     return {
         name: {
             "ours": figures[name].value if name in figures else None,
@@ -274,7 +276,7 @@ def _record(cell, data, seed, state, figures, seconds, together, ran_on):
 
 
 class WholeRun(Progress):
-    """One bar for all epochs, with the time left (an early stop may come before)."""
+    """A progress bar for all epochs, with the time left (an early stop may come before)."""
 
     def __init__(self, title, epochs):
         super().__init__()

@@ -24,7 +24,7 @@ a figure owes to them (`vaekit reproduce … --set learning_rate=5e-4`).
 
 
 def number(value, digits=2):
-    """A figure as text; one of several latents as in 26+7."""
+    """Formats a figure; one of several latents as in 26+7."""
     if value is None:
         return ""
     if isinstance(value, list):
@@ -33,16 +33,16 @@ def number(value, digits=2):
 
 
 def duration(seconds):
-    """Seconds as text for people."""
+    """Formats seconds for people."""
     for unit, length, digits in (("days", 86400, 1), ("h", 3600, 1), ("min", 60, 0)):
         if seconds >= 1.5 * length:
             return f"{seconds / length:.{digits}f} {unit}"
     return f"{seconds:.0f} s"
 
 
-def ours(name, found):
-    """A figure of one cell's records, as text: mean ± standard error, or mean (standard deviation, seeds)."""
-    figures = [r.figures[name] for r in found if r.figures.get(name, {}).get("ours") is not None]
+def ours(name, runs):
+    """Formats a figure of one cell's records: mean ± standard error, or mean (standard deviation, seeds)."""
+    figures = [r.figures[name] for r in runs if r.figures.get(name, {}).get("ours") is not None]
     if not figures:
         return ""
     values = [figure["ours"] for figure in figures]
@@ -52,24 +52,24 @@ def ours(name, found):
     return f"{number(statistics.mean(values))} (± {number(statistics.stdev(values))}, {len(values)} seeds)"
 
 
-def difference(name, found):
-    """Ours less the paper's, and, of whole runs on the paper's data, whether that is better or worse.
+def difference(name, runs):
+    """Formats ours less the paper's, and, for whole runs on the paper's data, whether that is better or worse.
 
     More than two standard errors have to lie between them. "" where one is missing or they are lists.
     """
-    values = [r.figures[name]["ours"] for r in found if name in r.figures]
-    reported = found[0].figures.get(name, {}).get("paper")
+    values = [r.figures[name]["ours"] for r in runs if name in r.figures]
+    reported = runs[0].figures.get(name, {}).get("paper")
     if reported is None or not values or not all(isinstance(v, (int, float)) for v in [*values, reported]):
         return ""
     value, better = statistics.mean(values) - reported, FIGURES[name][1]
-    error = 2 * (found[0].figures[name]["standard_error"] or 0.0)
-    comparable = better and abs(value) > error and all(r.complete and not r.differs and not r.varied for r in found)
+    error = 2 * (runs[0].figures[name]["standard_error"] or 0.0)
+    comparable = better and abs(value) > error and all(r.complete and not r.differs and not r.varied for r in runs)
     word = "" if not comparable else " better" if value * better > 0 else " worse"
     return f"{'+' if value > 0 else ''}{number(value)}{word}"
 
 
 def report(record):
-    """A record as a few lines."""
+    """Writes a record as a few lines."""
     lines = [f"{record.paper} {record.name}, seed {record.seed}, {_epochs(record)} epochs, {record.data['title']}"]
     for name, figure in record.figures.items():
         paper = (
@@ -84,13 +84,13 @@ def _epochs(record):
 
 
 def listing(cells, results):
-    """Cells with the paper's values, ours, and what a run costs or why there can be none, as text."""
-    found, places = _by_cell(results), {a.name: a.where for a in datasets.available()}
+    """Lists cells with the paper's values, ours, and what a run costs or why there can be none, as text."""
+    runs, places = _by_cell(results), {a.name: a.where for a in datasets.available()}
     counts = costs.read(results)
     rates = costs.rates(records.read_all(results), counts)
     rows = {}
     for cell in cells:
-        mine = found.get((cell.paper, cell.name), [])
+        mine = runs.get((cell.paper, cell.name), [])
         theirs = ", ".join(f"{name} {number(value)}" for name, value in cell.reported.items())
         value = ", ".join(f"{name} {ours(name, mine)}" for name in cell.reported if ours(name, mine))
         row = (cell.name, theirs, value, _cost(cell, mine, counts, rates, places))
@@ -107,13 +107,13 @@ def listing(cells, results):
     return "\n".join([*lines, f"{note}."])
 
 
-def _cost(cell, found, counts, rates, places):
+def _cost(cell, runs, counts, rates, places):
     if cell.missing:
         return cell.missing
     total = counts.get(f"{cell.paper}/{cell.name}")
     parts = [f"{total / 1e15:.3g} P" if total else f"{cell.epochs} epochs, not counted"]
-    if found:
-        parts.append(f"{duration(found[0].seconds['training'])} for {_epochs(found[0])} epochs, {found[0].place}")
+    if runs:
+        parts.append(f"{duration(runs[0].seconds['training'])} for {_epochs(runs[0])} epochs, {runs[0].place}")
     elif total and rates:
         place = max(rates, key=rates.get)
         parts.append(f"≈ {duration(total / rates[place])}, {place}")
@@ -122,37 +122,37 @@ def _cost(cell, found, counts, rates, places):
 
 
 def _by_cell(results):
-    """Records by (paper, name of the cell), a dict of lists: of each cell those that have gone furthest."""
-    found = {}
+    """Reads records by (paper, name of the cell), a dict of lists: of each cell those that have gone furthest."""
+    runs = {}
     for record in records.read_all(results):
-        found.setdefault((record.paper, record.name), []).append(record)
-    return {cell: [r for r in rs if r.complete or r.epochs == max(x.epochs for x in rs)] for cell, rs in found.items()}
+        runs.setdefault((record.paper, record.name), []).append(record)
+    return {cell: [r for r in rs if r.complete or r.epochs == max(x.epochs for x in rs)] for cell, rs in runs.items()}
 
 
 def markdown(results):
-    """The text of results/README.md."""
-    found = _by_cell(results)
+    """Writes the text of results/README.md."""
+    runs = _by_cell(results)
     lines = [INTRO]
     for name in papers.__all__:
         module = getattr(papers, name)
-        count = f"{sum((name, cell.name) in found for cell in module.CELLS)} of {len(module.CELLS)} cells"
-        run = [some for cell in module.CELLS for some in _variants(cell, found) if (name, some.name) in found]
+        count = f"{sum((name, cell.name) in runs for cell in module.CELLS)} of {len(module.CELLS)} cells"
+        started = [some for cell in module.CELLS for some in _variants(cell, runs) if (name, some.name) in runs]
         lines += [f"## {name}: {module.__doc__.splitlines()[0].rstrip('.:')}", "", f"Run so far: {count}.", ""]
-        for table in dict.fromkeys(cell.table for cell in run):
-            lines += _table(name, [cell for cell in run if cell.table == table], found)
+        for table in dict.fromkeys(cell.table for cell in started):
+            lines += _table(name, [cell for cell in started if cell.table == table], runs)
     return "\n".join(lines)
 
 
-def _variants(cell, found):
-    """A cell, and what was varied of it."""
-    varied = [rs[0].varied for rs in found.values() if rs[0].cell == cell.options and rs[0].paper == cell.paper]
+def _variants(cell, runs):
+    """Lists a cell, and its variations that have records."""
+    varied = [rs[0].varied for rs in runs.values() if rs[0].cell == cell.options and rs[0].paper == cell.paper]
     return [cell.vary(changes) for changes in sorted(varied, key=lambda changes: (len(changes), str(changes)))]
 
 
-def _table(paper, cells, found):
-    """One table in Markdown: a row for each figure of each cell."""
+def _table(paper, cells, runs):
+    """Writes one table in Markdown: a row for each figure of each cell."""
     lines = [f"### {cells[0].table[0].upper()}{cells[0].table[1:]}", ""]
-    lines += [f"*{metric}*" for metric in dict.fromkeys(found[paper, cell.name][0].metric for cell in cells)]
+    lines += [f"*{metric}*" for metric in dict.fromkeys(runs[paper, cell.name][0].metric for cell in cells)]
     lines += [
         "",
         "| cell | figure | paper | ours | difference | epochs | training |",
@@ -160,7 +160,7 @@ def _table(paper, cells, found):
     ]
     notes = []
     for cell in cells:
-        mine = found[paper, cell.name]
+        mine = runs[paper, cell.name]
         first = mine[0]
         links = " ".join(f"[{cell.name if i == 0 else f'seed {r.seed}'}]({r.path})" for i, r in enumerate(mine))
         trained = f"{duration(first.seconds['training'])}, {first.place}"
@@ -179,28 +179,28 @@ def _table(paper, cells, found):
             lines.append(f"| {' | '.join(row)} |")
             ends = ["", "", ""]
         notes += [f"- {r.name}, seed {r.seed}: {text}" for r in mine for text in (r.differs, r.note) if text]
-    titles = dict.fromkeys(found[paper, cell.name][0].data["title"] for cell in cells)
-    lines += ["", f"Data: {', '.join(titles)}. {_ran_on([r for cell in cells for r in found[paper, cell.name]])}", ""]
+    titles = dict.fromkeys(runs[paper, cell.name][0].data["title"] for cell in cells)
+    lines += ["", f"Data: {', '.join(titles)}. {_ran_on([r for cell in cells for r in runs[paper, cell.name]])}", ""]
     return lines + notes + ([""] if notes else [])
 
 
-def _ran_on(found):
+def _ran_on(runs):
     parts = dict.fromkeys(
         f"{p['backend']} {p['versions'].get(p['backend'], '')} on {p['device']} ({p['machine']}), "
         f"commit {(p['commit'] or 'unknown')[:8]}, {r.finished}"
-        for r in found
+        for r in runs
         for p in r.ran_on
     )
     return f"Run with {'; '.join(parts)}."
 
 
 def summary(results):
-    """The reported figures that whole schedules came to, as one table in Markdown: for README.md of the project."""
+    """Writes the reported figures of whole schedules as one table in Markdown, for the project's README.md."""
     lines = ["| paper | data | cell | figure | paper | ours |", "|---|---|---|---|---:|---:|"]
-    found = _by_cell(results)
+    runs = _by_cell(results)
     for name in papers.__all__:
         for cell in getattr(papers, name).CELLS:
-            whole = [r for r in found.get((name, cell.name), []) if r.complete and not r.differs]
+            whole = [r for r in runs.get((name, cell.name), []) if r.complete and not r.differs]
             main = next(iter(cell.reported), None)
             if whole and main and ours(main, whole):
                 rest = "-".join(str(value) for key, value in cell.options.items() if key != "data")
@@ -225,7 +225,7 @@ BEGIN, END = "<!-- results: written by vaekit results -->", "<!-- end of results
 
 
 def pages(results):
-    """Text by path: the folder's README.md and, if it has a place for the summary, the one beside the folder."""
+    """Writes texts by path: the folder's README.md and, if it has a place for the summary, the one beside it."""
     results = Path(results)
     texts = {results / "README.md": markdown(results)}
     readme = results.resolve().parent / "README.md"
@@ -236,5 +236,5 @@ def pages(results):
 
 
 def stale(results):
-    """Paths of the pages that differ from the records."""
+    """Lists paths of the pages that differ from the records."""
     return [p for p, text in pages(results).items() if not p.exists() or p.read_text(encoding="utf-8") != text]

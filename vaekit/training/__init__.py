@@ -1,4 +1,4 @@
-"""Training: the step, the loop over epochs, what is kept of it, and what ends it."""
+"""Training: the step, the loop over epochs, checkpoints, early stopping."""
 
 from vaekit.training.early_stopping import EarlyStopping
 from vaekit.training.optimizers import NormalizedGradients

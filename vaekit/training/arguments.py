@@ -1,4 +1,4 @@
-"""What `compile` and `fit` are given, checked."""
+"""Checks of the arguments of `compile` and `fit`."""
 
 import keras
 from keras import ops
@@ -9,7 +9,7 @@ from vaekit.objectives import ELBO, Objective
 
 
 def checked_objective(optimizer, objective, options):
-    """The objective that `compile` was given, the ELBO if none; raises ValueError for what is none of it."""
+    """Returns the objective passed to `compile`, the ELBO for None; raises ValueError for anything else."""
     kind = optimizer if isinstance(optimizer, type) else type(optimizer)
     if issubclass(kind, Objective):
         raise ValueError(
@@ -33,7 +33,7 @@ def checked_objective(optimizer, objective, options):
 
 
 def build_loss(model, batches):
-    """Runs a `compute_loss` of the model's own once: layers that it builds within a compiled program would be lost.
+    """Runs a subclass's `compute_loss` once: layers that it builds within a compiled program would be lost.
 
     Raises:
         ValueError: layers that the optimizer, built already, does not know.
@@ -51,7 +51,7 @@ def build_loss(model, batches):
 
 
 def weights_like(loss, sample_weight):
-    """Weights of examples, `[B]` or `[B, 1]`, like the loss `[B]`."""
+    """Returns weights of examples, `[B]` or `[B, 1]`, with the loss's shape `[B]` and dtype; refuses other shapes."""
     if len(loss.shape) != 1:
         raise ValueError(f"With sample_weight an objective's loss should have shape [B]; it has {list(loss.shape)}.")
     weights = ops.cast(sample_weight, loss.dtype)

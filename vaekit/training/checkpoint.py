@@ -23,7 +23,7 @@ class CheckpointError(RuntimeError):
 
 
 class Checkpoint:
-    """What `fit(..., checkpoint=path)` keeps: weights, optimizer, random streams, callbacks, history, time.
+    """The state that `fit(..., checkpoint=path)` saves: weights, optimizer, random streams, callbacks, history, time.
 
     The file is replaced as a whole, never changed: whenever the process dies, a complete one is there.
 
@@ -32,21 +32,21 @@ class Checkpoint:
         model: compiled and built, its optimizer too.
         batches: `vaekit.batches.Batches`.
         validation: likewise, or None.
-        callbacks: list of those whose state counts. Numbers, texts and weights that change in them are kept (patience
+        callbacks: list of those whose state counts. Numbers, texts and weights that change in them are saved (patience
             used up, the weights of the best epoch).
     """
 
     def __init__(self, path, model, batches, validation, callbacks):
         self.path, self.model, self.batches = Path(path), model, batches
         self.callbacks = [c for c in callbacks if not isinstance(c, (Progress, StopAtNaN, keras.callbacks.History))]
-        self.initial = [_plain(callback) for callback in self.callbacks]
+        self.initial = [_scalars(callback) for callback in self.callbacks]
         self.variables = [*model.variables, *model.optimizer.variables]
         self.identity = {
             "backend": backend.NAME,
-            "data": _data(batches),
-            "validation": _data(validation) if isinstance(validation, Batches) else None,
+            "data": _checksums(batches),
+            "validation": _checksums(validation) if isinstance(validation, Batches) else None,
             "seed": model.seed_generator.get_config()["seed"],
-            "networks": {".".join(map(str, k)): str(v) for k, v in structure(model, model.get_config()).items()},
+            "networks": {".".join(map(str, k)): str(v) for k, v in settings_by_path(model, model.get_config()).items()},
             "batch size": batches.batch_size,
             "shuffle": batches.shuffle,
             "weights": [[list(v.shape), str(v.dtype)] for v in self.variables],
@@ -55,15 +55,15 @@ class Checkpoint:
             "callbacks": [type(callback).__name__ for callback in self.callbacks],
         }
         self.identity = json.loads(json.dumps(self.identity))  # tuples become lists, as in the file
-        self.seconds, self.begun = 0.0, time.perf_counter()
-        self.saved = self.begun
+        self.seconds, self.started = 0.0, time.perf_counter()
+        self.saved = self.started
 
     def restore(self, history, epochs):
-        """Takes everything up again from the file, if there is one; returns the number of epochs done.
+        """Restores the state from the file, if there is one; returns the number of epochs done.
 
         Args:
             history: the `keras.callbacks.History` of this training.
-            epochs: how many there are to be in all.
+            epochs: number of epochs in all.
 
         Raises:
             CheckpointError: a damaged file, or one of another training.
@@ -71,13 +71,13 @@ class Checkpoint:
         if not self.path.exists():
             return 0
         state, arrays = read(self.path)
-        theirs, ours = _unnamed(state["identity"]), _unnamed(self.identity)
-        if others := [name for name in ours if theirs.get(name) != ours[name]]:
-            name = min(others, key=lambda name: len(str(ours[name])))
-            where, one, other = _difference(theirs.get(name), ours[name], name)
+        saved, present = _without_names(state["identity"]), _without_names(self.identity)
+        if others := [name for name in present if saved.get(name) != present[name]]:
+            name = min(others, key=lambda name: len(str(present[name])))
+            where, a, b = _difference(saved.get(name), present[name], name)
             raise CheckpointError(
                 f"{str(self.path)!r} belongs to another training: other {', '.join(others)} (its {where}: "
-                f"{_short(one)}, now: {_short(other)}). Go on with the same settings, or choose another path to start "
+                f"{_short(a)}, now: {_short(b)}). Go on with the same settings, or choose another path to start "
                 "anew. Nothing was changed."
             )
         if state["epochs"] > epochs:
@@ -105,18 +105,18 @@ class Checkpoint:
         if now - self.saved < SECONDS and not last:
             return
         self.saved = now
-        arrays = {f"variable/{i}": _stored(v) for i, v in enumerate(self.variables)}
+        arrays = {f"variable/{i}": _numpy(v) for i, v in enumerate(self.variables)}
         values, weights = [], []
         for i, (callback, initial) in enumerate(zip(self.callbacks, self.initial, strict=True)):
-            values.append({k: v for k, v in _plain(callback).items() if k not in initial or initial[k] != v})
+            values.append({k: v for k, v in _scalars(callback).items() if k not in initial or initial[k] != v})
             lists = {k: v for k, v in vars(callback).items() if _is_weights(v)}
             weights.append({k: len(v) for k, v in lists.items()})
-            arrays |= {f"callback/{i}/{k}/{j}": _stored(a) for k, v in lists.items() for j, a in enumerate(v)}
+            arrays |= {f"callback/{i}/{k}/{j}": _numpy(a) for k, v in lists.items() for j, a in enumerate(v)}
         state = {
             "identity": self.identity,
             "epochs": epochs,
             "stopped": bool(self.model.stop_training),
-            "seconds": self.seconds + now - self.begun,
+            "seconds": self.seconds + now - self.started,
             "order": self.batches.seed,
             "callbacks": values,
             "weights": weights,
@@ -127,7 +127,7 @@ class Checkpoint:
 
 
 def read(path):
-    """The content of a checkpoint: its state, a dict, and its arrays by name.
+    """Reads a checkpoint: its state, a dict, and its arrays by name.
 
     Raises:
         CheckpointError: a damaged file.
@@ -146,7 +146,7 @@ def read(path):
         ) from error
 
 
-def _plain(callback):
+def _scalars(callback):
     """A callback's attributes that are numbers, texts or None."""
     values = {k: v.item() if isinstance(v, np.generic) else v for k, v in vars(callback).items()}
     values.pop("min_delta", None)  # a setting, whose sign Keras turns in the first epoch of each process
@@ -157,49 +157,49 @@ def _is_weights(value):
     return isinstance(value, list) and bool(value) and all(isinstance(v, (np.ndarray, np.generic)) for v in value)
 
 
-def _stored(value):
-    """An array that NumPy's files can hold: they know no bfloat16, whose numbers are float32 ones too."""
+def _numpy(value):
+    """Converts to an array that NumPy's files can hold: they know no bfloat16, whose numbers are float32 ones too."""
     array = ops.convert_to_numpy(value)
     return array.astype("float32") if array.dtype.name == "bfloat16" else array
 
 
-def _data(batches):
-    """Which data they are: name, shape and checksum of each array."""
+def _checksums(batches):
+    """Name, shape and checksum of each array."""
     arrays = {name: getattr(array, "probabilities", array) for name, array in batches.arrays.items()}
     return [[name, list(a.shape), zlib.crc32(np.ascontiguousarray(a).tobytes())] for name, a in arrays.items()]
 
 
-def structure(model, config):
-    """What a model's configuration says but for seeds and layers' names: dict of values by their place, a tuple.
+def settings_by_path(model, config):
+    """Flattens a model's configuration, without seeds and layers' names: dict of values by their path, a tuple.
 
     Layers count where they are used: that some are shared shows in the number of weights.
     """
     left_out = {"seed", "shared_layers", "shared_object_id"}
     names = {layer.name: f"layer {i}" for i, layer in enumerate(model._flatten_layers())}
     return {
-        place: names.get(value, value) if isinstance(value, str) else value
-        for place, value in keras.tree.flatten_with_path(config)
-        if left_out.isdisjoint(place)
+        path: names.get(value, value) if isinstance(value, str) else value
+        for path, value in keras.tree.flatten_with_path(config)
+        if left_out.isdisjoint(path)
     }
 
 
-def _unnamed(config):
-    """A configuration without names, which Keras numbers, adam, adam_1, …, in the order of a process, and modules."""
+def _without_names(config):
+    """Removes names, which Keras numbers, adam, adam_1, …, in the order of a process, and modules."""
     if isinstance(config, dict):
-        kept = (k for k in config if k != "name" and k.split(".")[-1] != "module")
-        return {key: _unnamed(config[key]) for key in kept}
-    return [_unnamed(value) for value in config] if isinstance(config, list) else config
+        keys = (k for k in config if k != "name" and k.split(".")[-1] != "module")
+        return {key: _without_names(config[key]) for key in keys}
+    return [_without_names(value) for value in config] if isinstance(config, list) else config
 
 
-def _difference(one, other, where):
-    """Where two configurations differ, in words, and what is there."""
-    if isinstance(one, dict) and isinstance(other, dict) and one.keys() == other.keys():
-        key = next(key for key in one if one[key] != other[key])
-        return _difference(one[key], other[key], f"{where} {key}")
-    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
-        one, other = zip(*((a, b) for a, b in zip(one, other, strict=True) if a != b), strict=True)
-        return where, list(one), list(other)
-    return where, one, other
+def _difference(a, b, where):
+    """Finds where two configurations differ: the place, in words, and the two values there."""
+    if isinstance(a, dict) and isinstance(b, dict) and a.keys() == b.keys():
+        key = next(key for key in a if a[key] != b[key])
+        return _difference(a[key], b[key], f"{where} {key}")
+    if isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
+        a, b = zip(*(pair for pair in zip(a, b, strict=True) if pair[0] != pair[1]), strict=True)
+        return where, list(a), list(b)
+    return where, a, b
 
 
 def _short(value, length=120):

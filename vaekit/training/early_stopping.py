@@ -1,4 +1,4 @@
-"""Early stopping that knows warm-up."""
+"""Early stopping that waits for the end of warm-up."""
 
 import math
 import warnings

@@ -1,4 +1,4 @@
-"""Numbers that are none any more: training that ends there, and results that are refused."""
+"""NaN and infinity: training that stops there, and results that are refused."""
 
 import math
 import warnings
@@ -9,26 +9,26 @@ from keras import ops
 
 
 def not_finite_weights(model):
-    """Paths of the weights that hold NaN or infinite values."""
+    """Lists paths of the weights that hold NaN or infinite values."""
     return [v.path for v in model.weights if not np.isfinite(ops.convert_to_numpy(v)).all()]
 
 
 def require_finite(model, what):
-    """Raises ValueError if a model's training has diverged, and its weights still are what that left."""
+    """Raises ValueError if a model's training has diverged, and its weights have not been replaced since."""
     if model.diverged and (weights := not_finite_weights(model)):
-        raise ValueError(f"{what} of this model gives no numbers: {_lost(weights)}")
+        raise ValueError(f"{what} of this model gives no numbers: {_advice(weights)}")
     model.diverged = False
 
 
 def require_numbers(model, what, *arrays):
-    """Raises ValueError where NumPy arrays that a model gave hold NaN, as after a training that has diverged."""
+    """Raises ValueError if NumPy arrays that a model returned hold NaN, as after a training that has diverged."""
     if wrong := sum(int(np.isnan(array).sum()) for array in arrays):
         weights = not_finite_weights(model)
-        cause = _lost(weights) if weights else "its weights are finite: look at data and log-densities."
+        cause = _advice(weights) if weights else "its weights are finite: look at data and log-densities."
         raise ValueError(f"{what} of this model gives {wrong} values that are NaN: {cause}")
 
 
-def _lost(weights):
+def _advice(weights):
     return (
         f"{len(weights)} of its weights hold NaN or infinite values, such as {weights[0]}, as after training that "
         "diverged. Go back to earlier ones (a file, EarlyStopping's best epoch), or train a new model, with a lower "
@@ -37,12 +37,12 @@ def _lost(weights):
 
 
 def not_finite(logs):
-    """Names of the terms that are NaN or infinite."""
+    """Lists names of the terms that are NaN or infinite."""
     return [name for name, value in (logs or {}).items() if not math.isfinite(float(value))]
 
 
 class StopAtNaN(keras.callbacks.Callback):
-    """Ends training after an epoch whose terms are NaN or infinite, and says which, why, and what to try."""
+    """Ends training after an epoch whose terms are NaN or infinite, with a warning of causes and of what to try."""
 
     def __init__(self):
         super().__init__()
@@ -67,7 +67,7 @@ class StopAtNaN(keras.callbacks.Callback):
 
     def _causes(self, terms):
         weights = not_finite_weights(self.model)
-        lost = f"{len(weights)} weights hold NaN or infinite values, such as {weights[0]}. " if weights else ""
+        bad = f"{len(weights)} weights hold NaN or infinite values, such as {weights[0]}. " if weights else ""
         kl = any(name.startswith("kl") for name in terms)
         side = ""
         if kl and "reconstruction" not in terms:
@@ -78,7 +78,7 @@ class StopAtNaN(keras.callbacks.Callback):
             side += "Where NaN in the data means missing, the encoder begins with vaekit.layers.FillMissing(). "
         rate = float(ops.convert_to_numpy(self.model.optimizer.learning_rate))
         return (
-            f"{lost}{side}Likely causes: a learning rate that is too high (it was {rate:g}: try a tenth, or "
+            f"{bad}{side}Likely causes: a learning rate that is too high (it was {rate:g}: try a tenth, or "
             "global_clipnorm=1 in the optimizer); data on a large scale (bytes: divide by 255); a variance that runs "
             "away (DiagonalNormal(..., log_variance_range=(-6, 2)), Normal(..., soft_clip=-6)). EarlyStopping brings "
             "the best epoch's weights back."

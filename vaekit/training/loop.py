@@ -10,19 +10,19 @@ from vaekit.training.program import program_of
 
 
 def train(fits):
-    """Trains models, each as its `Fit` says; those that are in the same epoch take their steps in one program."""
+    """Trains models, by a `Fit` each; those that are in the same epoch take their steps in one program."""
     programs = {}  # of several models
     try:
         for fit in fits:
             fit.begin()
-        while going := [fit for fit in fits if not fit.done]:
-            epoch = min(fit.epoch for fit in going)
-            now = [fit for fit in going if fit.epoch == epoch]
+        while unfinished := [fit for fit in fits if not fit.done]:
+            epoch = min(fit.epoch for fit in unfinished)
+            active = [fit for fit in unfinished if fit.epoch == epoch]
             # rounding depends on how many share a program: those that were in this epoch before a break count, too
             models = sum(not fit.done or max(fit.model.history.epoch, default=-1) >= epoch for fit in fits)
-            run([fit.training() for fit in now], models, programs)
-            run([one for fit in now if (one := fit.validation())], models, programs)
-            for fit in now:
+            run([fit.training() for fit in active], models, programs)
+            run([validation for fit in active if (validation := fit.validation())], models, programs)
+            for fit in active:
                 fit.end_epoch()
     finally:
         for fit in fits:
@@ -30,7 +30,7 @@ def train(fits):
 
 
 def evaluate(model, batches, callbacks):
-    """The terms' means over all batches, dict of floats."""
+    """Computes the terms' means over all batches, dict of floats."""
     callbacks = keras.callbacks.CallbackList(callbacks, model=model, epochs=1, steps=len(batches), verbose=0)
     evaluation = Pass(model, batches, callbacks, training=False)
     run([evaluation])
@@ -39,7 +39,7 @@ def evaluate(model, batches, callbacks):
 
 
 def run(passes, models=1, programs=None):
-    """Runs each `Pass`, all in one program of as many `models`; where they are fewer, some are in it several times."""
+    """Runs each `Pass`, all in one program of so many `models`; where they are fewer, some are in it several times."""
     if not passes:
         return
     first = passes[0]
@@ -47,32 +47,32 @@ def run(passes, models=1, programs=None):
         first.program = program_of([first.model], first.training, first.model.step_programs)
         first.program.epoch(first.batches, first.one_by_one, first.begin, first.end)
         return
-    places = (passes * models)[:models]
-    program = program_of([one.model for one in places], first.training, programs)
+    shared = (passes * models)[:models]
+    program = program_of([each.model for each in shared], first.training, programs)
 
     def end(step):
-        for one in passes:
-            one.end(step)
+        for each in passes:
+            each.end(step)
 
     def begin(step):
-        for one in passes:
-            one.begin(step)
+        for each in passes:
+            each.begin(step)
 
-    program.epoch(Stacked([one.batches for one in places]), False, begin, end)
+    program.epoch(Stacked([each.batches for each in shared]), False, begin, end)
 
 
 class Pass:
-    """All batches of a model once, in steps of training or of evaluation, of which its callbacks are told.
+    """A pass over all batches of a model, in steps of training or of evaluation, with its callbacks.
 
     Args:
         model: a `LatentVariableModel`.
         batches: `vaekit.batches.Batches`.
         callbacks: `keras.callbacks.CallbackList`.
-        training: for training steps; False: for evaluation.
+        training: True for training steps, False for evaluation.
 
     Attributes:
         logs: the terms' means up to now, dict of floats.
-        one_by_one: whether a callback wants to know of every step.
+        one_by_one: whether a callback has hooks for every step.
         program: the `Program` of this model alone, or None.
     """
 
@@ -87,13 +87,13 @@ class Pass:
         model.reset_metrics()
 
     def begin(self, first):
-        """Tells the callbacks of a program's first step."""
+        """Calls the callbacks before a program, with the number of its first step."""
         self._on_begin(first)
         if self.one_by_one and self.program:
             self.model.require_settings(*self.program.settings)
 
     def end(self, last):
-        """Tells the callbacks of a program's last step; returns whether the pass is to end there."""
+        """Calls the callbacks after a program, with the number of its last step; returns whether the pass ends."""
         self.logs.update({name: float(value) for name, value in self.model.get_metrics_result().items()})
         self._on_end(last, dict(self.logs))
         return self.model.stop_training if self.training else self.model.stop_evaluating
@@ -106,14 +106,14 @@ class Fit:
         model: a compiled `LatentVariableModel`.
         batches: `vaekit.batches.Batches`.
         validation: batches of any kind, or None.
-        epochs: how many there are to be in all.
+        epochs: number of epochs in all.
         callbacks: list of Keras callbacks.
-        checkpoint: path of a file that keeps the state of training, or None.
+        checkpoint: path of the file with the state of training, or None.
         initial_epoch: the first one, from 0.
         validation_freq: epochs from one validation to the next, or a list of those that have one, as in Keras.
 
     Attributes:
-        epoch: the present one, or the next.
+        epoch: number of the present epoch, or the next, from 0.
         done: whether training has ended.
     """
 
@@ -125,10 +125,10 @@ class Fit:
             [StopAtNaN(), *callbacks], add_history=True, model=model, epochs=epochs, steps=len(batches), verbose=0
         )
         self.epochs, self.epoch, self.validation_freq = epochs, initial_epoch, validation_freq
-        self.path, self.checkpoint, self.logs, self.begun, self.done = checkpoint, None, {}, False, False
+        self.path, self.checkpoint, self.logs, self.started, self.done = checkpoint, None, {}, False, False
 
     def begin(self):
-        """Begins training, or goes on where a checkpoint ends."""
+        """Begins training, or resumes it from a checkpoint."""
         self.model.stop_training = False
         self.callbacks.on_train_begin()
         self.epoch = self.model._initial_epoch or self.epoch  # the former: from BackupAndRestore
@@ -137,17 +137,17 @@ class Fit:
             files = self.path, self.model, self.batches, self.validation_batches, self.callbacks.callbacks
             self.checkpoint = Checkpoint(*files)
             self.epoch = self.checkpoint.restore(self.model.history, self.epochs)
-        self.begun = True
+        self.started = True
         self._end_if_done()
 
     def training(self):
-        """The epoch's `Pass` over the data."""
+        """Begins an epoch: its `Pass` over the data."""
         self.training_pass, self.validation_pass = Pass(self.model, self.batches, self.callbacks, training=True), None
         self.callbacks.on_epoch_begin(self.epoch)
         return self.training_pass
 
     def validation(self):
-        """The epoch's `Pass` over the validation data, if there is one; other batches than ours Keras has run here."""
+        """Begins the epoch's validation: its `Pass`; None without validation, or if Keras' own loop has done it."""
         self.logs = dict(self.training_pass.logs)
         if self.validation_batches is None or not self.model._should_eval(self.epoch, self.validation_freq):
             return None
@@ -161,7 +161,7 @@ class Fit:
         self.logs |= {f"val_{name}": value for name, value in logs.items()}
 
     def end_epoch(self):
-        """Tells the callbacks, goes to the next epoch, and keeps what was reached."""
+        """Calls the callbacks, goes to the next epoch, and saves a checkpoint."""
         if self.validation_pass:
             self.callbacks.on_test_end(self.validation_pass.logs)
             self._validated(self.validation_pass.logs)
@@ -180,7 +180,7 @@ class Fit:
             self.callbacks.on_train_end(self.logs)
 
     def close(self):
-        """Has the optimizer finish the weights, which some average, also where training fails."""
-        if self.begun:
-            self.begun = False
+        """Lets the optimizer finalize the weights, which some average, also where training fails."""
+        if self.started:
+            self.started = False
             self.model.optimizer.finalize_variable_values(self.model.trainable_variables)

@@ -1,4 +1,4 @@
-"""Losses that layers add while a model runs, activity regularizers among them: each factor's count once."""
+"""Losses that layers add while a model runs, such as activity regularizers: each factor's count once."""
 
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -12,7 +12,7 @@ ADDED = ContextVar("the losses that layers add in a training step: dict by facto
 
 @contextmanager
 def added_losses(model):
-    """A context that gives what layers add to the losses within: activity regularizers, `add_loss`.
+    """A context that collects the losses that layers add within: activity regularizers, `add_loss`.
 
     Each factor's network counts once, with the data: as the first `Trace` ran it, whatever an objective, a prior or a
     refinement does with it besides. Layers that no trace runs count as they ran last.
@@ -48,9 +48,10 @@ def no_losses():
 
 @contextmanager
 def counting(factor, part, shared=()):
-    """A context that runs a part of a factor's network; the losses that layers add there count, unless they did before.
+    """A context for running a part of a factor's network: losses that layers add there count, unless they did before.
 
     Args:
+        factor: a `vaekit.Factor`.
         part: `"h"` or `"g"`, see `vaekit.models.split`.
         shared: other networks, whose layers are not this factor's, such as the encoder inside a VampPrior.
     """
@@ -61,6 +62,6 @@ def counting(factor, part, shared=()):
     added[factor, part] = []
     factor.layer._clear_losses()
     yield
-    not_its = {id(layer) for network in shared for layer in network._flatten_layers()}
-    layers = [layer for layer in factor.layer._flatten_layers() if id(layer) not in not_its]
+    foreign = {id(layer) for network in shared for layer in network._flatten_layers()}
+    layers = [layer for layer in factor.layer._flatten_layers() if id(layer) not in foreign]
     added[factor, part] += [loss for layer in layers for loss in layer._get_own_losses()]

@@ -1,21 +1,22 @@
-"""Compiled programs that a model keeps."""
+"""The compiled programs of a model."""
 
 import threading
 
 
 class Programs:
-    """What a model has compiled, each program once.
+    """The programs that a model has compiled, each once.
 
     Attributes:
-        lock: held by what reads and writes the state that programs share, so that threads can ask a model at one time.
+        lock: for reading and writing the state that programs share, so that several threads can use a model.
+        cache: dict by key of settings and program.
     """
 
     def __init__(self):
-        self.lock, self.made = threading.RLock(), {}
+        self.lock, self.cache = threading.RLock(), {}
 
     def get(self, key, settings, make):
-        """What is known by this key, made with these settings; where there is none, `make()`."""
+        """Returns the program of a key, which `make()` returns at first, and again when settings differ."""
         with self.lock:
-            if key not in self.made or self.made[key][0] != settings:
-                self.made[key] = settings, make()
-            return self.made[key][1]
+            if key not in self.cache or self.cache[key][0] != settings:
+                self.cache[key] = settings, make()
+            return self.cache[key][1]

@@ -7,9 +7,13 @@ from tqdm.auto import tqdm
 
 
 class Progress(keras.callbacks.Callback):
-    """One bar (or, with `lines=True`, one printed line) an epoch, with every term to two decimals, after a `prefix`.
+    """Shows every term of an epoch to two decimals.
 
     `LatentVariableModel.fit` and `evaluate` use it in place of Keras' bar: verbose=1 for bars, 2 for lines.
+
+    Args:
+        lines: True prints a line an epoch, False shows a bar.
+        prefix: text before the number of the epoch.
     """
 
     def __init__(self, lines=False, prefix=""):

@@ -7,7 +7,7 @@ from numbers import Number
 from vaekit import backend
 from vaekit.batches import Batches, check_counts, is_array
 from vaekit.training.callbacks import listens, with_progress
-from vaekit.training.checkpoint import structure
+from vaekit.training.checkpoint import settings_by_path
 from vaekit.training.loop import Fit, train
 
 
@@ -42,7 +42,7 @@ def fit_together(
             (schedules are to be equal).
         x: arrays, or a dict of them, for all models; `validation_data` likewise.
         batch_size, epochs, verbose, shuffle: as for `fit`.
-        callbacks: list of lists, each model's own callbacks, which are told of epochs, not of every batch.
+        callbacks: list of lists, each model's own callbacks, which are called for epochs, not for every batch.
         checkpoints: list of paths, each model's own file, as that of `fit(checkpoint=...)`. Models that go on from
             different epochs wait for the last of them. All come to the weights that they would have come to without a
             break, bit for bit (same backend, device and versions), if the list had as many models from the start. The
@@ -58,46 +58,43 @@ def fit_together(
     models = list(models)
     if not models:
         return []
-    callbacks = [list(own or []) for own in _one_each(models, callbacks, "callbacks", (list, tuple))]
-    checkpoints = _one_each(models, checkpoints, "checkpoints", (str, os.PathLike))
+    callbacks = [list(each or []) for each in _list_by_model(models, callbacks, "callbacks", (list, tuple))]
+    checkpoints = _list_by_model(models, checkpoints, "checkpoints", (str, os.PathLike))
     if not (is_array(x) and (validation_data is None or is_array(validation_data))):
         raise ValueError("fit_together expects arrays, or dicts of them; train on other data by each model's own fit.")
     check_counts("fit_together", least=0, epochs=epochs)
     for model in models:
         model._assert_compile_called("fit")
         model.arrays(x)
-    _check(models, callbacks, checkpoints)
+    _check_compatible(models, callbacks, checkpoints)
     if validation_data is not None:
         models[0].arrays(validation_data)
-    callbacks = [with_progress(own, verbose, f"model {i}, ") for i, own in enumerate(callbacks, 1)]
-    if _possible(models, Batches(models[0].arrays(x))):
+    callbacks = [with_progress(each, verbose, f"model {i}, ") for i, each in enumerate(callbacks, 1)]
+    if _can_share_program(models, Batches(models[0].arrays(x))):
         validation = None if validation_data is None else models[0].batches(validation_data, batch_size)
         batches = [model.batches(x, batch_size, shuffle) for model in models]
-        every = zip(models, batches, callbacks, checkpoints, strict=True)
-        train([Fit(model, own, validation, epochs, told, path) for model, own, told, path in every])
+        each = zip(models, batches, callbacks, checkpoints, strict=True)
+        train([Fit(model, data, validation, epochs, hooks, path) for model, data, hooks, path in each])
     else:
         options = dict(batch_size=batch_size, epochs=epochs, validation_data=validation_data, shuffle=shuffle)
-        for model, told, path in zip(models, callbacks, checkpoints, strict=True):
-            model.fit(x, callbacks=told, checkpoint=path, verbose=0, **options)
+        for model, hooks, path in zip(models, callbacks, checkpoints, strict=True):
+            model.fit(x, callbacks=hooks, checkpoint=path, verbose=0, **options)
     return [model.history for model in models]
 
 
-def _possible(models, batches):
-    """Whether a program can take steps of all models at once."""
-    ours = [
+def _can_share_program(models, batches):
+    """Returns whether a program can take steps of all models at once."""
+    programs = [
         m.takes_programs(batches, step) and not m.run_eagerly for m in models for step in ("train_step", "test_step")
     ]
-    return len(models) > 1 and all(ours) and batches.resident and backend.loops_together()
+    return len(models) > 1 and all(programs) and batches.resident and backend.loops_together()
 
 
-# ---------------------------------------------------------------- what goes together
-
-
-def _one_each(models, values, name, kinds):
-    """A list of as many values as models."""
+def _list_by_model(models, values, name, kinds):
+    """Returns a list of as many values as models; raises ValueError for anything else but None."""
     values = [None] * len(models) if values is None else values
-    listed = isinstance(values, (list, tuple)) and all(v is None or isinstance(v, kinds) for v in values)
-    if not listed or len(values) != len(models):
+    valid = isinstance(values, (list, tuple)) and all(v is None or isinstance(v, kinds) for v in values)
+    if not valid or len(values) != len(models):
         one = {"callbacks": "list of callbacks", "checkpoints": "path"}[name]
         raise ValueError(
             f"fit_together expects {name} as a list with a {one} for each of {len(models)} models, got {values!r}."
@@ -105,23 +102,23 @@ def _one_each(models, values, name, kinds):
     return values
 
 
-def _check(models, callbacks, checkpoints):
+def _check_compatible(models, callbacks, checkpoints):
     """Raises ValueError for models that differ by more than weights, seeds, names and learning rates, or that share."""
-    told = list(chain(*callbacks))
-    if hears := [type(c).__name__ for c in told if listens(c, "train") or listens(c, "test")]:
+    hooks = list(chain(*callbacks))
+    if listening := [type(c).__name__ for c in hooks if listens(c, "train") or listens(c, "test")]:
         raise ValueError(
-            f"{hears[0]} wants to know of every batch, but models that are trained together tell callbacks of epochs "
-            "only. Use its epoch hooks, or each model's own fit."
+            f"{listening[0]} wants to know of every batch, but models that are trained together tell callbacks of "
+            "epochs only. Use its epoch hooks, or each model's own fit."
         )
     variables = [v for model in models for v in model.step_state(training=True)]
     paths = [os.path.abspath(path) for path in checkpoints if path is not None]
-    for name, keys in {"callbacks": map(id, told), "weights": map(id, variables), "checkpoints": paths}.items():
+    for name, keys in {"callbacks": map(id, hooks), "weights": map(id, variables), "checkpoints": paths}.items():
         if len(keys := list(keys)) > len(set(keys)):
             raise ValueError(f"fit_together expects models with {name} of their own; two of them share some.")
-    first, *others = map(_structure, models)
+    first, *others = map(_settings, models)
     for i, other in enumerate(others, 2):
-        places = sorted({**first, **other}, key=lambda name: name.startswith("weights"))  # which follow from the rest
-        for name in places:
+        names = sorted({**first, **other}, key=lambda name: name.startswith("weights"))  # which follow from the rest
+        for name in names:
             a, b = first.get(name, "nothing"), other.get(name, "nothing")
             if a != b:
                 raise ValueError(
@@ -130,8 +127,8 @@ def _check(models, callbacks, checkpoints):
                 )
 
 
-def _structure(model):
-    """What has to be the same in models that share a program: dict of values by their place in the configuration."""
+def _settings(model):
+    """The settings that models in one program have in common: dict of values by their path in the configuration."""
     parts = {
         "class": type(model),
         **model.get_compile_config(),
@@ -139,8 +136,8 @@ def _structure(model):
         "weights": [[tuple(v.shape), v.dtype, v.trainable] for v in model.step_state(training=True)],
     }
     return {
-        ".".join(map(str, place)): value
-        for place, value in structure(model, parts).items()
-        if not (place[0] == "optimizer" and place[-1] == "name")
-        and not (place[-1] == "learning_rate" and isinstance(value, Number))
+        ".".join(map(str, path)): value
+        for path, value in settings_by_path(model, parts).items()
+        if not (path[0] == "optimizer" and path[-1] == "name")
+        and not (path[-1] == "learning_rate" and isinstance(value, Number))
     }

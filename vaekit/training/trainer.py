@@ -21,7 +21,7 @@ from vaekit.training.programs import Programs
 
 
 class Trainer(KerasLoop):
-    """Base of `LatentVariableModel`, which says what is trained: here is how.
+    """Base of `LatentVariableModel`: how a model is trained, whatever its densities.
 
     A subclass has `batches(x, batch_size, shuffle)`, which checks data, and `seed_generator`, for all of its noise.
 
@@ -38,7 +38,7 @@ class Trainer(KerasLoop):
             shape=(), dtype="int32", initializer="zeros", trainable=False, name="step", aggregation="only_first_replica"
         )
         self.objective, self.diverged, self.programs = None, False, Programs()
-        self._terms, self._reported, self._follows = MappingProxyType({}), {}, True
+        self._terms, self._reported, self._stable = MappingProxyType({}), {}, True
         self._objective_variables = MappingProxyType({})
 
     def compile(self, optimizer="adam", objective=None, **kwargs):
@@ -54,7 +54,7 @@ class Trainer(KerasLoop):
         objective = checked_objective(optimizer, objective, kwargs)
         if kwargs.get("steps_per_execution") == "auto":
             del kwargs["steps_per_execution"]
-        self._chosen = {"jit_compile", "steps_per_execution"} & set(kwargs)  # the others are each machine's own choice
+        self._explicit = {"jit_compile", "steps_per_execution"} & set(kwargs)  # else each machine chooses
         kwargs.setdefault("jit_compile", backend.prefers_jit() and not kwargs.get("run_eagerly"))
         self._trained = None  # ids of weights, from the first fit on
         super().compile(optimizer=optimizer, **kwargs)
@@ -62,30 +62,34 @@ class Trainer(KerasLoop):
             self.build_optimizer()
         self.objective = objective
         _, variables, layers = read_state(self.constants())
-        mine = {id(layer) for layer in self._flatten_layers()}
-        if outside := [layer.name for layer in layers if layer.trainable and id(layer) not in mine]:
+        parts = {id(layer) for layer in self._flatten_layers()}
+        if outside := [layer.name for layer in layers if layer.trainable and id(layer) not in parts]:
             warnings.warn(
                 f"The objective holds networks that are no part of the model, {outside}: they are neither trained nor "
                 "saved with it. Make them parts of the model, or set trainable=False.",
                 stacklevel=2,
             )
-        held = {id(v) for v in super().variables}
-        own = [v for v in variables if id(v) not in held]
-        for variable in own:
+        known = {id(v) for v in super().variables}
+        new = [v for v in variables if id(v) not in known]
+        for variable in new:
             variable.trainable = False  # assigned, saved; not trained
-        self._objective_variables = MappingProxyType({f"objective_{i}": v for i, v in enumerate(own)})
+        self._objective_variables = MappingProxyType({f"objective_{i}": v for i, v in enumerate(new)})
         # proxies, since Keras tracks what stands in a plain dict as state, which a built model must not gain
         self._terms = MappingProxyType({name: keras.metrics.Mean(name) for name in self.objective.terms(self)})
         self.step.assign(0)
-        self._reported, self._follows, self.step_programs, self._optimizer_config = {}, True, {}, None
+        self._reported, self._stable, self.step_programs, self._optimizer_config = {}, True, {}, None
         self._keras_settings = MappingProxyType({})
-        self.programs.made.clear()
+        self.programs.cache.clear()
 
     @property
     def metrics(self):
         return [*super().metrics, *self._terms.values()]
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        """Computes the loss of a batch x `[B, ...]`, a scalar in nats, and updates the terms' metrics.
+
+        `sample_weight`: weights of the examples `[B]`. y and y_pred are not used.
+        """
         settings = self.settings()
         with added_losses(self) as added:
             loss, terms = self.objective(self, x, self.step, training)  # [B]
@@ -97,7 +101,7 @@ class Trainer(KerasLoop):
         self._update_terms(terms, training)
         if training:
             self.step.assign(self.step + 1)
-        self._follows = self._follows and self.settings() == settings
+        self._stable = self._stable and self.settings() == settings
         return loss / backend.replicas()  # whose gradients are summed
 
     def _update_terms(self, terms, training):
@@ -132,7 +136,7 @@ class Trainer(KerasLoop):
         checkpoint=None,
         **kwargs,
     ):
-        """As `keras.Model.fit`, without targets and weights.
+        """Trains, as `keras.Model.fit`, without targets and weights.
 
         Arrays, dynamically binarized data and dicts of them are checked, then shuffled by the model's own seed. Of
         `tf.data` the first batch is checked, of a `PyDataset` or generator each; their order is their own. `history`
@@ -143,7 +147,7 @@ class Trainer(KerasLoop):
             batch_size: examples a step, 100 if None; only with arrays.
             validation_data: like `x`.
             shuffle: a new order, and new draws of dynamically binarized data, in every epoch; False: neither.
-            checkpoint: path of a file that keeps the state of training, written after the first epoch that ends a
+            checkpoint: path of a file with the state of training, written after the first epoch that ends a
                 minute after the one before, and after the last. A `fit` that finds it goes on from there to the weights
                 that it would have come to without a break, bit for bit (same backend, device and versions). Only with
                 arrays.
@@ -166,8 +170,8 @@ class Trainer(KerasLoop):
             size = batches.batch_size if size is None and isinstance(batches, Batches) else size
             validation_data = self.batches(validation_data, size if is_array(validation_data) else None)
         options = dict(epochs=epochs, callbacks=with_progress(callbacks, verbose), **kwargs)
-        known = {"validation_freq"} | ({"initial_epoch"} if checkpoint is None else set())
-        if self.takes_programs(batches, "train_step") and known >= set(kwargs):
+        supported = {"validation_freq"} | ({"initial_epoch"} if checkpoint is None else set())
+        if self.takes_programs(batches, "train_step") and supported >= set(kwargs):
             loop.train([loop.Fit(self, batches, validation_data, checkpoint=checkpoint, **options)])
             return self.history
         if checkpoint is not None:
@@ -192,17 +196,17 @@ class Trainer(KerasLoop):
             raise ValueError("What is trainable has changed since compile: compile the model again.")
 
     def constants(self):
-        """Objects whose numbers compiled programs of this model have for constants, beside its networks."""
+        """Objects, beside the networks, whose numbers are constants of this model's compiled programs."""
         return (self.objective,)
 
     def settings(self):
-        """The numbers in `constants`, a text; "" where they change by themselves and nobody can tell."""
-        return read_state(self.constants())[0] if self._follows else ""
+        """The numbers in `constants`, a text; "" where computing the loss changes them."""
+        return read_state(self.constants())[0] if self._stable else ""
 
     def program(self, key, make):
-        """What `make()` gives, such as a compiled program of this model, made once for a `key` and kept with the model.
+        """Returns a compiled program of this model, which `make()` compiles once for a key.
 
-        It is made anew when a number in `constants` has changed.
+        It is compiled anew when a number in `constants` has changed.
         """
         return self.programs.get(key, self.settings(), make)
 
@@ -213,30 +217,30 @@ class Trainer(KerasLoop):
         return self._optimizer_config
 
     def takes_programs(self, batches, step):
-        """Whether steps and batches are ours: not so with an overridden `train_step`, say, or with `tf.distribute`."""
-        ours = getattr(type(self), step) is getattr(keras.Model, step)
-        return type(batches) is Batches and ours and backend.replicas(self) == 1
+        """Returns whether compiled programs can take the steps: not those of a subclass, or with `tf.distribute`."""
+        inherited = getattr(type(self), step) is getattr(keras.Model, step)
+        return type(batches) is Batches and inherited and backend.replicas(self) == 1
 
     def require_settings(self, settings):
         """Raises ValueError if a number of the objective was changed within an epoch."""
-        if self._follows and self.settings() != settings:
+        if self._stable and self.settings() != settings:
             raise ValueError(
                 "A number of the objective was changed within an epoch, and compiled programs have it for a constant. "
                 "Change it between epochs, or make it a variable, ELBO(beta=keras.Variable(0.0)), and assign to it."
             )
 
     def chosen(self, option):
-        """Whether `compile` was given `jit_compile` or `steps_per_execution`, which each machine chooses else."""
-        return option in self._chosen
+        """Returns whether an option, `jit_compile` or `steps_per_execution`, was passed to `compile`."""
+        return option in self._explicit
 
     def step_state(self, training):
-        """All that a step of training or evaluation may change."""
+        """Lists all variables that a step of training or evaluation may change."""
         if training:
             self.build_optimizer()
         return [*self.variables, *self.metrics_variables, *(self.optimizer.variables if training else ())]
 
     def count_operations(self, batch):
-        """Floating-point operations of one training step on a batch, as XLA counts them; on JAX alone.
+        """Counts floating-point operations of one training step on a batch, as XLA does; on JAX alone.
 
         Raises:
             RuntimeError: on TensorFlow.
@@ -247,7 +251,7 @@ class Trainer(KerasLoop):
     def evaluate(
         self, x=None, y=None, batch_size=None, verbose="auto", callbacks=None, seed=None, return_dict=True, **kwargs
     ):
-        """The objective's terms on data: dict of means in nats (`return_dict=False`: a list, as in Keras).
+        """Evaluates the objective's terms on data: dict of means in nats (`return_dict=False`: a list, as in Keras).
 
         Args:
             seed: an int, for the same samples of z at each call.
@@ -269,7 +273,7 @@ class Trainer(KerasLoop):
 
     @contextlib.contextmanager
     def seeded(self, seed):
-        """Within this context the model's samples are those of `seed`, an int; None: nothing changes."""
+        """A context in which the model's samples are those of `seed`, an int; None: no change."""
         state = ops.convert_to_numpy(self.seed_generator.state.value).copy()
         if seed is not None:
             start = [backend.integer_seed(seed), 0]
@@ -297,9 +301,9 @@ class Trainer(KerasLoop):
         if not self.compiled:
             return {}
         dropped = {"loss", "loss_weights", "metrics", "weighted_metrics"}
-        dropped |= {"jit_compile", "steps_per_execution"} - self._chosen
-        kept = {k: v for k, v in super().get_compile_config().items() if k not in dropped}
-        return {**kept, "objective": keras.saving.serialize_keras_object(self.objective)}
+        dropped |= {"jit_compile", "steps_per_execution"} - self._explicit
+        config = {k: v for k, v in super().get_compile_config().items() if k not in dropped}
+        return {**config, "objective": keras.saving.serialize_keras_object(self.objective)}
 
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))

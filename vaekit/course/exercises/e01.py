@@ -311,8 +311,8 @@ _LOG_DENSITY = "(-(t**2) / 2 - log_scale - LOG_2PI / 2)"
 SCORE = Function(
     "score_function", "Without a path: the score function", points=4, minutes=15, difficulty=2,
     takes="sample[S,D], cost[S], mean[D], log_scale[D], baseline=0.0", returns="for mean, for log scale",
-    axes={"S": "samples", "D": "dimensions"}, parts={"for mean": 3, "for log scale": 3, "baseline": 2}, founded=False,
-    draw={None: _costs, "baseline": _costs_and_baseline},
+    axes={"S": "samples", "D": "dimensions"}, parts={"for mean": 3, "for log scale": 3, "baseline": 2},
+    requires_first=False, draw={None: _costs, "baseline": _costs_and_baseline},
     answer="""
         scale = ops.exp(log_scale)
         t = (sample - mean) / scale  # [S, D]

@@ -222,7 +222,7 @@ ESTIMATORS = Function(
     "elbo_estimators", "Two estimators of the bound", points=4, minutes=15, difficulty=2,
     takes="x[N,D], mean[N,L], log_variance[N,L], noise[S,N,L], weights[L,D], bias[D]", returns="A, B",
     gradients="mean log_variance weights bias", axes={"S": "draws", "L": "latents", "D": "pixels"},
-    draw=_linear_decoders, parts={"A": 1.5, "B": 1.5, "gradients": 1}, founded=False,
+    draw=_linear_decoders, parts={"A": 1.5, "B": 1.5, "gradients": 1}, requires_first=False,
     answer="""
         z = mean + ops.exp(log_variance / 2) * noise  # [S, N, L]
         logits = ops.matmul(z, weights) + bias  # [S, N, D]
@@ -311,7 +311,7 @@ _SCALE = "`noise_scale` is the standard deviation $s$; the density has $s^2$."
 LINEAR = Function(
     "bound_and_gap", "A model whose gap is known exactly", points=5, minutes=50, difficulty=3, importance=2,
     takes="x[N,D], weights[L,D], bias[D], noise_scale, mean[N,L], log_variance[N,L]", returns="bound, gap",
-    axes={"L": "latents", "D": "pixels"}, draw=_linear_models, founded=False, rtol=1e-3, atol=1e-3,
+    axes={"L": "latents", "D": "pixels"}, draw=_linear_models, requires_first=False, rtol=1e-3, atol=1e-3,
     because="the gap is a difference of two numbers of some ten nats, each from a matrix inverted in float32.",
     answer="""
         pixels = x.shape[1]

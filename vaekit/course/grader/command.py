@@ -1,4 +1,4 @@
-"""The command that starts the process for graded code, shut in; what that process finds there, and what is hidden."""
+"""Makes the command that starts the process for graded code, shut in: what that process finds, and what is hidden."""
 
 import itertools
 import json
@@ -25,7 +25,7 @@ TF_NUM_INTRAOP_THREADS TF_NUM_INTEROP_THREADS""".split()  # NPROC is what XLA re
 
 
 def command(work, limits, hidden=()):
-    """The command that starts `inside.py`, and its environment: nothing of the user's but the backend and the data.
+    """Makes the command that starts `inside.py`, and its environment: of the user's only the backend and the data.
 
     Args:
         work: path of a folder, the only one that can be written.
@@ -70,7 +70,7 @@ def command(work, limits, hidden=()):
 
 
 def shut_in(arguments, environment, work, limits, read=(), hidden=(), layers=sandbox.LAYERS):
-    """The command that runs a command in the sandbox, and its environment.
+    """Makes the command that runs a command in the sandbox, and its environment.
 
     Args:
         arguments: of the command, list of texts; the first is a path.
@@ -102,10 +102,10 @@ def shut_in(arguments, environment, work, limits, read=(), hidden=(), layers=san
 
 
 def _data():
-    """Paths of the data files, each by itself: among them may lie other things."""
+    """Lists the data files, each by itself: among them may lie other things."""
     try:
         return [str(path.absolute()) for path in located()]
-    except DatasetError:  # who asks for data is told
+    except DatasetError:  # who asks for data gets the error
         return []
 
 
@@ -113,7 +113,7 @@ _started = itertools.count()
 
 
 def _cores():
-    """Which a process may use: the next few of those that the grader may, so that processes share all of them."""
+    """Lists the cores for a process: the next few of those that the grader may use, so that processes share all."""
     if not hasattr(os, "sched_getaffinity"):
         return []
     allowed, number = sorted(os.sched_getaffinity(0)), next(_started)
@@ -121,5 +121,5 @@ def _cores():
 
 
 def _checkout(package):
-    """The folder with lessons, solutions and tests beside the package, where it is not installed but checked out."""
+    """Lists the folder with lessons, solutions and tests beside the package, if it is checked out and not installed."""
     return [str(package.parent)] if (package.parent / "pyproject.toml").exists() else []

@@ -1,4 +1,4 @@
-"""What goes wrong in grading: with a whole notebook, or with one step of it."""
+"""Errors of grading: of a whole notebook, or of one step of it."""
 
 from vaekit.course.observe import Fault
 
@@ -15,6 +15,6 @@ class StepError(Exception):
         ends: whether the process in which it ran is of no use any more.
     """
 
-    def __init__(self, kind, says, ends=True):
-        super().__init__(says)
-        self.fault, self.ends = Fault(kind, says), ends
+    def __init__(self, kind, message, ends=True):
+        super().__init__(message)
+        self.fault, self.ends = Fault(kind, message), ends

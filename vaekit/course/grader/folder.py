@@ -44,13 +44,13 @@ def grade_folder(folder, out, jobs=1, limits=None, seed=None, require_isolation=
     """
     folder, out = Path(folder).resolve(), Path(out).resolve()
     _apart(folder, out)
-    found = submissions(folder)
-    again = _named(again, [submission.name for submission in found])
-    if not found:
+    handed_in = submissions(folder)
+    again = _named(again, [submission.name for submission in handed_in])
+    if not handed_in:
         return
     grader, records, waiting = _Grader(folder, out, limits or Limits(), seed, require_isolation, hints), {}, []
-    for submission in found:
-        record = grader.known(submission, again)
+    for submission in handed_in:
+        record = grader.valid_record(submission, again)
         if record:
             records[submission.name] = record
             yield submission.name, record
@@ -71,7 +71,7 @@ def grade_folder(folder, out, jobs=1, limits=None, seed=None, require_isolation=
 
 
 class _Grader:
-    """Grades submissions one by one, all in the same way, and keeps what came of them."""
+    """Grades submissions one by one, all in the same way, and writes their records."""
 
     def __init__(self, folder, out, limits, seed, require_isolation, hints):
         self.hidden = (folder, out)
@@ -79,21 +79,21 @@ class _Grader:
         self.limits, self.seed, self.require_isolation, self.hints = limits, seed, require_isolation, hints
         self.version = functools.cache(version)
 
-    def known(self, submission, again):
-        """The record of an earlier call that still holds, or of a problem; None: it is to be graded."""
-        key, problem = _tried(self._key_of, submission)
+    def valid_record(self, submission, again):
+        """Returns the record of an earlier call that is still valid, or of a problem; None: it is to be graded."""
+        key, problem = _attempt(self._key_of, submission)
         if problem:
             return self.records.ungraded(submission.name, problem)
-        record = self.records.kept(submission.name)
+        record = self.records.read(submission.name)
         return record if record and record["key"] == key and submission.name not in again else None
 
     def grade(self, submission):
-        """The record of a mark that is given now, or of a problem."""
-        record, problem = _tried(self._graded, submission)
+        """Grades a submission now: returns the record of its mark, or of a problem."""
+        record, problem = _attempt(self._graded, submission)
         return record or self.records.ungraded(submission.name, problem)
 
     def _graded(self, submission):
-        """The bytes that are read here, once, are what the mark and its key are of."""
+        """Grades the bytes that are read here, once: mark and key are both of these."""
         content, notebook = read_notebook(submission.path, follow=False)
         report = grade_notebook(
             submission.path,
@@ -107,7 +107,7 @@ class _Grader:
         with replacing(marks.page_of(self.out, submission.name)) as stream:
             stream.write(page(report, Exercise(report.exercise), clean(submission.name), self.hints).encode())
         record = marks.record_of(report, self._key(content, report.exercise))
-        self.records.keep(submission.name, record)
+        self.records.write(submission.name, record)
         return record
 
     def _key_of(self, submission):
@@ -117,19 +117,19 @@ class _Grader:
         return self._key(content, exercise_number(notebook, submission.path.name))
 
     def _key(self, content, exercise):
-        """A hash of all that a mark depends on."""
+        """Hashes all that a mark depends on."""
         settings = [dataclasses.asdict(self.limits), self.seed, self.require_isolation, self.hints, backend.NAME]
         parts = [content, *(text.encode() for text in (self.version(exercise), exercise, json.dumps(settings)))]
         return hashlib.sha256(b"\0".join(hashlib.sha256(part).digest() for part in parts)).hexdigest()
 
 
 def duplicates(folder):
-    """Names of notebooks with the same content, a list of lists."""
+    """Lists names of notebooks with the same content, a list of lists."""
     same = {}
     for name, path, problem in submissions(folder):
-        found, _ = (None, "") if problem else _tried(read_notebook, path, follow=False)
-        if found:
-            same.setdefault(hashlib.sha256(found[0]).digest(), []).append(name)
+        submitted, _ = (None, "") if problem else _attempt(read_notebook, path, follow=False)
+        if submitted:
+            same.setdefault(hashlib.sha256(submitted[0]).digest(), []).append(name)
     return [names for names in same.values() if len(names) > 1]
 
 
@@ -143,18 +143,18 @@ def _apart(folder, out):
 
 
 def _named(again, names):
-    """Those of the names that are to be graded again; raises GradingError if one is none of them."""
-    known = {written: name for name in names for written in (marks.name_in_marks(name), name)}
-    if unknown := set(again) - set(known):
+    """Selects the names that are to be graded again; raises GradingError if one is none of them."""
+    name_by_spelling = {written: name for name in names for written in (marks.name_in_marks(name), name)}
+    if unknown := set(again) - set(name_by_spelling):
         listed = ", ".join(repr(clean(name)) for name in sorted(unknown))
         raise GradingError(
             f"there is no submission {listed} to grade again; expected names as in the first column of marks.csv."
         )
-    return {known[name] for name in again}
+    return {name_by_spelling[name] for name in again}
 
 
-def _tried(function, *arguments, **options):
-    """What a function returns, and ""; or None, and the problem with a submission."""
+def _attempt(function, *arguments, **options):
+    """Calls a function: returns its value and "", or None and the problem with a submission."""
     try:
         return function(*arguments, **options), ""
     except GradingError as error:

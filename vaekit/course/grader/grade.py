@@ -44,7 +44,7 @@ def grade_notebook(
     Args:
         path: of the notebook.
         limits: a `Limits`.
-        seed: of the drawn cases; None: a secret one, which the report tells.
+        seed: of the drawn cases; None: a secret one, which stands in the report.
         require_isolation: whether to refuse if something is not isolated.
         exercise: an `Exercise`; None: the one that the notebook names.
         stopped: a `threading.Event` that ends it with KeyboardInterrupt.
@@ -70,7 +70,7 @@ def grade_notebook(
 
 
 class _Run:
-    """The steps of a notebook, and what has come of them."""
+    """The steps of a notebook, and their results."""
 
     def __init__(self, notebook, exercise, limits, seed, require_isolation, stopped, hidden):
         self.hidden = hidden
@@ -80,9 +80,9 @@ class _Run:
         self.deadline = time.monotonic() + limits.notebook
         self.cases = {name: question.cases(seed) for name, question in exercise.questions.items()}
         self.observations = {name: [] for name in self.cases}  # case by case
-        self.left = list(self.cases)
+        self.pending = list(self.cases)
         places = tested_after(notebook)
-        self.due = [[name for name in self.left if places.get(name) == n] for n in range(len(self.cells) + 1)]
+        self.due = [[name for name in self.pending if places.get(name) == n] for n in range(len(self.cells) + 1)]
         self.retried = set()  # what ended a process in which answers ran before: questions, and cells by their index
         self.faults = {}  # of cells, by their index
         self.skipped = set()  # cells that ended a process
@@ -90,7 +90,7 @@ class _Run:
 
     def finish(self):
         for _ in range(self.limits.starts):
-            if not self.left or self._time() <= 0:
+            if not self.pending or self._time() <= 0:
                 return
             with Process(self.limits, self.stopped, self.hidden) as process:
                 self.exposed = process.start()
@@ -106,24 +106,24 @@ class _Run:
         Then once more the cells with undefined names, as long as that helps, and the answers that are left. Ends early
         where the process is of no use any more.
         """
-        again = []
+        undefined = []
         for index in range(len(self.cells) + 1):
-            if not all(self._call(process, name, early=True) for name in self.due[index] if name in self.left):
+            if not all(self._call(process, name, early=True) for name in self.due[index] if name in self.pending):
                 return
-            if index < len(self.cells) and not self._execute(process, index, again):
+            if index < len(self.cells) and not self._execute(process, index, undefined):
                 return
-        while again:
-            undefined, again = again, []
-            if not all(self._execute(process, index, again) for index in undefined):
+        while undefined:
+            cells, undefined = undefined, []
+            if not all(self._execute(process, index, undefined) for index in cells):
                 return
-            if len(again) == len(undefined):
+            if len(undefined) == len(cells):
                 break
-        for name in list(self.left):
+        for name in list(self.pending):
             if not self._call(process, name):
                 return
 
-    def _execute(self, process, index, again):
-        """Executes a cell, notes it in `again` if a name is not defined; whether the process can go on."""
+    def _execute(self, process, index, undefined):
+        """Executes a cell, adds it to `undefined` if a name is not defined; returns whether the process can go on."""
         if index in self.skipped:
             return True
         if self._time() <= 0:
@@ -134,22 +134,22 @@ class _Run:
         except StepError as error:
             if self._by_another(index):
                 return False
-            self.faults[index] = error.fault.says
+            self.faults[index] = error.fault.message
             self.skipped.add(index)
             return False
         self.faults.pop(index, None)
         error, lacks = header.get("error"), header.get("lacks")
         if error:
-            self.faults[index] = clean(header.get("says"))
+            self.faults[index] = clean(header.get("message"))
         if lacks:
             if not self._by_another(index):
                 self.skipped.add(index)
                 much = "little" if lacks == "memory" else "few"
-                left = f"It left too {much} {clean(lacks, 20)} for what comes after it, and was left out."
-                self.faults[index] = f"{self.faults.get(index, '')} {left}".strip()
+                advice = f"It left too {much} {clean(lacks, 20)} for what comes after it, and was left out."
+                self.faults[index] = f"{self.faults.get(index, '')} {advice}".strip()
             return False
         if error == "NameError":
-            again.append(index)
+            undefined.append(index)
         return True
 
     def _by_another(self, step):
@@ -160,7 +160,7 @@ class _Run:
         return True
 
     def _call(self, process, name, early=False):
-        """Calls an answer with all its cases; whether the process can go on.
+        """Calls an answer with all its cases; returns whether the process can go on.
 
         `early`: what is not defined yet, or not all that it needs, is called again after the rest of the notebook.
         """
@@ -178,16 +178,18 @@ class _Run:
                     return False
                 observed.append(error.fault)
                 if error.ends:
-                    self.left.remove(name)
+                    self.pending.remove(name)
                     return False
                 break
             observed.append(observation)
             if isinstance(observation, Fault) and observation.kind in ("missing", "time"):
                 break  # the other cases would say the same
-        if early and any(isinstance(o, Fault) and (o.kind == "missing" or "`NameError:" in o.says) for o in observed):
+        if early and any(
+            isinstance(o, Fault) and (o.kind == "missing" or "`NameError:" in o.message) for o in observed
+        ):
             observed.clear()
         else:
-            self.left.remove(name)
+            self.pending.remove(name)
         self.called = True
         return not lacks and not process.worn(before)
 
@@ -195,9 +197,9 @@ class _Run:
         return self.deadline - time.monotonic()
 
     def verdict(self, question):
-        """The `Verdict` on what was observed of an answer; on a fault where nothing was."""
+        """Judges what was observed of an answer, or a fault where nothing was: returns a `Verdict`."""
         observed, cases = self.observations[question.name], self.cases[question.name]
-        if question.name in self.left:
+        if question.name in self.pending:
             kind, reason = (
                 ("time", "the notebook's time was used up.")
                 if self._time() <= 0
@@ -211,10 +213,10 @@ class _Run:
                 return unobserved(question, Fault("refused", NOT_ASKED_FOR))
 
     def notes(self):
-        """What is said of deleted, edited and failed cells, a tuple of texts."""
+        """Lists notes on deleted, edited and failed cells, a tuple of texts."""
         notes = [f"Cell `{name}` of the exercise is not there any more: was it deleted?" for name in self.deleted]
         notes += [f"Cell `{name}` of the exercise was edited; it ran as it was handed in." for name in self.edited]
-        notes += [f"Code cell {index + 1}: {says}" for index, says in sorted(self.faults.items())]
+        notes += [f"Code cell {index + 1}: {message}" for index, message in sorted(self.faults.items())]
         more = len(notes) - MOST_NOTES
         return (*notes[:MOST_NOTES], *([f"And {more:,} more cells."] if more > 0 else []))
 
@@ -242,7 +244,7 @@ def _observe(process, question, case, seconds):
 
 
 def _observation(header, arrays):
-    """A reply as a dict of float64 arrays and `Fault`s, or a `Fault`; raises `StepError` if it is neither."""
+    """Parses a reply: a dict of float64 arrays and `Fault`s, or a `Fault`; raises `StepError` if it is neither."""
     if fault := _fault(header.get("fault")):
         return fault
     names, faults = header.get("names"), header.get("faults", {})
@@ -260,7 +262,7 @@ def _observation(header, arrays):
 
 
 def _fault(reply):
-    """A `Fault` from a reply's [kind, text]; None if it is none."""
+    """Parses a reply's [kind, text] as a `Fault`; None if it is none."""
     if (
         isinstance(reply, list)
         and len(reply) == 2
@@ -273,7 +275,7 @@ def _fault(reply):
 
 
 def version(exercise):
-    """A hash of what marks depend on: the exercise's questions, how answers are observed, and how they are judged.
+    """Hashes what marks depend on: the exercise's questions, how answers are observed, and how they are judged.
 
     Comments, docstrings and layout are no part of it.
     """
@@ -285,7 +287,7 @@ def version(exercise):
 
 
 def _program(source):
-    """The syntax tree of a source as text, without docstrings."""
+    """Returns the syntax tree of a source as text, without docstrings."""
     tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):

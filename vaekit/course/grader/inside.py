@@ -26,10 +26,10 @@ def main():
     _point(os.devnull, os.O_WRONLY, 1)
     _import_vaekit()
     from vaekit.course.grader import messages, shell
-    from vaekit.course.grader.tried import tried
+    from vaekit.course.grader.exposure import exposure
 
     header, _ = messages.read(requests)
-    exposed, layers = tried(**header["try"]), json.loads(os.environ["VAEKIT_MISSING"])
+    exposed, layers = exposure(**header["try"]), json.loads(os.environ["VAEKIT_MISSING"])
     shell.without_questions()
     notebook, reserve = shell.started(), header["try"]["memory"] // RESERVE
     messages.write(replies, {"id": header["id"], "exposed": exposed, "layers": layers})
@@ -80,7 +80,7 @@ def _at_most(seconds):
 
 def _cell(shell, header, arrays):
     """Executes a cell. Replies with the error's name and text, "" if there is none."""
-    from vaekit.course.observe import told
+    from vaekit.course.observe import describe_error
 
     try:
         with _at_most(header["seconds"]):
@@ -89,40 +89,41 @@ def _cell(shell, header, arrays):
     except BaseException as raised:
         error = raised
     if isinstance(error, OutOfTime):
-        return {"error": "OutOfTime", "says": f"it took longer than {header['seconds']:.0f} s and was stopped."}, ()
-    return {"error": type(error).__name__ if error else "", "says": told(error)[:4000] if error else ""}, ()
+        return {"error": "OutOfTime", "message": f"it took longer than {header['seconds']:.0f} s and was stopped."}, ()
+    name, message = (type(error).__name__, describe_error(error)[:4000]) if error else ("", "")
+    return {"error": name, "message": message}, ()
 
 
 def _observe(shell, header, arrays):
-    """Calls an answer with a case's inputs. Replies with the observations, or a fault, [kind, what it says]."""
+    """Calls an answer with a case's inputs. Replies with the observations, or a fault, [kind, message]."""
     from vaekit.course import observe
     from vaekit.course.grader import messages
     from vaekit.course.observe import Fault
 
     name = header["name"]
     if name not in shell.user_ns:
-        found = Fault("missing", f"there is no `{name}`: its cell is missing, or ended with an error.")
+        observation = Fault("missing", f"there is no `{name}`: its cell is missing, or ended with an error.")
     else:
         try:
             with _at_most(header["seconds"]):
                 inputs = messages.unpacked(header["inputs"], arrays)
-                found = observe.seen(header["observer"], shell.user_ns[name], inputs, header["options"])
+                observation = observe.run_observer(header["observer"], shell.user_ns[name], inputs, header["options"])
         except OutOfTime:
-            found = Fault("time", "it took too long and was stopped.")
+            observation = Fault("time", "it took too long and was stopped.")
         except BaseException as raised:
-            found = Fault("error", observe.told(raised))
-    if isinstance(found, Fault):
-        return {"fault": _sent(found)}, ()
-    faults = {key: _sent(value) for key, value in found.items() if isinstance(value, Fault)}
-    arrays = {key: _compact(value) for key, value in found.items() if key not in faults}
+            observation = Fault("error", observe.describe_error(raised))
+    if isinstance(observation, Fault):
+        return {"fault": _sent(observation)}, ()
+    faults = {key: _sent(value) for key, value in observation.items() if isinstance(value, Fault)}
+    arrays = {key: _compact(value) for key, value in observation.items() if key not in faults}
     if (size := sum(array.nbytes for array in arrays.values())) > messages.REPLY:
-        says = f"{size / 1e6:.0f} MB came back; {messages.REPLY / 1e6:.0f} MB are looked at."
-        return {"fault": _sent(Fault("refused", says))}, ()
+        message = f"{size / 1e6:.0f} MB came back; {messages.REPLY / 1e6:.0f} MB are looked at."
+        return {"fault": _sent(Fault("refused", message))}, ()
     return {"names": list(arrays), "faults": faults}, list(arrays.values())
 
 
 def _compact(array):
-    """The same numbers as float32, if that holds them."""
+    """Returns the same numbers as float32, if that holds them."""
     import numpy as np
 
     with np.errstate(all="ignore"):
@@ -131,7 +132,7 @@ def _compact(array):
 
 
 def _sent(fault):
-    return [fault.kind, fault.says[:4000]]
+    return [fault.kind, fault.message[:4000]]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What is kept of a class in its folder for results: `marks.csv`, pages of feedback, and records to go on from.
+"""Writes the results of a class to its folder: `marks.csv`, places of pages of feedback, and records to go on from.
 
 A record is believed if this folder's own key signed it: whoever can write a file there cannot write a mark.
 """
@@ -21,7 +21,7 @@ FIELDS = {"key", "exercise", "earned", "points", "questions", "diagnoses", "expo
 
 
 def page_of(out, name):
-    """Where a submission's feedback stands: NAME.html, or a part of the name and a hash.
+    """Returns the path of a submission's feedback: NAME.html, or a part of the name and a hash.
 
     A name may be too long; a folder `x.html` of submissions would stand where the page of `x` does; and a name may be
     made to look like one with a hash.
@@ -38,7 +38,7 @@ def page_of(out, name):
 
 
 def record_of(report, key):
-    """What is kept of a report, for `marks.csv` and for a later call."""
+    """Makes the record of a report, for `marks.csv` and for a later call."""
     return {
         "key": key,
         "exercise": report.exercise,
@@ -69,12 +69,12 @@ class Records:
                 stream.write(secrets.token_bytes(32))
         self.key = path.read_bytes()
 
-    def keep(self, name, record):
+    def write(self, name, record):
         """Writes a submission's record."""
         write_json(self._place(name), {**record, "signature": self._signature(name, record)})
 
-    def kept(self, name):
-        """The record of an earlier call; None if there is none that can be used and was written under this name."""
+    def read(self, name):
+        """Reads the record of an earlier call; None if none can be used and was written under this name."""
         try:
             record = json.loads(self._place(name).read_text(encoding="utf-8"))
             signature = record.pop("signature")
@@ -84,7 +84,7 @@ class Records:
             return None
 
     def ungraded(self, name, problem):
-        """The record of what could not be graded; it is looked at again next time. What was said of it before goes."""
+        """Returns the record of what could not be graded, to be tried again next time; removes earlier results."""
         for path in (page_of(self.out, name), self._place(name)):
             with contextlib.suppress(OSError):
                 path.unlink()
@@ -108,7 +108,7 @@ def _digest(name):
 def write_marks(out, records):
     """Writes `marks.csv`: a row for each submission, a column for each question.
 
-    One that was edited by hand since is kept, as `marks.edited-1.csv`: see `edited`.
+    One that was edited by hand since is put aside, as `marks.edited-1.csv`: see `edited`.
     """
     questions = list(dict.fromkeys(name for record in records.values() for name in record.get("questions", {})))
     table = io.StringIO()
@@ -130,17 +130,17 @@ def write_marks(out, records):
 
 
 def edited(out):
-    """Names of the files of marks that were edited by hand and put aside, a set."""
+    """Returns names of the files of marks that were edited by hand and put aside, a set."""
     return {path.name for path in out.glob("marks.edited-*.csv")}
 
 
 def name_in_marks(name):
-    """A submission's name as `marks.csv` has it."""
+    """Returns a submission's name as `marks.csv` has it."""
     return _harmless(name)
 
 
 def _written(out):
-    """What `_sum` gave of the marks that were written last, "" if none were."""
+    """Reads the `_sum` of the marks that were written last, "" if none were."""
     try:
         return (out / "records" / "marks.sha256").read_text(encoding="utf-8")
     except (OSError, ValueError):
@@ -152,12 +152,12 @@ def _sum(content):
 
 
 def _exact(number):
-    """With four decimals, so that thirds of points add up to what was earned."""
+    """Formats points with four decimals, so that thirds of points add up to what was earned."""
     return f"{number:.4f}".rstrip("0").rstrip(".")
 
 
 def _harmless(text):
-    """A cell that no spreadsheet takes for a formula, an apostrophe before what it might, also where `;` parts cells.
+    """Puts an apostrophe before what a spreadsheet might take for a formula, also where `;` parts cells.
 
     East Asian spreadsheets take the wide signs for the narrow ones.
     """

@@ -32,7 +32,7 @@ def write(stream, header, arrays=()):
 
 
 def read(stream):
-    """The next message, (header, arrays); None at the end of the stream.
+    """Reads the next message, (header, arrays); None at the end of the stream.
 
     Raises:
         Malformed: if it is none: too long, no JSON, other dtypes, shapes that do not fit the bytes.
@@ -84,21 +84,21 @@ def _shallow(value, levels):
 
 
 class Metered:
-    """A stream of which only so many bytes can be read, in all: who writes it does not decide how much is kept."""
+    """A stream of which only so many bytes can be read, in all: who writes it does not decide how much is stored."""
 
     def __init__(self, stream, most):
-        self.stream, self.most, self.left = stream, most, most
+        self.stream, self.most, self.remaining = stream, most, most
 
     def read(self, number):
-        """As a stream's; raises `Malformed` where that is more than what is left."""
-        if number > self.left:
+        """Reads as a stream does; raises `Malformed` where that is more than what remains."""
+        if number > self.remaining:
             raise Malformed(f"more than the {self.most / 1e6:.0f} MB that are looked at")
-        self.left -= number
+        self.remaining -= number
         return self.stream.read(number)
 
 
 def packed(values):
-    """A dict of arrays, numbers and texts as (what JSON can hold, arrays)."""
+    """Packs a dict of arrays, numbers and texts as (what JSON can hold, arrays)."""
     arrays, plain = [], {}
     for name, value in values.items():
         if isinstance(value, np.ndarray):
@@ -110,5 +110,5 @@ def packed(values):
 
 
 def unpacked(plain, arrays):
-    """The dict that `packed` was given; its arrays may be written to."""
+    """Restores the dict that `packed` received; its arrays may be written to."""
     return {name: arrays[v["array"]].copy() if "array" in v else v["value"] for name, v in plain.items()}

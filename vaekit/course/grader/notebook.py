@@ -1,4 +1,4 @@
-"""Notebooks that were handed in, read with distrust: their size, their format, which exercise they answer."""
+"""Reads notebooks that were handed in, with distrust: their size, their format, which exercise they answer."""
 
 import errno
 import hashlib
@@ -41,7 +41,7 @@ def read_notebook(path, follow=True):
 
 
 def _content(path, follow):
-    """The bytes of a file that is looked at only once it is open: nobody puts another one in its place meanwhile."""
+    """Reads a file that is checked only once it is open: nobody puts another one in its place meanwhile."""
     flags = os.O_RDONLY | (0 if follow else getattr(os, "O_NOFOLLOW", 0))
     flags |= getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)  # a pipe that nobody writes to holds up nobody
     try:
@@ -50,13 +50,13 @@ def _content(path, follow):
         linked = error.errno == errno.ELOOP and not follow
         raise GradingError(LINK.format("file") if linked else f"it cannot be read: {error.strerror}.") from None
     try:
-        found = os.fstat(descriptor)
+        status = os.fstat(descriptor)
         if not follow and any(folder.is_symlink() for folder in Path(path).parents):
             raise GradingError(LINK.format("folder"))
-        if not stat.S_ISREG(found.st_mode):
+        if not stat.S_ISREG(status.st_mode):
             raise GradingError("it is not a file.")
-        if found.st_size > LARGEST:
-            size = f"{found.st_size / 1e6:,.0f} MB, more than the {LARGEST / 1e6:.0f} MB that are read"
+        if status.st_size > LARGEST:
+            size = f"{status.st_size / 1e6:,.0f} MB, more than the {LARGEST / 1e6:.0f} MB that are read"
             raise GradingError(f"it has {size}. Clear its outputs, save it, and hand it in again.")
         with open(descriptor, "rb", closefd=False) as stream:
             return stream.read(LARGEST + 1)
@@ -67,7 +67,7 @@ def _content(path, follow):
 
 
 def exercise_number(notebook, name):
-    """The number in a notebook's metadata, else the first digits of the file's name.
+    """Returns the number in a notebook's metadata, else the first digits of the file's name.
 
     Raises:
         GradingError: if neither is the number of an exercise, or if these two, or the questions whose cells are there,
@@ -77,22 +77,26 @@ def exercise_number(notebook, name):
     number = _dict(_dict(notebook.get("metadata")).get("vaekit")).get("exercise")
     digits = re.match(r"\d+", name)
     digits = digits[0] if digits else None
-    asked = digits if number is None else number
-    if asked not in known:
+    requested = digits if number is None else number
+    if requested not in known:
         raise GradingError(
             f"it names no exercise: expected its number, one of {', '.join(known)}, in the metadata (vaekit.exercise) "
-            f"or at the start of the file's name; found {clean(reprlib.repr(asked), 40)}."
+            f"or at the start of the file's name; found {clean(reprlib.repr(requested), 40)}."
         )
-    told = {"its metadata": number, "the file's name": digits, "its cells": _most_answered(notebook, known)}
-    told = {where: found for where, found in told.items() if found in known}
-    if len(set(told.values())) > 1:
-        listed = ", ".join(f"{found} by {where}" for where, found in told.items())
+    sources = {
+        "its metadata": number,
+        "the file's name": digits,
+        "its cells": _most_answered(notebook, known),
+    }
+    sources = {where: value for where, value in sources.items() if value in known}
+    if len(set(sources.values())) > 1:
+        listed = ", ".join(f"{value} by {where}" for where, value in sources.items())
         raise GradingError(f"which exercise is it? It is {listed}. Let them agree, and hand it in once.")
-    return next(iter(told.values()))
+    return next(iter(sources.values()))
 
 
 def _most_answered(notebook, known):
-    """The number of the exercise to most of whose questions there are cells; None if there is no such."""
+    """Returns the number of the exercise to most of whose questions there are cells; None if there is no such."""
     names = _identities(notebook)
     for source in code_cells(notebook):
         names |= set(re.findall(r"^(?:def|class) +(\w+)", source, re.MULTILINE))
@@ -102,7 +106,7 @@ def _most_answered(notebook, known):
 
 
 def deleted_cells(notebook, questions):
-    """Names of cells that the exercise has and the notebook does not, as far as its other cells tell, a list.
+    """Lists names of cells that the exercise has and the notebook does not, as far as its other cells show.
 
     Args:
         notebook: a dict.
@@ -111,18 +115,18 @@ def deleted_cells(notebook, questions):
     names = _identities(notebook)
     if not any(_dict(_dict(cell.get("metadata")).get("nbgrader")) for cell in notebook["cells"]):
         return []  # it was not made from the exercise, or all that said so is lost
-    given = [int(name.removeprefix("given-")) for name in names if re.fullmatch(r"given-\d{1,3}", name)]
-    expected = [f"given-{n}" for n in range(1, max(given, default=1) + 1)]
+    locked = [int(name.removeprefix("given-")) for name in names if re.fullmatch(r"given-\d{1,3}", name)]
+    expected = [f"given-{n}" for n in range(1, max(locked, default=1) + 1)]
     expected += [cell for name in questions for cell in (name, f"{name}-test")]
     return [name for name in expected if name not in names]
 
 
 def edited_cells(notebook):
-    """Names of the exercise's locked cells that say something else than it gave out, by nbgrader's checksum, a list."""
+    """Lists names of the exercise's locked cells that were edited, by nbgrader's checksum."""
     names = []
     for cell in notebook["cells"]:
-        told = _dict(_dict(cell.get("metadata")).get("nbgrader"))
-        name, checksum = told.get("grade_id"), told.get("checksum")
+        metadata = _dict(_dict(cell.get("metadata")).get("nbgrader"))
+        name, checksum = metadata.get("grade_id"), metadata.get("checksum")
         if isinstance(checksum, str) and isinstance(name, str) and re.fullmatch(r"given-\d{1,3}", name):
             roles = "codeFalseFalseTrue"  # of a cell that is not graded, no answer, and locked
             content = f"{_source(cell)}{roles}{name}".encode("utf-8", "replace")
@@ -132,18 +136,18 @@ def edited_cells(notebook):
 
 
 def _identities(notebook):
-    """By which names cells go, nbgrader's and the notebook's own."""
+    """Returns all names of cells, nbgrader's and the notebook's own."""
     graded = [_dict(_dict(cell.get("metadata")).get("nbgrader")).get("grade_id") for cell in notebook["cells"]]
     return {name for name in (*graded, *(cell.get("id") for cell in notebook["cells"])) if isinstance(name, str)}
 
 
 def code_cells(notebook):
-    """Sources of the code cells in their order, but those that only hold nbgrader's tests."""
+    """Lists sources of the code cells in their order, without those that only hold nbgrader's tests."""
     return [source for source, tested in _cells(notebook) if not tested]
 
 
 def tested_after(notebook):
-    """Where questions are tested, {name: number of code cells before}, by the names that nbgrader's tests have."""
+    """Finds where questions are tested, {name: number of code cells before}, by the names of nbgrader's tests."""
     places, n = {}, 0
     for _, tested in _cells(notebook):
         if tested:
@@ -154,7 +158,7 @@ def tested_after(notebook):
 
 
 def _cells(notebook):
-    """(source, "" or the name of nbgrader's test) of each code cell that is not empty."""
+    """Yields (source, "" or the name of nbgrader's test) of each code cell that is not empty."""
     for cell in notebook["cells"]:
         graded = _dict(_dict(cell.get("metadata")).get("nbgrader"))
         source = _source(cell)
@@ -173,7 +177,7 @@ def _dict(value):
 
 
 def clean(text, most=600):
-    """A text that came from graded code or a notebook, made short, without control characters, and without TeX."""
+    """Makes a text of graded code or a notebook short, without control characters, and without TeX."""
     text = text if isinstance(text, str) else reprlib.repr(text) if isinstance(text, (list, dict)) else str(text)
     text = "".join(" " if unicodedata.category(c).startswith(("C", "Z")) else c for c in text[: 4 * most])
     text = " ".join(text.split()).replace("$", "＄")

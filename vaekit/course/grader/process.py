@@ -1,6 +1,6 @@
 """The grader's handle on the process that runs graded code: it asks, and watches. A reply comes in time, or it ends.
 
-What the process says is a message of `messages.py`, data of bounded size, and none of it is believed but as an answer.
+What the process replies is a message of `messages.py`, data of bounded size, believed only as an answer.
 """
 
 import contextlib
@@ -115,14 +115,14 @@ class Process:
         return {name: f"{clean(how)}{reasons}" for name, how in header["exposed"].items() if how}
 
     def _last_words(self, error):
-        """What a process that does not start wrote last, but for addresses; and what it may use, a frequent reason."""
+        """Returns the last line of a process that does not start, and what it may use, a frequent reason."""
         self.complaints.seek(0, os.SEEK_END)
         self.complaints.seek(max(0, self.complaints.tell() - 5000))
         lines = map(str.strip, self.complaints.read().decode(errors="replace").split("\n"))
-        said = [line for line in lines if line and not line.startswith(("@", "*", "["))] or [error]
+        sentences = [line for line in lines if line and not line.startswith(("@", "*", "["))] or [error]
         allowed = f"{self.limits.processes} processes and threads, {self.limits.memory / 2**30:g} GB"
         advice = f"It may use {allowed}; if that is too little, allow more with --processes or --memory."
-        return f"{clean(said[-1]).rstrip('.')}. {advice}"
+        return f"{clean(sentences[-1]).rstrip('.')}. {advice}"
 
     def ask(self, header, arrays, seconds):
         """Sends a request, watches the process, and returns its reply, (header, arrays); raises `StepError`."""
@@ -151,7 +151,7 @@ class Process:
         return reply
 
     def _talk(self):
-        """A request, a reply, in a thread: neither a full pipe nor a silent one holds up the watch."""
+        """Sends requests and takes replies, in a thread: neither a full pipe nor a silent one holds up the watch."""
         with self.child.stdin as requests, self.child.stdout as replies:
             metered = messages.Metered(replies, messages.REPLY + messages.HEADER)
             while (request := self.requests.get()) is not None:
@@ -166,7 +166,7 @@ class Process:
                         requests.raw.close()
 
     def usage(self):
-        """What the process and all that it started use, a `Usage`."""
+        """Measures what the process and all that it started use, a `Usage`."""
         return usage(family_of(self.child.pid), self.work)
 
     def _watch(self):
@@ -180,7 +180,7 @@ class Process:
             raise StepError("killed", f"it wrote more than {self.limits.disk / 1e6:.0f} MB, or where nobody can look.")
 
     def worn(self, before):
-        """Ends what was started since a `Usage`; whether an answer left so little that the next one may lack it."""
+        """Ends what was started since a `Usage`; returns whether so little remains that the next answer may lack it."""
         started = set(family_of(self.child.pid)) - set(before.family)
         for process in started:
             with contextlib.suppress(psutil.Error):
@@ -193,7 +193,7 @@ class Process:
 
 @contextlib.contextmanager
 def outside_socket():
-    """A socket that takes datagrams and should not be reached: its path, "" where there are none."""
+    """Opens a socket that takes datagrams and should not be reached; yields its path, "" where there are none."""
     with tempfile.TemporaryDirectory(prefix="vaekit-") as folder, contextlib.ExitStack() as stack:
         path = os.path.join(folder, "service")
         try:

@@ -1,4 +1,4 @@
-"""What a notebook is worth, and why: as data, as text for a terminal, as a page."""
+"""The points of a notebook, and why: as data, as text for a terminal, as a page."""
 
 import dataclasses
 import html
@@ -11,7 +11,7 @@ from vaekit.course.questions.verdict import Verdict
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What a notebook is worth, and why.
+    """The points of a notebook, and why.
 
     Attributes:
         exercise: its number.
@@ -33,36 +33,36 @@ class Report:
 
     @property
     def earned(self):
-        """Points, a Python float."""
+        """Points of its right parts, a Python float."""
         return round(sum(verdict.earned for verdict in self.verdicts), 6)
 
     @property
     def points(self):
-        """Of all questions together, a Python float."""
+        """Points of all questions together, a Python float."""
         return float(sum(verdict.points for verdict in self.verdicts))
 
     @property
     def isolation(self):
-        """What is isolated and what is not, a sentence."""
+        """Sentences on what is isolated and what is not."""
         return isolation(self.exposed)
 
 
 def isolation(exposed):
-    """What is isolated and what is not, sentences; and where to go, if there is such a place.
+    """Writes sentences on what is isolated and what is not, and on where it would be.
 
     Args:
         exposed: dict, as a `Report` has it.
     """
     closed = [name for name in ("files", "network", "processes", "memory") if name not in exposed]
-    said = [f"Isolated from this computer: {', '.join(closed) or 'nothing'}."]
-    said += [f"Not {name}: {reason}." for name, reason in exposed.items()]
+    sentences = [f"Isolated from this computer: {', '.join(closed) or 'nothing'}."]
+    sentences += [f"Not {name}: {reason}." for name, reason in exposed.items()]
     if exposed and (runtime := next(filter(shutil.which, ("podman", "docker")), "")):
-        said.append(f"{runtime.title()} is installed: grading/README.md says how to grade in a container.")
-    return " ".join(said)
+        sentences.append(f"{runtime.title()} is installed: grading/README.md says how to grade in a container.")
+    return " ".join(sentences)
 
 
 def text(report, exercise, hints=1):
-    """A table with a line for each question, what is wrong, and hints.
+    """Writes a table with a line for each question, what is wrong, and hints.
 
     Args:
         report: a `Report`.
@@ -74,21 +74,21 @@ def text(report, exercise, hints=1):
     for verdict in report.verdicts:
         score = f"{points(verdict.earned):>5} of {points(verdict.points)}"
         lines.append(f"{verdict.sign} {verdict.title:<{width}} {score}")
-        lines += [f"      {show.plain(said)}" for said in (*verdict.faults(), *_hints(verdict, exercise, hints))]
+        lines += [f"      {show.plain(line)}" for line in (*verdict.faults(), *_hints(verdict, exercise, hints))]
     lines += ["", f"{points(report.earned)} of {points(report.points)} points in {report.seconds:.0f} s; "]
     lines[-1] += f"drawn from --seed {report.seed}."
     return "\n".join(lines)
 
 
 def page(report, exercise, name, hints=1):
-    """The same as an HTML page that needs nothing else; `name`: of the submission."""
+    """Writes the same as an HTML page that needs nothing else; `name`: of the submission."""
     rows = []
     for verdict in report.verdicts:
-        said = "".join(f"<p>{show.page(line)}</p>" for line in verdict.faults())
-        said += "".join(f'<p class="hint">{show.page(line)}</p>' for line in _hints(verdict, exercise, hints))
+        paragraphs = "".join(f"<p>{show.page(line)}</p>" for line in verdict.faults())
+        paragraphs += "".join(f'<p class="hint">{show.page(line)}</p>' for line in _hints(verdict, exercise, hints))
         score = f"{points(verdict.earned)} of {points(verdict.points)}"
         title = f"<th>{verdict.sign} {show.page(verdict.title)}</th>"
-        rows.append(f"<tr>{title}<td>{score}</td><td>{said or 'Right.'}</td></tr>")
+        rows.append(f"<tr>{title}<td>{score}</td><td>{paragraphs or 'Right.'}</td></tr>")
     notes = "".join(f"<p>{show.page(note)}</p>" for note in report.notes)
     return PAGE.format(
         name=html.escape(name),
@@ -102,8 +102,8 @@ def page(report, exercise, name, hints=1):
 
 
 def _hints(verdict, exercise, number):
-    given = exercise.questions[verdict.question].hints[: 0 if verdict.right else number]
-    return [f"Hint: {hint}" for hint in given]
+    chosen = exercise.questions[verdict.question].hints[: 0 if verdict.right else number]
+    return [f"Hint: {hint}" for hint in chosen]
 
 
 PAGE = """<!DOCTYPE html>

@@ -1,4 +1,4 @@
-"""What a notebook finds in the process that runs it: IPython, a stand-in for its exercise, and enough of everything."""
+"""Sets up the process that runs a notebook: IPython, a stand-in for its exercise, and enough of everything."""
 
 import contextlib
 import mmap
@@ -16,7 +16,7 @@ FEW = 16  # files that a step may open, and threads that it may start
 
 
 def without_questions():
-    """Puts a stand-in where a notebook imports its exercise: `check` and `hint` say that marks are given elsewhere."""
+    """Puts a stand-in where a notebook imports its exercise: `check` and `hint` say that marks come from elsewhere."""
     import vaekit.course
 
     class Exercise:
@@ -44,7 +44,7 @@ def without_questions():
 
 
 def started():
-    """IPython without history and without outputs: magics, `await` and `display` work."""
+    """Starts IPython without history and without outputs: magics, `await` and `display` work."""
     from IPython.core.interactiveshell import InteractiveShell
     from traitlets.config import Config
 
@@ -60,7 +60,7 @@ def started():
 
 
 def compute():
-    """What needs the backend's threads, all of which start here: where they may not, no answer is to pay for it."""
+    """Computes what needs the backend's threads, all of which start here: where they may not, no answer pays for it."""
     import keras
     import numpy as np
 
@@ -69,7 +69,7 @@ def compute():
 
 
 def lacks(reserve):
-    """What later steps would lack, "" if nothing: a step may fill the memory, say, and catch the error."""
+    """Names what later steps would lack, "" if nothing: a step may fill the memory, say, and catch the error."""
 
     def memory():
         if resource:

@@ -1,4 +1,4 @@
-"""What a class has handed in: the notebooks in a folder, and what stands there in place of one."""
+"""Finds what a class has handed in: the notebooks in a folder, and what stands there in place of one."""
 
 import os
 import re
@@ -11,7 +11,7 @@ LINK = "it is a link to another {}. Hand in the notebook itself."
 
 
 class Submission(NamedTuple):
-    """What was handed in.
+    """A notebook that was handed in, or something in its place.
 
     Attributes:
         name: the learner's: the path below the folder, of a notebook without `.ipynb`.
@@ -25,34 +25,34 @@ class Submission(NamedTuple):
 
 
 def submissions(folder):
-    """Everything that was handed in, in a folder and below, a sorted list of `Submission`.
+    """Lists everything that was handed in, in a folder and below: sorted `Submission`s.
 
     Hidden files and folders are passed over, and other files too, unless a learner's folder holds nothing else.
     """
-    folder, found = Path(folder), {}
+    folder, by_name = Path(folder), {}
     for path, problem in _handed_in(folder):
         name = path.relative_to(folder).as_posix()
         name = name.removesuffix(".ipynb") if path.suffix == ".ipynb" else name
-        while name in found:  # x.zip, beside x.zip.ipynb
+        while name in by_name:  # x.zip, beside x.zip.ipynb
             name += " (2)"
-        found[name] = Submission(name, path, problem)
-    return [found[name] for name in sorted(found)]
+        by_name[name] = Submission(name, path, problem)
+    return [by_name[name] for name in sorted(by_name)]
 
 
 def _handed_in(folder):
-    """(path, problem) of everything, notebooks first: their names are the ones that stay as they are."""
-    found, empty = [], []
+    """Lists (path, problem) of everything, notebooks first: their names are the ones that stay as they are."""
+    entries, empty = [], []
     for path in _entries(folder)[0]:
         below = list(_below(path))
         handed_in = [(inner, problem) for inner, problem in below if problem is not None]
-        found += handed_in
+        entries += handed_in
         if below and not handed_in and below[0][0] != path:
             empty.append((path, f"there is no notebook in it, but {_names([inner.name for inner, _ in below])}."))
-    return sorted(found, key=lambda pair: bool(pair[1])) + empty
+    return sorted(entries, key=lambda pair: bool(pair[1])) + empty
 
 
 def _below(path, depth=1):
-    """(path, problem) of the files at a path or below, the problem of a notebook "", of other files None."""
+    """Yields (path, problem) of the files at a path or below, the problem of a notebook "", of other files None."""
     try:
         link, is_folder = path.is_symlink(), path.is_dir()
     except OSError as error:  # a folder without permission, a path that is too long
@@ -78,7 +78,7 @@ def _below(path, depth=1):
 
 
 def _entries(folder):
-    """The paths in a folder, sorted, without hidden ones; and why there are none, "" if nothing went wrong."""
+    """Lists the paths in a folder, sorted, without hidden ones; and why there are none, "" if nothing went wrong."""
     try:
         names = sorted(os.listdir(folder))
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What graded code may use of a computer, and what it does use, measured from outside."""
+"""Limits of what graded code may use of a computer, and measures, from outside, of what it does use."""
 
 import contextlib
 import dataclasses
@@ -16,7 +16,7 @@ LONGEST = 3000  # bytes of a path that can still be looked at
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """What graded code may use.
+    """Limits of what graded code may use.
 
     Attributes:
         cell: seconds for a cell. (An answer has its question's.)
@@ -36,7 +36,7 @@ class Limits:
 
 
 class Usage(NamedTuple):
-    """What a process and all that it started use: a list of `psutil.Process`, numbers, and bytes."""
+    """The use of a process and all that it started: a list of `psutil.Process`, numbers, and bytes."""
 
     family: list
     threads: int
@@ -45,7 +45,7 @@ class Usage(NamedTuple):
 
 
 def family_of(number):
-    """All that a process has started and that still runs, a list of `psutil.Process`."""
+    """Lists all that a process has started and that still runs, `psutil.Process`es."""
     try:
         return psutil.Process(number).children(recursive=True)
     except psutil.Error:
@@ -53,12 +53,12 @@ def family_of(number):
 
 
 def usage(family, folder):
-    """The `Usage` of these processes, which can write to this folder alone."""
-    return Usage(family, _sum(family, psutil.Process.num_threads), _sum(family, _held), _disk(family, folder))
+    """Measures the `Usage` of these processes, which can write to this folder alone."""
+    return Usage(family, _sum(family, psutil.Process.num_threads), _sum(family, _at_most), _disk(family, folder))
 
 
 def shared_memory(family):
-    """Bytes of these processes' memory, in which what several share counts once. It takes longer to find out."""
+    """Measures bytes of these processes' memory, in which what several share counts once. It takes longer."""
     channels = set()
     for process in family:
         try:
@@ -76,8 +76,8 @@ def _sum(family, of):
     return total
 
 
-def _held(process):
-    """Bytes in memory, and those that its sockets and pipes may hold; everything that it has open may be one."""
+def _at_most(process):
+    """Bounds bytes in memory, and those that its sockets and pipes may hold; everything that it has open may be one."""
     try:
         opened = len(_links(process, target=False))
     except PermissionError:
@@ -86,30 +86,30 @@ def _held(process):
 
 
 def _proportional(process):
-    """Bytes in memory, of which several processes share some."""
-    found = _memory(process)
+    """Measures bytes in memory; those that several processes share are divided among them."""
+    sizes = _memory(process)
     with contextlib.suppress(OSError, KeyError):
-        found["VmRSS"] = _kilobytes(f"{_place(process)}/smaps_rollup")["Pss"]
-    return sum(found.values())
+        sizes["VmRSS"] = _kilobytes(f"{_place(process)}/smaps_rollup")["Pss"]
+    return sum(sizes.values())
 
 
 def _memory(process):
-    """Bytes of a process: in memory, swapped out, and of the tables that say where they are."""
+    """Measures bytes of a process: in memory, swapped out, and of page tables."""
     if not os.path.isdir("/proc/self"):
         return {"VmRSS": process.memory_info().rss}
-    found = _kilobytes(f"{_place(process)}/status")
-    return {kind: found.get(kind, 0) for kind in ("VmRSS", "VmSwap", "VmPTE")}
+    sizes = _kilobytes(f"{_place(process)}/status")
+    return {kind: sizes.get(kind, 0) for kind in ("VmRSS", "VmSwap", "VmPTE")}
 
 
 def _kilobytes(path):
-    """Lines such as "VmRSS:  12 kB" of a file, {name: bytes}."""
+    """Parses lines such as "VmRSS:  12 kB" of a file: {name: bytes}."""
     with open(path, encoding="utf-8", errors="replace") as stream:
         parts = [line.split() for line in stream]
     return {part[0].rstrip(":"): int(part[1]) * 1024 for part in parts if len(part) == 3 and part[2] == "kB"}
 
 
 def _place(process):
-    """The folder of /proc that tells of a process: that of a thread which lives, as its first one may not.
+    """Finds the folder of a process in /proc: that of a thread which lives, as its first one may not.
 
     Raises:
         FileNotFoundError: if none lives.
@@ -124,7 +124,7 @@ def _place(process):
 
 @functools.cache
 def _unread():
-    """Bytes of memory that data in a socket can take that nobody has read."""
+    """Reads how many bytes of memory unread data in a socket can take."""
     try:
         with open("/proc/sys/net/core/wmem_default") as stream:
             return 2 * int(stream.read())
@@ -133,23 +133,23 @@ def _unread():
 
 
 def _links(process, target=True):
-    """What a process has open, {path of a descriptor: what it is}. Raises PermissionError if nobody may look."""
-    found = {}
+    """Lists what a process has open, {path of a descriptor: what it is}. Raises PermissionError if nobody may look."""
+    links = {}
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
         folder = f"{_place(process)}/fd"
         for name in os.listdir(folder):
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                found[f"{folder}/{name}"] = os.readlink(f"{folder}/{name}") if target else ""
-    return found
+                links[f"{folder}/{name}"] = os.readlink(f"{folder}/{name}") if target else ""
+    return links
 
 
 def _disk(family, folder):
-    """Bytes used in the file system of these processes, if they have one that may be looked at; else in the folder."""
+    """Measures bytes used in the file system of these processes, if it may be looked at; else in the folder."""
     for process in family[-1:]:
         with contextlib.suppress(OSError):
             if os.stat(f"/proc/{process.pid}/root").st_dev != os.stat("/").st_dev:
-                found = os.statvfs(f"/proc/{process.pid}/root{folder}")
-                return (found.f_blocks - found.f_bfree) * found.f_frsize
+                status = os.statvfs(f"/proc/{process.pid}/root{folder}")
+                return (status.f_blocks - status.f_bfree) * status.f_frsize
     try:
         return _size(folder) + sum(_without_names(family, folder).values())
     except PermissionError:  # what cannot be counted is not to be there
@@ -157,35 +157,35 @@ def _disk(family, folder):
 
 
 def _size(folder):
-    """Bytes of a folder, in which each name takes a block at the least.
+    """Measures bytes of a folder, in which each name takes a block at the least.
 
     Raises:
         PermissionError: if a part of it cannot be looked at, because it may not, or lies too deep for a path.
     """
-    total, left = 0, [folder]
-    while left:
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(left.pop()) as names:
+    total, pending = 0, [folder]
+    while pending:
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError), os.scandir(pending.pop()) as names:
             for name in names:
                 with contextlib.suppress(FileNotFoundError):
                     total += max(name.stat(follow_symlinks=False).st_blocks * 512, BLOCK)
                     if name.is_dir(follow_symlinks=False):
                         if len(os.fsencode(name.path)) > LONGEST:
                             raise PermissionError(name.path)
-                        left.append(name.path)
+                        pending.append(name.path)
     return total
 
 
 def _without_names(family, folder):
-    """Files that were removed from a folder and are still in use, {which: bytes}."""
-    found = {}
+    """Lists files that were removed from a folder and are still in use, {which: bytes}."""
+    sizes = {}
     for process in family:
         for path, link in _links(process).items():
             if link.startswith(f"{folder}/") and link.endswith(" (deleted)"):
                 with contextlib.suppress(FileNotFoundError, ProcessLookupError):
                     status = os.stat(path)
-                    found[status.st_ino] = status.st_blocks * 512
+                    sizes[status.st_ino] = status.st_blocks * 512
         with contextlib.suppress(FileNotFoundError, ProcessLookupError), open(f"{_place(process)}/maps") as stream:
             for line in stream:
-                if f" {folder}/" in line and line.endswith(" (deleted)\n") and int(line.split()[4]) not in found:
+                if f" {folder}/" in line and line.endswith(" (deleted)\n") and int(line.split()[4]) not in sizes:
                     raise PermissionError(line)  # it is mapped, but not open: nobody can say how large it is
-    return found
+    return sizes

@@ -17,7 +17,7 @@ class WorkFolder:
 
     def __init__(self):
         self.path = os.path.realpath(tempfile.mkdtemp(prefix="vaekit-grade-"))
-        self.made = _identity(self.path)
+        self.identity = _identity(self.path)
 
     def remove(self):
         """Removes it with all that is in it, as far as that can be done; nothing where it is another one by now."""
@@ -25,7 +25,7 @@ class WorkFolder:
             shutil.rmtree(self.path, ignore_errors=True)
             return
         try:
-            if _identity(self.path) == self.made:
+            if _identity(self.path) == self.identity:
                 top = _opened(self.path)
                 try:
                     _empty(top)
@@ -37,12 +37,12 @@ class WorkFolder:
 
 
 def _identity(path):
-    found = os.lstat(path)
-    return found.st_dev, found.st_ino
+    status = os.lstat(path)
+    return status.st_dev, status.st_ino
 
 
 def _opened(name, folder=None):
-    """A folder's descriptor, and it may be read and written to from then on. Raises OSError if it is none."""
+    """Opens a folder, which may be read and written to from then on: its descriptor. Raises OSError if it is none."""
     try:
         opened = os.open(name, OPENED, dir_fd=folder)
     except PermissionError:

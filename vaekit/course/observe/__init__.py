@@ -1,13 +1,14 @@
-"""What graded code may see of how it is judged: how answers become arrays. Nothing here knows what is right.
+"""Turns answers into arrays: all that graded code may see of how it is judged. Nothing here knows what is right.
 
-An observer is called with the answer and a case's inputs and options, and returns a dict of arrays. Its arguments are
-what `questions.question.Case` and `Observe` hold. What takes no answer to compute, statistics of draws, is `measured`
-afterwards, so that the grader can do it where no graded code runs. That is all that a judge ever sees of an answer.
+An observer is called with the answer, a case's inputs (a dict) and options, and returns a dict of arrays. Inputs and
+options are what `questions.question.Case` and `Observe` hold. What takes no answer to compute, statistics of draws, is
+`measured` afterwards, so that the grader can do it where no graded code runs. That is all that a judge ever sees of an
+answer.
 """
 
 from vaekit.backend import full_precision
 from vaekit.course.observe import distribution_layers, functions, random_layers, training
-from vaekit.course.observe.errors import told as told
+from vaekit.course.observe.errors import describe_error as describe_error
 from vaekit.course.observe.values import DOUBLE as DOUBLE
 from vaekit.course.observe.values import NUMPY as NUMPY
 from vaekit.course.observe.values import VALUE as VALUE
@@ -34,35 +35,35 @@ MEASURES = {
 
 
 def observe(name, answer, inputs, options):
-    """What a judge looks at: a dict of float64 arrays, or a `Fault` that says what went wrong in the answer.
+    """Observes an answer for a judge: a dict of float64 arrays, or a `Fault` that says what went wrong in the answer.
 
     A `Fault` in place of a single array costs that observation's part alone. Of functions, `DOUBLE` is among them where
     float64 came back, and `NUMPY` where arrays of NumPy did.
     """
-    return measured(name, seen(name, answer, inputs, options), inputs, options)
+    return measured(name, run_observer(name, answer, inputs, options), inputs, options)
 
 
-def seen(name, answer, inputs, options):
-    """What an observer finds, as it came from the answer: the first half of `observe`."""
+def run_observer(name, answer, inputs, options):
+    """Runs an observer, and returns what came from the answer: the first half of `observe`."""
 
-    def found():
+    def arrays_by_name():
         if name in ("call", "gradients"):
             functions.takes(answer, inputs)
         with full_precision():
-            values = OBSERVERS[name](answer, **inputs, **{f"_{key}": value for key, value in options.items()})
+            values = OBSERVERS[name](answer, inputs, **options)
             of_kind = kinds(list(values.values())) if name in ("call", "gradients") else ()
             arrays = {key: value if isinstance(value, Fault) else plain(value) for key, value in values.items()}
             return arrays | {kind: plain(1) for kind in of_kind}
 
-    return fault_or(found, answer)
+    return fault_or(arrays_by_name, answer)
 
 
-def measured(name, found, inputs, options):
-    """What the arrays tell that were seen: the second half of `observe`, for which there needs to be no answer.
+def measured(name, values, inputs, options):
+    """Measures the arrays that an observer returned: the second half of `observe`, which needs no answer.
 
     Raises:
         Exception: some kind of it, if they are no arrays that the first half gives.
     """
-    if isinstance(found, Fault) or name not in MEASURES:
-        return found
-    return MEASURES[name](found, inputs, **options)
+    if isinstance(values, Fault) or name not in MEASURES:
+        return values
+    return MEASURES[name](values, inputs, **options)

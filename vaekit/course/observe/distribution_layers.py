@@ -1,10 +1,10 @@
-"""Layers whose output is a distribution, observed."""
+"""Observes layers whose output is a distribution."""
 
 import keras
 import numpy as np
 
 from vaekit.backend import seed, tfd, value_and_gradient, variables_gradient
-from vaekit.course.observe.errors import told
+from vaekit.course.observe.errors import describe_error
 from vaekit.course.observe.layers import CONFIG, copy, layer_class
 from vaekit.course.observe.values import Fault, Wrong, described, fault_or, plain
 
@@ -15,15 +15,14 @@ NO_NOISE = Fault(
 )
 
 
-def distribution_layer(answer, features, x, _weights, **arguments):
-    """What a layer does whose output is a `tfd.Distribution` over images.
+def distribution_layer(answer, inputs, weights):
+    """Observes a layer whose output is a `tfd.Distribution` over images.
 
     Args:
         answer: the layer's class.
-        features: `[B, F]`, what the layer is called with.
-        x: `[B, ...]`, images.
-        _weights: names of those arguments which become the layer's weights, in the order of `layer.weights`.
-        arguments: the weights, and the arguments of the layer's constructor; an array becomes a tuple.
+        inputs: dict of `features`, `[B, F]`, what the layer is called with; `x`, `[B, ...]`, images; the weights; and
+            the arguments of the layer's constructor, of which an array becomes a tuple.
+        weights: names of those inputs which become the layer's weights, in the order of `layer.weights`.
 
     Returns: dict.
         - "event shape", "batch shape" of the distribution; "mean", `[B, ...]`; "log_prob" of x, `[B]`;
@@ -33,24 +32,25 @@ def distribution_layer(answer, features, x, _weights, **arguments):
         - "log_prob of a copy": by a layer made from the first one's config.
     """
     layer_class(answer)
-    values = {name: arguments.pop(name) for name in _weights}
+    values = {name: inputs[name] for name in weights}
+    arguments = {name: value for name, value in inputs.items() if name not in (*weights, "features", "x")}
     arguments = {name: tuple(v.tolist()) if isinstance(v, np.ndarray) else v for name, v in arguments.items()}
-    features, x = (keras.ops.convert_to_tensor(value, "float32") for value in (features, x))
+    features, x = (keras.ops.convert_to_tensor(inputs[name], "float32") for name in ("features", "x"))
     layer = answer(**arguments)
     distribution(layer, features)
     p = distribution(with_weights(layer, values), features)
 
     def draws():
-        drawn = p.sample(1000, seed=seed(1))
-        if (found := keras.backend.standardize_dtype(drawn.dtype)) != "float32":
-            raise Wrong(f"draws are {found}, expected float32.", "dtype")
-        return plain(drawn)
+        sample = p.sample(1000, seed=seed(1))
+        if (dtype := keras.backend.standardize_dtype(sample.dtype)) != "float32":
+            raise Wrong(f"draws are {dtype}, expected float32.", "dtype")
+        return plain(sample)
 
     def slopes():
         if len(layer.trainable_weights) != len(values):
             trained = ", ".join(f"`{w.name}`" for w in layer.trainable_weights) or "none"
-            says = f"all of {', '.join(_weights)} should be trainable; only these are: {trained}."
-            raise Wrong(says, "not_trainable")
+            message = f"all of {', '.join(weights)} should be trainable; only these are: {trained}."
+            raise Wrong(message, "not_trainable")
 
         def log_p(h):
             return keras.ops.sum(distribution(layer, h).log_prob(x))
@@ -71,13 +71,13 @@ def distribution_layer(answer, features, x, _weights, **arguments):
         return distribution(model, features).log_prob(x)
 
     def of_a_copy():
-        made = copy(answer, arguments)
-        distribution(made, features)
-        return distribution(with_weights(made, values), features).log_prob(x)
+        clone = copy(answer, arguments)
+        distribution(clone, features)
+        return distribution(with_weights(clone, values), features).log_prob(x)
 
     log_prob = fault_or(lambda: p.log_prob(x), answer)
     hint = "" if isinstance(log_prob, Fault) else CONFIG  # what fails anyway is not the config's fault
-    gradients = [f"gradient of {name}" for name in (*_weights, "features")]
+    gradients = [f"gradient of {name}" for name in (*weights, "features")]
     each = fault_or(slopes, answer)
     return {
         "event shape": fault_or(lambda: np.array(p.event_shape), answer),
@@ -91,35 +91,35 @@ def distribution_layer(answer, features, x, _weights, **arguments):
     }
 
 
-def measured(seen, inputs, weights):
-    """The same, but of "draws" their shape; their "spread", the root of the mean squared distance from the mean; and of
-    "log_prob in a model" and "log_prob of a copy" by how much they differ from "log_prob".
+def measured(values, inputs, weights):
+    """Measures what was observed: of "draws" the shape, and the "spread", the root of the mean squared distance from
+    their mean; of "log_prob in a model" and "log_prob of a copy" by how much they differ from "log_prob".
 
     Args:
-        seen: what `distribution_layer` returned, or somebody who wants to deceive.
+        values: what `distribution_layer` returned, or somebody who wants to deceive.
         inputs, weights: of the case; unused.
     """
     others = "log_prob in a model", "log_prob of a copy"
-    seen = seen | {name: _differs(seen[name], seen["log_prob"]) for name in others}
-    drawn = seen["draws"]
-    if not isinstance(drawn, Fault) and len(np.atleast_1d(drawn)) > 1 and np.array_equal(drawn[0], drawn[1]):
-        drawn = NO_NOISE
-    if isinstance(drawn, Fault):
-        return seen | {"draws": drawn, "spread": drawn}
+    values = values | {name: _differs(values[name], values["log_prob"]) for name in others}
+    draws = values["draws"]
+    if not isinstance(draws, Fault) and len(np.atleast_1d(draws)) > 1 and np.array_equal(draws[0], draws[1]):
+        draws = NO_NOISE
+    if isinstance(draws, Fault):
+        return values | {"draws": draws, "spread": draws}
     with np.errstate(all="ignore"):
-        spread = np.sqrt(np.mean((drawn - drawn.mean(0)) ** 2))
-    return seen | {"draws": np.array(drawn.shape), "spread": spread}
+        spread = np.sqrt(np.mean((draws - draws.mean(0)) ** 2))
+    return values | {"draws": np.array(draws.shape), "spread": spread}
 
 
-def _differs(found, own):
-    """By how much, at most; what is no array of the same shape stays what it is."""
-    if isinstance(found, Fault) or isinstance(own, Fault):
-        return found if isinstance(found, Fault) else own
-    if np.shape(found) != np.shape(own):
-        return found
+def _differs(other, own):
+    """Measures by how much two arrays differ at most; what is no array of the same shape stays what it is."""
+    if isinstance(other, Fault) or isinstance(own, Fault):
+        return other if isinstance(other, Fault) else own
+    if np.shape(other) != np.shape(own):
+        return other
     with np.errstate(all="ignore"):
-        same = (found == own) | (np.isnan(found) & np.isnan(own))
-        return np.max(np.where(same, 0.0, np.abs(found - own)), initial=0.0)
+        same = (other == own) | (np.isnan(other) & np.isnan(own))
+        return np.max(np.where(same, 0.0, np.abs(other - own)), initial=0.0)
 
 
 def distribution(layer, features):
@@ -130,7 +130,7 @@ def distribution(layer, features):
 
 
 def with_weights(layer, values):
-    """The layer, with weights of these values, a dict in order."""
+    """Sets a layer's weights to these values, a dict in order; returns the layer."""
     shapes, expected = [tuple(w.shape) for w in layer.weights], [np.shape(value) for value in values.values()]
     if shapes != expected:
         listed = ", ".join(f"{name} {shape}" for name, shape in zip(values, expected, strict=True))
@@ -146,7 +146,7 @@ def with_weights(layer, values):
 
 
 def _model(answer, arguments, features):
-    """A Sequential model of unknown batch size that ends in the layer."""
+    """Makes a Sequential model of unknown batch size that ends in the layer."""
     last, symbol = answer(**arguments), keras.KerasTensor((None, *features.shape[1:]))
     tells = ("compute_output_spec", "compute_output_shape")
     own = any(getattr(answer, name) is not getattr(keras.layers.Layer, name) for name in tells)
@@ -165,7 +165,7 @@ def _model(answer, arguments, features):
             raise
     except Exception as error:
         if own:
-            raise Wrong(told(error, "`compute_output_spec`", answer), "output_spec") from None
+            raise Wrong(describe_error(error, "`compute_output_spec`", answer), "output_spec") from None
     raise Wrong(
         "the layer cannot stand in a model: Keras asks it for a symbol of its output, a tensor, and cannot make one of "
         "a distribution. Define `compute_output_spec(self, inputs)`, which returns a `keras.KerasTensor`.",

@@ -1,4 +1,4 @@
-"""An exception as a sentence: the learner's own line, and the words that say why."""
+"""Describes an exception in a sentence: the learner's own line, and the words that say why."""
 
 import inspect
 import linecache
@@ -9,8 +9,8 @@ from pathlib import Path
 _PACKAGE = str(Path(__file__).parents[2])
 
 
-def told(error, where="it", answer=None):
-    """An exception as a sentence: what was raised, in which line of the learner's code, and what the usual reason is.
+def describe_error(error, where="it", answer=None):
+    """Describes an exception in a sentence: what was raised, in which line of the learner's code, and the usual reason.
 
     Args:
         error: the exception.
@@ -30,9 +30,9 @@ def told(error, where="it", answer=None):
         place = f" in your `{_name(frame.f_code)}`, which it calls" if answer and not _within(frame, answer) else ""
     if isinstance(error, SyntaxError):
         text, source = error.msg, (error.text or "").strip()
-    if found := re.search(r"expected to be a (\w+) tensor but is a (\w+) tensor", text):
+    if mixed := re.search(r"expected to be a (\w+) tensor but is a (\w+) tensor", text):
         types = {"float": "float32", "double": "float64", "int": "int32"}
-        text = "tensors of {} and {} do not mix".format(*(types.get(one, one) for one in found.groups()))
+        text = "tensors of {} and {} do not mix".format(*(types.get(one, one) for one in mixed.groups()))
     at = f"{place}: `{source}`" if place and source else f"{place} in `{source}`" if source else place
     hint = next((hint for pattern, hint in _USUAL.items() if re.search(pattern, f"{kind}: {error}")), "")
     return f"{where} raised `{kind}: {text}`{at}.{hint}"
@@ -48,7 +48,7 @@ def is_own(frame, answer=None):
 
 
 def _namespaces(answer):
-    """Globals of an answer's functions."""
+    """Lists the globals of an answer's functions."""
     functions = [answer, *vars(answer).values()] if inspect.isclass(answer) else [answer]
     return [function.__globals__ for function in map(inspect.unwrap, functions) if inspect.isfunction(function)]
 
@@ -64,7 +64,7 @@ def _name(code):
 
 
 def reason(text):
-    """The line of a message that says why, without what Keras and TensorFlow wrap it in."""
+    """Returns the line of a message that says why, without what Keras and TensorFlow wrap it in."""
     for wrapped in (r"encountered when calling .*?\x1b\[1m(.*?)\x1b\[0m", r".*(?:Error|Exception) encountered:\s+(.*)"):
         if inner := re.search(wrapped, text, re.DOTALL):
             text = inner[1]

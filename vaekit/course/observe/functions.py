@@ -1,4 +1,4 @@
-"""Functions and numbers, observed."""
+"""Observes functions and numbers."""
 
 import functools
 import inspect
@@ -33,39 +33,39 @@ def takes(answer, inputs):
         raise Wrong(f"{wanted}; it takes ({has}): {error}.") from None
 
 
-def call(answer, _names=None, **inputs):
-    """What a function returns; several values by `names`."""
-    return by_name(callable_or_wrong(answer)(**tensors(inputs)), _names)
+def call(answer, inputs, names=None):
+    """Calls a function, and returns its value, or several values by `names`."""
+    return by_name(callable_or_wrong(answer)(**tensors(inputs)), names)
 
 
-def gradients(answer, _of, _names=None, **inputs):
-    """What a function returns, and the gradient of its sum with respect to some inputs.
+def gradients(answer, inputs, of, names=None):
+    """Calls a function, and returns its values and the gradients of their sums with respect to some inputs.
 
-    It is called "gradient of mean"; where the function returns several values, "gradient of sample for mean". One that
-    fails, as JAX's do where an answer computes by NumPy, is a `Fault`, and the values count.
+    A gradient is called "gradient of mean"; where the function returns several values, "gradient of sample for mean".
+    One that fails, as JAX's do where an answer computes by NumPy, is a `Fault`, and the values count.
     """
-    given = tensors(inputs)
-    at = [given[name] for name in _of]
+    arguments = tensors(inputs)
+    at = [arguments[name] for name in of]
 
     def results(*values):
-        return by_name(callable_or_wrong(answer)(**{**given, **dict(zip(_of, values, strict=True))}), _names)
+        return by_name(callable_or_wrong(answer)(**{**arguments, **dict(zip(of, values, strict=True))}), names)
 
     returned = results(*at)
-    found, again = ({name: plain(value) for name, value in values.items()} for values in (returned, results(*at)))
-    if any(not np.array_equal(found[name], again[name], equal_nan=True) for name in found):
+    first, second = ({name: plain(value) for name, value in values.items()} for values in (returned, results(*at)))
+    if any(not np.array_equal(first[name], second[name], equal_nan=True) for name in first):
         raise Wrong("two calls with the same arguments gave different results: use the noise given, draw none.")
     slopes = {}
-    for name in found:
+    for name in first:
         summed = functools.partial(lambda name, *values: keras.ops.sum(results(*values)[name]), name)
         gradient = fault_or(lambda summed=summed: value_and_gradient(summed, *at)[1], answer)
         gradient = [gradient] * len(at) if isinstance(gradient, Fault) else gradient
         label = "gradient of {}" if name == VALUE else f"gradient of {name} for {{}}"
-        slopes |= {label.format(of): slope for of, slope in zip(_of, gradient, strict=True)}
+        slopes |= {label.format(argument): slope for argument, slope in zip(of, gradient, strict=True)}
     return returned | slopes
 
 
-def number(answer):
-    """A number derived by hand."""
+def number(answer, inputs):
+    """Returns a number derived by hand."""
     if answer is None or answer is Ellipsis:
         raise NotImplementedError
     if callable(answer) or np.ndim(answer) or isinstance(answer, (str, bytes, bool, complex)):

@@ -1,4 +1,4 @@
-"""Where a layer's random numbers come from, and what is said of bad sources."""
+"""Finds where a layer's random numbers come from, and has the messages on bad sources."""
 
 import random
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from vaekit.course.observe.values import Fault
 
 @contextmanager
 def undisturbed():
-    """Python's and NumPy's global random numbers go on afterwards as if nothing had been drawn."""
+    """Lets Python's and NumPy's global random numbers go on afterwards as if nothing had been drawn."""
     before, python = np.random.get_state(), random.getstate()
     try:
         yield
@@ -22,48 +22,49 @@ def undisturbed():
 
 @contextmanager
 def watched():
-    """What is drawn by meanwhile, and whether anybody else's random numbers change.
+    """Watches which generators are made and drawn from, and whether anybody else's random numbers change.
 
-    Yields: dict of "made": number of `SeedGenerator`s; "unseeded": whether Keras drew by its global one; "numpy":
-    whether NumPy drew, or made a generator; and, at the end, "global state": whether a global generator has changed.
+    Yields: dict of "generators": number of new `SeedGenerator`s; "unseeded": whether Keras drew by its global one;
+    "numpy": whether NumPy drew, or made a generator; and, at the end, "global state": whether a global generator has
+    changed.
     """
-    kind, seen = keras.random.SeedGenerator, {"made": 0, "unseeded": False, "numpy": False}
+    kind, events = keras.random.SeedGenerator, {"generators": 0, "unseeded": False, "numpy": False}
     make, advance, default_rng, old = kind.__init__, kind.next, np.random.default_rng, np.random.RandomState
 
     def __init__(self, *arguments, **options):
-        seen["made"] += 1
+        events["generators"] += 1
         make(self, *arguments, **options)
 
     def next(self, ordered=True):
-        seen["unseeded"] |= not ordered  # as Keras calls it where no seed is given
+        events["unseeded"] |= not ordered  # as Keras calls it where no seed is given
         return advance(self, ordered)
 
     def noticed(seed=None):
-        seen["numpy"] = True
+        events["numpy"] = True
         return default_rng(seed)
 
     class RandomState(old):
         def __init__(self, *arguments):
-            seen["numpy"] = True
+            events["numpy"] = True
             super().__init__(*arguments)
 
     np.random.random()  # from here on, a seed that is set anew is a change, whichever it is
     state = np.random.get_state()
     kind.__init__, kind.next, np.random.default_rng, np.random.RandomState = __init__, next, noticed, RandomState
     try:
-        yield seen
+        yield events
     finally:
         kind.__init__, kind.next, np.random.default_rng, np.random.RandomState = make, advance, default_rng, old
-        seen["global state"] = not all(map(np.array_equal, state, np.random.get_state()))
-        seen["numpy"] |= seen["global state"]
+        events["global state"] = not all(map(np.array_equal, state, np.random.get_state()))
+        events["numpy"] |= events["global state"]
 
 
 def no_noise(in_training):
-    """What is said of a layer without noise, which may have some where `training=True`."""
-    says = "every draw is the same: there is no noise, or it is drawn only once, when the layer is made."
+    """Returns the `Fault` of a layer without noise, which may have some where `training=True`."""
+    message = "every draw is the same: there is no noise, or it is drawn only once, when the layer is made."
     if in_training:
-        says = "there is noise only where `training=True`, as in Keras' own noise layers; this one draws always."
-    return Fault("no_noise", says)
+        message = "there is noise only where `training=True`, as in Keras' own noise layers; this one draws always."
+    return Fault("no_noise", message)
 
 
 def by_numpy(layer, call):
@@ -73,10 +74,10 @@ def by_numpy(layer, call):
 
 
 def repeated(layer, call):
-    """Why every call gives the same noise, or noise that only seems to be new."""
+    """Returns the `Fault` of a layer whose calls give the same noise, or noise that only seems to be new."""
     if by_numpy(layer, call):
         return NUMPY
-    if call["made"]:
+    if call["generators"]:
         return MADE_IN_CALL
     if any(isinstance(a, keras.random.SeedGenerator) for a in vars(layer).values()):
         return Fault(

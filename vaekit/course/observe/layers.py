@@ -1,4 +1,4 @@
-"""What every good Keras layer keeps to, whatever it computes: it is made again from its config, name and dtype kept."""
+"""Checks the contract of every Keras layer: it can be made again from its config, with its name and dtype."""
 
 import json
 
@@ -10,7 +10,7 @@ CONFIG = (
     " `get_config` should return what `__init__` takes, as numbers and texts (the seed, not its generator), together "
     "with `super().get_config()`."
 )
-GIVEN = {"name": "a_name", "dtype": "bfloat16"}
+NAME_AND_DTYPE = {"name": "a_name", "dtype": "bfloat16"}
 
 
 def layer_class(answer):
@@ -22,7 +22,7 @@ def layer_class(answer):
 
 
 def copy(answer, arguments):
-    """A layer made from another one's config, as a file keeps it.
+    """Makes a layer from another one's config, as a file holds it.
 
     Args:
         answer: the class.
@@ -36,12 +36,12 @@ def copy(answer, arguments):
     missing = [name for name in arguments if name not in config]
     absent = _absent(missing) if missing else None
     try:
-        made = answer.from_config(config)
+        clone = answer.from_config(config)
     except Exception:
         if missing:
             raise absent from None
         raise
-    if _identity(made) != GIVEN:
+    if _identity(clone) != NAME_AND_DTYPE:
         raise Wrong(
             "a layer made again from `get_config()` has another name or dtype than the first one: let the config begin "
             "with `**super().get_config()`, which holds them.",
@@ -53,9 +53,9 @@ def copy(answer, arguments):
 
 
 def _named(answer, arguments):
-    """A layer that was given a name and a dtype, and has them."""
+    """Makes a layer with a name and a dtype, and checks that it has them."""
     try:
-        layer = answer(**arguments, **GIVEN)
+        layer = answer(**arguments, **NAME_AND_DTYPE)
     except TypeError as error:
         if "unexpected keyword" not in str(error):
             raise
@@ -64,7 +64,7 @@ def _named(answer, arguments):
             "`super().__init__(**kwargs)`.",
             "no_kwargs",
         ) from None
-    if lost := [f"`{name}={value!r}`" for name, value in GIVEN.items() if _identity(layer)[name] != value]:
+    if lost := [f"`{name}={value!r}`" for name, value in NAME_AND_DTYPE.items() if _identity(layer)[name] != value]:
         raise Wrong(
             f"a layer made with {' and '.join(lost)} does not keep {'them' if len(lost) > 1 else 'it'}, and saved "
             "models come back with other ones: `__init__` should hand on what is not its own, by "

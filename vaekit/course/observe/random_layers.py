@@ -1,4 +1,4 @@
-"""Layers that draw, observed: what they draw, and, where no code of theirs runs, the statistics of their noise."""
+"""Observes layers that draw: their draws, and, where no code of theirs runs, the statistics of their noise."""
 
 import keras
 import numpy as np
@@ -13,17 +13,17 @@ SYMBOLS = (
 )
 FEW = 5  # rows that a functional model is called with
 SAME = 1 - 1e-6  # a correlation of noise that is the same
-OF_NOISE = ("spread", "rows", "dimensions", "calls", "kurtosis", "same seed", "other seed", "no seed", "restored")
+NOISE = ("spread", "rows", "dimensions", "calls", "kurtosis", "same seed", "other seed", "no seed", "restored")
 
 
-def random_layer(answer, seed, _takes, _draws, **arguments):
-    r"""What layers of a class draw whose output is $z = m + s\varepsilon$ with standard normal ε.
+def random_layer(answer, inputs, takes, draws):
+    r"""Draws from layers of a class whose output is $z = m + s\varepsilon$ with standard normal ε.
 
     Args:
-        answer: the layer's class; takes `seed`, and `arguments` that are not in `_takes`.
-        seed: an int.
-        _takes: names of the tensors `[B, D]` that the layer is called with, in one tuple if there are several; each is
-            given `_draws` times in one batch.
+        answer: the layer's class; takes `seed`, and those inputs that are not in `takes`.
+        inputs: dict of `seed`, an int; the tensors; and the arguments of the layer's constructor.
+        takes: names of the tensors `[B, D]` that the layer is called with, in one tuple if there are several.
+        draws: how many times each stands in one batch.
 
     Returns: dict.
         - draws z, `[draws, B, D]`: "first" and "second" of one layer; "twin", of another one with the same seed;
@@ -31,11 +31,12 @@ def random_layer(answer, seed, _takes, _draws, **arguments):
           the first one's config;
         - "slope of NAME", `[draws, B, D]`: the gradient of the sum of z, for each input;
         - "in a model": what a functional model of unknown batch size gives for `FEW` rows of each input;
-        - `Fault`s: of what "same seed" and "calls" are wrong with, whatever is drawn; "without noise" and "repeated",
+        - `Fault`s: what is wrong with "same seed" and "calls", whatever is drawn; "without noise" and "repeated",
           why that may be, if it is.
     """
-    inputs = {name: arguments.pop(name) for name in _takes}
-    probe = _Probe(layer_class(answer), arguments, inputs, _draws)
+    seed, called_with = inputs["seed"], {name: inputs[name] for name in takes}
+    arguments = {name: value for name, value in inputs.items() if name not in (*takes, "seed")}
+    probe = _Probe(layer_class(answer), arguments, called_with, draws)
     with generators.undisturbed():
         return probe.noise(seed) | probe.slopes(seed) | {"in a model": probe.in_a_model(seed)}
 
@@ -46,50 +47,50 @@ class _Probe:
     def __init__(self, answer, arguments, inputs, draws):
         self.answer, self.arguments, self.names, self.count = answer, arguments, list(inputs), draws
         self.shape = next(iter(inputs.values())).shape
-        self.given = list(tensors({name: np.tile(a, (draws, 1)) for name, a in inputs.items()}).values())
+        self.tensors = list(tensors({name: np.tile(a, (draws, 1)) for name, a in inputs.items()}).values())
 
-    def made(self, seed):
+    def make(self, seed):
         return self.answer(seed=seed, **self.arguments)
 
-    def called(self, layer, given, **options):
-        return layer(tuple(given) if len(given) > 1 else given[0], **options)
+    def call(self, layer, tensors, **options):
+        return layer(tuple(tensors) if len(tensors) > 1 else tensors[0], **options)
 
     def draws(self, layer, **options):
-        """`[draws, B, D]`"""
-        z = plain(self.called(layer, self.given, **options))
+        """Calls a layer: z, `[draws, B, D]`."""
+        z = plain(self.call(layer, self.tensors, **options))
         B, D = self.shape
         if z.shape != (self.count * B, D):
-            raise Wrong(f"for inputs of the shape {tuple(self.given[0].shape)}, draws have the shape {z.shape}.")
+            raise Wrong(f"for inputs of the shape {tuple(self.tensors[0].shape)}, draws have the shape {z.shape}.")
         return _single(z.reshape(self.count, B, D))
 
     def noise(self, seed):
-        """All draws, and what was noticed meanwhile."""
+        """Returns all draws, and `Fault`s of where they come from."""
         with generators.watched() as creation:
-            layer, twin = self.made(seed), self.made(seed)  # both are made before either draws
-        found = {"first": self.draws(layer)}
-        with generators.watched() as call:
-            found["second"] = self.draws(layer)
-        found["twin"] = self.draws(twin)
-        if np.array_equal(found["first"][0], found["first"][-1]):
-            found["without noise"] = self._no_noise(layer, found["first"])
-        found["other"] = fault_or(lambda: self.draws(self.made(seed + 1)), self.answer)
-        both = fault_or(lambda: [self.made(None), self.made(None)], self.answer, "a layer made without a seed")
+            layer, twin = self.make(seed), self.make(seed)  # both are made before either draws
+        results = {"first": self.draws(layer)}
+        with generators.watched() as drawing:
+            results["second"] = self.draws(layer)
+        results["twin"] = self.draws(twin)
+        if np.array_equal(results["first"][0], results["first"][-1]):
+            results["without noise"] = self._no_noise(layer, results["first"])
+        results["other"] = fault_or(lambda: self.draws(self.make(seed + 1)), self.answer)
+        both = fault_or(lambda: [self.make(None), self.make(None)], self.answer, "a layer made without a seed")
         for i, name in enumerate(("none", "none too")):
-            found[name] = both if isinstance(both, Fault) else fault_or(lambda i=i: self.draws(both[i]), self.answer)
-        found["copy"] = fault_or(
+            results[name] = both if isinstance(both, Fault) else fault_or(lambda i=i: self.draws(both[i]), self.answer)
+        results["copy"] = fault_or(
             lambda: self.draws(copy(self.answer, {"seed": seed, **self.arguments})),
             self.answer,
             "a layer made again from `get_config()`",
             CONFIG,
         )
         if creation["global state"]:
-            found["same seed"] = generators.GLOBAL
-        elif call["unseeded"]:
-            found["same seed"] = generators.UNSEEDED
-        found["repeated"] = generators.repeated(layer, call)
-        if generators.by_numpy(layer, call):
-            found["calls"] = found["repeated"]
-        return found
+            results["same seed"] = generators.GLOBAL
+        elif drawing["unseeded"]:
+            results["same seed"] = generators.UNSEEDED
+        results["repeated"] = generators.repeated(layer, drawing)
+        if generators.by_numpy(layer, drawing):
+            results["calls"] = results["repeated"]
+        return results
 
     def _no_noise(self, layer, first):
         try:
@@ -99,27 +100,27 @@ class _Probe:
         return generators.no_noise(in_training)
 
     def slopes(self, seed):
-        layer = self.made(seed)
+        layer = self.make(seed)
 
         def slopes():
-            _, found = value_and_gradient(lambda *given: keras.ops.sum(self.called(layer, given)), *self.given)
-            return [_single(plain(slope).reshape(self.count, *self.shape)) for slope in found]
+            _, gradients = value_and_gradient(lambda *tensors: keras.ops.sum(self.call(layer, tensors)), *self.tensors)
+            return [_single(plain(slope).reshape(self.count, *self.shape)) for slope in gradients]
 
-        found = fault_or(slopes, self.answer)
-        found = [found] * len(self.names) if isinstance(found, Fault) else found
-        return {f"slope of {name}": slope for name, slope in zip(self.names, found, strict=True)}
+        gradients = fault_or(slopes, self.answer)
+        gradients = [gradients] * len(self.names) if isinstance(gradients, Fault) else gradients
+        return {f"slope of {name}": slope for name, slope in zip(self.names, gradients, strict=True)}
 
     def in_a_model(self, seed):
-        def called():
-            symbols = [keras.Input(self.shape[1:]) for _ in self.given]
-            model = keras.Model(symbols, self.called(self.made(seed), symbols))
-            return plain(model([given[:FEW] for given in self.given], training=False))
+        def output():
+            symbols = [keras.Input(self.shape[1:]) for _ in self.tensors]
+            model = keras.Model(symbols, self.call(self.make(seed), symbols))
+            return plain(model([tensor[:FEW] for tensor in self.tensors], training=False))
 
-        return fault_or(called, self.answer, "a functional model with the layer", SYMBOLS)
+        return fault_or(output, self.answer, "a functional model with the layer", SYMBOLS)
 
 
 def _single(z):
-    """Numbers in float32, in which layers draw: half as many bytes to send."""
+    """Casts numbers to float32, in which layers draw: half as many bytes to send."""
     with np.errstate(over="ignore"):
         return z.astype(np.float32)
 
@@ -127,11 +128,11 @@ def _single(z):
 # ---- where none of the layer's code runs
 
 
-def measured(seen, inputs, takes, draws):
-    """What draws tell. Nothing is assumed of them; raises an exception if they are not what was asked for.
+def measured(values, inputs, takes, draws):
+    """Measures draws. Nothing is assumed of them; raises an exception if they are not what was asked for.
 
     Args:
-        seen: what `random_layer` returned, or somebody who wants to deceive.
+        values: what `random_layer` returned, or somebody who wants to deceive.
         inputs: dict of arrays, of the case.
         takes, draws: as there.
 
@@ -146,22 +147,22 @@ def measured(seen, inputs, takes, draws):
         - "in a model": shape of what a functional model of unknown batch size gives.
     """
     shape = (draws, *np.shape(inputs[takes[0]]))
-    z = {name: seen[name] for name in ("first", "second", "twin", "other", "none", "none too", "copy")}
-    slopes = {name: seen[f"slope of {name}"] for name in takes}
+    z = {name: values[name] for name in ("first", "second", "twin", "other", "none", "none too", "copy")}
+    slopes = {name: values[f"slope of {name}"] for name in takes}
     if any(np.shape(a) != shape for a in (*z.values(), *slopes.values()) if not isinstance(a, Fault)):
         raise ValueError(f"expected draws of the shape {shape}")
     with np.errstate(all="ignore"):
-        found = _of_noise(seen, z)
-        drawn = not isinstance(found["rows"], Fault)
+        observations = _measure_noise(values, z)
+        has_noise = not isinstance(observations["rows"], Fault)
         for name, slope in slopes.items():
             fault = isinstance(slope, Fault)
-            found[f"gradient of {name}"] = slope if fault else slope.mean(0)
-            found[f"gradient of {name}, root mean square"] = slope if fault else np.sqrt(np.mean(slope**2, 0))
-        return found | {"in a model": _of_a_model(seen["in a model"], shape[1], drawn)}
+            observations[f"gradient of {name}"] = slope if fault else slope.mean(0)
+            observations[f"gradient of {name}, root mean square"] = slope if fault else np.sqrt(np.mean(slope**2, 0))
+        return observations | {"in a model": _model_shape(values["in a model"], shape[1], has_noise)}
 
 
 def statistics(first, second):
-    """Of the draws of two calls, `[draws, B, D]`: "centre", "spread", and what is 0, or 3, of good noise."""
+    """Measures the draws of two calls, `[draws, B, D]`: "centre", "spread", and what is 0, or 3, of good noise."""
     (_, B, D), center, spread = first.shape, first.mean(0), first.std(0)
     spread = np.where(spread <= 1e-6 * (1 + np.abs(center)), 0, spread)  # float32's rounding; nan stays
     with np.errstate(all="ignore"):
@@ -178,21 +179,21 @@ def statistics(first, second):
 
 
 def _farthest(correlations):
-    """The one farthest from 0; nan, if there is one."""
+    """Returns the correlation farthest from 0; nan, if there is one."""
     return correlations[np.argmax(np.abs(correlations))]
 
 
-def _of_noise(seen, z):
-    """All observations of draws."""
-    first, said = z["first"], {name: value for name, value in seen.items() if isinstance(value, Fault)}
-    found = statistics(first, z["second"])
-    if not found["spread"].any():
+def _measure_noise(values, z):
+    """Computes all observations of draws."""
+    first, faults = z["first"], {name: value for name, value in values.items() if isinstance(value, Fault)}
+    observations = statistics(first, z["second"])
+    if not observations["spread"].any():
         same = np.array_equal(first, z["second"])
-        none = said.get("without noise", generators.no_noise(False))
-        return found | dict.fromkeys(OF_NOISE, none if same else generators.ROWS)
+        none = faults.get("without noise", generators.no_noise(False))
+        return observations | dict.fromkeys(NOISE, none if same else generators.ROWS)
 
     def distance(other):
-        return other if isinstance(other, Fault) else np.sqrt(np.mean(((first - other) / found["spread"]) ** 2))
+        return other if isinstance(other, Fault) else np.sqrt(np.mean(((first - other) / observations["spread"]) ** 2))
 
     def correlation(one, other):
         return next((a for a in (one, other) if isinstance(a, Fault)), None) or statistics(one, other)["calls"]
@@ -201,23 +202,23 @@ def _of_noise(seen, z):
         return not isinstance(value, Fault) and value > SAME
 
     other, none = correlation(first, z["other"]), correlation(z["none"], z["none too"])
-    found["other seed"] = generators.FIXED if same(other) else other
-    found["no seed"] = generators.NONE if same(none) and not same(other) else none
-    found["restored"], twin = distance(z["copy"]), distance(z["twin"])
-    found["same seed"] = said.get("same seed", generators.IGNORED if twin > 1e-3 else twin)
-    if same(found["dimensions"]) and np.allclose(
-        np.ptp((first - found["centre"]) / found["spread"], axis=-1), 0, atol=1e-3
+    observations["other seed"] = generators.FIXED if same(other) else other
+    observations["no seed"] = generators.NONE if same(none) and not same(other) else none
+    observations["restored"], twin = distance(z["copy"]), distance(z["twin"])
+    observations["same seed"] = faults.get("same seed", generators.IGNORED if twin > 1e-3 else twin)
+    if same(observations["dimensions"]) and np.allclose(
+        np.ptp((first - observations["centre"]) / observations["spread"], axis=-1), 0, atol=1e-3
     ):
-        found["dimensions"] = generators.DIMENSIONS  # all of them
-    if same(found["calls"]) or "calls" in said:
-        found["calls"] = said["repeated"]
-    return found
+        observations["dimensions"] = generators.DIMENSIONS  # all of them
+    if same(observations["calls"]) or "calls" in faults:
+        observations["calls"] = faults["repeated"]
+    return observations
 
 
-def _of_a_model(z, rows, drawn):
-    """Shape of what a functional model gave; a layer that has noise, `drawn`, has it in `predict`, too."""
+def _model_shape(z, rows, has_noise):
+    """Returns the shape of a functional model's output; a layer that has noise has it in `predict`, too."""
     if isinstance(z, Fault):
         return z
-    if drawn and z.ndim and np.array_equal(z[:1], z[rows : rows + 1]):  # of the same inputs
+    if has_noise and z.ndim and np.array_equal(z[:1], z[rows : rows + 1]):  # of the same inputs
         return Fault("refused", "with `training=False`, as in `predict`, there is no noise; this layer draws always.")
     return np.array(z.shape)

@@ -1,14 +1,14 @@
-"""Models that an answer trains, observed."""
+"""Observes models that an answer trains."""
 
 import keras
 
 from vaekit.course.observe.values import LARGEST, Wrong, by_name, callable_or_wrong, described, plain
 
-_KEPT = {}  # between the calls of one answer
+_ENCODER = {}  # between the calls of one answer
 
 
-def trained_vae(answer, images, seed=None, _parts=(), _most=LARGEST):
-    """A VAE's training, and then what its encoder says: two calls, one after the other, in one process.
+def trained_vae(answer, inputs, parts=(), most=LARGEST):
+    """Trains a VAE, and then calls its encoder: two calls, one after the other, in one process.
 
     The first call, with a `seed`, trains: `answer(images, seed)` returns a function `encode` and the decoder as
     arrays, of which these come back. The second one, without, hands images to `encode`, and its "mean" and
@@ -16,24 +16,24 @@ def trained_vae(answer, images, seed=None, _parts=(), _most=LARGEST):
 
     Args:
         answer: function of (images, seed); returns (encode, decoder), the decoder a dict of arrays.
-        images: `[N, D]`.
-        seed: an int; None in the second call.
-        _parts: names of the decoder's arrays.
-        _most: numbers that these may hold together.
+        inputs: dict of `images`, `[N, D]`, and, in the first call, `seed`, an int.
+        parts: names of the decoder's arrays.
+        most: numbers that these may hold together.
     """
-    if seed is None:
-        if "encode" not in _KEPT:
+    images = inputs["images"]
+    if "seed" not in inputs:
+        if "encode" not in _ENCODER:
             raise Wrong("there is no encoder: training did not end well.")
-        found = _KEPT.pop("encode")(keras.ops.convert_to_tensor(images, "float32"))
-        return by_name(found, ("mean", "log_variance"))
-    _KEPT.clear()
-    found = by_name(callable_or_wrong(answer)(images.astype("float32"), seed), ("encode", "decoder"))
-    decoder = found["decoder"]
-    if not (isinstance(decoder, dict) and set(decoder) == set(_parts)):
+        codes = _ENCODER.pop("encode")(keras.ops.convert_to_tensor(images, "float32"))
+        return by_name(codes, ("mean", "log_variance"))
+    _ENCODER.clear()
+    returned = by_name(callable_or_wrong(answer)(images.astype("float32"), inputs["seed"]), ("encode", "decoder"))
+    decoder = returned["decoder"]
+    if not (isinstance(decoder, dict) and set(decoder) == set(parts)):
         came = f"the keys {', '.join(map(str, decoder))}" if isinstance(decoder, dict) else described(decoder)
-        raise Wrong(f"the decoder should be a dict with the keys {', '.join(_parts)}; received {came}.")
-    arrays = {name: plain(decoder[name]) for name in _parts}
-    if (size := sum(array.size for array in arrays.values())) > _most:
-        raise Wrong(f"the decoder holds {size:,} numbers; {_most:,} are allowed.")
-    _KEPT["encode"] = callable_or_wrong(found["encode"])
+        raise Wrong(f"the decoder should be a dict with the keys {', '.join(parts)}; received {came}.")
+    arrays = {name: plain(decoder[name]) for name in parts}
+    if (size := sum(array.size for array in arrays.values())) > most:
+        raise Wrong(f"the decoder holds {size:,} numbers; {most:,} are allowed.")
+    _ENCODER["encode"] = callable_or_wrong(returned["encode"])
     return arrays

@@ -1,4 +1,4 @@
-"""What comes of an answer: plain arrays, or a sentence on why there are none."""
+"""Makes plain arrays of what an answer returns, or a sentence on why there are none."""
 
 import inspect
 import linecache
@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from vaekit.backend import tfd
-from vaekit.course.observe.errors import is_own, reason, told
+from vaekit.course.observe.errors import describe_error, is_own, reason
 
 VALUE = "value"  # what the observation of a plain function is called
 DOUBLE, NUMPY = "float64", "NumPy"  # observations, 1 where tensors of float64, or arrays of NumPy, came back
@@ -17,33 +17,33 @@ LARGEST = 2_000_000  # numbers in one observation
 
 
 class Fault(NamedTuple):
-    """Why there is no observation.
+    """The reason why there is no observation.
 
     Attributes:
         kind: "missing" (no such name), "unanswered" (NotImplementedError), "error", "time", "killed", "refused", or
             what a `Wrong` is called.
-        says: what the learner reads.
+        message: what the learner reads.
     """
 
     kind: str
-    says: str
+    message: str
 
 
 class Wrong(Exception):
-    """What an answer returned cannot be observed, or breaks what every answer of its kind has to keep to.
+    """An error: what an answer returned cannot be observed, or breaks the contract of all answers of its kind.
 
     Args:
-        says: what the learner reads.
+        message: what the learner reads.
         kind: a name for it.
     """
 
-    def __init__(self, says, kind="refused"):
-        super().__init__(says)
+    def __init__(self, message, kind="refused"):
+        super().__init__(message)
         self.kind = kind
 
 
 def fault_or(function, answer=None, where="it", hint=""):
-    """What a function returns, or a `Fault`: whatever an answer raises is its fault, and is told as such."""
+    """Returns what a function returns, or a `Fault` that describes the exception it raised."""
     try:
         return function()
     except Wrong as error:
@@ -51,7 +51,7 @@ def fault_or(function, answer=None, where="it", hint=""):
     except (Exception, SystemExit) as error:
         if isinstance(error, NotImplementedError) and _left_open(error, answer):
             return Fault("unanswered", "not answered yet.")
-        return Fault("error", told(error, where, answer) + hint)
+        return Fault("error", describe_error(error, where, answer) + hint)
 
 
 def _left_open(error, answer):
@@ -62,7 +62,7 @@ def _left_open(error, answer):
 
 
 def plain(value):
-    """A tensor, a number, or a list of numbers as an array of its own, float64.
+    """Copies a tensor, a number, or a list of numbers to an array of its own, float64.
 
     Raises:
         Wrong: anything else.
@@ -85,7 +85,7 @@ def plain(value):
 
 
 def described(value):
-    """A value in words, for a message: a class that nobody is meant to know goes by one that it derives from."""
+    """Describes a value in words, for a message: a private class goes by a public one that it derives from."""
     if value is None:
         return "nothing (`None`)"
     if isinstance(value, tfd.Distribution):
@@ -103,17 +103,17 @@ def described(value):
 
 
 def kinds(value):
-    """`DOUBLE` if it is of float64 or holds such, `NUMPY` if it is or holds an array of NumPy: a set."""
+    """Returns the kinds that a value is or holds, a set: `DOUBLE` for float64, `NUMPY` for arrays of NumPy."""
     if isinstance(value, (tuple, list)):
         return set().union(*map(kinds, value))
     if isinstance(value, (Fault, np.floating)):
         return set()
-    found = {DOUBLE} if "float64" in str(getattr(value, "dtype", "")) else set()
-    return found | ({NUMPY} if isinstance(value, np.ndarray) else set())
+    result = {DOUBLE} if "float64" in str(getattr(value, "dtype", "")) else set()
+    return result | ({NUMPY} if isinstance(value, np.ndarray) else set())
 
 
 def tensors(inputs):
-    """Arrays as the backend's tensors; numbers and texts stay."""
+    """Converts arrays to the backend's tensors; numbers and texts stay."""
     return {
         name: keras.ops.convert_to_tensor(value, "float32" if value.dtype.kind == "f" else None)
         if isinstance(value, np.ndarray)
@@ -129,7 +129,7 @@ def callable_or_wrong(answer):
 
 
 def by_name(result, names):
-    """What came back by name: a single value, or as many as there are names."""
+    """Returns what came back by name: a single value, or as many as there are names."""
     if names is None:
         return {VALUE: result}
     if not isinstance(result, (tuple, list)) or len(result) != len(names):

@@ -1,4 +1,4 @@
-"""What a question is, and how an answer is judged: by arrays alone. Nothing here knows of processes."""
+"""Questions, and the judging of answers by arrays alone. Nothing here knows of processes."""
 
 from vaekit.course.questions.distribution_layer import DistributionLayer as DistributionLayer
 from vaekit.course.questions.function import Function as Function

@@ -1,4 +1,4 @@
-r"""A layer whose output is a distribution, asked for: its mean, spread and density are a text.
+r"""A question for a layer whose output is a distribution: its mean, spread and density are a text.
 
 ```python
 DistributionLayer(
@@ -24,10 +24,10 @@ import numpy as np
 
 from vaekit.course.questions.explain import OTHER, Explanation
 from vaekit.course.questions.language import Text, differentiate
-from vaekit.course.questions.question import Case, Mistake, Near, Observe, Question, Shown
+from vaekit.course.questions.question import Case, Mistake, Near, Observe, Prediction, Question
 from vaekit.course.questions.variants import variants
 
-OF_SPREAD = 0.05
+SPREAD_TOLERANCE = 0.05
 PARTS = {  # observation → part; all others are gradients
     "event shape": "shapes",
     "batch shape": "shapes",
@@ -46,7 +46,7 @@ SAME = {
     "they differ by up to {:.3g} nats.",
 }
 
-OF_AXES = [  # (name, number of axes that are summed, what is said)
+AXIS_MISTAKES = [  # (name, number of axes that are summed, message)
     (
         "not_summed",
         0,
@@ -71,7 +71,7 @@ class DistributionLayer(Question):
             arguments of the constructor, one of which is `event_shape`. At least ten pixels, for the spread's sake.
         answer: the body of a function of all these that returns mean, standard deviation, and log-density of each
             pixel (not summed).
-        mistakes: list of (name, edits of `answer`, what is said).
+        mistakes: list of (name, edits of `answer`, message).
     """
 
     _: KW_ONLY
@@ -79,14 +79,14 @@ class DistributionLayer(Question):
     draw: object
     answer: str
     mistakes: list = ()
-    founded: bool = False
+    requires_first: bool = False
     seconds: float = 60.0
     because: str = (
         f"float32 carries seven digits. The spread of a thousand draws of ten pixels is off by 0.7 %; "
-        f"{OF_SPREAD:.0%} are allowed, seven standard errors."
+        f"{SPREAD_TOLERANCE:.0%} are allowed, seven standard errors."
     )
 
-    leads = "mean"
+    leading_part = "mean"
 
     def __post_init__(self):
         super().__post_init__()
@@ -99,9 +99,9 @@ class DistributionLayer(Question):
         self.answer = None  # the solution's code has more methods than one
         self.observe = Observe("distribution_layer", {"weights": self.names})
         own = [self._mistake(*row) for row in self.mistakes]
-        self.mistakes = [*own, *(self._of_axes(*row) for row in OF_AXES)]
+        self.mistakes = [*own, *(self._axis_mistake(*row) for row in AXIS_MISTAKES)]
 
-    def drawn(self, rng):
+    def draw_cases(self, rng):
         return [
             Case({name: value if isinstance(value, str) else np.asarray(value) for name, value in inputs.items()})
             for inputs in self.draw(rng)
@@ -114,33 +114,33 @@ class DistributionLayer(Question):
         return {"pixels": int(np.prod(inputs["x"].shape[1:])), "images": len(inputs["x"])}
 
     def expected(self, case):
-        found = _computed(self.text, case.inputs) | _slopes(self.text, self.names, case.inputs)
+        values = _computed(self.text, case.inputs) | _slopes(self.text, self.names, case.inputs)
         none = Near(np.array(0.0), 1e-3)
-        return found | {"spread": Near(found["spread"], 0.0, OF_SPREAD), **dict.fromkeys(SAME, none)}
+        return values | {"spread": Near(values["spread"], 0.0, SPREAD_TOLERANCE), **dict.fromkeys(SAME, none)}
 
-    def _mistake(self, name, edits, says):
+    def _mistake(self, name, edits, message):
         text = self.text.edited(edits)
-        return Mistake(name, says, lambda **inputs: self.shown(text, inputs))
+        return Mistake(name, message, lambda **inputs: self.predict(text, inputs))
 
     @functools.cached_property
     def variants(self):
         return variants(self.text)
 
-    def shown(self, text, inputs):
-        """What a mistake gives; of gradients, differences of nan tell nothing."""
+    def predict(self, text, inputs):
+        """Predicts what a mistake gives; of gradients, differences of nan predict nothing."""
         slopes = functools.cache(lambda: _slopes(text, self.names, inputs))
 
         def slope(name):
-            return slopes()[name] if np.isfinite(slopes()[name]).all() else Shown((), True)
+            return slopes()[name] if np.isfinite(slopes()[name]).all() else Prediction((), True)
 
         names = (f"gradient of {name}" for name in [*self.names, "features"])
         return _computed(text, inputs) | {name: functools.partial(slope, name) for name in names}
 
-    def _of_axes(self, name, axes, says):
+    def _axis_mistake(self, name, axes, message):
         shapes = ("event shape", "batch shape", "log_prob")
         return Mistake(
             name,
-            says,
+            message,
             lambda **inputs: {key: _computed(self.text, inputs, axes)[key] for key in shapes},
         )
 
@@ -160,7 +160,7 @@ def _slopes(text, weights, inputs):
 
 
 def _computed(text, inputs, axes=None):
-    """What a layer gives whose distribution is a text; the last `axes` of an image are its event."""
+    """Computes what a layer gives whose distribution is a text; the last `axes` of an image are its event."""
     mean, spread, pixels = text.run(inputs)
     event = mean.ndim - 1 if axes is None else axes
     batch = mean.ndim - event

@@ -1,4 +1,4 @@
-"""What is wrong with an array, in a sentence and by a name: shape, sign, factor, missing term."""
+"""Explains what is wrong with an array, by a sentence and a name: shape, sign, factor, missing term."""
 
 import itertools
 import math
@@ -12,25 +12,25 @@ OTHER = "other"  # the name where numbers are all that can be said
 
 
 class Explanation(NamedTuple):
-    """Why an array is wrong.
+    """The reason why an array is wrong.
 
     Attributes:
         name: of the mistake, such as "sign" or "mean_over_pixels"; `OTHER` if it has none; "" if nothing is wrong.
-        says: a sentence that a learner can act on (Markdown).
+        message: a sentence that a learner can act on (Markdown).
         others: explanations that do as well, such as "mean_over_images" where there are as many images as pixels.
         number: that it depends on, such as a factor of 0.37; None if the name says it all.
-        plainly: what is said instead where other arrays contradict it: numbers.
+        fallback: the message instead where other arrays contradict it: numbers.
     """
 
     name: str
-    says: str
+    message: str
     others: tuple = ()
     number: float | None = None
-    plainly: str = ""
+    fallback: str = ""
 
 
 def explain(observed, expected, rtol=1e-4, atol=1e-5, sizes=None, gradient=False):
-    """How `observed` differs from `expected`.
+    """Explains how `observed` differs from `expected`.
 
     Args:
         observed: array, or None.
@@ -56,7 +56,7 @@ def explain(observed, expected, rtol=1e-4, atol=1e-5, sizes=None, gradient=False
 
 
 def common(explanations):
-    """The one explanation of several arrays, made by the same mistake.
+    """Finds the one explanation of several arrays, made by the same mistake.
 
     Args:
         explanations: list of `Explanation`, one for each array.
@@ -64,12 +64,12 @@ def common(explanations):
     Returns: an `Explanation`: what explains all of them; where that is nothing, numbers of the first one.
     """
     first, *rest = [(each, *each.others) for each in explanations]
-    held = [one for one in first if all(any(_agree(one, other) for other in each) for each in rest)]
-    if not held:
-        return Explanation(OTHER, first[0].plainly or first[0].says)
-    if len(held) == 1:
-        return held[0]._replace(others=())
-    return Explanation("several", " Or ".join([held[0].says, *(one.says for one in held[1:])]))
+    shared = [one for one in first if all(any(_agree(one, other) for other in each) for each in rest)]
+    if not shared:
+        return Explanation(OTHER, first[0].fallback or first[0].message)
+    if len(shared) == 1:
+        return shared[0]._replace(others=())
+    return Explanation("several", " Or ".join([shared[0].message, *(one.message for one in shared[1:])]))
 
 
 def _agree(one, other):
@@ -92,7 +92,7 @@ def _alike(rtol, atol):
 
 
 def _numbers(observed, expected, rtol, atol, sizes, gradient):
-    """For arrays of one shape."""
+    """Explains the numbers of an array that has the right shape."""
     same, finite = _alike(rtol, atol), np.isfinite(expected)
     if not np.isfinite(observed[finite]).all():
         return _not_finite(observed, expected, gradient)
@@ -106,13 +106,13 @@ def _numbers(observed, expected, rtol, atol, sizes, gradient):
         return Explanation("", "")
     if not o.any():
         return Explanation("cut", CUT) if gradient else Explanation("zero", "everything is 0.")
-    plainly = _plainly(o, e, wrong, np.argwhere(finite), atol)
-    found = _related(o, e, same, sizes) or _rearranged(observed, expected, same)
-    return found._replace(plainly=plainly) if found else Explanation(OTHER, plainly)
+    fallback = _differences(o, e, wrong, np.argwhere(finite), atol)
+    explanation = _related(o, e, same, sizes) or _rearranged(observed, expected, same)
+    return explanation._replace(fallback=fallback) if explanation else Explanation(OTHER, fallback)
 
 
-def _plainly(o, e, wrong, places, atol):
-    """How far numbers are from what is expected, `wrong` which of them."""
+def _differences(o, e, wrong, places, atol):
+    """Says how far numbers are from what is expected; `wrong` is a mask of those that are too far."""
     error = np.abs(o - e)[wrong]
     relative = float(np.max(error / np.maximum(np.abs(e)[wrong], max(atol, 1e-30))))
     place = places[wrong][0].tolist()
@@ -140,40 +140,40 @@ def _not_finite(observed, expected, gradient):
     kind = "nan" if nan.any() else "infinite"
     what = "nan or infinite" if nan.any() and not nan.all() else kind
     which = _number(right[0]) if (right == right[0]).all() else f"another number, such as {_number(right[0])},"
-    says = f"{_count(bad)} {what} where {which} is expected"
+    message = f"{_count(bad)} {what} where {which} is expected"
     if kind == "infinite":
-        says += ": something overflows, something is divided by 0, or the logarithm of 0 is taken."
+        message += ": something overflows, something is divided by 0, or the logarithm of 0 is taken."
     elif gradient:
-        says += (
+        message += (
             ": the values are no numbers there either, or 0 meets infinity: `ops.where` differentiates both of its "
             "branches, and the one that is not taken gets the gradient 0, times an infinite slope. Make its input "
             "harmless, by another `ops.where`, before it is computed."
         )
     else:
-        says += ": infinity less infinity, 0 divided by 0, or the logarithm or root of a negative number."
-    return Explanation("nan" if kind == "nan" else "infinite", says)
+        message += ": infinity less infinity, 0 divided by 0, or the logarithm or root of a negative number."
+    return Explanation("nan" if kind == "nan" else "infinite", message)
 
 
 def _related(o, e, same, sizes):
-    """What was made of the right numbers; None if that is not clear; of a single number, only what is hardly chance."""
+    """Recognizes what was made of the right numbers, of a single one only what is hardly chance; None if unclear."""
     large = np.abs(e) > 1e-3 * np.abs(e).max()
     factor = float(np.median(o[large] / e[large])) if large.any() else 0.0
     shift = float(np.median(o - e))
-    made = []  # (explanation, what the numbers would be)
+    candidates = []  # (explanation, what the numbers would be)
     if o.size > 1 and same(o - e, np.full_like(e, shift)):  # also a little one among large numbers
-        made.append((_shift(shift, sizes), e + shift))
+        candidates.append((_shift(shift, sizes), e + shift))
     if not same(o, e):
         if (
             abs(factor) > 1e-6
             and abs(factor - 1) > 0.02
             and (o.size > 1 or abs(factor + 1) < 1e-3 or _known_factors(abs(factor), sizes))
         ):
-            made.append((_factor(factor, sizes), factor * e))
+            candidates.append((_factor(factor, sizes), factor * e))
         if o.size > 1:
             relations = {name: row for name, row in _RELATIONS.items() if name != "absolute" or (e > 0).any()}
-            made += [(Explanation(name, says), change(e)) for name, (says, change) in relations.items()]
-    close = [(np.abs(o - value).max(), i) for i, (_, value) in enumerate(made) if same(o, value)]
-    return made[min(close)[1]][0] if close else None
+            candidates += [(Explanation(name, message), change(e)) for name, (message, change) in relations.items()]
+    close = [(np.abs(o - value).max(), i) for i, (_, value) in enumerate(candidates) if same(o, value)]
+    return candidates[min(close)[1]][0] if close else None
 
 
 _RELATIONS = {  # what was made of the right numbers
@@ -191,35 +191,35 @@ def _factor(factor, sizes):
     if math.isclose(factor, -1, rel_tol=1e-3):
         return Explanation("sign", "the sign is reversed.")
     sign, minus = ("with the sign reversed, ", "negative_") if factor < 0 else ("", "")
-    known = _known_factors(abs(factor), sizes) or [("factor", f"times {_number(abs(factor))}", abs(factor))]
+    meanings = _known_factors(abs(factor), sizes) or [("factor", f"times {_number(abs(factor))}", abs(factor))]
     first, *others = [
-        Explanation(minus + name, f"{sign}it is ours {what}.", number=number) for name, what, number in known
+        Explanation(minus + name, f"{sign}it is ours {what}.", number=number) for name, what, number in meanings
     ]
     return first._replace(others=tuple(others))
 
 
 def _known_factors(size, sizes):
-    """(name, "divided by 2", the number if it is no axis's) of all that a factor may mean."""
-    known = [(n, meaning, f"{n:g}, the number of {meaning}") for meaning, n in sizes.items() if n > 1]
-    roots = [(n**0.5, meaning, f"√{n:g}, the root of the number of {meaning}") for n, meaning, _ in known if n > 2]
+    """Lists all that a factor may mean: (name, "divided by 2", the number if it is no axis's)."""
+    counts = [(n, meaning, f"{n:g}, the number of {meaning}") for meaning, n in sizes.items() if n > 1]
+    roots = [(n**0.5, meaning, f"√{n:g}, the root of the number of {meaning}") for n, meaning, _ in counts if n > 2]
     constants = {"2": 2, "π": math.pi, "2π": 2 * math.pi, "√2": 2**0.5, "√2π": (2 * math.pi) ** 0.5}
     constants |= {"ln 2 (another base of the logarithm)": math.log(2)}
-    found = []
-    for n, meaning, what in known:
+    factors = []
+    for n, meaning, what in counts:
         for value, name, word in ((n, "sum", "times"), (1 / n, "mean", "divided by")):
-            found.append((value, f"{name}_over_{_identifier(meaning)}", f"{word} {what}", None))
-    found += [(2, "twice", "times 2", None), (0.5, "half", "divided by 2", None)]
+            factors.append((value, f"{name}_over_{_identifier(meaning)}", f"{word} {what}", None))
+    factors += [(2, "twice", "times 2", None), (0.5, "half", "divided by 2", None)]
     for n, _, what in roots:
-        found += [(n, "factor", f"times {what}", None), (1 / n, "factor", f"divided by {what}", None)]
+        factors += [(n, "factor", f"times {what}", None), (1 / n, "factor", f"divided by {what}", None)]
     for what, n in constants.items():
         if n != 2:
-            found += [(n, "factor", f"times {what}", n), (1 / n, "factor", f"divided by {what}", 1 / n)]
-    return [(name, what, number) for value, name, what, number in found if math.isclose(size, value, rel_tol=1e-3)]
+            factors += [(n, "factor", f"times {what}", n), (1 / n, "factor", f"divided by {what}", 1 / n)]
+    return [(name, what, number) for value, name, what, number in factors if math.isclose(size, value, rel_tol=1e-3)]
 
 
 def _shift(shift, sizes):
-    """A constant that was added."""
-    found = []
+    """Explains a constant that was added."""
+    meanings = []
     for unit, what, name in ((LOG_2PI / 2, "½ ln 2π", "constant"), (0.5, "½", "term"), (1.0, "1", "term")):
         for meaning, n in (("", 1), *sizes.items()):
             for times, once in ((n, ""), (n - 1, "_once")) if n > 2 else ((n, ""),):
@@ -227,18 +227,18 @@ def _shift(shift, sizes):
                     continue
                 many = f"{times:g} times {what}" if times > 1 else what
                 which = f" ({times:g} of the {n:g} {meaning})" if once else f" ({n:g} {meaning})" if meaning else ""
-                found.append((f"{name}{once}", f"{many}{which}"))
-    found += [("term", f"ln {n:g} ({n:g} {m})") for m, n in sizes.items() if _is(abs(shift), math.log(n))]
-    found += [("term", "ln 2")] if _is(abs(shift), math.log(2)) else []
+                meanings.append((f"{name}{once}", f"{many}{which}"))
+    meanings += [("term", f"ln {n:g} ({n:g} {m})") for m, n in sizes.items() if _is(abs(shift), math.log(n))]
+    meanings += [("term", "ln 2")] if _is(abs(shift), math.log(2)) else []
     word = "plus" if shift > 0 else "less"
-    if not found:
+    if not meanings:
         text = f"it is ours {word} {_number(abs(shift))} everywhere: a constant term differs."
         return Explanation("shift", text, number=shift)
     which = (
         "too much is added, or too little subtracted" if shift > 0 else "too little is added, or too much subtracted"
     )
     names = {}
-    for name, what in found:
+    for name, what in meanings:
         names.setdefault(name, {})[what] = None
     once = "; is a constant there once, and not once for each?"
     first, *others = [
@@ -251,12 +251,12 @@ def _shift(shift, sizes):
     return first._replace(others=tuple(others))
 
 
-def _is(value, known):
-    return known > 0 and math.isclose(value, known, rel_tol=1e-3)
+def _is(value, constant):
+    return constant > 0 and math.isclose(value, constant, rel_tol=1e-3)
 
 
 def _rearranged(observed, expected, same):
-    """The right numbers in other places."""
+    """Recognizes the right numbers in other places."""
     if same(observed, expected):  # nearly right where they are
         return None
     if observed.ndim == 2 and observed.shape[0] == observed.shape[1] and same(observed.T, expected):
@@ -275,17 +275,17 @@ def _rearranged(observed, expected, same):
 
 
 def _shape(observed, expected, same, sizes):
-    says = f"the shape is {observed.shape}, expected {expected.shape}"
+    message = f"the shape is {observed.shape}, expected {expected.shape}"
     if observed.size == expected.size > 0 and same(observed.reshape(expected.shape), expected):
-        return Explanation("shape", f"{says}; the numbers are right.")
+        return Explanation("shape", f"{message}; the numbers are right.")
     if observed.ndim == expected.ndim == 2 and same(observed.T, expected):
-        return Explanation("transposed", f"{says}: it is transposed.")
+        return Explanation("transposed", f"{message}: it is transposed.")
     for n in range(1, observed.ndim + 1) if observed.ndim <= expected.ndim + 3 and observed.size <= 1e5 else ():
         for axes in itertools.combinations(range(observed.ndim), n):
             for word, reduce in (("Sum", np.sum), ("Take the mean", np.mean)):
                 if observed.size and same(reduce(observed, axis=axes), expected):
                     over = _over(axes, observed, sizes)
-                    return Explanation("not_reduced", f"{says}. {word} over {_axes(axes, observed.ndim)}{over}.")
+                    return Explanation("not_reduced", f"{message}. {word} over {_axes(axes, observed.ndim)}{over}.")
     for n in range(expected.ndim, 0, -1):
         for axes in itertools.combinations(range(expected.ndim), n):
             for (word, reduce), keep in itertools.product((("sum", np.sum), ("mean", np.mean)), (False, True)):
@@ -293,16 +293,16 @@ def _shape(observed, expected, same, sizes):
                     which = [meaning for meaning, size in sizes.items() if size == expected.shape[axes[0]]]
                     name = f"{word}_over_{_identifier(which[0])}" if which else "reduced"
                     lost = f"you took the {word} over {_axes(axes, expected.ndim)}{_over(axes, expected, sizes)}"
-                    return Explanation(name, f"{says}: {lost}, which should stay.")
+                    return Explanation(name, f"{message}: {lost}, which should stay.")
     n = len(expected) if expected.ndim else 0
     if observed.shape == (n, n) and expected.shape in ((n,), (n, 1)):
         met = f"did numbers of the shapes ({n}, 1) and ({n},) meet, and spread over rows and columns?"
-        return Explanation("spread", f"{says}: {met}")
-    return Explanation(OTHER, f"{says}.")
+        return Explanation("spread", f"{message}: {met}")
+    return Explanation(OTHER, f"{message}.")
 
 
 def _over(axes, array, sizes):
-    """What an axis means, if that is clear."""
+    """Names what an axis means, ", the pixels"; "" if that is not clear."""
     which = [meaning for meaning, size in sizes.items() if size == array.shape[axes[0]]]
     return f", the {which[0]}" if len(axes) == 1 and len(which) == 1 and array.ndim > 1 else ""
 
@@ -318,7 +318,7 @@ def _identifier(meaning):
 
 
 def _count(mask):
-    """ "3 of 7 numbers are"."""
+    """Counts what is wrong: "3 of 7 numbers are"."""
     n = int(mask.sum())
     return f"{n} of {mask.size} numbers {'is' if n == 1 else 'are'}" if mask.size > 1 else "it is"
 

@@ -1,4 +1,4 @@
-r"""A function, asked for: its answer is a text, and a mistake is an edit of it.
+r"""A question for a function: its answer is a text, and a mistake is an edit of it.
 
 ```python
 Function(
@@ -25,7 +25,7 @@ import numpy as np
 
 from vaekit.course.observe import VALUE
 from vaekit.course.questions.language import Text, differentiate
-from vaekit.course.questions.question import FLOAT32, Case, Mistake, Near, Observe, Question, Shown, fits
+from vaekit.course.questions.question import FLOAT32, Case, Mistake, Near, Observe, Prediction, Question, fits
 from vaekit.course.questions.terms import counted, sum_of
 from vaekit.course.questions.variants import Variant, variants
 
@@ -39,8 +39,8 @@ class Function(Question):
         draw: function of a NumPy generator: an iterable of dicts of inputs; or a dict of such functions by the part
             that their cases are for; None: cases whose observations are parts of their own.
         answer: the function's body, as a learner would write it with `ops`: the oracle, and the solution.
-        mistakes: list of (name, edits, what is said). Edits change `answer`, {old: new}, or take its place. Those None
-            are known to `explain` by that name, and are only told in other words. A fourth entry lists observations
+        mistakes: list of (name, edits, message). Edits change `answer`, {old: new}, or take its place. Those None are
+            recognized by `explain` by that name, and get this message. A fourth entry lists observations
             that nobody can predict where the mistake was made, since only rounding is left; or it is a function of the
             inputs that returns such a list.
         returns: names of the values it returns, if there are several, "sample, log density".
@@ -68,16 +68,16 @@ class Function(Question):
         self.of = self.gradients.split()
         options = {"names": self.names if self.returns else None}
         self.observe = Observe("gradients", options | {"of": self.of}) if self.of else Observe("call", options)
-        self._edits = [(edits, says) for _, edits, says, *_ in self.mistakes if isinstance(edits, dict)]
+        self._edits = [(edits, message) for _, edits, message, *_ in self.mistakes if isinstance(edits, dict)]
         self.mistakes = [self._mistake(*row) for row in self.mistakes]
 
-    def _mistake(self, name, edits, says, unpredictable=()):
+    def _mistake(self, name, edits, message, unpredictable=()):
         if edits is None:
-            return Mistake(name, says)
+            return Mistake(name, message)
         text = self.text.edited(edits)
-        return Mistake(name, says, lambda **inputs: self.shown(text, inputs, unpredictable), str(text))
+        return Mistake(name, message, lambda **inputs: self.predict(text, inputs, unpredictable), str(text))
 
-    def drawn(self, rng):
+    def draw_cases(self, rng):
         parts = self.draw if isinstance(self.draw, dict) else {None: self.draw}
         return [Case(inputs, part) for part, draw in parts.items() for inputs in draw(rng)]
 
@@ -87,7 +87,7 @@ class Function(Question):
         return values | {name: slope for name, slope in slopes.items() if np.abs(slope).max(initial=0) < FLOAT32}
 
     def _slopes(self, text, inputs):
-        """Gradients by the names that the observer gives them."""
+        """Computes gradients, by the names that the observer gives them."""
         of = [name for name in self.of if name in inputs]
         slopes = (slope for gradients in differentiate(text, inputs, of) for slope in gradients.values())
         return dict(zip(self._slope_names(inputs), slopes, strict=True))
@@ -100,20 +100,20 @@ class Function(Question):
             if argument in inputs
         ]
 
-    def shown(self, text, inputs, unpredictable=()):
-        """`Shown` of each observation: float64's and float32's values, and whether these are the same.
+    def predict(self, text, inputs, unpredictable=()):
+        """Predicts each observation: float64's and float32's values, and whether these are the same.
 
         Where they are not, nothing is known of gradients; nor where central differences are those of infinities.
         """
-        found, rounded = {}, False
+        predictions, rounded = {}, False
         for name, exact, single in zip(self.names, text.run(inputs), text.run(inputs, np.float32), strict=True):
-            found[name] = Shown((exact, single), not _alike(exact, single, self.tolerance(name)))
-            rounded |= found[name].unpredictable
+            predictions[name] = Prediction((exact, single), not _alike(exact, single, self.tolerance(name)))
+            rounded |= predictions[name].unpredictable
         slopes = functools.cache(lambda: self._slopes(text, inputs))  # what takes time is computed where it is needed
         for name in self._slope_names(inputs):
-            found[name] = Shown((), True) if rounded else lambda name=name: _slope_shown(slopes()[name])
+            predictions[name] = Prediction((), True) if rounded else lambda name=name: _slope_prediction(slopes()[name])
         names = unpredictable(**inputs) if callable(unpredictable) else unpredictable
-        return {name: Shown((), True) if name in names else shown for name, shown in found.items()}
+        return {name: Prediction((), True) if name in names else prediction for name, prediction in predictions.items()}
 
     @functools.cached_property
     def variants(self):
@@ -121,12 +121,12 @@ class Function(Question):
 
     @functools.cached_property
     def pairs(self):
-        """Two mistakes at once, of those listed, if they are edits of different places."""
-        found = []
-        for (one, says), (other, too) in itertools.combinations(self._edits, 2):
+        """Lists pairs of the mistakes that are edits of different places, as a list of `Variant`."""
+        pairs = []
+        for (one, message), (other, other_message) in itertools.combinations(self._edits, 2):
             with contextlib.suppress(ValueError):
-                found.append(Variant(f"{says} The other: {too}", self.text.edited(one).edited(other)))
-        return found
+                pairs.append(Variant(f"{message} The other: {other_message}", self.text.edited(one).edited(other)))
+        return pairs
 
     def counted(self, rows):
         for index in [i for i, name in enumerate(self.names) if any(name == observation for _, observation, _ in rows)]:
@@ -136,21 +136,23 @@ class Function(Question):
         return []
 
     def sizes(self, **inputs):
-        found = {}
+        lengths = {}
         for name, letters in self.shapes.items():
             if name in inputs and np.ndim(inputs[name]) == len(letters):
-                found |= dict(zip(letters, np.shape(inputs[name]), strict=True))
-        return {meaning: found[letter] for letter, meaning in self.axes.items() if letter in found}
+                lengths |= dict(zip(letters, np.shape(inputs[name]), strict=True))
+        return {meaning: lengths[letter] for letter, meaning in self.axes.items() if letter in lengths}
 
 
 def signature(takes):
-    """Of "x[N,D], noise, baseline=0.0": the arguments with their default values, and a dict of axes by argument."""
-    found = re.findall(r"(\w+)(?:\[([\w,]*)\])?(=[^,]+)?", takes)
-    return [name + default for name, _, default in found], {name: axes.split(",") for name, axes, _ in found if axes}
+    """Parses "x[N,D], noise, baseline=0.0" into arguments with their default values, and a dict of axes by argument."""
+    arguments = re.findall(r"(\w+)(?:\[([\w,]*)\])?(=[^,]+)?", takes)
+    return [name + default for name, _, default in arguments], {
+        name: axes.split(",") for name, axes, _ in arguments if axes
+    }
 
 
-def _slope_shown(slope):
-    return Shown((slope,)) if np.isfinite(slope).all() else Shown((), True)
+def _slope_prediction(slope):
+    return Prediction((slope,)) if np.isfinite(slope).all() else Prediction((), True)
 
 
 def _alike(a, b, atol):

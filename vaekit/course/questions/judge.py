@@ -12,7 +12,7 @@ VAGUE = (OTHER, "factor", "shift", "square", "root", "reciprocal", "absolute")  
 
 
 def judge(question, cases, observations):
-    """The `Verdict` on what an answer gave.
+    """Judges what was observed of an answer: returns a `Verdict`.
 
     Args:
         question: a `Question`.
@@ -27,45 +27,45 @@ def judge(question, cases, observations):
             observed = question.derived([case.inputs for case in cases], [_numbers(o) for o in observations])
             advice = question.advice(observed)
         cases, observations = cases[:1], [observed]
-    found = {}  # part → rows
-    for case, observed in zip(cases, observations, strict=False):
+    rows_by_part = {}
+    for case, observed in zip(cases, observations, strict=True):
         for name, target in question.targets(case).items():
             value = observed if isinstance(observed, Fault) else observed.get(name)
             double = not isinstance(observed, Fault) and DOUBLE in observed
             target = question.widened(name, target, observed)
-            found.setdefault(question.part(case, name), []).append(Row(case.inputs, name, value, target, double))
-    weights = question.parts or dict.fromkeys(found, 1)
-    if set(weights) != set(found):
-        raise ValueError(f"{question.name} has the parts {list(weights)}, its cases are for {list(found)}.")
-    named = recognized(question, found)
-    for part, other in _exchanged(found).items():
+            rows_by_part.setdefault(question.part(case, name), []).append(Row(case.inputs, name, value, target, double))
+    weights = question.parts or dict.fromkeys(rows_by_part, 1)
+    if set(weights) != set(rows_by_part):
+        raise ValueError(f"{question.name} has the parts {list(weights)}, its cases are for {list(rows_by_part)}.")
+    named = recognized(question, rows_by_part)
+    for part, other in _exchanged(rows_by_part).items():
         named[part] = [(Mistake("another_value", f"this is what belongs to *{other}*, which is right there."), (0, 0))]
     vague = {}  # part → what is wrong with it, where no mistake explains that
-    for part, rows in found.items():
+    for part, rows in rows_by_part.items():
         wrong = [row for row in rows if not row.fits]
-        if wrong and not named[part] and not any(_says_itself(row) for row in wrong[:1]):
+        if wrong and not named[part] and not any(_self_explanatory(row) for row in wrong[:1]):
             vague[part] = _in_common(question, [row for row in wrong if not isinstance(row.observed, Fault)])
     better = [part for part, explanation in vague.items() if explanation.name in VAGUE]
-    vague |= unforeseen(question, found, better) if better else {}
+    vague |= unforeseen(question, rows_by_part, better) if better else {}
 
-    parts, known = [], set()  # one mistake often spoils several parts
+    parts, earlier = [], set()  # one mistake often spoils several parts
     for name, weight in weights.items():
-        mistakes = sorted(named[name], key=lambda pair: (*pair[1], pair[0].name not in known))
+        mistakes = sorted(named[name], key=lambda pair: (*pair[1], pair[0].name not in earlier))
         share = weight / sum(weights.values())
         mistakes, others_wrong = [mistake for mistake, _ in mistakes], not all(part.right for part in parts)
-        parts.append(_part(question, name, share, found[name], mistakes, vague.get(name), known, others_wrong))
-        known.add(parts[-1].diagnosis)
+        parts.append(_part(question, name, share, rows_by_part[name], mistakes, vague.get(name), earlier, others_wrong))
+        earlier.add(parts[-1].diagnosis)
     parts = _together(question, _advised(parts, advice))
     return Verdict(question.name, question.title, question.points, parts, question.note or _note(observations))
 
 
 def unobserved(question, fault):
-    """The `Verdict` on an answer that could not be observed at all."""
+    """Judges an answer that could not be observed at all: returns a `Verdict`."""
     cases = question.cases(0)
     return judge(question, cases, [fault] * len(cases))
 
 
-FOLLOWS = (OTHER, "factor", "shift", "term", "constant", "twice", "half", "sign")  # of what is told in other words
+FOLLOWS = (OTHER, "factor", "shift", "term", "constant", "twice", "half", "sign")  # of a variant
 
 _NOTES = {
     NUMPY: "But what comes back is an array of NumPy, through which no gradient passes: what uses it later cannot be "
@@ -76,61 +76,63 @@ _NOTES = {
 
 
 def _note(observations):
-    """What is said of an answer that is right, and will be trouble later."""
-    seen = {kind for kind in _NOTES for o in observations if not isinstance(o, Fault) and kind in o}
-    return " ".join(says for kind, says in _NOTES.items() if kind in seen)
+    """Returns a note on an answer that is right, and will be trouble later."""
+    kinds = {kind for kind in _NOTES for o in observations if not isinstance(o, Fault) and kind in o}
+    return " ".join(message for kind, message in _NOTES.items() if kind in kinds)
 
 
 # ---- parts
 
 
-def _part(question, name, share, rows, mistakes, vague, known, others_wrong):
-    """A part's verdict, `known` the diagnoses of parts before it, `others_wrong` whether one of them is wrong."""
+def _part(question, name, share, rows, mistakes, vague, earlier, others_wrong):
+    """Judges a part; `earlier` has the diagnoses of parts before it, `others_wrong` is whether one of them is wrong."""
     wrong = [row for row in rows if not row.fits]
     if not wrong:
         bounds = [row for row in rows if isinstance(row.target, AtLeast)]
         return Part(name, share, True, f"{_reached(bounds[0])} reached." if bounds else "")
     row = wrong[0]
     if isinstance(row.observed, Fault):
-        return Part(name, share, False, row.observed.says, row.observed.kind)
+        return Part(name, share, False, row.observed.message, row.observed.kind)
     if mistakes:
-        return Part(name, share, False, mistakes[0].says, mistakes[0].name)
+        return Part(name, share, False, mistakes[0].message, mistakes[0].name)
     if isinstance(row.target, AtLeast):
         reached = _reached(row) if fits(row.observed, AtLeast(-np.inf)) else "no number"
         return Part(name, share, False, f"{reached}; at least {row.target.value:.2f} are asked for.", "bound")
-    diagnosis, says = vague.name, vague.says
-    own = {mistake.name: mistake.says for mistake in question.mistakes if mistake.shown is None}
+    diagnosis, message = vague.name, vague.message
+    own = {mistake.name: mistake.message for mistake in question.mistakes if mistake.predict is None}
     if (
-        others_wrong and all(row.gradient for row in rows) and diagnosis not in known
+        others_wrong and all(row.gradient for row in rows) and diagnosis not in earlier
     ):  # of a slope the question's words may be untrue
         own = {}
-    says = own.get(diagnosis) or (
-        f"{row.name}: {says}" if row.name != name != VALUE and diagnosis not in UNFORESEEN else says
+    message = own.get(diagnosis) or (
+        f"{row.name}: {message}" if row.name != name != VALUE and diagnosis not in UNFORESEEN else message
     )
     same_shape = np.shape(row.observed) == np.shape(row.target.value)
     if diagnosis == OTHER and question.variants and not row.gradient and same_shape:
-        says = f"no usual mistake gives these numbers. {says[0].upper()}{says[1:]}"
+        message = f"no usual mistake gives these numbers. {message[0].upper()}{message[1:]}"
     if diagnosis == OTHER and all(row.double for row in wrong):
-        says += " What came back is float64, and the inputs are float32: where on the way was it converted?"
-    return Part(name, share, False, says, diagnosis)
+        message += " What came back is float64, and the inputs are float32: where on the way was it converted?"
+    return Part(name, share, False, message, diagnosis)
 
 
-def _exchanged(found):
-    """Parts whose values are those of another one that is right: {part: the other}."""
-    values = {part: rows for part, rows in found.items() if all(row.name == part and not row.gradient for row in rows)}
+def _exchanged(rows_by_part):
+    """Finds parts whose values are those of another one that is right: {part: the other}."""
+    values = {
+        part: rows for part, rows in rows_by_part.items() if all(row.name == part and not row.gradient for row in rows)
+    }
     right = [part for part, rows in values.items() if all(row.fits for row in rows)]
     return {
         part: other
         for part, rows in values.items()
         for other in right
         if part not in right
-        and len(rows) == len(found[other])
+        and len(rows) == len(rows_by_part[other])
         and np.size(rows[0].observed) > 1
-        and all(fits(row.observed, its.target) for row, its in zip(rows, found[other], strict=True))
+        and all(fits(row.observed, its.target) for row, its in zip(rows, rows_by_part[other], strict=True))
     }
 
 
-def _says_itself(row):
+def _self_explanatory(row):
     """Whether it is no array, or judged by a bound."""
     return isinstance(row.observed, Fault) or isinstance(row.target, AtLeast)
 
@@ -147,41 +149,41 @@ def _explained(question, row):
 
 
 def _in_common(question, wrong):
-    """An `Explanation` of wrong rows; where nothing explains all of them, of those of the first one's name."""
+    """Returns an `Explanation` of wrong rows; where nothing explains all, of those of the first one's name."""
     explained = [_explained(question, row) for row in wrong]
-    found = common(explained)
-    if found.name != OTHER:
-        return found
+    explanation = common(explained)
+    if explanation.name != OTHER:
+        return explanation
     return Explanation(
-        OTHER, common([e for e, row in zip(explained, wrong, strict=True) if row.name == wrong[0].name]).says
+        OTHER, common([e for e, row in zip(explained, wrong, strict=True) if row.name == wrong[0].name]).message
     )
 
 
 def _advised(parts, advice):
-    """With the question's advice, and the lowest of the bounds that were missed, the next one to reach."""
+    """Adds the question's advice to bounds that were missed, and the lowest of them, the next one to reach."""
     missed = [part for part in parts if part.diagnosis == "bound"]
     if not advice or not missed:
         return parts
-    diagnosis, says = advice
-    said = f"{missed[0].says} {says}"
-    return [part._replace(diagnosis=diagnosis, says=said) if part in missed else part for part in parts]
+    diagnosis, reason = advice
+    message = f"{missed[0].message} {reason}"
+    return [part._replace(diagnosis=diagnosis, message=message) if part in missed else part for part in parts]
 
 
 def _together(question, parts):
-    """Parts as they depend on each other: what has no explanation of its own probably follows from what has one."""
-    unfounded = question.founded and not parts[0].right
-    told = {*UNFORESEEN, *(mistake.name for mistake in question.mistakes)}
-    leads = [part for part in parts if part.diagnosis in told or (not part.right and part.name == question.leads)]
-    if first := parts[0] if unfounded else next(iter(leads), None):
+    """Relates parts to each other: what has no explanation of its own probably follows from what has one."""
+    first_missing = question.requires_first and not parts[0].right
+    explained = {*UNFORESEEN, *(mistake.name for mistake in question.mistakes)}
+    leading = [p for p in parts if p.diagnosis in explained or (not p.right and p.name == question.leading_part)]
+    if first := parts[0] if first_missing else next(iter(leading), None):
         later = f"look again once {first.name} is right."
         follows = FOLLOWS if first.diagnosis in UNFORESEEN else (OTHER,)
-        parts = [p._replace(says=later) if p.diagnosis in follows and p is not first else p for p in parts]
-    if unfounded:
+        parts = [p._replace(message=later) if p.diagnosis in follows and p is not first else p for p in parts]
+    if first_missing:
         parts = [part._replace(counts=False) for part in parts]
     return tuple(parts)
 
 
 def _numbers(observation):
-    """An observation's arrays of numbers, float64; what else there may be is left out."""
+    """Keeps an observation's arrays of numbers, as float64; what else there may be is left out."""
     arrays = {name: np.asarray(value) for name, value in observation.items()}
     return {name: array.astype(np.float64) for name, array in arrays.items() if array.dtype.kind in "fiub"}

@@ -1,7 +1,7 @@
 r"""Answers as texts, in the language that learners write: `ops.exp(mean)`. A mistake is an edit of such a text.
 
 A text is run in NumPy's float64, where it is an oracle; in float32, which shows what is lost there; and, by
-`keras.ops`, as an answer. `edited` makes mistakes of it, and `differentiate` takes its slopes.
+`keras.ops`, as an answer. `edited` makes mistakes of it, and `differentiate` its gradients.
 
 ```python
 right = Text("scaled", ["x"], "return ops.sum(x * ops.exp(-x / 2), axis=-1)")
@@ -35,11 +35,11 @@ class Text:
         self.name, self.arguments, self.body = name, tuple(arguments), inspect.cleandoc(body)
 
     def __str__(self):
-        """The function's code."""
+        """Writes the function's code."""
         return f"def {self.name}({', '.join(self.arguments)}):\n{textwrap.indent(self.body, '    ')}\n"
 
     def edited(self, edits):
-        """The text with something changed.
+        """Returns the text with something changed.
 
         Args:
             edits: dict {old: new}, of which each `old` occurs once; or a new body, a text.
@@ -60,7 +60,7 @@ class Text:
         return Text(self.name, self.arguments, body)
 
     def function(self, **namespace):
-        """The text as a Python function, which finds `namespace` (such as `ops`) among its globals."""
+        """Compiles the text to a Python function, which finds `namespace` (such as `ops`) among its globals."""
         namespace = {"np": np, "LOG_2PI": LOG_2PI, **namespace}
         exec(self._code, namespace)
         return namespace[self.name]
@@ -70,7 +70,7 @@ class Text:
         return compile(str(self), f"<{self.name}>", "exec")
 
     def run(self, inputs, dtype=np.float64):
-        """What it returns in NumPy: a tuple of arrays, of that precision.
+        """Runs it in NumPy: returns a tuple of arrays, of that precision.
 
         Args:
             inputs: dict of arrays and numbers by argument.
@@ -79,14 +79,14 @@ class Text:
         return self._in_numpy(inputs, dtype)[1]()
 
     def _in_numpy(self, inputs, dtype):
-        """Its operations; a function that runs it, with some inputs exchanged."""
+        """Returns its `Operations`, and a function that runs it with some inputs exchanged."""
         ops = Operations(dtype)
         function = self.function(ops=ops, tfd=ops.distributions)
 
         def run(**changed):
             with np.errstate(all="ignore"):  # mistakes may well overflow
-                found = function(**{name: ops.cast(value) for name, value in {**inputs, **changed}.items()})
-            return tuple(np.asarray(value) for value in (found if isinstance(found, tuple) else (found,)))
+                result = function(**{name: ops.cast(value) for name, value in {**inputs, **changed}.items()})
+            return tuple(np.asarray(value) for value in (result if isinstance(result, tuple) else (result,)))
 
         return ops, run
 
@@ -94,12 +94,12 @@ class Text:
 class Operations:
     """`keras.ops` in NumPy, in one precision.
 
-    `stop_gradient` holds what it was given in the first run while later runs, with inputs a little off, differ: so
+    `stop_gradient` returns what it received in the first run while later runs, with inputs a little off, differ: so
     differences of outputs are those of a derivative that does not pass through it.
     """
 
     def __init__(self, dtype):
-        self.dtype, self._held, self._again = dtype, [], None
+        self.dtype, self._frozen, self._replayed = dtype, [], None
         self.distributions = _Distributions(self)
 
     def __getattr__(self, name):
@@ -107,24 +107,24 @@ class Operations:
         return lambda *arguments, **options: self.cast(function(*arguments, **options))
 
     def cast(self, value):
-        """Arrays of floats in this precision; all else as it is."""
+        """Casts arrays of floats to this precision; all else stays as it is."""
         if isinstance(value, (np.ndarray, np.floating)) and value.dtype.kind == "f":
             return value.astype(self.dtype)
         return tuple(map(self.cast, value)) if isinstance(value, tuple) else value
 
     def stop_gradient(self, value):
-        if self._again is None:
-            self._held.append(value)
+        if self._replayed is None:
+            self._frozen.append(value)
             return value
-        return next(self._again)
+        return next(self._replayed)
 
-    def moving(self):
-        """From now on, values behind `stop_gradient` stay as they were; to be called before each further run."""
-        self._again = iter(self._held)
+    def replay(self):
+        """Holds values behind `stop_gradient` as they were in the first run; to be called before each further run."""
+        self._replayed = iter(self._frozen)
 
 
 class _Distributions:
-    """As much of `tfd` as answers need."""
+    """The part of `tfd` that answers need."""
 
     def __init__(self, ops):
         self._ops = ops
@@ -169,7 +169,7 @@ _OPERATIONS = {  # those that NumPy has not, or by another name
 
 
 def differentiate(text, inputs, of):
-    """Gradients of the sums of what a text returns, by central differences in float64.
+    """Differentiates the sums of what a text returns, by central differences in float64.
 
     Args:
         text: a `Text`.
@@ -179,7 +179,7 @@ def differentiate(text, inputs, of):
     Returns: for each value that it returns a dict {input: gradient}, of the input's shape.
     """
     ops, run = text._in_numpy(inputs, np.float64)
-    found = [{name: np.empty(np.shape(inputs[name])) for name in of} for _ in run()]
+    slopes = [{name: np.empty(np.shape(inputs[name])) for name in of} for _ in run()]
     for name in of:
         for i, value in enumerate(np.ravel(inputs[name]).astype(np.float64)):
             step = 1e-6 * max(1.0, abs(value))
@@ -187,9 +187,9 @@ def differentiate(text, inputs, of):
             for end in (value + step, value - step):
                 moved = np.array(inputs[name], dtype=np.float64)
                 moved.flat[i] = end
-                ops.moving()
+                ops.replay()
                 ends.append(run(**{name: moved}))
             with np.errstate(all="ignore"):
-                for gradients, high, low in zip(found, *ends, strict=True):
+                for gradients, high, low in zip(slopes, *ends, strict=True):
                     gradients[name].flat[i] = np.sum(high - low) / (2 * step)  # what does not depend on it is 0
-    return found
+    return slopes

@@ -1,4 +1,4 @@
-r"""A Keras layer that draws, asked for: what it computes is a text, and the rest is what every good layer keeps to.
+r"""A question for a Keras layer that draws: what it computes is a text, the rest is the contract of every layer.
 
 ```python
 Layer(
@@ -27,8 +27,8 @@ from vaekit.course.questions.variants import variants
 
 DRAWS = 20_000
 STANDARD_ERRORS = 7.0  # a Gaussian is further from its mean with probability 2.6e-12; there are about 100 numbers
-OF_MEANS = STANDARD_ERRORS / DRAWS**0.5  # of a mean of DRAWS standard numbers
-OF_DEVIATIONS = OF_MEANS / 2**0.5  # relative, of their standard deviation
+MEAN_TOLERANCE = STANDARD_ERRORS / DRAWS**0.5  # of a mean of DRAWS standard numbers
+DEVIATION_TOLERANCE = MEAN_TOLERANCE / 2**0.5  # relative, of their standard deviation
 RMS = ", root mean square"
 
 CODE = """
@@ -37,10 +37,10 @@ class {name}(keras.layers.Layer):
         super().__init__(**kwargs)
         self.seed = seed
         self.seed_generator = keras.random.SeedGenerator(seed)
-{kept}
+{attributes}
     def call(self, inputs):
         {takes} = inputs
-{known}        noise = keras.random.normal(ops.shape({first}), seed=self.seed_generator)
+{locals}        noise = keras.random.normal(ops.shape({first}), seed=self.seed_generator)
 {body}
     def get_config(self):
         return {{**super().get_config(), "seed": self.seed{config}}}
@@ -52,14 +52,14 @@ class Layer(Question):
     """A random layer, $z = m + s ε$ with functions m and s of its inputs that work number by number.
 
     It takes `seed`, an int or None. Names, seeds, configs, symbols and the noise are looked at for every such layer,
-    and what is wrong with them is told without a word in the definition.
+    and what is wrong with them is explained without a word in the definition.
 
     Attributes:
         takes: what it is called with, "mean[N,D], log_variance[N,D]": one tensor, or a tuple of them, of one shape.
         draw: function of a NumPy generator: an iterable of dicts of inputs; D is at least 2.
         answer: the body of a function of the inputs and of `noise`, ε, as in `Function`; z is linear in ε.
         arguments: further arguments of its constructor, dict of numbers; the answer knows them by their names.
-        mistakes: list of (name, edits of `answer`, what is said).
+        mistakes: list of (name, edits of `answer`, message).
     """
 
     _: KW_ONLY
@@ -68,14 +68,14 @@ class Layer(Question):
     answer: str
     arguments: dict = field(default_factory=dict)
     mistakes: list = ()
-    founded: bool = False
+    requires_first: bool = False
     seconds: float = 60.0
     because: str = (
         f"{DRAWS:,} draws are looked at, and {STANDARD_ERRORS:g} standard errors allowed: in fewer than one check in a "
         "thousand million, chance alone makes a right layer look wrong."
     )
 
-    leads = "spread"
+    leading_part = "spread"
 
     def __post_init__(self):
         super().__post_init__()
@@ -90,9 +90,9 @@ class Layer(Question):
         self.observe = Observe("random_layer", {"takes": self.names, "draws": DRAWS})
         own = [self._mistake(*row) for row in self.mistakes]
         cut = [self._cut(name) for name in self.names]
-        self.mistakes = [*cut, *own, *(self._shared(*row) for row in SHARED)]
+        self.mistakes = [*cut, *own, *(self._common_mistake(*row) for row in COMMON_MISTAKES)]
 
-    def drawn(self, rng):
+    def draw_cases(self, rng):
         return [Case({**inputs, **self.arguments, "seed": int(rng.integers(1, 10**6))}) for inputs in self.draw(rng)]
 
     def part(self, case, observation):
@@ -102,36 +102,36 @@ class Layer(Question):
         mean, spread, slopes = _moments(self.text, self.names, case.inputs)
         n = DRAWS * mean.size
         uncorrelated = Near(np.array(0.0), STANDARD_ERRORS / n**0.5)
-        found = {
+        targets = {
             "rows": uncorrelated._replace(atol=STANDARD_ERRORS / (n / 2) ** 0.5),  # of rows half a batch apart, too
             "dimensions": uncorrelated._replace(atol=STANDARD_ERRORS / (DRAWS * len(mean)) ** 0.5),  # of two of them
             "calls": uncorrelated,
-            "spread": Near(spread, 0.0, OF_DEVIATIONS),
+            "spread": Near(spread, 0.0, DEVIATION_TOLERANCE),
             # of n normal numbers it has the variance 24/n; twice the standard errors, since its tails are not normal
             "kurtosis": Near(np.array(3.0), 2 * STANDARD_ERRORS * (24 / n) ** 0.5),
-            "centre": Near(mean, OF_MEANS * spread),
+            "centre": Near(mean, MEAN_TOLERANCE * spread),
         }
         for name, (constant, by_noise) in slopes.items():  # the gradient is constant + by_noise · ε
-            found[name] = Near(constant, 1e-4 + OF_MEANS * np.abs(by_noise), self.rtol)
-            found[name + RMS] = Near(np.hypot(constant, by_noise), 1e-4, OF_DEVIATIONS)
+            targets[name] = Near(constant, 1e-4 + MEAN_TOLERANCE * np.abs(by_noise), self.rtol)
+            targets[name + RMS] = Near(np.hypot(constant, by_noise), 1e-4, DEVIATION_TOLERANCE)
         same = {"same seed": 0.0, "other seed": uncorrelated, "no seed": uncorrelated, "restored": 0.0}
-        return found | same | {"in a model": np.array([5.0, mean.shape[1]])}
+        return targets | same | {"in a model": np.array([5.0, mean.shape[1]])}
 
     def widened(self, observation, target, observed):
-        """The mean of draws is as uncertain as they are spread, also where their spread is wrong."""
+        """Widens the mean's tolerance to the spread of the draws, also where that spread is wrong."""
         spread = None if isinstance(observed, Fault) else observed.get("spread")
         if observation != "centre" or isinstance(spread, Fault) or np.shape(spread) != np.shape(target.value):
             return target
-        return target._replace(atol=np.fmax(target.atol, OF_MEANS * np.nan_to_num(spread, posinf=0.0)))
+        return target._replace(atol=np.fmax(target.atol, MEAN_TOLERANCE * np.nan_to_num(spread, posinf=0.0)))
 
     def explained(self, inputs, observation, observed, target):
         if observation in CORRELATED and np.shape(observed) == ():
             return Explanation("correlated", CORRELATED[observation].format(float(observed)))
         return None
 
-    def _mistake(self, name, edits, says):
+    def _mistake(self, name, edits, message):
         text = self.text.edited(edits)
-        return Mistake(name, says, lambda **inputs: self.shown(text, inputs), self._code(text))
+        return Mistake(name, message, lambda **inputs: self.predict(text, inputs), self._code(text))
 
     def _cut(self, name):
         text = Text(self.name, self.text.arguments, f"{name} = ops.stop_gradient({name})\n{self.text.body}")
@@ -142,31 +142,33 @@ class Layer(Question):
     def variants(self):
         return variants(self.text)
 
-    def shown(self, text, inputs):
-        """Of noise that is wrongly stretched or shifted; what is left to chance in other amounts is not compared."""
+    def predict(self, text, inputs):
+        """Predicts noise that is wrongly stretched or shifted; what depends on chance otherwise is not compared."""
         (right, scale, _), (mean, spread, slopes) = (_moments(t, self.names, inputs) for t in (self.text, text))
-        found = {"spread": spread}
+        predictions = {"spread": spread}
         if np.isnan(spread).any():
-            found |= dict.fromkeys(("rows", "dimensions", "calls", "kurtosis", *SEEDS), np.nan)
+            predictions |= dict.fromkeys(("rows", "dimensions", "calls", "kurtosis", *SEEDS), np.nan)
         chance = (spread > scale * 1.01).any()
         if not np.allclose(mean, right, equal_nan=False):
-            found["centre"] = mean
+            predictions["centre"] = mean
         for name, (constant, by_noise) in slopes.items():
-            found[name + RMS] = np.hypot(constant, by_noise)
+            predictions[name + RMS] = np.hypot(constant, by_noise)
             if not chance:
-                found[name] = constant
-        return found
+                predictions[name] = constant
+        return predictions
 
-    def _shared(self, name, edits, says=None, shown=None):
+    def _common_mistake(self, name, edits, message=None, predict=None):
         code = self._code(self.text)
         for old, new in edits.items():
             if old not in code:
                 raise ValueError(f"{name}: {old!r} is not in\n{code}")
             code = code.replace(old, new)
-        return Mistake(name, says, shown and (lambda **inputs: shown(_moments(self.text, self.names, inputs)[1])), code)
+        return Mistake(
+            name, message, predict and (lambda **inputs: predict(_moments(self.text, self.names, inputs)[1])), code
+        )
 
     def _code(self, text):
-        """A whole class whose `call` computes a text."""
+        """Returns a whole class whose `call` computes a text."""
 
         def lines(rows):
             return textwrap.indent("".join(f"{row}\n" for row in rows), " " * 8)
@@ -176,15 +178,15 @@ class Layer(Question):
             takes=", ".join(self.names),
             first=self.names[0],
             parameters="".join(f", {name}={value!r}" for name, value in self.arguments.items()),
-            kept=lines(f"self.{name} = {name}" for name in self.arguments),
-            known=lines(f"{name} = self.{name}" for name in self.arguments),
+            attributes=lines(f"self.{name} = {name}" for name in self.arguments),
+            locals=lines(f"{name} = self.{name}" for name in self.arguments),
             body=lines(text.body.split("\n")),
             config="".join(f', "{name}": self.{name}' for name in self.arguments),
         )
 
 
 def _moments(text, names, inputs):
-    """m, |s|, and for each input the gradient of Σz as a pair (a, b) of a + b·ε; each `[B, D]`."""
+    """Computes m, |s|, and for each input the gradient of Σz as a pair (a, b) of a + b·ε; each `[B, D]`."""
     inputs = {name: value for name, value in inputs.items() if name != "seed"}
 
     def linear(**moved):
@@ -208,8 +210,8 @@ CORRELATED = {  # what independent noise has not
     "no seed": "the noise of two layers without a seed has the correlation {:.2f}, where it should have 0.",
 }
 SEEDS = ("same seed", "other seed", "no seed", "restored")
-# (name, edits of the code above, what is said, what it shows); without the latter two the observer tells it
-SHARED = [
+# (name, edits of the code above, message, function that predicts); without the latter two the observer has a message
+COMMON_MISTAKES = [
     (
         "uniform_noise",
         {"noise = keras.random.normal(": "noise = 3**0.5 * keras.random.uniform(minval=-1, maxval=1, shape="},

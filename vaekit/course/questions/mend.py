@@ -1,4 +1,4 @@
-r"""A broken loss, to be mended: its errors are edits of the right text, and so is what learners make of them.
+r"""A question for the repair of a broken loss: its errors are edits of the right text, and so are the learners'.
 
 ```python
 Mend(
@@ -38,11 +38,11 @@ ELSE, GRADIENTS = "all else", "gradients"  # parts beside the errors
 BROKEN, RIGHT = 0, 1  # what was done with a part; from 2 on, its slips; and, where no edit tells:
 OTHER, NO_NUMBER, UNTOUCHED, CONSTANT, FACTOR, HIDDEN = -1, -2, -3, -4, -5, -6
 MOST_SLIPS = 2
-MOST_LEFT = 2  # errors beside a change that nobody foresaw
+MOST_BROKEN = 2  # errors beside a change that nobody foresaw
 MANY = 10_000  # such a change is numbered from here on
 
 _ALSO = "something that was right has changed as well: the loss is"
-_TOLD = [  # (name, what was done, whether with every part, what is said)
+_GENERAL = [  # (name, what was done, whether with every part, message)
     ("something_else", OTHER, True, "this loss is none that the errors, mended or not, can give: something that was "
      "right has changed. Start again from the broken lines, and mend one error at a time."),
     ("not_a_number", NO_NUMBER, True, "the loss should be one number that is finite, the mean over the batch."),
@@ -56,8 +56,8 @@ _TOLD = [  # (name, what was done, whether with every part, what is said)
 ]  # fmt: skip
 
 
-class Found(NamedTuple):
-    """What was done: with each part, `steps`; the text that does it; a factor that is left."""
+class Repair(NamedTuple):
+    """The repair of a loss: the step taken with each part, the text that does it, and a factor that is left."""
 
     steps: dict
     text: Text
@@ -72,9 +72,9 @@ class Mend(Question):
 
     Attributes:
         takes, draw, answer, gradients: as in `Function`; what it returns is a number.
-        errors: dict: (edits of `answer`, what is said while it is broken) by part.
-        slips: list of (part, name, edits of `answer`, what is said): other wrong things to do with a part; with None
-            for the part, with a line that was right. Of two that give the same loss, the first one is told.
+        errors: dict: (edits of `answer`, message while it is broken) by part.
+        slips: list of (part, name, edits of `answer`, message): other wrong things to do with a part; with None
+            for the part, with a line that was right. Of two that give the same loss, the first one counts.
         broken: the answer with all errors in it.
     """
 
@@ -85,7 +85,7 @@ class Mend(Question):
     errors: dict
     slips: list = ()
     gradients: str = ""
-    founded: bool = False
+    requires_first: bool = False
 
     derives = True
 
@@ -97,25 +97,27 @@ class Mend(Question):
         self.observe = Observe("gradients", {"of": self.of})
         self.parts = self.parts or {ELSE: 0.1, **dict.fromkeys(self.errors, 0.8 / len(self.errors)), GRADIENTS: 0.1}
         self.edits = {part: [edits, {}] for part, (edits, _) in self.errors.items()} | {ELSE: [None, {}]}  # by step
-        self.mistakes = [self._mistake(part, part, BROKEN, says, edits) for part, (edits, says) in self.errors.items()]
+        self.mistakes = [
+            self._mistake(part, part, BROKEN, message, edits) for part, (edits, message) in self.errors.items()
+        ]
         self._slips = []  # (part, step)
-        for part, name, edits, says in self.slips:
+        for part, name, edits, message in self.slips:
             self.edits[part or ELSE].append(edits)
             step = len(self.edits[part or ELSE]) - 1
             self._slips.append((part or ELSE, step))
-            self.mistakes.append(self._mistake(name, part or ELSE, step, says, edits))
-        for name, step, everywhere, says in _TOLD:
+            self.mistakes.append(self._mistake(name, part or ELSE, step, message, edits))
+        for name, step, everywhere, message in _GENERAL:
             parts = [*self.errors, ELSE] if everywhere else [ELSE]
-            shown = {part: float(step) for part in parts}
-            self.mistakes.append(Mistake(name, says, lambda shown=shown, **_: shown))
+            steps = {part: float(step) for part in parts}
+            self.mistakes.append(Mistake(name, message, lambda steps=steps, **_: steps))
         self._runs = functools.lru_cache(256)(self._run)  # of some thousand functions most checks need a few
         self.broken = self._text(dict.fromkeys(self.errors, BROKEN)).body
 
-    def _mistake(self, name, part, step, says, edits):
-        return Mistake(name, says, lambda **_: {part: float(step)}, str(self.text.edited(edits)))
+    def _mistake(self, name, part, step, message, edits):
+        return Mistake(name, message, lambda **_: {part: float(step)}, str(self.text.edited(edits)))
 
     def _text(self, steps):
-        """The text in which that was done with each part.
+        """Edits the text: these steps, one for each part.
 
         Raises:
             ValueError: these edits exclude each other.
@@ -126,73 +128,73 @@ class Mend(Question):
         return text
 
     def _run(self, steps):
-        """The text in which that was done with each part in turn, and its function; None if edits exclude another."""
+        """Edits the text by steps in the order of the parts: text and function, None if edits exclude another."""
         try:
             text = self._text(dict(zip(self.edits, steps, strict=True)))
         except ValueError:
             return None, None
         return text, text.function(ops=Operations(np.float64))
 
-    def drawn(self, rng):
+    def draw_cases(self, rng):
         return [Case(inputs) for inputs in self.draw(rng)]
 
     def expected(self, case):
         return dict.fromkeys([*self.errors, ELSE], float(RIGHT)) | {GRADIENTS: np.full(len(self.of), float(RIGHT))}
 
     def derived(self, inputs, observations):
-        """What was done with each part; of the gradients, for each argument whether it is right."""
+        """Finds what was done with each part; of the gradients, for each argument whether it is right."""
         losses = [observation.get(VALUE, np.empty(0)) for observation in observations]
         if not all(loss.size and np.isfinite(loss).all() for loss in losses):
             return self._all(NO_NUMBER)
-        found = self._found(inputs, np.array([loss.mean() for loss in losses]))
-        if found is None:
+        repair = self._identified(inputs, np.array([loss.mean() for loss in losses]))
+        if repair is None:
             return self._all(OTHER)
-        told = {part: float(step) for part, step in found.steps.items()}
-        told |= dict.fromkeys(self._hidden(found.steps, inputs), float(HIDDEN))
+        observed = {part: float(step) for part, step in repair.steps.items()}
+        observed |= dict.fromkeys(self._hidden(repair.steps, inputs), float(HIDDEN))
         if any(loss.shape for loss in losses):
-            told[ELSE] = float(NO_NUMBER)
-        if RIGHT not in [told[part] for part in self.errors]:  # what the learner was given earns nothing
-            return told | {ELSE: float(UNTOUCHED), GRADIENTS: np.full(len(self.of), float(BROKEN))}
+            observed[ELSE] = float(NO_NUMBER)
+        if RIGHT not in [observed[part] for part in self.errors]:  # the loss as it was given earns nothing
+            return observed | {ELSE: float(UNTOUCHED), GRADIENTS: np.full(len(self.of), float(BROKEN))}
         cases = list(zip(losses, inputs, observations, strict=True))[:2]  # the first is known, the second drawn
-        follows = [self._follows(found, loss.size, *rest) for loss, *rest in cases]
-        return told | {GRADIENTS: np.min(follows, axis=0)}
+        follows = [self._follows(repair, loss.size, *rest) for loss, *rest in cases]
+        return observed | {GRADIENTS: np.min(follows, axis=0)}
 
     def _hidden(self, steps, inputs):
-        """The parts that are right, and might as well be broken: another line keeps them from the loss."""
+        """Lists the parts that are right, and might as well be broken: another line keeps them from the loss."""
         steps = steps | {ELSE: steps[ELSE] if RIGHT < steps[ELSE] < MANY else RIGHT}
         run = self._runs(tuple(steps.values()))[1]
         hidden = []
         with np.errstate(all="ignore"):
-            loss = [run(**given) for given in inputs]
+            loss = [run(**arguments) for arguments in inputs]
             for part in [part for part in self.errors if steps[part] == RIGHT]:
                 text, other = self._runs(tuple((steps | {part: BROKEN}).values()))
-                if text and self._same([other(**given) for given in inputs], loss):
+                if text and self._same([other(**arguments) for arguments in inputs], loss):
                     hidden.append(part)
         return hidden
 
     def _all(self, step):
-        """Told of every error alike, where the loss says nothing of them."""
+        """Gives all parts the same step, where the loss does not tell them apart."""
         return dict.fromkeys([*self.errors, ELSE], float(step)) | {GRADIENTS: np.full(len(self.of), float(UNTOUCHED))}
 
-    def _found(self, inputs, losses):
-        """`Found`, or None. What is likely is tried first as it is, then but for a constant or a factor."""
+    def _identified(self, inputs, losses):
+        """Identifies the `Repair`, or None: likely ones first as they are, then but for a constant or a factor."""
         likely = [steps for slips, steps in self._combinations if slips < MOST_SLIPS]
         others = [steps for slips, steps in self._combinations if slips == MOST_SLIPS]
         with np.errstate(all="ignore"):
-            found = self._equal(likely, inputs, losses) or self._akin(likely, inputs, losses)
-            return found or self._equal(others, inputs, losses) or self._unforeseen(inputs, losses)
+            repair = self._equal(likely, inputs, losses) or self._akin(likely, inputs, losses)
+            return repair or self._equal(others, inputs, losses) or self._unforeseen(inputs, losses)
 
     def _equal(self, combinations, inputs, losses):
-        """`Found`: the combination that gives these losses."""
+        """Finds the combination that gives these losses, a `Repair`."""
         for steps in combinations:
             text, run = self._runs(tuple(steps.values()))
             if text and self._same(run(**inputs[0]), losses[0]):
-                if self._same([run(**given) for given in inputs], losses):
-                    return Found(steps, text)
+                if self._same([run(**arguments) for arguments in inputs], losses):
+                    return Repair(steps, text)
         return None
 
     def _akin(self, combinations, inputs, losses):
-        """`Found`: the combination that gives these losses but for a constant or a factor.
+        """Finds the combination that gives these losses but for a constant or a factor, a `Repair`.
 
         Of several, as where a constant is itself the error, the one in which least was mended.
         """
@@ -200,62 +202,64 @@ class Mend(Question):
             text, run = self._runs(tuple(steps.values()))
             if not text:
                 continue
-            loss = np.array([run(**given) for given in inputs])
+            loss = np.array([run(**arguments) for arguments in inputs])
             constant, factor = (losses - loss)[np.argmin(np.abs(loss))], np.mean(losses / loss)
             if self._same(loss + constant, losses):
-                return Found(steps | {ELSE: CONSTANT}, text)
+                return Repair(steps | {ELSE: CONSTANT}, text)
             if abs(factor) > 0.01 and self._same(factor * loss, losses):
-                return Found(steps | {ELSE: FACTOR}, text, factor)
+                return Repair(steps | {ELSE: FACTOR}, text, factor)
         return None
 
     def _unforeseen(self, inputs, losses):
-        """`Found`: few errors left, and one change more that nobody foresaw."""
-        for i, steps in enumerate(self._few_left):
+        """Finds few errors left, and one change more that nobody foresaw, a `Repair`."""
+        for i, steps in enumerate(self._few_broken):
             for j, (_, text) in enumerate(variants(self._text(steps))):
                 with contextlib.suppress(Exception):  # not each can be computed
                     run = text.function(ops=Operations(np.float64))
                     if self._same(run(**inputs[0]), losses[0]):
-                        if self._same([run(**given) for given in inputs], losses):
-                            return Found(steps | {ELSE: MANY * (i + 1) + j}, text)
+                        if self._same([run(**arguments) for arguments in inputs], losses):
+                            return Repair(steps | {ELSE: MANY * (i + 1) + j}, text)
         return None
 
     @functools.cached_property
-    def _few_left(self):
-        return [s for slips, s in self._combinations if not slips and list(s.values()).count(BROKEN) <= MOST_LEFT]
+    def _few_broken(self):
+        return [s for slips, s in self._combinations if not slips and list(s.values()).count(BROKEN) <= MOST_BROKEN]
 
     @functools.cached_property
     def _combinations(self):
-        """(number of slips, step by part): those with few slips first and then those with few errors."""
-        found = []
+        """Lists (number of slips, step by part), those with few slips first, then those with few errors."""
+        combinations = []
         for n in range(MOST_SLIPS + 1):
             for chosen in map(dict, itertools.combinations(self._slips, n)):
                 others = [part for part in self.errors if part not in chosen]
                 for steps in itertools.product((RIGHT, BROKEN), repeat=len(others)) if len(chosen) == n else ():
                     steps = {ELSE: RIGHT} | dict(zip(others, steps, strict=True)) | chosen
-                    found.append((n, {part: steps[part] for part in self.edits}))
-        return sorted(found, key=lambda pair: (pair[0], -list(pair[1].values()).count(RIGHT)))
+                    combinations.append((n, {part: steps[part] for part in self.edits}))
+        return sorted(combinations, key=lambda pair: (pair[0], -list(pair[1].values()).count(RIGHT)))
 
     def _same(self, a, b):
         a, b = np.asarray(a), np.asarray(b)
         return a.shape == b.shape and bool(np.all(np.abs(a - b) <= self.tolerance(VALUE) + self.rtol * np.abs(b)))
 
-    def _follows(self, found, size, inputs, observation):
-        """For each argument whether the gradient is that of what was found."""
-        slopes = differentiate(found.text, inputs, self.of)[0]
+    def _follows(self, repair, size, inputs, observation):
+        """Compares gradients with those of the repair: RIGHT or OTHER for each argument."""
+        slopes = differentiate(repair.text, inputs, self.of)[0]
         follows = []
         for name, slope in slopes.items():
-            observed, slope = observation.get(f"gradient of {name}"), slope * size * found.factor
+            observed, slope = observation.get(f"gradient of {name}"), slope * size * repair.factor
             near = 1e-3 * np.abs(slope).max()
             right = observed is not None and observed.shape == slope.shape and np.abs(observed - slope).max() <= near
             follows.append(float(RIGHT if right else OTHER))
         return follows
 
     def explained(self, inputs, observation, observed, target):
-        """Of gradients, and of a change that nobody foresaw."""
+        """Explains gradients, and a change that nobody foresaw."""
         if observation == ELSE and observed >= MANY:
             i, j = divmod(int(observed), MANY)
-            says = variants(self._text(self._few_left[i - 1]))[j].says
-            return Explanation("variant", f"something that was right has changed. Of the loss as it should be, {says}.")
+            clause = variants(self._text(self._few_broken[i - 1]))[j].clause
+            return Explanation(
+                "variant", f"something that was right has changed. Of the loss as it should be, {clause}."
+            )
         if observation != GRADIENTS:
             return None
         if observed.size and (observed == BROKEN).all():

@@ -41,7 +41,7 @@ class TrainedVAE(Question):
     good_kl: tuple = (5.0, 6.0)
     most_latents: int = 20
     most_units: int = 200
-    founded: bool = False
+    requires_first: bool = False
     seconds: float = 180.0
 
     derives = True
@@ -54,8 +54,8 @@ class TrainedVAE(Question):
         most = 2 * self.most_units * (self.pixels + self.most_latents)
         self.observe = Observe("trained_vae", {"parts": DECODER, "most": most})
 
-    def drawn(self, rng):
-        """The training images, grey; then others, of 0 and 1.
+    def draw_cases(self, rng):
+        """Draws the training images, grey; then others, of 0 and 1.
 
         All pixels change places, the same way in all images, and another one for each seed: weights that were trained
         elsewhere are of no use as they are. (Who knows the data can find out how the places changed. That is more work
@@ -74,11 +74,11 @@ class TrainedVAE(Question):
         return {part: AtLeast(nats) for part, nats in self.bounds.items()}
 
     def derived(self, inputs, observations):
-        """The bound, under the name of each part, and what advice is made of."""
-        images, (decoder, told) = inputs[1]["images"], observations
-        if wrong := self._wrong_shapes(decoder, told, len(images)):
+        """Computes the bound, under the name of each part, and what advice is made of."""
+        images, (decoder, codes) = inputs[1]["images"], observations
+        if wrong := self._wrong_shapes(decoder, codes, len(images)):
             return dict.fromkeys(self.bounds, np.nan) | {"wrong": wrong}
-        mean, log_variance = told["mean"], told["log_variance"]
+        mean, log_variance = codes["mean"], codes["log_variance"]
         arrays = [*(decoder[name] for name in DECODER), mean, log_variance]
         noise = _generator(inputs[0]["seed"], arrays).normal(size=(DRAWS, *mean.shape))
 
@@ -86,12 +86,12 @@ class TrainedVAE(Question):
             reached, reconstruction, kl = _bound(images, mean, log_variance, decoder, noise)
             misread = {"log σ": 2 * log_variance, "σ²": np.log(log_variance), "σ": 2 * np.log(log_variance)}
             read = {name: _bound(images, mean, value, decoder, noise[:1])[0] for name, value in misread.items()}
-        found = {"bound": reached, "reconstruction": reconstruction, "kl": kl, "read": read}
-        return found | dict.fromkeys(self.bounds, reached)
+        measures = {"bound": reached, "reconstruction": reconstruction, "kl": kl, "read": read}
+        return measures | dict.fromkeys(self.bounds, reached)
 
-    def _wrong_shapes(self, decoder, told, images):
-        """What shapes are wrong, a sentence; "" if none is."""
-        shapes = {name: np.shape(array) for name, array in {**decoder, **told}.items()}
+    def _wrong_shapes(self, decoder, codes, images):
+        """Names the shapes that are wrong, in a sentence; "" if none is."""
+        shapes = {name: np.shape(array) for name, array in {**decoder, **codes}.items()}
         weights = shapes.get("hidden_weights")
         if weights is None or len(weights) != 2:
             return f"`hidden_weights` should have the shape [latents, units]; it has {weights}."
@@ -108,15 +108,15 @@ class TrainedVAE(Question):
             for name, shape in expected.items()
             if shapes.get(name) != shape
         ]
-        says = f"`hidden_weights` has the shape {weights}, so there are {latents} latents and {units} units"
+        message = f"`hidden_weights` has the shape {weights}, so there are {latents} latents and {units} units"
         if latents > units and shapes.get("hidden_bias") == (latents,):
-            return f"{says}; `hidden_bias` has {latents} numbers. Is `hidden_weights` transposed?"
+            return f"{message}; `hidden_bias` has {latents} numbers. Is `hidden_weights` transposed?"
         if not (1 <= latents <= self.most_latents and 1 <= units <= self.most_units):
-            return f"{says}; {self.most_latents} latents and {self.most_units} units are the most."
-        return f"{says}; {'; '.join(wrong)}." if wrong else ""
+            return f"{message}; {self.most_latents} latents and {self.most_units} units are the most."
+        return f"{message}; {'; '.join(wrong)}." if wrong else ""
 
     def advice(self, observed):
-        """Why a bound was missed, from what else was measured."""
+        """Explains why a bound was missed, from what else was measured: (name, sentence)."""
         if wrong := observed.get("wrong"):
             return "shapes", f"The shapes do not fit together: {wrong}"
         bound, kl, reconstruction = (observed[name] for name in ("bound", "kl", "reconstruction"))
@@ -170,7 +170,7 @@ class TrainedVAE(Question):
 
 
 def _generator(seed, arrays):
-    """That nobody knows before the arrays are there."""
+    """Returns a generator whose seed nobody knows before the arrays are there."""
     digest = hashlib.sha256(str(seed).encode())
     for array in arrays:
         digest.update(np.ascontiguousarray(array).tobytes())
@@ -178,7 +178,7 @@ def _generator(seed, arrays):
 
 
 def _bound(images, mean, log_variance, decoder, noise):
-    """Estimates of the bound, of its reconstruction and of the KL divergence, in nats an image."""
+    """Estimates the bound, its reconstruction and the KL divergence, in nats an image."""
     w1, b1, w2, b2 = (decoder[name] for name in DECODER)
     reconstruction, kl = [], []
     for e in noise:  # one draw of all codes at a time: [N, L]

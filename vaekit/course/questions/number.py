@@ -12,12 +12,12 @@ from vaekit.course.questions.question import Case, Mistake, Observe, Question
 
 @dataclass(eq=False)
 class Number(Question):
-    """A number, worked out with a pencil. A wrong one is not told to be too low or too high: that gives it away.
+    """A number, worked out with a pencil. Nobody learns whether a wrong one is too low or too high: that gives it away.
 
     Attributes:
         value: an expression of Python and `math` ("5 * e").
-        mistakes: list of (name, expression, what is said). Where several come to the same number, all are told.
-        note: said of the right number, such as a wrong way that leads to it, too.
+        mistakes: list of (name, expression, message). Where several come to the same number, all messages appear.
+        note: shown with the right number, such as a wrong way that leads to it, too.
     """
 
     _: KW_ONLY
@@ -27,23 +27,25 @@ class Number(Question):
     rtol: float = 2e-3
     because: str = "the number is exact; 0.2 % leave room for one computed with rounded intermediate results."
 
-    observe = Observe("number")
+    observe = Observe("number", {})
 
     def __post_init__(self):
         super().__post_init__()
         self.answer = f"{self.name} = {self.value}"
-        rows = [(name, _evaluated(expression), says) for name, expression, says in self.mistakes]
+        rows = [(name, _evaluated(expression), message) for name, expression, message in self.mistakes]
         self.mistakes = [
-            Mistake(name, self._says(number, rows), lambda number=number: {VALUE: number}, f"{self.name} = {number!r}")
+            Mistake(
+                name, self._message(number, rows), lambda number=number: {VALUE: number}, f"{self.name} = {number!r}"
+            )
             for name, number, _ in rows
         ]
 
-    def _says(self, number, rows):
-        """What may have led to a number."""
-        reasons = [says for _, other, says in rows if math.isclose(number, other, rel_tol=self.rtol)]
+    def _message(self, number, rows):
+        """Joins the messages of all mistakes that lead to a number."""
+        reasons = [message for _, other, message in rows if math.isclose(number, other, rel_tol=self.rtol)]
         return reasons[0] if len(reasons) == 1 else f"either {' Or '.join(reasons)}"
 
-    def drawn(self, rng):
+    def draw_cases(self, rng):
         return [Case({})]
 
     def expected(self, case):

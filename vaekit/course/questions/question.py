@@ -1,10 +1,10 @@
-r"""What a question of an exercise is: inputs, what an answer should give, what mistakes give, points.
+r"""The base of an exercise's questions: inputs, what an answer should give, what mistakes give, points.
 
 A question never touches an answer. An observer (`vaekit.course.observe`) calls the answer with the inputs of each case
 and returns arrays, and `judge.judge` compares arrays. So the check in a notebook, nbgrader's cells and `vaekit grade`,
 where answers run in another process, judge by the same definition.
 
-The kinds of questions, a file each, say how cases, expected values and mistakes come about: `function`, `layer`,
+The kinds of questions, a file each, define how cases, expected values and mistakes come about: `function`, `layer`,
 `distribution_layer`, `mend`, `number`, `model`.
 """
 
@@ -22,7 +22,7 @@ FLOAT32 = float(np.finfo(np.float32).max)
 
 
 class Case(NamedTuple):
-    """Inputs of one call of an answer.
+    """The inputs of one call of an answer.
 
     Attributes:
         inputs: dict of arrays, numbers and texts by argument name.
@@ -36,8 +36,8 @@ class Case(NamedTuple):
 class Observe(NamedTuple):
     """An observer by its name in `vaekit.course.observe`, with its options (what JSON can hold)."""
 
-    name: str = "call"
-    options: dict = {}
+    name: str
+    options: dict
 
 
 class Near(NamedTuple):
@@ -58,12 +58,12 @@ class AtLeast(NamedTuple):
     unit: str = "nats"
 
 
-class Shown(NamedTuple):
-    """What an answer with a mistake shows of one observation.
+class Prediction(NamedTuple):
+    """One observation of an answer with a mistake, predicted.
 
     Attributes:
-        values: tuple of arrays, one of which it shows; they differ by rounding, as float32 and float64 do.
-        unpredictable: whether it may show anything else that is wrong, since rounding is all that is left; without
+        values: tuple of arrays, one of which it gives; they differ by rounding, as float32 and float64 do.
+        unpredictable: whether it may give anything else that is wrong, since rounding is all that is left; without
             values, also what is right.
     """
 
@@ -76,16 +76,16 @@ class Mistake(NamedTuple):
 
     Attributes:
         name: for tests and reports.
-        says: what the learner reads: what was done, and what to do instead.
-        shown: function of a case's inputs: dict of `Shown` or arrays by observation, or functions without arguments
-            that return them; what is left out is not compared.
+        message: what the learner reads: what was done, and what to do instead.
+        predict: function of a case's inputs: dict of `Prediction` or arrays by observation, or functions without
+            arguments that return them; what is left out is not compared.
             None: `explain` recognizes it by this name, and the question has a better sentence.
         code: an answer that makes it, for tests.
     """
 
     name: str
-    says: str
-    shown: Callable | None = None
+    message: str
+    predict: Callable | None = None
     code: str | None = None
 
 
@@ -102,8 +102,8 @@ class Question:
         hints: Markdown, parted by blank lines, from a nudge to nearly the answer.
         parts: dict: weight of each part; None: observations count alike. A part is an observation, "gradients" (all of
             them), or what cases name.
-        founded: whether the other parts count only if the first one is right. (The gradient of a wrong function may be
-            right by chance.)
+        requires_first: whether the other parts count only if the first one is right. (The gradient of a wrong function
+            may be right by chance.)
         rtol, atol: tolerances; `atol` may be a dict by observation, with `None: 1e-5` for all others.
         because: the reason for them.
         seconds: that all cases may take when graded.
@@ -118,7 +118,7 @@ class Question:
     importance: int = 3
     hints: str = ""
     parts: dict | None = None
-    founded: bool = True
+    requires_first: bool = True
     rtol: float = 1e-4
     atol: float | dict = 1e-5
     because: str = "float32 carries seven digits, and a sum of some hundred terms loses two of them."
@@ -126,29 +126,29 @@ class Question:
 
     derives = False  # whether what counts is `derived` from all observations
     fixed = False  # whether a check, as long as nobody names a seed, has the same cases each time
-    observe = Observe()
+    observe = Observe("call", {})
     answer = None  # the solution's code, where the definition has it
     mistakes = ()  # list of `Mistake`
 
     def __post_init__(self):
         self.hints = [hint.strip() for hint in re.split(r"\n\s*\n", inspect.cleandoc(self.hints)) if hint.strip()]
 
-    # ---- what kinds say
+    # ---- what each kind defines
 
-    def drawn(self, rng):
-        """List of cases, drawn by a NumPy generator."""
+    def draw_cases(self, rng):
+        """Draws cases by a NumPy generator, a list."""
         raise NotImplementedError
 
     def expected(self, case):
-        """Dict of arrays, `Near` or `AtLeast` by observation."""
+        """Computes what is expected: a dict of arrays, `Near` or `AtLeast` by observation."""
         raise NotImplementedError
 
     def sizes(self, **inputs):
-        """Dict of numbers by their meaning ("latents": 40), with which factors in wrong answers are compared."""
+        """Returns numbers by their meaning, {"latents": 40}, with which factors in wrong answers are compared."""
         return {}
 
     def derived(self, inputs, observations):
-        """Observations of the first case, where what counts is computed from all that an answer gave.
+        """Computes observations of the first case from all that an answer gave, where these are what counts.
 
         Args:
             inputs, observations: lists of dicts, for each case; of observations only arrays of numbers.
@@ -156,24 +156,24 @@ class Question:
         raise NotImplementedError
 
     def advice(self, observed):
-        """(name, sentence) for a missed `AtLeast`, from what `derived` returned; or None."""
+        """Returns (name, sentence) for a missed `AtLeast`, from what `derived` returned; or None."""
         return None
 
     def explained(self, inputs, observation, observed, target):
-        """An `Explanation` of a wrong observation that no mistake explains; None: the common one."""
+        """Returns an `Explanation` of a wrong observation that no mistake explains; None: the common one."""
         return None
 
-    note = ""  # said of what is right
-    leads = ""  # the part that others follow from, where it is wrong
-    variants = ()  # what the answer may have become by a single change; their `text` is what `shown` takes
+    note = ""  # shown with a right answer
+    leading_part = ""  # the part that others follow from, where it is wrong
+    variants = ()  # what the answer may have become by a single change; their `text` is what `predict` takes
     pairs = ()  # what it may have become by two of the mistakes
 
-    def shown(self, text, inputs):
-        """`Mistake.shown` of an answer that is this `Text`."""
+    def predict(self, text, inputs):
+        """Predicts the observations of an answer that is this `Text`, as `Mistake.predict` does."""
         raise NotImplementedError
 
     def counted(self, rows):
-        """How often terms of the answer count in what came back, list of clauses for those that count wrongly.
+        """Counts how often terms of the answer are in what came back: list of clauses for those that count wrongly.
 
         Args:
             rows: list of (inputs, observation, observed).
@@ -183,38 +183,38 @@ class Question:
     # ---- what all have
 
     def cases(self, seed=None):
-        """Cases that are the same each time, one for each part, and others drawn from `seed`; None: a new one.
+        """Draws cases: one for each part that is the same each time, and others from `seed`; None: a new one.
 
         Arrays hold float32's numbers, so that the oracle computes from just what an answer receives.
         """
         if self.fixed:
-            found = self.drawn(np.random.default_rng(0 if seed is None else seed))
+            cases = self.draw_cases(np.random.default_rng(0 if seed is None else seed))
         else:
-            first = {case.part: case for case in reversed(self.drawn(np.random.default_rng(0)))}
-            found = [*reversed(first.values()), *self.drawn(np.random.default_rng(seed))]
-        return [case._replace(inputs={name: _single(value) for name, value in case.inputs.items()}) for case in found]
+            first = {case.part: case for case in reversed(self.draw_cases(np.random.default_rng(0)))}
+            cases = [*reversed(first.values()), *self.draw_cases(np.random.default_rng(seed))]
+        return [case._replace(inputs={name: _single(value) for name, value in case.inputs.items()}) for case in cases]
 
     def targets(self, case):
-        """What is expected: a dict of `Near` or `AtLeast`. Beyond float32's range lies infinity."""
-        found = {}
+        """Returns what is expected, a dict of `Near` or `AtLeast`. Beyond float32's range lies infinity."""
+        targets = {}
         for name, value in self.expected(case).items():
             if not isinstance(value, (Near, AtLeast)):
                 value = np.asarray(value, np.float64)
                 beyond = np.abs(value) > FLOAT32
                 value = Near(np.where(beyond, np.copysign(np.inf, value), value), self.tolerance(name), self.rtol)
-            found[name] = value
-        return found
+            targets[name] = value
+        return targets
 
     def widened(self, observation, target, observed):
-        """A target, with a tolerance that depends on other observations of the same case."""
+        """Returns a target with a tolerance that depends on other observations of the same case."""
         return target
 
     def tolerance(self, observation):
-        """The absolute one."""
+        """Returns the absolute tolerance of an observation."""
         return self.atol.get(observation, self.atol.get(None, 1e-5)) if isinstance(self.atol, dict) else self.atol
 
     def part(self, case, observation):
-        """The name of the part that an observation belongs to."""
+        """Returns the name of the part that an observation belongs to."""
         grouped = "gradients" in (self.parts or ()) and observation.startswith("gradient of")
         return case.part or ("gradients" if grouped else observation)
 
@@ -238,7 +238,7 @@ def fits(observed, target):
 
 
 def points(number):
-    """2.0 → "2", 1.5 → "1.5"."""
+    """Formats points: 2.0 → "2", 1.5 → "1.5"."""
     return f"{number:.2f}".rstrip("0").rstrip(".")
 
 

@@ -1,4 +1,4 @@
-"""Which mistakes explain what was observed: those that a question lists, and those that its answer itself suggests."""
+"""Recognizes mistakes in what was observed: those that a question lists, and those that its answer itself suggests."""
 
 import contextlib
 import functools
@@ -8,12 +8,12 @@ import numpy as np
 
 from vaekit.course.observe import Fault
 from vaekit.course.questions.explain import Explanation
-from vaekit.course.questions.question import AtLeast, Near, Shown, fits
+from vaekit.course.questions.question import AtLeast, Near, Prediction, fits
 from vaekit.course.questions.variants import Variant, variants
 
 UNFORESEEN = ("variant", "two", "terms")  # names of what no question lists
 MOST_IN_PAIRS = 120  # variants
-MOST_TOLD = 2  # of several variants that give the same
+MOST_CLAUSES = 2  # of several variants that give the same
 
 
 class Row(NamedTuple):
@@ -39,21 +39,21 @@ class Row(NamedTuple):
         return self.gradient and not isinstance(self.observed, Fault) and not np.any(self.observed)
 
 
-def recognized(question, found):
-    """(mistake, rank) of those that explain a part, {part: list}; ranks are better the lower they are.
+def recognized(question, rows_by_part):
+    """Recognizes listed mistakes: {part: list of (mistake, rank)}; ranks are better the lower they are.
 
-    A mistake explains a part if the part shows nothing but what it gives. Numbers have to say so somewhere, unless it
-    gives none; where nan and infinity are all there is, it has to explain all that is wrong. What follows from values,
-    gradients and parts of other cases, is not explained by a mistake that the values contradict. A gradient of 0 has
-    many causes: it shows a mistake only if nothing contradicts it.
+    A mistake explains a part if all of the part is what it predicts. Numbers have to agree somewhere, unless it
+    predicts none; where nan and infinity are all there is, it has to explain all that is wrong. What follows from
+    values, gradients and parts of other cases, is not explained by a mistake that the values contradict. A gradient of
+    0 has many causes: it is evidence only if nothing contradicts it.
     """
-    wrong = [part for part, rows in found.items() if not all(row.fits for row in rows)]
-    values = [part for part, rows in found.items() if all(row.name == part and not row.gradient for row in rows)]
-    cut = [part for part in wrong if all(row.cut for row in found[part] if not row.fits)]
-    recognized = {part: [] for part in found}
-    evidence = [(m, _evidence(question, m, found)) for m in question.mistakes if m.shown] if wrong else []
+    wrong = [part for part, rows in rows_by_part.items() if not all(row.fits for row in rows)]
+    values = [part for part, rows in rows_by_part.items() if all(row.name == part and not row.gradient for row in rows)]
+    cut = [part for part in wrong if all(row.cut for row in rows_by_part[part] if not row.fits)]
+    recognized = {part: [] for part in rows_by_part}
+    evidence = [(m, _evidence(question, m, rows_by_part)) for m in question.mistakes if m.predict] if wrong else []
     sure = {mistake.name for mistake, by_part in evidence if any(e.numbers for e in by_part.values() if e.explains)}
-    sure |= {mistake.name for mistake, by_part in evidence if not any(e.given for e in by_part.values())}
+    sure |= {mistake.name for mistake, by_part in evidence if not any(e.predicts for e in by_part.values())}
     for mistake, by_part in evidence:
         if mistake.name not in sure:
             continue
@@ -68,83 +68,84 @@ def recognized(question, found):
     return recognized
 
 
-def unforeseen(question, found, parts):
-    """An `Explanation` of some parts, which no listed mistake explains, by what the answer itself suggests: {part: it}.
+def unforeseen(question, rows_by_part, parts):
+    """Explains parts that no listed mistake explains, by what the answer itself suggests: {part: `Explanation`}.
 
     It may be a variant of the answer that gives all that was observed, or all of one part; two mistakes at once; terms
     of a sum that count otherwise than they should; or two variants at once, if there are not too many.
     """
-    values_first = dict(sorted(found.items(), key=lambda pair: all(row.gradient for row in pair[1])))
-    wrong = {part for part, rows in found.items() if not all(row.fits or _at_fault(row) for row in rows)}
-    if told := _of_variants(question, values_first, wrong):
-        return dict.fromkeys(parts, told)
-    told = {}
+    values_first = dict(sorted(rows_by_part.items(), key=lambda pair: all(row.gradient for row in pair[1])))
+    wrong = {part for part, rows in rows_by_part.items() if not all(row.fits or _at_fault(row) for row in rows)}
+    if explanation := _explain_by_variant(question, values_first, wrong):
+        return dict.fromkeys(parts, explanation)
+    explanations = {}
     for part in parts:
-        if all(row.name == part and not row.gradient for row in found[part]):  # values, and ordinary ones
-            alone = {part: found[part]}
-            told[part] = _of_variants(question, alone, {part}) or _of_terms(question, found[part])
-    told = {part: explanation for part, explanation in told.items() if explanation}
-    if not told and (two := _of_two_variants(question, values_first, wrong)):
+        if all(row.name == part and not row.gradient for row in rows_by_part[part]):  # values, and ordinary ones
+            rows = rows_by_part[part]
+            alone = _explain_by_variant(question, {part: rows}, {part})
+            explanations[part] = alone or _explain_by_terms(question, rows)
+    explanations = {part: explanation for part, explanation in explanations.items() if explanation}
+    if not explanations and (two := _explain_by_two_variants(question, values_first, wrong)):
         return dict.fromkeys(parts, two)
-    return told
+    return explanations
 
 
 def _at_fault(row):
     return isinstance(row.observed, Fault)
 
 
-def _of_variants(question, found, wrong):
-    """An `Explanation` of all that is wrong by what contradicts nothing that was found; or None."""
-    says = _that_agree(question, question.variants, found, wrong)
-    if says:
-        return _told("variant", "one thing", says[:1] if says[0].startswith("the term with") else says)
-    if says := _that_agree(question, question.pairs, found, wrong):
-        return Explanation("two", f"two mistakes together give your numbers. One: {says[0]}")
+def _explain_by_variant(question, rows_by_part, wrong):
+    """Explains all that is wrong by a variant that nothing observed contradicts; None if there is none."""
+    clauses = _agreeing(question, question.variants, rows_by_part, wrong)
+    if clauses:
+        return _but_for("variant", "one thing", clauses[:1] if clauses[0].startswith("the term with") else clauses)
+    if clauses := _agreeing(question, question.pairs, rows_by_part, wrong):
+        return Explanation("two", f"two mistakes together give your numbers. One: {clauses[0]}")
     return None
 
 
-def _of_two_variants(question, found, wrong):
-    """As `_of_variants`, for two changes of the answer; what the first brings in is not changed by the second."""
+def _explain_by_two_variants(question, rows_by_part, wrong):
+    """Explains by two changes of the answer; the second leaves alone what the first brings in."""
     if not 0 < len(question.variants) <= MOST_IN_PAIRS:
         return None
-    of_the_answer = {variant.says for variant in question.variants}
+    of_the_answer = {variant.clause for variant in question.variants}
     two = (
-        Variant(f"{first.says}; and {second.says}", second.text)
+        Variant(f"{first.clause}; and {second.clause}", second.text)
         for first in question.variants
         for second in variants(first.text)
-        if second.says in of_the_answer
+        if second.clause in of_the_answer
     )
-    says = _that_agree(question, two, found, wrong)[:1]  # the others are the same two, or come to the same
-    return _told("two", "two things", says) if says else None
+    clauses = _agreeing(question, two, rows_by_part, wrong)[:1]  # the others are the same two, or come to the same
+    return _but_for("two", "two things", clauses) if clauses else None
 
 
-def _that_agree(question, candidates, found, wrong):
-    """What is said of `Variant`s that give all that was observed, `wrong` parts among it; of `MOST_TOLD`, at most.
+def _agreeing(question, candidates, rows_by_part, wrong):
+    """Finds variants that give all that was observed, `wrong` parts among it: clauses of `MOST_CLAUSES`, at most.
 
     Nothing where wrong values of a part are nan or infinite throughout: a second mistake may hide behind them.
     """
-    if any(_hidden(found[part]) for part in wrong if part in found):
+    if any(_hidden(rows_by_part[part]) for part in wrong if part in rows_by_part):
         return []
-    inputs = {id(row.inputs): row.inputs for rows in found.values() for row in rows}
+    inputs = {id(row.inputs): row.inputs for rows in rows_by_part.values() for row in rows}
 
     def agrees(variant):
-        gives, numbers = functools.cache(lambda key: question.shown(variant.text, inputs[key])), False
-        for part, rows in found.items():
-            evidence = _of_part(question, rows, lambda row: _shown(gives(id(row.inputs)).get(row.name)))
-            if evidence.contradicted or evidence.spared or (part in wrong and not evidence.explains):
+        predictions, numbers = functools.cache(lambda key: question.predict(variant.text, inputs[key])), False
+        for part, rows in rows_by_part.items():
+            evidence = _compare(question, rows, lambda row: _prediction(predictions(id(row.inputs)).get(row.name)))
+            if evidence.contradicted or evidence.too_accurate or (part in wrong and not evidence.explains):
                 return False
             numbers |= evidence.wrong_numbers
         return numbers
 
-    says = {}
+    clauses = {}
     with np.errstate(all="ignore"):
         for variant in candidates:
             with contextlib.suppress(Exception):  # not each can be computed: shapes may not fit
                 if agrees(variant):
-                    says[variant.says] = None
-            if len(says) == MOST_TOLD:
+                    clauses[variant.clause] = None
+            if len(clauses) == MOST_CLAUSES:
                 break
-    return list(says)
+    return list(clauses)
 
 
 def _hidden(rows):
@@ -154,77 +155,79 @@ def _hidden(rows):
     return bool(numbers) and not any(np.isfinite(value).any() for value in numbers)
 
 
-def _of_terms(question, rows):
-    """An `Explanation` by the coefficients of a sum's terms; or None."""
+def _explain_by_terms(question, rows):
+    """Explains by the coefficients of a sum's terms; None if that is not clear."""
     counts = question.counted([(row.inputs, row.name, row.observed) for row in rows if not _at_fault(row)])
-    return _told("terms", "this", ["; ".join(counts)]) if counts else None
+    return _but_for("terms", "this", ["; ".join(counts)]) if counts else None
 
 
-def _told(name, what, says):
-    return Explanation(name, f"your numbers are those of the right answer, but for {what}: {', or '.join(says)}.")
+def _but_for(name, what, clauses):
+    return Explanation(name, f"your numbers are those of the right answer, but for {what}: {', or '.join(clauses)}.")
 
 
 class Evidence(NamedTuple):
-    """What a part's observations say of a mistake.
+    """The evidence of a part's observations for a mistake.
 
     Attributes:
-        explains: some are wrong, and all are what it gives, or wrong where it cannot be predicted.
-        given: it gives numbers here.
-        numbers: some are what it gives.
+        explains: some are wrong, and all are what it predicts, or wrong where it cannot be predicted.
+        predicts: it predicts numbers here.
+        numbers: some are what it predicts.
         wrong_numbers: some of these are finite, and wrong.
         unlike: how many are only wrong.
-        contradicted: one is something else than it gives.
-        spared: one is right as in float64, which float32 would have made wrong; and nothing else is float64's.
+        contradicted: one is something else than it predicts.
+        too_accurate: one is right as in float64, which float32 would have made wrong; and nothing else is float64's.
     """
 
     explains: bool = False
-    given: bool = False
+    predicts: bool = False
     numbers: bool = False
     wrong_numbers: bool = False
     unlike: int = 0
     contradicted: bool = False
-    spared: bool = False
+    too_accurate: bool = False
 
 
-def _evidence(question, mistake, found):
-    """`Evidence` by part."""
-    inputs = {id(row.inputs): row.inputs for rows in found.values() for row in rows}
-    gives = functools.cache(lambda key: mistake.shown(**inputs[key]))
+def _evidence(question, mistake, rows_by_part):
+    """Weighs a mistake: `Evidence` by part."""
+    inputs = {id(row.inputs): row.inputs for rows in rows_by_part.values() for row in rows}
+    predictions = functools.cache(lambda key: mistake.predict(**inputs[key]))
     with np.errstate(all="ignore"):
         return {
-            part: _of_part(question, rows, lambda row: _shown(gives(id(row.inputs)).get(row.name)))
-            for part, rows in found.items()
+            part: _compare(question, rows, lambda row: _prediction(predictions(id(row.inputs)).get(row.name)))
+            for part, rows in rows_by_part.items()
         }
 
 
-def _of_part(question, rows, gives):
-    """`Evidence` of a part for a mistake, which `gives(row)` a `Shown` or None."""
-    given, numbers, wrong, wrong_numbers, unlike = False, False, False, False, 0
-    double, spared = any(row.double for row in rows), False  # in float64; right, where float32 is not
+def _compare(question, rows, predict):
+    """Compares a part with a mistake, of which `predict(row)` is a `Prediction` or None: returns `Evidence`."""
+    predicts, numbers, wrong, wrong_numbers, unlike = False, False, False, False, 0
+    double, too_accurate = any(row.double for row in rows), False  # in float64; right, where float32 is not
     for row in rows:
         if isinstance(row.observed, Fault) or isinstance(row.target, AtLeast):
-            return Evidence(given=True)
-        mistaken = gives(row)
-        if mistaken is None:
+            return Evidence(predicts=True)
+        prediction = predict(row)
+        if prediction is None:
             continue
-        given |= bool(mistaken.values)
+        predicts |= bool(prediction.values)
         atol, rtol = np.maximum(row.target.atol, question.tolerance(row.name)), max(row.target.rtol, 1e-3)
-        like = next((v for v in mistaken.values if fits(row.observed, Near(v, atol, rtol))), None)
+        like = next((v for v in prediction.values if fits(row.observed, Near(v, atol, rtol))), None)
         if like is not None:
             differs = not fits(like, row.target)
-            if mistaken.unpredictable and like is not mistaken.values[-1]:
+            if prediction.unpredictable and like is not prediction.values[-1]:
                 double |= differs
-                spared |= not differs and not _rounded_so(row, mistaken.values, atol)
-            numbers |= differs or not mistaken.unpredictable
+                too_accurate |= not differs and not _rounded_so(row, prediction.values, atol)
+            numbers |= differs or not prediction.unpredictable
             wrong, wrong_numbers = wrong or differs, wrong_numbers or (differs and _in_numbers(like, row.target))
-        elif mistaken.unpredictable and not (row.fits and mistaken.values):  # by chance right, if nothing is known
-            if mistaken.values and not _rounded_so(row, mistaken.values, atol):
-                return Evidence(given=given, contradicted=True)
-            numbers |= bool(mistaken.values)
+        elif prediction.unpredictable and not (
+            row.fits and prediction.values
+        ):  # by chance right, if nothing is predicted
+            if prediction.values and not _rounded_so(row, prediction.values, atol):
+                return Evidence(predicts=predicts, contradicted=True)
+            numbers |= bool(prediction.values)
             wrong, unlike = wrong or not row.fits, unlike + 1
         else:
-            return Evidence(given=given, contradicted=True)
-    return Evidence(wrong, given, numbers, wrong_numbers, unlike, spared=spared and not double)
+            return Evidence(predicts=predicts, contradicted=True)
+    return Evidence(wrong, predicts, numbers, wrong_numbers, unlike, too_accurate=too_accurate and not double)
 
 
 def _rounded_so(row, values, atol):
@@ -253,7 +256,7 @@ def _in_numbers(mistaken, target):
     return bool(np.any(np.isfinite(mistaken) & far))
 
 
-def _shown(value):
-    """`Shown` of what a mistake gives; None if it says nothing."""
+def _prediction(value):
+    """Returns what a mistake gives as a `Prediction`; None if it predicts nothing."""
     value = value() if callable(value) else value
-    return value if value is None or isinstance(value, Shown) else Shown((np.asarray(value, np.float64),))
+    return value if value is None or isinstance(value, Prediction) else Prediction((np.asarray(value, np.float64),))

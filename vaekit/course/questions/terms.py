@@ -1,4 +1,4 @@
-r"""How often each term of a sum counts in what came back: least squares tell.
+r"""Finds by least squares how often each term of a sum counts in what came back.
 
 A log-density, a divergence and a bound are sums, $\sum_i t_i$. Of an answer with mistakes in several terms it is found
 out which numbers $c_i$ make $\sum_i c_i t_i$ of them: 0 for a term that is missing, −1 for a wrong sign, 2 for a term
@@ -21,27 +21,27 @@ class Sum(NamedTuple):
     """A value that an answer returns, as a sum.
 
     Attributes:
-        says: tuple: each term in words.
+        descriptions: tuple: each term in words.
         text: a `Text` with an argument more, `_c`: how often each term counts.
     """
 
-    says: tuple
+    descriptions: tuple
     text: Text
 
     def terms(self, inputs):
-        """An array for each term."""
-        one = np.eye(len(self.says))
+        """Computes an array for each term."""
+        one = np.eye(len(self.descriptions))
         return np.array([self.text.run({**inputs, "_c": c})[0] for c in one])
 
     def linear(self, inputs):
         """Whether it is Σ_i c_i t_i, whatever c is."""
-        c = np.linspace(0.5, 2, len(self.says))
+        c = np.linspace(0.5, 2, len(self.descriptions))
         value = self.text.run({**inputs, "_c": c})[0]
         return np.allclose(value, np.tensordot(c, self.terms(inputs), 1), rtol=1e-6, atol=1e-8)
 
 
 def counted(total, rows):
-    """How often its terms count in what came back: a clause for each that does not count once; [] if that is not clear.
+    """Counts terms in what came back: a clause for each that does not count once; [] if that is not clear.
 
     Args:
         total: a `Sum`.
@@ -66,7 +66,11 @@ def counted(total, rows):
     clear = rank == len(c) and singular[-1] > 1e-3 * singular[0] and np.abs(c - near).max() < 0.01
     if not clear or not np.allclose(terms @ near, values, rtol=1e-3, atol=1e-4 * np.abs(terms).max()):
         return []
-    return [f"the term with {says} {_counts(n)}" for says, n in zip(total.says, near, strict=True) if n != 1]
+    return [
+        f"the term with {description} {_counts(n)}"
+        for description, n in zip(total.descriptions, near, strict=True)
+        if n != 1
+    ]
 
 
 def _counts(n):
@@ -75,7 +79,7 @@ def _counts(n):
 
 
 def sum_of(text, index=0):
-    """A text's value as a `Sum`, or None if it is none.
+    """Returns a text's value as a `Sum`, or None if it is none.
 
     Args:
         text: a `Text` of assignments and one `return`.
@@ -85,9 +89,9 @@ def sum_of(text, index=0):
     returned = body[-1]
     if isinstance(returned.value, ast.Tuple):
         returned.value = returned.value.elts[index]
-    made_of = {argument.split("=")[0]: [argument.split("=")[0]] for argument in text.arguments}
+    origins = {argument.split("=")[0]: [argument.split("=")[0]] for argument in text.arguments}
     for statement in body:
-        learn(statement, made_of)
+        learn(statement, origins)
     body = _used(body)
     names = [name.id for statement in body for name in ast.walk(statement) if isinstance(name, ast.Name)]
     once = {  # names that are assigned, and used, once
@@ -95,10 +99,10 @@ def sum_of(text, index=0):
         for s in body[:-1]
         if isinstance(s.targets[0], ast.Name) and names.count(s.targets[0].id) == 2
     }
-    found = []  # words
+    descriptions = []  # words
 
     def weighted(node):
-        """The expression, each of its terms times its `_c`."""
+        """Multiplies each term of an expression by its `_c`."""
         if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Add, ast.Sub)):
             return ast.BinOp(weighted(node.left), node.op, weighted(node.right))
         if isinstance(node, ast.UnaryOp) and number_of(node) is None:
@@ -114,8 +118,8 @@ def sum_of(text, index=0):
             statement = once.pop(node.id)
             statement.value = weighted(statement.value)
             return node
-        found.append(described(node, made_of))
-        c = ast.Subscript(ast.Name("_c", ast.Load()), ast.Constant(len(found) - 1), ast.Load())
+        descriptions.append(described(node, origins))
+        c = ast.Subscript(ast.Name("_c", ast.Load()), ast.Constant(len(descriptions) - 1), ast.Load())
         return ast.BinOp(c, ast.Mult(), node)
 
     def is_sum(node):
@@ -130,21 +134,21 @@ def sum_of(text, index=0):
         return (
             isinstance(node, ast.BinOp)
             and isinstance(node.op, (ast.Add, ast.Sub))
-            and bool(arguments_of(node, made_of))
+            and bool(arguments_of(node, origins))
         )
 
     returned.value = weighted(returned.value)
-    if not 2 <= len(found) <= MOST:
+    if not 2 <= len(descriptions) <= MOST:
         return None
-    return Sum(tuple(found), Text(text.name, ["_c", *text.arguments], "\n".join(map(ast.unparse, body))))
+    return Sum(tuple(descriptions), Text(text.name, ["_c", *text.arguments], "\n".join(map(ast.unparse, body))))
 
 
 def _used(body):
-    """The assignments that what is returned depends on, and the `return`."""
-    needed, kept = set(), []
+    """Selects the assignments that what is returned depends on, and the `return`."""
+    needed, statements = set(), []
     for statement in reversed(body):
         names = [name for name in ast.walk(statement) if isinstance(name, ast.Name)]
         if isinstance(statement, ast.Return) or needed & {n.id for n in names if isinstance(n.ctx, ast.Store)}:
-            kept.insert(0, statement)
+            statements.insert(0, statement)
             needed |= {name.id for name in names if isinstance(name.ctx, ast.Load)}
-    return kept
+    return statements

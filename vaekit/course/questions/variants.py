@@ -1,10 +1,10 @@
-r"""Texts that differ from an answer in one place, as learners' do: a term lost, a sign, a square, another axis.
+r"""Makes texts that differ from an answer in one place, as learners' do: a term lost, a sign, a square, another axis.
 
 A question's mistakes are those that its author thought of. These are the others, made from the answer itself.
 
 ```python
 answer = Text("half_square", ["x"], "return ops.sum(x**2 / 2, axis=-1)")
-[variant.says for variant in variants(answer)]  # ["`x` is not squared", ...]
+[variant.clause for variant in variants(answer)]  # ["`x` is not squared", ...]
 ```
 """
 
@@ -43,32 +43,32 @@ class Variant(NamedTuple):
     """A text that differs from the right one.
 
     Attributes:
-        says: in what, a clause: "`x` is not squared".
+        clause: in what it differs: "`x` is not squared".
         text: a `Text`.
     """
 
-    says: str
+    clause: str
     text: Text
 
 
 def variants(text):
-    """List of `Variant`: all that differ from a text in one place."""
+    """Lists all `Variant`s of a text that differ from it in one place."""
     tree = ast.parse(str(text))
-    body, made_of = tree.body[0].body, {a.split("=")[0]: [a.split("=")[0]] for a in text.arguments}
-    found = []
+    body, origins = tree.body[0].body, {a.split("=")[0]: [a.split("=")[0]] for a in text.arguments}
+    results = []
     for statement in body:
         for node, put, inside in _places(statement):
             where = f" inside `{inside}`" if inside else ""
-            for says, changed in _changes(node, made_of):
+            for clause, changed in _changes(node, origins):
                 put(changed)
-                found.append(Variant(says + where, text.edited("\n".join(map(ast.unparse, body)))))
+                results.append(Variant(clause + where, text.edited("\n".join(map(ast.unparse, body)))))
                 put(node)
-        learn(statement, made_of)
-    return found
+        learn(statement, origins)
+    return results
 
 
 def _places(node, inside=""):
-    """(expression, function that puts another one in its place, inside which function), of all computed below a node.
+    """Yields (expression, function that puts another in its place, inside which function) for all below a node.
 
     What is called, keywords and indices are no places.
     """
@@ -93,92 +93,96 @@ def _put(node, field, i, new):
         getattr(node, field)[i] = new
 
 
-def learn(statement, made_of):
-    """Which arguments a newly assigned name is made of."""
+def learn(statement, origins):
+    """Adds to `origins` which arguments a newly assigned name depends on."""
     if not isinstance(statement, ast.Assign):
         return
     target, value = statement.targets[0], statement.value
     pairs = zip(target.elts, value.elts, strict=True) if isinstance(value, ast.Tuple) else [(target, value)]
-    made_of |= {
-        name.id: arguments_of(value, made_of)
+    origins |= {
+        name.id: arguments_of(value, origins)
         for target, value in pairs
         for name in ast.walk(target)
         if isinstance(name, ast.Name)
     }
 
 
-def arguments_of(node, made_of):
-    """Names of the arguments that an expression depends on, in their order."""
+def arguments_of(node, origins):
+    """Lists names of the arguments that an expression depends on, in their order."""
     shapes = {id(part.value) for part in ast.walk(node) if isinstance(part, ast.Attribute) and part.attr == "shape"}
     names = {part.id for part in ast.walk(node) if isinstance(part, ast.Name) and id(part) not in shapes}
-    found = {argument for name in names for argument in made_of.get(name, ())}
-    return [name for name in made_of if name in found]
+    arguments = {argument for name in names for argument in origins.get(name, ())}
+    return [name for name in origins if name in arguments]
 
 
-def _part(node, made_of):
-    """As `described`, a noun: "`x`", "the part with `x` and `mean`"."""
-    says = described(node, made_of)
-    return f"the part with {says}" if says.startswith("`") and " and " in says and not function_of(node) else says
+def _part(node, origins):
+    """Describes a part, as `described`, by a noun: "`x`", "the part with `x` and `mean`"."""
+    description = described(node, origins)
+    return (
+        f"the part with {description}"
+        if description.startswith("`") and " and " in description and not function_of(node)
+        else description
+    )
 
 
-def described(node, made_of):
-    """An expression in words that name arguments: "`exp` of `log_variance`", "`x` and `mean`", "the constant"."""
+def described(node, origins):
+    """Describes an expression by its arguments: "`exp` of `log_variance`", "`x` and `mean`", "the constant"."""
     if function := function_of(node):
-        return f"`{function}` of {described(node.args[0], made_of)}"
+        return f"`{function}` of {described(node.args[0], origins)}"
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow):
-        return f"the square of {described(node.left, made_of)}"
+        return f"the square of {described(node.left, origins)}"
     if isinstance(node, ast.UnaryOp):
-        return described(node.operand, made_of)
+        return described(node.operand, origins)
     if isinstance(node, ast.Subscript):
-        return described(node.value, made_of)
-    names = [f"`{name}`" for name in arguments_of(node, made_of)]
+        return described(node.value, origins)
+    names = [f"`{name}`" for name in arguments_of(node, origins)]
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names) or "the constant"
 
 
 def function_of(node):
-    """Of `ops.exp(x)` "exp"; None of all else."""
+    """Returns "exp" for `ops.exp(x)`, None for all else."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args:
         return node.func.attr
     return None
 
 
 def number_of(node):
-    """The value of a constant such as -0.5; None of all else."""
+    """Returns the value of a constant such as -0.5, None for all else."""
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
         value = number_of(node.operand)
         return None if value is None else -value
     return node.value if isinstance(node, ast.Constant) and isinstance(node.value, (int, float)) else None
 
 
-def _changes(node, made_of):
-    """(what is said, another expression), of all that may be done to one."""
+def _changes(node, origins):
+    """Yields (clause, another expression) for all that may be done to one."""
     if isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Add, ast.Sub)):
-        yield from _of_sums(node, made_of)
+        yield from _sum_changes(node, origins)
     elif isinstance(node, ast.BinOp) and isinstance(node.op, (ast.Mult, ast.Div)):
-        yield from _of_products(node, made_of)
+        yield from _product_changes(node, origins)
     elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Pow) and number_of(node.right) == 2:
-        what = _part(node.left, made_of)
+        what = _part(node.left, origins)
         yield f"{what} is not squared", node.left
         yield (
             f"the absolute value of {what} is taken, not the square",
             _expression(f"ops.abs({ast.unparse(node.left)})"),
         )
     elif isinstance(node, ast.UnaryOp) and number_of(node) is None:
-        yield f"the minus before {_part(node.operand, made_of)} is lost", node.operand
+        yield f"the minus before {_part(node.operand, origins)} is lost", node.operand
     elif isinstance(node, ast.Call):
-        yield from _of_calls(node, made_of)
-    elif isinstance(node, ast.Name) and made_of.get(node.id):
-        what = _part(node, made_of)
-        yield from ((says.format(what), _expression(code.format(node.id))) for code, says in _AROUND.items())
-        for other in made_of:
-            if other != node.id and made_of[other] == [other]:
+        yield from _call_changes(node, origins)
+    elif isinstance(node, ast.Name) and origins.get(node.id):
+        what = _part(node, origins)
+        yield from ((clause.format(what), _expression(code.format(node.id))) for code, clause in _AROUND.items())
+        for other in origins:
+            if other != node.id and origins[other] == [other]:
                 yield f"`{other}` stands where {what} belongs", _expression(other)
     elif isinstance(node, ast.Tuple):
         yield "what is returned is in another order", ast.Tuple(node.elts[::-1], ast.Load())
 
 
-def _of_sums(node, made_of):
-    left, right = (f"the term with {described(side, made_of)}" for side in (node.left, node.right))
+def _sum_changes(node, origins):
+    left, right = (f"the term with {described(side, origins)}" for side in (node.left, node.right))
     minus = isinstance(node.op, ast.Sub)
     other = ast.Add() if minus else ast.Sub()
     yield f"{right} is missing", node.left
@@ -194,13 +198,13 @@ def _of_sums(node, made_of):
         sides = [(inner.left, inner.right), (inner.right, inner.left)][: 1 + isinstance(inner.op, ast.Mult)]
         for term, factor in sides:
             summed = ast.BinOp(ast.BinOp(node.left, node.op, term), inner.op, factor)
-            yield f"a bracket stands around {_part(node.left, made_of)} and {_part(term, made_of)} too many", summed
+            yield f"a bracket stands around {_part(node.left, origins)} and {_part(term, origins)} too many", summed
     product = ast.BinOp(node.left, ast.Mult(), node.right)
-    yield f"{_part(node.left, made_of)} and {_part(node.right, made_of)} are multiplied, not added", product
+    yield f"{_part(node.left, origins)} and {_part(node.right, origins)} are multiplied, not added", product
 
 
-def _of_products(node, made_of):
-    divided, left, right = isinstance(node.op, ast.Div), *(_part(s, made_of) for s in (node.left, node.right))
+def _product_changes(node, origins):
+    divided, left, right = isinstance(node.op, ast.Div), *(_part(s, origins) for s in (node.left, node.right))
     if (factor := number_of(node.left)) is not None:
         yield f"the factor {factor:g} before {right} is missing", node.right
         if factor < 0:
@@ -233,12 +237,12 @@ def _swapped(node):
     return ast.BinOp(node.left, ast.Mult() if isinstance(node.op, ast.Div) else ast.Div(), node.right)
 
 
-def _of_calls(node, made_of):
+def _call_changes(node, origins):
     function = function_of(node)
     if function is None:
         return
     inner, *rest = node.args
-    what = described(inner, made_of)
+    what = described(inner, origins)
     if function in REDUCTIONS:
         other = REDUCTIONS[function == "sum"]
         yield f"the {other} of {what} is taken, not the {function}", _call(node, other)
@@ -255,18 +259,18 @@ def _of_calls(node, made_of):
             yield f"the argument of `{function}`, made of {what}, is {word}", _call(node, function, inner=scaled)
         if isinstance(inner, ast.BinOp) and isinstance(inner.op, (ast.Add, ast.Sub)):  # f(a + b), f(a) + b
             apart = ast.BinOp(_call(node, function, inner=inner.left), inner.op, inner.right)
-            yield f"the term with {described(inner.right, made_of)} stands outside of `{function}`", apart
+            yield f"the term with {described(inner.right, origins)} stands outside of `{function}`", apart
         for other in _INSTEAD.get(function, ()):
             yield f"`{other}` stands where `{function}` of {what} belongs", _call(node, other)
-            if not isinstance(inner, ast.Name) and len(arguments_of(inner, made_of)) == 1:
-                name = ast.Name(arguments_of(inner, made_of)[0], ast.Load())
+            if not isinstance(inner, ast.Name) and len(arguments_of(inner, origins)) == 1:
+                name = ast.Name(arguments_of(inner, origins)[0], ast.Load())
                 yield f"`{other}` of {what} alone stands where `{function}` belongs", _call(node, other, inner=name)
     elif function == "where" and len(rest) == 2:
         yield "the two branches of `where` have changed places", ast.Call(node.func, [inner, *rest[::-1]], [])
 
 
 def _call(node, function, axis=..., inner=None):
-    """The call with another function, axis or argument."""
+    """Returns the call with another function, axis or argument."""
     keywords = node.keywords if axis is ... else [k for k in node.keywords if k.arg != "axis"]
     keywords = [*keywords, ast.keyword("axis", ast.Constant(axis))] if axis not in (..., None) else keywords
     called = ast.Attribute(node.func.value, function, ast.Load())

@@ -14,7 +14,7 @@ class Part(NamedTuple):
         name: of the part.
         share: of the question's points, all parts of a question have 1 together.
         right: whether it is.
-        says: what is wrong, in Markdown; of what is right, what was reached, or "".
+        message: what is wrong, in Markdown; of what is right, what was reached, or "".
         diagnosis: name of the `Mistake`, of the kind of `Fault`, of an `Explanation`, "bound", or `OTHER`; "" if right.
         counts: whether it earns its share if it is right.
     """
@@ -22,14 +22,14 @@ class Part(NamedTuple):
     name: str
     share: float
     right: bool
-    says: str = ""
+    message: str = ""
     diagnosis: str = ""
     counts: bool = True
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What an answer to a question is worth, and why; a `note` is said of a right one that will be trouble later."""
+    """The points of an answer to a question, and why; a `note` goes with a right one that will be trouble later."""
 
     question: str
     title: str
@@ -39,7 +39,7 @@ class Verdict:
 
     @property
     def share(self):
-        """Of the points, from 0 to 1, a Python float."""
+        """Share of the points, from 0 to 1, a Python float."""
         return min(1.0, float(sum(part.share for part in self.parts if part.right and part.counts)))
 
     @property
@@ -54,32 +54,32 @@ class Verdict:
 
     @property
     def diagnosis(self):
-        """Of the first part that is wrong; "" if none is."""
+        """Diagnosis of the first part that is wrong; "" if none is."""
         return next((part.diagnosis for part in self.parts if not part.right), "")
 
     @property
     def sign(self):
-        """✓, ◐ or ✗."""
+        """Sign for all, some or no points: ✓, ◐ or ✗."""
         return "✓" if self.right else "◐" if self.share else "✗"
 
     def faults(self):
-        """What is wrong, sentences in Markdown; parts of which the same is said share one."""
+        """Lists what is wrong, sentences in Markdown; parts with the same message share one."""
         together = {}
         for part in self.parts:
             if not part.right:
-                together.setdefault(part.says, []).append(part.name)
+                together.setdefault(part.message, []).append(part.name)
         several = len(self.parts) > 1
-        return [f"{', '.join(names)}: {says}" if several else says for says, names in together.items()]
+        return [f"{', '.join(names)}: {message}" if several else message for message, names in together.items()]
 
     def _repr_markdown_(self):
         head = f"{self.sign} **{self.title}**: {points(self.earned)} of {points(self.points)} points."
-        reached = " ".join(dict.fromkeys(part.says for part in self.parts if part.right and part.says))
+        reached = " ".join(dict.fromkeys(part.message for part in self.parts if part.right and part.message))
         if self.right:
             return " ".join(filter(None, [head, "Right.", reached, self.note]))
         lines = [f"- {fault}" for fault in self.faults()]
-        for counts, says in ((False, f"right, and counts once {self.parts[0].name} is."), (True, "right.")):
+        for counts, sentence in ((False, f"right, and counts once {self.parts[0].name} is."), (True, "right.")):
             if right := [part.name for part in self.parts if part.right and part.counts == counts]:
-                lines.insert(0, f"- {', '.join(right)}: {says} {reached}".rstrip())
+                lines.insert(0, f"- {', '.join(right)}: {sentence} {reached}".rstrip())
         return "\n".join([head, "", *lines])
 
     def __repr__(self):

@@ -4,7 +4,7 @@ import keras
 
 from vaekit.backend import tfd
 from vaekit.layers.distribution import DistributionLayer, pixelwise
-from vaekit.layers.likelihoods.support import check_range, clip
+from vaekit.layers.likelihoods.support import check_range, check_values, clip
 
 
 @keras.saving.register_keras_serializable("vaekit")
@@ -33,14 +33,11 @@ class Bernoulli(DistributionLayer):
         return self.independent(tfd.Bernoulli(logits=logits, dtype=logits.dtype))
 
     def check_values(self, x):
-        wrong = x[(x != 0) & (x != 1)]
-        if wrong.size:
-            raise ValueError(
-                f"A Bernoulli likelihood expects the values 0 and 1; {wrong.size} of {x.size} values differ, "
-                f"for instance {float(wrong.flat[0]):g}. For grey images in [0, 1] either draw binary ones, "
-                "vaekit.batches.DynamicBinarization(x), or use a likelihood for real values, "
-                "vaekit.layers.Normal(event_shape)."
-            )
+        advice = (
+            "For grey images in [0, 1] either draw binary ones, vaekit.batches.DynamicBinarization(x), or use a "
+            "likelihood for real values, vaekit.layers.Normal(event_shape)."
+        )
+        check_values(x, (x != 0) & (x != 1), "A Bernoulli likelihood expects the values 0 and 1", advice)
 
     def get_config(self):
         return {**super().get_config(), "logit_range": self.logit_range}

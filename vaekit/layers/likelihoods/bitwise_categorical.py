@@ -30,7 +30,7 @@ class BitwiseCategoricalDistribution(Density):
         return event_axes(logits=1)
 
     def _log_prob(self, x):
-        digits = ops.floor(level(x, self.bins)[..., None] / self.values) % 2
+        digits = ops.floor(level(x, self.bins)[..., None] / self.values) % 2  # [..., bits]
         return ops.sum(tfd.Bernoulli(self.logits, dtype=self.dtype).log_prob(digits), axis=-1)
 
     def _sample_n(self, n, seed=None):
@@ -65,7 +65,7 @@ class BitwiseCategorical(Discretized):
 
     @pixelwise
     def distribution(self, logits):
-        return self.independent(BitwiseCategoricalDistribution(self.split(logits)))
+        return self.independent(BitwiseCategoricalDistribution(self.by_channel(logits)))
 
     def get_config(self):
         config = {**super().get_config(), "bits": self.bits}

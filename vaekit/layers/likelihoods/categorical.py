@@ -51,4 +51,4 @@ class Categorical(Discretized):
 
     @pixelwise
     def distribution(self, logits):
-        return self.independent(CategoricalDistribution(self.split(logits)))
+        return self.independent(CategoricalDistribution(self.by_channel(logits)))

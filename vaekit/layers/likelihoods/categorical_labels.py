@@ -6,7 +6,7 @@ from keras import ops
 
 from vaekit.backend import tfd
 from vaekit.layers.distribution import DistributionLayer, pixelwise
-from vaekit.layers.likelihoods.support import check_classes
+from vaekit.layers.likelihoods.support import check_classes, check_values
 
 
 class Labels(tfd.Categorical):
@@ -42,18 +42,17 @@ class CategoricalLabels(DistributionLayer):
 
     @pixelwise
     def distribution(self, logits):
-        *place, n = logits.shape[1:]
-        logits = ops.reshape(logits, (-1, *place, n // self.classes, self.classes))
+        *spatial, n = logits.shape[1:]
+        logits = ops.reshape(logits, (-1, *spatial, n // self.classes, self.classes))  # [B, ..., C, classes]
         return self.independent(Labels(logits, dtype=logits.dtype))
 
     def check_values(self, x):
-        wrong = x[(x < 0) | (x >= self.classes) | (x != np.rint(x))]
-        if wrong.size:
-            raise ValueError(
-                f"CategoricalLabels expects whole numbers from 0 to {self.classes - 1}; {wrong.size} of {x.size} "
-                f"values differ, for instance {float(wrong.flat[0]):g}. Number the classes from 0 (numpy.unique(y, "
-                "return_inverse=True)[1]), or say how many there are: classes=…"
-            )
+        wrong = (x < 0) | (x >= self.classes) | (x != np.rint(x))
+        expected = f"CategoricalLabels expects whole numbers from 0 to {self.classes - 1}"
+        advice = (
+            "Number the classes from 0 (numpy.unique(y, return_inverse=True)[1]), or say how many there are: classes=…"
+        )
+        check_values(x, wrong, expected, advice)
 
     def get_config(self):
         return {**super().get_config(), "classes": self.classes}

@@ -11,6 +11,7 @@ import numpy as np
 from keras import ops
 
 from vaekit.layers.distribution import DistributionLayer
+from vaekit.layers.likelihoods.support import check_values
 
 
 def level(x, bins):
@@ -46,18 +47,16 @@ class Discretized(DistributionLayer):
         """Shape of a parameter with n numbers for each channel of a pixel, kept within the channel axis."""
         return (*self.event_shape[:-1], self.event_shape[-1] * n)
 
-    def split(self, parameter):
-        """`[B, ..., C·n]` to `[B, ..., C, n]`."""
-        *place, n = parameter.shape[1:]
-        return ops.reshape(parameter, (-1, *place, self.event_shape[-1], n // self.event_shape[-1]))
+    def by_channel(self, parameter):
+        """Reshapes a parameter `[B, ..., C·n]` to `[B, ..., C, n]`."""
+        *spatial, n = parameter.shape[1:]
+        return ops.reshape(parameter, (-1, *spatial, self.event_shape[-1], n // self.event_shape[-1]))
 
     def check_values(self, x):
         rounding = 0.01 + (self.bins * np.finfo(x.dtype).eps if x.dtype.kind == "f" else 0)
         x = x.astype("float32", copy=False)
         grids = x * (self.bins - 1), x * self.bins - 0.5
         wrong = min(((x < 0) | (x > 1) | (abs(t - np.rint(t)) > rounding) for t in grids), key=np.count_nonzero)
-        if not wrong.any():
-            return
         top = self.bins - 1
         whole = x.min() >= 0 and x.max() <= top and (x == np.rint(x)).all()
         advice = (
@@ -66,11 +65,8 @@ class Discretized(DistributionLayer):
             else f"Round images in [0, 1] to them, numpy.rint(x * {top}) / {top}, or use a likelihood for real values, "
             "vaekit.layers.Normal(event_shape)."
         )
-        raise ValueError(
-            f"{type(self).__name__} expects {self.bins} values, k / {top} or (k + 0.5) / {self.bins} for "
-            f"k = 0, ..., {top}; {np.count_nonzero(wrong)} of {x.size} values differ, "
-            f"for instance {x[wrong].flat[0]:g}. {advice}"
-        )
+        expected = f"{self.bins} values, k / {top} or (k + 0.5) / {self.bins} for k = 0, ..., {top}"
+        check_values(x, wrong, f"{type(self).__name__} expects {expected}", advice)
 
     def get_config(self):
         return {**super().get_config(), "bins": self.bins}

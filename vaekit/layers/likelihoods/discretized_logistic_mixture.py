@@ -1,12 +1,12 @@
 """Bytes of colour or grey images, from mixtures of discretized logistics."""
 
 import math
-from numbers import Integral
 
 import keras
 from keras import ops
 
 from vaekit.backend import tfd, tfp
+from vaekit.batches import check_counts
 from vaekit.layers.density import Density, Events, event_axes
 from vaekit.layers.distribution import pixelwise
 from vaekit.layers.likelihoods.discretized import Discretized, centre, level
@@ -57,13 +57,13 @@ class DiscretizedLogisticMixtureDistribution(Density):
         components = tfd.Categorical(self.logits).sample(n, seeds[0])
         choice = ops.one_hot(components, self.logits.shape[-1], dtype=self.dtype)  # [n, ..., K]
         loc, log_scale, coefficients = (
-            None if t is None else ops.sum(choice[..., None] * t, axis=-2)
+            None if t is None else ops.sum(choice[..., None] * t, axis=-2)  # [n, ..., C]
             for t in (self.loc, self.log_scale, self.coefficients)
         )
         x = log_scale[..., :0]
         for c in range(self.channels):
             p = DiscretizedLogisticDistribution(_channel_loc(loc, coefficients, x), log_scale[..., c], self.bins)
-            x = ops.concatenate([x, p.sample(seed=seeds[1 + c])[..., None]], axis=-1)
+            x = ops.concatenate([x, p.sample(seed=seeds[1 + c])[..., None]], axis=-1)  # [n, ..., c + 1]
         return x
 
     def _mean(self):
@@ -72,7 +72,7 @@ class DiscretizedLogisticMixtureDistribution(Density):
             p = DiscretizedLogisticDistribution(
                 _channel_loc(self.loc, self.coefficients, x), self.log_scale[..., c], self.bins
             )
-            x = ops.concatenate([x, p.mean()[..., None]], axis=-1)
+            x = ops.concatenate([x, p.mean()[..., None]], axis=-1)  # [..., K, c + 1]
         return ops.sum(ops.softmax(self.logits)[..., None] * x, axis=-2)
 
 
@@ -102,27 +102,26 @@ class DiscretizedLogisticMixture(Discretized):
 
     def __init__(self, event_shape, components=10, bins=256, log_scale_range=None, **kwargs):
         super().__init__(event_shape, bins, **kwargs)
-        if not (isinstance(components, Integral) and components >= 1):
-            raise ValueError(f"{type(self).__name__} expects components to be at least 1; received {components!r}.")
+        check_counts(type(self).__name__, components=components)
         self.components = int(components)
         self.log_scale_range = check_range(self, "log_scale_range", log_scale_range)
 
     def parameter_shapes(self):
-        *place, channels = self.event_shape
+        *spatial, channels = self.event_shape
         numbers = {"logits": 1, "mean": channels, "log_scale": channels, "coefficients": math.comb(channels, 2)}
-        return {name: (*place, n * self.components) for name, n in numbers.items() if n}
+        return {name: (*spatial, n * self.components) for name, n in numbers.items() if n}
 
     @pixelwise
     def distribution(self, logits, mean, log_scale, coefficients=None):
-        def split(parameter):  # [B, ..., K·n] to [B, ..., K, n]
-            *place, n = parameter.shape[1:]
-            return ops.reshape(parameter, (-1, *place, self.components, n // self.components))
+        def by_component(parameter):  # [B, ..., K·n] to [B, ..., K, n]
+            *spatial, n = parameter.shape[1:]
+            return ops.reshape(parameter, (-1, *spatial, self.components, n // self.components))
 
         pixels = DiscretizedLogisticMixtureDistribution(
             logits,
-            0.5 + split(mean),
-            clip(split(log_scale), self.log_scale_range),
-            None if coefficients is None else ops.tanh(split(coefficients)),
+            0.5 + by_component(mean),
+            clip(by_component(log_scale), self.log_scale_range),
+            None if coefficients is None else ops.tanh(by_component(coefficients)),
             self.bins,
         )
         return Events(pixels, reinterpreted_batch_ndims=len(self.event_shape) - 1)

@@ -33,7 +33,7 @@ class Observed(Events):
         log_prob = self.distribution.log_prob(ops.where(missing, ops.cast(self.fill, x.dtype), x))
         inner, outer = len(self.distribution.event_shape), len(self.event_shape)
         if inner:
-            missing = ops.any(missing, axis=tuple(range(-inner, 0)))
+            missing = ops.any(missing, axis=tuple(range(-inner, 0)))  # one entry, such as a one-hot label
         log_prob = ops.where(missing, ops.zeros_like(log_prob), log_prob)
         return ops.sum(log_prob, axis=tuple(range(inner - outer, 0))) if outer > inner else log_prob
 

@@ -12,13 +12,11 @@ from vaekit.layers.distribution import DistributionLayer, pixelwise
 from vaekit.layers.likelihoods.support import warn_of_scale
 
 LEARNED = ("shared", "image", "pixel")
-
-
 OPTIMAL = ("optimal", "optimal_image")
 
 
 def soft_clip(log_scale, low):
-    r"""$\mathrm{low} + \mathrm{softplus}(\log\sigma - \mathrm{low})$, a smooth bound from below; None: no bound.
+    r"""Bounds log σ smoothly from below: $\mathrm{low} + \mathrm{softplus}(\log\sigma - \mathrm{low})$; None: no bound.
 
     Source: Rybkin et al. 2021, section 4.
     """
@@ -45,8 +43,8 @@ class OptimalNormal(tfd.Normal):
     def __init__(self, loc, scale, axes=None, soft_clip=None, on_update=None):
         super().__init__(loc, scale)
         self.axes, self.soft_clip, self.on_update = axes, soft_clip, on_update
-        own = {"axes": axes, "soft_clip": soft_clip, "on_update": on_update}
-        self._parameters = self._no_dependency({"loc": loc, "scale": scale, **own})
+        options = {"axes": axes, "soft_clip": soft_clip, "on_update": on_update}
+        self._parameters = self._no_dependency({"loc": loc, "scale": scale, **options})
 
     @classmethod
     def _parameter_properties(cls, dtype, num_classes=None):
@@ -62,7 +60,7 @@ class OptimalNormal(tfd.Normal):
 
 @keras.saving.register_keras_serializable("vaekit")
 class Normal(DistributionLayer):
-    r"""Gaussian decoder $\mathcal N(\mu(h), \sigma^2)$, with σ said in one of these ways:
+    r"""Gaussian decoder $\mathcal N(\mu(h), \sigma^2)$, with one of these σ:
 
     | `scale` | σ |
     |---|---|
@@ -133,18 +131,20 @@ class Normal(DistributionLayer):
         return self.independent(tfd.Normal(mean, self._sigma(log_scale) * ops.ones_like(mean)))
 
     def _sigma(self, log_scale):
+        """σ, a number or a tensor that broadcasts over μ `[B, *event_shape]`."""
         if isinstance(self.scale, float):
             return self.scale
         if self.scale == "shared":
             log_scale = ops.convert_to_tensor(self.log_scale)
         elif self.scale == "image":
-            log_scale = ops.reshape(log_scale, (-1, *(1 for _ in self.event_shape)))
+            log_scale = ops.reshape(log_scale, (-1, *(1 for _ in self.event_shape)))  # [B, 1, ...]
         elif self.scale in OPTIMAL:
             variance = ops.convert_to_tensor(self.running_variance)
             log_scale = ops.log(ops.where(variance > 0, variance, 1.0)) / 2
         return ops.exp(soft_clip(log_scale, self.soft_clip))
 
     def _update(self, variance):
+        """Updates the running mean of σ*² by a batch's."""
         old, new = ops.convert_to_tensor(self.running_variance), ops.mean(variance)
         self.running_variance.assign(ops.where(old > 0, self.momentum * old + (1 - self.momentum) * new, new))
 

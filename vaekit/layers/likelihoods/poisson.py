@@ -5,6 +5,7 @@ import numpy as np
 
 from vaekit.backend import tfd
 from vaekit.layers.distribution import DistributionLayer, pixelwise
+from vaekit.layers.likelihoods.support import check_values
 
 
 @keras.saving.register_keras_serializable("vaekit")
@@ -25,10 +26,8 @@ class Poisson(DistributionLayer):
         return self.independent(tfd.Poisson(log_rate=log_rate))
 
     def check_values(self, x):
-        wrong = x[(x < 0) | (x != np.rint(x))]
-        if wrong.size:
-            raise ValueError(
-                f"A Poisson likelihood expects counts, 0, 1, 2, …; {wrong.size} of {x.size} values differ, for "
-                f"instance {float(wrong.flat[0]):g}. Give it the counts themselves, not scaled, not as logarithms; for "
-                "real values there is vaekit.layers.Normal(event_shape)."
-            )
+        advice = (
+            "Give it the counts themselves, not scaled, not as logarithms; for real values there is "
+            "vaekit.layers.Normal(event_shape)."
+        )
+        check_values(x, (x < 0) | (x != np.rint(x)), "A Poisson likelihood expects counts, 0, 1, 2, …", advice)

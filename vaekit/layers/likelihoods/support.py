@@ -9,7 +9,7 @@ from keras import ops
 
 
 def check_range(layer, name, values):
-    """A range `(low, high)` or None, as a tuple or None."""
+    """Returns a range `(low, high)` as a tuple, None as None; raises ValueError for anything else."""
     if values is None:
         return None
     if len(values) != 2 or not values[0] < values[1]:
@@ -18,10 +18,19 @@ def check_range(layer, name, values):
 
 
 def clip(x, values):
+    """Clips a tensor to a range `(low, high)`; None: not at all."""
     return x if values is None else ops.clip(x, *values)
 
 
+def check_values(x, wrong, expected, advice):
+    """Raises ValueError if values of a NumPy array are wrong: `wrong`, booleans of its shape."""
+    if wrong.any():
+        differ = f"{np.count_nonzero(wrong)} of {x.size} values differ, for instance {float(x[wrong].flat[0]):g}"
+        raise ValueError(f"{expected}; {differ}. {advice}")
+
+
 def check_classes(layer, classes):
+    """Returns a number of classes as an int; raises ValueError for less than 2."""
     if not (isinstance(classes, Integral) and classes >= 2):
         raise ValueError(f"{type(layer).__name__} expects at least 2 classes; received {classes!r}.")
     return int(classes)
@@ -31,10 +40,7 @@ SIGMOIDS = (keras.activations.sigmoid, keras.activations.hard_sigmoid)
 
 
 def warn_of_scale(layer, x):
-    """Warns of bytes, and of values that no mean can come near, where a likelihood of real values has `layer` for it.
-
-    A warning, for such data are no error; in words that are the same for every part of the data.
-    """
+    """Warns if data, a NumPy array, look like bytes, or lie where no mean of `layer`, a likelihood, can come near."""
     if not x.size:
         return
     low, high = x.min(), x.max()

@@ -10,7 +10,7 @@ Layers, each of its own: one that this system does not offer is left out, and th
 
 This folder is the program: `__main__.py` and what lies beside it need the standard library alone, and import nothing of
 vaekit. Landlock holds for the thread that asks for it and for what that thread starts, so it comes before any library
-with threads of its own. What could not be had is told to the command in the environment variable VAEKIT_MISSING, a JSON
+with threads of its own. What could not be had stands for the command in the environment variable VAEKIT_MISSING, a JSON
 object {layer: reason}; whether it holds, the command tries.
 """
 

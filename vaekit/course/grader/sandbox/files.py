@@ -26,7 +26,7 @@ PIVOT_ROOT = {"x86_64": 155}  # the system call's number; elsewhere 41
 
 
 def new_root(settings, user):
-    """A root of which only `read` (read-only), `work` (of limited size), /proc and a few devices are part.
+    """Makes a root of which only `read` (read-only), `work` (of limited size), /proc and a few devices are part.
 
     It is built in `work`, which for that is covered by a file system in memory; then it takes the old root's place.
     """
@@ -91,7 +91,7 @@ def _bind(path, root, flags):
 
 
 def _mounts(path):
-    """Where something is mounted at a path or below it."""
+    """Lists where something is mounted, at a path or below it."""
     with open("/proc/self/mountinfo", "rb") as stream:
         names = [line.split(b" ")[4] for line in stream]
     places = [os.fsdecode(re.sub(rb"\\(\d{3})", lambda octal: bytes([int(octal[1], 8)]), name)) for name in names]
@@ -116,15 +116,15 @@ def _write(contents, folder, user):
 
 
 def within(path, folders):
-    """How long the name of the innermost of these folders is that a path is in; 0 if it is in none."""
+    """Returns the length of the innermost of these folders that a path is in; 0 if it is in none."""
     return max((len(folder) for folder in folders if f"{path}/".startswith(f"{folder}/")), default=0)
 
 
 def resolved(path):
-    """The symbolic links on the way to a path, [(link, its target)], and where it really is."""
-    links, real, left = [], "", [part for part in path.split("/") if part]
-    while left:
-        part = left.pop(0)
+    """Follows the symbolic links on the way to a path: returns [(link, its target)], and the real path."""
+    links, real, remaining = [], "", [part for part in path.split("/") if part]
+    while remaining:
+        part = remaining.pop(0)
         if part in ("", "."):
             continue
         if part == "..":
@@ -133,7 +133,7 @@ def resolved(path):
         if os.path.islink(f"{real}/{part}"):
             target = os.readlink(f"{real}/{part}")
             links.append((f"{real}/{part}", target))
-            real, left = "" if target.startswith("/") else real, target.split("/") + left
+            real, remaining = "" if target.startswith("/") else real, target.split("/") + remaining
         else:
             real = f"{real}/{part}"
     return links, real or "/"

@@ -12,16 +12,18 @@ BENEATH = 1  # a rule for a path and what is below
 EXECUTE, WRITE, READ, LIST = 1 << 0, 1 << 1, 1 << 2, 1 << 3  # of a file; what is in a folder
 BASIC = (1 << 13) - 1  # these, and to remove and make what there is
 REFER, TRUNCATE, IOCTL = 1 << 13, 1 << 14, 1 << 15  # which versions 2, 3 and 5 know
+NETWORK = 1 << 0 | 1 << 1  # TCP: bind, connect
+SCOPES = 1 << 0 | 1 << 1  # abstract sockets, signals
 
 
 def landlock(settings, missing):
-    """Landlock, Linux 5.13 and later. Names that it does not list are as closed as if they were not there."""
+    """Closes all files but those listed, by Landlock of Linux 5.13 and later: as if the others were not there."""
     version = syscall(CREATE, None, ctypes.c_size_t(0), ctypes.c_uint(1))
     if version < 1:
         missing["Landlock"] = "not in this kernel"
         return
     files = BASIC | REFER * (version > 1) | TRUNCATE * (version > 2) | IOCTL * (version > 4)
-    handled = struct.pack("QQQ", files, 3 * (version > 3), 3 * (version > 5))  # TCP bind, connect; sockets, signals
+    handled = struct.pack("QQQ", files, NETWORK * (version > 3), SCOPES * (version > 5))
     handled = handled[: 24 if version > 5 else 16 if version > 3 else 8]
     rules = syscall(CREATE, handled, ctypes.c_size_t(len(handled)), ctypes.c_uint(0))
     if rules < 0:
@@ -59,7 +61,7 @@ def landlock(settings, missing):
 
 
 def granted(path, hidden):
-    """What of a folder may be read, where something below is hidden: (path, whether with all that is below)."""
+    """Yields what of a folder may be read, where something below is hidden: (path, whether with all below)."""
     below = [place for place in hidden if place.startswith(path.rstrip("/") + "/")]
     if path in hidden:
         return

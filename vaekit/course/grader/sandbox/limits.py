@@ -10,7 +10,7 @@ except ImportError:  # Windows
 
 
 def limit(settings, missing):
-    asked = {
+    limits = {
         "RLIMIT_DATA": settings["memory"],
         "RLIMIT_CPU": settings["seconds"],
         "RLIMIT_FSIZE": settings["disk"],
@@ -19,15 +19,15 @@ def limit(settings, missing):
         "RLIMIT_CORE": 0,
     }
     if sys.platform == "linux":  # counted per user
-        asked["RLIMIT_NPROC"] = settings["processes"]
+        limits["RLIMIT_NPROC"] = settings["processes"]
         if "namespaces" in missing and (there := _threads()):  # with those that are there, and with other notebooks'
-            asked["RLIMIT_NPROC"] = there + 8 * settings["processes"]
+            limits["RLIMIT_NPROC"] = there + 8 * settings["processes"]
     try:
         if settings["cores"]:
             os.sched_setaffinity(0, settings["cores"])
     except OSError as error:
         missing["cores"] = str(error)
-    for name, value in asked.items():
+    for name, value in limits.items():
         try:
             kind = getattr(resource, name)
             hard = resource.getrlimit(kind)[1]
@@ -38,7 +38,7 @@ def limit(settings, missing):
 
 
 def _threads():
-    """Number of threads that the user runs already, besides this process."""
+    """Counts the threads that the user runs already, besides this process."""
     number = 0
     for process in {*filter(str.isdecimal, os.listdir("/proc"))} - {str(os.getpid())}:
         try:

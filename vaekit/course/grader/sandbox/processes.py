@@ -32,7 +32,7 @@ def execute(settings, missing):
 
 
 def shut(settings, missing, user=None):
-    """In the process that is to become the command: everything that is done to itself."""
+    """Closes this process in, and becomes the command."""
     for capability in CAPABILITIES:  # what root could have again in a new program
         prctl(PR_CAPBSET_DROP, capability)
     if user is not None:
@@ -60,7 +60,7 @@ def namespaces(settings, missing):
 
 
 def _unshared(settings, missing, report, answer):
-    """In the process between: leaves the namespaces it was in, has its users mapped from outside, starts the first."""
+    """Leaves the namespaces this process was in, has its users mapped from outside, starts the first."""
     problem = missing.get("namespaces") or ("" if libc.unshare(NAMESPACES) == 0 else reason())
     prctl(PR_SET_PDEATHSIG, signal.SIGTERM)  # which a new user namespace forgets
     os.write(report, problem.encode() or b"unshared")
@@ -74,7 +74,7 @@ def _unshared(settings, missing, report, answer):
 
 
 def _map_users(process):
-    """A user stays who it is. Root does too, and may become nobody; as root, no limit on processes would hold."""
+    """Maps a user to itself. Root may also become nobody: as root, no limit on processes would hold."""
     try:
         if os.getuid():
             _write(f"/proc/{process}/setgroups", "deny")
@@ -90,7 +90,7 @@ def _map_users(process):
 
 
 def _own_user(settings, missing):
-    """Root's way without namespaces: a user who has nothing but the folder to write to; None where that cannot be."""
+    """Makes a user for root's command without namespaces, who owns only the folder to write to; None if it cannot."""
     if os.getuid():
         return None
     needed = [folder for path in (*settings["read"], settings["work"]) for folder in _and_above(os.path.realpath(path))]
@@ -120,7 +120,7 @@ def _write(path, text):
 
 
 def _first(settings, missing):
-    """The first process of its namespace. When it ends, the kernel ends all others there."""
+    """Runs as the first process of its namespace. When it ends, the kernel ends all others there."""
     user = None
     try:
         _write("/proc/sys/user/max_user_namespaces", "0")

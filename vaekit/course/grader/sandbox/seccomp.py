@@ -9,16 +9,16 @@ import struct
 
 from calls import (
     ARCHITECTURES,
+    BY_ARGUMENT,
     MACHINES,
     OF_FILES,
     OF_ITSELF,
     OF_PROCESSES,
     PRETENDED,
     REFUSED,
-    SOME,
     numbers,
 )
-from kernel import NAMESPACES, PR_SET_DUMPABLE, PR_SET_SECCOMP, libc, reason
+from kernel import NAMESPACES, PR_SET_DUMPABLE, PR_SET_SECCOMP, SECCOMP_MODE_FILTER, libc, reason
 
 # A line of a filter: what it does, how many lines to skip if true and if false, and a number.
 LOAD, EQUAL, AT_LEAST, AND, RETURN = 0x20, 0x15, 0x35, 0x54, 0x06
@@ -47,38 +47,38 @@ def seccomp(settings, missing):
     code = b"".join(struct.pack("HBBI", *line) for line in program)
     buffer = ctypes.create_string_buffer(code)
     head = struct.pack("HxxxxxxP", len(program), ctypes.addressof(buffer))
-    filtered = ctypes.c_ulong(2), ctypes.c_char_p(head), ctypes.c_ulong(0), ctypes.c_ulong(0)  # SECCOMP_MODE_FILTER
+    filtered = ctypes.c_ulong(SECCOMP_MODE_FILTER), ctypes.c_char_p(head), ctypes.c_ulong(0), ctypes.c_ulong(0)
     if libc.prctl(PR_SET_SECCOMP, *filtered):
         missing["seccomp"] = reason()
 
 
 def _everywhere(machine):
-    some = numbers(SOME, machine)
+    calls = numbers(BY_ARGUMENT, machine)
     return [
         *_refused(numbers(REFUSED, machine)),
         # One of a pair of datagrams sends to any address. Shared pages of no file stay when they are advised away, and
         # nobody is charged for them. The grader is to see what a process has open.
-        *_unless(some["socketpair"], 0, [socket.AF_UNIX]),
-        *_unless(some["socketpair"], 1, [socket.SOCK_STREAM], mask=0xF),  # without its flags
-        *_when(some["mmap"], 3, [SHARED_ANONYMOUS], mask=SHARED_ANONYMOUS),
-        *_when(some["prctl"], 0, [PR_SET_DUMPABLE]),
-        *_when(some["fcntl"], 1, [F_SETOWN, F_SETSIG, F_SETOWN_EX, F_SETLEASE, F_NOTIFY, F_SETPIPE_SZ]),
-        *_unless(some["ioctl"], 1, IOCTLS, error=errno.ENOTTY),
-        *_unless(some["clone"], 0, [0], mask=NAMESPACES),
-        *_refused({"clone3": some["clone3"]}, errno.ENOSYS),  # its flags are out of sight; programs then take `clone`
+        *_unless(calls["socketpair"], 0, [socket.AF_UNIX]),
+        *_unless(calls["socketpair"], 1, [socket.SOCK_STREAM], mask=0xF),  # without its flags
+        *_when(calls["mmap"], 3, [SHARED_ANONYMOUS], mask=SHARED_ANONYMOUS),
+        *_when(calls["prctl"], 0, [PR_SET_DUMPABLE]),
+        *_when(calls["fcntl"], 1, [F_SETOWN, F_SETSIG, F_SETOWN_EX, F_SETLEASE, F_NOTIFY, F_SETPIPE_SZ]),
+        *_unless(calls["ioctl"], 1, IOCTLS, error=errno.ENOTTY),
+        *_unless(calls["clone"], 0, [0], mask=NAMESPACES),
+        *_refused({"clone3": calls["clone3"]}, errno.ENOSYS),  # its flags are out of sight; programs then take `clone`
     ]
 
 
 def _beside_others(machine, itself):
-    """Where files and processes of the same user are in sight."""
-    some = numbers(SOME, machine)
+    """Refuses what reaches files and processes of the same user, where these are in sight."""
+    calls = numbers(BY_ARGUMENT, machine)
     lines = _refused(numbers(OF_FILES + "," + OF_PROCESSES, machine)) + _refused(numbers(PRETENDED, machine), 0)
     for number in numbers(OF_ITSELF, machine).values():
         lines += _unless(number, 0, [0, itself])
     for name, argument in (("open", 1), ("openat", 2)):  # to open a file for reading may empty it
-        if name in some:
-            lines += _when(some[name], argument, [os.O_TRUNC], mask=os.O_TRUNC | os.O_ACCMODE)
-    return lines + _refused({"openat2": some["openat2"]}, errno.ENOSYS)
+        if name in calls:
+            lines += _when(calls[name], argument, [os.O_TRUNC], mask=os.O_TRUNC | os.O_ACCMODE)
+    return lines + _refused({"openat2": calls["openat2"]}, errno.ENOSYS)
 
 
 def _refused(calls, error=errno.EPERM):
@@ -99,6 +99,6 @@ def _when(number, argument, values, mask=0xFFFFFFFF):
 
 
 def _call(number, argument, mask, lines):
-    """Lines for one call alone, about one of its arguments."""
+    """Writes lines for one call alone, about one of its arguments."""
     lines = [(LOAD, 0, 0, ARGUMENTS + 8 * argument), (AND, 0, 0, mask), *lines, (LOAD, 0, 0, NUMBER)]
     return [(EQUAL, 0, len(lines), number), *lines]

@@ -1,4 +1,4 @@
-"""What is isolated, found out by trying, in the process that is to run graded code and before any of it runs."""
+"""Tries what is isolated, in the process that is to run graded code and before any of it runs."""
 
 import ctypes
 import mmap
@@ -13,7 +13,7 @@ except ImportError:  # Windows
     resource = None
 
 
-def tried(grader, namespace, hidden, outside, memory, most, service):
+def exposure(grader, namespace, hidden, outside, memory, most, service):
     """Tries what graded code should not be able to do: {"files": how it can, ...}, "" for each that it cannot.
 
     Args:
@@ -25,13 +25,13 @@ def tried(grader, namespace, hidden, outside, memory, most, service):
         most: processes and threads that it may have.
         service: path of a socket that takes datagrams, and should not be reached; "" where there are none.
     """
-    found = {
+    exposed = {
         "files": _files(hidden, outside, service),
         "network": _network(service),
         "processes": _processes(grader, namespace, most),
         "memory": _memory(memory),
     }
-    return {name: "; ".join(filter(None, how)) for name, how in found.items()}
+    return {name: "; ".join(filter(None, how)) for name, how in exposed.items()}
 
 
 def succeeds(attempt, *arguments):
@@ -69,9 +69,9 @@ def _network(service):
             continue
         yield "connections are possible"
         return
-    for made in (socket.socket, lambda *kind: socket.socketpair(*kind)[0]) if service else ():
+    for make_socket in (socket.socket, lambda *kind: socket.socketpair(*kind)[0]) if service else ():
         try:
-            with made(socket.AF_UNIX, socket.SOCK_DGRAM) as connection:
+            with make_socket(socket.AF_UNIX, socket.SOCK_DGRAM) as connection:
                 connection.sendto(b"reached", service)
             yield "other programs can be sent messages"
             return
@@ -104,7 +104,7 @@ def _processes(grader, namespace, most):
 
 
 def _others(grader):
-    """In sight of the grader: what can be done to it, and what would stay."""
+    """Yields what can be done to a grader that is in sight, and what would stay."""
     if succeeds(os.kill, grader, 0):
         yield "the grader can be ended"
     attempts = [lambda: os.setpriority(os.PRIO_PROCESS, grader, os.getpriority(os.PRIO_PROCESS, grader))]
@@ -129,13 +129,13 @@ def _memory(most):
 
 
 def _zero():
-    """Shared pages of a device that has none of its own."""
+    """Maps shared pages of a device that has none of its own."""
     with open("/dev/zero", "rb") as device:
         mmap.mmap(device.fileno(), mmap.PAGESIZE, prot=mmap.PROT_READ).close()
 
 
 def _buffer():
-    """A larger buffer for a socket."""
+    """Asks for a larger buffer for a socket."""
     for end in socket.socketpair():
         with end:
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
