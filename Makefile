@@ -11,9 +11,8 @@ ACTIVATE = . .venv/bin/activate
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
-lessons: .venv/installed  ## install everything, open JupyterLab on the first lesson
-	$(ACTIVATE) && jupyter lab --LabApp.default_url=/lab/tree/lessons/00_start_here.ipynb \
-	    $$(test $$(id -u) -ne 0 || echo --allow-root)
+lessons: .venv/installed  ## install everything, copy the course into vaekit-course/, open JupyterLab on the first lesson
+	$(ACTIVATE) && vaekit start
 
 test: .venv/installed  ## install everything, test the library on both backends, then the lessons
 	@report=; for part in tensorflow jax lessons; do \

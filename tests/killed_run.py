@@ -13,7 +13,7 @@ from vaekit.training import checkpoint
 SETTINGS = dataclasses.replace(paper.SETTINGS, latents=2, hidden=6, components=5, warm_up=3, learning_rate=2e-3)
 
 
-def build(data, seed, settings, quirks):
+def build(data, model, settings, seed):
     return paper.vae(data, "vampprior", settings=settings, seed=seed)
 
 

@@ -9,7 +9,7 @@ import keras
 import pytest
 from typer.testing import CliRunner
 
-from vaekit import cli
+from vaekit import cli, datasets
 from vaekit.cli import doctor
 
 
@@ -121,6 +121,10 @@ def test_doctor_with_a_cache_that_cannot_be_written(monkeypatch, tmp_path):
 def test_data():
     result = run("data", "digits")
     assert result.exit_code == 0 and "train" in result.output
+    lines = run("data").output.splitlines()
+    assert [line.split(":")[0] for line in lines[:-1:2]] == datasets.names()
+    assert lines[lines.index("mnist_10k: bundled, 1.8 MB") + 1].startswith("    28×28 grey digits of MNIST")
+    assert "mnist: not here yet: vaekit data mnist, from ossci-datasets.s3.amazonaws.com" in lines
     result = run("data", "mnits")
     assert result.exit_code == 1 and "'mnist'" in result.output
 

@@ -14,7 +14,8 @@ import pytest
 
 from vaekit import datasets
 from vaekit.batches import DynamicBinarization
-from vaekit.datasets import DatasetError, File, files, frey_faces, mnist, static_mnist
+from vaekit.datasets import DatasetError, File, Splits, files, frey_faces, mnist, mnist_10k, static_mnist
+from vaekit.datasets.bundled import make_mnist_10k
 from vaekit.datasets.pickles import unpickle_arrays
 
 pytestmark = pytest.mark.once
@@ -116,7 +117,7 @@ def test_failed_download_is_explained_and_leaves_nothing(cache, serve, page, rea
 def test_no_network_names_every_address_and_the_ways_out(cache):
     with pytest.raises(DatasetError) as caught:
         files.fetch(record(DOWN, DOWN + "2"))
-    for part in (f"{DOWN}: no connection", f"{DOWN}2: no connection", "VAEKIT_DATA", 'load("digits")'):
+    for part in (f"{DOWN}: no connection", f"{DOWN}2: no connection", "VAEKIT_DATA", 'load("mnist_10k")'):
         assert part in str(caught.value)
 
 
@@ -157,13 +158,12 @@ def test_damaged_cache_file_is_reported_and_replaced(cache, serve):
     [
         (KeyboardInterrupt(), KeyboardInterrupt, None),
         (OSError(errno.ENOSPC, "No space left on device"), DatasetError, "the disk is full.*VAEKIT_CACHE"),
-        (OSError(errno.EIO, "Input/output error"), DatasetError, "cannot take 'data.txt': Input/output error"),
+        (OSError(errno.EIO, "Input/output error"), DatasetError, "data.txt' cannot be written: Input/output error"),
     ],
 )
 def test_failure_while_writing_leaves_nothing(cache, monkeypatch, failure, expected, message):
     def write_some(self, address, output, pooch):
-        with open(output, "wb") as stream:
-            stream.write(CONTENT[:99])
+        output.write(CONTENT[:99])
         raise failure
 
     monkeypatch.setattr(pooch.HTTPDownloader, "__call__", write_some)
@@ -176,7 +176,7 @@ def test_failure_while_writing_leaves_nothing(cache, monkeypatch, failure, expec
 def test_unwritable_cache(cache, serve, monkeypatch, inside):
     cache.write_text("a file where the directory should be")
     monkeypatch.setenv("VAEKIT_CACHE", str(cache / inside))
-    with pytest.raises(DatasetError, match="cache directory .* cannot take 'data.txt'.*VAEKIT_CACHE"):
+    with pytest.raises(DatasetError, match="data.txt' cannot be written.*VAEKIT_CACHE"):
         files.fetch(record(serve("/data.txt", CONTENT)))
 
 
@@ -217,6 +217,7 @@ def test_mirror_that_does_not_exist(mirror, monkeypatch):
         with pytest.raises(DatasetError, match="VAEKIT_DATA should name a directory.*nowhere"):
             call()
     assert len(datasets.load("digits").test) == 300  # needs no file
+    assert len(datasets.load("mnist_10k").test) == 2000  # which is vaekit's own
 
 
 PYTHON_2_PICKLE = (
@@ -263,14 +264,18 @@ def test_available_looks_without_downloading(mirror, cache):
     (cache / static_mnist.FILES[0].name).write_bytes(b"123")
     found = {entry.name: entry for entry in datasets.available()}
     assert list(found) == datasets.names()
-    assert found["digits"][1:] == ("bundled", None, 0)
-    assert found["frey_faces"][1:] == ("mirror", str(mirror / "freyfaces.pkl"), 5)
+    assert found["digits"][1:4] == ("bundled", None, 0)
+    assert found["mnist_10k"][1:4] == ("bundled", str(files.BUNDLED / "mnist_10k.npz"), 1_813_163)
+    assert found["frey_faces"][1:4] == ("mirror", str(mirror / "freyfaces.pkl"), 5)
+    assert (
+        found["frey_faces"].summary.startswith("28×20 grey video frames") and found["frey_faces"].origin == "github.com"
+    )
     assert found["celeba"].where == found["cifar10_jpeg"].where == "by hand"
     assert found["static_mnist"].where == "download" and found["mnist"].path is None
     for file in static_mnist.FILES[1:]:
         (mirror / (file.name + ".gz")).write_bytes(b"1")
     found = {entry.name: entry for entry in datasets.available()}
-    assert found["static_mnist"][1:] == ("mirror and cache", str(cache / static_mnist.FILES[0].name), 5)
+    assert found["static_mnist"][1:4] == ("mirror and cache", str(cache / static_mnist.FILES[0].name), 5)
 
 
 def test_repr_has_a_line_for_each_split():
@@ -281,12 +286,16 @@ def test_repr_has_a_line_for_each_split():
 # The data sets
 
 
+def summary(name):
+    """The line that `vaekit data` has for it."""
+    return next(record.summary for record in datasets.available() if record.name == name)
+
+
 def check(data, sizes, event_shape):
     assert (len(data.train), len(data.validation), len(data.test)) == sizes and data.event_shape == event_shape
-    low, high = data.value_range
     for x in (np.asarray(data.train), data.validation, data.test):
         assert x.dtype == "float32" and x.shape[1:] == event_shape
-        assert x.size == 0 or low <= x.min() <= x.max() <= high
+        assert x.size == 0 or 0 <= x.min() <= x.max() <= 1
     if data.labels is not None:
         assert tuple(map(len, data.labels)) == sizes and data.labels.test.dtype == "int64"
     assert data.description and data.source
@@ -295,6 +304,7 @@ def check(data, sizes, event_shape):
 def test_digits_are_the_same_every_time_and_disjoint():
     first, again = datasets.load("digits"), datasets.load("digits")
     check(first, (1197, 300, 300), (8, 8, 1))
+    assert "1197/300/300" in summary("digits")
     np.testing.assert_array_equal(first.train, again.train)
     everything = np.concatenate([first.train, first.validation, first.test]).reshape(1797, -1)
     assert len(np.unique(everything, axis=0)) == 1797
@@ -314,6 +324,49 @@ def test_dynamic_digits_draw_train_anew_and_the_rest_once():
         assert abs((x - p).sum()) < 5 * np.sqrt((p * (1 - p)).sum())  # Σ x ~ (Σ p, Σ p(1−p))
         np.testing.assert_array_equal(x, getattr(again, split))
         assert (x != getattr(other, split)).any()
+
+
+def test_mnist_10k_is_balanced_in_every_ten_and_its_splits_are_disjoint(cache):
+    data = datasets.load("mnist_10k")
+    check(data, (10_000, 1000, 2000), (28, 28, 1))
+    assert "10000/1000/2000" in summary("mnist_10k")
+    for labels in data.labels:
+        np.testing.assert_array_equal(np.sort(labels.reshape(-1, 10)), np.tile(np.arange(10), (len(labels) // 10, 1)))
+    everything = np.concatenate([data.train, data.validation, data.test]).reshape(13_000, -1)
+    assert len(np.unique(everything, axis=0)) == 13_000
+    assert data.title == "MNIST-10k" and "CC BY-SA 3.0" in data.source
+
+
+def test_mnist_10k_binarized_dynamically_and_once(cache):
+    grey, dynamic, static = map(datasets.load, ("mnist_10k", "dynamic_mnist_10k", "static_mnist_10k"))
+    assert isinstance(dynamic.train, DynamicBinarization) and dynamic.title == "dynamic MNIST-10k"
+    assert isinstance(static.train, np.ndarray) and static.title == "static MNIST-10k"
+    np.testing.assert_array_equal(dynamic.train.probabilities, grey.train)
+    for split in Splits._fields:
+        x, p = getattr(static, split), getattr(grey, split)
+        assert set(np.unique(x)) == {0, 1} and (x[p == 0] == 0).all() and (x[p == 1] == 1).all()
+        assert abs((x - p).sum()) < 5 * np.sqrt((p * (1 - p)).sum())  # Σ x ~ (Σ p, Σ p(1−p))
+        np.testing.assert_array_equal(x, np.asarray(getattr(dynamic, split)))
+        assert (x != getattr(datasets.load("static_mnist_10k", seed=1), split)).any()
+
+
+def test_damaged_mnist_10k_is_an_error(tmp_path, cache, monkeypatch):
+    monkeypatch.setattr(files, "BUNDLED", tmp_path)
+    (tmp_path / "mnist_10k.npz").write_bytes(b"PK")
+    with pytest.raises(
+        DatasetError, match="vaekit's own file .*mnist_10k.npz' is damaged: wrong checksum.*vaekit anew"
+    ):
+        datasets.load("mnist_10k")
+
+
+@needs_mirror
+def test_mnist_10k_is_made_again_bit_for_bit():
+    arrays = make_mnist_10k.extract()
+    with np.load(files.fetch(mnist_10k.MNIST_10K)) as kept:
+        assert set(kept) == set(arrays)
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(kept[name], array)
+    assert hashlib.sha256(make_mnist_10k.pack(arrays)).hexdigest() == mnist_10k.MNIST_10K.sha256
 
 
 def test_mnist_is_parsed_as_downloaded(cache, serve, monkeypatch):
@@ -369,6 +422,8 @@ def test_static_mnist_and_frey_faces_are_parsed_as_downloaded(cache, serve, monk
 def test_the_papers_own_files(name, options, sizes, event_shape):
     data = datasets.load(name, **options)
     check(data, sizes, event_shape)
+    if not options:
+        assert f" {'/'.join(map(str, sizes))}" in summary(name)
     if name == "mnist":
         assert np.asarray(data.train).mean() == pytest.approx(0.1307, abs=5e-4)  # the mean of MNIST
         np.testing.assert_array_equal(data.labels.test[:5], [7, 2, 1, 0, 4])
@@ -384,7 +439,7 @@ def test_arrays_of_ones_own_are_split_by_a_seed():
     words = np.array(["cat", "dog"])[np.arange(50) % 2]
     data = datasets.from_arrays(x, words, validation=0.2, test=5, seed=3, name="pets")
     assert (len(data.train), len(data.validation), len(data.test)) == (35, 10, 5)
-    assert data.event_shape == (3, 2, 1) and data.value_range == (0.0, 1.0)
+    assert data.event_shape == (3, 2, 1)
     for split in datasets.Splits._fields:  # every example once, with its label
         images, labels = getattr(data, split), getattr(data.labels, split)
         rows = np.rint(images[:, 0, 0, 0] * 50).astype(int)

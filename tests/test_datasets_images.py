@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from scipy.io import savemat
-from test_datasets import check
+from test_datasets import check, summary
 
 from vaekit import cli, datasets
 from vaekit.batches import DynamicBinarization
@@ -378,6 +378,8 @@ def test_the_papers_own_files(name, title, sizes, event_shape, classes):
     data = datasets.load(name)
     check(data, sizes, event_shape)
     assert data.title == title
+    if not name.startswith("dynamic"):
+        assert f" {'/'.join(map(str, sizes))}" in summary(name)
     assert set(data.labels.test) == set(data.labels.train) == set(range(classes))
     if data.event_shape[-1] == 1:  # white on black: the object in the middle, nothing at the edge
         x = data.test[..., 0]

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import tarfile
 import tomllib
 import zipfile
 from email import message_from_string
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hatchling.builders.sdist import SdistBuilder
 from hatchling.builders.wheel import WheelBuilder
 from packaging.markers import default_environment
 from packaging.requirements import Requirement
@@ -64,21 +66,43 @@ def test_conda_environment_is_the_lock():
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """Names in the wheel, and its metadata."""
+    """Names in the wheel, its metadata, and its size in bytes."""
     directory = tmp_path_factory.mktemp("wheel")
     (path,) = WheelBuilder(str(ROOT)).build(directory=str(directory), versions=["standard"])
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
         (metadata,) = [name for name in names if name.endswith(".dist-info/METADATA")]
-        return names, message_from_string(archive.read(metadata).decode())
+        return names, message_from_string(archive.read(metadata).decode()), Path(path).stat().st_size
 
 
-def test_wheel_holds_the_library_alone(wheel):
-    names, _ = wheel
+def test_wheel_holds_the_library_and_what_a_learner_reads(wheel):
+    names, _, size = wheel
+    assert size < 25e6
     inside = {name for name in names if not re.match(r"vaekit-[^/]*\.dist-info/", name)}
     assert {str(path.relative_to(ROOT)) for path in ROOT.glob("vaekit/**/*.py")} <= inside
     assert {f"vaekit/course/{room}/README.md" for room in ("grader", "publishing/nbgrader")} <= inside
+    assert {str(path.relative_to(ROOT)) for path in ROOT.glob("vaekit/course/jupyter/*/*.json")} <= inside
+    assert {f"vaekit/datasets/bundled/mnist_10k.{end}" for end in ("npz", "LICENSE")} <= inside
     assert {name.split("/")[0] for name in inside} == {"vaekit"}
+    notebooks = {name.removeprefix("vaekit/course/notebooks/") for name in inside if "/course/notebooks/" in name}
+    patterns = ("lessons/*.ipynb", "lessons/quiz/*.toml", "exercises/*/*.ipynb")
+    assert notebooks == {str(path.relative_to(ROOT)) for pattern in patterns for path in ROOT.glob(pattern)}
+
+
+def test_from_a_checkout_the_notebooks_are_those_of_the_checkout(tmp_path):
+    """An editable installation holds a path, and no copies that would grow old."""
+    (path,) = WheelBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["editable"])
+    with zipfile.ZipFile(path) as archive:
+        (link,) = [name for name in archive.namelist() if ".dist-info/" not in name]
+        assert archive.read(link).decode().split() == [str(ROOT)]
+
+
+def test_a_source_distribution_holds_what_the_wheel_is_made_of(tmp_path):
+    (path,) = SdistBuilder(str(ROOT)).build(directory=str(tmp_path), versions=["standard"])
+    with tarfile.open(path) as archive:
+        names = {name.split("/", 1)[1] for name in archive.getnames()}
+    patterns = ("vaekit/**/*.py", "lessons/*.ipynb", "lessons/quiz/*.toml", "exercises/*/*.ipynb", "pyproject.toml")
+    assert {str(path.relative_to(ROOT)) for pattern in patterns for path in ROOT.glob(pattern)} <= names
 
 
 def _needed(lines, extras):
@@ -102,7 +126,8 @@ def test_library_users_get_no_jupyter(wheel):
 
 def test_citation():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
-    assert citation["version"] == PROJECT["version"] and citation["license"] == PROJECT["license"]
+    assert citation["version"] == PROJECT["version"]
+    assert PROJECT["license"] == f"{citation['license']} AND CC-BY-SA-3.0"  # the library's, the extract of MNIST's
     papers = {reference["url"].rsplit("/")[-1] for reference in citation["references"]}
     assert papers == {"1312.6114", "1509.00519", "1705.07120", "1807.04863", "2006.13202"}
     assert "Apache License" in (ROOT / "LICENSE").read_text()
@@ -160,6 +185,12 @@ def test_make_repairs_a_broken_installation(make, tmp_path):
     process, runs = make(".venv/installed", "PYTHON=../python")
     assert process.returncode == 0 and runs == 3
     assert not leftover.exists()
+
+
+def test_make_lessons_starts_in_a_folder_that_git_does_not_see(make):
+    process, _ = make("--dry-run", "lessons", "PYTHON=../python")
+    assert process.stdout.rstrip().endswith("vaekit start")
+    assert "/vaekit-course/" in (ROOT / ".gitignore").read_text().split()
 
 
 def test_make_names_the_pythons_it_needs(make):

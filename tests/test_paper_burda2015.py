@@ -22,7 +22,7 @@ def data():
 @pytest.fixture(scope="module")
 def mnist_like():
     x = np.zeros((40, 28, 28, 1), "float32")
-    return vk.datasets.Dataset("zeros", "zeros", x, x, x, None, (0, 1), "", "")
+    return vk.datasets.Dataset("zeros", "zeros", x, x, x, None, "", "")
 
 
 def test_networks_have_the_papers_sizes(mnist_like):

@@ -18,7 +18,7 @@ TINY = dataclasses.replace(paper.SETTINGS, hidden=6, maps=(3, 3), filters=2, bat
 
 def binary(shape=(28, 28, 1), n=12):
     x = (np.random.default_rng(0).random((n, *shape)) < 0.3).astype("float32")
-    return Dataset("random", "random", x, x[:6], x[:6], None, (0.0, 1.0), "random bits", "")
+    return Dataset("random", "random", x, x[:6], x[:6], None, "random bits", "")
 
 
 def count(network):
@@ -167,7 +167,6 @@ def test_settings_and_tables():
         for *key, _ in table:  # the paper's claim, at every setting
             vae, skip = table[(*key, "VAE")][1], table[(*key, "Skip-VAE")][1]
             assert vae is None or skip > vae
-    assert all(callable(build) and name in vk.datasets.names() for build, name in paper.MODELS.values())
 
 
 @pytest.mark.once

@@ -21,7 +21,7 @@ def dataset(shape=(28, 28, 1), name="static_mnist", n=20):
     binary = name == "static_mnist"
     x = (rng.random((n, *shape)) < 0.3) if binary else (rng.integers(0, 256, (n, *shape)) + 0.5) / 256
     x = x.astype("float32")
-    return vk.datasets.Dataset(name, name, x, x[:10], x[:10], None, (0, 1), "", "")
+    return vk.datasets.Dataset(name, name, x, x[:10], x[:10], None, "", "")
 
 
 def gated(*widths):

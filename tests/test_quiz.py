@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import tomllib
 from pathlib import Path
 
@@ -131,9 +132,43 @@ def test_incomplete_questions_are_refused(tmp_path, old, new, message):
         Quiz(write(tmp_path, TOML.replace(old, new)))
 
 
-def test_missing_file_says_where_lessons_run(tmp_path):
-    with pytest.raises(FileNotFoundError, match="Lessons run in their own directory"):
-        Quiz(tmp_path / "none.toml")
+@pytest.mark.parametrize("lesson", ["99", "quiz/01.toml"])
+def test_a_lesson_without_questions_is_told_which_have_some(lesson, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(FileNotFoundError, match=r"Lessons with questions: 00, 01, .*Quiz\('01'\)"):
+        Quiz(lesson)
+
+
+def test_the_courses_questions_are_found_wherever_a_notebook_lies(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert Quiz("01").lesson == "01" and Quiz("01").questions == Quiz(LESSONS / "quiz" / "01.toml").questions
+
+
+def test_on_a_page_each_answer_unfolds_its_reason(quiz, monkeypatch):
+    """What a notebook stores for whoever reads it without a kernel; rendered as nbconvert and nbviewer do."""
+    filters = pytest.importorskip("nbconvert.filters")
+    shown = []
+    monkeypatch.setattr(show, "_display", lambda bundle: shown.append(bundle) or True)
+    quiz.ask("spread")
+    question, answers = (filters.markdown2html(bundle["text/markdown"]) for bundle in shown)
+    assert "4\\sigma^2" in question and "pathwise" in question and "slope" not in question
+    parts = re.findall(r"<details>\s*<summary>(.*?)</summary>\s*(.*?)\s*</details>", answers, flags=re.S)
+    assert parts == [
+        ("I say <b>a</b>.", "<p>Right. It knows the slope.</p>"),
+        ("I say <b>b</b>.", "<p>Wrong. It knows values only.</p>"),
+    ]
+    assert "slope" not in shown[1]["text/plain"]
+
+
+def test_in_a_kernel_there_are_buttons_in_place_of_the_reasons(quiz, monkeypatch):
+    pytest.importorskip("ipywidgets")
+    shown = []
+    monkeypatch.setattr(show, "_display", lambda bundle: shown.append(bundle) or True)
+    quiz.ask("spread")
+    assert [any("widget-view" in mime for mime in bundle) for bundle in shown] == [False, True]
+    monkeypatch.setattr(quiz, "_buttons", lambda name: None)  # without ipywidgets
+    quiz.ask("spread")
+    assert set(shown[-1]) == {"text/markdown", "text/plain"}
 
 
 def test_without_a_setting_answers_lie_in_the_users_data_directory(monkeypatch):
@@ -141,7 +176,7 @@ def test_without_a_setting_answers_lie_in_the_users_data_directory(monkeypatch):
     assert quizzes.ANSWERS.path.name == "answers.json" and "vaekit" in str(quizzes.ANSWERS.path.parent)
 
 
-@pytest.mark.parametrize("path", sorted((LESSONS / "questions").glob("*.toml")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", sorted((LESSONS / "quiz").glob("*.toml")), ids=lambda path: path.stem)
 def test_every_question_of_a_lesson_is_asked_before_it_is_discussed(path):
     (source,) = (LESSONS / "source").glob(f"{path.stem}_*.py")
     text = source.read_text()

@@ -53,6 +53,14 @@ def test_readme_links_lead_somewhere():
         assert (README.parent / target).exists(), target
 
 
+def test_readme_says_how_to_start_before_it_shows_results():
+    text = README.read_text(encoding="utf-8")
+    places = [
+        text.index(part) for part in ("**It is for you**", "**You need**", 'pip install "vaekit[course]"\nvaekit start')
+    ]
+    assert places == sorted(places) and places[-1] < min(text.index("|---"), text.index("```python"))
+
+
 def test_tables_of_benchmarks_are_those_of_the_records():
     program = README.parent / "benchmarks" / "table.py"
     run = subprocess.run([sys.executable, program, "--check"], capture_output=True, text=True)

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 import vaekit as vk
 from vaekit import cli, datasets, files, papers
-from vaekit.papers.cell import FIGURES, Cell, Figure
+from vaekit.papers.cell import FIGURES, Cell, Figure, table
 from vaekit.reproduction import RecordError, RunError, records, runs
 from vaekit.training import checkpoint
 from vaekit.training.checkpoint import CheckpointError
@@ -104,7 +104,7 @@ def compiled():
     variables = [*model.variables, *model.optimizer.variables]
     beginning = [keras.ops.convert_to_numpy(v).copy() for v in variables]
 
-    def build(data, seed, settings, quirks):
+    def build(data, **options):
         for variable, value in zip(variables, beginning, strict=True):
             variable.assign(value)
         return model
@@ -228,9 +228,9 @@ def test_a_varied_cell_is_a_run_of_its_own(tiny):
     runs.run(tiny, epochs=1, progress=False)
     before, met = content(), []
 
-    def build(data, seed, settings, quirks):
+    def build(data, settings, quirks, **options):
         met.append((settings, quirks))
-        return tiny.build(data, seed, settings, quirks)
+        return tiny.build(data, settings=settings, quirks=quirks, **options)
 
     def fit(model, data, epochs, settings, **options):
         met.append(settings)
@@ -288,8 +288,8 @@ def test_a_damaged_checkpoint_is_refused_and_can_be_moved_away(tiny):
 
 
 def test_a_loss_that_is_no_number_is_no_result(tiny):
-    def build(*arguments):
-        model = tiny.build(*arguments)
+    def build(data, **options):
+        model = tiny.build(data, **options)
         model.trainable_variables[0].assign(model.trainable_variables[0] * np.nan)
         return model
 
@@ -389,15 +389,43 @@ def test_all_cells_can_be_run_or_say_why_not():
     for cell in CELLS:
         assert cell.paper in papers.__all__ and cell.table and set(cell.reported) <= set(FIGURES), cell.name
         assert "/" not in cell.name and all(value is not None for value in cell.reported.values()), cell.name
+        vary = cell.vary({"batch_size": 7})  # --set goes for all of a paper's cells, some of which cannot be run
+        assert vary.settings.batch_size == 7 and vary.name == f"{cell.name}+batch_size=7", cell.name
         if cell.missing:
             continue
         assert all(callable(part) for part in (cell.build, cell.fit, cell.measure)) and cell.metric, cell.name
         assert cell.data in datasets.names() and cell.epochs > 0, cell.name
         assert json.loads(json.dumps(dataclasses.asdict(cell.settings))), cell.name
         assert cell.after is None or (cell.after in CELLS and cell.after.paper == cell.paper), cell.name
-        vary = cell.vary({"batch_size": 7})
-        assert vary.settings.batch_size == 7 and vary.name == f"{cell.name}+batch_size=7", cell.name
         assert cell.differs or cell.data not in ("dynamic_omniglot_rebuilt", "cifar10_jpeg"), cell.name
+
+
+def test_models_to_try_are_cells():
+    for name in papers.__all__:
+        paper = getattr(papers, name)
+        for title, cell in paper.MODELS.items():
+            assert callable(cell.build) and cell.data in datasets.names() and not cell.missing, title
+            reported = cell.name in {other.name for other in paper.CELLS}
+            assert any(cell is other for other in paper.CELLS) if reported else not (cell.table or cell.reported), title
+
+
+def test_a_table_is_made_of_its_rows():
+    def each(cell):
+        return dict(epochs=cell.options["k"]) if cell.reported else dict(missing="no figures")
+
+    rows = {(5, "Skip VAE"): (1.5, (7,)), (1, "HVAE"): (None, (7, 2)), (2, "x"): (None, None)}
+    names = dict(options=("data", "k", "model"), figures=("NLL", "active units"))
+    cells = table("table 9", rows, **names, shared=dict(paper="p", epochs=3), each=each, data="d")
+    assert [cell.name for cell in cells] == ["d-5-skip_vae", "d-1-hvae", "d-2-x"]
+    assert list(cells[0].options.items()) == [("data", "d"), ("k", 5), ("model", "skip_vae")]
+    assert [cell.reported for cell in cells] == [{"NLL": 1.5, "active units": 7}, {"active units": [7, 2]}, {}]
+    assert [(cell.epochs, cell.missing) for cell in cells] == [(5, ""), (1, ""), (3, "no figures")]
+    assert {(cell.paper, cell.table, cell.data) for cell in cells} == {("p", "table 9", "d")}
+    (one,) = table("t", {"d": 2.0}, options=("data",), figures=("KL",), shared=dict(paper="p"))
+    assert one == Cell("p", "t", {"data": "d"}, {"KL": 2.0})
+    for key, row in ((1, (2.0, 3)), ((1, "x"), 2.0), ((1, "x", 4), (2.0, 3))):
+        with pytest.raises(ValueError, match="zip"):
+            table("t", {key: row}, **names, shared=dict(paper="p"), data="d")
 
 
 def test_cells_that_cannot_be_run_say_why(tmp_path):
@@ -416,7 +444,7 @@ def test_papers_measures_are_figures_that_records_can_hold(compiled, monkeypatch
     monkeypatch.setattr(papers.tomczak2017, "SAMPLES", 3)
     measures = [burda.measure, papers.tomczak2017.measure, papers.dieng2018.measure]
     for measure in measures:
-        figures = measure(compiled(None, 0, SETTINGS, None), data, seed=0, progress=False)
+        figures = measure(compiled(None), data, seed=0, progress=False)
         assert set(figures) <= set(FIGURES)
         for figure in json.loads(json.dumps(figures)).values():
             assert np.isfinite(figure[0]) and (figure[1] is None or figure[1] > 0)

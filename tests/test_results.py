@@ -12,7 +12,7 @@ import vaekit as vk
 from vaekit import papers
 from vaekit.papers import presets
 from vaekit.papers.cell import FIGURES, Cell, Figure
-from vaekit.reproduction import costs, preset, records, runs, tables
+from vaekit.reproduction import costs, packing, records, runs, tables
 
 RESULTS = Path(__file__).parent.parent / "results"
 PRESETS = [(name, preset) for name in papers.__all__ for preset in getattr(papers, name).PRESETS.names]
@@ -29,7 +29,7 @@ def tiny(**options):
             options={**first.options, "data": "dynamic_digits"},
             epochs=4,
             settings=settings,
-            build=lambda data, seed, *how: burda.one_layer(data, vk.objectives.IWAE(2), *how, seed),
+            build=lambda data, layers, objective, samples, **how: burda.one_layer(data, vk.objectives.IWAE(2), **how),
             fit=burda.fit,
             measure=lambda model, data, seed, progress: {
                 "NLL": Figure(model.evaluate(data.test, seed=seed)["loss"], 0.5)
@@ -177,22 +177,22 @@ def test_a_preset_is_the_run_in_half_precision(folder, tmp_path, monkeypatch):
     cell = tiny()
     monkeypatch.setattr(papers.burda2015, "CELLS", [cell])
     places = dict(folder=folder / "runs", results=folder / "results", to=tmp_path)
-    kept = preset.keep(cell, "tiny", 0, **places)
+    kept = packing.pack(cell, "tiny", 0, **places)
     ours = presets.Presets("burda2015", tmp_path)
     assert ours.names == ["tiny"] and ours.record("tiny") == kept and kept["epochs"] == 2
     model, trained = ours.load("tiny"), cell.model(cell.load(), 0)
     runs.take(trained, folder / "runs" / "burda2015" / "dynamic_digits-1-vae-1-seed0" / runs.WEIGHTS)
     for mine, theirs in zip(model.get_weights(), trained.get_weights(), strict=True):
         np.testing.assert_allclose(mine, theirs, rtol=2**-11, atol=1e-7)
-    assert preset.check(model, cell.load())["log p(x)"] == pytest.approx(kept["check"]["log p(x)"], abs=2e-3)
+    assert packing.check(model, cell.load())["log p(x)"] == pytest.approx(kept["check"]["log p(x)"], abs=2e-3)
     assert abs(kept["check"]["rounding"]) < 0.05
     with pytest.raises(ValueError, match="no trained model 'other'; there are: 'tiny'"):
         ours.load("other")
     with pytest.raises(runs.RunError, match="no finished run"):
-        preset.keep(cell, "tiny", 1, **places)
-    monkeypatch.setattr(preset, "BYTES", 100)
+        packing.pack(cell, "tiny", 1, **places)
+    monkeypatch.setattr(packing, "BYTES", 100)
     with pytest.raises(runs.RunError, match="at most"):
-        preset.keep(cell, "large", 0, **places)
+        packing.pack(cell, "large", 0, **places)
     assert ours.names == ["tiny"]
 
 
@@ -204,7 +204,7 @@ def test_presets_load_without_data(paper, name, monkeypatch, tmp_path):
     module = getattr(papers, paper)
     model = module.load(name)
     assert np.isfinite(model.sample(2, seed=0)).all()
-    assert (module.PRESETS.folder / f"{name}.npz").stat().st_size <= preset.BYTES
+    assert (module.PRESETS.folder / f"{name}.npz").stat().st_size <= packing.BYTES
     assert set(module.record(name)["figures"]) <= set(FIGURES)
 
 
@@ -223,7 +223,7 @@ def test_presets_give_their_likelihoods_again(paper, name, mirror):
     module = getattr(papers, paper)
     record = module.record(name)
     expected = record["check"]
-    found = preset.check(module.load(name), vk.datasets.load(record["data"]["name"]), samples=expected["samples"])
+    found = packing.check(module.load(name), vk.datasets.load(record["data"]["name"]), samples=expected["samples"])
     assert found["every"] == expected["every"]
     differ = np.subtract(found["log p(x)"], expected["log p(x)"])  # other noise on the other backend
     assert abs(differ.mean()) < 4 * differ.std() / len(differ) ** 0.5 + 0.05

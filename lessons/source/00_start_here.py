@@ -24,26 +24,11 @@
 # Click into the next cell and press <kbd>Shift</kbd>+<kbd>Enter</kbd>. That runs it and moves on to the next.
 
 # %%
-import sys
-from importlib.util import find_spec
+# Where vaekit is not installed yet, as on a hosted notebook service, first take the # off the next line.
+# # %pip install vaekit
+from vaekit.course import check_setup
 
-import vaekit as vk
-
-
-def report(what, fine=True, remedy=""):
-    print(f"ok    {what}" if fine else f"LOOK  not here: {what}\n      → {remedy}")
-
-
-supported = (3, 11) <= sys.version_info[:2] <= (3, 13)
-report("Python 3.11, 3.12 or 3.13", supported, "install one of them, then: make lessons")
-report(f"Keras on {vk.backend.NAME}")
-for package in ("ipywidgets", "jupyterlab"):
-    report(package, find_spec(package), "pip install 'vaekit[course]'")
-
-places = {"download": "data downloaded when first asked for", "by hand": "data that only you can provide"}
-for title in ("data here", *places.values()):
-    names = [data.name for data in vk.datasets.available() if places.get(data.where, "data here") == title]
-    report(f"{title}: {', '.join(names) or 'none'}")
+check_setup()
 
 # %% [markdown]
 # Each line should begin with `ok`. Where one does not, the arrow says what to do. If the cell ended in
@@ -53,11 +38,12 @@ for title in ("data here", *places.values()):
 # here.
 
 # %%
+import vaekit as vk
 from vaekit.course import epochs
 from vaekit.course.quiz import Quiz
 from vaekit.course.show import explore
 
-quiz = Quiz("quiz/00.toml")
+quiz = Quiz("00")
 
 from pathlib import Path
 from tempfile import TemporaryDirectory

@@ -17,12 +17,13 @@
 # **It takes** about an hour of yours, and half a minute of a laptop's CPU; there is nothing here for a GPU to do.
 
 # %%
+# # %pip install vaekit
 import vaekit as vk  # first: it keeps the backend's start-up messages out of the notebook
 from vaekit.backend import tfd, value_and_gradient
 from vaekit.course.quiz import Quiz
 from vaekit.course.show import explore
 
-quiz = Quiz("quiz/01.toml")
+quiz = Quiz("01")
 
 import ipywidgets
 import keras

@@ -17,12 +17,13 @@
 # **It takes** about an hour and a half of yours, and five to eight minutes of a laptop's CPU.
 
 # %%
+# # %pip install vaekit
 import vaekit as vk  # first: it keeps the backend's start-up messages out of the notebook
 from vaekit.course import binary_images, epochs
 from vaekit.course.quiz import Quiz
 from vaekit.course.show import explore
 
-quiz = Quiz("quiz/02.toml")
+quiz = Quiz("02")
 
 import ipywidgets
 import keras

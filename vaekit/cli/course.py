@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +10,61 @@ from typing import Annotated
 import typer
 
 from vaekit.cli.app import app, fail
+
+
+@app.command()
+def start(
+    directory: Annotated[Path, typer.Argument(help="Of your own; vaekit-course unless given.")] = None,
+    lab: Annotated[bool, typer.Option("--open/--no-open", help="Open JupyterLab, or only copy.")] = True,
+):
+    """Copy lessons and exercises into a folder of your own, and open JupyterLab on the first lesson.
+
+    The next start keeps what you have changed, and says what is new. A notebook that you delete comes back fresh.
+    """
+    from vaekit.course import jupyter, material
+
+    if directory is None:
+        directory = Path("." if Path(material.RECORD).exists() else "vaekit-course")
+    first = not (directory / material.RECORD).exists()
+    try:
+        copied = material.copy(directory)
+    except (ValueError, OSError) as error:
+        fail(error)
+    _tell(directory, copied, first)
+    if not lab:
+        return
+    try:
+        command, environment = jupyter.command(directory)
+    except ImportError as error:
+        fail(f"{error}. Or open the folder with another program for notebooks.")
+    typer.echo("JupyterLab opens on lesson 00. To end it, press Ctrl+C twice here; to come back: vaekit start.")
+    _become(command, environment)
+
+
+def _tell(directory, copied, first):
+    """Prints what was copied into a learner's folder."""
+    if first and not copied.kept:
+        lessons = sum(path.parts[0] == "lessons" for path in copied.new)
+        typer.echo(
+            f"In {directory.resolve()}, yours to change: {lessons} lessons, {len(copied.new) - lessons} exercises."
+        )
+        return
+    for what, paths in (("new", copied.new), ("updated", copied.updated), ("new version", copied.beside)):
+        for path in paths:
+            typer.echo(f"{what}: {directory / path}")
+    if copied.kept:
+        typer.echo(f"Kept as you left them: {', '.join(path.name for path in copied.kept)}")
+    if not (copied.new or copied.updated or copied.beside):
+        typer.echo(f"Nothing is new in {directory.resolve()}.")
+
+
+def _become(command, environment):
+    """Runs a command in place of this process, whose backend takes memory; on Windows beside it."""
+    if os.name == "posix":
+        os.execve(command[0], command, environment)
+    process = subprocess.Popen(command, env=environment)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the other one
+    raise typer.Exit(code=process.wait())
 
 
 @app.command()

@@ -111,16 +111,14 @@ def _data():
 
         cache = cache_directory()
         for record in datasets.available():
-            size = f", {record.bytes / 1e6:.1f} MB" if record.bytes else ""
-            where = record.where if record.where != "download" else f"not here yet: vaekit data {record.name}"
-            yield Finding("ok", f"data {record.name}: {where}{size}")
+            yield Finding("ok", f"data {record.name}: {_place(record)}")
     except Exception as error:  # DatasetError, or a module that does not import
         yield Finding("broken", f"data sets cannot be looked up: {error}")
         return
     folder = next(folder for folder in (cache, *cache.parents) if folder.exists())
     if not (folder.is_dir() and os.access(folder, os.W_OK)):
         remedy = (
-            "Make it writable, or set VAEKIT_CACHE to another directory. digits and mirrored data work as they are."
+            "Make it writable, or set VAEKIT_CACHE to another directory. Bundled and mirrored data work as they are."
         )
         yield Finding("broken", f"downloads cannot be kept in {cache}", remedy)
 
@@ -135,12 +133,27 @@ def _course():
 
 
 @app.command()
-def data(name: Annotated[str, typer.Argument(help="A data set, such as dynamic_mnist.")]):
-    """Download a data set ahead of time, verify it, and say what it is."""
+def data(
+    name: Annotated[str, typer.Argument(help="A data set, such as dynamic_mnist; without: which there are.")] = None,
+):
+    """Download a data set ahead of time, verify it, and say what it is; without a name, list which there are."""
     from vaekit import datasets
 
     try:
+        if name is None:
+            for record in datasets.available():
+                typer.echo(f"{record.name}: {_place(record)}\n    {record.summary}")
+            typer.echo("Numbers of images: train/validation/test. vaekit data NAME fetches what is not here yet.")
+            return
         dataset = datasets.load(name)
     except (ValueError, datasets.DatasetError) as error:
         fail(error)
     typer.echo(f"{dataset}\n{dataset.description}\n{dataset.source}")
+
+
+def _place(record):
+    """Where the files of a data set are, of what size, and where they come from, in words."""
+    origin = f", from {record.origin}" if record.origin else ""
+    if record.where == "download":
+        return f"not here yet: vaekit data {record.name}{origin}"
+    return record.where + (f", {record.bytes / 1e6:.1f} MB" if record.bytes else "") + origin

@@ -67,13 +67,11 @@ def reproduce(
     """
     from tqdm.auto import tqdm
 
-    from vaekit.reproduction import cells, costs, tables
-    from vaekit.reproduction import preset as presets
-    from vaekit.reproduction import runs as running
+    from vaekit.reproduction import choice, costs, packing, tables
 
     words = [paper, *context.args] if paper else context.args  # an unknown option may stand before the paper
     try:
-        chosen = [cell.vary(cells.changes(set_)) for cell in cells.choose(words)]
+        chosen = [cell.vary(choice.changes(set_)) for cell in choice.choose(words)]
         if list_:
             typer.echo(tables.listing(chosen, results))
         elif not (words or cost):
@@ -83,27 +81,34 @@ def reproduce(
         elif preset:
             if len(chosen) != 1 or len(seed) != 1:
                 fail(f"A preset is one run of one cell; these options choose {len(chosen)} cells, {len(seed)} seeds.")
-            kept = presets.keep(chosen[0], preset, seed[0], runs, results)
+            kept = packing.pack(chosen[0], preset, seed[0], runs, results)
             typer.echo(f"Kept as {preset!r}; half precision changes log p(x) by {kept['check']['rounding']} nats.")
         else:
-            groups = [list(seed)] if together else [[number] for number in seed]
-            faults = 0
-            for cell, group in itertools.product(chosen, groups):
-                try:
-                    for record in running.run_seeds(cell, group, epochs, runs, results):
-                        typer.echo(tables.report(record))
-                except (RuntimeError, ValueError) as error:  # the others go on
-                    if len(chosen) == 1:
-                        raise
-                    faults += 1
-                    text = str(error) if cell.name in str(error) else f"{cell.paper} {cell.name}: {error}"
-                    typer.secho(text, fg="red", err=True)
-            if faults:
-                fail(f"{faults} of {len(chosen) * len(groups)} runs could not be made; see above.")
+            _run_all(chosen, [list(seed)] if together else [[number] for number in seed], epochs, runs, results)
     except KeyboardInterrupt:
         fail("Stopped. The same command goes on from the last checkpoint.")
     except (ValueError, RuntimeError, OSError) as error:
         fail(error)
+
+
+def _run_all(cells, groups, epochs, runs, results):
+    """Runs each cell for each group of seeds and shows the records; of several cells, one that fails stops no other."""
+    from vaekit.reproduction import tables
+    from vaekit.reproduction.runs import run_seeds
+
+    faults = 0
+    for cell, group in itertools.product(cells, groups):
+        try:
+            for record in run_seeds(cell, group, epochs, runs, results):
+                typer.echo(tables.report(record))
+        except (RuntimeError, ValueError) as error:  # the others go on
+            if len(cells) == 1:
+                raise
+            faults += 1
+            text = str(error) if cell.name in str(error) else f"{cell.paper} {cell.name}: {error}"
+            typer.secho(text, fg="red", err=True)
+    if faults:
+        fail(f"{faults} of {len(cells) * len(groups)} runs could not be made; see above.")
 
 
 @app.command()

@@ -16,11 +16,10 @@ b = 'It sees nothing but the values of f.'
 """
 
 import html
-import os
 import tomllib
 from pathlib import Path
 
-from vaekit.course import show
+from vaekit.course import material, show
 from vaekit.course.store import Store
 
 PARTS = {"question", "right", "options", "reasons"}
@@ -33,20 +32,19 @@ class Quiz:
     """The questions of one lesson.
 
     Args:
-        path: its TOML file; lessons run in the directory `lessons`, so `"quiz/01.toml"` there.
+        lesson: its number, such as "01", wherever its notebook lies; or the path of a TOML file.
 
     Raises:
-        FileNotFoundError: no such file.
+        FileNotFoundError: no such lesson, or no such file.
         ValueError: a question is incomplete.
     """
 
-    def __init__(self, path):
-        path = Path(path)
+    def __init__(self, lesson):
+        folder, path = material.place() / "lessons" / "quiz", Path(lesson)
+        path = path if path.suffix else folder / f"{lesson}.toml"
         if not path.is_file():
-            raise FileNotFoundError(
-                f"No questions in {str(path)!r}, seen from {os.getcwd()!r}. Lessons run in their own directory: "
-                "open the notebook in the course's directory lessons/, or change there with %cd."
-            )
+            known = ", ".join(sorted(quiz.stem for quiz in folder.glob("*.toml")))
+            raise FileNotFoundError(f"No questions in {path}. Lessons with questions: {known}, as in Quiz('01').")
         self.lesson = path.stem
         self.questions = tomllib.loads(path.read_text(encoding="utf-8"))
         self._given = {}  # what could not be stored is at least remembered
@@ -61,31 +59,30 @@ class Quiz:
                 )
 
     def ask(self, name, answer=None):
-        """Shows a question and its options; keeps the answer that is clicked, or given here as a letter."""
+        """Shows a question and its options; keeps the answer that is clicked, or given here as a letter.
+
+        Where nothing runs behind the page, a click on an answer unfolds why it is right or wrong.
+        """
         question = self._find(name)
         if answer is not None:
             return show.show(self._keep(name, answer))
         lines = [f"- **{letter}**  {text}" for letter, text in question["options"].items()]
         show.show("\n".join([f"**Before you run on.** {question['question']}\n", *lines]))
-        if (buttons := self._buttons(name)) is not None:
-            letters = ", ".join(question["options"])
-            hint = (
-                f'*Your answer, one of {letters}: a click when the notebook runs, or `quiz.ask("{name}", answer=…)`.*'
-            )
-            show.live(buttons, {"text/markdown": hint, "text/plain": hint})
+        folded = [_folded(f"I say <b>{letter}</b>.", self._verdict(name, letter)) for letter in question["options"]]
+        hint = f'Your answer, one of {", ".join(question["options"])}: quiz.ask("{name}", answer=…)'
+        show.live(self._buttons(name), {"text/markdown": "\n".join(folded), "text/plain": hint})
 
     def discuss(self, name):
         """Shows why each option is right or wrong: at once where an answer was given, else behind a click."""
         question = self._find(name)
         answer, right = self.answer(name), question["right"]
         lines = [
-            f"- **{letter}**  *{text}* {'Right' if letter == right else 'Wrong'}. {question['reasons'][letter]}"
-            for letter, text in question["options"].items()
+            f"- **{letter}**  *{text}* {self._verdict(name, letter)}" for letter, text in question["options"].items()
         ]
         if answer is not None:
             return show.show("\n".join([f"You answered **{answer}**; the answer is **{right}**.\n", *lines]))
-        summary = f"<summary>You have not answered <em>{name}</em> yet. Show the discussion all the same.</summary>"
-        show.show("\n".join(["<details>", summary, f"\nThe answer is **{right}**.\n", *lines, "\n</details>"]))
+        summary = f"You have not answered <em>{name}</em> yet. Show the discussion all the same."
+        show.show(_folded(summary, "\n".join([f"The answer is **{right}**.\n", *lines])))
 
     def answer(self, name):
         """The letter that the reader chose, or None."""
@@ -99,6 +96,11 @@ class Quiz:
         if name not in self.questions:
             raise ValueError(f"Lesson {self.lesson} has no question {name!r}; it has {', '.join(self.questions)}.")
         return self.questions[name]
+
+    def _verdict(self, name, letter):
+        """Why an option is right or wrong, in Markdown."""
+        question = self.questions[name]
+        return f"{'Right' if letter == question['right'] else 'Wrong'}. {question['reasons'][letter]}"
 
     def _keep(self, name, answer):
         """Stores an answer; returns what to tell the reader."""
@@ -124,3 +126,8 @@ class Quiz:
         said = HTML()
         buttons.observe(lambda change: setattr(said, "value", html.escape(self._keep(name, change["new"]))), "value")
         return VBox([buttons, said])
+
+
+def _folded(summary, markdown):
+    """Markdown that a click on a line of HTML unfolds."""
+    return f"<details>\n<summary>{summary}</summary>\n\n{markdown}\n\n</details>"

@@ -32,11 +32,11 @@ def live(widget, otherwise):
     """Shows a widget, or, where no kernel runs behind it (a web page, a committed notebook), `otherwise`.
 
     Args:
-        widget: of ipywidgets.
+        widget: of ipywidgets, or None where that is not installed.
         otherwise: dict from MIME type to content.
     """
     view = "application/vnd.jupyter.widget-view+json"
-    _display({**otherwise, view: widget._repr_mimebundle_()[view]})
+    _display(otherwise if widget is None else {**otherwise, view: widget._repr_mimebundle_()[view]})
 
 
 def explore(draw, **controls):

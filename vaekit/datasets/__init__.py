@@ -1,8 +1,8 @@
 """Data of the papers: `load("dynamic_mnist")` gives the papers' splits, verified and ready for `fit`.
 
 Files come from the mirror directory that VAEKIT_DATA names, else from the cache (VAEKIT_CACHE, by default
-the user's cache directory), else from their official addresses. `load("digits")` needs no file at all, and
-`load("celeba", folder=...)` reads a folder of yours. `from_arrays(x)` makes the same of arrays of your own.
+the user's cache directory), else from their official addresses. `load("mnist_10k")`, a part of MNIST, comes with
+vaekit, and `load("celeba", folder=...)` reads a folder of yours. `from_arrays(x)` makes the same of arrays of your own.
 A new data set is one more file in this folder: its `File` records and a loader under `@register`.
 """
 
@@ -15,6 +15,7 @@ from . import (  # noqa: F401  (each registers its loaders)
     frey_faces,
     histopathology,
     mnist,
+    mnist_10k,
     omniglot,
     omniglot_rebuilt,
     static_mnist,

@@ -52,12 +52,10 @@ def from_arrays(x, labels=None, validation=0.1, test=0.1, seed=0, binarize=False
         if labels.dtype.kind not in "iub":
             labels = np.unique(labels, return_inverse=True)[1]
         labels = Splits(*(labels[rows].astype("int64") for rows in splits))
-    low, high = float(np.nanmin(x)), float(np.nanmax(x))
     fields = {
         "title": name,
         **parts._asdict(),
         "labels": labels,
-        "value_range": (0.0, 1.0) if low >= 0 and high <= 1 else (low, high),
         "description": f"Arrays of one's own{by}. Shuffled once by seed {seed}, then split {sizes(parts._asdict())}.",
         "source": "",
     }

@@ -61,8 +61,9 @@ def decode(paths, size):
 
 @register("celeba", None)
 def celeba(folder=None, size=32, limit=None):
-    """Faces, the central 148×148 pixels resized to `size`×`size` (antialiased, bilinear), values/255 in [0, 1].
+    """Aligned colour photographs of faces, 32×32 unless asked, 162770/19867/19962, in a folder of yours.
 
+    The central 148×148 pixels are resized to `size`×`size` (antialiased, bilinear), values/255 in [0, 1].
     `folder` holds the aligned images, itself or in img_align_celeba/, and the list of the official split,
     list_eval_partition.txt, there or beside it. All of CelebA is 2.5 GB at 32×32 and 10 GB at 64×64; `limit` takes
     only so many images of each split.
@@ -82,7 +83,6 @@ def celeba(folder=None, size=32, limit=None):
         "title": f"CelebA {size}×{size}",
         **splits,
         "labels": None,
-        "value_range": (0.0, 1.0),
         "description": f"Aligned colour photographs of faces, the central 148×148 pixels resized to {size}×{size}, "
         f"values/255. Split {sizes(splits)}, {how}" + (f", the first {limit} images of each." if limit else "."),
         "source": "Liu, Luo, Wang & Tang 2015; https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html",

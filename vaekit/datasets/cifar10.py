@@ -19,7 +19,10 @@ TRAIN, TEST = [f"data_batch_{i}" for i in range(1, 6)], ["test_batch"]
 
 @register("cifar10", (CIFAR10,))
 def cifar10(validation=5000):
-    """32×32 colour photographs, values/255 in [0, 1]; the last `validation` training images are held out."""
+    """32×32 colour photographs in 10 classes, 45000/5000/10000.
+
+    Values/255 in [0, 1]; the last `validation` training images are held out.
+    """
     with tarfile.open(fileobj=io.BytesIO(read(CIFAR10))) as tar:
 
         def parse(names):
@@ -32,7 +35,6 @@ def cifar10(validation=5000):
     return {
         "title": "CIFAR-10",
         **splits,
-        "value_range": (0.0, 1.0),
         "description": f"32×32 colour photographs in 10 classes, values/255. Split {sizes(splits)}, validation from "
         "the end of the training batches.",
         "source": "Krizhevsky 2009; https://www.cs.toronto.edu/~kriz/cifar.html",

@@ -30,8 +30,9 @@ def parse_zip(content):
 
 @register("cifar10_jpeg", FILES)
 def cifar10_jpeg(validation=1000, seed=0):
-    """32×32 colour photographs, values/255; shuffled by `seed`, then the last `validation` training images held out.
+    """A part of CIFAR-10 after lossy JPEG, 32×32 colour photographs, 9000/1000/10000.
 
+    Values/255; shuffled by `seed`, then the last `validation` training images held out.
     The files have no public address.
     """
     train, test = (parse_zip(read(file)) for file in FILES)
@@ -39,7 +40,6 @@ def cifar10_jpeg(validation=1000, seed=0):
     return {
         "title": "CIFAR-10 (JPEG)",
         **splits,
-        "value_range": (0.0, 1.0),
         "description": "32×32 colour photographs in 10 classes, values/255: 1000 training and 1000 test images a class "
         "of CIFAR-10 after lossy JPEG, so likelihoods are not comparable with those on CIFAR-10. Training images "
         f"shuffled; split {sizes(splits)}.",

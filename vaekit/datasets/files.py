@@ -1,10 +1,8 @@
-"""Finding a data file: mirror, then cache, then download; always with its checksum, always written atomically."""
+"""Finding a data file: vaekit itself, mirror, cache, then download; always with its checksum, never written in part."""
 
-import errno
 import gzip
 import hashlib
 import os
-import uuid
 import warnings
 import zlib
 from dataclasses import dataclass
@@ -12,6 +10,10 @@ from pathlib import Path
 
 import pooch
 from tqdm.auto import tqdm
+
+from vaekit.files import replacing
+
+BUNDLED = Path(__file__).with_name("bundled")  # files that come with vaekit
 
 
 class DatasetError(RuntimeError):
@@ -27,7 +29,7 @@ class File:
     Args:
         name: its name at the official address.
         sha256: checksum of the file under that name (not of a gzipped copy), None where it is not known.
-        addresses: URLs to try, one after the other; none if it is not public.
+        addresses: URLs to try, one after the other; none if it is not public, or comes with vaekit.
         git_blob: its git blob id, SHA-1 of "blob <size>\\0" and the content, which serves where `sha256` is None.
             Where neither is known, the file is used with a warning that names its SHA-256.
     """
@@ -57,7 +59,9 @@ def cache_directory():
 
 
 def locate(file):
-    """`("mirror" or "cache", path)` of a file that is on this machine, unverified, or None."""
+    """`("bundled", "mirror" or "cache", path)` of a file that is on this machine, unverified, or None."""
+    if (BUNDLED / file.name).is_file():
+        return "bundled", BUNDLED / file.name
     for where, folder in (("mirror", mirror_directory()), ("cache", cache_directory())):
         for name in (file.name, file.name + ".gz"):
             if folder and os.path.isfile(folder / name):
@@ -66,7 +70,7 @@ def locate(file):
 
 
 def fetch(file):
-    """The path of a verified file; downloads it if it is neither in the mirror nor in the cache.
+    """The path of a verified file; downloads it if it is neither in vaekit nor in the mirror nor in the cache.
 
     Args:
         file: a `File`.
@@ -84,6 +88,8 @@ def fetch(file):
     fault = find_fault(file, path)
     if fault is None:
         return path
+    if where == "bundled":
+        raise DatasetError(f"vaekit's own file {str(path)!r} is damaged: {fault}. Install vaekit anew.")
     if where == "mirror":
         raise DatasetError(
             f"The mirror's file {str(path)!r} is not the expected one: {fault}. "
@@ -133,45 +139,40 @@ def download(file):
             f"{file.name!r} is not here and has no public address. Put it into a directory and name that in the "
             "environment variable VAEKIT_DATA."
         )
-    temporary = folder / f"{file.name}.{uuid.uuid4().hex}.part"  # in the same directory, so os.replace is atomic
     faults = []
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        for address in file.addresses:
-            fault = _try_address(address, file, temporary)
-            if fault is None:
-                os.replace(temporary, folder / file.name)
-                return folder / file.name
+    for address in file.addresses:
+        try:
+            with replacing(folder / file.name) as stream:
+                _receive(address, file, stream)
+            return folder / file.name
+        except DatasetError as fault:
             faults.append(f"  {address}: {fault}")
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        raise DatasetError(
-            f"The cache directory {str(folder)!r} cannot take {file.name!r}: "
-            f"{'the disk is full' if full else error.strerror or error}. Free or mend it, or set VAEKIT_CACHE to "
-            "another directory, or VAEKIT_DATA to one that has the data files already."
-        ) from error
-    finally:
-        if os.path.isfile(temporary):
-            os.unlink(temporary)
+        except OSError as error:
+            raise DatasetError(
+                f"{error.strerror} Or set VAEKIT_CACHE to another directory than {str(folder)!r}, or VAEKIT_DATA to "
+                "one that has the data files already."
+            ) from error
     raise DatasetError(
         f"{file.name!r} could not be downloaded. Tried:\n" + "\n".join(faults) + "\n"
         "Check the network and try again; or put the file into a directory and name that in the environment "
-        'variable VAEKIT_DATA. `load("digits")` needs no download.'
+        'variable VAEKIT_DATA. `load("mnist_10k")` needs no download.'
     )
 
 
-def _try_address(address, file, path):
-    """Downloads to `path`; what went wrong at this address, in words, or None. Errors of the disk are raised."""
+def _receive(address, file, stream):
+    """Downloads to `stream`, and verifies. Errors of the disk are raised as they are, all others as `DatasetError`."""
     from requests import exceptions  # pooch downloads with requests, which is slow to import
 
     try:
         headers = {"Accept-Encoding": "identity"}  # the file as it is, or its checksum would not be its own
         with tqdm(desc=file.name, total=1, unit="B", unit_scale=True, leave=False) as bar:  # pooch sets the total
-            pooch.HTTPDownloader(progressbar=bar, chunk_size=2**16, headers=headers)(address, str(path), None)
+            pooch.HTTPDownloader(progressbar=bar, chunk_size=2**16, headers=headers)(address, stream, None)
     except exceptions.HTTPError as error:
-        return f"the server answered {error.response.status_code} {error.response.reason}"
-    except exceptions.ChunkedEncodingError:
-        return "the download was interrupted"
+        raise DatasetError(f"the server answered {error.response.status_code} {error.response.reason}") from error
+    except exceptions.ChunkedEncodingError as error:
+        raise DatasetError("the download was interrupted") from error
     except exceptions.RequestException as error:
-        return f"no connection ({type(error).__name__})"
-    return find_fault(file, path)
+        raise DatasetError(f"no connection ({type(error).__name__})") from error
+    stream.flush()
+    if fault := find_fault(file, Path(stream.name)):
+        raise DatasetError(fault)

@@ -19,8 +19,9 @@ TRAIN, VALIDATION = 1565, 200  # the other 200 of 1965 are the test set
 
 @register("frey_faces", (FREY_FACES,))
 def frey_faces(seed=0):
-    """28×20 grey frames, (x + 0.5)/256 in (0, 1), shuffled by `seed` before the split.
+    """28×20 grey video frames of one face, 1565/200/200.
 
+    Values (x + 0.5)/256 in (0, 1), shuffled by `seed` before the split.
     The frames are a video: neighbours are almost equal, so shuffling puts near copies of training frames into
     the test set. Tomczak & Welling's code shuffles; so must a figure that is to be compared with theirs.
     """
@@ -30,7 +31,6 @@ def frey_faces(seed=0):
         "title": "Frey Faces",
         **Splits(*np.split(x, (TRAIN, TRAIN + VALIDATION)))._asdict(),
         "labels": None,
-        "value_range": (0.0, 1.0),
         "description": "28×20 grey video frames of one face, (x + 0.5)/256. Shuffled, then split 1565/200/200 as by "
         "Tomczak & Welling 2018: neighbouring frames fall into different splits, so test likelihoods are high.",
         "source": "Roweis & Frey; https://github.com/jmtomczak/vae_vampprior/tree/master/datasets/Freyfaces",

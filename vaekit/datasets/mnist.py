@@ -27,14 +27,16 @@ def parse_idx(content):
 
 @register("mnist", FILES)
 def mnist(validation=10_000):
-    """28×28 grey digits, values/255 in [0, 1]; the last `validation` training images are held out."""
+    """28×28 grey digits, values/255 in [0, 1], 50000/10000/10000.
+
+    The last `validation` training images are held out.
+    """
     images, labels, test_images, test_labels = (parse_idx(read(file)) for file in FILES)
     x, test = (unit_interval(a[..., None]) for a in (images, test_images))  # [N, 28, 28, 1]
     splits = hold_out(validation, (x, labels), (test, test_labels))
     return {
         "title": "MNIST",
         **splits,
-        "value_range": (0.0, 1.0),
         "description": f"28×28 grey handwritten digits, values/255. Split {sizes(splits)}, "
         "validation from the end of the training file.",
         "source": "LeCun, Bottou, Bengio & Haffner 1998; http://yann.lecun.com/exdb/mnist/",

@@ -5,6 +5,7 @@ import inspect
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -31,7 +32,6 @@ class Dataset:
         train, validation, test: float32 arrays `[N, H, W, C]`; `train` of dynamically binarized data is a
             `DynamicBinarization`, new 0/1 draws in every pass.
         labels: `Splits` of integer arrays `[N]`, or None where the data have none.
-        value_range: the least and the greatest value a pixel can take.
         description: what it is, how it is split, how binarized.
         source: address and citation.
     """
@@ -42,7 +42,6 @@ class Dataset:
     validation: Any
     test: Any
     labels: Splits | None
-    value_range: tuple[float, float]
     description: str
     source: str
 
@@ -52,8 +51,7 @@ class Dataset:
         return tuple(self.train.shape[1:])
 
     def __repr__(self):
-        low, high = self.value_range
-        lines = [f"{self.name}: values in [{low:g}, {high:g}], {'no' if self.labels is None else 'with'} labels"]
+        lines = [f"{self.name}: {'no' if self.labels is None else 'with'} labels"]
         for split in Splits._fields:
             x = getattr(self, split)
             lines.append(f"  {split:<10} {x.shape}" + (", drawn anew in every pass" if hasattr(x, "draw") else ""))
@@ -69,6 +67,8 @@ class Availability(NamedTuple):
     where: str
     path: str | None  # of the first file found
     bytes: int  # of all files found
+    summary: str  # what it is: the first line of its loader's docstring
+    origin: str  # the host of its files' public address, "" if there is none
 
 
 _loaders, _files = {}, {}  # by name
@@ -78,7 +78,7 @@ def register(name, files=()):
     """Decorator: the loader of the data set `name`, which reads `files` (`File` records; none if bundled).
 
     `files` is None where an option names a folder that holds the data. The loader takes keyword options and returns
-    the fields of `Dataset` other than `name` as a dict.
+    the fields of `Dataset` other than `name` as a dict; the first line of its docstring says what the data are.
     """
 
     def decorate(loader):
@@ -107,7 +107,7 @@ def load(name, **options):
     """A data set by name, downloaded on first use.
 
     Args:
-        name: one of `names()`; "digits" needs no network.
+        name: one of `names()`; "mnist_10k" needs no network.
         **options: of that data set, such as `validation=400` or `seed=1`; a wrong one lists the right ones.
 
     Returns:
@@ -148,7 +148,9 @@ def available():
         if files is None or not all(file.addresses for file in missing):
             where = "by hand"
         size = sum(path.stat().st_size for _, path in found)
-        records.append(Availability(name, where, str(found[0][1]) if found else None, size))
+        summary = inspect.getdoc(_loaders[name]).splitlines()[0]
+        origin = next((urlsplit(file.addresses[0]).netloc for file in places if file.addresses), "")
+        records.append(Availability(name, where, str(found[0][1]) if found else None, size, summary, origin))
     return records
 
 
@@ -183,20 +185,24 @@ def sizes(fields):
     return "/".join(str(len(fields[split])) for split in Splits._fields)
 
 
-def binarize(grey, seed):
+def binarize(grey, seed, dynamic=True):
     r"""A grey data set made binary, $x \sim \mathrm{Bernoulli}(p)$: train in every pass anew, the rest once.
 
     Args:
         grey: fields of a `Dataset` as a loader returns them, values p in [0, 1].
         seed: integer.
+        dynamic: False binarizes train once, too.
     """
     fixed = {
         split: DynamicBinarization(grey[split]).draw(np.random.default_rng(stream))
         for split, stream in zip(("validation", "test"), np.random.SeedSequence(seed).spawn(2), strict=True)
     }
-    description = (
-        f"{grey['description']} Binarized with the grey values as probabilities: train anew in every pass, "
-        "validation and test once."
-    )
     train = DynamicBinarization(grey["train"], seed)
-    return {**grey, **fixed, "train": train, "title": f"dynamic {grey['title']}", "description": description}
+    when = "train anew in every pass, validation and test once" if dynamic else "each image once"
+    return {
+        **grey,
+        **fixed,
+        "train": train if dynamic else np.asarray(train),
+        "title": f"{'dynamic' if dynamic else 'static'} {grey['title']}",
+        "description": f"{grey['description']} Binarized with the grey values as probabilities: {when}.",
+    }

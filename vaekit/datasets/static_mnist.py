@@ -25,12 +25,11 @@ def parse_amat(content):
 
 @register("static_mnist", FILES)
 def static_mnist():
-    """28×28 binary digits."""
+    """28×28 digits, binarized once and for all by Larochelle, 50000/10000/10000, without labels."""
     return {
         "title": "static MNIST",
         **Splits(*(parse_amat(read(file)) for file in FILES))._asdict(),
         "labels": None,
-        "value_range": (0.0, 1.0),
         "description": "28×28 handwritten digits, binarized once with the grey values as probabilities; fixed 0/1 "
         "values, not in MNIST's order, without labels. Split 50000/10000/10000 by its authors. The test images stand "
         "sorted, 0 to 9: their first 1000 are no fair sample.",

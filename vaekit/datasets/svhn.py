@@ -26,8 +26,9 @@ def parse_mat(content):
 
 @register("svhn", FILES)
 def svhn(validation=5000):
-    """32×32 colour photographs of digits, values/255; the last `validation` training images are held out.
+    """32×32 colour photographs of house numbers, cropped to digits, 68257/5000/26032.
 
+    Values/255; the last `validation` training images are held out.
     The files are in the order of the houses: neighbours come from one house number, so they are not shuffled first.
     """
     train, test = (parse_mat(read(file)) for file in FILES)
@@ -35,7 +36,6 @@ def svhn(validation=5000):
     return {
         "title": "SVHN",
         **splits,
-        "value_range": (0.0, 1.0),
         "description": f"32×32 colour photographs of house numbers, cropped to digits, values/255. Split "
         f"{sizes(splits)}, validation from the end of the training file; without the extra images.",
         "source": "Netzer, Wang, Coates, Bissacco, Wu & Ng 2011; http://ufldl.stanford.edu/housenumbers/",

@@ -142,7 +142,11 @@ def event_shape(network, inputs, call=None):
     if _infers_shape(network):
         return tuple(call(inputs).shape[1:])
     example = keras.tree.map_structure(lambda tensor: ops.zeros((1, *tensor.shape[1:]), "float32"), inputs)
-    return tuple(int(n) for n in call(example).event_shape)
+    shape = tuple(int(n) for n in call(example).event_shape)
+    # what Keras keeps of symbolic inputs, for files and for priors that are made of this network
+    shapes = [tuple(tensor.shape) for tensor in keras.tree.flatten(inputs)]
+    network._build_shapes_dict = {"input_shape": shapes[0] if len(shapes) == 1 else shapes}
+    return shape
 
 
 def _infers_shape(network):

@@ -15,7 +15,8 @@ last check, "inactive units removed", is `vk.evaluation.remove_inactive`. The pa
 rows "VAE, k samples" average k one-sample bounds: `ELBO(k)`.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 
 import keras
 import numpy as np
@@ -26,7 +27,8 @@ from vaekit.layers import MLP, Bernoulli, DiagonalNormal
 from vaekit.models import VAE, Factor, LatentVariableModel
 from vaekit.models.factors import output_layer
 from vaekit.objectives import ELBO, IWAE
-from vaekit.papers.cell import Cell, Figure, event_shape, numbers
+from vaekit.papers.cell import Figure, numbers, on, table, titled
+from vaekit.papers.common import REBUILT, event_shape, steps_per_epoch
 from vaekit.papers.presets import Presets
 from vaekit.priors import StandardNormal
 
@@ -165,7 +167,7 @@ def learning_rates(stages=SETTINGS.stages, quirks=NONE):
 
 def optimizer(model, data, settings=SETTINGS, quirks=NONE):
     """Adam with the paper's staged learning rate, for batches of the paper's size."""
-    steps = -(-len(data.train) // settings.batch_size)  # an epoch
+    steps = steps_per_epoch(len(data.train), settings)
     adam = keras.optimizers.Adam(
         keras.optimizers.schedules.PiecewiseConstantDecay(
             boundaries=[steps * epochs(i) for i in range(1, settings.stages)],
@@ -196,14 +198,6 @@ def fit(model, data, stages=None, settings=SETTINGS, **options):
     return model.fit(data.train, batch_size=settings.batch_size, **options)
 
 
-MODELS = {
-    "1 layer, VAE, k=1": (lambda data: one_layer(data, ELBO()), "static_mnist"),
-    "1 layer, IWAE, k=5": (lambda data: one_layer(data, IWAE(5)), "static_mnist"),
-    "1 layer, IWAE, k=50": (lambda data: one_layer(data, IWAE(50)), "static_mnist"),
-    "2 layers, VAE, k=1": (lambda data: two_layers(data, ELBO()), "static_mnist"),
-    "2 layers, IWAE, k=5": (lambda data: two_layers(data, IWAE(5)), "static_mnist"),
-}
-
 # Table 1: negative log-likelihood in nats, 5000 samples, on the test images, and active units of each layer.
 # (data set, layers, objective, k): (NLL, active units)
 TABLE_1 = {
@@ -233,13 +227,14 @@ TABLE_1 = {
     ("dynamic_omniglot", 2, "IWAE", 50): (103.38, (44, 7)),
 }
 
-# Table 2: objectives switched after training, dynamic MNIST, 1 layer: (first, then): ((NLL, active), (NLL, active)).
+# Table 2: the other objective after training, dynamic MNIST, 1 layer. (objective, k, then): (NLL, active units); what
+# they are before is in table 1.
 TABLE_2 = {
-    (("VAE", 1), ("IWAE", 50)): ((86.76, 19), (84.88, 22)),
-    (("IWAE", 50), ("VAE", 1)): ((84.78, 25), (86.02, 23)),
+    ("VAE", 1, "IWAE-50"): (84.88, 22),
+    ("IWAE", 50, "VAE-1"): (86.02, 23),
 }
 
-# Fixed binarization, 50,000 training images: NLL in nats, (layers, objective, k).
+# Fixed binarization, 50,000 training images: NLL in nats. (layers, objective, k): NLL.
 STATIC_MNIST = {
     (1, "VAE", 1): 88.71,
     (1, "VAE", 5): 88.83,
@@ -274,69 +269,64 @@ def measure(model, data, seed=0, progress=True):
     }
 
 
+def build(data, layers, objective, samples, then=None, settings=SETTINGS, quirks=NONE, seed=None):
+    """The model of a cell, by the cell's options."""
+    network = {1: one_layer, 2: two_layers}[layers]
+    model = network(data, _objective(objective, samples), settings, quirks, seed)
+    if then:
+        objective, samples = then.split("-")
+        switch(model, _objective(objective, int(samples)), settings)
+    return model
+
+
 def _objective(name, samples):
-    return {"VAE": ELBO, "IWAE": IWAE}[name](samples)
+    return {"vae": ELBO, "iwae": IWAE}[name](samples)
 
 
 # Images that are held out for validation are the paper's training images, too (its code holds out 400 of MNIST's).
 DIFFERS = {
     "dynamic_mnist": "50,000 training images instead of 60,000",
     "dynamic_omniglot": "23,000 training images instead of 24,345",
-    "dynamic_omniglot_rebuilt": "OMNIGLOT made anew from its strokes, 23,000 training images",
+    "dynamic_omniglot_rebuilt": f"{REBUILT}, 23,000 training images",
 }
 
 
-def _cell(table, data, layers, objective, samples, nll, active=None):
-    def build(data, seed, settings, quirks):
-        return {1: one_layer, 2: two_layers}[layers](data, _objective(objective, samples), settings, quirks, seed)
-
-    return Cell(
-        paper="burda2015",
-        table=table,
-        options=dict(data=data, layers=layers, objective=objective.lower(), samples=samples),
-        reported={"NLL": nll} | ({"active units": active[0] if len(active) == 1 else list(active)} if active else {}),
-        epochs=epochs(),
-        build=build,
-        fit=fit,
-        measure=measure,
-        metric=METRIC,
-        settings=SETTINGS,
-        quirks=NONE,
-        differs=DIFFERS.get(data, ""),
-    )
+def _each(cell):
+    """What a cell has of its own: its data may not be the paper's."""
+    return dict(differs=DIFFERS.get(cell.data, ""))
 
 
-def _switched(first, then):
-    """A cell of table 2: starts from the trained model of table 1, for 3^7 epochs with the other objective."""
-    (_, _), (nll, active) = TABLE_2[first, then]
-    after = next(c for c in CELLS if c.name == f"dynamic_mnist-1-{first[0].lower()}-{first[1]}")
-
-    def build(data, seed, settings, quirks):
-        model = after.build(data, seed, settings, quirks)
-        switch(model, _objective(*then), settings)
-        return model
-
-    return replace(
-        after,
-        table="table 2: after training, the other objective",
-        options={**after.options, "then": f"{then[0].lower()}-{then[1]}"},
-        reported={"NLL": nll, "active units": active},
-        epochs=3 ** (SETTINGS.stages - 1),
-        build=build,
-        after=after,
-    )
+def _switched(cell):
+    """What a cell of table 2 has of its own: it starts from one of table 1, for 3^7 epochs with the other objective."""
+    before = {name: value for name, value in cell.options.items() if name != "then"}
+    after = next(other for other in CELLS if other.options == before)
+    return dict(after=after, differs=after.differs, epochs=3 ** (SETTINGS.stages - 1))
 
 
+OPTIONS = ("data", "layers", "objective", "samples")
+SHARED = dict(paper="burda2015", epochs=epochs(), build=build, fit=fit, measure=measure, metric=METRIC)
+SHARED |= dict(settings=SETTINGS, quirks=NONE)
+
+cells = partial(table, options=OPTIONS, figures=("NLL", "active units"), shared=SHARED, each=_each)
+rebuilt = on("dynamic_omniglot", TABLE_1)
 CELLS = [
-    *(_cell("table 1", *key, *values) for key, values in TABLE_1.items()),
-    *(_cell("fixed binarization", "static_mnist", *key, nll) for key, nll in STATIC_MNIST.items()),
-    *(
-        _cell("table 1, on OMNIGLOT (rebuilt)", "dynamic_omniglot_rebuilt", *key[1:], *values)
-        for key, values in TABLE_1.items()
-        if key[0] == "dynamic_omniglot"
-    ),
+    *cells("table 1", TABLE_1),
+    *cells("fixed binarization", STATIC_MNIST, data="static_mnist", figures=("NLL",)),
+    *cells("table 1, on OMNIGLOT (rebuilt)", rebuilt, data="dynamic_omniglot_rebuilt"),
 ]
-CELLS += [_switched(*pair) for pair in TABLE_2]
+title = "table 2: after training, the other objective"
+CELLS += cells(title, TABLE_2, options=(*OPTIONS, "then"), data="dynamic_mnist", layers=1, each=_switched)
+
+MODELS = titled(
+    CELLS,
+    {
+        "1 layer, VAE, k=1": "static_mnist-1-vae-1",
+        "1 layer, IWAE, k=5": "static_mnist-1-iwae-5",
+        "1 layer, IWAE, k=50": "static_mnist-1-iwae-50",
+        "2 layers, VAE, k=1": "static_mnist-2-vae-1",
+        "2 layers, IWAE, k=5": "static_mnist-2-iwae-5",
+    },
+)
 
 PRESETS = Presets("burda2015")
 load, record = PRESETS.load, PRESETS.record  # trained models, and the records of their runs

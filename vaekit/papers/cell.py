@@ -48,7 +48,8 @@ class Cell:
             `"data"` is a name in `vaekit.datasets`.
         reported: what the paper has, dict by names of `FIGURES`; values that the paper leaves out are left out.
         epochs: of training, or at most as many.
-        build: function of (data set, seed, settings, quirks), which returns a compiled model.
+        build: function of (data set, settings, quirks, seed, **options), which returns a compiled model; options are
+            the cell's but for `"data"`, quirks are left out where there are none.
         fit: function of (model, data set, epochs, settings, **options of `LatentVariableModel.fit`).
         measure: function of (model, data set, seed, progress), which returns a dict of `Figure` by name.
         metric: how `measure` comes to its figures, in words.
@@ -96,7 +97,14 @@ class Cell:
 
     def model(self, data, seed):
         """Its model, compiled, for its data."""
-        return self.build(data, seed, self.settings, self.quirks)
+        options = {name: value for name, value in self.options.items() if name != "data"}
+        return self.build(data, **options, **self._how, seed=seed)
+
+    @property
+    def _how(self):
+        """Those of `settings` and `quirks` that it has, a dict."""
+        parts = {"settings": self.settings, "quirks": self.quirks}
+        return {name: part for name, part in parts.items() if part is not None}
 
     def vary(self, changes):
         """This cell with other settings, or with quirks of the paper's code: to find out what a figure owes to them.
@@ -107,8 +115,7 @@ class Cell:
         Raises:
             ValueError: an unknown name, or a value of another type.
         """
-        parts = {"settings": self.settings, "quirks": self.quirks}
-        parts = {name: part for name, part in parts.items() if part is not None}
+        parts = self._how
         owner = {name: part for part, values in parts.items() for name in asdict(values)}
         owner.pop("epochs", None)  # a schedule that is cut short is not another one
         varied = {}
@@ -125,24 +132,59 @@ class Cell:
         return replace(self, **parts, varied=varied, after=after)
 
 
-def event_shape(data, images=False):
-    """Shape of one example of a data set, and a word where something else stands in its place.
+def table(title, rows, *, options, figures, shared, each=None, **fixed):
+    """Makes the cells of a table from what the paper has in it.
 
     Args:
-        data: a `vaekit.datasets.Dataset`.
-        images: whether it has to be `(H, W, C)`.
+        title: of the table.
+        rows: dict. A key has the options in which rows differ, in the order of `options`; a value has the figures, in
+            the order of `figures`, None where the paper leaves one out. One alone stands without a tuple; a figure
+            that has a number for each latent is a tuple itself.
+        options: names of all options of a cell, the data first.
+        figures: names of `FIGURES`.
+        shared: dict, attributes of `Cell` that all of them have.
+        each: function of a cell, which returns a dict of attributes of its own; None: it has none.
+        **fixed: options that all rows have in common.
 
-    Raises:
-        ValueError: no data set, an array for instance; vectors for convolutions.
+    Returns: list of `Cell`. Words among their options are in lower case, as `vaekit reproduce` takes them.
     """
-    if not (hasattr(data, "train") and hasattr(data, "event_shape")):
-        raise ValueError(
-            "A paper's model is built by a data set, vaekit.datasets.load(...) or, of arrays of your own, "
-            f"vaekit.datasets.from_arrays(x); received a {type(data).__name__}."
-        )
-    if images and len(data.event_shape) != 3:
-        raise ValueError(f"This network expects images [N, H, W, C]; {data.name!r} has shape {data.event_shape}.")
-    return tuple(data.event_shape)
+    cells, free = [], [name for name in options if name not in fixed]
+    for key, row in rows.items():
+        given = fixed | dict(zip(free, _tuple(key), strict=True))
+        given = {name: _word(given[name]) for name in options}
+        reported = dict(zip(figures, _tuple(row), strict=True))
+        reported = {name: _figure(value) for name, value in reported.items() if value is not None}
+        cell = Cell(table=title, options=given, reported=reported, **shared)
+        cells.append(replace(cell, **each(cell)) if each else cell)
+    return cells
+
+
+def _tuple(value):
+    return value if isinstance(value, tuple) else (value,)
+
+
+def _word(value):
+    return value.lower().replace(" ", "_") if isinstance(value, str) else value
+
+
+def _figure(value):
+    return value if not isinstance(value, tuple) else value[0] if len(value) == 1 else list(value)
+
+
+def on(data, rows):
+    """The rows of a table that are on one data set, without its name, which comes first in their keys."""
+    return {key[1:]: row for key, row in rows.items() if key[0] == data}
+
+
+def titled(cells, titles):
+    """What `vaekit try` trains: a dict of cells by their titles there.
+
+    Args:
+        cells: list of `Cell`.
+        titles: dict, title to name of a cell.
+    """
+    by_name = {cell.name: cell for cell in cells}
+    return {title: by_name[name] for title, name in titles.items()}
 
 
 def mean(values, sign=1):

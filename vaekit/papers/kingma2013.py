@@ -17,6 +17,7 @@ MNIST is drawn anew in binary in every epoch.
 """
 
 from dataclasses import dataclass
+from functools import partial
 from numbers import Integral
 
 import keras
@@ -26,7 +27,7 @@ from vaekit import evaluation
 from vaekit.layers import MLP, Bernoulli, DiagonalNormal, VariationalWeights
 from vaekit.models import VAE
 from vaekit.objectives import ELBO, WakeSleep
-from vaekit.papers.cell import Cell, Figure, mean
+from vaekit.papers.cell import Figure, mean, table, titled
 from vaekit.papers.presets import Presets
 from vaekit.priors import weight_prior
 
@@ -139,35 +140,35 @@ def fit(model, data, epochs=10, settings=SETTINGS, **options):
     return model.fit(data.train, batch_size=settings.batch_size, epochs=epochs, **options)
 
 
-MODELS = {
-    "MNIST, 20 latents": (lambda data: mnist(20, len(data.train)), "static_mnist"),
-    "Frey Faces, 10 latents": (lambda data: frey_faces(10, len(data.train)), "frey_faces"),
-}
-
-
-# Lower bound in nats per example at the right edge of figure 2, read off the plot (MNIST ± 1, Frey Faces ± 20):
-# data set, latents: (AEVB test, AEVB train, wake–sleep test, wake–sleep train); None where not readable.
+# Lower bound in nats per example at the right edge of figure 2, read off the plot (MNIST ± 1, Frey Faces ± 20).
+# (data set, latents, method): (test, training), None where not readable.
 FIGURE_2 = {
-    ("mnist", 3): (-133.5, -128, -137.5, -139),
-    ("mnist", 5): (-119, -115, -121, -121),
-    ("mnist", 10): (-103, -99, -106.5, -106),
-    ("mnist", 20): (-99.5, -97, -104, -103.5),
-    ("mnist", 200): (-99.5, -97.5, -103.5, -103),
-    ("frey_faces", 2): (870, 930, 570, None),
-    ("frey_faces", 5): (1115, 1230, None, None),
-    ("frey_faces", 10): (1310, 1460, None, None),
-    ("frey_faces", 20): (1315, 1485, None, None),
+    ("dynamic_mnist", 3, "AEVB"): (-133.5, -128),
+    ("dynamic_mnist", 3, "wake-sleep"): (-137.5, -139),
+    ("dynamic_mnist", 5, "AEVB"): (-119, -115),
+    ("dynamic_mnist", 5, "wake-sleep"): (-121, -121),
+    ("dynamic_mnist", 10, "AEVB"): (-103, -99),
+    ("dynamic_mnist", 10, "wake-sleep"): (-106.5, -106),
+    ("dynamic_mnist", 20, "AEVB"): (-99.5, -97),
+    ("dynamic_mnist", 20, "wake-sleep"): (-104, -103.5),
+    ("dynamic_mnist", 200, "AEVB"): (-99.5, -97.5),
+    ("dynamic_mnist", 200, "wake-sleep"): (-103.5, -103),
+    ("frey_faces", 2, "AEVB"): (870, 930),
+    ("frey_faces", 2, "wake-sleep"): (570, None),
+    ("frey_faces", 5, "AEVB"): (1115, 1230),
+    ("frey_faces", 10, "AEVB"): (1310, 1460),
+    ("frey_faces", 20, "AEVB"): (1315, 1485),
 }
 
-# Marginal log-likelihood in nats, figure 3, read off the plot; 3 latents, 100 hidden units:
-# training examples, method: (train, test).
+# Marginal log-likelihood in nats, figure 3, read off the plot; MNIST, 3 latents, 100 hidden units.
+# (training examples, method): (test, training).
 FIGURE_3 = {
-    (1000, "AEVB"): (-109, -143),
-    (1000, "wake-sleep"): (-125.5, -145),
-    (1000, "MCEM"): (-109, -141.5),
-    (50000, "AEVB"): (-131, -138),
-    (50000, "wake-sleep"): (-137, -141),
-    (50000, "MCEM"): (-147, -148.5),
+    (1000, "AEVB"): (-143, -109),
+    (1000, "wake-sleep"): (-145, -125.5),
+    (1000, "MCEM"): (-141.5, -109),
+    (50000, "AEVB"): (-138, -131),
+    (50000, "wake-sleep"): (-141, -137),
+    (50000, "MCEM"): (-148.5, -147),
 }
 
 # ---- the cells of these figures
@@ -198,66 +199,43 @@ def measure_likelihood(model, data, seed=0, progress=True):
     return figures
 
 
-def _compiled_for(model, method, settings):
+def build(data, method, latents=3, examples=None, settings=SETTINGS, seed=None):
+    """The model of a cell, by the cell's options: figure 2 goes by latents, figure 3 by training examples."""
+    n = len(data.train)
+    if data.name == "frey_faces":
+        model = frey_faces(latents, n, settings=settings, seed=seed)
+    else:
+        model = mnist(latents, n, hidden=100 if examples else None, settings=settings, seed=seed)
+    model.build((None, *data.event_shape))
     if method == "wake-sleep":
         model.compile(optimizer(settings), objective=WakeSleep())
     return model
 
 
-def _figure_2(data, latents, method, test, train):
-    def build(data, seed, settings, quirks):
-        build = frey_faces if data.name == "frey_faces" else mnist
-        model = build(latents, len(data.train), settings=settings, seed=seed)
-        model.build((None, *data.event_shape))
-        return _compiled_for(model, method, settings)
-
-    data = "dynamic_mnist" if data == "mnist" else data
-    reported = {"test bound": test, "training bound": train}
-    return Cell(
-        paper="kingma2013",
-        table="figure 2",
-        options=dict(data=data, latents=latents, method=method),
-        reported={name: value for name, value in reported.items() if value is not None},
-        epochs=SAMPLES_2 // {"dynamic_mnist": 50_000, "frey_faces": 1565}[data],
-        build=build,
-        fit=fit,
-        measure=measure_bound,
-        metric=BOUND,
-        settings=SETTINGS,
-    )
+def _figure_2(cell):
+    epochs = SAMPLES_2 // {"frey_faces": 1565}.get(cell.data, 50_000)
+    return dict(epochs=epochs, measure=measure_bound, metric=BOUND)
 
 
-def _figure_3(examples, method, train, test):
-    def build(data, seed, settings, quirks):
-        model = mnist(3, len(data.train), hidden=100, settings=settings, seed=seed)
-        model.build((None, *data.event_shape))
-        return _compiled_for(model, method, settings)
-
-    return Cell(
-        paper="kingma2013",
-        table="figure 3",
-        options=dict(data="dynamic_mnist", examples=examples, method=method),
-        reported={"test log p(x)": test, "training log p(x)": train},
-        epochs=SAMPLES_3 // examples,
-        build=build,
-        fit=fit,
-        measure=measure_likelihood,
-        metric=HMC,
-        settings=SETTINGS,
-        examples=examples,
-        missing="vaekit.inference.monte_carlo_em trains it, which keeps no checkpoint" if method == "mcem" else "",
-    )
+def _figure_3(cell):
+    n, mcem = cell.options["examples"], cell.options["method"] == "mcem"
+    missing = "vaekit.inference.monte_carlo_em trains it, which keeps no checkpoint" if mcem else ""
+    return dict(epochs=SAMPLES_3 // n, examples=n, measure=measure_likelihood, metric=HMC, missing=missing)
 
 
+cells = partial(table, shared=dict(paper="kingma2013", build=build, fit=fit, settings=SETTINGS))
+by_latents = partial(cells, options=("data", "latents", "method"), each=_figure_2)
+by_examples = partial(cells, options=("data", "examples", "method"), each=_figure_3)
 CELLS = [
-    *(
-        _figure_2(*key, method, *values)
-        for key, row in FIGURE_2.items()
-        for method, values in (("aevb", row[:2]), ("wake-sleep", row[2:]))
-        if values != (None, None)
-    ),
-    *(_figure_3(examples, method.lower(), *values) for (examples, method), values in FIGURE_3.items()),
+    *by_latents("figure 2", FIGURE_2, figures=("test bound", "training bound")),
+    *by_examples("figure 3", FIGURE_3, figures=("test log p(x)", "training log p(x)"), data="dynamic_mnist"),
 ]
+
+OTHERS = by_latents("", {("static_mnist", 20, "AEVB"): ()}, figures=())  # in no figure
+MODELS = titled(
+    CELLS + OTHERS,
+    {"MNIST, 20 latents": "static_mnist-20-aevb", "Frey Faces, 10 latents": "frey_faces-10-aevb"},
+)
 
 PRESETS = Presets("kingma2013")
 load, record = PRESETS.load, PRESETS.record  # trained models, and the records of their runs

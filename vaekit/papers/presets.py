@@ -62,4 +62,4 @@ class Presets:
 def stand_in(name, event_shape, pixel, images):
     """A data set of blank images, which tell builders number, shape, and kind of values; they take no memory."""
     blank = np.broadcast_to(np.float32(pixel), (images, *event_shape))
-    return Dataset(name, name, blank, blank, blank, None, (0.0, 1.0), "blank images", "")
+    return Dataset(name, name, blank, blank, blank, None, "blank images", "")

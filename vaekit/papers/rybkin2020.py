@@ -31,7 +31,8 @@ from vaekit import evaluation, layers
 from vaekit.layers import DiagonalNormal, Join, Normal, Stack
 from vaekit.models import VAE, Factor, LatentVariableModel
 from vaekit.objectives import ELBO
-from vaekit.papers.cell import Cell, Figure, event_shape, mean
+from vaekit.papers.cell import Figure, mean, on, table, titled
+from vaekit.papers.common import event_shape
 from vaekit.papers.presets import Presets
 from vaekit.priors import StandardNormal
 
@@ -232,16 +233,6 @@ def fit(model, data, epochs=None, settings=SETTINGS, **options):
     )
 
 
-MODELS = {
-    **{
-        f"VAE, {name}": (partial(vae, decoder=name), "dynamic_mnist" if name == "bernoulli" else "mnist")
-        for name in DECODERS
-    },
-    "HVAE, unit": (partial(hvae, decoder="unit"), "cifar10_jpeg"),
-    "HVAE, shared": (partial(hvae, decoder="shared"), "cifar10_jpeg"),
-    "HVAE, optimal": (partial(hvae, decoder="optimal"), "cifar10_jpeg"),
-}
-
 # Table 2: (bound on −log p in nats, FID with Inception features), None where not reported. Discrete and continuous
 # decoders' likelihoods are not comparable. (data set, model, decoder): figures.
 TABLE_2 = {
@@ -289,13 +280,13 @@ TABLE_2 = {
     ("bair", "SVG", "optimal_image"): (None, 33.21),
 }
 
-# The same figures on MNIST. (model, decoder): figures.
+# The same figures on MNIST, binarized for Bernoulli's. (data set, model, decoder): figures.
 MNIST = {
-    ("VAE", "unit"): (740.5, 59.9),
-    ("VAE", "beta"): (-796.2, 53.23),
-    ("VAE", "pixel"): (-2895, 132.5),
-    ("VAE", "shared"): (-896.1, 32.18),
-    ("VAE", "bernoulli"): (None, 32.22),
+    ("mnist", "VAE", "unit"): (740.5, 59.9),
+    ("mnist", "VAE", "beta"): (-796.2, 53.23),
+    ("mnist", "VAE", "pixel"): (-2895, 132.5),
+    ("mnist", "VAE", "shared"): (-896.1, 32.18),
+    ("dynamic_mnist", "VAE", "bernoulli"): (None, 32.22),
 }
 
 # β-VAEs on SVHN: β to (bound on −log p in nats, FID). The learned σ corresponds to β ≈ 0.006.
@@ -327,7 +318,9 @@ def measure(model, data, seed=0, progress=True):
     return figures
 
 
-BUILDERS = {"VAE": vae, "HVAE": hvae}
+def build(data, model, decoder, beta=None, settings=SETTINGS, quirks=NONE, seed=None):
+    """The model of a cell, by the cell's options; β names the cell, the decoder finds it in the settings."""
+    return {"vae": vae, "hvae": hvae}[model](data, decoder, settings=settings, quirks=quirks, seed=seed)
 
 
 DIFFERS = {
@@ -337,52 +330,39 @@ DIFFERS = {
 }
 
 
-def _cell(table, data, model, decoder, row, settings=SETTINGS, **options):
-    reported = {name: value for name, value in zip(("−ELBO", "FID"), row, strict=True) if value is not None}
-    options = dict(data=data, model=model.lower(), decoder=decoder, **options)
-    if model not in BUILDERS:
-        return Cell("rybkin2020", table, options, reported, missing="vaekit has no model of video yet")
+def _each(cell):
+    """What a cell has of its own: why it cannot be run, how it differs from the paper's, β."""
+    data, model, decoder = (cell.options[name] for name in OPTIONS)
+    if model == "svg":
+        return dict(build=None, missing="vaekit has no model of video yet")
     if decoder == "bernoulli" and data != "dynamic_mnist":
         missing = "a Bernoulli density of grey images is none; mnist has that row for binarized ones"
-        return Cell("rybkin2020", table, options, reported, missing=missing)
-    differs = ["a network in the paper's spirit, not its own"] if model == "HVAE" else []
-
-    def build(data, seed, settings, quirks):
-        return BUILDERS[model](data, decoder, settings=settings, quirks=quirks, seed=seed)
-
-    return Cell(
-        paper="rybkin2020",
-        table=table,
-        options=options,
-        reported=reported,
-        epochs=settings.epochs,
-        build=build,
-        fit=fit,
-        measure=measure,
-        metric=METRIC,
-        settings=settings,
-        quirks=NONE,
-        differs="; ".join([*differs, *([DIFFERS[data]] if data in DIFFERS else [])]),
-    )
+        return dict(build=None, missing=missing)
+    differs = ["a network in the paper's spirit, not its own"] if model == "hvae" else []
+    differs += [DIFFERS[data]] if data in DIFFERS else []
+    return dict(differs="; ".join(differs), settings=replace(SETTINGS, beta=cell.options.get("beta", SETTINGS.beta)))
 
 
+OPTIONS = ("data", "model", "decoder")
+SHARED = dict(paper="rybkin2020", epochs=SETTINGS.epochs, build=build, fit=fit, measure=measure, metric=METRIC)
+SHARED |= dict(settings=SETTINGS, quirks=NONE)
+
+cells = partial(table, options=OPTIONS, figures=("−ELBO", "FID"), shared=SHARED, each=_each)
+betas = {beta: row for beta, row in BETAS_SVHN.items() if beta != SETTINGS.beta}  # that one is in table 2
 CELLS = [
-    *(_cell("table 2", *key, row) for key, row in TABLE_2.items()),
-    *(
-        _cell("table 2, on CIFAR-10 (JPEG)", "cifar10_jpeg", *key[1:], row)
-        for key, row in TABLE_2.items()
-        if key[0] == "cifar10"
-    ),
-    *(
-        _cell("MNIST", "dynamic_mnist" if decoder == "bernoulli" else "mnist", model, decoder, row)
-        for (model, decoder), row in [*MNIST.items(), (("VAE", "optimal"), (None, None))]  # ours alone
-    ),
-    *(
-        _cell("β-VAE on SVHN", "svhn", "VAE", "beta", row, replace(SETTINGS, beta=beta), beta=beta)
-        for beta, row in BETAS_SVHN.items()
-        if beta != SETTINGS.beta  # in table 2
-    ),
+    *cells("table 2", TABLE_2),
+    *cells("table 2, on CIFAR-10 (JPEG)", on("cifar10", TABLE_2), data="cifar10_jpeg"),
+    *cells("MNIST", MNIST | {("mnist", "VAE", "optimal"): (None, None)}),  # the last one is ours alone
+    *cells("β-VAE on SVHN", betas, options=(*OPTIONS, "beta"), data="svhn", model="VAE", decoder="beta"),
 ]
+
+others = ("categorical", "bitwise", "logistic_mixture", "student_t", "optimal_image")  # in no table on MNIST
+OTHERS = cells("", dict.fromkeys(others, ()), figures=(), data="mnist", model="VAE")
+MODELS = titled(
+    CELLS + OTHERS,
+    {f"VAE, {name}": f"{'dynamic_mnist' if name == 'bernoulli' else 'mnist'}-vae-{name}" for name in DECODERS}
+    | {f"HVAE, {name}": f"cifar10_jpeg-hvae-{name}" for name in ("unit", "shared", "optimal")},
+)
 
 PRESETS = Presets("rybkin2020")
 load, record = PRESETS.load, PRESETS.record  # trained models, and the records of their runs

@@ -67,14 +67,14 @@ def run(paper, models=None, data=None, epochs=2, examples=None, samples=100, ima
     if unknown:
         raise ValueError(f"There is no model {unknown}; this paper's are: {'; '.join(paper.MODELS)}.")
     for name in models or paper.MODELS:
-        build, usual = paper.MODELS[name]
-        chosen = datasets.load(data or usual)
+        cell = replace(paper.MODELS[name], settings=paper.SETTINGS)  # whatever the data: the paper's own
+        chosen = datasets.load(data or cell.data)
         chosen = replace(chosen, train=_some(chosen.train, examples, seed))
         chosen = replace(chosen, validation=_some(chosen.validation, examples, seed))
         keras.utils.set_random_seed(seed)
-        model = build(chosen)
+        model = cell.model(chosen, None)
         start = time.perf_counter()
-        paper.fit(model, chosen, epochs=epochs, verbose=1 if progress else 0)
+        cell.fit(model, chosen, epochs=epochs, verbose=1 if progress else 0)
         seconds = time.perf_counter() - start
         test = np.asarray(_some(chosen.test, images, seed))
         terms = model.evaluate(test, seed=seed, verbose=0)

@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 
 from vaekit.files import write_json
+from vaekit.papers.common import steps_per_epoch
 from vaekit.papers.presets import stand_in
 
 GREY = 0.5 / 256
@@ -37,11 +38,10 @@ def count(cell):
     if cell.missing:
         return None
     images, shape, pixel = IMAGES[cell.data]
-    batch = cell.settings.batch_size
     keras.utils.set_random_seed(0)
     data = stand_in(cell.data, shape, pixel, images)
-    step = cell.model(data, 0).count_operations(data.train[:batch])
-    return step * -(-(cell.examples or images) // batch) * cell.epochs
+    step = cell.model(data, 0).count_operations(data.train[: cell.settings.batch_size])
+    return step * steps_per_epoch(cell.examples or images, cell.settings) * cell.epochs
 
 
 def write(cells, results):

@@ -1,4 +1,4 @@
-"""A run's trained weights kept as a preset of its paper, small enough to come with vaekit."""
+"""A run's trained weights packed as a preset of its paper, small enough to come with vaekit."""
 
 import dataclasses
 import io
@@ -14,8 +14,8 @@ from vaekit.reproduction import records, runs
 BYTES = 5_000_000
 
 
-def keep(cell, name, seed=0, folder="runs", results="results", to=presets.FOLDER):
-    """Keeps a finished run's weights in half precision, with its record and what the rounding changes.
+def pack(cell, name, seed=0, folder="runs", results="results", to=presets.FOLDER):
+    """Packs a finished run's weights in half precision, with its record and what the rounding changes.
 
     Args:
         cell, seed: of the run.

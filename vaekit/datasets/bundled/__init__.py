@@ -1,0 +1,1 @@
+"""Data files that come with vaekit, each with its licence and the program that makes it."""
