@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from vaekit.course import epochs
+from vaekit.course import epochs, holds
 from vaekit.course.publishing import lessons as notebooks
 from vaekit.course.publishing.lessons import NotebookError
 
@@ -71,6 +71,15 @@ def test_epochs(monkeypatch):
     assert epochs(100, fast=3) == 3
     monkeypatch.delenv("VAEKIT_FAST")
     assert epochs(100) == 100
+
+
+def test_holds(monkeypatch):
+    monkeypatch.setenv("VAEKIT_FAST", "0")
+    holds(True, 1 < 2)
+    with pytest.raises(AssertionError, match="claim 2 of 3"):
+        holds(True, False, True)
+    monkeypatch.setenv("VAEKIT_FAST", "1")
+    holds(False)
 
 
 def test_sources(lesson):
