@@ -109,8 +109,7 @@ class Refinement:
         return [g * ops.reshape(factor, (-1, *(1 for _ in g.shape[1:]))) for g in gradient]
 
     def get_config(self):
-        config = {name: value for name, value in vars(self).items()}
-        return {**config, "beta": serialize(self.beta)}
+        return {**vars(self), "beta": serialize(self.beta)}
 
     @classmethod
     def from_config(cls, config):

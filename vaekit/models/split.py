@@ -29,7 +29,7 @@ def split(factor, latents, shapes):
 
     Returns: h, a function of a dict of data `[B, ...]` by name and of `training`, which returns a list of tensors
         `[B, ...]`, or, without latents, the distribution; and g, a function of these tensors `[S·B, ...]` with the
-        latents behind them, and of `training`, which returns the distribution.
+        latents behind them, and of `training`, which returns the distribution (None without latents).
     """
     data = [name for name in factor.given if name not in latents]
     if len(data) == len(factor.given):
