@@ -69,6 +69,16 @@ def test_log_q_is_the_exact_posterior_of_a_linear_model():
     np.testing.assert_allclose(log_q, exact, rtol=1e-5)
 
 
+def test_a_seed_serves_within_a_gradient():
+    model, x = two_latents("bottom-up"), binary_images(3)
+    model.build((None, *x.shape[1:]))
+    weights = model.trainable_variables
+    value, _ = backend.variables_gradient(lambda: ops.sum(model.trace(x, 2, seed=3).log_weights()), weights)
+    np.testing.assert_allclose(numpy(value), numpy(model.trace(x, 2, seed=3).log_weights()).sum(), rtol=1e-5)
+    with keras.StatelessScope():  # initializes variables that were made in another one and have no value
+        pass
+
+
 @pytest.mark.parametrize("frozen", ["p", "q", "pq"])
 def test_frozen_sides_have_no_gradient(frozen):
     model, x = two_latents("bottom-up"), binary_images(3)

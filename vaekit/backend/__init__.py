@@ -68,6 +68,18 @@ def seed_generator(seed=None):
     return keras.random.SeedGenerator(None if seed is None else integer_seed(seed))
 
 
+class SeedSequence:
+    """The seeds of `seed_generator(seed)`, one after the other, without a variable, which no program could make."""
+
+    def __init__(self, seed):
+        self.seed, self.count = integer_seed(seed), 0
+
+    def next(self):
+        """The next seed, a tensor of two integers."""
+        self.count += 1
+        return keras.ops.convert_to_tensor(np.array([self.seed, self.count - 1], "uint32"))
+
+
 def seed(source):
     """Makes a seed for TFP's samplers from an int, from a `keras.random.SeedGenerator`, or from such a seed.
 
@@ -76,7 +88,7 @@ def seed(source):
     """
     if keras.ops.is_tensor(source):
         return source
-    if isinstance(source, keras.random.SeedGenerator):
+    if isinstance(source, (keras.random.SeedGenerator, SeedSequence)):
         key = _implementation.replica_seed(source.next())
     else:
         key = np.array([0, integer_seed(source)], dtype="uint32")

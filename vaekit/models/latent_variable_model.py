@@ -147,7 +147,7 @@ class LatentVariableModel(Trainer):
         """Returns a source of seeds: an int's generator, for None the model's own, any other source unchanged."""
         if seed is None:
             return self.seed_generator
-        return backend.seed_generator(seed) if isinstance(seed, Real) else seed
+        return backend.SeedSequence(seed) if isinstance(seed, Real) else seed
 
     def constants(self):
         return (*super().constants(), self.refinement)
