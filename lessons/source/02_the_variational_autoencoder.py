@@ -18,7 +18,8 @@
 #
 # **It takes** about {minutes} minutes of yours, and two or three of a laptop's CPU.
 #
-# Folded cells import, draw, or check the text's numbers. They teach nothing about VAEs.
+# Folded cells import, train, measure, draw, or check the text's numbers. You can do without reading them. Where the
+# code says `epochs(10)`, it means 10; automatic tests of the course make do with fewer.
 
 # %% tags=["hide-input"]
 # # %pip install vaekit
@@ -94,15 +95,18 @@ print(f"log p(x): fair coins {fair:.0f} nats, biased coins {biased:.0f} nats")
 holds(abs(biased - fair - 340) < 10)
 
 # %% [markdown]
-# A nat more makes every image $e \approx 2.7$ times as probable. Knowing the pixels' averages is worth 340 nats: to the
-# biased coins a digit is $e^{340}$ times as probable as to the fair ones. Such numbers are usual. There are $2^{784}$
-# black-and-white images, and nearly all are noise.
+# A nat more makes every image $e \approx 2.7$ times as probable. Knowing the pixels' averages is worth some 340 nats:
+# to the biased coins a typical digit is some $e^{340}$ times as probable as to the fair ones. Such numbers are usual.
+# There are $2^{784}$ black-and-white images, and nearly all are noise.
 #
 # ## Why it is hard
 #
-# Suppose that somebody lends you a decoder. This one is the paper's, with 20 latents, trained on the whole of MNIST; it
-# comes with vaekit. To find $p_\theta(x)$ for an image, an expectation under the prior, do what one does with
-# expectations: draw codes from the prior, and average $p_\theta(x|z)$.
+# Suppose that somebody lends you a decoder. This one is built like the paper's, with a code of 20 numbers, called
+# **latents**. It was trained on the whole of MNIST (none of our test images was among its training images), and comes
+# with vaekit. To find $p_\theta(x)$ for an image, an expectation under the prior, do what one does with expectations:
+# draw codes from the prior, and average $p_\theta(x|z)$. To a computer $e^{-800}$ is zero, so this is done with
+# logarithms: `log_likelihoods`, from a folded cell, gives $\log p_\theta(x|z_i)$ for each code, and `logsumexp` makes
+# the logarithm of a sum out of the logarithms of its terms.
 
 # %%
 quiz.ask("prior")
@@ -154,10 +158,10 @@ quiz.discuss("prior")
 holds(estimates.max() < truth - 50)
 
 # %% [markdown]
-# The dashed line comes from another method, whose codes are not drawn from the prior; we shall see. Each attempt, of
-# twenty thousand codes, ends more than fifty nats below it. The curves jump where one code is better than all before
-# it. While they wait for the next, they sink a little: the same sum is divided by more and more draws. What there is of
-# an average is carried by one code, or a handful.
+# The dashed line comes from another method, whose codes are not drawn from the prior; we shall come to it. Each
+# attempt, of twenty thousand codes, ends more than fifty nats below it. The curves jump where one code is better than
+# all before it. While they wait for the next, they sink a little: the same sum is divided by more and more draws. What
+# there is of an average is carried by one code, or a handful.
 #
 # And yet the average is unbiased. Once in a very long while an attempt would hit the right codes, and its result would
 # be enormous. Every other attempt is too low. What do the right codes look like?
@@ -192,10 +196,11 @@ vk.plotting.image_grid(np.concatenate([x, lent.decode(shown)]), columns=7, title
 # $$-\mathrm{KL}(q\,\|\,p) = \mathbb E_q\!\left[\log\frac{p(z)}{q(z)}\right]
 # \le \log \mathbb E_q\!\left[\frac{p(z)}{q(z)}\right] = \log\int p(z)\,\mathrm dz = \log 1 = 0,$$
 #
-# with equality only if the ratio is constant, that is, $q = p$. How much is a nat of it? Let $q$ be the prior $p$
-# restricted to a region that holds a share $f$ of it. There $q = p/f$, so $\mathrm{KL} = \log\frac1f$, and $f =
-# e^{-\mathrm{KL}}$. So $e^{-\mathrm{KL}}$ is the share of the prior that $q$ keeps: exactly for such a $q$, roughly for
-# others.
+# with equality only if the ratio is constant, that is, $q = p$. (If $q$ is zero somewhere, then $p$ is integrated over
+# the rest only, which gives less than 1; the inequality holds all the more.) What is a nat of it worth? Let $q$ be the
+# prior $p$ restricted to a region that holds a share $f$ of it. There $q = p/f$, so $\mathrm{KL} = \log\frac1f$, and
+# $f = e^{-\mathrm{KL}}$. So $e^{-\mathrm{KL}}$ is the share of the prior that $q$ keeps: exactly for such a $q$,
+# roughly for others.
 #
 # **The bound by Jensen's inequality.** Multiply and divide by $q_\varphi(z|x)$ inside of the integral:
 #
@@ -214,7 +219,7 @@ vk.plotting.image_grid(np.concatenate([x, lent.decode(shown)]), columns=7, title
 # \log p_\theta(x) &= \log\frac{p(z)\,p_\theta(x|z)}{q_\varphi(z|x)} + \log\frac{q_\varphi(z|x)}{p_\theta(z|x)}
 # && \text{for every } z\\
 # &= \mathcal L(\theta, \varphi; x) + \mathrm{KL}\big(q_\varphi(z|x)\,\|\,p_\theta(z|x)\big)
-# && \text{in the mean.}
+# && \text{on average.}
 # \end{aligned}$$
 #
 # An equation this time: the price of a wrong $q_\varphi$ is its divergence from the true posterior. Raising
@@ -264,7 +269,10 @@ holds(1e11 < np.exp(parts["kl"]) < 2e12, abs(parts["bound"] - parts["reconstruct
 # One thing more. The decoder gives **logits** $a_d$, any real numbers, with $y_d = 1/(1 + e^{-a_d})$. Then
 # $\log y_d = a_d - \log(1 + e^{a_d})$ and $\log(1 - y_d) = -\log(1 + e^{a_d})$, so that a pixel has
 # $\log p_\theta(x_d|z) = x_d a_d - \log(1 + e^{a_d})$, which never takes the logarithm of a rounded zero. The function
-# $\log(1 + e^a)$ is called *softplus*. That is all it takes; below is plain Keras.
+# $\log(1 + e^a)$ is called *softplus*. That is all it takes; below is plain Keras. Of the class you need to know that
+# `fit` hands each batch to `call`, and what `call` returns, here the two terms, to `compute_loss`, whose value it then
+# lowers. (`y` would be a target. A VAE has none.) `train` and `measure`, folded away, are ten epochs of Adam, and the
+# means of both terms over the test images.
 
 # %%
 LATENTS = 40
@@ -344,7 +352,8 @@ holds(abs(plain_bound + 119) < 3)
 # ## The same with vaekit
 #
 # In vaekit a VAE has four parts: an encoder network that ends in a distribution, a decoder network that ends in a
-# distribution, `vk.VAE` that pairs them, and an objective.
+# distribution, `vk.VAE` that pairs them, and an objective. `ELBO` is the bound, and with `analytic_kl=True` its KL
+# divergence is the formula, as in ours.
 
 
 # %%
@@ -387,7 +396,7 @@ print("KL         equal:", np.allclose(ours[1], theirs[1], rtol=1e-4, atol=1e-3)
 holds(abs(plain_bound - vae_bound) < 2)
 
 # %% [markdown]
-# Same weights and same noise give the same terms, image by image. From here on we use vaekit, where a change of
+# Same weights and same noise give the same terms, image by image. From here on we mostly use vaekit, where a change of
 # posterior, prior or objective is a change of one line.
 
 # %% [markdown]
@@ -460,17 +469,18 @@ holds((early_b < early_a).all(), early_a[1] > 3 * early_b[1])
 holds(late_b[0] > late_a[0], late_b[1] < late_a[1] < 1.15 * late_b[1], late_b[2] < late_a[2] < 1.4 * late_b[2])
 
 # %% [markdown]
-# The table has the standard deviation from draw to draw, for an image and, on the right, for the whole vector of its
-# gradient. Compare two rows at a time. At the beginning B is quieter in everything, and its gradient for $\mu$ by far.
-# In the trained model its *gradients* are still quieter, though no longer by much, and the *value* of the bound is now
-# more precise with A. Both have a reason.
+# The table has the standard deviation from draw to draw, for one image: first of the bound, then of its gradients (for
+# a vector, the root of the summed variances of its entries). Compare two rows at a time. At the beginning B is quieter
+# in everything, and its gradients by far. In the trained model its *gradients* are still quieter, though no longer by
+# much, and the *value* of the bound is now more precise with A. Both have a reason.
 #
 # **The value.** If $q_\varphi(z|x)$ were the true posterior, then
 # $\widehat{\mathcal L}^A = \log\frac{p(z)\,p_\theta(x|z)}{q_\varphi(z|x)} = \log p_\theta(x)$ for *every* draw: no
 # noise at all. The fluctuations of its terms cancel, and B, which replaces some of them by their mean, spoils that.
 #
-# **The gradient.** Let $q$ be right, and look at one latent, $z = \mu + \sigma\varepsilon$. By Bayes' rule
-# $\log p_\theta(x|z) + \log p(z)$ is $\log p_\theta(z|x)$ plus a constant, a parabola with its top at $\mu$:
+# **The gradient.** Let $q$ be right again, so that the posterior is a normal distribution, and look at one latent,
+# $z = \mu + \sigma\varepsilon$. By Bayes' rule $\log p_\theta(x|z) + \log p(z)$ is $\log p_\theta(z|x)$ plus a
+# constant, a parabola with its top at $\mu$:
 #
 # $$\begin{aligned}
 # \log p_\theta(x|z) + \log p(z) &= c - \tfrac{(z - \mu)^2}{2\sigma^2} & \text{has slope } & {-\varepsilon/\sigma},\\
@@ -480,8 +490,8 @@ holds(late_b[0] > late_a[0], late_b[1] < late_a[1] < 1.15 * late_b[1], late_b[2]
 #
 # Moving $\mu$ moves $z$ along. For A the first slope is the gradient: $\log q_\varphi(z|x)$ adds nothing, since it is
 # $-\log\sigma - \varepsilon^2/2$ and a constant. For B it is the third, less the slope $\mu$ of the KL divergence:
-# $-\varepsilon/\sigma + z - \mu = -(1/\sigma - \sigma)\,\varepsilon$. So A has
-# $1/(1-\sigma^2)^2$ times the variance of B.
+# $-\varepsilon/\sigma + z - \mu = -(1/\sigma - \sigma)\,\varepsilon$. The variances are $1/\sigma^2$ and
+# $(1/\sigma - \sigma)^2 = (1 - \sigma^2)^2/\sigma^2$, so A has $1/(1-\sigma^2)^2$ times the variance of B.
 #
 # Where a latent is in use, $\sigma$ is small, and A or B makes no difference. But a latent may also be left unused:
 # then $q_\varphi(z_j|x)$ is the prior for every $x$, $\sigma = 1$, and the KL is 0. B *knows* that nothing is to be
@@ -507,8 +517,8 @@ figure
 # %% [markdown]
 # Latents in use lie on the left and follow the curve closely: A costs them a tenth more variance or so. Those hardly in
 # use, on the right, gain a factor of twenty or so, less than the curve promises. The decoder is no parabola, and has
-# not quite unlearned to listen to them. In practice: **train with B where you can**, for its quieter gradients, but do
-# not expect miracles of it; to *measure* a bound, A is often the more precise.
+# not quite learned to ignore them. In practice: **train with B where you can**, for its quieter gradients, but do not
+# expect miracles of it; to *measure* a bound, A is often the more precise.
 
 # %% [markdown]
 # ## Two latents: a posterior one can see
@@ -535,11 +545,13 @@ right.set_title("decoded codes")
 figure
 
 # %% [markdown]
-# On the left, digits that look alike lie side by side. On the right, the opposite direction: a grid of codes, each
-# decoded. Its lines are $z = \Phi^{-1}(u)$ for evenly spaced $u$ in $(0, 1)$, with the normal distribution function
-# $\Phi$, so that each picture stands for the same share of the prior. This is the paper's figure 4. Between two digits
-# one changes into the other continuously, also through shapes that are no digit at all. But two dimensions are few: 4
-# and 9 share their place, and so do 5 and 8. Move over it yourself:
+# On the left, digits that look alike lie side by side. (Each digit's name stands in the middle of its points; if they
+# lie in two places, between these.) On the right, the opposite direction: a grid of codes, each decoded. Its lines are
+# $z = \Phi^{-1}(u)$ for evenly spaced $u$ in $(0, 1)$, with the normal distribution function $\Phi$, so that each
+# picture stands for the same share of the prior. This is the paper's figure 4. On the way between two digits one
+# changes into the other continuously, and passes through shapes that are no digit at all. But two dimensions are few: 4
+# and 9 share their place, and so do 5 and 8. If the notebook is running, move over it yourself; the sliders set the two
+# $u$:
 
 
 # %% tags=["hide-input"]
@@ -563,10 +575,10 @@ explore(
 )
 
 # %% [markdown]
-# Now for the posterior. In two dimensions the integral that we could not do is a sum over a grid, $p_\theta(x) \approx
-# \sum_i p(z_i)\,p_\theta(x|z_i)\,\Delta z$, and with a grid this fine it is exact for our purposes. Bayes' rule then
-# gives the posterior at each $z_i$, and the gap, $\mathrm{KL}\big(q_\varphi(z|x)\,\|\,p_\theta(z|x)\big)$, is a sum,
-# too.
+# Now for the posterior. In two dimensions the integral that we could not do is a sum over a grid,
+# $p_\theta(x) \approx \sum_i p(z_i)\,p_\theta(x|z_i)\,\Delta z$ with the area $\Delta z$ of one of its cells, and with
+# a grid this fine it is exact for our purposes. Bayes' rule then gives the posterior at each $z_i$, and the gap,
+# $\mathrm{KL}\big(q_\varphi(z|x)\,\|\,p_\theta(z|x)\big)$, is a sum, too.
 
 # %%
 side, limit = 300, 6
@@ -589,7 +601,7 @@ gap = divergence(small.posterior(x))
 
 # %% [markdown]
 # Before you see it: the posterior is whatever Bayes' rule makes of prior and decoder, and $q_\varphi(z|x)$ is two
-# independent normals, an ellipse with upright axes.
+# independent normals, an ellipse whose axes are parallel to those of the plane: upright, for short.
 
 # %%
 quiz.ask("posterior")
@@ -649,9 +661,9 @@ holds(
 #
 # The last column knows nothing of grids. It is `vk.evaluation.log_likelihood`, which gave us the dashed line at the
 # beginning: it averages $p_\theta(x, z)/q_\varphi(z|x)$, the very thing inside Jensen's inequality, over 5000 draws
-# *before* taking the logarithm. For most images it is right to a fraction of a nat. But where $q_\varphi$ misses the
-# posterior, 5000 draws miss it too, and for the worst the estimate is more than ten nats too low. Lesson 03 is about
-# that.
+# *before* taking the logarithm. For most of the hundred images it is right to a fraction of a nat. But where
+# $q_\varphi$ misses the posterior, 5000 draws miss it too, and for the worst the estimate is more than ten nats too
+# low. Lesson 03 is about that.
 #
 # **Whose fault is the gap?** The best normal $q$ for an image may still have one, because the posterior is not of that
 # form: the **approximation gap**. And the encoder may not find the best one, since it serves all images with one
@@ -696,8 +708,8 @@ holds(approximation.mean() < 0.5 * gap.mean(), np.median(gap) < 0.6 * gap.mean()
 # %% [markdown]
 # Most of the gap is the encoder's. And most of that is owed to few images. Look at the largest gaps in the picture: the
 # posterior is nearly an ellipse, and the encoder's lies in another place. It has never seen these images, and misjudges
-# the odd ones. A few steps for each image, as here, would mend it (*semi-amortized* inference, lesson 09); a richer
-# family of $q$ could help with the rest only.
+# the odd ones. Steps for each image, as here, would mend it (*semi-amortized* inference, lesson 09); a richer family of
+# $q$ could help with the rest only.
 
 # %% [markdown]
 # ## How many latents?
@@ -750,10 +762,11 @@ holds(best[5] < best[40] - 10, best[5] < best[200] - 5, np.argmax(runs[200]["val
 # nat that it carries is paid for in the bound. Two hundred latents carry fewer nats than forty.
 #
 # Five are too few: their test bound stays well below the others'. Two hundred cost time. Each sends noise into the
-# decoder, which has to learn not to listen, and their test bound is still rising when that of forty has long turned.
-# (So compare at equal progress, too: when forty had the training bound with which two hundred end, their distance from
-# test was less by a few nats only.) In the paper, on all of MNIST, 20 and 200 latents end at the same test bound:
-# "superfluous latent variables did not result in overfitting".
+# decoder, which has to learn not to listen, and their test bound was best only near the end, when that of forty had
+# long turned. (So compare at equal progress, too: when the forty had reached the training bound with which the two
+# hundred end, training and test were a few nats closer than they are for the two hundred, no more.) In the paper, on
+# all of MNIST, 20 and 200 latents end at the same test bound: "superfluous latent variables did not result in
+# overfitting".
 
 # %% [markdown]
 # ## When it goes wrong
@@ -824,8 +837,8 @@ holds(abs(pixels_mean[3] - biased) < 2, pixels_mean[2] < 0.05, 0.2 < pixels_mean
 #
 # *Mean over pixels* makes each nat of code cost 784 nats. No code is worth that, the KL is next to nothing, and the
 # decoder gives one average image to everybody: the VAE has become the biased coins of the beginning, within a nat or
-# two. What would have told? A loss between 0.2 and 0.3 "nats" an image is no sum over 784 pixels, and a KL near zero
-# means no code.
+# two. What would have given it away? A loss between 0.2 and 0.3 "nats" an image is no sum over 784 pixels, and a KL
+# near zero means no code.
 #
 # *Test:* compare your loss with $D\log 2$ before training, when the decoder knows nothing: for 784 pixels it should be
 # near 543, or some nats above.
@@ -833,10 +846,11 @@ holds(abs(pixels_mean[3] - biased) < 2, pixels_mean[2] < 0.05, 0.2 < pixels_mean
 # %% [markdown]
 # ### Grey pixels as Bernoulli
 #
-# Give the hand-written VAE the *grey* images, with values anywhere between 0 and 1. The formula $x \log y + (1 -
-# x)\log(1 - y)$ does not complain, and many tutorials train like this. Is it a likelihood? A density of grey values
-# would have to integrate to one over them. With logits, $y^x(1-y)^{1-x} = e^{xa}/(1 + e^a)$, and the integral from 0 to
-# 1 is $\frac{e^a - 1}{a\,(1 + e^a)} = \tanh(a/2)/a$.
+# Give the hand-written VAE the *grey* images, with values anywhere between 0 and 1. The formula
+# $x \log y + (1 - x)\log(1 - y)$ does not complain, and many tutorials train like this. Is it a likelihood? A density
+# of grey values would have to integrate to one over them. With logits, $y^x(1-y)^{1-x} = e^{xa}/(1 + e^a)$, and the
+# integral from 0 to 1 is $\frac{e^a - 1}{a\,(1 + e^a)} = \tanh(a/2)/a$. (At $y = \frac12$ this is 0/0, with the limit
+# $\frac12$; so the cell takes 0.5001.)
 
 # %% tags=["nbval-check-output"]
 for y in (0.5001, 0.9, 0.99, 0.999):
@@ -876,17 +890,18 @@ else:
 
 # %% [markdown]
 # The usual number looks like a bound on binary images, and that is the trap. It is no log-density of the grey images:
-# that one is more than a thousand nats higher. Nor is zero the best that there is: a perfect reconstruction scores
-# about $-46$ here, which depends on how grey the images are. The weights themselves are not bad; on the binary test
-# images this network is as good as its sister that was trained on them. The number is, beside other people's. vaekit
-# refuses.
+# that one is more than a thousand nats higher. Nor is zero within reach: even a perfect reconstruction scores about
+# $-46$ here, which depends on how grey the images are. The weights themselves are not bad; on the binary test images
+# this network is as good as its sister that was trained on them. What is bad is the number, once it is put beside other
+# people's. vaekit refuses.
 #
 # Grey values that are to be modelled as such need a likelihood for real numbers, for instance a normal distribution for
-# each pixel, $p_\theta(x|z) = \mathcal N\big(\mu(z), \mathrm{diag}\,\sigma^2(z)\big)$ with two outputs of the decoder.
-# Only the reconstruction changes. The paper takes it for its second data set, the Frey faces, frames of a video with
-# 560 grey pixels, and reports a bound of about 1310 nats on test frames. A *positive* logarithm? A density may be as
-# large as it likes: with $\sigma = 0.05$ a normal density is $1/(0.05\sqrt{2\pi}) \approx 8$ high, and pixels add up.
-# And it depends on the unit. Measured from 0 to 255 instead of from 0 to 1, each pixel's density is divided by 255.
+# each pixel, $p_\theta(x|z) = \mathcal N\big(\mu(z), \mathrm{diag}\,\sigma^2(z)\big)$ with two outputs of the decoder
+# for each pixel. Only the reconstruction changes. The paper takes it for its second data set, the Frey faces, frames of
+# a video with 560 grey pixels, and reports a bound of about 1310 nats on test frames. A *positive* logarithm? A density
+# may be as large as it likes: with $\sigma = 0.05$ a normal density is $1/(0.05\sqrt{2\pi}) \approx 8$ high, and pixels
+# add up. And it depends on the unit. Measured from 0 to 255 instead of from 0 to 1, each pixel's density is divided by
+# 255.
 
 # %% tags=["nbval-check-output"]
 print(f"from 0…1 to 0…255: {1310 - 560 * np.log(255):.0f} nats, by the same model")
@@ -897,8 +912,8 @@ print(f"from 0…1 to 0…255: {1310 - 560 * np.log(255):.0f} nats, by the same 
 # %% [markdown]
 # ### Train and test mixed
 #
-# Above, forty latents learned a thousand images by heart. We make the mistake: the "test" images are among the training
-# images, because somebody loaded both files, or split after augmenting, or took the wrong path.
+# Above, forty latents learned a thousand images by heart. Now we make the mistake: the "test" images are among the
+# training images, because somebody loaded both files, or split after augmenting, or took the wrong path.
 
 # %%
 quiz.ask("mixed")
@@ -926,17 +941,18 @@ quiz.discuss("mixed")
 
 # %% [markdown]
 # Black is the honest experiment: training and test part company, and in the end test gets worse while training still
-# improves. Grey is the mistake, and there is nothing to be seen: test is as good as training, to the end. Its "test"
-# bound is more than fifteen nats above the best that the honest one ever reached (a part of that is the doubled
-# training data). That is more than separates this year's papers from those of ten years ago. With all of MNIST the
-# flattery is smaller, and harder to notice. *Test:* look for equal rows in the two arrays, and at the file names that
-# your loader opens.
+# improves. Grey is the mistake, and there is nothing to be seen: test is as good as training, to the end. (Even a
+# little better: in part because an epoch's training bound is averaged while the weights still improve, and test is
+# measured after that.) Its "test" bound is more than fifteen nats above the best that the honest one ever reached (a
+# part of that is the doubled training data). That is more than separates this year's papers from those of ten years
+# ago. With all of MNIST the flattery is smaller, and harder to notice. *Test:* look for equal rows in the two arrays,
+# and at the file names that your loader opens.
 
 # %% [markdown]
 # ## Take-aways
 #
-# $\log p_\theta(x)$ is an integral over all codes, of which one in a hundred billion matters. An encoder proposes the
-# ones that do.
+# $\log p_\theta(x)$ is an integral over all codes, of which one in hundreds of billions matters. An encoder proposes
+# the ones that do.
 #
 # The bound is $\log p_\theta(x)$ minus the KL divergence between the encoder's guess and the true posterior. The same
 # bound is reconstruction minus what the code costs, both summed, both in nats.
