@@ -1,7 +1,7 @@
 """Gated convolutions and residual blocks by hand, and the papers' numbers of weights."""
 
 import numpy as np
-from keras import ops
+from networks import array, normal, randomize
 
 from vaekit.layers import (
     Autoregressive,
@@ -13,21 +13,8 @@ from vaekit.layers import (
 )
 
 
-def normal(*shape, seed=0):
-    return np.random.default_rng(seed).normal(size=shape).astype("float32")
-
-
-def array(tensor):
-    return ops.convert_to_numpy(tensor)
-
-
 def sigmoid(a):
     return 1 / (1 + np.exp(-a))
-
-
-def randomize(layer, scale=0.7):
-    """Weights that are far from special, biases included."""
-    layer.set_weights([scale * normal(*w.shape, seed=i) for i, w in enumerate(layer.get_weights())])
 
 
 def test_gated_convolution_by_hand():

@@ -4,38 +4,19 @@ import keras
 import numpy as np
 import pytest
 from keras import ops
+from networks import array, gated, normal, randomize
 
 import vaekit as vk
 from vaekit.layers import (
     MLP,
-    Autoregressive,
     Bernoulli,
     DiagonalNormal,
-    GatedPixelConv2D,
     Join,
     Stack,
 )
 from vaekit.models.factors import output_layer
 
 L = keras.layers
-
-
-def normal(*shape, seed=0):
-    return np.random.default_rng(seed).normal(size=shape).astype("float32")
-
-
-def array(tensor):
-    return ops.convert_to_numpy(tensor)
-
-
-def randomize(layer, scale=0.7):
-    """Weights that are far from special, biases included."""
-    layer.set_weights([scale * normal(*w.shape, seed=i) for i, w in enumerate(layer.get_weights())])
-
-
-def gated(shape, filters=3, depth=2, skip=False):
-    layers = [GatedPixelConv2D(filters, mask="B" if i else "A") for i in range(depth)]
-    return Autoregressive([*layers, Bernoulli(shape)], skip=skip)
 
 
 def test_join():
