@@ -81,7 +81,7 @@ class HMC:
         return Chains(z, choose(end[2], start[2]), gradient, chains.step_size, acceptance)
 
     def adapted(self, chains, target_acceptance, rate):
-        r"""Moves step sizes towards a mean acceptance of each example: $\log ε \leftarrow \log ε + r (\bar a - a^*)$."""
+        r"""Moves each example's step size towards an acceptance rate: $\log ε \leftarrow \log ε + r (\bar a - a^*)$."""
         mean = ops.mean(chains.acceptance, axis=0)  # [B]
         return chains._replace(step_size=chains.step_size * ops.exp(rate * (mean - target_acceptance)))
 
