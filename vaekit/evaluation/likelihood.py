@@ -81,7 +81,7 @@ def _log_weights(model, chunk, chunks):
 
 
 def log_likelihood(model, x, samples=None, batch_size=100, chunk=None, seed=0, progress=True, method="importance"):
-    r"""Estimates log p(x) by a mean of weights, $\log p(x) \approx \log \frac1S \sum_s w_s$, $\mathbb E\,w_s = p(x)$, in nats.
+    r"""Estimates $\log p(x) \approx \log \frac1S \sum_s w_s$, where $\mathbb E\,w_s = p(x)$, in nats.
 
     A lower bound in expectation, $\mathcal L_S$, that rises to log p(x) with S. By importance sampling,
     $w_s = p(x, z_s) / q(z_s|x)$ with $z_s \sim q(z|x)$: fast, and too low where q misses what the posterior holds. By

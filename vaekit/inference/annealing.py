@@ -35,7 +35,7 @@ class AIS:
     Between a start s(z) that can be drawn from and p(x, z) lies the geometric path
     $\log f_t(z) = (1 - β_t) \log s(z) + β_t \log p(x, z)$, $0 = β_0 < … < β_T = 1$. Each chain is drawn from s; at each
     step its log-weight grows by $(β_t - β_{t-1}) (\log p(x, z) - \log s(z))$, and then z moves by a transition of HMC
-    that leaves $f_t$ invariant. So $\mathbb E\,w = p(x)$, and the log of a mean of weights is a stochastic lower bound. The
+    that leaves $f_t$ invariant. So $\mathbb E\,w = p(x)$: the log of a mean of weights is a stochastic lower bound. The
     same steps along the reversed path, from a draw of p(z|x), have $\mathbb E\,w = 1 / p(x)$.
 
     Step sizes are found before, one for each example and step, by a few chains of their own; held fixed from then on,
