@@ -14,6 +14,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+gc.disable()  # while modules are imported, which leave little garbage: see `pytest_collection_finish`
 hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine is no fault
 hypothesis.settings.load_profile("untimed")
 sys.path.insert(0, str(Path(__file__).parent))
@@ -47,8 +48,8 @@ def pytest_collectstart():
 def pytest_collection_finish():
     """Python looks for garbage among all that models leave behind: less often, and not among what was imported."""
     gc.set_threshold(50_000, 10, 10)
-    gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(config, items):
