@@ -14,6 +14,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+sys.modules.setdefault("rfc3987_syntax", None)  # jsonschema's grammar of addresses: a second, and no notebook has any
 gc.disable()  # while modules are imported, which leave little garbage: see `pytest_collection_finish`
 hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine is no fault
 hypothesis.settings.load_profile("untimed")
