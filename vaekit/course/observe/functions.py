@@ -73,3 +73,27 @@ def number(answer, inputs):
     if math.isnan(float(answer)):
         raise Wrong("expected a number, received nan, which is none.")
     return {VALUE: float(answer)}
+
+
+def settings(answer, inputs, names, choices):
+    """Returns the settings of an experiment by name: numbers, lists of numbers, and choices among texts by their place.
+
+    Args:
+        answer: a dict of settings, or a function of the problem that returns one.
+        inputs: the problem, and the `seed` of the experiment, which stays here.
+        names: of all settings.
+        choices: dict: lists of texts, for the settings that are one of these.
+    """
+    if answer is None or answer is Ellipsis:
+        raise NotImplementedError
+    if callable(answer):
+        problem = {name: value for name, value in inputs.items() if name != "seed"}
+        takes(answer, problem)
+        answer = answer(**problem)
+    if not isinstance(answer, dict) or set(answer) != set(names):
+        came = f"one with the keys {', '.join(map(str, answer))}" if isinstance(answer, dict) else described(answer)
+        raise Wrong(f"expected a dict with the keys {', '.join(names)}, the settings; received {came}.")
+    for name, texts in choices.items():
+        if not isinstance(answer[name], str) or answer[name] not in texts:
+            raise Wrong(f"`{name}` should be one of {', '.join(map(repr, texts))}; received {answer[name]!r}.")
+    return {name: choices[name].index(answer[name]) if name in choices else answer[name] for name in names}

@@ -1,6 +1,7 @@
 """Questions, and the judging of answers by arrays alone. Nothing here knows of processes."""
 
 from vaekit.course.questions.distribution_layer import DistributionLayer as DistributionLayer
+from vaekit.course.questions.experiment import Experiment as Experiment
 from vaekit.course.questions.function import Function as Function
 from vaekit.course.questions.layer import Layer as Layer
 from vaekit.course.questions.mend import Mend as Mend
