@@ -13,7 +13,8 @@ from vaekit.course.questions.question import AtLeast, AtMost
 pytestmark = pytest.mark.once  # NumPy alone
 
 
-def _poll(rng, share, voters):
+def _poll(rng, share, secret, voters):
+    assert secret == 7
     return {"error": np.std(rng.binomial(voters, share, size=20_000) / voters - share)}
 
 
@@ -22,7 +23,7 @@ POLL = Experiment(
     "How many voters to ask",
     points=4,
     takes="share",
-    draw=lambda rng: [{"share": share} for share in rng.uniform(0.1, 0.9, size=2)],
+    draw=lambda rng: [{"share": share, "secret": 7} for share in rng.uniform(0.1, 0.9, size=2)],
     settings={"voters": (1, 100_000)},
     run=_poll,
     goals={
@@ -117,7 +118,7 @@ def test_dice_are_the_same_for_the_same_settings_and_others_for_who_grades():
     assert len(noise) == 4
 
 
-def test_a_function_is_told_the_problem_and_not_the_seed():
+def test_a_function_is_told_the_problem_and_nothing_else():
     def poll(**problem):
         assert list(problem) == ["share"]
         return {"voters": 640}

@@ -44,8 +44,9 @@ class Experiment(Question):
             It runs wherever answers are judged: in seconds, whatever the settings, and in NumPy.
         goals: dict: `AtLeast` or `AtMost` by part; its `of` names what `run` returned, or a setting.
         answer: settings that reach all goals: an expression, or the body of a function where it takes something.
-        takes, draw: the problem that settings are for, where the answer is a function: its arguments, and a function of
-            a generator that returns a list of problems, dicts of numbers and arrays. The worst outcome counts.
+        takes: what the answer is told of a problem, where it is a function: "share, pilot[S,N]".
+        draw: function of a generator that returns a list of problems, dicts of numbers and arrays: what `takes` names,
+            and what else `run` needs to know. The worst outcome counts.
         mistakes: list of (part, name, settings, when, message): of what was measured, and of the settings, `when`, a
             function of them by name, says whether `message` explains that the goal of this part (None: any) is missed.
             `settings` is an expression, an example. The first one counts.
@@ -67,7 +68,8 @@ class Experiment(Question):
         super().__post_init__()
         self.parts = self.parts or dict.fromkeys(self.goals, 1)
         choices = {name: sorted(texts) for name, texts in self.settings.items() if isinstance(texts, set)}
-        self.observe = Observe("settings", {"names": list(self.settings), "choices": choices})
+        told = [argument.partition("=")[0] for argument in signature(self.takes)[0]]
+        self.observe = Observe("settings", {"names": list(self.settings), "choices": choices, "problem": told})
         self._reasons = [(part, when, (name, message)) for part, name, _, when, message in self.mistakes]
         self.mistakes = [
             Mistake(name, message, code=self._code(settings, f"return {settings}"))
