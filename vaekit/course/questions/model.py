@@ -170,12 +170,24 @@ class TrainedVAE(Question):
 
 def _bound(images, mean, log_variance, decoder, noise):
     """Estimates the bound, its reconstruction and the KL divergence, in nats an image."""
+    reconstruction, kl = terms(images, mean, log_variance, decoder, noise)
+    return np.mean(reconstruction - kl), np.mean(reconstruction), np.mean(kl)
+
+
+def terms(images, mean, log_variance, decoder, noise):
+    """Draws codes from q(z|x), and returns log p(x|z) and log q(z|x) − log p(z) at them: arrays `[S, N]`.
+
+    Args:
+        images: `[N, D]`, of 0 and 1.
+        mean, log_variance: `[N, L]`.
+        decoder: dict of the arrays `DECODER`.
+        noise: `[S, N, L]`.
+    """
     w1, b1, w2, b2 = (decoder[name] for name in DECODER)
     reconstruction, kl = [], []
-    for e in noise:  # one draw of all codes at a time: [N, L]
+    for e in noise:  # one draw of all codes at a time
         z = mean + np.exp(log_variance / 2) * e
         a = np.tanh(z @ w1 + b1) @ w2 + b2  # [N, D]
         reconstruction.append(np.sum(images * a - np.logaddexp(0, a), axis=-1))
-        kl.append(0.5 * np.sum(z**2 - e**2 - log_variance, axis=-1))  # log q(z|x) − log p(z)
-    reconstruction, kl = np.array(reconstruction), np.array(kl)
-    return np.mean(reconstruction - kl), np.mean(reconstruction), np.mean(kl)
+        kl.append(0.5 * np.sum(z**2 - e**2 - log_variance, axis=-1))
+    return np.array(reconstruction), np.array(kl)
