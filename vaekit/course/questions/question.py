@@ -69,7 +69,8 @@ class Limit(NamedTuple):
 
     def told(self, number):
         """Tells a number, "bias: 0.12 nats"."""
-        return f"{self.of}: {number:,.{self.digits}f} {self.unit}".removeprefix(": ").rstrip()
+        of = self.of.replace("_", " ")
+        return f"{of}: {number:,.{self.digits}f} {self.unit}".removeprefix(": ").rstrip()
 
 
 class AtLeast(Limit):
