@@ -353,7 +353,7 @@ LEAPFROG = Function(
         def slope(z):  # of log p(x, z), [N, L]
             return ops.matmul(x - bias - ops.matmul(z, weights), ops.transpose(weights)) / noise_scale**2 - z
 
-        def energy(z, momentum):  # −log p(x, z) + ½ r², but for a constant, [N]
+        def energy(z, momentum):  # −log p(x, z) + ½ v², but for a constant, [N]
             error = (x - bias - ops.matmul(z, weights)) / noise_scale
             return 0.5 * (ops.sum(error**2, axis=1) + ops.sum(z**2, axis=1) + ops.sum(momentum**2, axis=1))
 
@@ -371,7 +371,7 @@ LEAPFROG = Function(
         The slope is $(x - b - zW)\,W^\top / s^2 - z$. A step is: half a kick, a whole drift, half a kick, where each
         kick takes the slope at the $z$ of that moment.
 
-        The energy is $\frac{1}{2s^2}\|x - b - zW\|^2 + \frac12\|z\|^2 + \frac12\|r\|^2$. The probability of acceptance
+        The energy is $\frac{1}{2s^2}\|x - b - zW\|^2 + \frac12\|z\|^2 + \frac12\|v\|^2$. The probability of acceptance
         is $\min(1, e^{H - H'})$, and its logarithm $\min(0, H - H')$: no exponential is needed.
     """,
     mistakes=[
@@ -407,10 +407,10 @@ LEAPFROG = Function(
         ("scale_for_variance", {"/ noise_scale**2 - z": "/ noise_scale - z", ") / noise_scale\n": ") / "
          "noise_scale**0.5\n"}, "you divided by $s$ where the density has the variance $s^2$."),
         ("no_kinetic_energy", {" + ops.sum(momentum**2, axis=1))": ")"}, r"the energy lacks the kinetic part, "
-         r"$\frac12\|r\|^2$. What is conserved is the sum."),
+         r"$\frac12\|v\|^2$. What is conserved is the sum."),
         ("kinetic_whole", {"0.5 * (ops.sum(error**2, axis=1) + ops.sum(z**2, axis=1) + ops.sum(momentum**2, axis=1))":
          "0.5 * (ops.sum(error**2, axis=1) + ops.sum(z**2, axis=1)) + ops.sum(momentum**2, axis=1)"}, "the kinetic "
-         r"energy is $\frac12\|r\|^2$: the ½ is lost."),
+         r"energy is $\frac12\|v\|^2$: the ½ is lost."),
         ("likelihood_alone", {" + ops.sum(z**2, axis=1)": ""}, r"the energy lacks the prior's part, $\frac12\|z\|^2$."),
         ("not_limited", {"ops.minimum(before - energy(z, momentum), 0)": "before - energy(z, momentum)"}, "a "
          "probability is 1 at most, and its logarithm 0: where the energy has fallen, the step is certainly accepted."),
@@ -434,86 +434,84 @@ LEAPFROG = Function(
 # ---- 5
 
 
-def _chains(rng):
+def _runs(rng):
     for T, S, N in (4, 3, 2), (6, 5, 3), (3, 4, 4):
-        yield _chain(rng, T, S, N, -rng.uniform(2, 8, size=N), 1)
+        yield _run(rng, T, S, N, -rng.uniform(2, 8, size=N), 1)
 
 
-def _chains_of_images(rng):
+def _runs_for_images(rng):
     """Log-likelihoods of a whole image: hundreds and thousands of nats."""
-    yield _chain(rng, 5, 4, 3, np.array([-90, -700, -3000]), 30)
+    yield _run(rng, 5, 4, 3, np.array([-90, -700, -3000]), 30)
 
 
-def _chain(rng, T, S, N, level, spread):
-    betas = np.array([0, *np.sort(rng.uniform(0.1, 0.9, size=T - 2)), 1])
-    forward, reverse = level + spread * (np.arange(T)[:, None, None] / T + 0.5 * rng.normal(size=(2, T, S, N)))
-    return dict(betas=betas, forward=forward, reverse=reverse)
+def _run(rng, T, S, N, level, spread):
+    betas = np.array([0, *np.sort(rng.uniform(0.1, 0.9, size=T - 1)), 1])
+    up, down = level + spread * (np.arange(T + 1)[:, None, None] / T + 0.5 * rng.normal(size=(2, T + 1, S, N)))
+    return dict(betas=betas, up=up, down=down)
 
 
-_TWO_SUMS = ("log_w = ops.sum(steps * forward[:-1], axis=0)", "log_v = -ops.sum(steps * reverse[1:], axis=0)")
+_UP, _DOWN = "ops.logsumexp(log_up, axis=0) - log_S", "log_S - ops.logsumexp(-log_down, axis=0)"
 
 BRACKET = Function(
     "ais_bracket", "Annealed importance sampling, from both sides", points=4, minutes=25, difficulty=2,
-    takes="betas[T], forward[T,S,N], reverse[T,S,N]", returns="from below, from above",
-    axes={"S": "chains", "N": "images"}, draw={None: _chains, "whole images": _chains_of_images},
+    takes="betas[K], up[K,S,N], down[K,S,N]", returns="from below, from above", axes={"S": "runs", "N": "images"},
+    draw={None: _runs, "whole images": _runs_for_images},
     parts={"from below": 2, "from above": 2, "whole images": 1}, requires_first=False,
     rtol=1e-5, atol=1e-3,
     because="near 3000 float32's numbers are 0.0002 apart; 0.03 are allowed there, and no mistake is as small.",
     answer="""
-        steps = (betas[1:] - betas[:-1])[:, None, None]  # [T − 1, 1, 1]
-        log_w = ops.sum(steps * forward[:-1], axis=0)  # [S, N]
-        log_v = -ops.sum(steps * reverse[1:], axis=0)
-        log_S = np.log(forward.shape[1])
-        return ops.logsumexp(log_w, axis=0) - log_S, log_S - ops.logsumexp(log_v, axis=0)
+        steps = (betas[1:] - betas[:-1])[:, None, None]  # [T, 1, 1]
+        log_up = ops.sum(steps * up[:-1], axis=0)  # log w of the runs upwards, [S, N]
+        log_down = ops.sum(steps * down[1:], axis=0)
+        log_S = np.log(up.shape[1])
+        return ops.logsumexp(log_up, axis=0) - log_S, log_S - ops.logsumexp(-log_down, axis=0)
     """,
     hints=r"""
-        A weight is a product of ratios of neighbouring densities, all at the *same* point. What is left of
+        A weight is a product of ratios of neighbouring densities, both at the *same* place. What is left of
         $f_t(z)/f_{t-1}(z)$, with $f_t(z) = p(z)\,p(x|z)^{\beta_t}$?
 
-        $\log w = \sum_t (\beta_t - \beta_{t-1}) \log p(x|z_{t-1})$: in the forward chain a state is weighed while its
-        temperature changes, before it moves on. So the last state never counts, and in the reverse chain, which runs
-        through the temperatures the other way, the one at $\beta = 0$ never does.
+        $\log w = \sum_t (\beta_t - \beta_{t-1}) \log p(x|z_{t-1})$ upwards: a place is weighed while the temperature
+        changes there, before the run moves on. So upwards the place at $\beta = 1$ never counts, and downwards, where
+        the temperatures come the other way, the one at $\beta = 0$.
 
-        From below: $\log \frac1S\sum_s w_s$. Backwards $\mathbb E[v] = 1/p(x)$ with $\log v = -\sum_t (\beta_t -
-        \beta_{t-1}) \log p(x|z'_t)$. From above: $-\log\frac1S\sum_s v_s$.
+        Upwards `up[:-1]`, downwards `down[1:]`, both times $\beta_t - \beta_{t-1}$. From below it is
+        $\log\frac1S\sum_s w_s$, from above $-\log\frac1S\sum_s 1/w_s$, with `ops.logsumexp`.
     """,
     mistakes=[
-        ("forward_late", {"forward[:-1]": "forward[1:]"}, r"the forward weights take the states after they have moved, "
-         r"$z_t$. A state is weighed where the temperature changes under it: $z_{t-1}$, still from $\beta_{t-1}$."),
-        ("reverse_early", {"reverse[1:]": "reverse[:-1]"}, r"the reverse weights take the states after they have "
-         r"moved. Backwards, it is $z'_t$ under which $\beta_t$ changes to $\beta_{t-1}$: `reverse[1:]`."),
-        ("late_and_early", {"forward[:-1]": "forward[1:]", "reverse[1:]": "reverse[:-1]"}, "both chains take the "
-         "states after they have moved. A state is weighed where the temperature changes under it, before it moves."),
-        ("trapezoid", {"steps * forward[:-1]": "steps * (forward[:-1] + forward[1:]) / 2"}, "you took the mean of both "
-         "ends of each step, as for an integral. That is thermodynamic integration, a good estimate, and neither a "
-         "weight nor a bound: a state counts before it moves."),
-        ("mean_of_logs", {"ops.logsumexp(log_w, axis=0) - log_S": "ops.mean(log_w, axis=0)"}, "you took the mean of "
-         "the log-weights. The mean of the weights comes first, its logarithm afterwards."),
-        ("mean_of_logs_above", {"log_S - ops.logsumexp(log_v, axis=0)": "-ops.mean(log_v, axis=0)"}, "you took the "
-         r"mean of the $\log v$. It is above $\log p(x)$, and farther than need be: the mean of the $v$ comes first."),
-        ("not_reciprocal", {"log_v = -ops": "log_v = ops", "log_S - ops.logsumexp(log_v, axis=0)":
-         "ops.logsumexp(log_v, axis=0) - log_S"}, r"the reverse chain's mean is taken of $1/v$. It is $v$, made of "
-         r"ratios $f_{t-1}/f_t$, whose mean is known: $\mathbb E[v] = 1/p(x)$."),
-        ("reverse_sign", {"log_v = -ops": "log_v = ops"}, r"$\log v$ has the wrong sign: backwards, each ratio is "
-         r"$f_{t-1}(z'_t)/f_t(z'_t) = p(x|z'_t)^{-(\beta_t - \beta_{t-1})}$."),
-        ("above_sign", {"log_S - ops.logsumexp(log_v, axis=0)": "ops.logsumexp(log_v, axis=0) - log_S"}, "this is "
-         r"$\log\bar v$, an estimate of $-\log p(x)$. Take its negative."),
-        ("sums", {"ops.logsumexp(log_w, axis=0) - log_S": "ops.logsumexp(log_w, axis=0)", "log_S - ops":
-         "-ops"}, r"$\log S$ is missing: a mean over the chains is asked for, and not their sum."),
-        ("log_S_above", {"log_S - ops.logsumexp(log_v": "-log_S - ops.logsumexp(log_v"}, r"from above $\log S$ has the "
-         r"wrong sign: $-\log\frac1S\sum v_s = \log S - \log\sum v_s$."),
-        ("not_differences", {"(betas[1:] - betas[:-1])": "betas[1:]"}, r"each state is weighed with $\beta_t$ itself. "
+        ("up_late", {"up[:-1]": "up[1:]"}, r"upwards you weigh the places to which the runs have moved, $z_t$. A place "
+         r"is weighed where the temperature changes, before the run moves: $z_{t-1}$, `up[:-1]`."),
+        ("down_late", {"down[1:]": "down[:-1]"}, r"downwards you weigh the places to which the runs have moved. There "
+         r"it is at $z'_t$ that $\beta_t$ changes to $\beta_{t-1}$: `down[1:]`."),
+        ("both_late", {"up[:-1]": "up[1:]", "down[1:]": "down[:-1]"}, "both ways you weigh the places to which the "
+         "runs have moved. A place is weighed where the temperature changes, before the run moves on."),
+        ("trapezoid", {"steps * up[:-1]": "steps * (up[:-1] + up[1:]) / 2"}, "you took the mean of both ends of each "
+         "step, as for an integral. That is thermodynamic integration: a good estimate, and neither a weight nor a "
+         "bound. A place counts before the run moves on."),
+        ("mean_of_logs", {_UP: "ops.mean(log_up, axis=0)"}, "you took the mean of the log-weights upwards. The mean of "
+         "the weights comes first, its logarithm afterwards."),
+        ("mean_of_logs_above", {_DOWN: "ops.mean(log_down, axis=0)"}, r"you took the mean of the log-weights "
+         r"downwards. It lies above $\log p(x)$, but farther than need be: the mean of $1/w$ comes first."),
+        ("not_reciprocal", {_DOWN: "ops.logsumexp(log_down, axis=0) - log_S"}, r"downwards you took the mean of $w$. "
+         r"There it is $1/w$ whose mean is known: $\mathbb E[1/w] = 1/p(x)$."),
+        ("reciprocal_of_mean", {_DOWN: "log_S - ops.logsumexp(log_down, axis=0)"}, r"downwards you took minus the "
+         r"logarithm of the mean of $w$. It is $-\log\frac1S\sum_s 1/w_s$, with $1/w$ in the sum."),
+        ("above_sign", {_DOWN: "ops.logsumexp(-log_down, axis=0) - log_S"}, r"from above this is the logarithm of the "
+         r"mean of $1/w$, an estimate of $-\log p(x)$. Take its negative."),
+        ("sums", {_UP: "ops.logsumexp(log_up, axis=0)", _DOWN: "-ops.logsumexp(-log_down, axis=0)"}, r"$\log S$ is "
+         "missing: the mean over the runs is asked for, not their sum."),
+        ("log_S_above", {"log_S - ops.logsumexp(-log": "-log_S - ops.logsumexp(-log"}, r"from above $\log S$ has the "
+         r"wrong sign: $-\log\frac1S\sum_s 1/w_s = \log S - \log\sum_s 1/w_s$."),
+        ("not_differences", {"(betas[1:] - betas[:-1])": "betas[1:]"}, r"each place is weighed with $\beta_t$ itself. "
          r"It is the change that counts, $\beta_t - \beta_{t-1}$; all changes together are 1."),
         ("equal_steps", {"(betas[1:] - betas[:-1])": "(ops.ones_like(betas[1:]) / (betas.shape[0] - 1))"}, "all steps "
          "are taken to be equal. The temperatures that are given are not evenly spaced."),
-        ("exchanged", {"return ops.logsumexp(log_w, axis=0) - log_S, log_S - ops.logsumexp(log_v, axis=0)":
-         "return log_S - ops.logsumexp(log_v, axis=0), ops.logsumexp(log_w, axis=0) - log_S"}, "the two have changed "
-         "places: the estimate from below first."),
-        ("over_images", {"ops.logsumexp(log_w, axis=0)": "ops.logsumexp(log_w, axis=1)"}, "the mean is taken over the "
-         "images. The chains are axis 0 of what is left when the temperatures are summed over."),
-        ("overflow", {"ops.logsumexp(log_w, axis=0) - log_S, log_S - ops.logsumexp(log_v, axis=0)":
-         "ops.log(ops.mean(ops.exp(log_w), axis=0)), -ops.log(ops.mean(ops.exp(log_v), axis=0))"}, r"$e^{-700}$ is 0 "
-         r"in float32, and $e^{700}$ infinite. Stay with logarithms, as in question 1."),
+        ("exchanged", {f"return {_UP}, {_DOWN}": f"return {_DOWN}, {_UP}"}, "the two have changed places: the estimate "
+         "from below first."),
+        ("over_images", {"ops.logsumexp(log_up, axis=0)": "ops.logsumexp(log_up, axis=1)"}, "the mean is taken over "
+         "the images. The runs are axis 0 of what is left when the temperatures have been summed over."),
+        ("overflow", {f"{_UP}, {_DOWN}": "ops.log(ops.mean(ops.exp(log_up), axis=0)), "
+         "-ops.log(ops.mean(ops.exp(-log_down), axis=0))"}, r"$e^{-700}$ is 0 in float32, and $e^{700}$ infinite. Stay "
+         "with logarithms, as in question 1."),
     ],
 )  # fmt: skip
 
