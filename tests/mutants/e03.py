@@ -51,8 +51,10 @@ ALIKE = {
     "plan": [_PLAN],
     "leapfrog": [
         """
+        precision = 1 / noise_scale**2
+
         def gradient(z):
-            return -z + ops.matmul((x - (ops.matmul(z, weights) + bias)) / noise_scale**2, ops.transpose(weights))
+            return -z + precision * ops.matmul((x - (ops.matmul(z, weights) + bias)), ops.transpose(weights))
 
         def log_f(z):
             prior = tfd.Normal(0.0, 1.0).log_prob
@@ -97,25 +99,18 @@ ALIKE = {
     "fit_posterior": [
         """
 def fit_posterior(images, hidden_weights, hidden_bias, output_weights, output_bias, seed):
-    # by hand: Newton's method for the mode, and the curvature there
-    x, W1, b1, W2, b2 = (np.array(v, "float64") for v in (images, hidden_weights, hidden_bias, output_weights,
-                                                          output_bias))
-    z = np.zeros((len(x), len(W1)))
-    for damping in (10, 3, 1, 1, 1, 1, 1, 1):
+    # the gradients by hand, and momentum with steps of a size that each number has to itself
+    x, W1, b1, W2, b2 = map(np.array, (images, hidden_weights, hidden_bias, output_weights, output_bias))
+    q, first, second = np.zeros((2, len(x), len(W1)), "float32") - [[[0]], [[2]]], 0, 0
+    for step in range(1, 151):
+        noise, sigma = np.random.default_rng([seed, step]).standard_normal(q[0].shape), np.exp(q[1] / 2)
+        z = q[0] + sigma * noise
         h = np.tanh(z @ W1 + b1)
-        y = 1 / (1 + np.exp(-(h @ W2 + b2)))
-        for n in range(len(x)):
-            J = (W1 * (1 - h[n] ** 2)) @ W2
-            P = np.eye(len(W1)) + J * (y[n] * (1 - y[n])) @ J.T
-            if damping is not None:
-                z[n] += np.linalg.solve(P + (damping - 1) * np.eye(len(W1)), J @ (x[n] - y[n]) - z[n])
-    precision = []
-    for n in range(len(x)):
-        h = np.tanh(z[n] @ W1 + b1)
-        y = 1 / (1 + np.exp(-(h @ W2 + b2)))
-        J = (W1 * (1 - h**2)) @ W2
-        precision.append(np.diag(np.eye(len(W1)) + J * (y * (1 - y)) @ J.T))
-    return z, -np.log(np.array(precision))
+        slope = ((x - 1 / (1 + np.exp(-(h @ W2 + b2)))) @ W2.T * (1 - h**2)) @ W1.T - z
+        gradient = np.array([slope, slope * noise * sigma / 2 + 0.5])
+        first, second = 0.9 * first + 0.1 * gradient, 0.99 * second + 0.01 * gradient**2
+        q = q + 0.12 * (1 - step / 151) * first / (1 - 0.9**step) / np.sqrt(second / (1 - 0.99**step))
+    return list(q)
 """,
     ],
 }  # fmt: skip
@@ -124,14 +119,13 @@ ODD = {
     "log_mean_weight": [
         ("refused", {"return estimate, 1 / ops.sum(share**2, axis=0)": "return estimate"}),
         ("refused", {"return ": ""}),
-        ("infinite", {_ESTIMATE: "ops.log(ops.mean(ops.exp(log_weights), axis=0) + 1e-38)"}),
+        ("overflow", {_ESTIMATE: "ops.log(ops.mean(ops.exp(log_weights), axis=0) + 1e-38)"}),
         ("nan", {_ESTIMATE: "ops.mean(log_weights, axis=0) + ops.log(ops.mean(ops.exp(log_weights - "
                             "ops.mean(log_weights, axis=0)), axis=0))"}),
-        ("not_reduced", {"ops.logsumexp(log_weights, axis=0)": "log_weights"}),
     ],
     "samples_needed": [("other", "samples_needed = 100"), ("refused", "samples_needed = [118]")],
     "plan": [
-        ("settings", "def plan(pilot):\n    return dict(estimator='log of mean', error='images', samples=1e5, images=9)"),
+        ("settings", "def plan(pilot):\n    return dict(estimator='log of mean', error='seeds', samples=0, images=9)"),
         ("refused", "def plan(pilot):\n    return 200, 300"),
         ("refused", "def plan(pilot):\n    return dict(estimator='IWAE', error='images', samples=200, images=300)"),
         ("refused", "def plan(pilot, seed):\n    return {}"),
@@ -140,15 +134,12 @@ ODD = {
     "leapfrog": [
         ("refused", {"return z, momentum, ": "return z, "}),
         ("error", {"ops.transpose(weights)": "weights"}),
-        ("not_reduced", {"ops.sum(momentum**2, axis=1))": "momentum**2)", "axis=1) + ops.sum(z**2, axis=1)":
-                         "axis=1, keepdims=True) + z**2"}),
         ("variant", {"(x - bias - ops.matmul(z, weights), ": "(x + bias - ops.matmul(z, weights), "}),
     ],
     "ais_bracket": [
         ("refused", {"return ": "return ops.stack([", "ops.logsumexp(-log_down, axis=0)":
                      "ops.logsumexp(-log_down, axis=0)])"}),
         ("error", {"[:, None, None]": ""}),
-        ("variant", {"log_S = np.log(up.shape[1])": "log_S = np.log(up.shape[0])"}),
     ],
     "wake_sleep": [
         ("refused", {"return wake, ": "return wake + "}),
@@ -157,7 +148,6 @@ ODD = {
         ("cut", {"dream = ops.stop_gradient(": "encoder = ops.stop_gradient(encoder)\ndream = ops.stop_gradient("}),
     ],
     "mended_report": [
-        ("something_else", {"ops.softplus(logits)": "ops.relu(logits)"}),
         ("variant", {"LOG_2PI + z**2": "LOG_2PI - z**2"}),
         ("not_a_number", {"return ops.mean(runs)": "return runs"}),
         ("constant", {"return ops.mean(runs)": "return ops.mean(runs) - LOG_2PI"}),

@@ -194,9 +194,10 @@ def _log_mean(terms):
     return np.logaddexp.reduce(terms, axis=0) - np.log(len(terms))
 
 
-def _fewest_decodings(rng, latents, widening, most=400, images=4000):
+@functools.lru_cache
+def _fewest_decodings(latents, widening, most=400, images=4000):
     """Finds the fewest decodings that reach bias and standard error: S from one long row of samples for each image."""
-    log_p, terms = _terms(rng, "log of mean", most, images, latents, widening)
+    log_p, terms = _terms(np.random.default_rng(0), "log of mean", most, images, latents, widening)
     estimates = np.logaddexp.accumulate(terms, axis=0) - np.log(np.arange(1, most + 1))[:, None]
     bias = np.mean(log_p - estimates, axis=1)
     samples = int(np.argmax(bias <= BIAS)) + 1
@@ -222,7 +223,7 @@ def _report(rng, pilot, latents, widening, estimator, error, samples, images):
         "bias": abs(offset),
         "standard_error": np.std(estimates) / np.sqrt(images),
         "intervals_that_hold_the_truth": np.mean(right),
-        "cost": samples * repeats * images / _fewest_decodings(rng, latents, widening),
+        "cost": samples * repeats * images / _fewest_decodings(latents, widening),
     }
 
 
@@ -425,8 +426,9 @@ LEAPFROG = Function(
         ("reversed_momentum", {"return z, momentum,": "return z, -momentum,"}, "the momentum has been turned round. "
          "Hamiltonian Monte Carlo does that in theory, so that its step is its own inverse; asked for is the momentum "
          "at the end of the walk."),
-        ("one_step", {"for _ in range(steps)": "for _ in range(1)"}, "only one step is walked: there are `steps`."),
-        ("step_too_many", {"for _ in range(steps)": "for _ in range(steps + 1)"}, "one step too many is walked."),
+        ("one_step", {"for _ in range(steps)": "for _ in range(1)"}, "only one step is walked, whatever `steps` is."),
+        ("step_too_many", {"for _ in range(steps)": "for _ in range(steps + 1)"}, "one step too many is walked: "
+         "there are `steps`."),
     ],
 )  # fmt: skip
 
@@ -501,6 +503,8 @@ BRACKET = Function(
          "missing: the mean over the runs is asked for, not their sum."),
         ("log_S_above", {"log_S - ops.logsumexp(-log": "-log_S - ops.logsumexp(-log"}, r"from above $\log S$ has the "
          r"wrong sign: $-\log\frac1S\sum_s 1/w_s = \log S - \log\sum_s 1/w_s$."),
+        ("log_of_temperatures", {"np.log(up.shape[1])": "np.log(up.shape[0])"}, "you subtracted the logarithm of the "
+         "number of temperatures. The mean is over the $S$ runs, axis 1 of `up` and `down`."),
         ("not_differences", {"(betas[1:] - betas[:-1])": "betas[1:]"}, r"each place is weighed with $\beta_t$ itself. "
          r"It is the change that counts, $\beta_t - \beta_{t-1}$; all changes together are 1."),
         ("equal_steps", {"(betas[1:] - betas[:-1])": "(ops.ones_like(betas[1:]) / (betas.shape[0] - 1))"}, "all steps "
@@ -583,8 +587,8 @@ WAKE_SLEEP = Function(
          "made large; both are losses, so return its negative."),
         ("wake_sign", {"wake = -ops.mean": "wake = ops.mean"}, r"$\log p(x, z)$ is to be made large; both are losses, "
          "so return its negative."),
-        ("no_prior", {"log_p_x + log_p_z)": "log_p_x)"}, r"$\log p(z)$ is missing. (Here the prior has no weights, and "
-         "gradients do not notice. One that is learned would not learn.)"),
+        ("no_prior", {"log_p_x + log_p_z)": "log_p_x)"}, r"$\log p(z)$ is missing. Here the prior has no weights, and "
+         "no gradient notices; a prior that is learned would not learn."),
         ("mean_awake", {" + ops.exp(log_variance / 2) * noise": ""}, r"awake, you took the encoder's mean for $z$: a "
          r"draw is needed, $z = \mu + \sigma\varepsilon$."),
         ("variance_for_deviation", {"ops.exp(log_variance / 2) * noise": "ops.exp(log_variance) * noise"}, "the noise "

@@ -113,18 +113,19 @@ class FittedPosterior(Question):
             )
         if observed["alike"]:
             return "alike", "All images have the same q. Each has a posterior of its own, in another place."
-        if gains["wider"] > 0.3 and gains["wider"] > gains["narrower"]:
+        best = max(("wider", "narrower", "towards 0"), key=lambda name: gains[name])
+        if gains[best] > 0.3 and best == "wider":
             return "too_narrow", (
                 "With $e^{1/2}$ times its deviations your q would do better: it is narrower than the posterior, and "
                 "misses what lies beside it. Its weights may look equal, all the same. Is the entropy of q in your "
                 r"loss, $\frac12\sum_j \log\sigma_j^2$ for each image, and are its draws $\mu + \sigma\varepsilon$?"
             )
-        if gains["narrower"] > 0.3:
+        if gains[best] > 0.3 and best == "narrower":
             return "too_wide", (
                 "With $e^{-1/2}$ times its deviations your q would do better: it is wider than the posterior. Was "
                 r"$\log\sigma^2$ fitted, too, and for long enough?"
             )
-        if gains["towards 0"] > 0.3:
+        if gains[best] > 0.3:
             return "no_prior", (
                 r"Nearer to 0 your means would do better. Is $\log p(z)$ in your loss, or the KL divergence?"
             )
