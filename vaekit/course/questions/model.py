@@ -1,11 +1,10 @@
 r"""A model, trained by the answer: judged by the bound that it reaches on images that it has not seen."""
 
-import hashlib
 from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
 
-from vaekit.course.questions.question import AtLeast, Case, Observe, Question
+from vaekit.course.questions.question import AtLeast, Case, Observe, Question, generator
 
 DECODER = ["hidden_weights", "hidden_bias", "output_weights", "output_bias"]
 COPIES, DRAWS = 4, 5  # of each grey test image; of codes for each of them
@@ -80,7 +79,7 @@ class TrainedVAE(Question):
             return dict.fromkeys(self.bounds, np.nan) | {"wrong": wrong}
         mean, log_variance = codes["mean"], codes["log_variance"]
         arrays = [*(decoder[name] for name in DECODER), mean, log_variance]
-        noise = _generator(inputs[0]["seed"], arrays).normal(size=(DRAWS, *mean.shape))
+        noise = generator(inputs[0]["seed"], arrays).normal(size=(DRAWS, *mean.shape))
 
         with np.errstate(all="ignore"):
             reached, reconstruction, kl = _bound(images, mean, log_variance, decoder, noise)
@@ -115,7 +114,7 @@ class TrainedVAE(Question):
             return f"{message}; {self.most_latents} latents and {self.most_units} units are the most."
         return f"{message}; {'; '.join(wrong)}." if wrong else ""
 
-    def advice(self, observed):
+    def advice(self, observed, part):
         """Explains why a bound was missed, from what else was measured: (name, sentence)."""
         if wrong := observed.get("wrong"):
             return "shapes", f"The shapes do not fit together: {wrong}"
@@ -169,22 +168,26 @@ class TrainedVAE(Question):
         )
 
 
-def _generator(seed, arrays):
-    """Returns a generator whose seed nobody knows before the arrays are there."""
-    digest = hashlib.sha256(str(seed).encode())
-    for array in arrays:
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return np.random.default_rng(list(digest.digest()))
-
-
 def _bound(images, mean, log_variance, decoder, noise):
     """Estimates the bound, its reconstruction and the KL divergence, in nats an image."""
+    reconstruction, kl = terms(images, mean, log_variance, decoder, noise)
+    return np.mean(reconstruction - kl), np.mean(reconstruction), np.mean(kl)
+
+
+def terms(images, mean, log_variance, decoder, noise):
+    """Draws codes from q(z|x), and returns log p(x|z) and log q(z|x) − log p(z) at them: arrays `[S, N]`.
+
+    Args:
+        images: `[N, D]`, of 0 and 1.
+        mean, log_variance: `[N, L]`.
+        decoder: dict of the arrays `DECODER`.
+        noise: `[S, N, L]`.
+    """
     w1, b1, w2, b2 = (decoder[name] for name in DECODER)
     reconstruction, kl = [], []
-    for e in noise:  # one draw of all codes at a time: [N, L]
+    for e in noise:  # one draw of all codes at a time
         z = mean + np.exp(log_variance / 2) * e
         a = np.tanh(z @ w1 + b1) @ w2 + b2  # [N, D]
         reconstruction.append(np.sum(images * a - np.logaddexp(0, a), axis=-1))
-        kl.append(0.5 * np.sum(z**2 - e**2 - log_variance, axis=-1))  # log q(z|x) − log p(z)
-    reconstruction, kl = np.array(reconstruction), np.array(kl)
-    return np.mean(reconstruction - kl), np.mean(reconstruction), np.mean(kl)
+        kl.append(0.5 * np.sum(z**2 - e**2 - log_variance, axis=-1))
+    return np.array(reconstruction), np.array(kl)
