@@ -550,10 +550,10 @@ TRAINED = TrainedVAE(
     bounds={"codes": -180.0, "fair": -138.0, "good": -128.0, "very good": -122.5},
     images=_digits, coins=-206.0, good_kl=(22.0, 26.5),
     because="8 runs of the solution, each with another seed, on both backends, ended between −120.3 and −118.7. Its "
-    "like with two latents reaches −175.4, with five −141.4, with 50 units −138.3; with the KL averaged over the latents "
+    "like with two latents reaches −175.4, with five −141.4, with 50 units −138.3; with the KL averaged over latents "
     "−153.1, and −146.5 in 100 epochs; with the reconstruction averaged over pixels −206.1, as without codes; with "
-    "pixels drawn once −123.2, and −142.7 in 200 epochs. A learning rate of 0.001 all along reaches −190.8 in 5 epochs, "
-    "−144.2 in 20, −128.8 in 40, −118.2 in 100. Untrained: −554.6.",
+    "pixels drawn once −123.2, and −142.7 in 200 epochs. A learning rate of 0.001 all along reaches −190.8 in 5 "
+    "epochs, −144.2 in 20, −128.8 in 40, −118.2 in 100. Untrained: −554.6.",
     hints="""
         `vk.VAE` with `vk.layers.MLP` and an objective will do; so will your own class from lesson 02. First make it
         return anything of the right shapes, then train for longer.
