@@ -993,3 +993,8 @@ quiz.discuss("mixed")
 # part of that is the doubled training data). That is more than separates this year's papers from those of ten years
 # ago. With all of MNIST the flattery is smaller, and harder to notice. *Test:* look for equal rows in the two arrays,
 # and at the file names that your loader opens.
+#
+# **To do next:** question 8 of
+# [exercise 02](../exercises/02_the_variational_autoencoder/02_the_variational_autoencoder.ipynb), where a model is
+# judged by images that it has never seen. Whoever draws its training pixels once and for all, as we did here, will find
+# the last step out of reach.
