@@ -66,7 +66,8 @@ def log_mean_weight(log_weights):
     Args:
         log_weights: tensor `[S, N]`, log w; −∞ for a weight of 0.
 
-    Returns: two tensors `[N]`: the logarithm of the mean weight in nats, and the effective sample size, from 1 to S.
+    Returns: two tensors `[N]`: the logarithm of the mean weight, in nats, and the effective
+        sample size, from 1 to S.
     """
     ### SOLUTION
 
@@ -119,11 +120,11 @@ print(f"{S} samples: mean error {estimates.mean():.3f} ± {estimates.std() / 400
 
 # %% [markdown] tags=["solution"]
 # Measured are not 0.1 nats but 0.06. The rule is the beginning of a series in $v/S$, which is 0.2 here, and the weights
-# have a long tail; it gives the right order of magnitude, mostly on the safe side.
+# have a long tail; it gives the right order of magnitude, and here it errs on the safe side.
 #
 # What to take along is the exponential. The gap of the bound is $\frac12\|\delta\|^2$, and the number of samples grows
 # with $e^{\|\delta\|^2}$: **twice the gap, in the exponent.** A gap of 1.6 nats needs a hundred samples, one of 5 nats
-# a hundred thousand, and one of 10 more than there will ever be.
+# a hundred thousand, and one of 10 two billion.
 
 # %% [markdown]
 # ## {plan}
@@ -251,8 +252,8 @@ def leapfrog(z, momentum, x, weights, bias, noise_scale, step_size, steps):
         step_size: a number, δ.
         steps: an int.
 
-    Returns: three tensors: position `[N, L]` and momentum `[N, L]` at the end, and the logarithm of the probability of
-        acceptance `[N]`, never above 0.
+    Returns: three tensors: position `[N, L]` and momentum `[N, L]` at the end, and the logarithm
+        of the probability of acceptance `[N]`, never above 0.
     """
     ### SOLUTION
 
@@ -322,7 +323,7 @@ def ais_bracket(betas, up, down):
     Args:
         betas: tensor `[T + 1]`, β, from 0 to 1, rising.
         up: tensor `[T + 1, S, N]`, log p(x|z_t) in the runs upwards.
-        down: tensor `[T + 1, S, N]`, log p(x|z'_t) in the runs downwards, by t as well: `down[T]` is where they begin.
+        down: tensor `[T + 1, S, N]`, log p(x|z'_t) in the runs downwards, which begin at `down[T]`.
 
     Returns: two tensors `[N]`, in nats: the estimate from below, and the one from above.
     """
@@ -414,8 +415,8 @@ def wake_sleep(x, weights, bias, noise_scale, encoder, log_variance, noise, drea
         dream_z: tensor `[N, L]`, z', drawn from the prior.
         dream_noise: tensor `[N, D]`, standard normal, for x' ~ p(x|z').
 
-    Returns: two tensors of shape `()`: minus the mean of log p(x, z), whose gradient reaches the decoder alone, and
-        minus the mean of log q(z'|x'), whose gradient reaches the encoder alone.
+    Returns: two tensors of shape `()`: minus the mean of log p(x, z), whose gradient reaches the
+        decoder alone, and minus the mean of log q(z'|x'), whose gradient reaches the encoder alone.
     """
     ### SOLUTION
 
@@ -470,7 +471,7 @@ def mended_report(x, uniform, mean, log_variance, noise, weights, bias):
 
     Args:
         x: tensor `[N, D]`, grey images; a pixel is white with this probability.
-        uniform: tensor `[N, D]`, uniform noise between 0 and 1: a pixel is white where it is less than x.
+        uniform: tensor `[N, D]`, uniform between 0 and 1: a pixel is white where this is less than x.
         mean, log_variance: tensors `[N, L]`, what the encoder says.
         noise: tensor `[R, S, N, L]`, standard normal: S samples in each of R runs.
         weights: tensor `[L, D]`, of the decoder.

@@ -120,8 +120,6 @@ ODD = {
         ("refused", {"return estimate, 1 / ops.sum(share**2, axis=0)": "return estimate"}),
         ("refused", {"return ": ""}),
         ("overflow", {_ESTIMATE: "ops.log(ops.mean(ops.exp(log_weights), axis=0) + 1e-38)"}),
-        ("nan", {_ESTIMATE: "ops.mean(log_weights, axis=0) + ops.log(ops.mean(ops.exp(log_weights - "
-                            "ops.mean(log_weights, axis=0)), axis=0))"}),
     ],
     "samples_needed": [("other", "samples_needed = 100"), ("refused", "samples_needed = [118]")],
     "plan": [

@@ -29,6 +29,7 @@ def _huge_and_tiny_weights(rng):
     yield dict(log_weights=log_weights)
 
 
+_ESTIMATE = "ops.logsumexp(log_weights, axis=0) - np.log(log_weights.shape[0])"
 _OVER_ALL = (
     "the largest log-weight *of all images* was subtracted, so the weights of an image far below it are all 0. Each "
     "image has a largest one of its own: the maximum over axis 0."
@@ -58,26 +59,32 @@ LOG_MEAN = Function(
         left is $1 / \sum_s \hat w_s^2$.
     """,
     mistakes=[
-        ("mean_of_logs", {"ops.logsumexp(log_weights, axis=0) - np.log(log_weights.shape[0])":
+        ("mean_of_logs", {_ESTIMATE:
          "ops.mean(log_weights, axis=0)"}, "this is the mean of the logarithms, the ELBO, which no number of samples "
          r"brings nearer to $\log p(x)$. The logarithm of the mean is asked for."),
         ("sum", {" - np.log(log_weights.shape[0])": ""}, r"this is the logarithm of the *sum*: $\log S$ is not "
          "subtracted, and each doubling of the samples would make the model better by 0.69 nats."),
         ("log_of_images", {"log_weights.shape[0])": "log_weights.shape[1])"}, r"you subtracted $\log N$. The mean is "
          r"over the $S$ samples, the first axis."),
-        ("wrong_axis", {"ops.logsumexp(log_weights, axis=0) - np.log(log_weights.shape[0])":
+        ("wrong_axis", {_ESTIMATE:
          "ops.logsumexp(log_weights, axis=1) - np.log(log_weights.shape[1])"}, "the estimate is a mean over axis 1, "
          "the images. The samples are axis 0."),
-        ("overflow", {"ops.logsumexp(log_weights, axis=0) - np.log(log_weights.shape[0])":
+        ("overflow", {_ESTIMATE:
          "ops.log(ops.mean(ops.exp(log_weights), axis=0))"}, r"$e^{800}$ is infinite in float32, and $e^{-800}$ is 0. "
          "Take the largest log-weight of each image out before you exponentiate, as `ops.logsumexp` does."),
         *(("clipped", {"estimate = ops.logsumexp(log_weights,": f"clipped = ops.clip(log_weights, -{c}, {c})\n"
            "estimate = ops.logsumexp(clipped,"}, "the log-weights were clipped. Nothing overflows, and an image whose "
            r"weights are near $e^{800}$ is told another likelihood. Take the largest one out instead.")
           for c in (50, 60, 70, 80, 87, 88, 100)),
-        ("one_maximum", {"ops.logsumexp(log_weights, axis=0) - np.log(log_weights.shape[0])":
+        ("mean_subtracted", {_ESTIMATE: "ops.log(ops.mean(ops.exp(log_weights - ops.mean(log_weights, axis=0)), "
+         "axis=0)) + ops.mean(log_weights, axis=0)"}, "you took the *mean* of the log-weights out of the sum. What "
+         r"remains may still be $e^{700}$, and the mean is $-\infty$ if one weight is 0. Take out the largest.",
+         ("estimate",)),
+        ("largest_weight", {_ESTIMATE: "ops.max(log_weights, axis=0)"}, "this is the largest log-weight alone: what "
+         "the other samples say is lost, and that there are $S$ of them."),
+        ("one_maximum", {_ESTIMATE:
          "ops.log(ops.mean(ops.exp(log_weights - ops.max(log_weights)), axis=0)) + ops.max(log_weights)"}, _OVER_ALL),
-        ("maximum_lost", {"ops.logsumexp(log_weights, axis=0) - np.log(log_weights.shape[0])":
+        ("maximum_lost", {_ESTIMATE:
          "ops.log(ops.mean(ops.exp(log_weights - ops.max(log_weights, axis=0)), axis=0))"}, "the largest log-weight is "
          "taken out of the mean, and not put back: add it to the logarithm."),
         ("reciprocal", {"1 / ops.sum(share**2, axis=0)": "ops.sum(share**2, axis=0)"}, r"this is $\sum\hat w_s^2$, the "
@@ -86,6 +93,9 @@ LOG_MEAN = Function(
          r"the effective sample size is divided by $S$. It counts samples, from 1 to $S$."),
         ("not_normalized", {"share = ops.softmax(log_weights, axis=0)": "share = ops.exp(log_weights)"}, "the weights "
          r"are not normalized: divide them by their sum, or write $(\sum w_s)^2 / \sum w_s^2$."),
+        ("shares_overflow", {"ops.softmax(log_weights, axis=0)": "ops.exp(log_weights) / ops.sum(ops.exp(log_weights), "
+         "axis=0)"}, r"the shares are computed from the weights themselves, and $e^{800}$ is infinite in float32, "
+         r"$e^{-800}$ is 0. A common factor cancels: take the largest log-weight out, as `ops.softmax` does."),
         ("of_log_weights", {"1 / ops.sum(share**2, axis=0)":
          "ops.sum(log_weights, axis=0) ** 2 / ops.sum(log_weights**2, axis=0)"}, "this is the formula for the "
          "log-weights. It is about the weights themselves."),
@@ -337,7 +347,7 @@ def _paths(rng):
 def _paths_that_fly_off(rng):
     """Steps far too long: the energy rises by thousands of nats."""
     z, momentum = rng.normal(size=(2, 3, 2))
-    yield dict(z=z, momentum=momentum, **_linear_model(rng, 3, 2, 6, 0.3), step_size=1.0, steps=3)
+    yield dict(z=z, momentum=momentum, **_linear_model(rng, 3, 2, 6, 0.3), step_size=0.4, steps=2)
 
 
 _KICK = "momentum + step_size / 2 * slope(z)"
@@ -407,11 +417,16 @@ LEAPFROG = Function(
          "density has the variance $s^2$."),
         ("scale_for_variance", {"/ noise_scale**2 - z": "/ noise_scale - z", ") / noise_scale\n": ") / "
          "noise_scale**0.5\n"}, "you divided by $s$ where the density has the variance $s^2$."),
-        ("no_kinetic_energy", {" + ops.sum(momentum**2, axis=1))": ")"}, r"the energy lacks the kinetic part, "
-         r"$\frac12\|v\|^2$. What is conserved is the sum."),
+        ("no_kinetic_energy", {" + ops.sum(momentum**2, axis=1))": ")"}, r"the change of the kinetic energy "
+         r"is missing. Is $\frac12\|v\|^2$ in it, before the walk and after it, each with the momentum of its time?"),
         ("kinetic_whole", {"0.5 * (ops.sum(error**2, axis=1) + ops.sum(z**2, axis=1) + ops.sum(momentum**2, axis=1))":
          "0.5 * (ops.sum(error**2, axis=1) + ops.sum(z**2, axis=1)) + ops.sum(momentum**2, axis=1)"}, "the kinetic "
          r"energy is $\frac12\|v\|^2$: the ½ is lost."),
+        ("energy_whole", {"0.5 * (ops.sum(error": "(ops.sum(error"}, "the energies are twice what they should be: the "
+         "½ is lost, of the pixels, of the prior and of the momentum."),
+        ("energy_mean", {"ops.sum(error**2, axis=1) + ops.sum(z**2, axis=1) + ops.sum(momentum**2, axis=1)":
+         "ops.mean(error**2, axis=1) + ops.mean(z**2, axis=1) + ops.mean(momentum**2, axis=1)"}, "the energy is a sum "
+         "over pixels and over latents; you took means."),
         ("likelihood_alone", {" + ops.sum(z**2, axis=1)": ""}, r"the energy lacks the prior's part, $\frac12\|z\|^2$."),
         ("not_limited", {"ops.minimum(before - energy(z, momentum), 0)": "before - energy(z, momentum)"}, "a "
          "probability is 1 at most, and its logarithm 0: where the energy has fallen, the step is certainly accepted."),
@@ -422,7 +437,19 @@ LEAPFROG = Function(
          "beyond 103 nats. Return its logarithm."),
         ("logarithm_of_exponential", {"ops.minimum(before - energy(z, momentum), 0)":
          "ops.log(ops.minimum(ops.exp(before - energy(z, momentum)), 1))"}, "an exponential is taken, and then its "
-         "logarithm: beyond 103 nats 0 lies in between, and $-\\infty$ comes out. Leave both away."),
+         "logarithm: beyond 103 nats 0 lies in between, and what comes out is $-\\infty$, or the number that keeps you "
+         "from it. Leave both away."),
+        ("kick_squared", {f"momentum = {_KICK}\n    z =": "momentum = momentum + step_size**2 / 2 * slope(z)\n    z =",
+         f"* momentum\n    momentum = {_KICK}": "* momentum\n    momentum = momentum + step_size**2 / 2 * slope(z)"},
+         r"a kick takes $\delta^2/2$. Half a kick is $\delta/2$ times the slope."),
+        ("half_drift", {"z + step_size * momentum": "z + step_size / 2 * momentum"}, "the drift is half as long as it "
+         r"should be. Only the kicks are halves: $z \leftarrow z + \delta v$."),
+        ("drift_first", {f"momentum = {_KICK}\n    z = z + step_size * momentum\n    momentum = {_KICK}":
+         "z = z + step_size / 2 * momentum\n    momentum = momentum + step_size * slope(z)\n    z = z + step_size / 2 "
+         "* momentum"}, "your steps are half a drift, a kick, half a drift. That is a leapfrog, too, and as good. "
+         "Asked for is the other one: half a kick, a drift, half a kick."),
+        ("one_long_step", {"for _ in range(steps):": "step_size = step_size * steps\nfor _ in range(1):"}, "you took "
+         "one step of the length of them all. Its error goes with the square of that length."),
         ("reversed_momentum", {"return z, momentum,": "return z, -momentum,"}, "the momentum has been turned round. "
          "Hamiltonian Monte Carlo does that in theory, so that its step is its own inverse; asked for is the momentum "
          "at the end of the walk."),
@@ -503,6 +530,16 @@ BRACKET = Function(
          "missing: the mean over the runs is asked for, not their sum."),
         ("log_S_above", {"log_S - ops.logsumexp(-log": "-log_S - ops.logsumexp(-log"}, r"from above $\log S$ has the "
          r"wrong sign: $-\log\frac1S\sum_s 1/w_s = \log S - \log\sum_s 1/w_s$."),
+        *(("down_turned", {"down[1:]": turned}, "downwards you took the places in the order in which the run comes by. "
+           r"They are listed by $t$, as the temperatures are: `down[t]` is $\log p(x|z'_t)$.")
+          for turned in ("down[::-1][1:]", "down[::-1][:-1]")),
+        ("last_place", {"ops.sum(steps * up[:-1], axis=0)": "up[-1]", "ops.sum(steps * down[1:], axis=0)": "down[-1]"},
+         r"you took the log-likelihood at the end, $\log p(x|z_T)$. That is a reconstruction. The weight is made on "
+         "the way, a little in each step."),
+        ("harmonic_below", {_UP: "log_S - ops.logsumexp(-log_up, axis=0)"}, r"upwards you took the mean of $1/w$. "
+         r"There it is $w$ itself whose mean is known: $\mathbb E[w] = p(x)$."),
+        ("log_of_images", {"np.log(up.shape[1])": "np.log(up.shape[2])"}, r"you subtracted $\log N$. The mean is over "
+         "the $S$ runs, axis 1 of `up` and `down`."),
         ("log_of_temperatures", {"np.log(up.shape[1])": "np.log(up.shape[0])"}, "you subtracted the logarithm of the "
          "number of temperatures. The mean is over the $S$ runs, axis 1 of `up` and `down`."),
         ("not_differences", {"(betas[1:] - betas[:-1])": "betas[1:]"}, r"each place is weighed with $\beta_t$ itself. "
@@ -577,6 +614,13 @@ WAKE_SLEEP = Function(
         ("elbo", {"wake = -ops.mean(log_p_x + log_p_z)": "wake = -ops.mean(log_p_x + log_p_z + 0.5 * ops.sum(LOG_2PI + "
          "log_variance + noise**2, axis=1))"}, r"this is minus the ELBO: $-\log q(z|x)$ is in it. Wake–sleep has none "
          r"in its wake phase, which is for the decoder alone."),
+        ("elbo", {"wake = -ops.mean(log_p_x + log_p_z)": "wake = ops.mean(0.5 * ops.sum(ops.matmul(x, encoder) ** 2 "
+         "+ ops.exp(log_variance) - 1 - log_variance, axis=1) - log_p_x)"}, r"this is minus the ELBO, with the KL "
+         r"divergence in closed form. Wake–sleep has no $\log q(z|x)$ in its wake phase, which is for the decoder."),
+        ("other_code", {"off = (dream_z -": "off = (z -"}, r"asleep, you ask the encoder for the code $z$ of the data, "
+         r"and show it a dream. The dream was made from $z'$, `dream_z`."),
+        ("combined", {"return wake, -ops.mean(log_q)": "wake = wake - ops.mean(log_q)\nreturn wake, wake"}, "what came "
+         "back is the sum of both losses, twice. Return them one by one: wake, then sleep."),
         ("sleep_awake", {"off = (dream_z - ops.matmul(dream, encoder))": "off = (dream_z - ops.matmul(x, encoder))"},
          r"asleep, you ask the encoder for $z'$, and show it the data $x$. These have nothing to do with each other: "
          r"$z'$ belongs to its dream $x'$."),
@@ -602,6 +646,8 @@ WAKE_SLEEP = Function(
         ("no_scale", {" - x.shape[1] * np.log(noise_scale)": ""}, r"$\log p(x|z)$ lacks $-\log s$ for each pixel."),
         ("scale_once", {" - x.shape[1] * np.log(noise_scale)": " - np.log(noise_scale)"}, r"$-\log s$ stands in "
          r"$\log p(x|z)$ once; it belongs to each of the pixels."),
+        ("scale_by_images", {"x.shape[1] * np": "x.shape[0] * np"}, r"$-\log s$ is multiplied by the number of images; "
+         r"it belongs to each of the $D$ pixels, axis 1."),
         ("exchanged", {"return wake, -ops.mean(log_q)": "return -ops.mean(log_q), wake"}, "the two have changed "
          "places: the wake phase first."),
         ("summed", {"wake = -ops.mean": "wake = -ops.sum", "return wake, -ops.mean": "return wake, -ops.sum"}, "you "
@@ -670,7 +716,7 @@ REPORT = Mend(
     },
     slips=[
         ("grey", "threshold", {"uniform < x": "x > 0.5"}, "now a pixel is white where its grey value exceeds ½. That "
-         "is another set of images, smoother ones, on which likelihoods are higher by tens of nats. Draw them: white "
+         "is another set of images, smoother ones, and numbers on these compare with nobody's. Draw the pixels: white "
          "where `uniform < x`."),
         ("grey", "inverted", {"uniform < x": "uniform > x"}, "now pixels are black with their grey value as "
          "probability: white where `uniform < x`."),
@@ -687,13 +733,15 @@ REPORT = Mend(
          r"$\log S$."),
         ("samples", "log_of_runs", {"np.log(noise.shape[1])": "np.log(noise.shape[0])"}, "you subtracted the logarithm "
          r"of the number of runs. The mean is over the $S$ samples, axis 1 of `noise`."),
-        ("samples", "log_of_images", {"np.log(noise.shape[1])": "np.log(noise.shape[2])"}, "you subtracted the "
-         r"logarithm of the number of images. The mean is over the $S$ samples, axis 1 of `noise`."),
+        ("samples", "over_runs", {"axis=1) - np.log(noise.shape[1])": "axis=0) - np.log(noise.shape[0])"}, "the mean "
+         "of the weights is taken over the runs. It is over the samples of each run, axis 1."),
         ("best", "pooled", {"ops.logsumexp(log_w, axis=1) - np.log(noise.shape[1])": "ops.logsumexp(log_w, axis=(0, 1))"
          "[None] - np.log(noise.shape[0] * noise.shape[1])"}, "you made one estimate of all runs together. That is the "
-         "best use of them, with a smaller bias; asked for is the mean of the runs, so that everybody's number is that "
-         r"of $S$ samples."),
-        ("best", "worst", {"ops.mean(runs)": "ops.min(runs)"}, "now the worst of the runs is reported: their mean."),
+         "best use of them, with a smaller bias; asked for is the mean of the runs, so that the number is that of "
+         r"$S$ samples."),
+        ("best", "one_run", {"ops.mean(runs)": "runs[0]"}, "now the first run alone is reported; their mean should be."),
+        ("best", "median", {"ops.mean(runs)": "ops.median(runs)"}, "now the median of the runs is reported; their mean "
+         "should be."),
         ("batches", "summed", {"ops.mean(log_p, axis=1)": "ops.sum(log_p, axis=1)"}, "now the images are summed: the "
          "mean over them, all alike."),
         ("batches", "first_batch", {"ops.mean(log_p, axis=1)": "ops.mean(log_p[:, :4], axis=1)"}, "now only the first "
@@ -701,6 +749,8 @@ REPORT = Mend(
         (None, "no_prior", {"log_p_x + log_p_z": "log_p_x"}, r"$\log p(z)$ is gone. It was right to be there."),
         (None, "no_density", {" - log_q_z": ""}, r"$\log q$ is gone. It was right to be there: $p(x, z)/q(z|x)$."),
         (None, "density_added", {"- log_q_z": "+ log_q_z"}, r"$\log q$ is added. It was right to subtract it."),
+        (None, "bits", {"ops.mean(runs)": "ops.mean(runs) / (np.log(2) * x.shape[1])"}, "these are bits per pixel. The "
+         "report is in nats, for whole images."),
         (None, "sign", {"return ": "return -"}, "this is a negative log-likelihood. It was the log-likelihood."),
     ],
     hints=r"""

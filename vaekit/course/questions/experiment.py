@@ -25,6 +25,7 @@ from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
 
+from vaekit.course.observe import Fault
 from vaekit.course.questions.function import signature
 from vaekit.course.questions.question import AtMost, Case, Mistake, Observe, Question, generator
 
@@ -90,12 +91,15 @@ class Experiment(Question):
         return dict(self.goals)
 
     def derived(self, inputs, observations):
-        """Runs the experiment for each problem: for each part the worst outcome, and all that was measured there."""
+        """Runs the experiment for each problem: for each part the worst outcome, and all that was measured there.
+
+        Returns a `Fault` where the settings are none.
+        """
         outcomes = []
         for given, observed in zip(inputs, observations, strict=True):
             wrong = [sentence for name in self.settings if (sentence := self._wrong(name, observed.get(name)))]
             if wrong:
-                return dict.fromkeys(self.goals, np.nan) | {"wrong": " ".join(wrong)}
+                return Fault("settings", f"nothing was run. {' '.join(wrong)}")
             settings = {name: self._setting(name, observed[name]) for name in self.settings}
             problem = {name: value for name, value in given.items() if name != "seed"}
             rng = generator(given["seed"], [observed[name] for name in self.settings])
@@ -132,8 +136,6 @@ class Experiment(Question):
 
     def advice(self, observed, part):
         """Explains why a goal was missed: (name, sentence)."""
-        if "wrong" in observed:
-            return "settings", f"Nothing was run. {observed['wrong']}"
         outcome = observed["outcomes"][part]
         reasons = (reason for of, when, reason in self._reasons if of in (part, None) and when(**outcome))
         return next(reasons, None)

@@ -41,13 +41,13 @@ MOST_SLIPS = 2
 MOST_BROKEN = 2  # errors beside a change that nobody foresaw
 MANY = 10_000  # such a change is numbered from here on
 
-_ALSO = "something that was right has changed as well: the loss is"
+_ALSO = "something that was right has changed as well: the result is"
 _GENERAL = [  # (name, what was done, whether with every part, message)
-    ("something_else", OTHER, True, "this loss is none that the errors, mended or not, can give: something that was "
+    ("something_else", OTHER, True, "this result is none that the errors, mended or not, can give: something that was "
      "right has changed. Start again from the broken lines, and mend one error at a time."),
-    ("not_a_number", NO_NUMBER, True, "the loss should be one number that is finite, the mean over the batch."),
-    ("not_a_number", NO_NUMBER, False, "the loss should be one number, the mean over the batch; an array came back."),
-    ("hidden", HIDDEN, True, "the loss does not depend on this line any more, since another one is gone. Put that "
+    ("not_a_number", NO_NUMBER, True, "the result should be one number that is finite, the mean over the batch."),
+    ("not_a_number", NO_NUMBER, False, "the result should be one number, the mean over the batch; an array came back."),
+    ("hidden", HIDDEN, True, "the result does not depend on this line any more, since another one is gone. Put that "
      "back, and this counts if it is mended."),
     ("untouched", UNTOUCHED, False, "counts once one of the errors is mended."),
     ("constant", CONSTANT, False, f"{_ALSO} off by the same number for all inputs. Is there a term too many, or too "
@@ -261,14 +261,14 @@ class Mend(Question):
             i, j = divmod(int(observed), MANY)
             clause = variants(self._text(self._few_broken[i - 1]))[j].clause
             return Explanation(
-                "variant", f"something that was right has changed. Of the loss as it should be, {clause}."
+                "variant", f"something that was right has changed. Of the code as it should be, {clause}."
             )
         if observation != GRADIENTS:
             return None
         if observed.size and (observed == BROKEN).all():
             return Explanation("untouched", "count once one of the errors is mended.")
         if UNTOUCHED in observed:
-            return Explanation("untouched", "look again once the loss is that of errors, mended or not.")
+            return Explanation("untouched", "look again once the result is that of errors, mended or not.")
         wrong = [f"`{name}`" for name, right in zip(self.of, observed, strict=True) if right != RIGHT]
         return Explanation(
             "cut",

@@ -5,6 +5,7 @@ from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
 
+from vaekit.course.observe import Fault
 from vaekit.course.questions.model import DECODER, terms
 from vaekit.course.questions.question import AtLeast, Case, Observe, Question, generator
 
@@ -63,8 +64,9 @@ class FittedPosterior(Question):
         shape = len(images), len(decoder["hidden_weights"])
         for name, array in (("mean", mean), ("log_variance", log_variance)):
             if array.shape != shape:
-                wrong = f"`{name}` should have the shape {shape}, images and latents; it has {array.shape}."
-                return dict.fromkeys(self.bounds, np.nan) | {"wrong": wrong}
+                return Fault(
+                    "shapes", f"`{name}` should have the shape {shape}, images and latents; it has {array.shape}."
+                )
         noise = generator(given["seed"], [mean, log_variance]).normal(size=(SAMPLES, *shape))
         reference = self._reference(given["seed"], images, decoder)
 
@@ -97,8 +99,6 @@ class FittedPosterior(Question):
 
     def advice(self, observed, part):
         """Explains why a bound was missed, from what another q would have reached: (name, sentence)."""
-        if wrong := observed.get("wrong"):
-            return "shapes", wrong
         gains = observed["gains"]
         read = max(("log σ", "σ²", "σ"), key=lambda name: gains[name])
         if not observed["finite"] and gains[read] == -np.inf:

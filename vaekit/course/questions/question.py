@@ -177,6 +177,8 @@ class Question:
     def derived(self, inputs, observations):
         """Computes observations of the first case from all that an answer gave, where these are what counts.
 
+        Returns a `Fault` where it gave nothing that they can be made of.
+
         Args:
             inputs, observations: lists of dicts, for each case; of observations only arrays of numbers.
         """
