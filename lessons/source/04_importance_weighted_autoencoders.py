@@ -92,7 +92,7 @@ def log_mean_exp(log_w):
 
 
 def bound(log_w, k):
-    """L_k, mean over images, from log-weights [S, B]: in groups of k codes of one image."""
+    """L_k, mean over images, from log-weights [S, B] in groups of k."""
     groups = log_w[: len(log_w) // k * k].reshape(k, -1)
     return float(np.mean(log_mean_exp(groups)))
 
@@ -226,9 +226,10 @@ log_w = fifty.log_weights(test[:20], 50, seed=3)  # [50, 20]
 share = ops.softmax(log_w, axis=0)
 _, (slope,) = value_and_gradient(lambda log_w: ops.sum(log_mean_exp(log_w)), log_w)
 
-print("shares are the bound's slope:", np.allclose(slope, share, atol=1e-6))
-print("vaekit's bound:", np.allclose(objective.bound(log_w), log_mean_exp(log_w), rtol=1e-5))
-print("vaekit's shares:", np.allclose(objective.shares(log_w)[0], share, atol=1e-6))
+ours, theirs = log_mean_exp(log_w), objective.bound(log_w)
+print("shares are the slope:", np.allclose(slope, share, atol=1e-6))
+print("vaekit's bound:      ", np.allclose(theirs, ours, rtol=1e-5))
+print("vaekit's shares:     ", np.allclose(objective.shares(log_w)[0], share))
 
 # %% tags=["hide-input"]
 i = 4
@@ -263,7 +264,7 @@ plane = paper.load("vae_2d")
 
 
 def log_weights(q, x, noise, path_only=False):
-    """Log-weights [k, B] of codes z = μ + σ ⊙ ε; q is (μ, log σ²), [B, 4], noise ε [k, B, 2]."""
+    """Log-weights [k, B] of z = μ + σ ⊙ ε, for q = (μ, log σ²) [B, 4], ε [k, B, 2]."""
     mean, log_variance = ops.split(q, 2, axis=1)
     z = mean + ops.exp(log_variance / 2) * noise
     if path_only:  # for later: q's parameters act through z alone
@@ -431,16 +432,20 @@ holds(kl_1 < kl_5 < kl_50, area_50 > 2.5 * area_1, gaps_50[0] > 2, max(gaps_1[1]
 
 # %%
 def implied(z, log_p_xz, q, k, rng, draws=200):
-    """log q_k at codes z [M, 2] for one image, from log p(x, z) there, [M]; averages over draws of the others."""
-    log_w = log_p_xz - log_normal(q[None], z)[0]  # log w(z), [M]
+    """log q_k at z [M, 2], where log p(x, z) is [M], for one image: a mean over draws."""
     noise = rng.standard_normal((draws * (k - 1), 1, 2)).astype("float32")
-    others = ops.convert_to_numpy(log_weights(q[None], image, noise)).reshape(draws, k - 1)
-    total = np.full(draws, -np.inf) if k == 1 else logsumexp(others, axis=1)  # log Σ w_i, [draws]
-    log_means = np.logaddexp(log_w[:, None], total) - np.log(k)  # [M, draws]
-    return log_p_xz + logsumexp(-log_means, axis=1) - np.log(draws)
+    others = ops.convert_to_numpy(log_weights(q[None], image, noise))  # log w_2, …, w_k
+    log_w = log_p_xz - log_normal(q[None], z)[0]  # log w(z), [M]
+    total = np.logaddexp(log_w[:, None], log_sum(others.reshape(draws, k - 1)))
+    return log_p_xz + log_sum(np.log(k) - total) - np.log(draws)
 
 
 # %% tags=["hide-input"]
+def log_sum(log_w):
+    """log Σ w along the last axis; −∞ of none."""
+    return logsumexp(log_w, axis=-1) if log_w.shape[-1] else np.full(log_w.shape[:-1], -np.inf)
+
+
 pick = chosen[0] if chosen else 0
 image = few[pick : pick + 1]
 window = limits_of(pick, [fitted[1][pick], fitted[50][pick]])
@@ -479,10 +484,10 @@ explore(
 
 # %%
 trace = fifty.trace(test[:200], 50, seed=8)
-log_p = ops.convert_to_numpy(trace.log_p["x"])  # log p(x|z), [50, 200]
+log_p_x = ops.convert_to_numpy(trace.log_p["x"])  # log p(x|z), [50, 200]
 share = softmax(ops.convert_to_numpy(trace.log_weights()), axis=0)
-plain, kept = log_p.mean(), (share * log_p).sum(axis=0).mean()
-print(f"reconstruction, log p(x|z): any code {plain:.1f} nats, one kept of 50 {kept:.1f}")
+plain, kept = log_p_x.mean(), (share * log_p_x).sum(axis=0).mean()
+print(f"log p(x|z): any code {plain:.1f} nats, one kept of fifty {kept:.1f}")
 
 # %% tags=["hide-input"]
 holds(kept > plain + 5)
@@ -676,9 +681,7 @@ def slopes(seed):
     return log_w[..., 0], path, score, decoder
 
 
-log_w_64, path, score, decoder_slope = (
-    np.concatenate(parts) for parts in zip(*(slopes(s) for s in (0, 1)), strict=True)
-)
+drawn = [np.concatenate(parts) for parts in zip(slopes(0), slopes(1), strict=True)]  # log w, path, score, decoder
 
 
 def ratio(gradients):
@@ -691,7 +694,7 @@ def ratio(gradients):
 # %%
 def gradients(k):
     """Gradients of L_k from groups of k codes: each [draws, B, P]."""
-    w, a, s, d = (x.reshape(-1, k, *x.shape[1:]) for x in (log_w_64, path, score, decoder_slope))
+    w, a, s, d = (array.reshape(-1, k, *array.shape[1:]) for array in drawn)
     share = softmax(w, axis=1)[..., None]  # ŵ, [draws, k, B, 1]
     return {
         "decoder": (share * d).sum(axis=1),
@@ -779,7 +782,12 @@ picture_of_ratios(["decoder", "encoder", "encoder, STL", "encoder, DReG"])
 # %%
 def by_share(power):
     """Weighs the gradient of each log-weight by its share, or by the share's square."""
-    return lambda w: ops.sum(ops.stop_gradient(ops.softmax(w, axis=0)) ** power * w, axis=0)
+
+    def objective(log_w):
+        share = ops.stop_gradient(ops.softmax(log_w, axis=0))
+        return ops.sum(share**power * log_w, axis=0)
+
+    return objective
 
 
 ways = {
@@ -788,7 +796,8 @@ ways = {
     "dreg": (by_share(2), True),
 }
 
-# %% tags=["nbval-check-output"]
+
+# %% tags=["hide-input"]
 with plane.seeded(6):
     trace = plane.trace(few, 50)
 encoded = trace.q["z"]
@@ -798,6 +807,8 @@ bias = plane.encoder.layers[-1].heads["mean"].bias
 
 
 def agree(way, path_only, objective):
+    """Whether our gradient for μ, summed over images, is that of an objective of vaekit for its bias."""
+
     def ours(q):
         return -ops.sum(way(log_weights(q, few, noise, path_only)))
 
@@ -810,6 +821,7 @@ def agree(way, path_only, objective):
     return np.allclose(ops.sum(of_mean, axis=0), of_bias, rtol=1e-3, atol=0.05)
 
 
+# %% tags=["nbval-check-output"]
 for name, way in ways.items():
     print(f"{name:10s}", agree(*way, vk.objectives.IWAE(50, gradient=name)))
 
@@ -818,7 +830,9 @@ for name, way in ways.items():
 # other gradients. The same two hundred steps, and for DReG the same bound to climb.
 
 # %%
-by_gradient = {"pathwise": fitted[50], **{name: fit(50, *ways[name])[0] for name in ("stl", "dreg")}}
+by_gradient = {"pathwise": fitted[50]}
+for name in ("stl", "dreg"):
+    by_gradient[name], _ = fit(50, *ways[name])
 
 # %% tags=["hide-input"]
 rows = table(by_gradient)
@@ -992,7 +1006,7 @@ quiz.discuss("frozen")
 # to be drawn.
 
 # %%
-w, a, s, d = (x.reshape(-1, 64, *x.shape[1:]) for x in (log_w_64, path, score, decoder_slope))
+w, a, s, _ = (array.reshape(-1, 64, *array.shape[1:]) for array in drawn)
 by_code = np.moveaxis(w, 1, 0).reshape(64, -1)  # [64, groups · images]
 
 
@@ -1042,8 +1056,12 @@ figure
 log_prior = norm.logpdf(grid).sum(axis=1)
 narrow, wide = log_normal(fitted[1]), log_normal(fitted[50])
 for beta in (0.5, 0.8, 1.0):
-    ends = [logsumexp(joint + (beta - 1) * (log_prior - log_q), axis=1).mean() + log_area for log_q in (narrow, wide)]
-    print(f"β = {beta}: {ends[0]:8.2f} with the narrow q, {ends[1]:8.2f} with the wide one")
+    print(f"β = {beta}:", end="")
+    for name, log_q in (("narrow", narrow), ("wide", wide)):
+        log_terms = joint + (beta - 1) * (log_prior - log_q)
+        end = logsumexp(log_terms, axis=1).mean() + log_area
+        print(f"  {end:.2f} with the {name} q", end="")
+    print()
 
 # %% [markdown]
 # With $\beta = 1$ both encoders lead to the same end. With other values the end depends on $q$, by nats, so $k$ codes
