@@ -432,7 +432,7 @@ holds(kl_1 < kl_5 < kl_50, area_50 > 2.5 * area_1, gaps_50[0] > 2, max(gaps_1[1]
 
 # %%
 def implied(z, log_p_xz, q, k, rng, draws=200):
-    """log q_k at z [M, 2], where log p(x, z) is [M], for one image: a mean over draws."""
+    """log q_k at z [M, 2], log p(x, z) being [M], for one image: a mean over draws."""
     noise = rng.standard_normal((draws * (k - 1), 1, 2)).astype("float32")
     others = ops.convert_to_numpy(log_weights(q[None], image, noise))  # log w_2, …, w_k
     log_w = log_p_xz - log_normal(q[None], z)[0]  # log w(z), [M]
