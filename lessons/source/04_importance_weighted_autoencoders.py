@@ -196,12 +196,13 @@ quiz.discuss("rivals")
 
 # %% tags=["hide-input"]
 difference = curves[1] - curves[50]
-holds(difference[0] > 8, abs(difference[-1]) < 1.0)
+holds(10 < difference[0] < 12.5, abs(difference[-1]) < 0.5, 1 < difference[counts.index(min(50, draws))] < 3)
 
 # %% [markdown]
-# Each is best at what it was trained for, and the two curves end together. By $\mathcal L_1$, `fifty` is a disaster.
-# Its encoder puts most codes where they are no use, and it does not mind: in training it had fifty tries, and one or
-# two good ones among them were enough.
+# At the right end the two meet, as they should: their $\log p_\theta(x)$ is the same. But by $\mathcal L_1$, `fifty` is
+# a disaster, eleven nats behind. Its encoder puts most codes where they are no use, and it does not mind: in training
+# it had fifty tries, and one or two good ones among them were enough. Even by $\mathcal L_{50}$ it is behind by more
+# than a nat; with more codes it catches up.
 #
 # This is the first of the mistakes to remember: **a bound with one $k$ says nothing about a bound with another.**
 # Whoever compares $\mathcal L_1$ of one model with $\mathcal L_{50}$ of another can prove anything. Compare equal $k$,
@@ -490,19 +491,18 @@ plain, kept = log_p_x.mean(), (share * log_p_x).sum(axis=0).mean()
 print(f"log p(x|z): any code {plain:.1f} nats, one kept of fifty {kept:.1f}")
 
 # %% tags=["hide-input"]
-holds(kept > plain + 5)
+holds(16 < kept - plain < 18.5)
 
 # %% [markdown]
-# (The second number is the mean over which code is kept.) More than ten nats, for the price of a softmax. Who looks at
-# an IWAE's reconstructions from single codes, and finds them worse than a VAE's, has looked at the proposals.
+# (The second number is the mean over which code is kept.) Seventeen nats, for the price of a softmax. Who looks at an
+# IWAE's reconstructions from single codes, and finds them worse than a VAE's, has looked at the proposals.
 
 # %% [markdown]
 # ## Units that wake up
 #
 # Both models have 50 latents. Lesson 02 found that a model need not use them all: a latent whose posterior is the prior
 # for every image costs nothing and says nothing. The paper counts those in use. A latent, or *unit*, $j$ is **active**
-# if its posterior mean depends on the image, $\mathrm{Var}_x\big(\mathbb E_{q_\varphi(z|x)}[z_j]\big) > 0.01$. Few
-# units lie near the threshold, as you will see.
+# if its posterior mean depends on the image: $\mathrm{Var}_x\big(\mathbb E_{q_\varphi(z|x)}[z_j]\big) > 0.01$.
 
 # %%
 quiz.ask("units")
@@ -523,14 +523,21 @@ figure
 quiz.discuss("units")
 
 # %% tags=["hide-input"]
-holds(units[50].count > units[1].count + 10)
+sorted_50 = np.sort(units[50].activity)
+holds(units[1].count == 20, units[50].count == 36, (sorted_50 > 0.05).sum() in (24, 25))
+sizes = [paper.record(name)["figures"]["effective sample size"]["ours"] for name in ("vae_k1", "iwae_k50")]
+holds(round(sizes[0]) == 11, round(sizes[1]) == 5)
 
 # %% [markdown]
-# `fifty` uses nearly twice as many. The paper sees the same and gives this reason. The ELBO's gap is a price that the
-# decoder has to pay for each posterior that is no upright ellipse, and the cheapest way to have simple posteriors is to
-# use few latents. $\mathcal L_{50}$ charges less, so the decoder can afford more of them, and posteriors that are
-# harder to match. (The price comes back when such a model is measured. With 5000 codes the effective sample size is
-# about 11 for `one`, and 5 for `fifty`: its posteriors are further from its $q$.)
+# In `one` there is a cliff: twenty units in use, thirty dead, nothing between. `fifty` has some 24 units that are in
+# use beyond doubt, and then a slope of units in half use, a dozen of them just above the threshold. So "36 active
+# units" is right, and says less than the picture.
+#
+# The paper finds more active units, too, and gives this reason. The ELBO's gap is a price that the decoder has to pay
+# for each posterior that is no upright ellipse, and the cheapest way to have simple posteriors is to use few latents.
+# $\mathcal L_{50}$ charges less, so the decoder can afford more of them, and posteriors that are harder to match. (The
+# price comes back when such a model is measured. With 5000 codes the effective sample size is about 11 for `one`, and 5
+# for `fifty`.)
 
 # %% [markdown]
 # ## The paper's table, and the bill
@@ -559,7 +566,8 @@ for (kind, k), record in records.items():
 # share 1/50. It gains next to nothing. The importance weighted bound gains 2 nats on dynamic and 1.6 on static MNIST.
 #
 # Ours fall short of the paper's by two to four nats for one plain reason: they have seen a few percent of its 3280
-# epochs. And they are not a fair pair by the paper's standard, which trains both for as long.
+# epochs. (Our units are counted on test images, the paper's on training images; and you have seen what a count of units
+# in half use is worth.) And ours are no fair pair by the paper's standard, which trains both for as long.
 
 # %%
 quiz.ask("bill")
@@ -586,10 +594,10 @@ holds(8 < ratio < 18, 3 < minutes["IWAE", 50] / minutes["VAE", 1] < 5)
 # %% [markdown]
 # ## Swapped
 #
-# Is it the network that `fifty` has learned, or the objective that it is under? The paper's table 2 takes trained
-# models, swaps the objectives, and trains on: the VAE by $\mathcal L_{50}$, the IWAE by the ELBO. We do the same in
-# small, for three epochs of MNIST-10k with the paper's last learning rate, $10^{-4}$. Since ten thousand newly tossed
-# images are other data than the models know, each is also trained on by its *own* objective, for comparison.
+# Is it what a model has learned so far that makes the difference, or the objective that it is under? The paper's table
+# 2 takes trained models, swaps the objectives, and trains on: the VAE by $\mathcal L_{50}$, the IWAE by the ELBO. We do
+# the same in small: two epochs of MNIST-10k, with the paper's last learning rate, $10^{-4}$. Since these images, newly
+# tossed each time, are other data than the models know, each is also trained on by its *own* objective.
 
 # %%
 quiz.ask("swap")
@@ -597,37 +605,46 @@ quiz.ask("swap")
 
 # %%
 def continued(name, objective):
-    """A trained model, trained on by an objective: its NLL and its active units."""
+    """A trained model, trained on by an objective."""
     model = paper.load(name)
     paper.switch(model, objective)  # Adam, 10⁻⁴
-    model.fit(images.train[: epochs(10_000, 40)], batch_size=20, epochs=3, verbose=0)
-    return measure(model)
-
-
-objectives = {"ELBO": vk.objectives.ELBO(), "L₅₀": vk.objectives.IWAE(50)}
+    model.fit(images.train[: epochs(10_000, 40)], batch_size=20, epochs=2, verbose=0)
+    return model
 
 
 # %% tags=["hide-input"]
 def measure(model):
-    """NLL, by L_500 of 200 test images, and active units."""
-    p = vk.evaluation.log_likelihood(model, test[: epochs(200, 4)], epochs(500, 50), progress=False)
-    return -p.mean, vk.evaluation.active_units(model, test).count
+    """NLL by 500 codes and L_1, for 200 test images, and active units."""
+    x = test[: epochs(200, 4)]
+    nll = -vk.evaluation.log_likelihood(model, x, epochs(500, 50), progress=False).mean
+    return nll, bound(model.log_weights(x, 50, seed=4), 1), vk.evaluation.active_units(model, test).count
 
 
-swapped = {}
-print("trained by    then by      NLL   active units")
-for name, by in (("vae_k1", "ELBO"), ("iwae_k50", "L₅₀")):
-    swapped[by, ""] = measure(rivals[1 if by == "ELBO" else 50])
-    for then, objective in list(objectives.items())[: epochs(2, 1 if by == "ELBO" else 0)]:
-        swapped[by, then] = continued(name, objective)
-for (by, then), (nll, active) in swapped.items():
-    print(f"{by:10s}    {then or '—':7s}{nll:9.2f}{active:15d}")
+swapped = {("ELBO", "—"): measure(one), ("L₅₀", "—"): measure(fifty)}
+for by, name in (("ELBO", "vae_k1"), ("L₅₀", "iwae_k50"))[: epochs(2, 1)]:
+    for then, objective in (("ELBO", vk.objectives.ELBO()), ("L₅₀", vk.objectives.IWAE(50)))[: epochs(2, 1)]:
+        swapped[by, then] = measure(continued(name, objective))
+print("trained by   then by       NLL       L₁   active units")
+for (by, then), (nll, l_1, active) in sorted(swapped.items()):
+    print(f"{by:13s}{then:9s}{nll:8.2f}{l_1:9.1f}{active:11d}")
 
 # %%
 quiz.discuss("swap")
 
+# %% tags=["hide-input"]
+if epochs(2, 1) == 2:
+    ((vae, *_), (vae_vae, *_), (vae_iwae, _, active)), ((iwae, iwae_1, _), (iwae_vae, l_1, _), (iwae_iwae, *_)) = (
+        [swapped[by, then] for then in ("—", "ELBO", "L₅₀")] for by in ("ELBO", "L₅₀")
+    )
+    holds(vae_iwae < vae_vae - 0.3, vae_vae < vae, iwae_vae > iwae + 0.2, iwae_iwae < iwae - 0.3)
+    holds(abs(active - 20) < 2, l_1 > iwae_1 + 5)
+
 # %% [markdown]
-# TODO swap
+# Two epochs by $\mathcal L_{50}$ make both models better, and better than two by the ELBO. Two by the ELBO make `fifty`
+# *worse* in its NLL, although its $\mathcal L_1$ gains eight nats: the encoder is called to order at once, and the
+# decoder has to follow. So it is the objective, not the history. The paper says the same after 2187 more epochs: from
+# 86.76 to 84.88 by $\mathcal L_{50}$, and from 84.78 to 86.02 by the ELBO. What takes longer are the units. In our two
+# epochs none of the dead ones of `one` woke up; in the paper there were 22 instead of 19 in the end.
 
 # %% [markdown]
 # ## What the encoder learns less
