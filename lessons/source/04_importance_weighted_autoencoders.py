@@ -962,7 +962,7 @@ for k, (_, curve_k) in frozen.items():
     axis.plot(curve_k, color=GREYS[k], label=f"k = {k}")
 axis.axhline(log_p.mean(), color=BLUE, linestyle="--")
 axis.text(0, log_p.mean() + 0.3, "$\\log p_\\theta(x)$, from the grid", color=BLUE)
-axis.set(xlabel="steps", ylabel="“bound”, nats", ylim=(log_p.mean() - 8, log_p.mean() + 6))
+axis.set(xlabel="steps", ylabel="“bound”, nats", ylim=(log_p.mean() - 6, log_p.mean() + 9))
 axis.legend(loc="lower right")
 fresh = {k: bound(ops.convert_to_numpy(log_weights(q, few, test_noise)), k) for k, (q, _) in frozen.items()}
 for k in frozen:
@@ -1043,7 +1043,7 @@ axis = figure.add_subplot()
 groups = {K: place(vk.objectives.MIWAE(64 // K, K)) for K in (64, 32, 16, 8, 4, 2)}
 mixtures = {alpha: place(vk.objectives.CIWAE(64, alpha)) for alpha in (0.05, 0.2, 0.5, 0.8)}
 axis.semilogy(*zip(*groups.values(), strict=True), "o-", color=ORANGE, label="MIWAE, M groups of K")
-axis.semilogy(*zip(*mixtures.values(), strict=True), "s:", color="black", label="CIWAE, α")
+axis.semilogy(*zip(*mixtures.values(), strict=True), "s:", color=ORANGE, label="CIWAE, α")
 for K, (x, y) in groups.items():
     axis.annotate(f"{64 // K} × {K}", (x, y), (5, 5), textcoords="offset points")
 for alpha, (x, y) in mixtures.items():
@@ -1062,7 +1062,7 @@ figure
 # ## With $\beta$
 #
 # With a factor $\beta$ before the KL divergence, lesson 02's accident, the log-weights become
-# $\log p_\theta(x|z) + \beta\,(\log p(z) - \log q_\varphi(z|x))$, and every objective of vekit takes `beta`. What does
+# $\log p_\theta(x|z) + \beta\,(\log p(z) - \log q_\varphi(z|x))$, and every objective of vaekit takes `beta`. What does
 # the chain then lead to? To the logarithm of the mean,
 #
 # $$\log \mathbb E_{q_\varphi}\Big[p_\theta(x|z) \Big(\tfrac{p(z)}{q_\varphi(z|x)}\Big)^{\beta}\Big]
