@@ -38,6 +38,7 @@ from keras.optimizers import Adam
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal, norm, ortho_group
 
+from vaekit.papers import burda2015
 from vaekit.papers import kingma2013 as paper
 from vaekit.plotting import COLORS, Figure
 
@@ -538,6 +539,7 @@ for axis, i in zip(figure.subplots(1, 3), shown, strict=True):
         log_p.reshape(side, side),
         levels=log_p.max() + np.array([-160, -80, -40, -20, -10]),
         colors="0.8",
+        linestyles="solid",
         linewidths=0.8,
         zorder=0,
     )
@@ -708,16 +710,17 @@ holds(lower[10].mean() < -0.5, lower[1000].mean() > -0.15, spread[10] > 5 > 3 > 
 
 # %% tags=["hide-input"]
 def picture_of_runs(runs, T):
-    """The strongest latent of the first example, in runs up from the prior and down from the posterior."""
+    """The strongest latent of one example, in runs up from the prior and down from the posterior."""
+    n = np.abs(mu[:, 0]).argmax()
     figure = Figure(figsize=(9, 3.2))
     axes = figure.subplots(1, 2, sharey=True)
     betas = schedule(T)
     scale = 1 / np.sqrt(1 + betas * a[0] ** 2)
-    middle = betas * scale**2 * (x[0] @ W[0])
+    middle = betas * scale**2 * (x[n] @ W[0])
     starts = np.random.default_rng(10).normal(size=(runs, N, L)), np.broadcast_to(z_true, (runs, N, L))
     for axis, start, path, color in zip(axes, starts, (betas, betas[::-1]), (BLUE, RED), strict=True):
         _, way = anneal(start, path, np.random.default_rng(11))
-        z = np.array(way)[:, :, 0, 0]  # [T + 1, runs]
+        z = np.array(way)[:, :, n, 0]  # [T + 1, runs]
         steps = np.arange(T + 1) if color == BLUE else np.arange(T, -1, -1)
         axis.fill_between(np.arange(T + 1), middle - 2 * scale, middle + 2 * scale, color="0.88")
         axis.plot(steps, z, color=color, linewidth=0.6)
@@ -819,60 +822,76 @@ holds(abs(errors["appendix D"][0].mean()) < 0.05, errors["harmonic"][0].mean() >
 # What it cannot do is to be quick. (`AIS(start="encoder")` begins at $q$ in place of the prior. Where $q$ is good it
 # needs fewer steps; where $q$ is blind it stays so.)
 #
-# **The dashed line of lesson 02.** That lesson began with a lent decoder of 20 latents, and with a line "what it
-# should be", from 5000 importance weights. Was it right? There is no grid in 20 dimensions. But there are two
-# directions.
+# **The two papers.** Lesson 02 began with a lent decoder of 20 latents, and a line "what it should be", from 5000
+# importance weights. The two papers of our first lines measured in this way, too. One of their models, an
+# importance-weighted autoencoder (lesson 04), comes with vaekit as well, after 40 of its 3280 epochs. There is no
+# grid in 20 or 50 dimensions. But there are two directions.
+
 
 # %%
-lent = paper.load("mnist_20")  # trained on the whole of MNIST
-from_q = vk.inference.AIS(epochs(100, 5), leapfrog_steps=5, start="encoder")
-settings = {"samples": 8, "method": from_q, "progress": False}
-bracket = vk.evaluation.bidirectional(lent, n=20, **settings)
-lent_ais = vk.evaluation.log_likelihood(lent, pictures[:20], **settings)
-lent_q = vk.evaluation.log_likelihood(lent, pictures[:20], epochs(5000, 500), progress=False)
-more = lent_ais.per_example - lent_q.per_example
-print(f"20 simulated images: the bracket is {bracket.gap:.2f} nats wide")
-print(f"20 test images: AIS − 5000 weights {more.mean():.2f}, at most {more.max():.1f} nats")
-print(f"median ESS of the 5000: {np.median(lent_q.effective_sample_size):.0f}")
+def audit(model):
+    """Bracket of 20 simulated images; 20 test images by both rulers."""
+    from_q = vk.inference.AIS(epochs(100, 5), leapfrog_steps=5, start="encoder")
+    settings = {"samples": 8, "method": from_q, "progress": False}
+    log_likelihood = vk.evaluation.log_likelihood
+    return (
+        vk.evaluation.bidirectional(model, n=20, **settings),
+        log_likelihood(model, pictures[:20], **settings),
+        log_likelihood(model, pictures[:20], epochs(5000, 500), progress=False),
+    )
+
+
+models = {  # both of the whole of MNIST
+    "VAE, 20 latents": paper.load("mnist_20"),
+    "IWAE, 50 latents": burda2015.load("iwae_k50"),
+}
+audits = {name: audit(models[name]) for name in list(models)[: epochs(2, 1)]}
 
 # %% tags=["hide-input"]
-holds(0 < bracket.gap < 1, 0.3 < more.mean() < 1.5, np.median(lent_q.effective_sample_size) < 40)
+print("                   simulated   test images")
+print("                     bracket   5000 weights       AIS   difference   median ESS")
+differences = []
+for name, (bracket, ais_, weights) in audits.items():
+    differences.append((ais_.per_example - weights.per_example).mean())
+    print(f"{name:17s}{bracket.gap:11.2f}{weights.mean:15.2f}{ais_.mean:10.2f}{differences[-1]:13.2f}", end="")
+    print(f"{np.median(weights.effective_sample_size):13.0f}")
+holds(*(0 <= bracket.gap < 0.9 for bracket, _, _ in audits.values()))
+holds(0.3 < differences[0] < 1.3, differences[-1] > differences[0] + 0.3, differences[-1] < 2.2)
 
 # %% [markdown]
-# The bracket is half a nat wide or less: so far can AIS be off here, on images of the model's own. (It began at the
+# On images of the models' own the bracket is half a nat wide or less: so far can AIS be off. (It began at the
 # encoder. Had the encoder been blind to some islands, the runs *downwards* would have come from there, and the
-# bracket would have been wide.) Against that, importance sampling with 5000 draws is too low by the better part of a
-# nat on test images, and for single ones by more. Lesson 02's line was drawn a little too low.
+# bracket would have been wide.) On test images importance sampling is lower than that, by the better part of a nat
+# for the VAE, and by more for the other one. Its encoder has learned to spread out, so that *some* of its draws are
+# good, and the few good ones carry the estimate. Lesson 02's line was drawn a little too low.
 #
-# And 86.8 against 84.8? Both papers took 5000 weights; what the ESS was, they do not say. Errors like ours would
-# leave most of the two nats standing. But mind that each model is measured with its own encoder. One that was trained
-# on importance weights, as in the second paper, makes a better ruler, and gets its likelihood told more fully. So two
-# nats are mostly the model's. Of half a nat I should not be sure.
+# So are the two nats of the two papers the model or the ruler? The two rulers err by different amounts, here by the
+# better part of a nat, to the disadvantage of the better model. Two nats are more than that. Half a nat would not be.
 
 # %% [markdown]
 # ## When it goes wrong
 #
-# Six mistakes, all of them in print somewhere. None raises an error. For the first four, one array of log-weights of
-# our digits, 1000 draws for each of the fifty images:
+# Six mistakes, all of them in print somewhere. None raises an error. The first four by one array of log-weights, of
+# the linear model with the wide encoder, 1000 draws for each of the twenty examples:
 
 # %%
-log_w = np.concatenate([small.log_weights(pictures, 100, seed=s) for s in range(10)])
-tenths = log_w.reshape(10, 100, 50)  # ten estimates of 100 draws each
+log_w = log_weights(1.6, 1000, seed=15)  # [1000 draws, 20 examples]
+ten = log_mean_exp(log_w.reshape(100, 10, N))  # ten estimates of 100 draws each
 numbers = {
-    "exact": exact,
+    "exact": truth,
     "1000 draws": log_mean_exp(log_w),
     "mean of the logs": log_w.mean(axis=0),
     "10 draws only": log_mean_exp(log_w[:10]),
-    "best of ten estimates": log_mean_exp(tenths.swapaxes(0, 1)).max(axis=0),
-    "draws and images in one": log_mean_exp(log_w.ravel()),
+    "best of ten estimates": ten.max(axis=0),
+    "all in one mean": log_mean_exp(log_w.ravel()),
 }
 for name, values in numbers.items():
-    print(f"{name:25s}{np.mean(values):9.2f}")
+    print(f"{name:22s}{np.mean(values):8.2f}")
 
 # %% tags=["hide-input"]
-holds(numbers["mean of the logs"].mean() < numbers["10 draws only"].mean() < numbers["1000 draws"].mean())
-best = numbers["best of ten estimates"]
-holds(numbers["draws and images in one"] > exact.mean() + 40, best.mean() > numbers["1000 draws"].mean() + 0.1)
+logs, few, best, one = (numbers[name].mean() for name in list(numbers)[2:])
+holds(logs < truth.mean() - 5, few < truth.mean() - 0.5, best > truth.mean() + 0.3, one > truth.mean() + 4)
+holds(abs(numbers["1000 draws"].mean() - truth.mean()) < 0.3)
 
 # %% [markdown]
 # **1. The mean of the logs** (`mean` and `log` in the wrong order) is no estimate of $\log p(x)$ but of the bound
@@ -882,8 +901,8 @@ holds(numbers["draws and images in one"] > exact.mean() + 40, best.mean() > numb
 # **2. Unequal $S$.** The same model with 10 draws and with 1000. Whoever spends more looks better.
 #
 # **3. The best of several estimates.** "All of them are lower bounds, so the largest is the nearest." They are lower
-# bounds *on average*. Pick the largest of many noisy ones for each image, and it is no bound of any kind: for some
-# images it lies above the truth. Average them instead, within the logarithm.
+# bounds *on average*. Pick the largest of ten noisy ones, and it is no bound of any kind: here it lies well above the
+# truth. Average them instead, within the logarithm.
 #
 # **4. Draws and images in one mean.** `logsumexp` over both axes instead of one. One image, the most probable,
 # carries all; the result is absurdly good. *Test:* an array of shape $[S, N]$ has to become one of $[N]$.
@@ -929,19 +948,20 @@ holds(by_digit.argmax() == 1, by_digit[1] > per_image.mean() + 30)
 # (*dynamic*), drawn once and for all (*static*, a file of its own), or cut at one half:
 
 # %%
-grey = vk.datasets.load("mnist_10k").test[:100]
-cut = (np.asarray(grey) > 0.5).astype("float32")
-first, cut_p = (grid_log_p(small, x) for x in (images.test[:100], cut))
-print(f"drawn {first.mean():.1f}, cut at one half {cut_p.mean():.1f} nats")
+grey = np.asarray(vk.datasets.load("mnist_10k").test[:200])
+cut = (grey > 0.5).astype("float32")
+drawn_p, cut_p = (grid_log_p(small, some) for some in (images.test[:200], cut))
+print(f"drawn {drawn_p.mean():.1f}, cut at one half {cut_p.mean():.1f} nats")
 
 # %% tags=["hide-input"]
-holds(cut_p.mean() > first.mean() + 5)
+easier = cut_p - drawn_p
+holds(easier.mean() > 1.5, easier.mean() > 3 * easier.std() / np.sqrt(200))
 
 # %% [markdown]
-# Cut images have no speckles, and are easier by many nats for the very same model. Between dynamic and static there
-# is a difference of training, too: who draws anew in each epoch has more data. The IWAE paper reports both. Its VAE
-# has 86.8 nats on dynamic and 88.7 on static MNIST, its best model of one layer 84.8 and 87.1. Same paper, same
-# network, same estimator; the columns are two nats apart.
+# Cut images have no speckles, and are easier, by nats, for the very same model. Between dynamic and static there is a
+# difference of training, too: who draws anew in each epoch has more data. The IWAE paper reports both. Its VAE has
+# 86.8 nats on dynamic and 88.7 on static MNIST, its best model of one layer 84.8 and 87.1. Same paper, same network,
+# same estimator; the columns are two nats apart.
 #
 # ## Take-aways
 #
@@ -1011,7 +1031,7 @@ def trained(method, x, passes):
 
 thousand = np.asarray(images.train[:1000])
 results = {}
-for size, data in ((1000, thousand), (10_000, images.train)):
+for size, data in [(1000, thousand), (10_000, images.train)][: epochs(2, 1)]:
     for method in ("VAE", "wake–sleep", "Monte Carlo EM"):
         model = trained(method, data, epochs(250_000 // size, 0))
         parts = thousand[:200], np.asarray(images.test[:200])
@@ -1024,13 +1044,9 @@ print("images   method                training      test          training      
 for (size, method), (own, new) in results.items():
     test_, training = paper.FIGURE_3[1000 if size == 1000 else 50_000, theirs[method]]
     print(f"{size:6d}   {method:18s}{own:12.1f}{new:10.1f}{training:18.1f}{test_:10.1f}")
-holds(results[1000, "Monte Carlo EM"][1] > results[1000, "wake–sleep"][1] + 2)
-holds(results[10_000, "VAE"][1] > results[10_000, "wake–sleep"][1] + 3)
-holds(results[10_000, "wake–sleep"][1] > results[10_000, "Monte Carlo EM"][1] + 10)
-holds(
-    results[1000, "VAE"][1] > results[1000, "wake–sleep"][1] + 3,
-    results[1000, "Monte Carlo EM"][1] > results[1000, "VAE"][1] - 2,
-)
+if epochs(1, 0):
+    vae, wake_sleep, em = ([results[size, method][1] for size in (1000, 10_000)] for method in theirs)
+    holds(em[0] > vae[0] - 2, vae[0] > wake_sleep[0] + 3, vae[1] > wake_sleep[1] + 3, wake_sleep[1] > em[1] + 10)
 
 # %%
 quiz.discuss("trial")
