@@ -861,15 +861,15 @@ for name, (bracket, ais_, weights) in audits.items():
     differences.append((ais_.per_example - weights.per_example).mean())
     print(f"{name:17s}{bracket.gap:11.2f}{weights.mean:15.2f}{ais_.mean:10.2f}{differences[-1]:13.2f}", end="")
     print(f"{np.median(weights.effective_sample_size):13.0f}")
-holds(*(0 <= bracket.gap < 0.9 for bracket, _, _ in audits.values()))
-holds(0.3 < differences[0] < 1.3, differences[-1] > differences[0] + 0.3, differences[-1] < 2.2)
+holds(*(0 <= bracket.gap < 1 for bracket, _, _ in audits.values()))
+holds(0.3 < differences[0] < 1, differences[-1] > differences[0] + 0.4, 1 < differences[-1] < 2.2)
 
 # %% [markdown]
-# On images of the models' own the bracket is half a nat wide or less: so far can AIS be off. (It began at the
-# encoder. Had the encoder been blind to some islands, the runs *downwards* would have come from there, and the
-# bracket would have been wide.) On test images importance sampling is lower than that, by the better part of a nat
-# for the VAE, and by more for the other one. Its encoder has learned to spread out, so that *some* of its draws are
-# good, and the few good ones carry the estimate. Lesson 02's line was drawn a little too low.
+# On images of the models' own the bracket is less than a nat wide: so far can AIS be off. (It began at the encoder. Had
+# the encoder been blind to some islands, the runs *downwards* would have come from there, and the bracket would have
+# been wide.) On test images the 5000 weights are lower than AIS, which is too low itself if anything: by half a nat or
+# so for the VAE, by more than a nat for the other one. Its encoder has learned to spread out, so that *some* of its
+# draws are good, and the few good ones carry the estimate. Lesson 02's line was drawn a little too low.
 #
 # So are the two nats of the two papers the model or the ruler? The two rulers err by different amounts, here by the
 # better part of a nat, to the disadvantage of the better model. Two nats are more than that. Half a nat would not be.
