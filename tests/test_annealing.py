@@ -7,7 +7,6 @@ from oracles import ProbabilisticPCA, small_vae, two_latents
 from scipy.special import logsumexp
 from scipy.stats import norm
 
-import vaekit as vk
 from vaekit import backend
 from vaekit.evaluation import bidirectional, log_likelihood
 from vaekit.inference import AIS, HMC
@@ -120,5 +119,5 @@ def test_settings_that_make_no_sense_are_refused(settings, message):
 
 
 def test_log_likelihood_names_its_methods():
-    with pytest.raises(ValueError, match="\"importance\", \"ais\" or an AIS; received 'hmc'"):
+    with pytest.raises(ValueError, match='"importance", "ais" or an AIS; received \'hmc\''):
         log_likelihood(small_vae(), np.zeros((2, 4, 4, 1)), method="hmc")

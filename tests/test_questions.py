@@ -282,7 +282,7 @@ class Bound(Question):
     def derived(self, inputs, observations):
         return dict.fromkeys(("low", "high"), sum(o[VALUE] for o in observations))
 
-    def advice(self, observed):
+    def advice(self, observed, part):
         return "short", "Train longer."
 
 

@@ -22,6 +22,7 @@ OBSERVERS = {
         functions.call,
         functions.gradients,
         functions.number,
+        functions.settings,
         random_layers.random_layer,
         distribution_layers.distribution_layer,
         training.trained_vae,

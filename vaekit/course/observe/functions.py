@@ -73,3 +73,28 @@ def number(answer, inputs):
     if math.isnan(float(answer)):
         raise Wrong("expected a number, received nan, which is none.")
     return {VALUE: float(answer)}
+
+
+def settings(answer, inputs, names, choices, problem=()):
+    """Returns the settings of an experiment by name: numbers, lists of numbers, and choices among texts by their place.
+
+    Args:
+        answer: a dict of settings, or a function of the problem that returns one.
+        inputs: the problem, and what else the experiment is made of.
+        names: of all settings.
+        choices: dict: lists of texts, for the settings that are one of these.
+        problem: names of the inputs that a function is told.
+    """
+    if answer is None or answer is Ellipsis:
+        raise NotImplementedError
+    if callable(answer):
+        told = {name: inputs[name] for name in problem}
+        takes(answer, told)
+        answer = answer(**told)
+    if not isinstance(answer, dict) or set(answer) != set(names):
+        came = f"one with the keys {', '.join(map(str, answer))}" if isinstance(answer, dict) else described(answer)
+        raise Wrong(f"expected a dict with the keys {', '.join(names)}, the settings; received {came}.")
+    for name, texts in choices.items():
+        if not isinstance(answer[name], str) or answer[name] not in texts:
+            raise Wrong(f"`{name}` should be one of {', '.join(map(repr, texts))}; received {answer[name]!r}.")
+    return {name: choices[name].index(answer[name]) if name in choices else answer[name] for name in names}

@@ -1,9 +1,11 @@
 """Questions, and the judging of answers by arrays alone. Nothing here knows of processes."""
 
 from vaekit.course.questions.distribution_layer import DistributionLayer as DistributionLayer
+from vaekit.course.questions.experiment import Experiment as Experiment
 from vaekit.course.questions.function import Function as Function
 from vaekit.course.questions.layer import Layer as Layer
 from vaekit.course.questions.mend import Mend as Mend
 from vaekit.course.questions.model import TrainedVAE as TrainedVAE
 from vaekit.course.questions.number import Number as Number
+from vaekit.course.questions.posterior import FittedPosterior as FittedPosterior
 from vaekit.course.questions.question import Question as Question

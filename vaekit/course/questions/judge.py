@@ -1,10 +1,12 @@
 """Judges what was observed of an answer: which parts are right, and which mistake explains what is wrong."""
 
+import functools
+
 import numpy as np
 
 from vaekit.course.observe import DOUBLE, NUMPY, VALUE, Fault
 from vaekit.course.questions.explain import OTHER, Explanation, common, explain
-from vaekit.course.questions.question import AtLeast, Mistake, fits
+from vaekit.course.questions.question import AtLeast, AtMost, Limit, Mistake, fits
 from vaekit.course.questions.recognize import UNFORESEEN, Row, recognized, unforeseen
 from vaekit.course.questions.verdict import Part, Verdict
 
@@ -25,7 +27,7 @@ def judge(question, cases, observations):
         observed = next((o for o in observations if isinstance(o, Fault)), None)
         if not observed:
             observed = question.derived([case.inputs for case in cases], [_numbers(o) for o in observations])
-            advice = question.advice(observed)
+            advice = functools.partial(question.advice, observed)
         cases, observations = cases[:1], [observed]
     rows_by_part = {}
     for case, observed in zip(cases, observations, strict=True):
@@ -88,16 +90,14 @@ def _part(question, name, share, rows, mistakes, vague, earlier, others_wrong):
     """Judges a part; `earlier` has the diagnoses of parts before it, `others_wrong` is whether one of them is wrong."""
     wrong = [row for row in rows if not row.fits]
     if not wrong:
-        bounds = [row for row in rows if isinstance(row.target, AtLeast)]
-        return Part(name, share, True, f"{_reached(bounds[0])} reached." if bounds else "")
+        return Part(name, share, True, next((_reached(row) for row in rows if isinstance(row.target, Limit)), ""))
     row = wrong[0]
     if isinstance(row.observed, Fault):
         return Part(name, share, False, row.observed.message, row.observed.kind)
     if mistakes:
         return Part(name, share, False, mistakes[0].message, mistakes[0].name)
-    if isinstance(row.target, AtLeast):
-        reached = _reached(row) if fits(row.observed, AtLeast(-np.inf)) else "no number"
-        return Part(name, share, False, f"{reached}; at least {row.target.value:.2f} are asked for.", "bound")
+    if isinstance(row.target, Limit):
+        return Part(name, share, False, _missed(row), "bound")
     diagnosis, message = vague.name, vague.message
     own = {mistake.name: mistake.message for mistake in question.mistakes if mistake.predict is None}
     if (
@@ -134,11 +134,19 @@ def _exchanged(rows_by_part):
 
 def _self_explanatory(row):
     """Whether it is no array, or judged by a bound."""
-    return isinstance(row.observed, Fault) or isinstance(row.target, AtLeast)
+    return isinstance(row.observed, Fault) or isinstance(row.target, Limit)
 
 
 def _reached(row):
-    return f"{float(row.observed):.2f} {row.target.unit}"
+    told = row.target.told(float(row.observed))
+    return f"{told}." if row.target.of else f"{told} reached."
+
+
+def _missed(row):
+    limit = row.target
+    told = limit.told(float(row.observed)) if fits(row.observed, AtLeast(-np.inf)) else "no number"
+    asked = "at most {} are allowed" if isinstance(limit, AtMost) else "at least {} are asked for"
+    return f"{told}; {asked.format(f'{limit.value:,.{limit.digits}f}')}."
 
 
 def _explained(question, row):
@@ -160,13 +168,13 @@ def _in_common(question, wrong):
 
 
 def _advised(parts, advice):
-    """Adds the question's advice to bounds that were missed, and the lowest of them, the next one to reach."""
-    missed = [part for part in parts if part.diagnosis == "bound"]
-    if not advice or not missed:
-        return parts
-    diagnosis, reason = advice
-    message = f"{missed[0].message} {reason}"
-    return [part._replace(diagnosis=diagnosis, message=message) if part in missed else part for part in parts]
+    """Adds the question's advice to limits that were missed; of those with the same advice, the first is told."""
+    first = {}  # advice → message
+    for i, part in enumerate(parts):
+        if part.diagnosis == "bound" and (found := advice and advice(part.name)):
+            message = first.setdefault(found, f"{part.message} {found[1]}".rstrip())
+            parts[i] = part._replace(diagnosis=found[0], message=message)
+    return parts
 
 
 def _together(question, parts):

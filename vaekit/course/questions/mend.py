@@ -68,7 +68,8 @@ class Repair(NamedTuple):
 class Mend(Question):
     """A function that is shown broken, by some errors, each of which is a part.
 
-    Two parts more are "all else", what was right and should stay so, and the "gradients" of the loss as it was mended.
+    Two parts more are "all else", what was right and should stay so, and, where some are looked at, the "gradients" of
+    the loss as it was mended.
 
     Attributes:
         takes, draw, answer, gradients: as in `Function`; what it returns is a number.
@@ -95,7 +96,8 @@ class Mend(Question):
         self.answer = self.text.body
         self.of = self.gradients.split()
         self.observe = Observe("gradients", {"of": self.of})
-        self.parts = self.parts or {ELSE: 0.1, **dict.fromkeys(self.errors, 0.8 / len(self.errors)), GRADIENTS: 0.1}
+        errors = dict.fromkeys(self.errors, 0.8 / len(self.errors))
+        self.parts = self.parts or {ELSE: 0.1, **errors, **dict.fromkeys([GRADIENTS] if self.of else [], 0.1)}
         self.edits = {part: [edits, {}] for part, (edits, _) in self.errors.items()} | {ELSE: [None, {}]}  # by step
         self.mistakes = [
             self._mistake(part, part, BROKEN, message, edits) for part, (edits, message) in self.errors.items()
@@ -139,7 +141,8 @@ class Mend(Question):
         return [Case(inputs) for inputs in self.draw(rng)]
 
     def expected(self, case):
-        return dict.fromkeys([*self.errors, ELSE], float(RIGHT)) | {GRADIENTS: np.full(len(self.of), float(RIGHT))}
+        gradients = {GRADIENTS: np.full(len(self.of), float(RIGHT))} if self.of else {}
+        return dict.fromkeys([*self.errors, ELSE], float(RIGHT)) | gradients
 
     def derived(self, inputs, observations):
         """Finds what was done with each part; of the gradients, for each argument whether it is right."""

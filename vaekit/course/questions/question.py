@@ -5,9 +5,10 @@ and returns arrays, and `judge.judge` compares arrays. So the check in a noteboo
 where answers run in another process, judge by the same definition.
 
 The kinds of questions, a file each, define how cases, expected values and mistakes come about: `function`, `layer`,
-`distribution_layer`, `mend`, `number`, `model`.
+`distribution_layer`, `mend`, `number`, `model`, `posterior`, `experiment`.
 """
 
+import hashlib
 import inspect
 import re
 from collections.abc import Callable
@@ -51,11 +52,37 @@ class Near(NamedTuple):
     rtol: float = 0.0
 
 
-class AtLeast(NamedTuple):
-    """A bound that a number should reach."""
+class Limit(NamedTuple):
+    """A limit to a number.
+
+    Attributes:
+        value: the limit.
+        unit: of the number.
+        digits: that it is shown with.
+        of: what the number measures, "bias".
+    """
 
     value: float
     unit: str = "nats"
+    digits: int = 2
+    of: str = ""
+
+    def told(self, number):
+        """Tells a number, "bias: 0.12 nats"."""
+        of = self.of.replace("_", " ")
+        return f"{of}: {number:,.{self.digits}f} {self.unit}".removeprefix(": ").rstrip()
+
+
+class AtLeast(Limit):
+    """A limit that a number should reach."""
+
+    __slots__ = ()
+
+
+class AtMost(Limit):
+    """A limit that a number should not exceed."""
+
+    __slots__ = ()
 
 
 class Prediction(NamedTuple):
@@ -140,7 +167,7 @@ class Question:
         raise NotImplementedError
 
     def expected(self, case):
-        """Computes what is expected: a dict of arrays, `Near` or `AtLeast` by observation."""
+        """Computes what is expected: a dict of arrays, `Near` or `Limit` by observation."""
         raise NotImplementedError
 
     def sizes(self, **inputs):
@@ -155,8 +182,8 @@ class Question:
         """
         raise NotImplementedError
 
-    def advice(self, observed):
-        """Returns (name, sentence) for a missed `AtLeast`, from what `derived` returned; or None."""
+    def advice(self, observed, part):
+        """Returns (name, sentence) for a part whose `Limit` was missed, from what `derived` returned; or None."""
         return None
 
     def explained(self, inputs, observation, observed, target):
@@ -195,10 +222,10 @@ class Question:
         return [case._replace(inputs={name: _single(value) for name, value in case.inputs.items()}) for case in cases]
 
     def targets(self, case):
-        """Returns what is expected, a dict of `Near` or `AtLeast`. Beyond float32's range lies infinity."""
+        """Returns what is expected, a dict of `Near` or `Limit`. Beyond float32's range lies infinity."""
         targets = {}
         for name, value in self.expected(case).items():
-            if not isinstance(value, (Near, AtLeast)):
+            if not isinstance(value, (Near, Limit)):
                 value = np.asarray(value, np.float64)
                 beyond = np.abs(value) > FLOAT32
                 value = Near(np.where(beyond, np.copysign(np.inf, value), value), self.tolerance(name), self.rtol)
@@ -227,14 +254,23 @@ def fits(observed, target):
     if observed.dtype.kind not in "fiub":
         return False
     observed = observed.astype(np.float64)
-    if isinstance(target, AtLeast):
-        return observed.shape == () and bool(np.isfinite(observed) and observed >= target.value)
+    if isinstance(target, Limit):
+        reached = observed <= target.value if isinstance(target, AtMost) else observed >= target.value
+        return observed.shape == () and bool(np.isfinite(observed) and reached)
     if observed.shape != target.value.shape:
         return False
     with np.errstate(invalid="ignore"):
         close = np.abs(observed - target.value) <= target.atol + target.rtol * np.abs(target.value)
     same = (observed == target.value) | (np.isnan(observed) & np.isnan(target.value))  # infinities; nan by mistake
     return bool(np.all(np.where(np.isfinite(target.value), close, same)))
+
+
+def generator(seed, arrays):
+    """Returns a generator whose seed nobody knows before the arrays are there."""
+    digest = hashlib.sha256(str(seed).encode())
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return np.random.default_rng(list(digest.digest()))
 
 
 def points(number):

@@ -8,7 +8,7 @@ import numpy as np
 
 from vaekit.course.observe import Fault
 from vaekit.course.questions.explain import Explanation
-from vaekit.course.questions.question import AtLeast, Near, Prediction, fits
+from vaekit.course.questions.question import Limit, Near, Prediction, fits
 from vaekit.course.questions.variants import Variant, variants
 
 UNFORESEEN = ("variant", "two", "terms")  # names of what no question lists
@@ -203,7 +203,7 @@ def _compare(question, rows, predict):
     predicts, numbers, wrong, wrong_numbers, unlike = False, False, False, False, 0
     double, too_accurate = any(row.double for row in rows), False  # in float64; right, where float32 is not
     for row in rows:
-        if isinstance(row.observed, Fault) or isinstance(row.target, AtLeast):
+        if isinstance(row.observed, Fault) or isinstance(row.target, Limit):
             return Evidence(predicts=True)
         prediction = predict(row)
         if prediction is None:

@@ -79,13 +79,15 @@ def _counts(n):
 
 
 def sum_of(text, index=0):
-    """Returns a text's value as a `Sum`, or None if it is none.
+    """Returns a text's value as a `Sum`, or None if it is none: a text of other than assignments and one `return`.
 
     Args:
-        text: a `Text` of assignments and one `return`.
+        text: a `Text`.
         index: which of several values.
     """
     body = ast.parse(str(text)).body[0].body
+    if not all(isinstance(statement, (ast.Assign, ast.Return)) for statement in body):
+        return None
     returned = body[-1]
     if isinstance(returned.value, ast.Tuple):
         returned.value = returned.value.elts[index]
