@@ -217,10 +217,10 @@ def hmc_log_likelihood(model, x, samples=50, burn_in=300, leapfrog_steps=4, thin
     Source: Kingma & Welling 2014, appendix D.
     """
     data = model.observe(x)
-    dimensions = sum(math.prod(model.event_shapes[name]) for name in model.latents)
-    if samples <= dimensions:
+    latents = sum(math.prod(model.event_shapes[name]) for name in model.latents)
+    if samples <= latents:
         raise ValueError(
-            f"hmc_log_likelihood fits a covariance in {dimensions} dimensions: it needs more than {dimensions} samples "
+            f"hmc_log_likelihood fits a covariance in {latents} dimensions: it needs more than {latents} samples "
             f"in each half; received samples={samples}."
         )
     z, _ = inference.hmc(model, data, 2 * samples, burn_in, leapfrog_steps, thinning, seed=seed)
