@@ -21,7 +21,7 @@ test: .venv/installed  ## install everything, test the library on both backends,
 	done; printf "\n$$report"; ! printf "$$report" | grep -q FAILED
 
 test-tensorflow test-jax: test-%: .venv/installed
-	$(ACTIVATE) && KERAS_BACKEND=$* pytest -n 2 --dist worksteal tests
+	$(ACTIVATE) && KERAS_BACKEND=$* pytest -p no:nbval -n 2 --dist worksteal tests
 
 test-lessons: .venv/installed
 	$(ACTIVATE) && KERAS_BACKEND=tensorflow VAEKIT_FAST=1 \

@@ -10,10 +10,13 @@ import sys
 import tempfile
 import types
 from pathlib import Path
+from unittest import mock
 
 import hypothesis
 import pytest
 
+sys.modules.setdefault("rfc3987_syntax", None)  # jsonschema's grammar of addresses: a second, and no notebook has any
+gc.disable()  # while modules are imported, which leave little garbage: see `pytest_collection_finish`
 hypothesis.settings.register_profile("untimed", deadline=None)  # a busy machine is no fault
 hypothesis.settings.load_profile("untimed")
 sys.path.insert(0, str(Path(__file__).parent))
@@ -45,10 +48,15 @@ def pytest_collectstart():
 
 
 def pytest_collection_finish():
-    """Python looks for garbage among all that models leave behind: less often, and not among what was imported."""
+    """Python looks for garbage less often, and not among what was imported; TensorFlow takes no notes."""
     gc.set_threshold(50_000, 10, 10)
-    gc.collect()
     gc.freeze()
+    gc.enable()
+    if "tensorflow.python.util.tf_stack" in sys.modules:  # it notes for each operation which lines of Python made it
+        from tensorflow.python.util import tf_stack
+
+        stack = tf_stack.extract_stack()
+        tf_stack.extract_stack = lambda stacklevel=1: stack
 
 
 def pytest_collection_modifyitems(config, items):
@@ -72,9 +80,16 @@ def pytest_collection_modifyitems(config, items):
 
 @pytest.fixture(autouse=True)
 def seeded():
-    import keras
+    """Seeds of Python, NumPy and Keras, for each test.
 
-    keras.utils.set_random_seed(0)
+    Not TensorFlow's own, which it would draw from where no seed is given: with a new one it forgets all operations that
+    it has prepared, which takes a third of the time of tests with many small ones.
+    """
+    import keras
+    from keras.src.utils import rng_utils
+
+    with mock.patch.object(rng_utils, "tf", types.SimpleNamespace(available=False)):
+        keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy("float32")
 
 

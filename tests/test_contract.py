@@ -284,6 +284,7 @@ def test_prior(name, tmp_path):
 OBJECTIVES = {
     "ELBO": lambda: vk.objectives.ELBO(),
     "ELBO, B, 2 samples": lambda: vk.objectives.ELBO(2, analytic_kl=True),
+    "ELBO, free bits": lambda: vk.objectives.ELBO(free_bits=0.5),
     "β-warm-up": lambda: vk.objectives.ELBO(beta=vk.objectives.WarmUp(5, start=0.1)),
     "score function": lambda: vk.objectives.ELBO(3, gradient="score_function"),
     "IWAE": lambda: vk.objectives.IWAE(5),

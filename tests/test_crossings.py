@@ -29,7 +29,7 @@ LIKELIHOODS = {
 }
 OBJECTIVES = {
     "ELBO": lambda: objectives.ELBO(),
-    "ELBO, warm-up": lambda: objectives.ELBO(2, beta=objectives.WarmUp(3)),
+    "ELBO, warm-up, free bits": lambda: objectives.ELBO(2, beta=objectives.WarmUp(3), free_bits=0.1),
     "ELBO, sticking the landing": lambda: objectives.ELBO(2, gradient="stl"),
     "IWAE": lambda: objectives.IWAE(3),
     "IWAE, doubly reparameterized": lambda: objectives.IWAE(3, gradient="dreg"),

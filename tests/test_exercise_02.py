@@ -1,5 +1,6 @@
 """Exercise 02: oracles against SciPy and integrals; what stands behind its verdicts on mended losses and models."""
 
+import copy
 from itertools import combinations, product
 from pathlib import Path
 
@@ -248,6 +249,8 @@ def test_what_learners_are_shown_runs_and_earns_nothing():
 # ---- a trained model
 
 TRAINED = e02.TRAINED
+SMALL = copy.copy(TRAINED)  # to judge decoders of few pixels
+SMALL.pixels, SMALL.bounds, SMALL.coins = 64, dict.fromkeys(TRAINED.bounds, -26.0), -27.1
 
 
 def decoder(rng, latents=1, units=30):
@@ -268,13 +271,13 @@ def drawn(arrays, n, rng):
 
 def found(arrays, images, mean, log_variance, seed=3):
     """What is derived of a decoder, and of what an encoder said."""
-    return TRAINED.derived([{"seed": seed}, {"images": images}], [arrays, {"mean": mean, "log_variance": log_variance}])
+    return SMALL.derived([{"seed": seed}, {"images": images}], [arrays, {"mean": mean, "log_variance": log_variance}])
 
 
 def verdict(arrays, images, mean, log_variance):
-    given = TRAINED.cases(1)
+    given = SMALL.cases(1)
     given[1] = given[1]._replace(inputs={"images": images})
-    return judge(TRAINED, given, [arrays, {"mean": mean, "log_variance": log_variance}])
+    return judge(SMALL, given, [arrays, {"mean": mean, "log_variance": log_variance}])
 
 
 @once
@@ -332,8 +335,8 @@ def test_a_check_has_the_same_images_each_time_and_a_grader_others():
 def test_points_come_in_steps_and_the_bound_is_shown(monkeypatch):
     given, steps = TRAINED.cases(1), list(TRAINED.bounds.values())
     assert steps == sorted(steps) and len(steps) == 4
-    for bound, earned in ((-26.5, 0), (-25, 1), (-24.2, 2), (-23.7, 3), (-23.5, 4)):
-        told = dict.fromkeys(TRAINED.bounds, np.array(bound)) | {"bound": bound, "kl": 5.5, "reconstruction": -20.0}
+    for bound, earned in ((-181, 0), (-153, 1), (-135, 2), (-125, 3), (-119, 4)):
+        told = dict.fromkeys(TRAINED.bounds, np.array(bound)) | {"bound": bound, "kl": 25.0, "reconstruction": -100.0}
         monkeypatch.setattr(TRAINED, "derived", lambda *_, told=told: told | {"read": {"σ": np.nan}}, raising=False)
         verdict = judge(TRAINED, given, [{}, {}])
         assert verdict.earned == earned and f"{bound:.2f} nats" in repr(verdict), verdict
@@ -378,9 +381,9 @@ def test_shapes_that_do_not_fit_reach_nothing_and_are_told():
 def test_pixels_change_places():
     """The images are the data's, but weights that were trained elsewhere are of no use."""
     first, second = (TRAINED.cases(seed)[0].inputs["images"] for seed in (1, 2))
-    data = e02._digits()
-    sums = set(data.astype(float).sum(1))  # of sixteenths, so they are exact
-    assert first.shape == (TRAINED.training, 64) and set(first.sum(1)) <= sums
+    data, _ = TRAINED.images()
+    sums = sorted(data.astype(float).sum(1))  # of a byte's shades in float32, so they are exact
+    assert first.shape == data.shape == (2500, 784) and sorted(first.sum(1)) == sums
     assert np.abs(first.mean(0) - second.mean(0)).max() > 0.3
     np.testing.assert_allclose(np.sort(first.mean(0)), np.sort(second.mean(0)), atol=0.05)
 
@@ -393,13 +396,13 @@ def test_numbers_of_the_text():
     assert all(f"${number:g}$" in text for number in (TRAINED.coins, *TRAINED.bounds.values()))
     assert "three minutes" in text and TRAINED.seconds == 180
     reached = []
-    for seed in range(20):
+    for seed in range(5):
         training, others = TRAINED.cases(seed)
         p = np.clip(training.inputs["images"].mean(axis=0), 1e-3, 1 - 1e-3)
         x = others.inputs["images"]
         reached.append((x * np.log(p) + (1 - x) * np.log(1 - p)).sum(axis=1).mean())
-    assert abs(np.mean(reached) - TRAINED.coins) < 0.1
-    assert 0.02 < np.std(reached) < 0.2  # other images are harder or easier
+    assert abs(np.mean(reached) - TRAINED.coins) < 0.4
+    assert 0.1 < np.std(reached) < 0.4  # the coins of black and white
 
 
 # ---- observers

@@ -118,7 +118,7 @@ TIMED = f"""# %% [markdown]
 # # First
 # {{minutes}} minutes, then {{second}}. {"word " * 795}
 #
-# $$a + b + c$$
+# $$\\begin{{aligned}} a &= b \\\\ &= c \\end{{aligned}}$$
 
 # %%
 quiz.ask("why")
@@ -145,10 +145,10 @@ def test_minutes(lesson):
     notebook = commit(source, [], [], picture)
     first, second = notebook.cells[:-1], notebook.cells[-1:]
     questions = {"why": {"question": "word " * 600}}
-    assert notebooks.minutes(first, questions) == pytest.approx(4 + 1.5 + 2 + 3 + 2 * 8 / 60 + 1, abs=0.1)
+    assert notebooks.minutes(first, questions) == pytest.approx(4 + 2 * 2.5 + 2 + 3 + 2 * 8 / 60 + 1, abs=0.1)
     assert notebooks.minutes(second, questions) == pytest.approx(10, abs=0.1)
     notebooks.state_minutes(notebook, notebook, source)
-    assert "10 minutes, then 10." in notebook.cells[0].source
+    assert "15 minutes, then 10." in notebook.cells[0].source
 
 
 def test_stated_minutes_drift(lesson):

@@ -178,6 +178,8 @@ BAD = {
     "unknown gradient": (lambda: IWAE(5, gradient="reinforce"), "'pathwise', 'stl', 'dreg'"),
     "PIWAE, stl": (lambda: PIWAE(2, 3, gradient="stl"), "'pathwise', 'dreg'"),
     "no groups": (lambda: MIWAE(0, 3), "groups"),
+    "negative free bits": (lambda: ELBO(free_bits=-0.1), "number of nats, 0 or more; received -0.1"),
+    "free bits by name": (lambda: ELBO(free_bits="0.5"), "number of nats, 0 or more; received '0.5'"),
     "α out of range": (lambda: CIWAE(3, 1.5), r"\[0, 1\]"),
 }
 
@@ -307,3 +309,74 @@ def test_a_factors_weight_counts_in_the_loss_alone():
     assert [factor.weight for factor in again.generative] == [0.5, 1.0, 3]
     with pytest.raises(ValueError, match="positive weight"):
         vk.Factor("x", vk.layers.Normal(3), given="z", weight=0)
+
+
+# ---------------------------------------------------------------- free bits
+
+
+@pytest.mark.alternate
+@pytest.mark.parametrize("order, analytic_kl", [("bottom-up", False), ("top-down", True)])
+def test_free_bits_are_a_floor_for_each_latents_kl_and_its_gradient_vanishes_below(order, analytic_kl):
+    model, x = two_latents(order), binary_images(12)
+    model.build((None, *x.shape[1:]))
+    rng = np.random.default_rng(1)
+    for weight in model.trainable_variables:
+        weight.assign(rng.normal(scale=0.5, size=weight.shape))
+    data, state = model.observe(x), model.seed_generator.state
+
+    def measure(objective):
+        """The batch's loss, its terms, and the gradient of the loss for every weight."""
+
+        def mean_loss_and_terms():
+            state.assign(ops.cast([0, 0], state.dtype))  # the same noise each time
+            loss, terms = objective(model, data, 0, training=True)
+            return ops.mean(loss), {name: ops.mean(term) for name, term in terms.items()}
+
+        def run():
+            terms = mean_loss_and_terms()[1]
+            return terms, *backend.variables_gradient(lambda: mean_loss_and_terms()[0], model.trainable_variables)
+
+        terms, loss, gradient = backend.compile(run, model.variables)()
+        terms = {name: float(term) for name, term in terms.items()}
+        return float(loss), terms, np.concatenate([ops.convert_to_numpy(g).ravel() for g in gradient])
+
+    options = dict(samples=2, analytic_kl=analytic_kl)
+    loss, terms, whole = measure(ELBO(**options))
+    _, _, reconstruction = measure(ELBO(beta=0, **options))
+    low, high = sorted((terms["kl_z1"], terms["kl_z2"]))
+    assert 0 < low < high - 0.5
+    results = {floor: measure(ELBO(free_bits=floor, **options)) for floor in (low / 2, (low + high) / 2, high + 3)}
+    for floor, (value, reported, _) in results.items():
+        assert reported == pytest.approx(terms, rel=1e-5)  # the bound itself
+        assert value == pytest.approx(-terms["reconstruction"] + max(floor, low) + max(floor, high), rel=1e-5)
+    below, between, above = (gradient for *_, gradient in results.values())
+    np.testing.assert_allclose(below, whole, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(above, reconstruction, rtol=1e-4, atol=1e-6)
+    # that of one latent's KL alone is missing between: a difference of weighted models' gradients
+    dead = min(("z1", "z2"), key=lambda name: terms[f"kl_{name}"])
+    factors = [vk.Factor(f.name, f.layer, f.given, 1e-9 if f.name == dead else 1.0) for f in model.generative]
+    model = vk.LatentVariableModel(factors, model.inference, seed=0)
+    model.build((None, *x.shape[1:]))
+    state = model.seed_generator.state
+    np.testing.assert_allclose(between, measure(ELBO(**options))[2], rtol=1e-4, atol=1e-6)
+    assert loss == pytest.approx(-terms["bound"], rel=1e-5)
+
+
+def test_free_bits_count_the_mean_over_the_batch_and_are_weighted():
+    """Twice the exact KL by hand; half of the examples may lie below the floor where their mean does not."""
+    pca = model_of()
+    data, x = pca.model.observe(pca.x), pca.x
+    mean = (x - pca.b) @ np.linalg.solve(pca.M, pca.W.T).T / pca.sigma**2 + pca.shift
+    variance = np.diag(np.linalg.inv(pca.M)) * pca.stretch**2
+    kl = 0.5 * np.sum(mean**2 + variance - 1 - np.log(variance), axis=1)  # [N]
+    floor = kl.mean() - 0.1
+    assert (kl < floor).mean() > 0.3
+    for free_bits, counts in ((0.0, kl), (floor, kl), (floor + 1, np.full(len(kl), floor + 1))):
+        loss, terms = ELBO(analytic_kl=True, beta=0.5, free_bits=free_bits)(pca.model, data, 0, training=False)
+        loss, terms = ops.convert_to_numpy(loss), {name: ops.convert_to_numpy(v) for name, v in terms.items()}
+        np.testing.assert_allclose(loss, -terms["reconstruction"] + 0.5 * counts, rtol=1e-4)
+        np.testing.assert_allclose(terms["kl"], kl, rtol=1e-4)
+        np.testing.assert_allclose(terms["bound"], terms["reconstruction"] - kl, rtol=1e-4, atol=1e-4)
+    objective = ELBO.from_config(ELBO(2, free_bits=0.25).get_config())
+    assert objective.free_bits == 0.25
+    assert ELBO.from_config({"samples": 3, "beta": 1.0}).free_bits == 0  # as files before it say

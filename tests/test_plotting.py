@@ -191,6 +191,33 @@ def test_scatter_colours_and_names_the_classes():
         np.testing.assert_allclose(text.get_position(), np.median(z[labels == int(text.get_text())], axis=0))
 
 
+def perceived(colors, seen):
+    """OKLab coordinates of "#rrggbb" as an eye sees them, by a matrix for linear RGB: `[N, 3]`."""
+    s = np.array([to_rgba(color)[:3] for color in colors])
+    linear = np.where(s <= 0.04045, s / 12.92, ((s + 0.055) / 1.055) ** 2.4)
+    lms = [[0.41222, 0.53633, 0.05145], [0.21190, 0.68070, 0.10740], [0.08830, 0.28172, 0.62998]]
+    lab = [[0.21045, 0.79362, -0.00407], [1.97800, -2.42859, 0.45059], [0.02590, 0.78277, -0.80868]]
+    return np.cbrt(np.clip(linear @ np.transpose(seen), 0, 1) @ np.transpose(lms)) @ np.transpose(lab)
+
+
+@pytest.mark.parametrize(
+    "seen, least",
+    [
+        (np.eye(3), 0.17),
+        ([[0.3673, 0.8606, -0.2280], [0.2801, 0.6725, 0.0474], [-0.0118, 0.0429, 0.9689]], 0.1),  # deuteranopia
+        ([[0.1523, 1.0526, -0.2049], [0.1145, 0.7863, 0.0992], [-0.0039, -0.0481, 1.0520]], 0.1),  # protanopia
+        ([[1.2555, -0.0767, -0.1788], [-0.0784, 0.9308, 0.1476], [0.0047, 0.6914, 0.3039]], 0.1),  # tritanopia
+    ],
+)
+def test_classes_are_told_apart(seen, least):
+    colors = perceived(plotting.CLASSES, seen)
+    distances = np.linalg.norm(colors[:, None] - colors, axis=-1) + np.eye(10)
+    assert distances.min() > least
+    assert min(distances[i, j] for i, j in ((3, 5), (3, 8), (4, 9), (5, 8), (7, 9))) > 0.16
+    model_and_encoder = perceived(plotting.COLORS[:2], np.eye(3))
+    assert np.linalg.norm(perceived(plotting.CLASSES, np.eye(3))[:, None] - model_and_encoder, axis=-1).min() > 0.12
+
+
 def test_scatter_of_numbers_has_a_colour_bar_and_of_nothing_no_legend():
     z = RNG.normal(size=(60, 2))
     figure = plotting.latent_scatter(z, np.arange(60))
@@ -293,6 +320,10 @@ def test_training_curves_of_one_history(wrap):
             np.testing.assert_array_equal(line.get_ydata(), h[name])
             assert line.get_linestyle() == style
         assert axes.get_xlabel() == "epoch" and axes.get_xscale() == "linear"
+        assert [line.get_color() for line in axes.lines] == [
+            "black",
+            "0.5",
+        ]  # which mean nothing else
 
 
 def test_training_curves_compare_and_count_samples():

@@ -11,12 +11,14 @@
 # - say why $\log p_\theta(x)$ cannot be had by drawing codes at random, and derive the bound that is used instead;
 # - write a VAE in thirty lines of Keras, and in six of vaekit, and show that the two are the same;
 # - look at a posterior, and say whose fault it is that the bound is not tight;
-# - recognize from a picture or a number three mistakes that published VAEs have made.
+# - recognize from a picture or a number mistakes that published VAEs have made.
 #
 # **You need** lesson 01, in particular $z = \mu + \sigma \odot \varepsilon$, and from Keras `Dense`, `compile` and
 # `fit`.
 #
-# **It takes** about {minutes} minutes of yours, and two or three of a laptop's CPU.
+# **It takes** about {minutes} minutes with a pencil in your hand, and two or three of a laptop's CPU. A second reading,
+# about {second} minutes on another day, is for those who want to know more of latents that are not used, and of models
+# that learn by heart.
 #
 # Folded cells import, train, measure, draw, or check the text's numbers. You can do without reading them. Where the
 # code says `epochs(10)`, it means 10; automatic tests of the course make do with fewer.
@@ -61,8 +63,8 @@ vk.plotting.image_grid(test[:20], columns=10)
 # training it is drawn anew in every epoch (`DynamicBinarization` does that); the test images were drawn once. All
 # numbers are of MNIST-10k, unless they are said to be of the whole of MNIST, as the paper's are.
 #
-# **Blue is the model $p$, orange is the encoder $q$**, in all pictures but one, a map of the ten digits, which needs
-# ten colours. Black is neither.
+# **Blue is the model $p$, orange is the encoder $q$**, in all pictures. The ten digits have ten other colours;
+# black and grey are neither.
 
 # %% [markdown]
 # ## What we want
@@ -92,7 +94,7 @@ biased = log_p.sum(axis=(1, 2, 3)).mean()
 print(f"log p(x): fair coins {fair:.0f} nats, biased coins {biased:.0f} nats")
 
 # %% tags=["hide-input"]
-holds(abs(biased - fair - 340) < 10)
+holds(abs(biased - fair - 340) < 5)
 
 # %% [markdown]
 # A nat more makes every image $e \approx 2.7$ times as probable. Knowing the pixels' averages is worth some 340 nats:
@@ -243,7 +245,11 @@ for name in ("reconstruction", "kl", "bound"):
 print(f"share of the prior that a posterior keeps: about {np.exp(-parts['kl']):.0e}")
 
 # %% tags=["hide-input"]
-holds(1e11 < np.exp(parts["kl"]) < 2e12, abs(parts["bound"] - parts["reconstruction"] + parts["kl"]) < 0.01)
+holds(
+    2e11 < np.exp(parts["kl"]) < 1e12,
+    abs(parts["kl"] - 27) < 0.6,
+    abs(parts["bound"] - parts["reconstruction"] + parts["kl"]) < 0.01,
+)
 
 # %% [markdown]
 # This explains the failure. The lent model spends some 27 nats to single out the codes of an image: one code in several
@@ -343,7 +349,7 @@ plain_bound = np.subtract(*measure(plain))  # on the test images
 print(f"bound {plain_bound:.1f} nats, biased coins {biased:.1f} nats")
 
 # %% tags=["hide-input"]
-holds(abs(plain_bound + 119) < 3)
+holds(plain_bound > biased + 80)
 
 # %% [markdown]
 # A few Keras layers and a loss of three lines, trained for seconds, and the biased coins are left more than eighty nats
@@ -478,47 +484,12 @@ holds(late_b[0] > late_a[0], late_b[1] < late_a[1] < 1.15 * late_b[1], late_b[2]
 # $\widehat{\mathcal L}^A = \log\frac{p(z)\,p_\theta(x|z)}{q_\varphi(z|x)} = \log p_\theta(x)$ for *every* draw: no
 # noise at all. The fluctuations of its terms cancel, and B, which replaces some of them by their mean, spoils that.
 #
-# **The gradient.** Let $q$ be right again, so that the posterior is a normal distribution, and look at one latent,
-# $z = \mu + \sigma\varepsilon$. By Bayes' rule $\log p_\theta(x|z) + \log p(z)$ is $\log p_\theta(z|x)$ plus a
-# constant, a parabola with its top at $\mu$:
-#
-# $$\begin{aligned}
-# \log p_\theta(x|z) + \log p(z) &= c - \tfrac{(z - \mu)^2}{2\sigma^2} & \text{has slope } & {-\varepsilon/\sigma},\\
-# \log p(z) &= c' - \tfrac12 z^2 & \text{has slope } & {-z},\\
-# \log p_\theta(x|z) &= \text{their difference} & \text{has slope } & {-\varepsilon/\sigma} + z.
-# \end{aligned}$$
-#
-# Moving $\mu$ moves $z$ along. For A the first slope is the gradient: $\log q_\varphi(z|x)$ adds nothing, since it is
-# $-\log\sigma - \varepsilon^2/2$ and a constant. For B it is the third, less the slope $\mu$ of the KL divergence:
-# $-\varepsilon/\sigma + z - \mu = -(1/\sigma - \sigma)\,\varepsilon$. The variances are $1/\sigma^2$ and
-# $(1/\sigma - \sigma)^2 = (1 - \sigma^2)^2/\sigma^2$, so A has $1/(1-\sigma^2)^2$ times the variance of B.
-#
-# Where a latent is in use, $\sigma$ is small, and A or B makes no difference. But a latent may also be left unused:
-# then $q_\varphi(z_j|x)$ is the prior for every $x$, $\sigma = 1$, and the KL is 0. B *knows* that nothing is to be
-# learned there, and A keeps on shaking it. (In an untrained model this is true of every latent.) The formula can be
-# tested: each point is one latent of one image.
-
-# %% tags=["hide-input"]
-by_kind, variance = spreads["trained"]
-ratio = by_kind["A"][1] / by_kind["B"][1]  # of the gradient for μ, [B, L]
-figure = Figure(figsize=(7, 3.2))
-axis = figure.add_subplot()
-axis.loglog(variance.ravel(), ratio.ravel(), ".", color=ORANGE, markersize=3, label="measured, 100 draws")
-line = np.geomspace(variance.min(), 0.9, 200)
-axis.loglog(line, 1 / (1 - line) ** 2, color="black", linewidth=1, label=r"$1/(1 - \sigma^2)^2$")
-axis.set(xlabel="σ², variance of this latent under q(z|x)", ylabel="variance A / variance B, ∂/∂μ")
-axis.set_ylim(0.7, 100)
-axis.legend()
-low, middle, high = np.quantile(variance, [0.2, 0.5, 0.9])
-used, unused = np.median(ratio[variance <= low]), np.median(ratio[variance >= high])
-holds(1 < used < 1.2, 12 < unused < 35, high > 0.8, np.median((ratio * (1 - variance) ** 2)[variance < middle]) > 0.85)
-figure
-
-# %% [markdown]
-# Latents in use lie on the left and follow the curve closely: A costs them a tenth more variance or so. Those hardly in
-# use, on the right, gain a factor of twenty or so, less than the curve promises. The decoder is no parabola, and has
-# not quite learned to ignore them. In practice: **train with B where you can**, for its quieter gradients, but do not
-# expect miracles of it; to *measure* a bound, A is often the more precise.
+# **The gradient** does not profit from that. To B's gradient A adds noise, that of the KL divergence's. Where a latent
+# is in use, $\sigma$ is small, and A or B makes hardly a difference. But a latent may also be left unused: then
+# $q_\varphi(z_j|x)$ is the prior for every $x$, $\sigma = 1$, and the KL is 0. B *knows* that nothing is to be learned
+# there, and A keeps on shaking it. (In an untrained model this is true of every latent. The second reading computes how
+# much it is.) In practice: **train with B where you can**, for its quieter gradients, but do not expect miracles of it;
+# to *measure* a bound, A is often the more precise.
 
 # %% [markdown]
 # ## Two latents: a posterior one can see
@@ -703,7 +674,8 @@ print(f"  amortization    {(gap - approximation).mean():.2f}  (what the encoder 
 quiz.discuss("posterior")
 
 # %% tags=["hide-input"]
-holds(approximation.mean() < 0.5 * gap.mean(), np.median(gap) < 0.6 * gap.mean())
+few = np.sort(gap - approximation)[-20:].sum() / (gap - approximation).sum()
+holds(approximation.mean() < 0.5 * gap.mean(), few > 0.5)
 
 # %% [markdown]
 # Most of the gap is the encoder's. And most of that is owed to few images. Look at the largest gaps in the picture: the
@@ -712,66 +684,10 @@ holds(approximation.mean() < 0.5 * gap.mean(), np.median(gap) < 0.6 * gap.mean()
 # $q$ could help with the rest only.
 
 # %% [markdown]
-# ## How many latents?
-#
-# Does it do harm to give too many? To see harm, we need a model that *can* learn its images by heart. So we take a
-# thousand training images only, each drawn in black and white once and for all, and train for long.
-
-# %%
-quiz.ask("superfluous")
-
-# %%
-thousand, others = np.asarray(images.train[:1000]), test[:1000]
-
-
-def by_heart(data, latents, number):
-    keras.utils.set_random_seed(7)
-    model = vk.VAE(*networks(latents), seed=5)
-    model.compile(Adam(0.003), objective=vk.objectives.ELBO(analytic_kl=True))
-    fitted = model.fit(data, validation_data=others, epochs=epochs(number), verbose=0)
-    return fitted.history
-
-
-runs = {latents: by_heart(thousand, latents, 130) for latents in (5, 40, 200)}
-
-# %% tags=["hide-input"]
-print("                 bound, MNIST-10k                   paper, all of MNIST")
-print("latents   training    test   best test     KL       training    test")
-distance, best, kl = {}, {}, {}
-for latents, run in runs.items():
-    own, new, kl[latents] = (run[key][-1] for key in ("bound", "val_bound", "kl"))
-    distance[latents], best[latents] = own - new, max(run["val_bound"])
-    paper_test, paper_training = paper.FIGURE_2["dynamic_mnist", 20 if latents == 40 else latents, "AEVB"]
-    print(f"{latents:7d}{own:11.1f}{new:8.1f}{best[latents]:12.1f}{kl[latents]:7.1f}", end="")
-    print(f"{paper_training:15.1f}{paper_test:8.1f}", "(20 latents)" if latents == 40 else "")
-
-# %%
-quiz.discuss("superfluous")
-
-# %% tags=["hide-input"]
-holds(15 < distance[5] < 25, 30 < distance[40] < 42, 15 < distance[200] < 28, kl[200] < kl[40])
-as_far = int(np.argmax(np.array(runs[40]["bound"]) >= runs[200]["bound"][-1]))
-earlier = runs[40]["bound"][as_far] - runs[40]["val_bound"][as_far]
-holds(earlier < distance[200] < earlier + 8)
-holds(best[5] < best[40] - 10, best[5] < best[200] - 5, np.argmax(runs[200]["val_bound"]) > 110)
-
-# %% [markdown]
-# By the end each model knows its own thousand images some twenty to forty nats better than the others. They do overfit.
-# But it is not the latents: five overfit about as much as two hundred, and forty overfit most. What learns by heart are
-# the weights of the networks. A latent is no free parameter that could keep an image. It is integrated over, and every
-# nat that it carries is paid for in the bound. Two hundred latents carry fewer nats than forty.
-#
-# Five are too few: their test bound stays well below the others'. Two hundred cost time. Each sends noise into the
-# decoder, which has to learn not to listen, and their test bound was best only near the end, when that of forty had
-# long turned. (So compare at equal progress, too: when the forty had reached the training bound with which the two
-# hundred end, training and test were a few nats closer than they are for the two hundred, no more.) In the paper, on
-# all of MNIST, 20 and 200 latents end at the same test bound: "superfluous latent variables did not result in
-# overfitting".
-
-# %% [markdown]
 # ## When it goes wrong
 #
-# Three mistakes that have been made in print, in code with thousands of readers. None raises an error.
+# Mistakes that have been made in print, in code with thousands of readers. None raises an error. Two of them are here;
+# a third one, test images among the training images, is in the second reading.
 #
 # ### Sum and mean
 #
@@ -822,7 +738,7 @@ quiz.discuss("average")
 right, latents_mean, pixels_mean = measured.values()
 new = PlainVAE()
 new(flat(test[:1]))
-holds(-5 < -np.subtract(*measure(new)) + fair < 40)
+holds(0 < -np.subtract(*measure(new)) + fair < 30)
 holds(latents_mean[1] > right[1] + 10, 3.5 < latents_mean[2] / right[2] < 4.6, latents_mean[3] < right[3] - 20)
 holds(abs(pixels_mean[3] - biased) < 2, pixels_mean[2] < 0.05, 0.2 < pixels_mean[0] < 0.3)
 
@@ -879,7 +795,7 @@ print(f"a perfect reconstruction, y = x{perfect:8.1f} nats")
 
 usual = reconstruction - kl
 on_binary = np.subtract(*measure(grey_model))
-holds(abs(usual - measured["sums"][3]) < 4, 1000 < usual - missing < 1500, abs(perfect + 46) < 2)
+holds(abs(usual - measured["sums"][3]) < 4, -missing > 1000, abs(perfect + 46) < 1)
 holds(abs(on_binary - measured["sums"][3]) < 2)
 try:
     vae.fit(grey.train, verbose=0)
@@ -910,10 +826,140 @@ print(f"from 0…1 to 0…255: {1310 - 560 * np.log(255):.0f} nats, by the same 
 # Densities can be compared on the same data in the same unit, and never with the nats of binary images.
 
 # %% [markdown]
-# ### Train and test mixed
+# ## Take-aways
 #
-# Above, forty latents learned a thousand images by heart. Now we make the mistake: the "test" images are among the
-# training images, because somebody loaded both files, or split after augmenting, or took the wrong path.
+# $\log p_\theta(x)$ is an integral over all codes, of which one in hundreds of billions matters. An encoder proposes
+# the ones that do.
+#
+# The bound is $\log p_\theta(x)$ minus the KL divergence between the encoder's guess and the true posterior. The same
+# bound is reconstruction minus what the code costs, both summed, both in nats.
+#
+# A VAE is two networks that end in distributions, and a loss of three lines. Estimator B gives quieter gradients,
+# mostly for latents that are not used; estimator A can measure more precisely.
+#
+# The gap has two parts: the family of $q$ (approximation) and the encoder (amortization).
+#
+# Before you compare two numbers, ask: summed over what, on which data, binarized how, densities or probabilities,
+# and were the test images really new?
+#
+# **To do next:** [exercise 02](../exercises/02_the_variational_autoencoder/02_the_variational_autoencoder.ipynb): write
+# the KL divergence, both estimators and a Gaussian decoder, find the gap of a model with a pencil, meet the mistakes
+# above in disguise, and train a VAE that is judged on images which it has never seen. Then lesson 03 asks how to
+# *measure* $\log p_\theta(x)$ when there is no grid, and puts the paper's other baselines on trial.
+
+# %% [markdown]
+# # Second reading
+#
+# Three things that can wait: how much quieter B's gradients are, what too many latents do, and what happens if test
+# images are among the training images.
+#
+# ## How quiet is B?
+#
+# Let $q$ be right, so that the posterior is a normal distribution, and look at one latent,
+# $z = \mu + \sigma\varepsilon$. By Bayes' rule $\log p_\theta(x|z) + \log p(z)$ is $\log p_\theta(z|x)$ plus a
+# constant, a parabola with its top at $\mu$:
+#
+# $$\begin{aligned}
+# \log p_\theta(x|z) + \log p(z) &= c - \tfrac{(z - \mu)^2}{2\sigma^2} & \text{has slope } & {-\varepsilon/\sigma},\\
+# \log p(z) &= c' - \tfrac12 z^2 & \text{has slope } & {-z},\\
+# \log p_\theta(x|z) &= \text{their difference} & \text{has slope } & {-\varepsilon/\sigma} + z.
+# \end{aligned}$$
+#
+# Moving $\mu$ moves $z$ along. For A the first slope is the gradient: $\log q_\varphi(z|x)$ adds nothing, since it is
+# $-\log\sigma - \varepsilon^2/2$ and a constant. For B it is the third, less the slope $\mu$ of the KL divergence:
+# $-\varepsilon/\sigma + z - \mu = -(1/\sigma - \sigma)\,\varepsilon$. The variances are $1/\sigma^2$ and
+# $(1/\sigma - \sigma)^2 = (1 - \sigma^2)^2/\sigma^2$, so A has $1/(1-\sigma^2)^2$ times the variance of B.
+#
+# For a latent in use $\sigma$ is small, and this factor hardly more than 1. Where $\sigma$ comes near 1, it grows
+# without end. The formula can be tested: each point is one latent of one image.
+
+# %% tags=["hide-input"]
+by_kind, variance = spreads["trained"]
+ratio = by_kind["A"][1] / by_kind["B"][1]  # of the gradient for μ, [B, L]
+figure = Figure(figsize=(7, 3.2))
+axis = figure.add_subplot()
+axis.loglog(variance.ravel(), ratio.ravel(), ".", color=ORANGE, markersize=3, label="measured, 100 draws")
+line = np.geomspace(variance.min(), 0.9, 200)
+axis.loglog(line, 1 / (1 - line) ** 2, color="black", linewidth=1, label=r"$1/(1 - \sigma^2)^2$")
+axis.set(xlabel="σ², variance of this latent under q(z|x)", ylabel="variance A / variance B, ∂/∂μ")
+axis.set_ylim(0.7, 100)
+axis.legend()
+low, middle, high = np.quantile(variance, [0.2, 0.5, 0.9])
+used, unused = np.median(ratio[variance <= low]), np.median(ratio[variance >= high])
+holds(
+    1.03 < used < 1.18, 14 < unused < 27, high > 0.8, np.median((ratio * (1 - variance) ** 2)[variance < middle]) > 0.85
+)
+figure
+
+# %% [markdown]
+# Latents in use lie on the left and follow the curve closely: A costs them a tenth more variance or so. Those hardly in
+# use, on the right, gain a factor of twenty or so, less than the curve promises. The decoder is no parabola, and has
+# not quite learned to ignore them.
+
+# %% [markdown]
+# ## How many latents?
+#
+# Does it do harm to give too many? To see harm, we need a model that *can* learn its images by heart. So we take a
+# thousand training images only, each drawn in black and white once and for all, and train for long.
+
+# %%
+quiz.ask("superfluous")
+
+# %%
+thousand, others = np.asarray(images.train[:1000]), test[:1000]
+
+
+def by_heart(data, latents, number):
+    keras.utils.set_random_seed(7)
+    model = vk.VAE(*networks(latents), seed=5)
+    model.compile(Adam(0.003), objective=vk.objectives.ELBO(analytic_kl=True))
+    fitted = model.fit(data, validation_data=others, epochs=epochs(number), verbose=0)
+    return fitted.history
+
+
+runs = {latents: by_heart(thousand, latents, 130) for latents in (5, 40, 200)}
+
+# %% tags=["hide-input"]
+print("                 bound, MNIST-10k                   paper, all of MNIST")
+print("latents   training    test   best test     KL       training    test")
+distance, best, kl = {}, {}, {}
+for latents, run in runs.items():
+    own, new, kl[latents] = (run[key][-1] for key in ("bound", "val_bound", "kl"))
+    distance[latents], best[latents] = own - new, max(run["val_bound"])
+    paper_test, paper_training = paper.FIGURE_2["dynamic_mnist", 20 if latents == 40 else latents, "AEVB"]
+    print(f"{latents:7d}{own:11.1f}{new:8.1f}{best[latents]:12.1f}{kl[latents]:7.1f}", end="")
+    print(f"{paper_training:15.1f}{paper_test:8.1f}", "(20 latents)" if latents == 40 else "")
+
+# %%
+quiz.discuss("superfluous")
+
+# %% tags=["hide-input"]
+holds(all(17 < nats < 42 for nats in distance.values()), abs(distance[5] - distance[200]) < 6, kl[200] < kl[40])
+holds(distance[40] > max(distance[5], distance[200]) + 8)
+as_far = int(np.argmax(np.array(runs[40]["bound"]) >= runs[200]["bound"][-1]))
+earlier = runs[40]["bound"][as_far] - runs[40]["val_bound"][as_far]
+holds(earlier < distance[200] < earlier + 6)
+holds(best[5] < best[40] - 10, best[5] < best[200] - 5)
+holds(110 < np.argmax(runs[200]["val_bound"]) > np.argmax(runs[40]["val_bound"]) + 15)
+
+# %% [markdown]
+# By the end each model knows its own thousand images some twenty to forty nats better than the others. They do overfit.
+# But it is not the latents: five overfit about as much as two hundred, and forty overfit most. What learns by heart are
+# the weights of the networks. A latent is no free parameter that could keep an image. It is integrated over, and every
+# nat that it carries is paid for in the bound. Two hundred latents carry fewer nats than forty.
+#
+# Five are too few: their test bound stays well below the others'. Two hundred cost time. Each sends noise into the
+# decoder, which has to learn not to listen, and their test bound was best only near the end, when that of forty had
+# turned. (So compare at equal progress, too: when the forty had reached the training bound with which the two
+# hundred end, training and test were a few nats closer than they are for the two hundred, no more.) In the paper, on
+# all of MNIST, 20 and 200 latents end at the same test bound: "superfluous latent variables did not result in
+# overfitting".
+
+# %% [markdown]
+# ## Train and test mixed
+#
+# The third of the mistakes. Above, forty latents learned a thousand images by heart. Now the "test" images are among
+# the training images, because somebody loaded both files, or split after augmenting, or took the wrong path.
 
 # %%
 quiz.ask("mixed")
@@ -947,25 +993,8 @@ quiz.discuss("mixed")
 # part of that is the doubled training data). That is more than separates this year's papers from those of ten years
 # ago. With all of MNIST the flattery is smaller, and harder to notice. *Test:* look for equal rows in the two arrays,
 # and at the file names that your loader opens.
-
-# %% [markdown]
-# ## Take-aways
 #
-# $\log p_\theta(x)$ is an integral over all codes, of which one in hundreds of billions matters. An encoder proposes
-# the ones that do.
-#
-# The bound is $\log p_\theta(x)$ minus the KL divergence between the encoder's guess and the true posterior. The same
-# bound is reconstruction minus what the code costs, both summed, both in nats.
-#
-# A VAE is two networks that end in distributions, and a loss of three lines. Estimator B gives quieter gradients,
-# mostly for latents that are not used; estimator A can measure more precisely.
-#
-# The gap has two parts: the family of $q$ (approximation) and the encoder (amortization).
-#
-# Before you compare two numbers, ask: summed over what, on which data, binarized how, densities or probabilities,
-# and were the test images really new?
-#
-# **To do next:** [exercise 02](../exercises/02_the_variational_autoencoder/02_the_variational_autoencoder.ipynb): write
-# the KL divergence, both estimators and a Gaussian decoder, find the gap of a model with a pencil, meet the mistakes
-# above in disguise, and train a VAE that is judged on images which it has never seen. Then lesson 03 asks how to
-# *measure* $\log p_\theta(x)$ when there is no grid, and puts the paper's other baselines on trial.
+# **To do next:** question 8 of
+# [exercise 02](../exercises/02_the_variational_autoencoder/02_the_variational_autoencoder.ipynb), where a model is
+# judged by images that it has never seen. Whoever draws its training pixels once and for all, as we did here, will find
+# the last step out of reach.

@@ -100,6 +100,11 @@ def seeds(source, n):
     return [seed(source)] if n == 1 else list(tfp.random.split_seed(seed(source), n=n))
 
 
+def fold_in(seed, i):
+    """Makes another seed from one of `seed` and a number, which may be the counter of a compiled loop."""
+    return _implementation.fold_in(seed, i)
+
+
 # ---- tensors, gradients, precision ----------------------------------------------------------------------------------
 
 
@@ -109,9 +114,10 @@ def is_concrete(tensor):
 
 
 def value_and_gradient(function, *arrays):
-    r"""Computes $f(a_1, …)$ and $(\partial f/\partial a_1, …)$ for a scalar function of arrays.
+    r"""Computes $f(a_1, …)$ and $(\partial f/\partial a_1, …)$ for a function of arrays.
 
-    Returns: the value, and a tuple of gradients shaped like `arrays`.
+    Returns: the value, and a tuple of gradients shaped like `arrays`; of several values it is their sum's gradient, so
+        that rows which do not know each other have their own.
     """
     return _implementation.value_and_gradient(function, *arrays)
 
@@ -227,6 +233,15 @@ def stack_calls(function, n, variables=()):
         variables: every `keras.Variable` that `function` updates, such as a seed generator's state.
     """
     return _implementation.stack_calls(function, n, variables)
+
+
+def scan(step, state, n, read):
+    """Repeats `state = step(state, i)` for i = 0, …, n − 1, and stacks what `read(state)` says after each: a loop in a
+    compiled program.
+
+    Returns: what `read` returns, tensors nested as they may be, each float32 `[n, ...]`.
+    """
+    return _implementation.scan(step, state, n, read)
 
 
 def count_operations(function, variables, *arrays):

@@ -38,6 +38,10 @@ def replica_seed(key):
     return key
 
 
+def fold_in(seed, i):
+    return jax.random.fold_in(seed, i)
+
+
 # ---- tensors, gradients, precision ----------------------------------------------------------------------------------
 
 
@@ -46,7 +50,12 @@ def has_values(tensor):
 
 
 def value_and_gradient(function, *arrays):
-    return jax.value_and_grad(function, argnums=tuple(range(len(arrays))))(*arrays)
+    def total(*arrays):
+        value = function(*arrays)
+        return jax.numpy.sum(value), value
+
+    (_, value), gradient = jax.value_and_grad(total, argnums=tuple(range(len(arrays))), has_aux=True)(*arrays)
+    return value, gradient
 
 
 def variables_gradient(function, variables):
@@ -269,6 +278,14 @@ def stack_calls(function, n, variables):
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
     return results
+
+
+def scan(step, state, n, read):
+    def body(state, i):
+        state = step(state, i)
+        return state, read(state)
+
+    return jax.lax.scan(body, state, jax.numpy.arange(n))[1]
 
 
 def count_operations(function, variables, *arrays):

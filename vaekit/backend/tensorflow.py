@@ -44,6 +44,10 @@ def replica_seed(key):
     return keys[context.replica_id_in_sync_group]
 
 
+def fold_in(seed, i):
+    return tf.random.experimental.stateless_fold_in(seed, i)
+
+
 # ---- tensors, gradients, precision ----------------------------------------------------------------------------------
 
 
@@ -188,6 +192,18 @@ def stack_calls(function, n, variables):
         (0, tf.TensorArray("float32", n)),
         parallel_iterations=1,
     )[1].stack()
+
+
+def scan(step, state, n, read):
+    def body(i, state, results):
+        state = step(state, i)
+        read_now = tf.nest.flatten(read(state))
+        return i + 1, state, [array.write(i, value) for array, value in zip(results, read_now, strict=True)]
+
+    structure = read(state)
+    results = [tf.TensorArray("float32", n) for _ in tf.nest.flatten(structure)]
+    results = tf.while_loop(lambda i, *_: i < n, body, (0, state, results), parallel_iterations=1)[2]
+    return tf.nest.pack_sequence_as(structure, [array.stack() for array in results])
 
 
 def count_operations(function, variables, *arrays):

@@ -1,5 +1,6 @@
 """Measures of a model: log p(x), what its latents tell about data, the units it uses, how good its samples are."""
 
+from vaekit.evaluation.bidirectional import Bracket, bidirectional
 from vaekit.evaluation.classification import Accuracy, classification_accuracy
 from vaekit.evaluation.frechet import FID, LeNetFeatures, fid, frechet_distance, lenet_features
 from vaekit.evaluation.likelihood import LogLikelihood, hmc_log_likelihood, log_likelihood, terms
@@ -11,10 +12,12 @@ __all__ = [
     "FID",
     "Accuracy",
     "ActiveUnits",
+    "Bracket",
     "Information",
     "LeNetFeatures",
     "LogLikelihood",
     "active_units",
+    "bidirectional",
     "classification_accuracy",
     "fid",
     "frechet_distance",

@@ -80,49 +80,83 @@ def _log_weights(model, chunk, chunks):
     return backend.compile(log_weights, [*model.variables, generator.state]), generator
 
 
-def log_likelihood(model, x, samples=5000, batch_size=100, chunk=None, seed=0, progress=True):
-    r"""Estimates by importance sampling $\log p(x) \approx \log \frac1S \sum_s \frac{p(x, z_s)}{q(z_s|x)}$, in nats.
+def log_likelihood(model, x, samples=None, batch_size=100, chunk=None, seed=0, progress=True, method="importance"):
+    r"""Estimates $\log p(x) \approx \log \frac1S \sum_s w_s$, where $\mathbb E\,w_s = p(x)$, in nats.
 
-    A lower bound in expectation, $\mathcal L_S$, that rises to log p(x) with S. For each batch, what depends on x alone
-    (a refinement too) or on nothing (the components of a VampPrior) is computed once. The samples follow in chunks: no
-    more than `batch_size · chunk` of them are decoded at a time.
+    A lower bound in expectation, $\mathcal L_S$, that rises to log p(x) with S. By importance sampling,
+    $w_s = p(x, z_s) / q(z_s|x)$ with $z_s \sim q(z|x)$: fast, and too low where q misses what the posterior holds. By
+    annealed importance sampling, each weight is collected on a way of many small steps to the posterior: thousands of
+    times slower, and far less dependent on q, or not at all.
+
+    For each batch, what depends on x alone (a refinement too) or on nothing (the components of a VampPrior) is computed
+    once. The samples follow in chunks: no more than `batch_size · chunk` of them are decoded at a time.
 
     Args:
         model: a `LatentVariableModel`.
         x: data `[N, ...]`.
-        samples: S.
+        samples: S; None: 5000 of importance sampling, 16 chains of annealed importance sampling.
         batch_size: examples at a time.
         chunk: samples of each example at a time; None: such that about 1000 are decoded at once, on a GPU 10,000.
         seed: an int; the same one gives the same estimate.
         progress: show a progress bar, which moves with each batch.
+        method: `"importance"`, `"ais"`, or a `vaekit.inference.AIS` with settings of one's own.
 
     Returns: `LogLikelihood`.
 
-    Source: Rezende et al. 2014, appendix E; Burda et al. 2016, section 5 (S = 5000).
+    Source: Rezende et al. 2014, appendix E; Burda et al. 2016, section 5 (S = 5000); Wu et al. 2017 (AIS, 16 chains).
     """
+    method = inference.AIS() if isinstance(method, str) and method == "ais" else method
+    annealed = isinstance(method, inference.AIS)
+    if not annealed and method != "importance":
+        raise ValueError(f'log_likelihood expects method="importance", "ais" or an AIS; received {method!r}.')
+    samples = (16 if annealed else 5000) if samples is None else samples
     check_counts("log_likelihood", samples=samples, batch_size=batch_size, chunk=1 if chunk is None else chunk)
     data = fixed_arrays(model, x)
     n = row_count(data)
-    batch_size = min(batch_size, n)
-    chunk = chunk or max(1, _rows_at_once() // batch_size)
-    chunks = math.ceil(samples / chunk)
-    chunk = math.ceil(samples / chunks)  # of equal size; what is too much is left out below
-    log_weights, generator = model.program(
-        ("log_likelihood", chunk, chunks), lambda: _log_weights(model, chunk, chunks)
-    )
+    batch_size, chunk, chunks = portions(n, samples, batch_size, chunk)
+    weights = _annealed(model, method, chunk, chunks, seed) if annealed else _importance(model, chunk, chunks, seed)
     results = []
     bar = tqdm(total=n * samples, unit=" samples", unit_scale=True, disable=not progress, leave=False)
     with model.programs.lock, bar:
-        generator.state.assign([backend.integer_seed(seed), 0])
         for batch, count in row_batches(data, batch_size, full=True):
-            w = ops.convert_to_numpy(log_weights(batch)).reshape(-1, batch_size)  # [chunks·chunk, B]
-            w = w[:samples, :count].astype("float64")
+            w = weights(batch)[:samples, :count].astype("float64")
             require_numbers(model, "log_likelihood", w)
-            first, second = np.logaddexp.reduce(w, axis=0), np.logaddexp.reduce(2 * w, axis=0)  # log Σ w, log Σ w²
-            results.append((first - math.log(samples), np.exp(2 * first - second)))
+            results.append(log_mean_exp(w))
             bar.update(samples * count)
     estimate, effective = map(np.concatenate, zip(*results, strict=True))  # [N]
-    return LogLikelihood(estimate, effective, samples, *_dimensions(model, data))
+    return LogLikelihood(estimate, effective, samples, *dimensions(model, data))
+
+
+def portions(n, samples, batch_size, chunk):
+    """Divides n examples with S samples each: examples at a time, samples of each at a time, how many times."""
+    batch_size = min(batch_size, n)
+    chunk = chunk or max(1, _rows_at_once() // batch_size)
+    chunks = math.ceil(samples / chunk)
+    return batch_size, math.ceil(samples / chunks), chunks  # chunks of equal size; what is too much is left out
+
+
+def log_mean_exp(w):
+    """Computes log of the mean of weights, and their effective sample size, `[B]` each, from log w `[S, B]`."""
+    first, second = np.logaddexp.reduce(w, axis=0), np.logaddexp.reduce(2 * w, axis=0)  # log Σ w, log Σ w²
+    return first - math.log(len(w)), np.exp(2 * first - second)
+
+
+def _importance(model, chunk, chunks, seed):
+    """Returns a function from data `[B, ...]` to log-weights of samples of q, `[chunks · chunk, B]`."""
+    program, generator = model.program(("log_likelihood", chunk, chunks), lambda: _log_weights(model, chunk, chunks))
+    generator.state.assign([backend.integer_seed(seed), 0])
+    return lambda batch: ops.convert_to_numpy(program(batch)).reshape(chunks * chunk, -1)
+
+
+def _annealed(model, ais, chunk, chunks, seed):
+    """Returns a function from data `[B, ...]` to log-weights of annealed chains, `[chunks · chunk, B]`."""
+    source = backend.SeedSequence(seed)
+
+    def weights(batch):
+        sizes = ais.tune(model, batch, backend.seed(source))
+        return np.concatenate([ais.forward(model, batch, sizes, chunk, backend.seed(source)) for _ in range(chunks)])
+
+    return weights
 
 
 def terms(model, x, objective, batch_size=500, seed=0):
@@ -156,7 +190,7 @@ def _rows_at_once():
     return 10_000 if backend.accelerated() else 1000
 
 
-def _dimensions(model, data):
+def dimensions(model, data):
     """Counts numbers in one example, and returns whether all of them are 0 or 1; without conditions."""
     x = [ops.convert_to_numpy(data[name]) for name in model.observed]
     return sum(math.prod(part.shape[1:]) for part in x), all(((part == 0) | (part == 1)).all() for part in x)
@@ -206,4 +240,4 @@ def hmc_log_likelihood(model, x, samples=50, burn_in=300, leapfrog_steps=4, thin
     terms = log_q - ops.convert_to_numpy(model.given(data, sides="p").log_p(rest))  # log q(z) − log p(x, z), [L, N]
     total = np.logaddexp.reduce(terms, axis=0)
     effective = np.exp(2 * total - np.logaddexp.reduce(2 * terms, axis=0))
-    return LogLikelihood(math.log(samples) - total, effective, samples, *_dimensions(model, data))
+    return LogLikelihood(math.log(samples) - total, effective, samples, *dimensions(model, data))

@@ -1,18 +1,103 @@
 """Hamiltonian Monte Carlo: samples of the true posterior p(z|x)."""
 
+from typing import NamedTuple
+
 from keras import ops
 
 from vaekit import backend
-from vaekit.backend import tfp
+from vaekit.backend import tfd, tfp
 from vaekit.layers import VariationalWeights
 from vaekit.models.arrays import row_count
 from vaekit.models.factors import contains
 
 
-def joint_density(model, data):
-    """Returns log p(x, z) `[B]` as a function of the latents, each `[B, ...]`."""
-    given = model.given(data, sides="p")
-    return lambda *z: given.log_p({name: value[None] for name, value in zip(model.latents, z, strict=True)})[0]
+class Chains(NamedTuple):
+    """The state of HMC: S chains for each of B examples.
+
+    Attributes:
+        z: list of latents `[S, B, ...]`.
+        log_density: log f(z) `[S, B]`.
+        gradient: of log f(z), a list shaped like z.
+        step_size: ε `[B]`.
+        acceptance: probability with which the last proposal was accepted, `[S, B]`.
+    """
+
+    z: list
+    log_density: object
+    gradient: list
+    step_size: object
+    acceptance: object
+
+
+class HMC:
+    r"""Transitions that leave a density f(z) invariant, by Hamiltonian Monte Carlo.
+
+    With a momentum $v \sim \mathcal N(0, I)$ for each latent, the pair has the energy
+    $H(z, v) = -\log f(z) + \tfrac12 \lVert v \rVert^2$. The leapfrog
+    $v \leftarrow v + \tfrac ε2 \nabla \log f(z)$, $z \leftarrow z + ε v$, $v \leftarrow v + \tfrac ε2 \nabla \log f(z)$
+    is reversible and preserves volume. Where L of them lead is accepted with probability $\min(1, e^{H - H'})$.
+
+    Args:
+        log_density: function of a list of latents `[S, B, ...]` that returns log f(z) `[S, B]`, up to a constant.
+        leapfrog_steps: L.
+
+    Source: Neal 2011.
+    """
+
+    def __init__(self, log_density, leapfrog_steps=4):
+        self.log_density, self.leapfrog_steps = log_density, leapfrog_steps
+
+    def init(self, z, step_size):
+        """Starts `Chains` at a list of latents `[S, B, ...]` with step sizes `[B]`."""
+        value, gradient = self._value_and_gradient(z)
+        return Chains(list(z), value, gradient, step_size, ops.ones_like(value))
+
+    def step(self, chains, seed):
+        """Makes one proposal for each chain, and accepts or refuses it; `seed` is one of `vaekit.backend.seed`."""
+        kick, coin = tfp.random.split_seed(seed, n=2)
+        kicks = tfp.random.split_seed(kick, n=len(chains.z))
+        v = [tfd.Normal(ops.zeros_like(z), 1.0).sample(seed=s) for z, s in zip(chains.z, kicks, strict=True)]
+        size = [_over(chains.step_size, z) for z in chains.z]
+
+        def leapfrog(_, state):
+            z, v, _, gradient = state
+            v = [a + e / 2 * g for a, e, g in zip(v, size, gradient, strict=True)]
+            z = [a + e * b for a, e, b in zip(z, size, v, strict=True)]
+            value, gradient = self._value_and_gradient(z)
+            return z, [a + e / 2 * g for a, e, g in zip(v, size, gradient, strict=True)], value, gradient
+
+        start = (chains.z, v, chains.log_density, chains.gradient)
+        end = ops.fori_loop(0, self.leapfrog_steps, leapfrog, start)
+        log_ratio = (end[2] - _kinetic(end[1])) - (start[2] - _kinetic(start[1]))  # H − H', [S, B]
+        log_ratio = ops.where(ops.isfinite(log_ratio), log_ratio, -float("inf"))  # what has left the support
+        u = tfd.Uniform(ops.zeros_like(log_ratio), 1.0).sample(seed=coin)
+        accepted = ops.log(u) < log_ratio
+
+        def choose(new, old):
+            return ops.where(ops.reshape(accepted, (*accepted.shape, *(1 for _ in new.shape[2:]))), new, old)
+
+        z, gradient = ([choose(*pair) for pair in zip(end[i], start[i], strict=True)] for i in (0, 3))
+        acceptance = ops.exp(ops.minimum(log_ratio, 0.0))
+        return Chains(z, choose(end[2], start[2]), gradient, chains.step_size, acceptance)
+
+    def adapted(self, chains, target_acceptance, rate):
+        r"""Moves each example's step size towards an acceptance rate: $\log ε \leftarrow \log ε + r (\bar a - a^*)$."""
+        mean = ops.mean(chains.acceptance, axis=0)  # [B]
+        return chains._replace(step_size=chains.step_size * ops.exp(rate * (mean - target_acceptance)))
+
+    def _value_and_gradient(self, z):
+        value, gradient = backend.value_and_gradient(lambda *z: self.log_density(list(z)), *z)
+        return value, list(gradient)
+
+
+def _over(size, z):
+    """Shapes step sizes `[B]` like latents `[S, B, ...]`: `[B, 1, ...]`."""
+    return ops.reshape(size, (-1, *(1 for _ in z.shape[2:])))
+
+
+def _kinetic(v):
+    """½‖v‖² `[S, B]` of a list of momenta `[S, B, ...]`."""
+    return sum(0.5 * ops.sum(ops.square(ops.reshape(a, (*a.shape[:2], -1))), axis=-1) for a in v)
 
 
 def check_density(model):
@@ -36,15 +121,18 @@ def check_density(model):
                 raise ValueError(f"HMC needs continuous latents; {factor.name!r} has the distribution {p.name}.")
 
 
-def prior_draws(model, n, data, seed):
-    """Draws latents from the prior: dict of tensors `[n, ...]` by name."""
-    values = model.draw(n, {name: data[name] for name in model.conditions}, observed=False, seed=seed)
-    return {name: values[name] for name in model.latents}
+def joint_density(model, data):
+    """Returns log p(x, z) `[S, B]` as a function of a list of latents, each `[S, B, ...]`."""
+    given = model.given(data, sides="p")
+    return lambda z: given.log_p(dict(zip(model.latents, z, strict=True)))
 
 
-def step_sizes(model, step_size, n):
-    """Returns a step size for each example, `[n, 1, ...]`, that broadcasts over a latent: a list, one a latent."""
-    return [ops.full((n, *(1 for _ in model.event_shapes[name])), step_size, "float32") for name in model.latents]
+def prior_draws(model, data, samples, n, seed):
+    """Draws latents from the prior for n rows of data: list of tensors `[S, n, ...]`."""
+    conditions = {name: ops.repeat(data[name][None], samples, axis=0) for name in model.conditions}
+    conditions = {name: ops.reshape(value, (samples * n, *value.shape[2:])) for name, value in conditions.items()}
+    values = model.draw(samples * n, conditions, observed=False, seed=seed)
+    return [ops.reshape(values[name], (samples, n, *values[name].shape[1:])) for name in model.latents]
 
 
 def hmc(
@@ -61,13 +149,13 @@ def hmc(
 ):
     r"""Draws samples of the true posterior p(z|x) by Hamiltonian Monte Carlo, one chain for each example.
 
-    Each chain adapts its own step size during burn-in (dual averaging), to the target acceptance rate.
+    Each chain adapts its own step size during burn-in, to the target acceptance rate.
 
     Args:
         model: a `LatentVariableModel`; only its generative side is used.
         x: data `[B, ...]`.
         samples: L, samples of each chain.
-        burn_in: steps before the first sample; the step size adapts in the first four fifths of them.
+        burn_in: steps before the first sample; the step size adapts in the first four fifths of them, less and less.
         leapfrog_steps: integration steps for one proposal.
         thinning: steps from one sample to the next.
         step_size: where the adaptation starts.
@@ -80,32 +168,36 @@ def hmc(
     Raises:
         ValueError: discrete latents, weights that are drawn anew at every call, or unusable data.
 
-    Source: Kingma & Welling 2014, appendix D (4 leapfrog steps); Neal 2011; Hoffman & Gelman 2014 (dual averaging).
+    Source: Kingma & Welling 2014, appendix D (4 leapfrog steps); Neal 2011; Andrieu & Thoms 2008 (adaptation).
     """
     data = model.observe(x)
     check_density(model)
     n = row_count(data)
-    initial = prior_draws(model, n, data, seed) if initial is None else initial
-    state = [ops.cast(initial[name], "float32") for name in model.latents]
+    if initial is None:
+        start = prior_draws(model, data, 1, n, seed)
+    else:
+        start = [ops.cast(initial[name], "float32")[None] for name in model.latents]
 
-    def run(values, state, sizes, key):
-        kernel = tfp.mcmc.HamiltonianMonteCarlo(joint_density(model, values), sizes, leapfrog_steps)
-        kernel = tfp.mcmc.DualAveragingStepSizeAdaptation(
-            kernel, num_adaptation_steps=max(1, int(0.8 * burn_in)), target_accept_prob=target_acceptance
-        )
-        return tfp.mcmc.sample_chain(
-            num_results=samples,
-            current_state=state,
-            kernel=kernel,
-            num_burnin_steps=burn_in,
-            num_steps_between_results=thinning - 1,
-            trace_fn=lambda _, results: results.inner_results.is_accepted,
-            seed=key,
-        )
+    def run(values, z, size, key):
+        kernel = HMC(joint_density(model, values), leapfrog_steps)
+
+        def burn(i, chains):
+            chains = kernel.step(chains, backend.fold_in(key, i))
+            rate = ops.where(i < int(0.8 * burn_in), (ops.cast(i, "float32") + 1) ** -0.6, 0.0)
+            return kernel.adapted(chains, target_acceptance, rate)
+
+        def move(chains, i):
+            first = burn_in + thinning * i
+            return ops.fori_loop(
+                first, first + thinning, lambda j, chains: kernel.step(chains, backend.fold_in(key, j)), chains
+            )
+
+        chains = ops.fori_loop(0, burn_in, burn, kernel.init(z, size))
+        return backend.scan(move, chains, samples, lambda chains: (chains.z, chains.acceptance))
 
     settings = ("hmc", samples, burn_in, leapfrog_steps, thinning, target_acceptance)
     program = model.program(settings, lambda: backend.compile(run, model.variables))
     with model.programs.lock:
-        chain, accepted = program(data, state, step_sizes(model, step_size, n), backend.seed(seed))
-    z = {name: ops.convert_to_numpy(value) for name, value in zip(model.latents, chain, strict=True)}  # [L, B, ...]
-    return z, ops.convert_to_numpy(accepted).mean(axis=0)
+        chain, acceptance = program(data, start, ops.full((n,), step_size, "float32"), backend.seed(seed))
+    z = {name: ops.convert_to_numpy(part)[:, 0] for name, part in zip(model.latents, chain, strict=True)}  # [L, B, ...]
+    return z, ops.convert_to_numpy(acceptance)[:, 0].mean(axis=0)

@@ -6,9 +6,8 @@ from keras import ops
 from tqdm.auto import tqdm
 
 from vaekit import backend
-from vaekit.backend import tfp
 from vaekit.batches import Batches
-from vaekit.inference.hmc import check_density, joint_density, prior_draws, step_sizes
+from vaekit.inference.hmc import HMC, check_density, joint_density, prior_draws
 from vaekit.models.arrays import row_count
 
 
@@ -51,7 +50,7 @@ def monte_carlo_em(
     data = {name: ops.convert_to_numpy(value) for name, value in model.observe(x).items()}
     check_density(model)
     n = row_count(data)
-    latents = {name: ops.convert_to_numpy(value).copy() for name, value in prior_draws(model, n, data, seed).items()}
+    latents = [ops.convert_to_numpy(value[0]).copy() for value in prior_draws(model, data, 1, n, seed)]  # [N, ...]
     expectation = _expectation(model, leapfrog_steps)
     maximization = _maximization(model, keras.optimizers.get(optimizer))
     history = {"log_joint": [], "acceptance": [], "step_size": []}
@@ -61,13 +60,12 @@ def monte_carlo_em(
         joint, rates = [], []
         for i in range(len(order)):
             (rows,) = order[i]
-            state = [ops.convert_to_tensor(latents[name][rows]) for name in model.latents]
-            sizes = [ops.convert_to_tensor(s) for s in step_sizes(model, size, len(rows))]
             batch = {name: ops.convert_to_tensor(value[rows]) for name, value in data.items()}
-            state, rate = expectation(batch, state, sizes, backend.seed(generator))
-            for name, value in zip(model.latents, state, strict=True):
-                latents[name][rows] = ops.convert_to_numpy(value)
-            values = {**batch, **dict(zip(model.latents, state, strict=True))}
+            z = [ops.convert_to_tensor(value[rows]) for value in latents]
+            z, rate = expectation(batch, z, ops.full((len(rows),), size, "float32"), backend.seed(generator))
+            for stored, value in zip(latents, z, strict=True):
+                stored[rows] = ops.convert_to_numpy(value)
+            values = {**batch, **dict(zip(model.latents, z, strict=True))}
             joint += [float(maximization(values)) for _ in range(updates)]
             rates.append(float(rate))
             size *= 1.02 if rates[-1] > target_acceptance else 0.98
@@ -79,13 +77,13 @@ def monte_carlo_em(
 
 
 def _expectation(model, leapfrog_steps):
-    """Compiles the E step, one HMC proposal: (data by name, list of latents `[B, ...]`, step sizes, seed) → (latents,
-    acceptance rate)."""
+    """Compiles the E step, one HMC proposal: (data by name, list of latents `[B, ...]`, step sizes `[B]`, seed) →
+    (latents, acceptance rate)."""
 
-    def step(values, state, size, key):
-        kernel = tfp.mcmc.HamiltonianMonteCarlo(joint_density(model, values), size, leapfrog_steps)
-        state, results = kernel.one_step(state, kernel.bootstrap_results(state), seed=key)
-        return state, ops.mean(ops.cast(results.is_accepted, "float32"))
+    def step(values, z, size, key):
+        kernel = HMC(joint_density(model, values), leapfrog_steps)
+        chains = kernel.step(kernel.init([value[None] for value in z], size), key)  # S = 1
+        return [value[0] for value in chains.z], ops.mean(chains.acceptance)
 
     return backend.compile(step, model.variables)
 

@@ -2,7 +2,7 @@ r"""Semi-amortized inference: an encoder's posterior, refined by gradient steps 
 
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 from keras import ops
@@ -12,6 +12,18 @@ from vaekit.models.factors import output_layer
 from vaekit.models.given import Given
 from vaekit.objectives.base import beta_at
 from vaekit.objectives.state import deserialize, serialize
+
+
+class Refined(NamedTuple):
+    """The state of a refinement.
+
+    Attributes:
+        offsets: λ − λ(x), dict by latent of dicts of tensors `[B, ...]` by parameter.
+        velocity: v, list of tensors `[B, ...]`.
+    """
+
+    offsets: dict
+    velocity: list
 
 
 @keras.saving.register_keras_serializable("vaekit")
@@ -67,28 +79,36 @@ class Refinement:
             seed: of the noise, from `vaekit.backend.seed`.
             training: training mode of layers such as dropout.
         """
-        n = ops.shape(next(iter(data.values())))[0]
-        shapes = {factor.name: self._shapes(factor) for factor in model.inference}
-        offsets = keras.tree.map_shape_structure(lambda shape: ops.zeros((n, *shape), "float32"), shapes)
         beta = beta_at(model.step, self.beta)
         values = [(v, ops.convert_to_tensor(v)) for v in model.variables]
         with backend.Scope(values):  # drops layers' updates
             given = Given(model, data, training)
 
-        def bound(*flat):
+        def bound(offsets):
             with backend.Scope(values):
-                trace = given.refined(keras.tree.pack_sequence_as(offsets, flat)).draw(self.samples, seed=seed)
-            return ops.sum(ops.mean(trace.weighted(beta), axis=0))  # [S, B] to []; examples' gradients are separate
+                trace = given.refined(offsets).draw(self.samples, seed=seed)
+            return ops.mean(trace.weighted(beta), axis=0)  # [S, B] to [B]
 
-        def step(_, state):
-            parameters, velocity = state  # lists of λ − λ(x) and v, [B, ...]
-            _, gradient = backend.value_and_gradient(bound, *parameters)
-            velocity = [self.momentum * v + g for v, g in zip(velocity, self._clipped(gradient), strict=True)]
-            return [p + self.learning_rate * v for p, v in zip(parameters, velocity, strict=True)], velocity
+        start = self.init(model, ops.shape(next(iter(data.values())))[0])
+        return ops.fori_loop(0, self.steps, lambda _, state: self.step(bound, state), start).offsets
 
-        start = keras.tree.flatten(offsets)
-        end, _ = ops.fori_loop(0, self.steps, step, (start, [ops.zeros_like(p) for p in start]))
-        return keras.tree.pack_sequence_as(offsets, end)
+    def init(self, model, n):
+        """Starts n examples where the encoder puts them."""
+        shapes = {factor.name: self._shapes(factor) for factor in model.inference}
+        offsets = keras.tree.map_shape_structure(lambda shape: ops.zeros((n, *shape), "float32"), shapes)
+        return Refined(offsets, [ops.zeros_like(offset) for offset in keras.tree.flatten(offsets)])
+
+    def step(self, bound, state):
+        """Makes a step up a bound, a function of offsets that returns one `[B]` for each example."""
+
+        def of_parts(*parts):
+            return bound(keras.tree.pack_sequence_as(state.offsets, parts))
+
+        parts = keras.tree.flatten(state.offsets)  # λ − λ(x), [B, ...]
+        _, gradient = backend.value_and_gradient(of_parts, *parts)  # of the sum: examples do not know each other
+        velocity = [self.momentum * v + g for v, g in zip(state.velocity, self._clipped(gradient), strict=True)]
+        parts = [p + self.learning_rate * v for p, v in zip(parts, velocity, strict=True)]
+        return Refined(keras.tree.pack_sequence_as(state.offsets, parts), velocity)
 
     def _shapes(self, factor):
         """Shapes of the parameters of a factor of q: dict of tuples by name."""

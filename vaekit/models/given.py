@@ -82,9 +82,13 @@ class Given:
         weights = {factor.name: factor.weight for factor in self.model.generative if factor.weight != 1}
         return Trace(samples, {**self.data, **z}, q, p, log_q, log_p, weights)
 
+    def log_factors(self, z):
+        """The terms of log p(x, z), one a factor of p: dict by name of `[S, B]`, in nats."""
+        return self._generative(z)[1]
+
     def log_p(self, z):
         """log p(x, z) `[S, B]`, in nats."""
-        return sum(self._generative(z)[1].values())
+        return sum(self.log_factors(z).values())
 
     def log_q(self, z):
         """log q(z|x) `[S, B]`, in nats."""

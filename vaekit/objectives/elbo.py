@@ -1,10 +1,12 @@
 """The evidence lower bound."""
 
 from dataclasses import replace
+from numbers import Real
 
 import keras
 from keras import ops
 
+from vaekit import backend
 from vaekit.backend import tfd
 from vaekit.objectives.base import (
     Objective,
@@ -32,16 +34,21 @@ class ELBO(Objective):
         gradient: `"pathwise"`, through z = g(ε, x); `"stl"` (sticking the landing), which drops from it the score of
             q, of mean zero, so that its noise vanishes as q nears the true posterior; or `"score_function"`, with a
             leave-one-out baseline when S > 1, which needs no reparameterization and is noisier.
+        free_bits: λ, in nats (whatever the name says). In the loss each latent's KL counts at least as much, so that
+            below λ nothing pulls it down: $\sum_j \max(\lambda, \mathrm{KL}_j)$ in place of $\sum_j \mathrm{KL}_j$,
+            where $\mathrm{KL}_j$ is the mean over the batch, and over the S samples where it is estimated from them
+            (whose noise lifts the maximum a little). Reported terms are without it.
 
     Raises:
-        ValueError: for a pathwise gradient through a posterior that cannot be reparameterized; with `analytic_kl`,
-            when TFP knows no closed form, or when a latent's prior depends on latents that the posterior draws
-            after it (no closed form can exist for that order).
+        ValueError: negative free bits; for a pathwise gradient through a posterior that cannot be reparameterized;
+            with `analytic_kl`, when TFP knows no closed form, or when a latent's prior depends on latents that the
+            posterior draws after it (no closed form can exist for that order).
 
-    Source: Kingma & Welling 2014, eq. 6 (A) and eq. 7 (B); Higgins et al. 2017 (β); Roeder et al. 2017 (`"stl"`).
+    Source: Kingma & Welling 2014, eq. 6 (A) and eq. 7 (B); Higgins et al. 2017 (β); Roeder et al. 2017 (`"stl"`);
+    Kingma et al. 2016, appendix C.8 (free bits).
     """
 
-    def __init__(self, samples=1, analytic_kl=False, beta=1.0, gradient="pathwise"):
+    def __init__(self, samples=1, analytic_kl=False, beta=1.0, gradient="pathwise", free_bits=0.0):
         super().__init__(samples, beta)
         self.gradient = check_gradient(self, gradient, ("pathwise", "stl", "score_function"))
         self.analytic_kl = bool(analytic_kl)
@@ -50,18 +57,19 @@ class ELBO(Objective):
                 'gradient="stl" takes the gradient of log q at samples, which a closed-form KL has not: use '
                 'ELBO(analytic_kl=False, gradient="stl"), or gradient="pathwise".'
             )
+        if not (isinstance(free_bits, Real) and free_bits >= 0):
+            raise ValueError(f"ELBO expects free_bits to be a number of nats, 0 or more; received {free_bits!r}.")
+        self.free_bits = float(free_bits)
 
     def __call__(self, model, data, step, training):
         trace, beta = self._trace(model, data, training), self.weight(step)
         if self.gradient != "score_function":
             require_reparameterized(trace, "ELBO")
         log_p = reconstructions(trace)
-        if self.analytic_kl:  # estimator B: log p(x|z_s) − KL(q(z|x) ‖ p(z)), [S, B]
-            kl = self._closed_form_kl(trace, model)
-            bound, objective = total(log_p) - total(kl), total(log_p, trace.weights) - beta * total(kl, trace.weights)
-        else:  # estimator A: log p(x, z_s) − log q(z_s|x), [S, B]
-            kl = sampled_kl(trace)
-            bound, objective = trace.log_weights(), trace.weighted(beta)
+        # by latent, [S, B]: KL(q(z|x) ‖ p(z)) in estimator B, log q(z_s|x) − log p(z_s) in A
+        kl = self._closed_form_kl(trace, model) if self.analytic_kl else sampled_kl(trace)
+        bound = total(log_p) - total(kl)  # [S, B]
+        objective = total(log_p, trace.weights) - beta * total(self._with_floor(kl), trace.weights)
         loss = -ops.mean(objective, axis=0)  # [B]
         if self.gradient == "score_function":
             loss = loss + self._score(objective, trace)
@@ -77,6 +85,13 @@ class ELBO(Objective):
         trace = model.trace(rows, 1, training, **options)  # log-densities [1, S·B]
         log_q, log_p = ({n: ops.reshape(v, (s, -1)) for n, v in log.items()} for log in (trace.log_q, trace.log_p))
         return replace(trace, samples=s, log_q=log_q, log_p=log_p)
+
+    def _with_floor(self, kl):
+        """KLs `[S, B]` by latent; one whose mean is below λ becomes the number λ, so that means are max(λ, KL)."""
+        if not self.free_bits:
+            return kl
+        means = {name: backend.mean_over_replicas(ops.mean(value)) for name, value in kl.items()}
+        return {name: ops.where(means[name] < self.free_bits, self.free_bits, kl[name]) for name in kl}
 
     def _score(self, f, trace):
         """A term `[B]` of value zero whose gradient is the score function's, −1/S Σ_s (f_s − b_s) ∇ log q(z_s|x).
@@ -113,4 +128,5 @@ class ELBO(Objective):
         return kl
 
     def get_config(self):
-        return {**super().get_config(), "analytic_kl": self.analytic_kl, "gradient": self.gradient}
+        config = {"analytic_kl": self.analytic_kl, "gradient": self.gradient, "free_bits": self.free_bits}
+        return {**super().get_config(), **config}

@@ -5,12 +5,13 @@ The figures stay outside pyplot: a notebook shows the one that ends a cell, once
 argument also draw into a figure of yours: `left, right = Figure(figsize=(8, 4)).subplots(1, 2)`.
 """
 
-from vaekit.plotting.figure import COLORS, Figure
+from vaekit.plotting.figure import CLASSES, COLORS, Figure
 from vaekit.plotting.images import image_grid, manifold, reconstructions
 from vaekit.plotting.latents import latent_grid, latent_scatter, posterior_contours, tsne
 from vaekit.plotting.training import training_curves
 
 __all__ = [
+    "CLASSES",
     "COLORS",
     "Figure",
     "image_grid",

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.lines import Line2D
 
-from vaekit.plotting.figure import COLORS, HALO, Figure
+from vaekit.plotting.figure import CLASSES, COLORS, HALO, Figure
 
 
 def latent_scatter(z, labels=None, axes=None, legend=True):
@@ -37,11 +37,11 @@ def latent_scatter(z, labels=None, axes=None, legend=True):
     axes = axes or Figure(figsize=(6.5, 5.5)).add_subplot()
     values, index = np.unique(labels, return_inverse=True)
     style = dict(s=np.clip(20000 / len(z), 4, 25), alpha=0.8, linewidths=0)
-    if len(values) <= len(COLORS):  # in the order of the data: no class lies on top
-        axes.scatter(*z.T, c=np.array(COLORS)[index], **style)
+    if len(values) <= len(CLASSES):  # in the order of the data: no class lies on top
+        axes.scatter(*z.T, c=np.array(CLASSES)[index], **style)
         if len(values) > 1:
             if legend:
-                _legend(axes, [_key(COLORS[i], value, ls="", marker="o") for i, value in enumerate(values)])
+                _legend(axes, [_key(CLASSES[i], value, ls="", marker="o") for i, value in enumerate(values)])
             medians = np.array([np.median(z[index == i], axis=0) for i in range(len(values))])
             limits = np.ptp([axes.get_xlim(), axes.get_ylim()], axis=1).max()
             inches = 0.9 * min(axes.bbox.size) / axes.figure.dpi / limits  # of one unit of z, about
@@ -53,7 +53,7 @@ def latent_scatter(z, labels=None, axes=None, legend=True):
         if legend:
             axes.figure.colorbar(points, ax=axes)
     else:
-        raise ValueError(f"latent_scatter has colours for {len(COLORS)} names; received {len(values)} different ones.")
+        raise ValueError(f"latent_scatter has colours for {len(CLASSES)} names; received {len(values)} different ones.")
     axes.set(aspect="equal", xlabel="$z_1$", ylabel="$z_2$")
     return axes.figure
 

@@ -4,11 +4,13 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from vaekit.plotting.figure import COLORS, WIDTH, Figure
+from vaekit.plotting.figure import CLASSES, WIDTH, Figure
 
 
 def training_curves(history, terms=("bound", "reconstruction", "kl"), examples_per_epoch=None, validation_frequency=1):
     """Draws training (solid) and validation (dashed) curves, in nats per example; one panel a term.
+
+    One run is black, and grey for validation; of several each has a colour.
 
     Keras averages a training value over its epoch, while the weights still move; validation follows the epoch.
 
@@ -38,7 +40,7 @@ def training_curves(history, terms=("bound", "reconstruction", "kl"), examples_p
         parts = ("", "training", "-", epochs), ("val_", "validation", "--", epochs[epochs % validation_frequency == 0])
         for j, (prefix, part, ls, x) in enumerate(parts):
             style = dict(
-                color=COLORS[(i if several else j) % len(COLORS)],
+                color=CLASSES[i % len(CLASSES)] if several else ("black", "0.5")[j],
                 marker="." if len(x) <= 30 else None,
                 label=f"{label}, {part}" if several else part,
             )

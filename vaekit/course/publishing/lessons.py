@@ -30,6 +30,7 @@ COMPARED = "nbval-check-output"
 RAISES = {"nbval-raises-exception", "raises-exception"}
 FOLDED = "hide-input"  # code that only draws or plumbs, behind a click; so for the page, JupyterLab has its own key
 TAGS = {COMPARED, FOLDED, "nbval-ignore-output", "nbval-skip", *RAISES}
+DISPLAY = re.compile(r"\$\$.*?\$\$", re.DOTALL)
 SECOND = re.compile(r"^# Second reading", re.MULTILINE)  # the part that a first reading leaves out
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -164,8 +165,9 @@ def minutes(part: list[nbformat.NotebookNode], quiz: dict) -> float:
     """Estimates how long a reader takes for some cells, in minutes.
 
     Words / 200, 8 seconds a line of code that is not folded away, 1 minute a picture, 2 a question (and its words),
-    1.5 a displayed formula. Calibrated on readings by a newcomer with a pencil: 100 minutes for one lesson without
-    its longest cells (by this formula 105), 2 to 2½ hours for all of it (121), and the same for another (121).
+    2.5 a line of a displayed formula. Calibrated on readings by newcomers with a pencil: 100 to 120 minutes for lesson
+    01 without its second reading (by this formula 111), and about 100 for lesson 02 with what is its second reading
+    now (94).
 
     Args:
         part: executed cells, whose pictures count.
@@ -174,9 +176,9 @@ def minutes(part: list[nbformat.NotebookNode], quiz: dict) -> float:
     words = seconds = 0
     for cell in part:
         if cell.cell_type == "markdown":
-            prose, displays = re.subn(r"\$\$.*?\$\$", "", cell.source, flags=re.DOTALL)
-            words += len(prose.split())
-            seconds += 90 * displays
+            displays = DISPLAY.findall(cell.source)
+            words += len(DISPLAY.sub("", cell.source).split())
+            seconds += 150 * sum(1 + display.count(r"\\") for display in displays)  # rows of an `aligned`
             continue
         for name in re.findall(r"""quiz\.ask\(["'](\w+)""", cell.source):
             words += len(str(quiz.get(name, "")).split())

@@ -7,7 +7,7 @@ import numpy as np
 from vaekit.course.questions.question import AtLeast, Case, Observe, Question, generator
 
 DECODER = ["hidden_weights", "hidden_bias", "output_weights", "output_bias"]
-COPIES, DRAWS = 4, 5  # of each grey test image; of codes for each of them
+DRAWS = 5  # of codes for each test image
 
 
 @dataclass(eq=False)
@@ -24,9 +24,7 @@ class TrainedVAE(Question):
 
     Attributes:
         bounds: dict: nats by part, from the lowest to the highest.
-        images: function without arguments: grey images `[N, D]`, of which the first `training`, once they are shuffled,
-            are to be learned from.
-        training: how many.
+        images: function without arguments: grey images `[N, D]` to learn from, and others `[M, D]` to be judged by.
         coins: nats that pixels without any code reach, each white as often as in training images.
         good_kl: the range of the KL divergence, in nats, of models that reach the bounds.
         most_latents, most_units: of the decoder.
@@ -35,9 +33,8 @@ class TrainedVAE(Question):
     _: KW_ONLY
     bounds: dict
     images: object
-    training: int
     coins: float
-    good_kl: tuple = (5.0, 6.0)
+    good_kl: tuple
     most_latents: int = 20
     most_units: int = 200
     requires_first: bool = False
@@ -49,20 +46,20 @@ class TrainedVAE(Question):
     def __post_init__(self):
         super().__post_init__()
         self.parts = self.parts or dict.fromkeys(self.bounds, 1)
-        self.pixels = self.images().shape[1]
+        self.pixels = self.images()[0].shape[1]
         most = 2 * self.most_units * (self.pixels + self.most_latents)
         self.observe = Observe("trained_vae", {"parts": DECODER, "most": most})
 
     def draw_cases(self, rng):
-        """Draws the training images, grey; then others, of 0 and 1.
+        """Draws the order of the training images, which are grey; then others, of 0 and 1, tossed by their grey values.
 
         All pixels change places, the same way in all images, and another one for each seed: weights that were trained
         elsewhere are of no use as they are. (Who knows the data can find out how the places changed. That is more work
         than the question.)
         """
-        images = self.images()
-        images = images[rng.permutation(len(images))][:, rng.permutation(self.pixels)]
-        training, others = images[: self.training], np.tile(images[self.training :], (COPIES, 1))
+        training, others = self.images()
+        places = rng.permutation(self.pixels)
+        training, others = training[rng.permutation(len(training))][:, places], others[:, places]
         seed = int(rng.integers(1000))
         return [
             Case({"images": training, "seed": seed}),
@@ -121,7 +118,7 @@ class TrainedVAE(Question):
         bound, kl, reconstruction = (observed[name] for name in ("bound", "kl", "reconstruction"))
         read, low, high = observed["read"], self.good_kl[0], self.good_kl[1]
         best = max(read, key=lambda name: np.nan_to_num(read[name], nan=-np.inf))
-        if read[best] > max(np.nan_to_num(bound, nan=-np.inf) + 0.3, self.coins):
+        if read[best] > max(np.nan_to_num(bound, nan=-np.inf) + 2, self.coins):
             return "not_log_variance", (
                 f"Your encoder seems to return {best} as its second value: read so, the bound is {read[best]:.2f} "
                 r"nats. Asked for is $\log\sigma^2$."
@@ -137,7 +134,7 @@ class TrainedVAE(Question):
                 "they save. In your loss they are too cheap. Is the KL averaged over the latents, or multiplied by a "
                 "small number?"
             )
-        if bound < self.coins - 3:
+        if bound < 1.1 * self.coins:
             return "worse_than_coins", (
                 f"Pixels without any code, each white as often as in training images, reach {self.coins}. The KL is "
                 f"{kl:.1f} and the reconstruction {reconstruction:.1f} nats: is the decoder the one that was trained "
@@ -149,7 +146,7 @@ class TrainedVAE(Question):
                 f"The KL is {kl:.2f} nats: the codes say nothing about the image. Was the model trained, and is the "
                 "reconstruction summed over the pixels, not averaged?"
             )
-        if kl > high + 0.8:
+        if kl > 1.1 * high:
             return "overfitted", (
                 f"The KL is {kl:.1f} nats, where a good model of these images pays between {low:g} and {high:g}: your "
                 "codes describe what is peculiar to single images. Learned by heart? Draw the black and white pixels "
@@ -163,8 +160,8 @@ class TrainedVAE(Question):
             )
         return "bound", (
             "Nothing else looks wrong. Are the pixels drawn by their grey values, anew in every epoch? Then it is not "
-            "trained well enough: more epochs, more latents (about ten), a larger learning rate at first and a small "
-            "one in the end."
+            "trained well enough: more epochs, more latents (ten at least), a larger learning rate at first and a "
+            "small one in the end."
         )
 
 
