@@ -296,7 +296,7 @@ def test_no_q_makes_the_estimate_exceed_log_p():
 
     def reached(mean, log_variance):
         derived = question.derived([case.inputs], [{"mean": mean, "log_variance": log_variance}])
-        return derived["codes"] + question._reference(None, images, None)
+        return derived["codes"] + question._reference(None, images, None)[0]
 
     assert -0.2 < reached(mean, log_variance) - log_p(images).mean() < 0.02
     for m, v in product(
@@ -310,9 +310,9 @@ def test_no_q_makes_the_estimate_exceed_log_p():
 def test_points_come_in_steps_and_the_estimate_is_shown(monkeypatch):
     given, steps = e03.FIT.cases(1), list(e03.FIT.bounds.values())
     assert steps == sorted(steps) and len(steps) == 4
-    told = {"gains": dict.fromkeys(["log σ", "σ²", "σ", "wider", "narrower", "towards 0"], -np.inf), "alike": False}
+    told = {"gains": dict.fromkeys(["log σ", "σ²", "σ", "wider", "narrower"], -np.inf), "alike": False, "size": 1.0}
     for above, earned in ((-11.0, 0), (-5.0, 1), (0.1, 2), (0.5, 3), (0.7, 4)):
-        derived = dict.fromkeys(e03.FIT.bounds, np.array(above)) | told | {"finite": True}
+        derived = dict.fromkeys(e03.FIT.bounds, np.array(above)) | told | {"finite": True, "reconstruction": (-80, -80)}
         monkeypatch.setattr(e03.FIT, "derived", lambda *_, derived=derived: derived, raising=False)
         verdict = judge(e03.FIT, given, [{}])
         assert verdict.earned == earned and f"above the encoder's estimate: {above:.2f} nats" in repr(verdict)

@@ -162,6 +162,8 @@ ODD = {
         ("too_narrow", _fitted("mean, log_variance - 4")),
         ("too_wide", _fitted("mean, 0 * log_variance")),
         ("no_prior", _fitted("1.5 * mean, log_variance")),
+        ("near_zero", _fitted("0.3 * mean, log_variance")),
+        ("wrong_codes", _fitted("mean[::-1], log_variance[::-1]")),
         ("shapes", _fitted("mean.T, log_variance.T")),
         ("shapes", _fitted("mean[:5], log_variance[:5]")),
         ("not_finite", _fitted("mean + np.nan, log_variance")),

@@ -739,9 +739,9 @@ REPORT = Mend(
          "[None] - np.log(noise.shape[0] * noise.shape[1])"}, "you made one estimate of all runs together. That is the "
          "best use of them, with a smaller bias; asked for is the mean of the runs, so that the number is that of "
          r"$S$ samples."),
-        ("best", "one_run", {"ops.mean(runs)": "runs[0]"}, "now the first run alone is reported; their mean should be."),
-        ("best", "median", {"ops.mean(runs)": "ops.median(runs)"}, "now the median of the runs is reported; their mean "
-         "should be."),
+        ("best", "one_run", {"ops.mean(runs)": "runs[0]"}, "now the first run alone is reported. Take their mean."),
+        ("best", "median", {"ops.mean(runs)": "ops.median(runs)"}, "now the median of the runs is reported: take their "
+         "mean."),
         ("batches", "summed", {"ops.mean(log_p, axis=1)": "ops.sum(log_p, axis=1)"}, "now the images are summed: the "
          "mean over them, all alike."),
         ("batches", "first_batch", {"ops.mean(log_p, axis=1)": "ops.mean(log_p[:, :4], axis=1)"}, "now only the first "
@@ -789,7 +789,8 @@ FIT = FittedPosterior(
     "fit_posterior", "An encoder is lost: fit a posterior to each image", points=4, minutes=30, difficulty=2,
     bounds={"codes": -10.0, "close": -2.0, "better": 0.2, "much better": 0.6},
     model=_decoder_and_encoder, images=_digits,
-    because="…",
+    because="on both backends and fifteen sets of images the solution was between 0.85 and 1.48 nats above the "
+    "encoder's estimate; some tenths of that are chance, from 50 samples of each image.",
     hints="""
         No network is needed: the means and log-variances of all images are two `keras.Variable`s `[N, L]`, and the loss
         is minus the ELBO, summed over the images, with fresh noise in each step.

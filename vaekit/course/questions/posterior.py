@@ -68,38 +68,46 @@ class FittedPosterior(Question):
                     "shapes", f"`{name}` should have the shape {shape}, images and latents; it has {array.shape}."
                 )
         noise = generator(given["seed"], [mean, log_variance]).normal(size=(SAMPLES, *shape))
-        reference = self._reference(given["seed"], images, decoder)
+        reference, codes = self._reference(given["seed"], images, decoder)
 
-        def above(mean, log_variance, noise=noise):
-            return _estimate(images, mean, log_variance, decoder, noise) - reference
+        def estimate(mean, log_variance, noise=noise):
+            return _estimate(images, mean, log_variance, decoder, noise)
+
+        def reconstruction(mean):
+            return np.mean(terms(images, mean, np.zeros(shape), decoder, np.zeros((1, *shape)))[0])
 
         with np.errstate(all="ignore"):
-            reached, few = above(mean, log_variance), noise[:10]
-            base = above(mean, log_variance, few)
+            reached, few = estimate(mean, log_variance), noise[:10]
             others = {
                 "log σ": (mean, 2 * log_variance),
                 "σ²": (mean, np.log(log_variance)),
                 "σ": (mean, 2 * np.log(log_variance)),
                 "wider": (mean, log_variance + 1),
                 "narrower": (mean, log_variance - 1),
-                "towards 0": (0.7 * mean, log_variance),
             }
-            gains = {name: np.nan_to_num(above(*q, few) - base, nan=-np.inf) for name, q in others.items()}
-        alike = len(images) > 1 and np.ptp(mean, axis=0).max() < 1e-6
-        return dict.fromkeys(self.bounds, reached) | {"gains": gains, "alike": alike, "finite": np.isfinite(reached)}
+            base = estimate(mean, log_variance, few)
+            gains = {name: np.nan_to_num(estimate(*q, few) - base, nan=-np.inf) for name, q in others.items()}
+            measures = {
+                "gains": gains,
+                "finite": np.isfinite(reached),
+                "alike": np.ptp(mean, axis=0).max() < 1e-6,
+                "size": np.sqrt(np.mean(mean**2) / np.mean(codes**2)),
+                "reconstruction": (reconstruction(mean), reconstruction(codes)),
+            }
+        return dict.fromkeys(self.bounds, reached - reference) | measures
 
     def _reference(self, seed, images, decoder):
-        """Returns the encoder's estimate; of one check after the other on the same images it is computed once."""
+        """Returns the encoder's estimate and means; of one check after the other on the same images computed once."""
         if not (self._known and np.array_equal(self._known[0], images)):
             mean, log_variance = self.model()[1](images)
             rounds = np.random.default_rng(seed).normal(size=(ROUNDS, SAMPLES, *mean.shape))
             estimate = np.mean([_estimate(images, mean, log_variance, decoder, noise) for noise in rounds])
-            self._known = images, estimate
+            self._known = images, (estimate, mean)
         return self._known[1]
 
     def advice(self, observed, part):
         """Explains why a bound was missed, from what another q would have reached: (name, sentence)."""
-        gains = observed["gains"]
+        gains, size, (own, encoders) = observed["gains"], observed["size"], observed["reconstruction"]
         read = max(("log σ", "σ²", "σ"), key=lambda name: gains[name])
         if not observed["finite"] and gains[read] == -np.inf:
             return "not_finite", (
@@ -113,21 +121,33 @@ class FittedPosterior(Question):
             )
         if observed["alike"]:
             return "alike", "All images have the same q. Each has a posterior of its own, in another place."
-        best = max(("wider", "narrower", "towards 0"), key=lambda name: gains[name])
-        if gains[best] > 0.3 and best == "wider":
+        if size < 0.6:
+            return "near_zero", (
+                f"Your means are near 0, {size:.2f} times as large as the encoder's. Either they have hardly moved "
+                "from where they began (more steps, longer ones), or the KL divergence weighs too much, as beside a "
+                "reconstruction that is averaged over the pixels."
+            )
+        if size > 1.3:
+            return "no_prior", (
+                f"Your means are far from 0, {size:.1f} times as large as the encoder's. Is $\\log p(z)$ in your loss, "
+                "or the KL divergence, and is the loss minus the bound?"
+            )
+        if own < encoders - 8:
+            return "wrong_codes", (
+                f"At your means the decoder gives the images {own:.0f} nats, and {encoders:.0f} at the encoder's: they "
+                "are not the codes of these images in this decoder. Is it the decoder as it was given, tanh and all, "
+                "and does row n belong to image n?"
+            )
+        if gains["wider"] > 0.3 and gains["wider"] > gains["narrower"]:
             return "too_narrow", (
                 "With $e^{1/2}$ times its deviations your q would do better: it is narrower than the posterior, and "
                 "misses what lies beside it. Its weights may look equal, all the same. Is the entropy of q in your "
-                r"loss, $\frac12\sum_j \log\sigma_j^2$ for each image, and are its draws $\mu + \sigma\varepsilon$?"
+                r"loss, as part of the KL divergence, and are its draws $\mu + \sigma\varepsilon$?"
             )
-        if gains[best] > 0.3 and best == "narrower":
+        if gains["narrower"] > 0.3:
             return "too_wide", (
-                "With $e^{-1/2}$ times its deviations your q would do better: it is wider than the posterior. Was "
-                r"$\log\sigma^2$ fitted, too, and for long enough?"
-            )
-        if gains[best] > 0.3:
-            return "no_prior", (
-                r"Nearer to 0 your means would do better. Is $\log p(z)$ in your loss, or the KL divergence?"
+                "With $e^{-1/2}$ times its deviations your q would do better: it is wider than the posterior. Do the "
+                r"draws in your loss spread by $\sigma$, and was $\log\sigma^2$ fitted for long enough?"
             )
         return "bound", (
             "Nothing looks wrong, so the fit is not finished: more steps, or longer ones at first and short ones in "
