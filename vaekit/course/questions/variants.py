@@ -55,13 +55,14 @@ def variants(text):
     """Lists all `Variant`s of a text that differ from it in one place."""
     tree = ast.parse(str(text))
     body, origins = tree.body[0].body, {a.split("=")[0]: [a.split("=")[0]] for a in text.arguments}
-    results = []
-    for statement in body:
+    results, lines = [], list(map(ast.unparse, body))
+    for i, statement in enumerate(body):
         for node, put, inside in _places(statement):
             where = f" inside `{inside}`" if inside else ""
             for clause, changed in _changes(node, origins):
                 put(changed)
-                results.append(Variant(clause + where, text.edited("\n".join(map(ast.unparse, body)))))
+                changed_lines = [*lines[:i], ast.unparse(statement), *lines[i + 1 :]]
+                results.append(Variant(clause + where, text.edited("\n".join(changed_lines))))
                 put(node)
         learn(statement, origins)
     return results
