@@ -1025,9 +1025,9 @@ holds(np.abs(errors["appendix D"][0]).max() < 0.2, errors["harmonic"][0].mean() 
 # posterior, so that the M step climbs an expectation under it.) Codes persist: when an image's turn comes again, its
 # code goes on from where it was.
 #
-# All three get 2500 updates of the decoder's weights in batches of 100, with Adam. (Monte Carlo EM makes five of them
+# All three get 2000 updates of the decoder's weights in batches of 100, with Adam. (Monte Carlo EM makes five of them
 # for each batch, as in the paper, so it sees a fifth as many batches.) With ten thousand images, each image has its
-# turn 25 times; for Monte Carlo EM, five times.
+# turn 20 times; for Monte Carlo EM, four times.
 
 # %%
 quiz.ask("trial")
@@ -1054,7 +1054,7 @@ thousand = np.asarray(images.train[:1000])
 results = {}
 for size, data in [(1000, thousand), (10_000, images.train)][: epochs(2, 1)]:
     for method in ("VAE", "wake–sleep", "Monte Carlo EM"):
-        model = trained(method, data, epochs(250_000 // size, 0))
+        model = trained(method, data, epochs(200_000 // size, 0))
         parts = thousand[:200], np.asarray(images.test[:200])
         results[size, method] = [grid_log_p(model, part).mean() for part in parts]
 
@@ -1067,13 +1067,19 @@ for (size, method), (own, new) in results.items():
     print(f"{size:6d}   {method:18s}{own:12.1f}{new:10.1f}{training:18.1f}{test_:10.1f}")
 if epochs(1, 0):
     vae, wake_sleep, em = ([results[size, method][1] for size in (1000, 10_000)] for method in theirs)
-    holds(em[0] > vae[0] - 2, vae[0] > wake_sleep[0] + 3, vae[1] > wake_sleep[1] + 3, wake_sleep[1] > em[1] + 10)
+    holds(
+        em[0] > vae[0] - 2.5,
+        em[0] > wake_sleep[0],
+        vae[0] > wake_sleep[0] + 1,
+        vae[1] > wake_sleep[1] + 2,
+        wake_sleep[1] > em[1] + 10,
+    )
 
 # %%
 quiz.discuss("trial")
 
 # %% [markdown]
-# The numbers are not to be compared across: two latents against three, 2500 updates against hundreds of thousands,
+# The numbers are not to be compared across: two latents against three, 2000 updates against hundreds of thousands,
 # Adam against Adagrad, a grid against appendix D; where the paper says 50,000 images we have 10,000. The *order* is
 # the same in both. With a thousand images Monte Carlo EM keeps up with the VAE: every code has its turn often enough
 # to stay near its posterior, and no encoder's mistakes stand in the way. With many images it falls far behind. Each
