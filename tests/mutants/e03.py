@@ -146,6 +146,7 @@ ODD = {
         ("cut", {"dream = ops.stop_gradient(": "encoder = ops.stop_gradient(encoder)\ndream = ops.stop_gradient("}),
     ],
     "mended_report": [
+        ("something_else", {"ops.softplus(logits)": "ops.sin(logits)"}),
         ("variant", {"LOG_2PI + z**2": "LOG_2PI - z**2"}),
         ("not_a_number", {"return ops.mean(runs)": "return runs"}),
         ("constant", {"return ops.mean(runs)": "return ops.mean(runs) - LOG_2PI"}),

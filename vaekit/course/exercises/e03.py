@@ -731,8 +731,6 @@ REPORT = Mend(
          r"now, and $\log q$ still has the narrow one in its $-\frac12\lambda$."),
         ("samples", "no_log_S", {" - np.log(noise.shape[1])": ""}, r"now it is the sum of the weights: subtract "
          r"$\log S$."),
-        ("samples", "log_of_runs", {"np.log(noise.shape[1])": "np.log(noise.shape[0])"}, "you subtracted the logarithm "
-         r"of the number of runs. The mean is over the $S$ samples, axis 1 of `noise`."),
         ("samples", "over_runs", {"axis=1) - np.log(noise.shape[1])": "axis=0) - np.log(noise.shape[0])"}, "the mean "
          "of the weights is taken over the runs. It is over the samples of each run, axis 1."),
         ("best", "pooled", {"ops.logsumexp(log_w, axis=1) - np.log(noise.shape[1])": "ops.logsumexp(log_w, axis=(0, 1))"
@@ -742,13 +740,10 @@ REPORT = Mend(
         ("best", "one_run", {"ops.mean(runs)": "runs[0]"}, "now the first run alone is reported. Take their mean."),
         ("best", "median", {"ops.mean(runs)": "ops.median(runs)"}, "now the median of the runs is reported: take their "
          "mean."),
-        ("batches", "summed", {"ops.mean(log_p, axis=1)": "ops.sum(log_p, axis=1)"}, "now the images are summed: the "
-         "mean over them, all alike."),
         ("batches", "first_batch", {"ops.mean(log_p, axis=1)": "ops.mean(log_p[:, :4], axis=1)"}, "now only the first "
          "four images count. Where a test set is sorted, these are four zeros."),
         (None, "no_prior", {"log_p_x + log_p_z": "log_p_x"}, r"$\log p(z)$ is gone. It was right to be there."),
         (None, "no_density", {" - log_q_z": ""}, r"$\log q$ is gone. It was right to be there: $p(x, z)/q(z|x)$."),
-        (None, "density_added", {"- log_q_z": "+ log_q_z"}, r"$\log q$ is added. It was right to subtract it."),
         (None, "bits", {"ops.mean(runs)": "ops.mean(runs) / (np.log(2) * x.shape[1])"}, "these are bits per pixel. The "
          "report is in nats, for whole images."),
         (None, "sign", {"return ": "return -"}, "this is a negative log-likelihood. It was the log-likelihood."),
