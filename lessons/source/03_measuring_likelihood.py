@@ -246,7 +246,7 @@ pictures = np.asarray(images.test[:50])  # [50, 28, 28, 1]
 keras.utils.set_random_seed(4)
 small = vk.VAE(*networks(latents=2, hidden=300), seed=2)
 small.compile(Adam(0.004), objective=vk.objectives.ELBO(analytic_kl=True))
-small.fit(images.train, epochs=epochs(20), verbose=0)
+history = small.fit(images.train, epochs=epochs(20), verbose=0)
 
 
 # %% tags=["hide-input"]
