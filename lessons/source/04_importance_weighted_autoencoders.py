@@ -999,9 +999,7 @@ quiz.discuss("frozen")
 #
 # The logarithm goes outside, the minus inside, $k$ must be equal, and draws must be fresh.
 #
-# **To do next:** [exercise
-# 04](../exercises/04_importance_weighted_autoencoders/04_importance_weighted_autoencoders.ipynb): write the bound and
-# its gradients, mend an IWAE, and train one. Then lesson 05 stacks a second layer of latents on the first. The rest of
+# **To do next:** exercise 04 is being written. Lesson 05 will stack a second layer of latents on the first. The rest of
 # this lesson can wait.
 
 # %% [markdown]
@@ -1086,6 +1084,3 @@ for beta in (0.5, 0.8, 1.0):
 # With $\beta = 1$ both encoders lead to the same end. With other values the end depends on $q$, by nats, so $k$ codes
 # do not make the bound tight; they only sharpen the encoder's appetite for whatever raises that integral. It is one
 # more reason to treat a $\beta$ that is not 1 as a *warm-up*, which ends at 1, and not as a setting. Lesson 05 does so.
-#
-# **To do next:** the questions on groups of codes in [exercise
-# 04](../exercises/04_importance_weighted_autoencoders/04_importance_weighted_autoencoders.ipynb).
