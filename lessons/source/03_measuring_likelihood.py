@@ -1048,5 +1048,5 @@ quiz.discuss("trial")
 # has learned from all others. That is what *amortized* inference buys. Wake–sleep has an encoder, and is the third
 # and the second: it learns from dreams, and those of a young model do not look like digits.
 #
-# **To do next:** [exercise 03](../exercises/03_measuring_likelihood/03_measuring_likelihood.ipynb): a mean of weights of
-# any size, a leapfrog, annealing from both sides, and the two losses of wake–sleep.
+# **To do next:** [exercise 03](../exercises/03_measuring_likelihood/03_measuring_likelihood.ipynb): a mean of weights
+# of any size, a leapfrog, annealing from both sides, and the two losses of wake–sleep.
