@@ -114,10 +114,10 @@ def log_likelihood(model, x, samples=None, batch_size=100, chunk=None, seed=0, p
     data = fixed_arrays(model, x)
     n = row_count(data)
     batch_size, chunk, chunks = portions(n, samples, batch_size, chunk)
-    weights = _annealed(model, method, chunk, chunks, seed) if annealed else _importance(model, chunk, chunks, seed)
     results = []
     bar = tqdm(total=n * samples, unit=" samples", unit_scale=True, disable=not progress, leave=False)
-    with model.programs.lock, bar:
+    with model.programs.lock, bar:  # other threads share the seeds of the programs
+        weights = _annealed(model, method, chunk, chunks, seed) if annealed else _importance(model, chunk, chunks, seed)
         for batch, count in row_batches(data, batch_size, full=True):
             w = weights(batch)[:samples, :count].astype("float64")
             require_numbers(model, "log_likelihood", w)
