@@ -700,7 +700,7 @@ holds(upper[10].mean() > 1, -0.05 < upper[1000].mean() < 0.15, (upper[1000] - lo
 # own, the analogy is weak.
 #
 # In vaekit it is `log_likelihood(model, x, method=AIS(…))` for any data, and `bidirectional` for simulated ones. Now
-# the digits, with a hundred steps; importance sampling gets about the same time.
+# the digits, with a hundred steps; importance sampling gets three times the draws that it had above.
 
 # %%
 log_likelihood = vk.evaluation.log_likelihood
@@ -769,17 +769,17 @@ for name, (bracket, ais_, weights) in audits.items():
     print(f"{name:17s}{bracket.gap:11.2f}{weights.mean:15.2f}{ais_.mean:10.2f}{differences[-1]:13.2f}", end="")
     print(f"{np.median(weights.effective_sample_size):13.0f}")
 holds(*(0 <= bracket.gap < 1.2 for bracket, _, _ in audits.values()))
-holds(0.2 < differences[0] < 1, differences[-1] > differences[0] + 0.3, 0.8 < differences[-1] < 2.2)
+holds(0.2 < differences[0] < 1.2, 0.8 < differences[-1] < 2.8, 0.3 < differences[-1] - differences[0] < 1.8)
 
 # %% [markdown]
 # On images of the models' own the bracket is about a nat wide, or less: so far can AIS be off. (It began at the
 # encoder. Had the encoder been blind to some islands, the runs *downwards* would have come from there, and the bracket
 # would have been wide.) On test images the 5000 weights are lower than AIS, which is too low itself if anything: by
-# half a nat or so for the VAE, by about a nat or more for the other one, whose ESS is the smaller, too. (Why, is a
+# some tenths of a nat for the VAE, by one or two nats for the other one, whose ESS is the smaller, too. (Why, is a
 # story for lesson 04.) Lesson 02's line was drawn a little too low.
 #
-# So are the two nats of the two papers the model or the ruler? The two rulers err by different amounts, here by the
-# better part of a nat, to the disadvantage of the better model. Two nats are more than that. Half a nat would not be.
+# So are the two nats of the two papers the model or the ruler? The two rulers err by different amounts, here by about
+# a nat, to the disadvantage of the better model. Two nats are more than that. Half a nat would not be.
 
 # %% [markdown]
 # ## When it goes wrong
@@ -973,9 +973,9 @@ holds(abs(repeated(5).mean()) < 0.05, repeated(20).std() > 0.4, repeated(40).mea
 # posterior, so that the M step climbs an expectation under it.) Codes persist: when an image's turn comes again, its
 # code goes on from where it was.
 #
-# All three get 2500 updates of the decoder's weights in batches of 100, with Adam. (Monte Carlo EM makes five of them
+# All three get 1500 updates of the decoder's weights in batches of 100, with Adam. (Monte Carlo EM makes five of them
 # for each batch, as in the paper, so it sees a fifth as many batches.) With ten thousand images, each batch comes
-# round 25 times; for Monte Carlo EM, five times.
+# round 15 times; for Monte Carlo EM, three times.
 
 # %%
 quiz.ask("trial")
@@ -988,11 +988,11 @@ def trained(method, x, passes):
     model.build((None, 28, 28, 1))
     if method == "Monte Carlo EM":
         options = {"epochs": passes // 5, "progress": False}
-        vk.inference.monte_carlo_em(model, x, Adam(0.002), **options)
+        vk.inference.monte_carlo_em(model, x, Adam(0.003), **options)
     else:
         wake_sleep = vk.objectives.WakeSleep()
         elbo = vk.objectives.ELBO(analytic_kl=True)
-        model.compile(Adam(0.002), objective=elbo if method == "VAE" else wake_sleep)
+        model.compile(Adam(0.003), objective=elbo if method == "VAE" else wake_sleep)
         model.fit(x, epochs=passes, verbose=0)
     return model
 
@@ -1002,9 +1002,9 @@ thousand = np.asarray(images.train[:1000])
 results = {}
 for size, data in [(1000, thousand), (10_000, images.train)][: epochs(2, 1)]:
     for method in ("VAE", "wake–sleep", "Monte Carlo EM"):
-        model = trained(method, data, epochs(250_000 // size, 0))
-        parts = thousand[:200], np.asarray(images.test[:200])
-        results[size, method] = [grid_log_p(model, part).mean() for part in parts]
+        model = trained(method, data, epochs(150_000 // size, 0))
+        both = np.concatenate([thousand[:200], images.test[:200]])
+        results[size, method] = grid_log_p(model, both).reshape(2, -1).mean(axis=1)
 
 # %% tags=["hide-input"]
 theirs = {"VAE": "AEVB", "wake–sleep": "wake-sleep", "Monte Carlo EM": "MCEM"}
@@ -1015,16 +1015,16 @@ for (size, method), (own, new) in results.items():
     print(f"{size:6d}   {method:18s}{own:12.1f}{new:10.1f}{training:18.1f}{test_:10.1f}")
 if epochs(1, 0):
     vae, wake_sleep, em = ([results[size, method][1] for size in (1000, 10_000)] for method in theirs)
-    holds(em[0] > vae[0] - 2, vae[0] > wake_sleep[0] + 3, vae[1] > wake_sleep[1] + 3, wake_sleep[1] > em[1] + 10)
+    holds(em[0] > vae[0] - 5, vae[0] > wake_sleep[0] + 2, vae[1] > wake_sleep[1] + 3, wake_sleep[1] > em[1] + 8)
 
 # %%
 quiz.discuss("trial")
 
 # %% [markdown]
-# The numbers are not to be compared across: two latents against three, 2500 updates against hundreds of thousands,
+# The numbers are not to be compared across: two latents against three, 1500 updates against hundreds of thousands,
 # Adam against Adagrad, a grid against appendix D; where the paper says 50,000 images we have 10,000. The *order* is
-# the same in both. With a thousand images Monte Carlo EM keeps up with the VAE: every code has its turn often enough
-# to stay near its posterior, and no encoder's mistakes stand in the way. With many images it falls far behind. Each
-# code moves a few times in all, by steps of HMC, while the encoder of a VAE carries over to each new image what it
-# has learned from all others. That is what *amortized* inference buys. Wake–sleep has an encoder, and is the third
+# the same in both. With a thousand images Monte Carlo EM nearly keeps up with the VAE: every code has its turn often
+# enough to stay near its posterior, and no encoder's mistakes stand in the way. With many images it falls far behind.
+# Each code moves a few times in all, by steps of HMC, while the encoder of a VAE carries over to each new image what
+# it has learned from all others. That is what *amortized* inference buys. Wake–sleep has an encoder, and is the third
 # and the second: it learns from dreams, and those of a young model do not look like digits.
