@@ -43,7 +43,7 @@ from vaekit.papers import burda2015
 from vaekit.papers import kingma2013 as paper
 from vaekit.plotting import COLORS, Figure
 
-BLUE, ORANGE, RED = COLORS[:3]
+BLUE, ORANGE, RED = *COLORS[:2], "#bd1f01"
 plt.rcParams.update({"figure.dpi": 80, "figure.constrained_layout.use": True, "axes.spines.top": False})
 plt.rcParams.update({"axes.spines.right": False, "legend.frameon": False, "axes.titlesize": "medium"})
 
