@@ -695,7 +695,7 @@ holds(upper[10].mean() > 1, -0.05 < upper[1000].mean() < 0.15, (upper[1000] - lo
 # Lower and upper **bracket the truth**, and for that we need not know it. This is *bidirectional Monte Carlo*
 # ([Grosse et al. 2015](https://arxiv.org/abs/1511.02543)): simulate data from the model, run in both directions, and
 # the gap between the two numbers is as much as either can be off, on average. It turns "I used a thousand
-# temperatures" into "to a twentieth of a nat". What it does not do is to bracket *real* data. There we run upwards
+# temperatures" into "to a tenth of a nat". What it does not do is to bracket *real* data. There we run upwards
 # only, with the same settings, and conclude by analogy; if the real images are much stranger to the model than its
 # own, the analogy is weak.
 #

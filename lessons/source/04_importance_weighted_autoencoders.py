@@ -401,12 +401,12 @@ rows = table({f"k = {k}": q for k, q in fitted.items()})
 if chosen:  # the 3
     w_1, w_50 = (ops.convert_to_numpy(log_weights(fitted[k], few, test_noise))[:, chosen[0]] for k in (1, 50))
     holds(0.4 < bound(w_50, 50) - bound(w_1, 50) < 1)
-holds(kl_1 < kl_5 < kl_50, area_50 > 2.5 * area_1, gaps_50[0] > 2, max(gaps_1[1], gaps_50[1]) < 0.1)
+holds(kl_1 < kl_5 < kl_50, area_50 > 1.8 * area_1, gaps_50[0] > gaps_1[0] + 1.8, max(gaps_1[1], gaps_50[1]) < 0.2)
 
 # %% [markdown]
 # As $k$ grows, $\mathcal L_k$ gets tighter, and $q$ gets *worse* as an approximation of the posterior. Its divergence
-# grows, and so does its area, $\sigma_1 \sigma_2$ (both are medians over the images). By $\mathcal L_1$ the last
-# row is three nats below the first; by $\mathcal L_{50}$ one can hardly tell them apart.
+# grows, and so does its area, $\sigma_1 \sigma_2$ (both are medians over the images). By $\mathcal L_1$ the last row
+# is more than two nats below the first; by $\mathcal L_{50}$ one can hardly tell them apart.
 #
 # The pictures show two reasons. Look at the 3 on top, whose posterior has two parts. With one code, $q$ sits on one of
 # them, since what falls between them would cost dearly. With fifty, a miss costs little, if another code hits. What
@@ -802,8 +802,8 @@ for name in ("stl", "dreg"):
 
 # %% tags=["hide-input"]
 rows = table(by_gradient)
-holds(rows["dreg"][0] < 0.3 * rows["pathwise"][0], area_1 < rows["dreg"][1] < 0.6 * rows["pathwise"][1])
-holds(rows["dreg"][2] < 0.3 * rows["pathwise"][2], abs(rows["dreg"][3] - rows["pathwise"][3]) < 0.05)
+holds(rows["dreg"][0] < 0.5 * rows["pathwise"][0], area_1 < rows["dreg"][1] < 0.75 * rows["pathwise"][1])
+holds(rows["dreg"][2] < rows["pathwise"][2] - 1.7, abs(rows["dreg"][3] - rows["pathwise"][3]) < 0.05)
 figure = Figure(figsize=(8, 2.6))
 pairs = [(i, name) for i in (chosen or [0])[:: max(len(chosen) - 1, 1)] for name in ("pathwise", "dreg")]
 for axis, (i, name) in zip(figure.subplots(1, len(pairs), squeeze=False)[0], pairs, strict=True):
@@ -813,7 +813,7 @@ for axis, (i, name) in zip(figure.subplots(1, len(pairs), squeeze=False)[0], pai
 figure
 
 # %% [markdown]
-# It does. By $\mathcal L_{50}$ the three are equally good, but a single code of DReG's $q$ is worth nearly three nats
+# It does. By $\mathcal L_{50}$ the three are equally good, but a single code of DReG's $q$ is worth more than two nats
 # more. In the picture, both gradients cover the posterior in two parts: that was the bound's wish. Only the plain
 # gradient has also blown up $q$ about the round one: that was drift. Near the end of the chain the bound is so flat
 # that the noise of its gradient pushes $q$ about, and there is more room outside than inside.
