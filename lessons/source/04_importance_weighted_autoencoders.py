@@ -1006,7 +1006,7 @@ if epochs(2, 1) == 2:
 
 # %% [markdown]
 # An epoch by $\mathcal L_{50}$ makes both models better, and better than one by the ELBO. One by the ELBO makes `fifty`
-# *worse* in its NLL, although its $\mathcal L_1$ gains eight nats: the encoder is called to order at once, and the
+# *worse* in its NLL, although its $\mathcal L_1$ gains some seven nats: the encoder is called to order at once, and the
 # decoder has to follow. So it is the objective, not the history. The paper says the same after 2187 more epochs: from
 # 86.76 to 84.88 by $\mathcal L_{50}$, and from 84.78 to 86.02 by the ELBO. What takes longer are the units. In our one
 # epoch none of the dead ones of `one` woke up; in the paper there were 22 instead of 19 in the end.
