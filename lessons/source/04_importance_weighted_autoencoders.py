@@ -482,7 +482,7 @@ explore(
 )
 
 # %% [markdown]
-# On the left $q$, fitted by $\mathcal L_{50}$; on the right the distribution of one code kept of fifty. A round $q$ has
+# On the left $q$, fitted by $\mathcal L_{50}$; on the right the distribution of one code kept of fifty. A single ellipse has
 # become a posterior in two parts. If the notebook is running, try the others: the narrow $q$ of the ELBO, fitted by
 # $k = 1$, helps little however many codes are drawn from it, since resampling cannot put codes where none are drawn.
 #
