@@ -482,9 +482,10 @@ explore(
 )
 
 # %% [markdown]
-# On the left $q$, fitted by $\mathcal L_{50}$; on the right the distribution of one code kept of fifty. A single ellipse has
-# become a posterior in two parts. If the notebook is running, try the others: the narrow $q$ of the ELBO, fitted by
-# $k = 1$, helps little however many codes are drawn from it, since resampling cannot put codes where none are drawn.
+# On the left $q$, fitted by $\mathcal L_{50}$; on the right the distribution of one code kept of fifty. A single
+# ellipse has become a posterior in two parts. If the notebook is running, try the others: the narrow $q$ of the ELBO,
+# fitted by $k = 1$, helps little however many codes are drawn from it, since resampling cannot put codes where none
+# are drawn.
 #
 # So whoever wants reconstructions, features or a latent map of an IWAE should not take one code from its encoder, but
 # draw many, and keep one by its share. How much does that matter? We ask `fifty` to make test images again:
