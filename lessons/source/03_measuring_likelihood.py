@@ -147,7 +147,7 @@ def log_weights(c, S, seed):
 
 
 # %% tags=["hide-input"]
-repeats = epochs(12, 2)
+repeats = epochs(12, 1)
 counts = [1, 3, 10, 30, 100, 300, 1000]
 figure = Figure(figsize=(8, 3.8))
 axis = figure.add_subplot()
@@ -265,7 +265,7 @@ def grid_log_p(model, x, limit=5):
 
 # %%
 exact = grid_log_p(small, pictures)  # log p(x), [50]
-by_q = vk.evaluation.log_likelihood(small, pictures, epochs(5000, 500), progress=False)
+by_q = vk.evaluation.log_likelihood(small, pictures, epochs(5000, 50), progress=False)
 error = by_q.per_example - exact
 print(f"exact               {exact.mean():.2f} nats")
 print(f"5000 weights each   {by_q.mean:.2f} nats")
@@ -279,7 +279,7 @@ worst = np.argsort(error)[:3]  # images
 left.semilogx(ess, error, "o", color=ORANGE, markersize=4)
 left.set(xlabel="effective sample size, of 5000", ylabel="estimate − log p(x), nats", title="each of 50 images")
 for i, style in zip(worst, ("-", "--", ":"), strict=True):
-    log_w = small.log_weights(pictures[i : i + 1], epochs(5000, 500), seed=5)[:, 0]
+    log_w = small.log_weights(pictures[i : i + 1], epochs(5000, 50), seed=5)[:, 0]
     running = np.logaddexp.accumulate(log_w) - np.log(np.arange(1, len(log_w) + 1)) - exact[i]
     right.semilogx(np.arange(1, len(running) + 1), running, style, color=ORANGE, label=f"image {i}")
     left.annotate(i, (ess[i], error[i]), (6, -3), textcoords="offset points")
@@ -664,7 +664,7 @@ def picture_of_runs(runs, T):
     return figure
 
 
-picture_of_runs(15, 100)
+picture_of_runs(15, epochs(100, 10))
 
 # %% [markdown]
 # Fifteen runs of a hundred steps for one example, by their strongest latent; the grey band is $f_t$'s mean $\pm$ two
@@ -760,7 +760,7 @@ def audit(model):
 
 
 models = {"VAE, 20 latents": (paper, "mnist_20"), "IWAE, 50 latents": (burda2015, "iwae_k50")}  # of all of MNIST
-audits = {name: audit(module.load(preset)) for name, (module, preset) in list(models.items())[: epochs(2, 1)]}
+audits = {name: audit(module.load(preset)) for name, (module, preset) in list(models.items())[: epochs(2, 0)]}
 print("                   simulated   test images")
 print("                     bracket   5000 weights       AIS   difference   median ESS")
 differences = []
@@ -769,7 +769,8 @@ for name, (bracket, ais_, weights) in audits.items():
     print(f"{name:17s}{bracket.gap:11.2f}{weights.mean:15.2f}{ais_.mean:10.2f}{differences[-1]:13.2f}", end="")
     print(f"{np.median(weights.effective_sample_size):13.0f}")
 holds(*(0 <= bracket.gap < 1.2 for bracket, _, _ in audits.values()))
-holds(0.2 < differences[0] < 1.2, 0.8 < differences[-1] < 2.8, 0.3 < differences[-1] - differences[0] < 1.8)
+if audits:
+    holds(0.2 < differences[0] < 1.2, 0.8 < differences[-1] < 2.8, 0.3 < differences[-1] - differences[0] < 1.8)
 
 # %% [markdown]
 # On images of the models' own the bracket is about a nat wide, or less: so far can AIS be off. (It began at the
@@ -825,7 +826,7 @@ holds(abs(numbers["1000 draws"].mean() - truth.mean()) < 0.3)
 
 # %% tags=["hide-input"]
 labels = images.labels.test[:500]
-some = log_likelihood(small, np.asarray(images.test[:500]), epochs(200, 10), progress=False).per_example
+some = log_likelihood(small, np.asarray(images.test[:500]), epochs(200, 5), progress=False).per_example
 ordered = some[np.argsort(labels, kind="stable")]
 first = {n: ordered[:n].mean() for n in (40, 100, 200, 500)}
 print("500 test images, sorted by digit; mean log p(x) of")
@@ -842,12 +843,12 @@ holds(first[40] < first[500] - 12, first[100] > first[500] + 20)
 # (*dynamic*), drawn once and for all (*static*, a file of its own), or cut at one half:
 
 # %% tags=["hide-input"]
-grey = np.asarray(vk.datasets.load("mnist_10k").test[:200])
+grey = np.asarray(vk.datasets.load("mnist_10k").test[: epochs(200, 20)])
 cut = (grey > 0.5).astype("float32")
-drawn_p, cut_p = (grid_log_p(small, some) for some in (images.test[:200], cut))
+drawn_p, cut_p = (grid_log_p(small, some) for some in (images.test[: len(cut)], cut))
 print(f"drawn {drawn_p.mean():.1f}, cut at one half {cut_p.mean():.1f} nats")
 easier = cut_p - drawn_p
-holds(easier.mean() > 1.5, easier.mean() > 3 * easier.std() / np.sqrt(200))
+holds(easier.mean() > 1.5, easier.mean() > 3 * easier.std() / np.sqrt(len(cut)))
 
 # %% [markdown]
 # Cut images have no speckles, and are easier, by nats, for the very same model. Between dynamic and static there is a
@@ -1001,7 +1002,7 @@ def trained(method, x, passes):
 thousand = np.asarray(images.train[:1000])
 results = {}
 for size, data in [(1000, thousand), (10_000, images.train)][: epochs(2, 1)]:
-    for method in ("VAE", "wake–sleep", "Monte Carlo EM"):
+    for method in ("VAE", "wake–sleep", "Monte Carlo EM")[: epochs(3, 1)]:
         model = trained(method, data, epochs(150_000 // size, 0))
         both = np.concatenate([thousand[:200], images.test[:200]])
         results[size, method] = grid_log_p(model, both).reshape(2, -1).mean(axis=1)
