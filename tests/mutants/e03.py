@@ -141,7 +141,9 @@ ODD = {
         ("error", {"[:, None, None]": ""}),
     ],
     "wake_sleep": [
-        ("leak", {"ops.matmul(x, encoder) + ops.exp": "ops.matmul(x, encoder)) + (ops.exp"}),
+        ("leak", {"z = ops.stop_gradient(ops.matmul(x, encoder) + ops.exp(log_variance / 2) * noise)":
+                  "drawn = ops.matmul(x, encoder) + ops.exp(log_variance / 2) * noise\nz = ops.stop_gradient(drawn)",
+                  "LOG_2PI + z**2": "LOG_2PI + drawn**2"}),
         ("refused", {"return wake, ": "return wake + "}),
         ("error", {"ops.matmul(dream, encoder)": "ops.matmul(encoder, dream)"}),
         ("cut", {"return wake, ": "return ops.stop_gradient(wake), "}),
@@ -162,6 +164,7 @@ ODD = {
         ("not_log_variance", _fitted("mean, np.exp(log_variance / 2)")),
         ("not_log_variance", _fitted("mean, np.exp(log_variance)")),
         ("not_log_variance", _fitted("mean, log_variance / 2")),
+        ("exchanged", _fitted("log_variance, mean")),
         ("alike", _fitted("0 * mean, 0 * log_variance")),
         ("too_narrow", _fitted("mean, log_variance - 4")),
         ("too_wide", _fitted("mean, 0 * log_variance")),

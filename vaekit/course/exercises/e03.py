@@ -827,9 +827,9 @@ REPORT = Mend(
          "ops.mean(log_p[:, len(x) // 2:], axis=1)) / 2"}, "the batches are halves now, which are unequal where the "
          "number of images is odd. Take the mean over all images."),
         ("batches", "all_in_one", {"ops.logsumexp(log_w, axis=1) - np.log(noise.shape[1])": "ops.logsumexp(log_w, "
-         "axis=(1, 2))[:, None] - np.log(noise.shape[1] * noise.shape[2])"}, "samples and images are in one mean of "
-         "weights now: the most probable image carries all. Each image has an estimate of its own; take the mean "
-         "of these."),
+         "axis=(1, 2))[:, None] - np.log(noise.shape[1] * noise.shape[2]) + 0 * log_w[:, 0]"}, "samples and images are "
+         "in one mean of weights now: the most probable image carries all. Each image has an estimate of its own; take "
+         "the mean of these."),
         ("batches", "first_batch", {"ops.mean(log_p, axis=1)": "ops.mean(log_p[:, :4], axis=1)"}, "now only the first "
          "four images count. Where a test set is sorted, these are four zeros."),
         (None, "no_prior", {"log_p_x + log_p_z": "log_p_x"}, r"$\log p(z)$ is gone. It was right to be there."),

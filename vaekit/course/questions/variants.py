@@ -121,7 +121,7 @@ def arguments_of(node, origins):
 def _part(node, origins):
     """Describes a part, as `described`, by a noun: "`x`", "the part with `x` and `mean`"."""
     description = described(node, origins)
-    if isinstance(node, ast.Name) and origins.get(node.id) and node.id not in origins[node.id]:
+    if isinstance(node, ast.Name) and len(origins.get(node.id, ())) == 1 and node.id not in origins[node.id]:
         return f"what is made of {description}"
     return (
         f"the part with {description}"
