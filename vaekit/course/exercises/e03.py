@@ -77,16 +77,16 @@ LOG_MEAN = Function(
          "ops.logsumexp(log_weights, axis=1) - np.log(log_weights.shape[1])"}, "the estimate is a mean over axis 1, "
          "the images. The samples are axis 0."),
         *(("overflow", {_ESTIMATE: "ops.log(ops.mean(ops.exp(log_weights), axis=0))"} | shares, r"$e^{800}$ is "
-           r"infinite in float32, and $e^{-800}$ is 0. Take the largest log-weight of each image out before you "
-           "exponentiate, as `ops.logsumexp` does.") for shares in ({}, _shares("ops.exp(log_weights)"))),
+           r"infinite in float32, and in float64, and $e^{-800}$ is 0. Take the largest log-weight of each image out "
+           "before you exponentiate, as `ops.logsumexp` does.") for shares in ({}, _shares("ops.exp(log_weights)"))),
         *(("clipped", {"estimate = ops.logsumexp(log_weights,": f"clipped = ops.clip(log_weights, -{c}, {c})\n"
-           "estimate = ops.logsumexp(clipped,"}, "the log-weights were clipped. Nothing overflows, and an image whose "
-           r"weights are near $e^{800}$ is told another likelihood. Take the largest one out instead.")
+           "estimate = ops.logsumexp(clipped,"}, "the log-weights were clipped. Nothing overflows, and an "
+           r"image whose weights are near $e^{800}$ is told another likelihood. Take the largest one out instead.")
           for c in (50, 60, 70, 80, 87, 88, 100)),
         *(("mean_subtracted", {_ESTIMATE: "ops.log(ops.mean(ops.exp(log_weights - ops.mean(log_weights, axis=0)), "
-           "axis=0)) + ops.mean(log_weights, axis=0)"} | shares, "you took the *mean* of the log-weights out of the "
-           r"sum. What remains may still be $e^{700}$, and the mean is $-\infty$ if one weight is 0. Take out the "
-           "largest.")
+           "axis=0)) + ops.mean(log_weights, axis=0)"} | shares, "what you took out of the sum is not the largest "
+           r"log-weight; their mean, or the smallest? What remains may still be $e^{700}$, and the mean is $-\infty$ "
+           "if one weight is 0. Take out the largest.")
           for shares in ({}, _shares("ops.exp(log_weights - ops.mean(log_weights, axis=0))"))),
         ("largest_weight", {_ESTIMATE: "ops.max(log_weights, axis=0)"}, "this is the largest log-weight alone: what "
          "the other samples say is lost, and that there are $S$ of them."),
