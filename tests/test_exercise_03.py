@@ -310,7 +310,8 @@ def test_no_q_makes_the_estimate_exceed_log_p():
 def test_points_come_in_steps_and_the_estimate_is_shown(monkeypatch):
     given, steps = e03.FIT.cases(1), list(e03.FIT.bounds.values())
     assert steps == sorted(steps) and len(steps) == 4
-    told = {"gains": dict.fromkeys(["log σ", "σ²", "σ", "wider", "narrower"], -np.inf), "alike": False, "size": 1.0}
+    readings = ["log σ", "σ²", "σ", "exchanged", "wider", "narrower"]
+    told = {"gains": dict.fromkeys(readings, -np.inf), "alike": False, "size": 1.0}
     for above, earned in ((-11.0, 0), (-5.0, 1), (0.1, 2), (0.5, 3), (0.7, 4)):
         derived = dict.fromkeys(e03.FIT.bounds, np.array(above)) | told | {"finite": True, "reconstruction": (-80, -80)}
         monkeypatch.setattr(e03.FIT, "derived", lambda *_, derived=derived: derived, raising=False)
