@@ -279,10 +279,10 @@ quiz.discuss("held")
 
 
 # %% [markdown]
-# A row is a family: slanted 9s and 7s, round things, 4s among 9s. The columns have nothing in common that one could
-# name. The upper layer decides what kind of image it will be, the lower one which of the kind. Nobody asked for that
-# division of labour. It is what an unequal pair of prices comes to: what many images share is cheap to say in $h_2$,
-# once, and then shifts all of $h_1$.
+# A row is a family: upright noughts, with an 8 and a 3 among them; slanted 7s and 9s; wide round shapes; 9s and 4s. The
+# columns have nothing in common that one could name. The upper layer decides what kind of image it will be, the lower
+# one which of the kind. Nobody asked for that division of labour. But $h_2$ can act on the image only by moving many
+# units of $h_1$ together, so it says what many of them have in common.
 #
 # In numbers: the images differ from each other, pixel by pixel, and this variance splits into one *between* rows and
 # one *within* rows. `share_of_h2`, folded, draws many rows, and gives the part between them.
@@ -302,7 +302,7 @@ def share_of_h2(model):
 print(f"decided by h2: {share_of_h2(two):.0%} of the variance")
 
 # %% tags=["hide-input"]
-holds(SHARE_TWO)
+holds(0.35 < share_of_h2(two) < 0.55)
 
 # %% [markdown]
 # Not much less than half, from 8 of 22 nats.
@@ -328,7 +328,7 @@ def trained(order, objective):
 
 ELBO = vk.objectives.ELBO
 models, prices = {}, {}
-for order in ("bottom-up", "top-down"):
+for order in ("top-down", "bottom-up")[: epochs(2, 1)]:
     models[order], prices[order] = trained(order, ELBO())
 
 # %% tags=["hide-input"]
@@ -356,8 +356,8 @@ picture_of_prices(models)
 quiz.discuss("dies")
 
 # %% tags=["hide-input"]
-holds(min(prices["bottom-up"]) < 1.5, 3.5 < prices["bottom-up"][-1] < 7, prices["top-down"][-1] < 2.6)
-holds(PLACE_DIES)
+if "bottom-up" in prices:
+    holds(min(prices["bottom-up"]) < 2.5, 3.5 < prices["bottom-up"][-1] < 8, prices["top-down"][-1] < 3)
 
 # %% [markdown]
 # Both fall within the first epochs. In the bottom-up order $K_2$ recovers, slowly, to a handful of units. In the
@@ -386,14 +386,15 @@ def look(order, rank):
 
 explore(
     look,
-    order=ipywidgets.ToggleButtons(options=["bottom-up", "top-down"], value="top-down", description="model"),
+    order=ipywidgets.ToggleButtons(options=list(models), value="top-down", description="model"),
     rank=ipywidgets.IntSlider(1, 1, 20, description="unit of h2"),
 )
 
 # %% [markdown]
-# From row to row one unit of $h_2$ changes, from $-2$ to 2. WHAT_UNIT. In the running notebook the slider goes through
-# the units, the most active first. From the second or third on, nothing moves any more in the top-down model. In the
-# bottom-up model there are some more that do.
+# From row to row one unit of $h_2$ changes, from $-2$ to 2. At one end stand ones, thin and upright. Towards the other
+# end the same draws get wide and round. "A one or something else": that is what has survived of the second layer, and
+# it costs little more than a nat. In the running notebook the slider goes through the units, the most active first.
+# From the second or third on, nothing moves any more in the top-down model; in the bottom-up model a few more do.
 
 # %% [markdown]
 # ### Why it dies
@@ -430,7 +431,8 @@ explore(
 #   reported is the honest one.)
 # - **More samples.** `ELBO(5)`, five codes for each image, and the mean of their log-weights. The aim is the same, but
 #   its gradient is less noisy: perhaps $h_2$ is only lost in the noise.
-# - **IWAE.** Five codes, and the log of the mean of their weights. Lesson 04 saw it wake twelve units and more.
+# - **IWAE.** Five codes, and the log of the mean of their weights. Lesson 04 saw fifty codes wake sixteen
+#   units of 50.
 
 # %%
 quiz.ask("remedies")
@@ -454,31 +456,50 @@ single.fit(images.train[: epochs(10_000, 100)], batch_size=100, epochs=epochs(25
 STYLES |= {"warm-up": ("black", "--"), "free bits": ("black", ":")}
 STYLES |= {"ELBO, 5 samples": ("0.6", "--"), "IWAE, k = 5": ("0.6", ":")}
 some, samples = test[: epochs(500, 10)], epochs(200, 10)
-log_likelihoods, rows = {}, {}
-print("                        K₁    K₂  active   decides     NLL   less than top-down")
-for name, model in {"one layer": single, **models}.items():
+log_ps, rows = {}, {}
+print("                     K₁    K₂   active   decides    NLL   less than top-down")
+for name, model in list({**models, "one layer": single}.items())[: epochs(7, 1)]:
     parts = model.evaluate(some, verbose=0, seed=0)
-    log_likelihoods[name] = vk.evaluation.log_likelihood(model, some, samples, progress=False).per_example
-    rows[name] = parts.get("kl_h1", parts["kl"]), parts.get("kl_h2", 0.0), -log_likelihoods[name].mean()
-for name, (k1, k2, nll) in rows.items():
-    gain = log_likelihoods[name] - log_likelihoods["top-down"]
-    line = f"{name:20s}{k1:6.1f}{k2:6.1f}"
-    if name == "one layer":
-        line += " " * 18
-    else:
-        active = vk.evaluation.active_units(models[name], test, samples=5)["h2"].count
-        line += f"{active:8d}{share_of_h2(models[name]):10.0%}"
-    print(line + f"{nll:8.1f}{gain.mean():12.2f} ± {gain.std() / np.sqrt(len(gain)):.2f}")
+    log_ps[name] = vk.evaluation.log_likelihood(model, some, samples, progress=False).per_example
+    gain = log_ps[name] - log_ps["top-down"]
+    rows[name] = parts.get("kl_h2", 0.0), -log_ps[name].mean()
+    line = f"{name:17s}{parts.get('kl_h1', parts['kl']):6.1f}"
+    if name in models:
+        active = vk.evaluation.active_units(model, test, samples=5)["h2"].count
+        line += f"{rows[name][0]:6.1f}{active:9d}{share_of_h2(model):10.0%}"
+    print(f"{line:42s}{rows[name][1]:7.1f}{gain.mean():12.2f} ± {gain.std() / np.sqrt(len(gain)):.2f}")
 picture_of_prices([name for name in models if name != "bottom-up"])
 
 # %%
 quiz.discuss("remedies")
 
 # %% tags=["hide-input"]
-HOLDS_REMEDIES
+if "warm-up" in rows:
+    awake, awake_nll = rows["warm-up"]
+    free, free_nll = rows["free bits"]
+    dead, dead_nll = rows["top-down"]
+    more, more_nll = rows["ELBO, 5 samples"]
+    tight, tight_nll = rows["IWAE, k = 5"]
+    holds(7 < awake < 10, 7.5 < free < 10, dead < 2.6, more < 3.5, tight < 1.5)
+    holds(dead_nll - awake_nll > 0.5, dead_nll - more_nll > 0.5, dead_nll - tight_nll > 0.5, dead_nll - free_nll > -0.3)
+    holds(rows["one layer"][1] - dead_nll > 0.5)
 
 # %% [markdown]
-# TEXT_REMEDIES
+# Read $K_2$ first. Warm-up and free bits bring it to 8 nats, in about ten units, and $h_2$ decides more than half of
+# what is drawn. In the picture they differ from the others from the first epoch on: that is where a second layer lives
+# or dies. Five samples help a little. The IWAE does not: its $K_2$ is the lowest of all. It gives $q$ more room where
+# the posterior is hard to match, but a silent $h_2$ is matched perfectly, and there is no gap to close.
+#
+# Then read the likelihood, and the surprise is the other way round. (NLL is $-\log p_\theta(x)$, by 200 weights. The
+# last column compares image by image, with the standard error of the mean: two or three of them could be chance.)
+# Warm-up is worth more than a nat. But so are five samples, with two or three units in $h_2$; free bits, which have as
+# much in $h_2$ as warm-up, gain about half of that. And the last row, an ordinary VAE with the same $h_1$, is some 1.5
+# nats *behind* the nearly dead model. So the first nat in $h_2$, one or not, has bought about as much as the seven more
+# of warm-up. The formula above explains it: $h_2$ mends the misfit of a prior, and the grossest misfit comes first.
+#
+# **A living layer is not the aim. The likelihood is.** Free bits show it best: a floor under $K_2$ makes $K_2$ large,
+# by construction. Whoever reports that as a success has measured $\lambda$. (And mind that this is one small network.
+# With others the four may come in another order. The check is what carries over.)
 
 # %% [markdown]
 # ## Counting units, and pruning them
@@ -580,10 +601,15 @@ for way, value in seen.items():
     print(f"{way:15s} log p(x|h1) = {value:.1f}")
 
 # %% tags=["hide-input"]
-HOLDS_WIRE
+holds(3 < seen["as drawn"] - seen["anew, given h2"] < 9, seen["anew, given h2"] - seen["fixed"] > 10)
 
 # %% [markdown]
-# TEXT_WIRE
+# Drawn anew, the cheap units know no more than $h_2$ does, and the decoder loses some six nats. Fixed, they do not know
+# $h_2$ either, and it loses more than twenty. They are the wire.
+#
+# So for lower layers neither count is safe. Activity has no scale there, and price does not know the wires. What
+# decides is the likelihood after removal. For the top layer, whose prior is fixed and on which nothing depends but the
+# layer below, the two counts agree.
 
 # %% [markdown]
 # ## The paper's numbers
@@ -664,7 +690,8 @@ right.semilogy(depth, ess, "o", color=ORANGE, label="measured")
 right.semilogy(depth, S * (np.sqrt(2 * c**2 - 1) / c**2) ** depth, color="black", linewidth=1, label="the formula")
 right.set(xlabel="layers, L", ylabel="effective sample size", title=f"{S} draws, every factor {c} times too wide")
 right.legend()
-HOLDS_DEPTH
+expected = S * (np.sqrt(2 * c**2 - 1) / c**2) ** depth
+holds(np.abs(np.log(ess / expected)).max() < 0.3)
 figure
 
 # %% [markdown]
@@ -720,7 +747,7 @@ else:
 # wide as they should be:
 
 
-# %%
+# %% tags=["hide-input"]
 def log_weights(c, one_noise, n=100_000):
     e1, e2 = rng.normal(size=(2, n))
     e2 = e1 if one_noise else e2
@@ -750,10 +777,23 @@ holds(abs(ends[2, True] - ends[2, False] - np.log(4 / np.sqrt(7))) < 0.03, abs(e
 #
 # ### Counting layers by the architecture
 #
-# "Our model with two stochastic layers" is what a list of factors says. Look at the table of the remedies again:
-# `top-down` has two layers, `one layer` has one, and the first is COUNTING. A paper that compares "one layer" and "two
-# layers" by names compares, as often as not, two models with one layer each. *Test:* report $K_l$ for each layer, and
-# the likelihood after pruning what costs nothing.
+# "A model with two stochastic layers, of 40 and 20 units" is what a list of factors says. Is it what the top-down model
+# is?
+
+# %%
+model = models["top-down"]
+whole = log_p_of(model)
+active = vk.evaluation.active_units(model, test, samples=10)["h2"]
+whole_h1 = vk.evaluation.ActiveUnits(np.ones(40), 0.5, np.zeros(40))
+few = vk.evaluation.remove_inactive(model, {"h1": whole_h1, "h2": active})
+print(f"h2: {active}; without the others log p(x) changes by {(log_p_of(few) - whole).mean():.2f} nats")
+
+# %% tags=["hide-input"]
+holds(active.count < 4, abs((log_p_of(few) - whole).mean()) < 0.3)
+
+# %% [markdown]
+# It is a model of 40 units and one or two. With three layers, or five, whole layers go this way, and the
+# diagram still shows all of them. *Test:* report $K_l$ for each layer, and the likelihood after pruning what is silent.
 
 # %% [markdown]
 # ## Take-aways
