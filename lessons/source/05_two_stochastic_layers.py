@@ -349,9 +349,10 @@ def picture_of_prices(names):
     return figure
 
 
+used = {}
 for order, model in models.items():
-    active = vk.evaluation.active_units(model, test, samples=5)["h2"]
-    print(f"{order:10s} K₂ = {prices[order][-1]:.1f} nats; h2: {active}; decides {share_of_h2(model):.0%}")
+    used[order] = vk.evaluation.active_units(model, test, samples=5)["h2"]
+    print(f"{order:10s} K₂ = {prices[order][-1]:.1f} nats; h2: {used[order]}; decides {share_of_h2(model):.0%}")
 picture_of_prices(models)
 
 # %%
@@ -371,11 +372,7 @@ if "bottom-up" in prices:
 
 
 # %% tags=["hide-input"]
-def by_activity(model):
-    return np.argsort(-vk.evaluation.active_units(model, test, samples=5)["h2"].activity)
-
-
-ranks = {name: by_activity(model) for name, model in models.items()}
+ranks = {name: np.argsort(-units.activity) for name, units in used.items()}
 
 
 def look(order, rank):
@@ -453,7 +450,7 @@ for name, objective in list(remedies.items())[: epochs(4, 0)]:
 keras.utils.set_random_seed(1)
 single = vk.VAE(network(vk.layers.DiagonalNormal(40)), network(vk.layers.Bernoulli((28, 28, 1))), seed=1)
 single.compile(Adam(0.003), objective=ELBO())
-single.fit(images.train[: epochs(10_000, 100)], batch_size=100, epochs=epochs(25), verbose=0)
+single.fit(images.train[: epochs(10_000, 100)], batch_size=100, epochs=epochs(25, 0), verbose=0)
 
 STYLES |= {"warm-up": ("black", "--"), "free bits": ("black", ":")}
 STYLES |= {"ELBO, 5 samples": ("0.6", "--"), "IWAE, k = 5": ("0.6", ":")}
@@ -467,8 +464,9 @@ for name, model in list({**models, "one layer": single}.items())[: epochs(7, 1)]
     rows[name] = parts.get("kl_h2", 0.0), -log_ps[name].mean()
     line = f"{name:17s}{parts.get('kl_h1', parts['kl']):6.1f}"
     if name in models:
-        active = vk.evaluation.active_units(model, test, samples=5)["h2"].count
-        line += f"{rows[name][0]:6.1f}{active:9d}{max(share_of_h2(model), 0):10.0%}"
+        if name not in used:
+            used[name] = vk.evaluation.active_units(model, test, samples=5)["h2"]
+        line += f"{rows[name][0]:6.1f}{used[name].count:9d}{max(share_of_h2(model), 0):10.0%}"
     print(f"{line:42s}{rows[name][1]:7.1f}{gain.mean():12.2f} ± {gain.std() / np.sqrt(len(gain)):.2f}")
 picture_of_prices([name for name in models if name != "bottom-up"])
 
@@ -794,7 +792,7 @@ holds(abs(ends[2, True] - ends[2, False] - np.log(4 / np.sqrt(7))) < 0.03, abs(e
 
 # %% tags=["hide-input"]
 model = models["top-down"]
-active = vk.evaluation.active_units(model, test, samples=5)["h2"]
+active = used["top-down"]
 whole_h1 = vk.evaluation.ActiveUnits(np.ones(40), 0.5, np.zeros(40))
 few = vk.evaluation.remove_inactive(model, {"h1": whole_h1, "h2": active})
 change = vk.evaluation.log_likelihood(few, some, samples, progress=False).per_example - log_ps["top-down"]
