@@ -113,7 +113,7 @@ ODD = {
     ],
     "layer_kls": [
         ("refused", {"return k1, ": "return k1 + "}),
-        ("variant", {"- 1 - q2": "+ 1 - q2"}),
+        ("term", {"- 1 - q2": "+ 1 - q2"}),
         ("not_reduced", {"k1 = 0.5 * ops.mean(ops.sum(ratio, axis=2), axis=0)": "k1 = 0.5 * ops.sum(ratio, axis=2)"}),
     ],
     "lower_cost": [("other", "lower_cost = -0.5"), ("refused", "lower_cost = [-0.7188]")],
@@ -142,9 +142,8 @@ ODD = {
     ],
     "train_hierarchy": [
         ("bound", _components((_SIZES, "gain = 3, 0.3, 0.3"))),
-        ("dead", _components()),
-        ("unused", _components((_UPPER, "given, taken = 0.0, 1.5"))),
-        ("not_log_variance", _components((_SAID, f"({_SAID}) / 2"))),
+        ("bound", _components()),
+        ("not_log_variance", _components((_SAID, f"({_SAID}) / 2"), (_SIZES, "gain = 8, 0.3, 1.3"))),
         ("not_log_variance", _components((_SAID, f"np.exp({_SAID})"))),
         ("not_log_variance", _components((_SAID, f"np.exp(({_SAID}) / 2)"))),
         ("no_codes", _components((_SIZES, "gain = 8, 0.3, 0.01"))),

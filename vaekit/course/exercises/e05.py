@@ -187,7 +187,7 @@ LAYER_KLS = Function(
         ("density_alone", {"p1_log_variance - q1_log_variance + (h1 - p1_mean) ** 2 / ops.exp(p1_log_variance) -":
          "-LOG_2PI - q1_log_variance -"}, r"this is the mean of $\log q(h_1|x)$ alone; $-\log p(h_1|h_2)$ is missing in "
          "$K_1$."),
-        ("half_lost", {"0.5 * ops.mean(ops.sum(ratio": "ops.mean(ops.sum(ratio"}, r"the ½ is lost in $K_1$."),
+        ("half_lost", {"0.5 * ops.mean(ops.sum(ratio": "ops.mean(ops.sum(ratio"}, r"the ½ is lost in $K_1$: a log-density has $-\frac12$ in front."),
         ("units_averaged", {"ops.sum(ratio, axis=2)": "ops.mean(ratio, axis=2)", "ops.sum(top, axis=2)":
          "ops.mean(top, axis=2)"}, "the units of a layer are averaged. A layer costs what its units cost together."),
         ("samples_summed", {"ops.mean(ops.sum(ratio, axis=2), axis=0)": "ops.sum(ratio, axis=(0, 2))",
@@ -242,7 +242,6 @@ LOWER = Number(
          r"$\frac12\log(1 + 1/s^2)$."),
         ("noise_turned", "0.5 * log(5) + 0.5 * log(0.19)", r"you took $1 + s^2$ for $1 + 1/s^2$: the more noise, the "
          r"less an image tells of $h_1$."),
-        ("bits", "(0.5 * log(1.25) + 0.5 * log(0.19)) / log(2)", "these are bits; in nats, the natural logarithm."),
         ("sign", "-0.5 * log(1.25) - 0.5 * log(0.19)", r"the size is right, the sign is not. $K_1$ *is* negative here: "
          r"it is no divergence, since its $h_2$ has seen $h_1$."),
     ],
@@ -253,11 +252,12 @@ LOWER = Number(
 
 
 def _layers(rng):
-    """Some layers cost less than the floor, also below zero, some more."""
-    for L, S, N in (3, 4, 5), (2, 3, 6):
-        cost = rng.permutation([-0.4, 1.5, 0.3, 4.0][:L])[:, None, None]
-        yield dict(reconstruction=rng.normal(size=(S, N)) - 20, kl=cost + 0.5 * rng.normal(size=(L, S, N)),
-                   floor=rng.uniform(0.8, 1.0), beta=rng.uniform(0.3, 0.9))  # fmt: skip
+    """Some layers cost less than the floor, also below zero, some more; of single images all of them do both."""
+    for costs, S, N in ((-0.4, 0.2), 3, 6), ((-0.3, 2.5, 0.3), 4, 5), ((0.4, 4.0), 2, 3):
+        kl = 1.2 * rng.normal(size=(len(costs), S, N))
+        kl = kl - kl.mean(axis=(1, 2), keepdims=True) + rng.permutation(costs)[:, None, None]
+        yield dict(reconstruction=rng.normal(size=(S, N)) - 20, kl=kl, floor=rng.uniform(0.8, 1.0),
+                   beta=rng.uniform(0.3, 0.9))  # fmt: skip
 
 
 FREE_BITS = Function(
@@ -295,7 +295,7 @@ FREE_BITS = Function(
          "that is reported from it is too good."),
         ("absolute", {"ops.maximum(cost, floor)": "ops.abs(cost - floor)"}, "a layer below the floor is pulled *up* to "
          "it: codes that cost more for the cost's sake. Below the floor nothing should pull."),
-        ("no_floor", {"ops.maximum(cost, floor)": "cost"}, "there is no floor at all."),
+        ("no_floor", {"ops.maximum(cost, floor)": "cost"}, "there is no floor at all: each layer counts at least $\\lambda$."),
         ("floor_not_weighed", {"beta * ops.sum(ops.maximum(cost, floor))": "ops.sum(ops.maximum(beta * cost, floor))"},
          r"$\beta$ multiplies the costs before they are compared with the floor. While $\beta$ is small everything "
          "lies below it; the floor is for the cost itself."),
@@ -364,7 +364,7 @@ OPINIONS = Function(
         ("plain_mean", {_SHARE: "0.5 + 0 * mean"}, "the plain mean of both means: how sure they are does not count."),
         ("by_deviations", {_SHARE: "ops.sigmoid((prior_log_variance - log_variance) / 2)"}, r"the means are weighted "
          r"by $1/\sigma$. By $1/\sigma^2$ they should be."),
-        ("image_alone", {"share * mean + (1 - share) * prior_mean": "mean"}, "the mean is the image's alone."),
+        ("image_alone", {"share * mean + (1 - share) * prior_mean": "mean"}, "the mean is the image's alone: what comes from above does not count."),
         ("not_normalized", {"share * mean + (1 - share) * prior_mean": "ops.exp(-log_variance) * mean + "
          "ops.exp(-prior_log_variance) * prior_mean"}, "the means are weighted by the precisions, which do not add up "
          "to 1: divide by their sum."),
@@ -642,10 +642,9 @@ REMEDY = Experiment(
         ("bound", "late", f"dict(floor={_WORTH}, warm_up=600, weighted='both layers')",
          lambda share, weighted, warm_up, **_: weighted == "both layers" and warm_up > 0, "While both layers were "
          "cheap, another objective was climbed, and the steps that are left do not suffice to come back."),
-        ("bound", "ballast", f"dict(floor=1.22 * {_WORTH}, warm_up=0, weighted='upper layer')",
-         lambda share, **_: share > 1.25, "The upper layer carries more than it is worth, and the bound pays for it."),
         ("bound", "nearly", f"dict(floor=1.15 * {_WORTH}, warm_up=0, weighted='upper layer')",
-         lambda **_: True, "Nearly. Bring the floor nearer to what the layer is worth."),
+         lambda **_: True, "The upper layer carries more than it is worth, and the bound pays for "
+         "it. Bring the floor nearer to what the layer can use."),
     ],
     seconds=30.0,
 )  # fmt: skip
@@ -667,10 +666,13 @@ def _digits():
 
 TRAINED = TrainedHierarchy(
     "train_hierarchy", "Train two layers, both alive", points=5, minutes=30, difficulty=2,
-    bounds={"codes": -50.0, "fair": -46.0, "good": -42.5}, alive=3.0,
+    bounds={"codes": -50.0, "fair": -46.0, "good": -42.5}, alive=3.8,
     parts={"codes": 1, "fair": 1, "good": 1.5, "alive": 1.5},
     images=_digits, coins=-52.5, most={"h1": 20, "h2": 10, "hidden": 100},
-    because="",
+    because="4 runs of the solution with 40 epochs, each with another seed, ended between −41.3 and −40.9, with 30 at −41.5; "
+    "the upper layer carried 4.1 to 4.3 nats with a floor of 4. Without free bits it carries 3.4 to 3.6, and after 20 "
+    "epochs the bound is −43.0. A constant learning rate of 0.001 reaches −53.1 in 20 epochs. Principal components, "
+    "with a dead upper layer: −49.2.",
     hints="""
         The model is the lesson's: three factors of p, two of q, each network a `keras.Sequential` of
         `vk.layers.MLP(100)` and a last layer, `vk.layers.DiagonalNormal` or `vk.layers.Bernoulli(196)`. First make it

@@ -125,7 +125,7 @@ class TrainedHierarchy(Question):
         bound, reconstruction, k1, k2 = (observed[name] for name in ("bound", "reconstruction", "k1", "k2"))
         read, exchanged = observed["read"], observed["exchanged"]
         best = max(read, key=lambda name: np.nan_to_num(read[name], nan=-np.inf))
-        if read[best] > max(np.nan_to_num(bound, nan=-np.inf) + 2, self.coins):
+        if read[best] > max(np.nan_to_num(bound, nan=-np.inf) + 1, self.coins):
             return "not_log_variance", (
                 f"Your encoder seems to return {best} as its second value: read so, the bound is {read[best]:.2f} "
                 r"nats. Asked for is $\log\sigma^2$."
@@ -141,11 +141,16 @@ class TrainedHierarchy(Question):
                 f"$h_2$ of another image its log-density falls by {exchanged:.2f} only. Were both networks trained "
                 "together, and is $p(h_1|h_2)$ in your loss, at the $h_2$ that was drawn?"
             )
-        if part == ALIVE:
+        if part == ALIVE and k2 < 0.5:
             return "dead", (
                 f"The upper layer pays {k2:.2f} nats, and the lower one {k1:.2f}. Is $p(h_1|h_2)$ the prior of $h_1$ "
                 "in your loss, and not a standard normal? If it is: free bits keep a layer from being switched off "
-                "before it is of use; a larger learning rate at first, and more epochs, bring it back."
+                "before it is of use."
+            )
+        if part == ALIVE:
+            return "lazy", (
+                f"The upper layer is alive with {k2:.2f} nats, and the lower one pays {k1:.2f}: it could take over "
+                "more of that. Free bits ask for it by number, and longer training helps, too."
             )
         if bound < 1.1 * self.coins:
             return "worse_than_coins", (
