@@ -66,8 +66,9 @@ def test_a_log_weight_is_the_sum_of_five_log_densities():
 @once
 def test_weights_have_the_mean_p_of_x():
     """Draws from q, and draws from p alone, agree."""
-    rng, n = np.random.default_rng(0), 400_000
+    rng, n = np.random.default_rng(0), 100_000
     g = e05._hierarchy(rng, 1, 3, 2, 2)
+    g |= {"down_1": 0.5 * g["down_1"], "log_variance_1": np.full(2, 1.0), "log_variance_2": np.full(2, 0.5)}  # a wide q
     many = g | {"x": np.repeat(g["x"], n, axis=0)} | {f"noise_{i}": rng.normal(size=(n, 2)) for i in (1, 2)}
     by_q = logsumexp(expected("log_weight", many)["log weight"]) - np.log(n)
     h1 = many["noise_2"] @ g["down_1"] + np.exp(g["log_variance_p"] / 2) * many["noise_1"]
@@ -120,7 +121,6 @@ def test_below_the_floor_nothing_pulls():
         np.testing.assert_allclose(
             slopes["gradient of kl"].value, above * g["beta"] / g["kl"][0].size * np.ones(g["kl"].shape), atol=1e-7
         )
-        assert (g["kl"].mean(axis=1) > g["floor"]).any(axis=1).all()  # some image of every layer
     assert seen == {True, False}
 
 
@@ -194,7 +194,7 @@ def remedy(scale=1.0, **changes):
 
 @once
 def test_exact_terms_are_those_of_draws():
-    rng, D, correlation, n = np.random.default_rng(0), 3, 0.4, 400_000
+    rng, D, correlation, n = np.random.default_rng(0), 3, 0.4, 200_000
     w, log_tau, u, log_sigma, alpha, log_r = parameters = np.array([0.5, -0.3, 0.7, -0.6, 0.8, -0.9])
     common, own = rng.normal(size=(n, 1)), rng.normal(size=(n, D))
     x = np.sqrt(correlation) * common + np.sqrt(1 - correlation) * own
@@ -234,7 +234,7 @@ def test_the_remedy_reaches_every_goal_whatever_is_drawn(seed):
 
 @once
 def test_what_fits_one_data_set_does_not_fit_the_other():
-    for floor, warm_up, weighted in product((0, 0.1, 0.25, 0.4), (0, 300, 600), REMEDY.settings["weighted"]):
+    for floor, warm_up, weighted in product((0, 0.25, 0.4), (0, 600), REMEDY.settings["weighted"]):
         found = checked(REMEDY, remedy(floor=floor, warm_up=warm_up, weighted=weighted))
         assert found.earned < 0.8 * REMEDY.points, (floor, warm_up, weighted)
 

@@ -238,9 +238,10 @@ def free_bits(reconstruction, kl, floor, beta):
 # %% [markdown]
 # ## {two_opinions}
 #
-# In the top-down order $q(h_1|x, h_2)$ is given two things. A network can take both. Or it takes $x$ alone and says what
-# it thinks of $h_1$, $\mathcal N(\mu, e^\lambda)$ for each unit; from above $p(h_1|h_2)$ says $\mathcal N(\mu_p,
-# e^{\lambda_p})$; and the two opinions are combined as Bayes' rule combines a likelihood and a prior:
+# In the top-down order $q(h_1|x, h_2)$ is given two things. A network can take both. Or it takes $x$ alone and says
+# what it thinks of $h_1$, $\mathcal N(\mu, e^\lambda)$ for each unit; from above $p(h_1|h_2)$ says
+# $\mathcal N(\mu_p, e^{\lambda_p})$; and the two opinions are combined as Bayes' rule combines a likelihood and a
+# prior:
 #
 # $$q(h_1|x, h_2) \propto \mathcal N(h_1; \mu, e^\lambda)\;\mathcal N(h_1; \mu_p, e^{\lambda_p}).$$
 #
@@ -341,9 +342,9 @@ def mended_hierarchy(x, noise_1, noise_2, up_1, log_variance_1, up_2, log_varian
 # \qquad s = \tfrac12.$$
 #
 # The encoder is $q(h_{1j}|x) = \mathcal N(\alpha x_j, r^2)$ and
-# $q(h_2|h_1) = \mathcal N\big(u \sum_j h_{1j}/\sqrt D, \sigma^2\big)$. Everything is linear and normal. So the bound and
-# its gradient for $w, \tau, u, \sigma, \alpha, r$ are exact, and training is 800 steps uphill with a fixed learning
-# rate, from small $w$ and $u$.
+# $q(h_2|h_1) = \mathcal N\big(u \sum_j h_{1j}/\sqrt D, \sigma^2\big)$. Everything is linear and normal. So the bound
+# and its gradient for $w, \tau, u, \sigma, \alpha, r$ are exact, and training is 800 steps uphill with a fixed
+# learning rate, from small $w$ and $u$.
 #
 # Left alone, the upper layer dies in these 800 steps. At first $h_1$ says nothing of the image, so that $h_2$ is a cost
 # only; later, when it would be of use, $w$ and $u$ are near 0, and recover slowly. You have two remedies:
@@ -353,8 +354,8 @@ def mended_hierarchy(x, noise_1, noise_2, up_1, log_variance_1, up_2, log_varian
 #   multiplies, the terms of the `"upper layer"` alone, or those of `"both layers"`.
 #
 # **How it is judged.** The experiment is run on two data sets, with $D$ and $\rho$ that differ and that your function
-# is told. In one the pixels have little in common, in the other more. *What the layer is worth* is its cost $K_2$ at the
-# best bound that this model can have.
+# is told. In one the pixels have little in common, in the other more. *What the layer is worth* is its cost $K_2$ at
+# the best bound that this model can have.
 #
 # | part | what is measured at the end | goal |
 # |:--|:--|:--|
@@ -437,7 +438,8 @@ def arrays(q_h2, p_h1, p_x):
 # %% [markdown]
 # **How it is judged.** As in exercise 02, your function is called with 2500 training images and a seed, and gives the
 # networks away. Only then does its encoder see 500 new images. With noise of its own the check draws both codes and
-# computes the bound. Pixels without codes reach $-52.5$ nats. There are points for $-50$, for $-46$ and for $-42.5$ nats.
+# computes the bound. Pixels without codes reach $-52.5$ nats. There are points for $-50$, for $-46$ and for $-42.5$
+# nats.
 #
 # And there are points for an upper layer that is **alive**, with 3.8 nats. Two numbers have to be as large: $K_2$, and
 # the fall of $\log p(h_1|h_2)$ when each image is given the $h_2$ of another one. A code that costs nats and tells
