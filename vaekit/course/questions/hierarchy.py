@@ -1,4 +1,4 @@
-r"""A model of two stochastic layers, trained by the answer: judged by its bound, and by what the upper layer carries."""
+r"""A model of two stochastic layers, trained by the answer: judged by its bound, and what the upper layer carries."""
 
 from dataclasses import KW_ONLY, dataclass
 
@@ -54,7 +54,7 @@ class TrainedHierarchy(Question):
         self.observe = Observe("trained_vae", {"parts": ARRAYS, "most": most})
 
     def draw_cases(self, rng):
-        """Draws the order of the training images and the places of the pixels, as `TrainedVAE` does; then test images."""
+        """Draws the order of training images and the places of pixels, as `TrainedVAE` does; then test images."""
         training, others = self.images()
         places = rng.permutation(self.pixels)
         training, others = training[rng.permutation(len(training))][:, places], others[:, places]
