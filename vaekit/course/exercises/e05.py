@@ -103,6 +103,10 @@ LOG_WEIGHT = Function(
          r"$\log p(h_1|h_2) - \log q(h_1|x)$ belongs to it."),
         ("added", {"log_p_x - lower - upper,": "log_p_x + lower + upper,"}, r"both layers' terms are added to "
          r"$\log p(x|h_1)$. They are $\log q - \log p$, what a code costs: subtract them."),
+        ("lower_added", {"log_p_x - lower - upper,": "log_p_x + lower - upper,"}, "the lower layer's term is added to "
+         r"$\log p(x|h_1)$. It is $\log q - \log p$, what a code costs: subtract it."),
+        ("upper_added", {"log_p_x - lower - upper,": "log_p_x - lower + upper,"}, "the upper layer's term is added to "
+         r"$\log p(x|h_1)$. It is $\log q - \log p$, what a code costs: subtract it."),
         ("reversed", {_LOWER: "log_normal(h1, ops.matmul(h2, down_1), log_variance_p) - log_normal(h1, h1_mean, "
          "log_variance_1)", _UPPER: "log_normal(h2, 0 * h2, 0 * h2) - log_normal(h2, h2_mean, log_variance_2)",
          "log_p_x - lower - upper": "log_p_x + lower + upper"}, r"both terms are $\log p - \log q$. A layer's cost is "
@@ -119,7 +123,7 @@ LOG_WEIGHT = Function(
 
 
 def _draws_of_two_layers(rng):
-    for S, N, K, M in (4, 3, 2, 5), (3, 2, 4, 3):
+    for S, N, K, M in (5, 3, 2, 4), (3, 2, 4, 5):
         q1_mean, q1_log_variance = rng.normal(size=(N, K)), rng.uniform(-2, 0, size=(N, K))
         h1 = q1_mean + np.exp(q1_log_variance / 2) * rng.normal(size=(S, N, K))
         yield dict(h1=h1, q1_mean=q1_mean, q1_log_variance=q1_log_variance, p1_mean=rng.normal(size=(S, N, K)),
@@ -170,6 +174,14 @@ LAYER_KLS = Function(
          r"standard normal. The prior of $h_1$ is $p(h_1|h_2)$, and the densities are taken at the draws."),
         ("upper_sign", {"- 1 - q2_log_variance)": "- 1 + q2_log_variance)"}, r"$\lambda$ has the wrong sign in $K_2$: "
          r"$\frac12(\mu^2 + e^{\lambda} - 1 - \lambda)$."),
+        ("upper_reversed", {_TOP: "0.5 * ((q2_mean**2 + 1) / ops.exp(q2_log_variance) - 1 + q2_log_variance)"},
+         r"$K_2$ is $\mathrm{KL}(p(h_2)\,\|\,q(h_2|h_1))$, the wrong way round: codes are drawn from $q$, and the mean of "
+         r"$\log q - \log p$ is taken over them."),
+        ("log_of_mean", {"0.5 * ops.mean(ops.sum(ratio, axis=2), axis=0)": "ops.logsumexp(0.5 * ops.sum(ratio, "
+         "axis=2), axis=0) - np.log(h1.shape[0])"}, r"$K_1$ is the logarithm of a mean of ratios. The mean of the logarithms is "
+         "asked for."),
+        ("one_sample", {"0.5 * ops.mean(ops.sum(ratio, axis=2), axis=0)": "0.5 * ops.sum(ratio, axis=2)[0]"}, r"$K_1$ "
+         "is that of the first sample alone: take the mean over all of them."),
         ("no_one", {"ops.exp(q2_log_variance) - 1 -": "ops.exp(q2_log_variance) -"}, r"the $-1$ is missing in $K_2$: a "
          "unit that is equal to its prior should cost 0."),
         ("upper_variance", {"ops.exp(q2_log_variance)": "ops.exp(q2_log_variance / 2)"}, r"$K_2$ has $\sigma$ where "
@@ -292,8 +304,8 @@ FREE_BITS = Function(
         ("added", {"ops.maximum(cost, floor)": "cost + floor"}, "the floor is added; it replaces what lies below it. "
          "Your gradient is that of no floor at all."),
         ("excess", {"ops.maximum(cost, floor)": "ops.relu(cost - floor)"}, "what lies below the floor counts 0, and "
-         "the rest less the floor. The gradient is right; the value is $\\lambda$ too low for each layer, and a bound "
-         "that is reported from it is too good."),
+         "the rest less the floor. The gradient is right; the value is too low by $\\beta\\lambda$ for each layer, "
+         "so it is not what was asked for, and a bound that is read off it is too good."),
         ("absolute", {"ops.maximum(cost, floor)": "ops.abs(cost - floor)"}, "a layer below the floor is pulled *up* to "
          "it: codes that cost more for the cost's sake. Below the floor nothing should pull."),
         ("no_floor", {"ops.maximum(cost, floor)": "cost"}, "there is no floor at all: each layer counts "
@@ -304,6 +316,14 @@ FREE_BITS = Function(
         ("all_weighed", {"return beta * ops.sum(ops.maximum(cost, floor)) - ops.mean(reconstruction)": "return beta * "
          "(ops.sum(ops.maximum(cost, floor)) - ops.mean(reconstruction))"}, r"$\beta$ multiplies the reconstruction, "
          "too. Then it is nothing but a smaller learning rate."),
+        ("floor_weighed", {"ops.sum(ops.maximum(cost, floor))": "ops.sum(ops.maximum(cost, beta * floor))"},
+         r"the floor itself is multiplied by $\beta$, too. It is $\lambda$ from the first step on."),
+        ("one_for_all", {"cost = ops.mean(kl, axis=(1, 2))": "cost = ops.mean(kl)"}, "you took the mean over the layers, "
+         "too, before the floor. Each layer has a cost of its own: the mean over axes 1 and 2."),
+        ("wrong_axes", {"axis=(1, 2)": "axis=(0, 1)"}, "the mean is over axes 0 and 1, layers and samples. A layer's "
+         "cost is the mean over samples and images, axes 1 and 2."),
+        ("soft", {"ops.maximum(cost, floor)": "floor + ops.softplus(cost - floor)"}, "you took a soft maximum. Below "
+         "the floor it still pulls a little; `ops.maximum` does not."),
         ("no_beta", {"beta * ": ""}, r"$\beta$ is not used: it multiplies the layers' costs."),
         ("sign", None, "this is the bound; as a loss it is to be made small, so return its negative."),
         ("layers_averaged", {"ops.sum(ops.maximum(cost, floor))": "ops.mean(ops.maximum(cost, floor))"}, "the layers "
@@ -371,6 +391,14 @@ OPINIONS = Function(
         ("not_normalized", {"share * mean + (1 - share) * prior_mean": "ops.exp(-log_variance) * mean + "
          "ops.exp(-prior_log_variance) * prior_mean"}, "the means are weighted by the precisions, which do not add up "
          "to 1: divide by their sum."),
+        ("prior_alone", {"share * mean + (1 - share) * prior_mean": "prior_mean"}, "the mean is what comes from above "
+         "alone: the image does not count."),
+        ("means_added", {"share * mean + (1 - share) * prior_mean": "mean + prior_mean"}, "the means are added. It is a "
+         "mean of both, weighted by the precisions."),
+        ("surer_alone", {"share * mean + (1 - share) * prior_mean": "ops.where(log_variance < prior_log_variance, mean, "
+         "prior_mean)"}, "the surer one decides alone. Both count, by their precisions."),
+        ("smaller", {_TOTAL: "ops.minimum(log_variance, prior_log_variance)"}, "this is the smaller one of both "
+         "variances. Two opinions together are surer than either: the precisions add up."),
         ("variances_added", {_TOTAL: "ops.logaddexp(log_variance, prior_log_variance)"}, "the variances are added: "
          "two opinions would be less certain than one. It is the precisions that add up."),
         ("log_variances_added", {_TOTAL: "log_variance + prior_log_variance"}, "you added the logarithms, so the "
