@@ -361,7 +361,7 @@ def mended_hierarchy(x, noise_1, noise_2, up_1, log_variance_1, up_2, log_varian
 # |:--|:--|:--|
 # | alive | $K_2$, of what the layer is worth | at least 0.5 |
 # | at work | the same | at least 0.9 |
-# | no ballast | the same | at most 1.3 |
+# | no ballast | the same | at most 1.5 |
 # | bound | what the bound, without floor and $\beta$, lacks to the best one | at most 0.02 nats |
 #
 # The worse of the two data sets counts. The check tells you what it measured: use it as a laboratory.
