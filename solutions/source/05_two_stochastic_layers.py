@@ -119,10 +119,8 @@ def layer_kls(h1, q1_mean, q1_log_variance, p1_mean, p1_log_variance, q2_mean, q
 
 
 # %% tags=["solution"]
-rng, S = (
-    np.random.default_rng(0),
-    20_000,
-)  # one image, one unit each: q(h1|x) = N(0.5, 0.3²), q(h2|h1) = N(0.9 h1, 0.4²)
+# one image, one unit in each layer: q(h1|x) = N(0.5, 0.3²), q(h2|h1) = N(0.9 h1, 0.4²)
+rng, S = np.random.default_rng(0), 20_000
 h1 = 0.5 + 0.3 * rng.standard_normal(S)
 h2 = 0.9 * h1 + 0.4 * rng.standard_normal(S)
 samples = 0.5 * (h2**2 - np.log(0.16) - (h2 - 0.9 * h1) ** 2 / 0.16)
@@ -131,9 +129,8 @@ for name, k2 in {"from samples": samples, "given h1": formula}.items():
     print(f"K2 {name:12s} {k2.mean():.3f}, standard deviation of a draw {k2.std():.3f}")
 
 # %% [markdown] tags=["solution"]
-# The same mean, with less than half of the standard deviation: about five samples' worth for nothing. Replacing a
-# sample by the mean given what else was drawn can only make an estimate quieter; it goes by the names of Rao and
-# Blackwell.
+# The same mean, with a fifth of the standard deviation: one draw is worth twenty-five. Replacing a sample by its mean,
+# given what else was drawn, can only make an estimate quieter. It goes by the names of Rao and Blackwell.
 #
 # The costs by unit are what one counts the living units by. A unit of $h_2$ with a cost of 0 is equal to its prior
 # whatever the image. It can be cut out.
@@ -346,8 +343,9 @@ def mended_hierarchy(x, noise_1, noise_2, up_1, log_variance_1, up_2, log_varian
 # and its gradient for $w, \tau, u, \sigma, \alpha, r$ are exact, and training is 800 steps uphill with a fixed
 # learning rate, from small $w$ and $u$.
 #
-# Left alone, the upper layer dies in these 800 steps. At first $h_1$ says nothing of the image, so that $h_2$ is a cost
-# only; later, when it would be of use, $w$ and $u$ are near 0, and recover slowly. You have two remedies:
+# Left alone, the upper layer is dead, or half dead, when these 800 steps are over. The lower layer has learned its part
+# in fifty of them. The upper one begins with small $w$ and $u$: what $h_2$ says of $h_1$ is rewarded only when there is
+# something of both, and it costs from the beginning. You have two remedies:
 #
 # - `"floor"`: free bits for the upper layer, a number of nats from 0 to 10, in force till the end.
 # - `"warm_up"`: from 0 to 600, the number of steps in which $\beta$ rises from 0 to 1. `"weighted"` says what it
@@ -398,13 +396,13 @@ for units, correlation in ((4, 0.15), (8, 0.22)):
 
 # %% [markdown] tags=["solution"]
 # The formula is some five per cent above what $K_2$ is at the best bound, since each $q(h_{1j}|x)$ sees its own pixel
-# alone. One quarter of a nat is right for the first data set, and leaves the second one short of its half; half a nat
-# fills the first layer to the double of its worth. There is no floor for all models: the number to think of is what a
-# layer has to say.
+# alone. A quarter of a nat is about right for the first data set, and too little for the second, where the layer is not
+# at work yet when the steps are over; half a nat fills the first one to the double of its worth. There is no floor for
+# all models. The number to think of is what a layer has to say.
 #
 # Why does the warm-up of both layers not help here? With a small $\beta$ the term $\log p(h_1|h_2)$ is small, too, and
 # it is the only one that *rewards* the upper layer. It is neither charged nor paid. A usual warm-up helps where the
-# lower layer needs time to learn to say something of the image. Here it does so within a hundred steps.
+# lower layer needs time to learn to say something of the image. Here it has done so after fifty steps.
 
 # %% [markdown]
 # ## {train_hierarchy}
