@@ -655,8 +655,8 @@ REMEDY = Experiment(
          "rewards the upper layer. While $\\beta$ is small it is neither charged nor paid: it begins when $\\beta$ has "
          "arrived."),
         (None, "nothing_done", "dict(floor=0.0, warm_up=0, weighted='upper layer')",
-         lambda share, floor, warm_up, **_: share < 0.9 and floor == 0 and warm_up == 0, "Nothing is done for the layer. It "
-         "does grow by itself, but so slowly that 800 steps are too few for at least one of the data sets."),
+         lambda share, floor, warm_up, **_: share < 0.9 and floor == 0 and warm_up == 0, "Nothing is done for the "
+         "layer. It does grow by itself, but 800 steps are too few for at least one of the data sets."),
         (None, "short_warm_up", "dict(floor=0.0, warm_up=100, weighted='upper layer')",
          lambda share, warm_up, floor, worth, **_: share < 0.5 and warm_up > 0 and floor < worth / 2, "The price of "
          "the upper layer has risen before it was of use. A longer warm-up, or a floor."),
