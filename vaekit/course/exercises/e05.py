@@ -217,7 +217,7 @@ LAYER_KLS = Function(
 # ---- 3
 
 LOWER = Number(
-    "lower_cost", "By hand: a divergence below zero?", points=3, minutes=25, difficulty=3,
+    "lower_cost", "By hand: a divergence below zero?", points=3, minutes=25, difficulty=3, importance=2,
     value="0.5 * log(1 + 1 / 4) + 0.5 * log(1 - 0.81)",
     rtol=4e-3,
     because="the number is −0.7188; 0.4 % leave room for −0.72.",
@@ -361,7 +361,7 @@ _TOTAL = "-ops.logaddexp(-log_variance, -prior_log_variance)"
 _SPREAD = "e to the power of 180 is infinite in float32, and e to the power of −180 is 0"
 
 OPINIONS = Function(
-    "two_opinions", "Two opinions on a code, combined", points=4, minutes=18, difficulty=2,
+    "two_opinions", "Two opinions on a code, combined", points=4, minutes=18, difficulty=2, importance=1,
     takes="mean[N,K], log_variance[N,K], prior_mean[N,K], prior_log_variance[N,K]",
     returns="combined mean, combined log variance", gradients="mean log_variance prior_mean prior_log_variance",
     axes={"N": "images", "K": "units"}, draw={None: _opinions, "stable": _decided_opinions}, values_only=("stable",),
@@ -621,7 +621,7 @@ def _trained(rng, units, correlation, floor, warm_up, weighted):
 _WORTH = "0.5 * np.log(1 + units * correlation / (1 - correlation + 0.25))"
 
 REMEDY = Experiment(
-    "remedy", "An experiment to design: keep the upper layer alive", points=5, minutes=30, difficulty=3,
+    "remedy", "An experiment to design: keep the upper layer alive", points=5, minutes=30, difficulty=3, importance=2,
     takes="units, correlation", draw=_data, run=_trained,
     settings={"floor": (0.0, 10.0), "warm_up": (0, 600), "weighted": {"upper layer", "both layers"}},
     goals={
