@@ -31,6 +31,7 @@ class TrainedHierarchy(Question):
         alive: nats that the upper layer carries, the part "alive".
         images: function without arguments: grey images `[N, D]` to learn from, and others `[M, D]` to be judged by.
         coins: nats that pixels without any code reach.
+        good_kl: the range of K₁ + K₂, in nats, of models that reach the bounds.
         most: dict: how many units of `h1`, `h2` and the hidden layers there may be.
     """
 
@@ -39,6 +40,7 @@ class TrainedHierarchy(Question):
     alive: float
     images: object
     coins: float
+    good_kl: tuple
     most: dict
     requires_first: bool = False
     seconds: float = 180.0
@@ -150,7 +152,7 @@ class TrainedHierarchy(Question):
         if part == ALIVE:
             return "lazy", (
                 f"The upper layer is alive with {k2:.2f} nats, and the lower one pays {k1:.2f}: it could take over "
-                "more of that. Free bits ask for it by number, and longer training helps, too."
+                "more of that. Free bits ask for it by number."
             )
         if bound < 1.1 * self.coins:
             return "worse_than_coins", (
@@ -161,7 +163,15 @@ class TrainedHierarchy(Question):
         if k1 + k2 < 0.5:
             return "no_codes", (
                 f"Both layers together pay {k1 + k2:.2f} nats: the codes say nothing about the image. Was the model "
-                "trained, and is the reconstruction summed over the pixels?"
+                "trained, and is the reconstruction summed over the pixels? Do the layers' costs count once, not several times?"
+            )
+        low, high = self.good_kl
+        if k1 + k2 > 1.4 * high:
+            return "cheap_codes", (
+                f"Both layers together pay {k1 + k2:.1f} nats ({k1:.1f} and {k2:.1f}), where a good model of these "
+                f"images pays between {low:g} and {high:g}: codes are too cheap in your loss. Is a floor too high, a "
+                "cost averaged over the units, or multiplied by a small number? Or are the images learned by heart, "
+                "since their pixels were drawn once?"
             )
         return "bound", (
             f"The terms are {reconstruction:.1f} (reconstruction), {k1:.1f} and {k2:.1f} nats (h1, h2), and nothing "
