@@ -163,7 +163,7 @@ class TrainedHierarchy(Question):
         if k1 + k2 < 0.5:
             return "no_codes", (
                 f"Both layers together pay {k1 + k2:.2f} nats: the codes say nothing about the image. Was the model "
-                "trained, and is the reconstruction summed over the pixels? Do the layers' costs count once, not several times?"
+                "trained, is the reconstruction summed over the pixels, and do the layers' costs count once?"
             )
         low, high = self.good_kl
         if k1 + k2 > 1.4 * high:
