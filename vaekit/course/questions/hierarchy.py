@@ -154,6 +154,14 @@ class TrainedHierarchy(Question):
                 f"The upper layer is alive with {k2:.2f} nats, and the lower one pays {k1:.2f}: it could take over "
                 "more of that. Free bits ask for it by number."
             )
+        low, high = self.good_kl
+        if k1 + k2 > 1.4 * high and reconstruction > self.coins:
+            return "cheap_codes", (
+                f"Both layers together pay {k1 + k2:.1f} nats ({k1:.1f} and {k2:.1f}), where a good model of these "
+                f"images pays between {low:g} and {high:g}: codes are too cheap in your loss. Is a floor too high, a "
+                "cost averaged over the units, or multiplied by a small number? Or are the images learned by heart, "
+                "since their pixels were drawn once?"
+            )
         if bound < 1.1 * self.coins:
             return "worse_than_coins", (
                 f"Pixels without any code, each white as often as in training images, reach {self.coins}. Your terms "
@@ -164,14 +172,6 @@ class TrainedHierarchy(Question):
             return "no_codes", (
                 f"Both layers together pay {k1 + k2:.2f} nats: the codes say nothing about the image. Was the model "
                 "trained, is the reconstruction summed over the pixels, and do the layers' costs count once?"
-            )
-        low, high = self.good_kl
-        if k1 + k2 > 1.4 * high:
-            return "cheap_codes", (
-                f"Both layers together pay {k1 + k2:.1f} nats ({k1:.1f} and {k2:.1f}), where a good model of these "
-                f"images pays between {low:g} and {high:g}: codes are too cheap in your loss. Is a floor too high, a "
-                "cost averaged over the units, or multiplied by a small number? Or are the images learned by heart, "
-                "since their pixels were drawn once?"
             )
         return "bound", (
             f"The terms are {reconstruction:.1f} (reconstruction), {k1:.1f} and {k2:.1f} nats (h1, h2), and nothing "
