@@ -349,7 +349,7 @@ def mended_hierarchy(x, noise_1, noise_2, up_1, log_variance_1, up_2, log_varian
 #
 # - `"floor"`: free bits for the upper layer, a number of nats from 0 to 10, in force till the end.
 # - `"warm_up"`: from 0 to 600, the number of steps in which $\beta$ rises from 0 to 1. `"weighted"` says what it
-#   multiplies, the terms of the `"upper layer"` alone, or those of `"both layers"`.
+#   multiplies: $K_2$ alone, `"upper layer"`, or $K_1$ and $K_2$, `"both layers"`.
 #
 # **How it is judged.** The experiment is run on two data sets, with $D$ and $\rho$ that differ and that your function
 # is told. In one the pixels have little in common, in the other more. *What the layer is worth* is its cost $K_2$ at
@@ -441,8 +441,8 @@ def arrays(q_h2, p_h1, p_x):
 #
 # And there are points for an upper layer that is **alive**, with 3.8 nats. Two numbers have to be as large: $K_2$, and
 # the fall of $\log p(h_1|h_2)$ when each image is given the $h_2$ of another one. A code that costs nats and tells
-# $h_1$ nothing is not alive. At most 20 units of $h_1$, 10 of $h_2$ and 100 in each tanh layer. It takes about ten
-# seconds of a laptop's CPU; you have three minutes.
+# $h_1$ nothing is not alive. At most 20 units of $h_1$, 10 of $h_2$ and 100 in each tanh layer. It takes five to
+# ten seconds of a laptop's CPU; you have three minutes.
 
 # %% [markdown] tags=["solution"]
 # **Solution.** The lesson's factors, and the training of exercise 02: pixels drawn anew, a learning rate that starts
