@@ -96,8 +96,8 @@ ALIKE = {
     ],
     "mended_hierarchy": [
         {" - (h1 - h1_mean) ** 2 / ops.exp(log_variance_1)": " - noise_1**2",
-         "(h2 - h2_mean) ** 2 / ops.exp(log_variance_2)": "noise_2**2"},
-        {"return ops.mean(kl - log_p_x)": "return ops.mean(kl) - ops.mean(log_p_x)",
+         "(h2 - h2_mean) ** 2 / ops.exp(log_variance_2)": "noise_2**2",
+         "return ops.mean(kl - log_p_x)": "return ops.mean(kl) - ops.mean(log_p_x)",
          "kl = 0.5 * ops.sum(k1, axis=1) + 0.5 * ops.sum(k2, axis=1)": "kl = ops.sum(k1 + k2, axis=-1) / 2"},
     ],
     "remedy": [_PLAN],
