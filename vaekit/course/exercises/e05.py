@@ -704,8 +704,8 @@ TRAINED = TrainedHierarchy(
     parts={"codes": 1, "fair": 1, "good": 1.5, "alive": 1.5},
     images=_digits, coins=-52.5, good_kl=(6.0, 9.0), most={"h1": 20, "h2": 10, "hidden": 100},
     because="5 runs of the solution, each with another seed, on both backends, ended between −41.7 and −41.5 (with 40 "
-    "epochs near −41.0), and the upper layer carried 4.0 to 4.3 nats. Without free bits it carries 2.9 to 3.7. After 20 "
-    "epochs the bound is −43.0. A constant learning rate of 0.001 reaches −50.6 in 15 epochs. Principal components, "
+    "epochs near −41.0), and the upper layer carried 4.0 to 4.3 nats. Without free bits it carries 2.9 to 3.7. After "
+    "20 epochs the bound is −43.0. A constant learning rate of 0.001 reaches −50.6 in 15 epochs. Principal components, "
     "with a dead upper layer: −49.2.",
     hints="""
         The model is the lesson's: three factors of p, two of q, each network a `keras.Sequential` of
