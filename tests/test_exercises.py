@@ -24,6 +24,7 @@ from vaekit.course.publishing import scripts
 from vaekit.course.questions import Function, Mend
 from vaekit.course.questions.judge import fits, judge
 from vaekit.course.questions.language import LOG_2PI
+from vaekit.course.questions.mend import BROKEN
 
 ROOT = Path(__file__).parents[1]
 REGION = re.compile(r"^( *)### BEGIN SOLUTION\n.*?^ *### END SOLUTION$", re.DOTALL | re.MULTILINE)
@@ -236,6 +237,8 @@ def remembering(number, name):
         question.predict = _once_a_text(question.predict)
     if isinstance(question, Mend):
         question._runs = functools.cache(functools.partial(_run_once_a_case, question._run))
+        # what nobody foresaw is searched for beside one error that is left: beside two it takes seconds
+        question._few_broken = [steps for steps in question._few_broken if [*steps.values()].count(BROKEN) <= 1]
     cases = question.cases(1)
     return question, cases if question.derives else cases[len({case.part for case in cases}) :]
 
