@@ -20,6 +20,8 @@ class TrainedVAE(Question):
     that of $\log p(x)$ by t nats with a probability of at most $e^{-Nt}$. No encoder can make it, not even one that
     tries a million answers.
 
+    With `codes` k the bound is that of k codes: the logarithm of their mean weight, of which the same is true.
+
     Its noise comes from a digest of what is judged, so the same arrays reach the same bound.
 
     Attributes:
@@ -28,6 +30,8 @@ class TrainedVAE(Question):
         coins: nats that pixels without any code reach, each white as often as in training images.
         good_kl: the range of the KL divergence, in nats, of models that reach the bounds.
         most_latents, most_units: of the decoder.
+        codes: k, of the bound.
+        unfinished: advice where nothing looks wrong.
     """
 
     _: KW_ONLY
@@ -37,6 +41,11 @@ class TrainedVAE(Question):
     good_kl: tuple
     most_latents: int = 20
     most_units: int = 200
+    codes: int = 1
+    unfinished: str = (
+        "Then it is not trained well enough: more epochs, more latents (ten at least), a larger learning rate at first "
+        "and a small one in the end."
+    )
     requires_first: bool = False
     seconds: float = 180.0
 
@@ -76,12 +85,15 @@ class TrainedVAE(Question):
             return dict.fromkeys(self.bounds, np.nan) | {"wrong": wrong}
         mean, log_variance = codes["mean"], codes["log_variance"]
         arrays = [*(decoder[name] for name in DECODER), mean, log_variance]
-        noise = generator(inputs[0]["seed"], arrays).normal(size=(DRAWS, *mean.shape))
+        noise = generator(inputs[0]["seed"], arrays).normal(size=(max(DRAWS, self.codes), *mean.shape))
+        few = noise[: min(DRAWS, self.codes)]
 
         with np.errstate(all="ignore"):
-            reached, reconstruction, kl = _bound(images, mean, log_variance, decoder, noise)
+            reached, reconstruction, kl = _bound(images, mean, log_variance, decoder, noise, self.codes)
             misread = {"log σ": 2 * log_variance, "σ²": np.log(log_variance), "σ": 2 * np.log(log_variance)}
-            read = {name: _bound(images, mean, value, decoder, noise[:1])[0] for name, value in misread.items()}
+            read = {
+                name: _bound(images, mean, value, decoder, few, len(few))[0] for name, value in misread.items()
+            }
         measures = {"bound": reached, "reconstruction": reconstruction, "kl": kl, "read": read}
         return measures | dict.fromkeys(self.bounds, reached)
 
@@ -159,16 +171,17 @@ class TrainedVAE(Question):
                 "bound?"
             )
         return "bound", (
-            "Nothing else looks wrong. Are the pixels drawn by their grey values, anew in every epoch? Then it is not "
-            "trained well enough: more epochs, more latents (ten at least), a larger learning rate at first and a "
-            "small one in the end."
+            "Nothing else looks wrong. Are the pixels drawn by their grey values, anew in every epoch? "
+            f"{self.unfinished}"
         )
 
 
-def _bound(images, mean, log_variance, decoder, noise):
-    """Estimates the bound, its reconstruction and the KL divergence, in nats an image."""
+def _bound(images, mean, log_variance, decoder, noise, codes):
+    """Estimates the bound of so many codes, the reconstruction and the KL divergence, in nats an image."""
     reconstruction, kl = terms(images, mean, log_variance, decoder, noise)
-    return np.mean(reconstruction - kl), np.mean(reconstruction), np.mean(kl)
+    log_w = (reconstruction - kl).reshape(-1, codes, len(images))
+    bounds = np.logaddexp.reduce(log_w, axis=1) - np.log(codes)
+    return np.mean(bounds), np.mean(reconstruction), np.mean(kl)
 
 
 def terms(images, mean, log_variance, decoder, noise):
