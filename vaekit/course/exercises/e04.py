@@ -194,7 +194,7 @@ AUDIT = Experiment(
          lambda falling, lucky, narrow, **_: falling < 0.6 and min(lucky, narrow) > 0.9,
          r"You find the programs that end above $\log p(x)$, and not those whose bounds fall as $k$ grows: every step "
          "of the chain can be broken."),
-        (None, "no_rise", "dict(program=np.argmin(np.mean(tables[:, :, 2] - tables[:, :, 0], axis=2), axis=1))",
+        (None, "no_rise", "dict(program=np.arange(60) % 4)",
          lambda found, **_: True, "A bound that does not rise breaks no inequality, it is only of no use. Look for a "
          "step *down*, in the mean over the images, that is many of its standard errors; and at all three steps."),
     ],
@@ -324,7 +324,7 @@ SIGNAL = Number(
         ("variance_of_posterior", "100 / (0.25 * exp(0.25))", r"your noise has $\mathbb E[z^2] = 1$. The squared "
          r"weights move the centre: it is $\mathcal N(z; -\delta, 1)$, where $\mathbb E[z^2] = 1 + \delta^2$."),
         ("moment_of_weights_lost", "100 * 1.25 / (0.25 * exp(0.5))", r"the noise lacks a factor: $\int p^2/q$ is not "
-         r"1 but $e^{\delta^2}$."),
+         r"1 but $e^{\delta^2}$. (Or the exponents were added up wrongly: the signal squared has $e^{2\delta^2}$.)"),
         ("weights_of_signal_lost", "100 * 1.25 * exp(0.25) / 0.25", r"your signal is $\delta/k$. "
          r"$V = e^{\delta^2} - 1$, and its slope is $2\delta\,e^{\delta^2}$."),
         ("slope_of_V", "100 * 1.25 / (4 * 0.25 * exp(0.25))", r"your signal is the slope of $V/k$. The bound is "
@@ -335,8 +335,6 @@ SIGNAL = Number(
          r"slope it falls as $1/k$."),
         ("elbo", "4.0", r"with one code the ratio is $\delta/1$, and 4 gradients do. With $k = 100$ the signal falls "
          "faster than the noise."),
-        ("exponent", "100 * 1.25 / (0.25 * exp(0.5))", r"the exponents do not add up: the signal squared has "
-         r"$e^{2\delta^2}$, the noise $e^{\delta^2}$."),
     ],
 )  # fmt: skip
 
@@ -410,9 +408,6 @@ DREG = Function(
          r"terms: its codes count $\hat w + \hat w^2$. Hold $z$ in the decoder's term."),
         ("decoder_twice", {_PATH: "log_weights(z, held(mean), held(log_variance), weights, bias)"}, "the decoder is in "
          r"both terms: its codes count $\hat w + \hat w^2$. Hold $W$ and $b$ in the path's term."),
-        ("one_term", {"share * of_decoder + share**2 * of_path": "share**2 * log_weights(z, held(mean), held("
-         "log_variance), weights, bias)"}, "the shares are squared for everything. The decoder needs them as they are: "
-         "two terms, one for each side."),
         ("shares_differentiated", {"share = held(ops.softmax(of_decoder, axis=0))":
          "share = ops.softmax(log_weights(z, held(mean), held(log_variance), weights, bias), axis=0)"}, "the shares are "
          "differentiated, too. They are constants here: `ops.stop_gradient`."),
@@ -424,7 +419,7 @@ DREG = Function(
          r"$-\mathcal L_k$: add what is missing behind `ops.stop_gradient`, so that no gradient changes."),
         ("bound_differentiated", {_VALUE: "-ops.mean(surrogate + bound - held(surrogate))"}, "the bound is "
          "differentiated beside the surrogate, so the decoder's gradient counts twice. Hold it."),
-        ("no_log_k", {" - np.log(noise.shape[0])": ""}, r"the value lacks $-\log k$."),
+        ("no_log_k", {" - np.log(noise.shape[0])": ""}, r"the value lacks $-\log k$: it is the logarithm of a mean."),
         ("mean_of_logs", {"bound = ops.logsumexp(of_decoder, axis=0) - np.log(noise.shape[0])":
          "bound = ops.mean(of_decoder, axis=0)"}, r"the value is the mean of the logarithms, an ELBO. It is to be "
          r"$-\mathcal L_k$."),
@@ -438,7 +433,7 @@ DREG = Function(
         ("averaged_codes", {"surrogate = ops.sum(share * of_decoder + share**2 * of_path, axis=0)":
          "surrogate = ops.mean(share * of_decoder + share**2 * of_path, axis=0)"}, "you averaged over the codes. The "
          r"shares add up to 1 already: with a mean, every gradient is $k$ times too small."),
-        ("no_prior", {" + log_variance - z**2": " + log_variance"}, r"$\log p(z)$ is missing."),
+        ("no_prior", {" + log_variance - z**2": " + log_variance"}, r"$\log p(z)$ is missing from the log-weights."),
         ("no_log_variance", {" + log_variance - z**2": " - z**2"}, r"$\log q$ lacks its $-\frac12\log\sigma^2$. It is no "
          "constant: it differs from image to image, though not from code to code."),
         ("variance_for_deviation", {"ops.exp(log_variance / 2) * noise": "ops.exp(log_variance) * noise"}, "the noise "
@@ -528,6 +523,8 @@ def _trained(rng, log_weights, path, score, gradient, groups, codes, **problem):
     }
 
 
+_CODES = "(36 if np.std(log_weights, axis=0).mean() > 1.9 else 4)"  # as each of the encoders needs
+
 PLAN = Experiment(
     "plan", "An experiment to design: how many groups, of how many codes?", points=5, minutes=30, difficulty=2,
     takes="log_weights[S,N], path[S,N], score[S,N]", draw=_encoders, run=_trained,
@@ -536,8 +533,8 @@ PLAN = Experiment(
         "tight": AtMost(GAP, of="gap"),
         "true": AtMost(0.1, "of the gradient", of="bias"),
         "heard": AtLeast(RATIO, "", of="signal_to_noise"),
-        "cheap": AtMost(5.0, "times the fewest decodings", 1, of="cost"),
-        "cheaper": AtMost(2.5, "times the fewest decodings", 1, of="cost"),
+        "cheap": AtMost(6.0, "times the fewest decodings", 1, of="cost"),
+        "cheaper": AtMost(3.5, "times the fewest decodings", 1, of="cost"),
     },
     parts={"tight": 1, "true": 1, "heard": 1.5, "cheap": 0.75, "cheaper": 0.75},
     answer="""
@@ -550,14 +547,14 @@ PLAN = Experiment(
             return [array[: S // K * K].reshape(-1, K, N) for array in (log_weights, path)]
 
         best = np.mean(log_mean(log_weights, 0))  # log p(x), nearly
-        K = next(K for K in range(1, S) if best - np.mean(log_mean(groups_of(K)[0], 1)) < 0.16)
+        K = next(K for K in range(1, S) if best - np.mean(log_mean(groups_of(K)[0], 1)) < 0.15)
         w, a = groups_of(K)
         share = np.exp(w - np.logaddexp.reduce(w, axis=1, keepdims=True))
         gradients = np.sum(share**2 * a, axis=1)  # DReG, [groups, N]
         noise = np.var(gradients, axis=0, ddof=1)
         signal = np.mean(gradients, axis=0) ** 2 - noise / len(gradients)
         ratio = np.sqrt(np.sum(signal) / np.sum(noise))
-        return {"gradient": "dreg", "groups": int(np.ceil(1.4 * (1.5 / ratio) ** 2)), "codes": K}
+        return {"gradient": "dreg", "groups": int(np.ceil(1.5 * (1.5 / ratio) ** 2)), "codes": K}
     """,
     hints=r"""
         The bound depends on $K$ alone, and the signal-to-noise ratio on $M$, $K$ and the gradient. So choose $K$ first.
@@ -572,7 +569,7 @@ PLAN = Experiment(
         groups than the plain gradient?
     """,
     mistakes=[
-        ("true", "sticking", "dict(gradient='stl', groups=2, codes=24)", lambda gradient, bias, **_: gradient == "stl",
+        ("true", "sticking", f"dict(gradient='stl', groups=2, codes={_CODES})", lambda gradient, bias, **_: gradient == "stl",
          "STL leaves out the score, whose mean is not 0 for $k > 1$: the signal is strong, and it is another one. It no "
          "longer climbs the bound."),
         ("tight", "few_codes", "dict(gradient='dreg', groups=40, codes=1)", lambda codes, **_: codes < 4,
@@ -581,19 +578,19 @@ PLAN = Experiment(
         ("tight", "gap_nearly", "dict(gradient='dreg', groups=8, codes=8)", lambda **_: True,
          "The gap depends on $K$ alone. Compare $\\mathcal L_K$, from groups of the pilot, with the bound of all its "
          "codes, and let each pilot say how many it needs."),
-        ("heard", "plain_noise", "dict(gradient='pathwise', groups=4, codes=32)",
+        ("heard", "plain_noise", f"dict(gradient='pathwise', groups=4, codes={_CODES})",
          lambda gradient, **_: gradient == "pathwise", "The plain gradient's ratio falls as $K$ grows, since the "
          "score is noise for the most part. More groups would help, at a price; is there a gradient without a score?"),
-        ("heard", "few_groups", "dict(gradient='dreg', groups=1, codes=24)", lambda **_: True,
+        ("heard", "few_groups", f"dict(gradient='dreg', groups=1, codes={_CODES})", lambda **_: True,
          "The ratio grows with $\\sqrt M$: measure that of one group in the pilot, and work out how many are needed."),
-        (None, "plain_is_dear", "dict(gradient='pathwise', groups=400, codes=24)",
+        (None, "plain_is_dear", f"dict(gradient='pathwise', groups=500, codes={_CODES})",
          lambda gradient, **_: gradient == "pathwise", "The plain gradient is half as dear, and needs many more "
          "groups to be heard. What do the other two need, in the pilot?"),
         (None, "many_codes", "dict(gradient='dreg', groups=12, codes=100)", lambda gap, **_: gap < 0.08,
          "The bound is tighter than it need be, for at least one of the encoders: fewer codes would do."),
-        (None, "many_groups", "dict(gradient='dreg', groups=100, codes=24)", lambda signal_to_noise, **_:
+        (None, "many_groups", f"dict(gradient='dreg', groups=100, codes={_CODES})", lambda signal_to_noise, **_:
          signal_to_noise > 2.2, "The encoder hears more than it need, at least one of the two: fewer groups would do."),
-        (None, "dear", "dict(gradient='dreg', groups=7, codes=24)", lambda **_: True, "For at least one of the encoders "
+        (None, "dear", f"dict(gradient='dreg', groups=10, codes=2 * ({_CODES}))", lambda **_: True, "For at least one of the encoders "
          "fewer decodings would do: let each pilot say how many codes, and then how many groups."),
     ],
     seconds=30.0,
@@ -637,13 +634,13 @@ STEP = Mend(
              "log_w = log_p_x - 0.5 * ops.sum(mean**2 + ops.exp(log_variance) - 1 - log_variance, axis=-1)"},
             r"still broken: the KL divergence in closed form stands in the log-weights. It is the mean of $\log q - "
             r"\log p$ over codes, and may replace it in an ELBO; a *weight* needs the densities at its own code."),
-        "shares": (
-            {_SHARE: "share = ops.stop_gradient(ops.softmax(-log_w, axis=0))"},
-            "still broken: the softmax is of the losses, so the worst code gets the largest share."),
         "mean": (
             {"loss = -ops.sum(share * log_w, axis=0)  # 5. [B]": "loss = -ops.mean(share * log_w, axis=0)"},
             "still broken: shares add up to 1, so the weighted mean is a *sum*. The mean over the codes divides by $k$ "
             "once more, and makes the learning rate smaller by it."),
+        "shares": (
+            {_SHARE: "share = ops.stop_gradient(ops.softmax(-log_w, axis=0))"},
+            "still broken: the softmax is of the losses, so the worst code gets the largest share."),
     },
     slips=[
         ("noise", "noise_of_image", {"* noise  # 1. [k, B, L]": "* noise[:, :1] + 0 * noise"}, "now all images have "
@@ -698,7 +695,21 @@ def _small_digits():
     """MNIST-10k with a quarter of its pixels: means of two by two."""
     data = load("mnist_10k")
     train, test = (np.reshape(images, (-1, 14, 2, 14, 2)).mean(axis=(2, 4)) for images in (data.train, data.test))
-    return train[:2500].reshape(-1, 196), test[:500].reshape(-1, 196)
+    return train[:2500].reshape(-1, 196), test[:1000].reshape(-1, 196)
 
 
-QUESTIONS = [UNITS, AUDIT, RENYI, SIGNAL, DREG, PLAN, STEP]
+TRAINED = TrainedVAE(
+    "train_iwae", "Train one for the bound it is measured by", points=4, minutes=25, difficulty=2,
+    bounds={"codes": -47.0, "fair": -42.5, "good": -41.5, "very good": -40.5},
+    images=_small_digits, coins=-52.5, good_kl=(3.0, 7.0), most_latents=5, most_units=100, codes=50,
+    because="TODO",
+    unfinished="Then it is not trained well enough.",
+    hints="""
+        One.
+
+        Two.
+    """,
+)  # fmt: skip
+
+
+QUESTIONS = [UNITS, AUDIT, RENYI, SIGNAL, DREG, PLAN, STEP, TRAINED]

@@ -88,8 +88,17 @@ def _copy(answer, samples, own):
 
 
 def _differs(one, other, log_weights):
-    a, b = (keras.ops.convert_to_numpy(made.bound(log_weights)) for made in (one, other))
-    return np.max(np.abs(a - b)) if a.shape == b.shape else np.inf
+    """Measures by how much two objectives' bounds differ at most."""
+    return _largest(*(keras.ops.convert_to_numpy(made.bound(log_weights)) for made in (one, other)))
+
+
+def _largest(a, b):
+    """The largest difference; nan is the same as nan."""
+    if a.shape != b.shape:
+        return np.inf
+    with np.errstate(all="ignore"):
+        same = (a == b) | (np.isnan(a) & np.isnan(b))
+        return np.max(np.where(same, 0.0, np.abs(a - b)), initial=0.0)
 
 
 def _in_a_model(made, images):
@@ -112,4 +121,4 @@ def _in_a_model(made, images):
     _, gradients = variables_gradient(lambda: keras.ops.sum(loss()), model.trainable_variables)
     if not any(np.any(keras.ops.convert_to_numpy(gradient)) for gradient in gradients):
         return Fault("cut", "in a model its gradient is 0: nothing would be trained.")
-    return np.max(np.abs(found - expected)) if found.shape == expected.shape else np.inf
+    return _largest(found, expected)
