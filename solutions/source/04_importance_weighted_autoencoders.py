@@ -144,8 +144,8 @@ def broken_ruler(tables):
 #
 # $$\mathcal L_{k,\alpha}(x) = \frac{1}{1 - \alpha} \log \frac1k \sum_{i=1}^k w_i^{\,1 - \alpha}.$$
 #
-# $\alpha = 0$ is $\mathcal L_k$, $\alpha = 2$ the wrong end, and the limit $\alpha \to 1$ the ELBO with $k$ codes. Write
-# it as an objective: a class derived from `vk.objectives.IWAE` whose method `bound` has the formula. It works for
+# $\alpha = 0$ is $\mathcal L_k$, $\alpha = 2$ the wrong end, and the limit $\alpha \to 1$ the ELBO with $k$ codes.
+# Write it as an objective: a class derived from `vk.objectives.IWAE` whose method `bound` has the formula. It works for
 # $\alpha = 1$, too; and it survives log-weights near $-900$ and $400$, whose powers no float32 can hold (the part
 # *stable*).
 #
@@ -413,7 +413,7 @@ def broken_step(x, mean, log_variance, noise, weights, bias):
 # %% [markdown] tags=["solution"]
 # **Solution.** Ask of each line how many different numbers there are, and which axis is which.
 #
-# 1. *One noise for all codes.* $k$ codes in the same place have equal weights, and the log of their mean is that of one.
+# 1. *One noise for all codes.* $k$ codes in the same place have equal weights; the log of their mean is that of one.
 # 2. *Folded in two ways.* `ops.reshape` lays $[k, B]$ out as the first code of all images, then the second. `ops.tile`
 #    repeats the images in that order; `ops.repeat` puts the copies of one image side by side. The shapes are equal, and
 #    all images but the luckiest meet somebody else's codes.
@@ -491,7 +491,8 @@ def train_iwae(images, seed):
     decoder = keras.Sequential([vk.layers.MLP(100), vk.layers.Bernoulli(196)])  # tanh, as in the contract
     model = vk.VAE(encoder, decoder, seed=seed)
     black_and_white, steps = DynamicBinarization(images, seed), -(-len(images) // 100)  # in an epoch
-    for objective, rate, epochs in (vk.objectives.ELBO(), 0.01, 60), (vk.objectives.IWAE(10, gradient="dreg"), 0.005, 20):
+    phases = (vk.objectives.ELBO(), 0.01, 60), (vk.objectives.IWAE(10, gradient="dreg"), 0.005, 20)
+    for objective, rate, epochs in phases:
         decay = keras.optimizers.schedules.CosineDecay(rate, epochs * steps)
         model.compile(keras.optimizers.Adam(decay), objective=objective)
         model.fit(black_and_white, epochs=epochs, batch_size=100, verbose=0)

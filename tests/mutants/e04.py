@@ -1,5 +1,7 @@
 """Answers to exercise 04 that its definitions do not make themselves: right ones written otherwise, and odd ones."""
 
+from mutants import e02
+
 _SHARE = "share = ops.stop_gradient(ops.softmax(log_w, axis=0))  # 4. of each code, [k, B]"
 _COPIES = "copies = ops.tile(x, (k, 1))  # 2. one for each code, in their order"
 _RENYI = """
@@ -28,6 +30,17 @@ class Renyi(vk.objectives.Objective):
         config["alpha"] = self.alpha
         return config
 """
+
+
+_SIZES, _SAID = "gain = 5, 0.3, 0.7", "0 * mean - np.log(np.diag(precision))"
+
+
+def _components(old, new):
+    """Nothing is trained: principal components, as in exercise 02."""
+    code = e02._COMPONENTS.replace("train_vae", "train_iwae").replace("gain = 8, 0.3, 1.0", _SIZES)
+    assert code.count(old) == 1, (code.count(old), old)
+    return code.replace(old, new)
+
 
 ALIKE = {
     "active_units": [
@@ -129,6 +142,15 @@ ODD = {
         ("settings", "def plan(log_weights, path, score):\n    return dict(gradient='dreg', groups=0, codes=9)"),
         ("refused", "def plan(log_weights, path, score):\n    return 'dreg', 8, 8"),
         ("refused", "def plan(log_weights, path, score):\n    return dict(gradient='vimco', groups=8, codes=9)"),
+    ],
+    "train_iwae": [
+        ("bound", _components(_SIZES, _SIZES)),
+        ("not_log_variance", _components(_SAID, f"np.exp({_SAID})")),
+        ("no_codes", _components(_SIZES, "gain = 5, 0.3, 0.01")),
+        ("not_finite", _components("np.zeros(latents)", "np.full(latents, np.nan)")),
+        ("shapes", _components(_SIZES, "gain = 8, 0.3, 1.0")),
+        ("refused", _components("return mean, ", "return tfd.Normal(mean, 1.0)  # ")),
+        ("error", _components("return mean, ", "return encoder(x), ")),
     ],
     "mended_step": [
         ("something_else", {"ops.softplus(logits)": "ops.sin(logits)"}),

@@ -91,9 +91,7 @@ class TrainedVAE(Question):
         with np.errstate(all="ignore"):
             reached, reconstruction, kl = _bound(images, mean, log_variance, decoder, noise, self.codes)
             misread = {"log σ": 2 * log_variance, "σ²": np.log(log_variance), "σ": 2 * np.log(log_variance)}
-            read = {
-                name: _bound(images, mean, value, decoder, few, len(few))[0] for name, value in misread.items()
-            }
+            read = {name: _bound(images, mean, value, decoder, few, len(few))[0] for name, value in misread.items()}
         measures = {"bound": reached, "reconstruction": reconstruction, "kl": kl, "read": read}
         return measures | dict.fromkeys(self.bounds, reached)
 
