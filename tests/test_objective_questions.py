@@ -69,7 +69,8 @@ def test_each_mistake_gets_its_diagnosis(mistake):
            "        loss, terms = super().__call__(*arguments, **options)\n        return -loss, terms\n\n"
            "    def get_config")], "other", "in a model"),
         ([("    def get_config", "    def __call__(self, *arguments, **options):\n"
-           "        return super().__call__(*arguments, **options)[0]\n\n    def get_config")], "refused", "in a model"),
+           "        return super().__call__(*arguments, **options)[0]\n\n    def get_config")],
+         "refused", "in a model"),
         ([("vk.objectives.IWAE", "vk.objectives.Objective"), ("def bound(", "def log_mean(")], "refused", "bound"),
     ],
 )  # fmt: skip

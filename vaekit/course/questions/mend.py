@@ -47,8 +47,8 @@ _GENERAL = [  # (name, what was done, whether with every part, message)
      "right has changed. Start again from the broken lines, and mend one error at a time."),
     ("not_a_number", NO_NUMBER, True, "the result should be one number that is finite, the mean over the batch."),
     ("not_a_number", NO_NUMBER, False, "the result should be one number, the mean over the batch; an array came back."),
-    ("hidden", HIDDEN, True, "the result does not depend on this line any more, since another one is gone. Put that "
-     "back, and this counts if it is mended."),
+    ("hidden", HIDDEN, True, "the result does not depend on this line, as long as another one is as it is. Mend that, "
+     "or put it back, and this counts if it is mended."),
     ("untouched", UNTOUCHED, False, "counts once one of the errors is mended."),
     ("constant", CONSTANT, False, f"{_ALSO} off by the same number for all inputs. Is there a term too many, or too "
      "few?"),
