@@ -46,9 +46,9 @@ exercise
 # and noise has a variance, too. A latent whose posterior is $\mathcal N(0, 1)$ for every image gets an "activity" of
 # $1/S$ out of nothing, and with $S$ below a hundred it counts as active.
 #
-# You have $S$ independent codes for each of $N$ images. Return for each latent an estimate of $A_j$ without that noise:
-# one that is right on average. Variances are to be the unbiased ones, over the number of terms less 1. And return how
-# many of these estimates exceed 0.01.
+# You have $S$ independent codes for each of $N$ images. Return for each latent an estimate of $A_j$ that is right on
+# average: the variance of the images' means, less what their noise adds. And return what you have subtracted, which has
+# to be estimated from the codes, too. All variances are to be the unbiased ones, over the number of terms less 1.
 
 # %% [markdown] tags=["solution"]
 # **Solution.** Let $m_n$ be the mean of an image's $S$ codes, and $v_n$ their variance under the posterior. $m_n$ is
@@ -66,8 +66,8 @@ def active_units(samples):
     Args:
         samples: tensor `[S, N, L]`, S codes for each of N images.
 
-    Returns: two tensors: the estimate of A for each latent, `[L]`; and the number of latents, of
-        shape `()`, for which it exceeds 0.01.
+    Returns: two tensors `[L]`: the estimate of A for each latent, and the part of the means' variance
+        that is noise.
     """
     ### SOLUTION
 
@@ -76,8 +76,9 @@ def active_units(samples):
 rng, S = np.random.default_rng(0), 10
 centers = rng.normal(size=(500, 4)) * np.sqrt([0.5, 0.05, 0, 0])  # of 500 images; A is 0.5, 0.05, 0, 0
 codes = (centers + rng.normal(size=(S, 500, 4)) * np.sqrt([0.5, 0.95, 1, 1])).astype("float32")
-print("as it is:         ", np.var(codes.mean(axis=0), axis=0).round(3))
-print("without the noise:", ops.convert_to_numpy(active_units(codes)[0]).round(3))
+as_it_is, without = np.var(codes.mean(axis=0), axis=0), ops.convert_to_numpy(active_units(codes)[0])
+for name, activity in (("as it is", as_it_is), ("without the noise", without)):
+    print(f"{name:18s}{activity.round(3)}: {np.sum(activity > 0.01)} active")
 
 # %% [markdown] tags=["solution"]
 # As it is, all four latents are active. Without the noise, the last two come out near 0, and one of them may well be

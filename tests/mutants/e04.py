@@ -50,12 +50,12 @@ ALIKE = {
         N = len(m[0])
         error = ops.mean(ops.var(samples, axis=0), axis=0) / (S - 1)  # of a mean
         A = ops.var(m[0], axis=0) * N / (N - 1) - error
-        return A, ops.sum(ops.cast(ops.greater(A, 0.01), "int32"))
+        return A, error
         """,
         """
         z = np.array(samples)
-        A = z.mean(0).var(0, ddof=1) - (z.var(0, ddof=1) / len(z)).mean(0)
-        return A, (A > 0.01).sum()
+        noise = (z.var(0, ddof=1) / len(z)).mean(0)
+        return z.mean(0).var(0, ddof=1) - noise, noise
         """,
     ],
     "broken_ruler": [
@@ -114,7 +114,7 @@ def plan(log_weights, path, score):
 
 ODD = {
     "active_units": [
-        ("refused", {"return activity, ops.sum(": "return activity + ops.sum("}),
+        ("refused", {"return activity, noise": "return activity"}),
         ("refused", {"return ": ""}),
         ("error", {"S, N, L = samples.shape": "S, N = samples.shape"}),
     ],

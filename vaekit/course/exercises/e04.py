@@ -26,15 +26,16 @@ _NOISE = "ops.mean(within, axis=0) / S"
 
 UNITS = Function(
     "active_units", "Active units, without the noise", points=3, minutes=12,
-    takes="samples[S,N,L]", returns="activity, count", axes={"S": "samples", "N": "images", "L": "latents"},
-    draw=_codes, parts={"activity": 2, "count": 1},
+    takes="samples[S,N,L]", returns="activity, noise", axes={"S": "samples", "N": "images", "L": "latents"},
+    draw=_codes, parts={"activity": 2, "noise": 1}, requires_first=False,
     answer="""
         S, N, L = samples.shape
         means = ops.mean(samples, axis=0)  # [N, L]
         within = ops.sum((samples - means) ** 2, axis=0) / (S - 1)  # of an image's codes, [N, L]
         across = ops.sum((means - ops.mean(means, axis=0)) ** 2, axis=0) / (N - 1)  # of the means, [L]
-        activity = across - ops.mean(within, axis=0) / S
-        return activity, ops.sum(ops.where(activity > 0.01, 1.0, 0.0))
+        noise = ops.mean(within, axis=0) / S
+        activity = across - noise
+        return activity, noise
     """,
     hints=r"""
         An image's mean of $S$ codes is its posterior mean plus noise. Which variance has the noise, if one code has
@@ -47,48 +48,54 @@ UNITS = Function(
         \frac1S \cdot \frac{1}{S-1}\sum_s (z_{snj} - m_{nj})^2$.
     """,
     mistakes=[
-        ("noise_left", {f" - {_NOISE}": ""}, "this is the variance of the means as they are, with the noise of $S$ "
-         "codes in them: a latent that ignores the image looks active. Subtract what the noise adds."),
-        ("noise_of_one_code", {f" - {_NOISE}": " - ops.mean(within, axis=0)"}, "you subtracted the variance of a "
-         "*code*. The mean of $S$ codes has the variance $v/S$."),
-        ("noise_added", {f" - {_NOISE}": f" + {_NOISE}"}, "the variance of the noise is added. It is in the variance "
-         "of the means already, and has to come out."),
+        ("noise_left", {"activity = across - noise": "activity = across"}, "this is the variance of the means as they "
+         "are, with the noise of $S$ codes in them: a latent that ignores the image looks active. Subtract what the "
+         "noise adds."),
+        ("noise_of_one_code", {_NOISE: "ops.mean(within, axis=0)"}, "this is the variance of a *code*. The mean of $S$ "
+         "codes has the variance $v/S$."),
+        ("noise_added", {"across - noise": "across + noise"}, "the variance of the noise is added. It is in the "
+         "variance of the means already, and has to come out."),
         ("codes_by_S", {"/ (S - 1)": "/ S"}, "the variance of an image's codes is divided by $S$: about their own mean "
          "they lie too closely, and the noise is underestimated. $S - 1$, as `ddof=1` does in NumPy."),
         ("means_by_N", {"/ (N - 1)": "/ N"}, "the variance of the means is divided by $N$: unbiased is $N - 1$."),
         ("both_biased", {"/ (S - 1)": "/ S", "/ (N - 1)": "/ N"}, "both variances are divided by the number of their "
          "terms, as `ops.var` does. Unbiased are $S - 1$ and $N - 1$."),
-        ("clipped", {f"activity = across - {_NOISE}": f"activity = ops.maximum(across - {_NOISE}, 0.0)"}, "negative "
-         "values were set to 0. An unbiased estimate of 0 is negative half of the time; cut off, it is biased again."),
-        ("absolute", {f"activity = across - {_NOISE}": f"activity = ops.abs(across - {_NOISE})"}, "an absolute value "
-         "is taken. An estimate of 0 without bias has to be negative half of the time."),
-        ("all_codes", {"across = ops.sum((means - ops.mean(means, axis=0)) ** 2, axis=0) / (N - 1)":
-         "across = ops.var(samples, axis=(0, 1))", f" - {_NOISE}": ""}, "this is the variance of all codes together: "
-         "the width of the posteriors is in it. Asked for is the variance of their means."),
-        ("widths", {f"activity = across - {_NOISE}": "activity = ops.mean(within, axis=0)"}, "this is the posteriors' "
-         "own variance, the mean over the images. It says how wide they are, not how far their means move."),
+        ("clipped", {"activity = across - noise": "activity = ops.maximum(across - noise, 0.0)"}, "negative values "
+         "were set to 0. An unbiased estimate of 0 is negative half of the time; cut off, it is biased again."),
+        ("absolute", {"activity = across - noise": "activity = ops.abs(across - noise)"}, "an absolute value is taken. "
+         "An estimate of 0 without bias has to be negative half of the time."),
+        ("all_codes", {"activity = across - noise": "activity = ops.var(samples, axis=(0, 1))"}, "this is the variance "
+         "of all codes together: the width of the posteriors is in it. Asked for is the variance of their means."),
+        ("widths", {"activity = across - noise": "activity = ops.mean(within, axis=0)"}, "this is the posteriors' own "
+         "variance, the mean over the images. It says how wide they are, not how far their means move."),
         ("over_images", """
          samples = ops.swapaxes(samples, 0, 1)
          S, N, L = samples.shape
          means = ops.mean(samples, axis=0)
          within = ops.sum((samples - means) ** 2, axis=0) / (S - 1)
          across = ops.sum((means - ops.mean(means, axis=0)) ** 2, axis=0) / (N - 1)
-         activity = across - ops.mean(within, axis=0) / S
-         return activity, ops.sum(ops.where(activity > 0.01, 1.0, 0.0))
-         """, "samples and images are "
-         "exchanged: the samples are axis 0, the images axis 1."),
+         return across - ops.mean(within, axis=0) / S, ops.mean(within, axis=0) / S
+         """, "samples and images are exchanged: the samples are axis 0, the images axis 1."),
         ("summed_noise", {_NOISE: "ops.sum(within, axis=0) / S"}, "the noise of all images is added up. It is the mean "
          "over the images that the variance of the means contains."),
         ("noise_over_images", {_NOISE: "ops.mean(within, axis=0) / N"}, "you divided the codes' variance by $N$. An "
          "image's mean is one of $S$ codes."),
-        ("deviation", {f"activity = across - {_NOISE}": f"activity = ops.sqrt(ops.maximum(across - {_NOISE}, 0.0))"},
-         "a root is taken: activity is a variance."),
-        ("first_code", {"means = ops.mean(samples, axis=0)": "means = samples[0]", f" - {_NOISE}": ""}, "only the "
-         "first code of each image is used, with all of its noise."),
-        ("share", {"ops.sum(ops.where": "ops.mean(ops.where"}, "this is the share of active latents; their number is "
-         "asked for."),
-        ("inactive", {"activity > 0.01": "activity < 0.01"}, "you counted those that are *not* active."),
-        ("threshold_of_deviation", {"activity > 0.01": "activity > 0.1"}, "the threshold is 0.01, for the variance."),
+        ("noise_squared", {_NOISE: "ops.mean(within, axis=0) / S**2"}, "you divided by $S^2$. The *sum* of $S$ codes "
+         "has the variance $Sv$, and their mean that over $S^2$: $v/S$."),
+        ("noise_by_root", {_NOISE: "ops.mean(within, axis=0) / S**0.5"}, r"you divided by $\sqrt S$. That is for "
+         "standard deviations; a variance falls as $1/S$."),
+        ("prior_noise", {_NOISE: "ops.ones_like(across) / S"}, "you took the noise for $1/S$. That is right for a "
+         r"posterior $\mathcal N(0, 1)$; how wide each of these is stands in its codes."),
+        ("pooled_noise", {_NOISE: "ops.var(samples, axis=(0, 1)) / S"}, "the noise is that of all codes together, so "
+         "the images' differences are in it. It comes from the codes of one image: about *their* mean."),
+        ("deviation", {"activity = across - noise": "activity = ops.sqrt(ops.maximum(across - noise, 0.0))"}, "a "
+         "root is taken: activity is a variance."),
+        ("deviation", {"activity = across - noise": "activity = ops.sqrt(across) - ops.sqrt(noise)"}, "roots are taken: "
+         "activity is a variance, and it is variances that add up."),
+        ("first_code", {"means = ops.mean(samples, axis=0)": "means = samples[0]"}, "only the first code of each "
+         "image is used for its mean."),
+        ("relative", {"activity = across - noise": "activity = across / ops.mean(within, axis=0)"}, "you divided by "
+         "the posteriors' variance. That is another question; here the noise has to be subtracted."),
     ],
 )  # fmt: skip
 
@@ -139,10 +146,13 @@ def _audit(rng, tables, faulty, faults, program):
     if len(program) != len(tables):
         return {"found": np.nan, "answers": len(program)}
     steps = np.diff(tables, axis=2)  # never negative in the mean, if all is well
-    rules = {"drop": steps.mean(axis=-1), "inverted": -steps.mean(axis=-1) / steps.std(axis=-1)}
-    alike = {f"like_{name}": np.mean(program == rise.min(axis=-1).argmin(axis=-1)) for name, rise in rules.items()}
+    in_nats = steps.mean(axis=-1).min(axis=-1).argmin(axis=-1)
     by_fault = {fault: np.mean((program == faulty)[np.equal(faults, i)]) for i, fault in enumerate(FAULTS)}
-    return {"found": np.mean(program == faulty), "answers": len(program)} | alike | by_fault
+    return {
+        "found": np.mean(program == faulty),
+        "answers": len(program),
+        "like_drop": np.mean(program == in_nats),
+    } | by_fault
 
 
 def _by(score, columns=""):
@@ -178,9 +188,9 @@ AUDIT = Experiment(
         (None, "wrong_length", "dict(program=np.zeros(4, int))", lambda answers, **_: answers != TABLES,
          f"There are {TABLES} tables: return a list of as many numbers, the program of each."),
         (None, "inverted", _by("-np.mean({0}, axis=3) / np.std({0}, axis=3)"),
-         lambda like_inverted, **_: like_inverted > 0.9,
-         "You seem to blame the program that rises the most. Rising is what the chain asks for; look for the step down "
-         "that is too large for chance."),
+         lambda found, **_: found < 0.1,
+         "That is worse than guessing: you seem to blame the program that rises the most. Rising is what the chain asks "
+         "for; look for the step down that is too large for chance."),
         (None, "drop_in_nats", _by("np.mean({0}, axis=3)"), lambda like_drop, **_: like_drop > 0.9,
          "You seem to blame the largest step down, in nats. A noisy program makes large ones by chance. Divide each "
          "step by its standard error, which is that of the differences *image by image*: the images' own spread, some "
@@ -194,9 +204,9 @@ AUDIT = Experiment(
          lambda falling, lucky, narrow, **_: falling < 0.6 and min(lucky, narrow) > 0.9,
          r"You find the programs that end above $\log p(x)$, and not those whose bounds fall as $k$ grows: every step "
          "of the chain can be broken."),
-        (None, "no_rise", "dict(program=np.arange(60) % 4)",
-         lambda found, **_: True, "A bound that does not rise breaks no inequality, it is only of no use. Look for a "
-         "step *down*, in the mean over the images, that is many of its standard errors; and at all three steps."),
+        (None, "not_found", "dict(program=np.arange(60) % 4)",
+         lambda found, **_: True, "Look for a step *down*, in the mean over the images, by many of its standard errors; "
+         "and look at all three steps. (A bound that does not rise breaks no inequality, it is only of no use.)"),
     ],
 )  # fmt: skip
 
@@ -310,6 +320,8 @@ SIGNAL = Number(
         independent gradients has $\sqrt n$ times the signal-to-noise ratio of one.
     """,
     mistakes=[
+        ("ratio", "sqrt(0.25 * exp(0.25) / 125)", "this is the ratio of a single gradient. The mean of $n$ gradients "
+         r"has $\sqrt n$ times that."),
         ("root", "sqrt(100 * 1.25 / (0.25 * exp(0.25)))", "this is 1 over the ratio of a single gradient. The mean "
          r"of $n$ gradients has $\sqrt n$ times its ratio: square it."),
         ("not_squared", "1 / 0.5 * sqrt(1.25) * 100", "is the noise a variance, and the signal not squared? The ratio "
@@ -528,12 +540,11 @@ PLAN = Experiment(
     settings={"gradient": {"pathwise", "stl", "dreg"}, "groups": (1, MOST), "codes": (1, MOST)},
     goals={
         "tight": AtMost(GAP, of="gap"),
-        "true": AtMost(0.1, "of the gradient", of="bias"),
+        "true": AtMost(0.1, "of the gradient's size", of="bias"),
         "heard": AtLeast(RATIO, "", of="signal_to_noise"),
         "cheap": AtMost(6.0, "times the fewest decodings", 1, of="cost"),
         "cheaper": AtMost(3.5, "times the fewest decodings", 1, of="cost"),
     },
-    parts={"tight": 1, "true": 1, "heard": 1.5, "cheap": 0.75, "cheaper": 0.75},
     answer="""
         S, N = log_weights.shape
 
