@@ -88,10 +88,10 @@ UNITS = Function(
          r"posterior $\mathcal N(0, 1)$; how wide each of these is stands in its codes."),
         ("pooled_noise", {_NOISE: "ops.var(samples, axis=(0, 1)) / S"}, "the noise is that of all codes together, so "
          "the images' differences are in it. It comes from the codes of one image: about *their* mean."),
-        ("deviation", {"activity = across - noise": "activity = ops.sqrt(ops.maximum(across - noise, 0.0))"}, "a "
+        ("deviation", {"activity = across - noise": "activity = ops.sqrt(ops.maximum(across - noise, 0))"}, "a "
          "root is taken: activity is a variance."),
-        ("deviation", {"activity = across - noise": "activity = ops.sqrt(across) - ops.sqrt(noise)"}, "roots are taken: "
-         "activity is a variance, and it is variances that add up."),
+        ("deviation", {"activity = across - noise": "activity = ops.sqrt(across) - ops.sqrt(noise)"}, "roots are "
+         "taken: activity is a variance, and it is variances that add up."),
         ("first_code", {"means = ops.mean(samples, axis=0)": "means = samples[0]"}, "only the first code of each "
          "image is used for its mean."),
         ("relative", {"activity = across - noise": "activity = across / ops.mean(within, axis=0)"}, "you divided by "
@@ -189,8 +189,8 @@ AUDIT = Experiment(
          f"There are {TABLES} tables: return a list of as many numbers, the program of each."),
         (None, "inverted", _by("-np.mean({0}, axis=3) / np.std({0}, axis=3)"),
          lambda found, **_: found < 0.1,
-         "That is worse than guessing: you seem to blame the program that rises the most. Rising is what the chain asks "
-         "for; look for the step down that is too large for chance."),
+         "That is worse than guessing: you seem to blame the program that rises the most. Rising is what the chain "
+         "asks for; look for the step down that is too large for chance."),
         (None, "drop_in_nats", _by("np.mean({0}, axis=3)"), lambda like_drop, **_: like_drop > 0.9,
          "You seem to blame the largest step down, in nats. A noisy program makes large ones by chance. Divide each "
          "step by its standard error, which is that of the differences *image by image*: the images' own spread, some "
@@ -205,8 +205,9 @@ AUDIT = Experiment(
          r"You find the programs that end above $\log p(x)$, and not those whose bounds fall as $k$ grows: every step "
          "of the chain can be broken."),
         (None, "not_found", "dict(program=np.arange(60) % 4)",
-         lambda found, **_: True, "Look for a step *down*, in the mean over the images, by many of its standard errors; "
-         "and look at all three steps. (A bound that does not rise breaks no inequality, it is only of no use.)"),
+         lambda found, **_: True, "Look for a step *down*, in the mean over the images, by many of its "
+         "standard errors; and look at all three steps. (A bound that does not rise breaks no inequality, it is only "
+         "of no use.)"),
     ],
 )  # fmt: skip
 
@@ -272,6 +273,11 @@ RENYI = Objective(
          r"$\alpha$; it is $1 - \alpha$."),
         ("alpha_alone", {_POWER: "(ops.logsumexp(alpha * log_weights, axis=0) - np.log(log_weights.shape[0])) / alpha"},
          r"$\alpha$ stands where $1 - \alpha$ belongs, in the exponent and before the logarithm."),
+        ("surrogate", {_POWER: "ops.sum(ops.stop_gradient(ops.softmax((1 - alpha) * log_weights, axis=0)) * "
+         "log_weights, axis=0)"}, "this is the sum of shares times log-weights. It has the right gradient, and its value "
+         "is no bound."),
+        ("negated", {"return ops.mean(": "return -ops.mean(", "return (ops": "return -(ops"}, "the sign is reversed: "
+         "`bound` is the bound itself, and the loss is made of it elsewhere."),
         ("sign", {_POWER: _POWER.replace("/ (1 - alpha)", "/ (alpha - 1)")}, r"the sign is reversed: the logarithm is "
          r"divided by $1 - \alpha$, also where that is negative."),
         ("log_k_not_divided", {_POWER: "ops.logsumexp((1 - alpha) * log_weights, axis=0) / (1 - alpha) - "
