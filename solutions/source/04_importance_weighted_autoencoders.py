@@ -81,9 +81,9 @@ for name, activity in (("as it is", as_it_is), ("without the noise", without)):
     print(f"{name:18s}{activity.round(3)}: {np.sum(activity > 0.01)} active")
 
 # %% [markdown] tags=["solution"]
-# As it is, all four latents are active. Without the noise, the last two come out near 0, and one of them may well be
-# negative. Leave it so: an estimate of 0 that is right on average has to be below 0 half of the time, and who cuts it
-# off has a bias again.
+# As it is, all four latents are active. Without the noise, the last two come out near 0, and here below it. Leave it
+# so: an estimate of 0 that is right on average has to be below 0 half of the time, and who cuts it off has a bias
+# again.
 #
 # With $S = 2$ and many images it is a covariance, that of the first codes with the second ones over the images. Noise
 # that is drawn twice has none.

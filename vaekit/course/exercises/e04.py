@@ -274,8 +274,8 @@ RENYI = Objective(
         ("alpha_alone", {_POWER: "(ops.logsumexp(alpha * log_weights, axis=0) - np.log(log_weights.shape[0])) / alpha"},
          r"$\alpha$ stands where $1 - \alpha$ belongs, in the exponent and before the logarithm."),
         ("surrogate", {_POWER: "ops.sum(ops.stop_gradient(ops.softmax((1 - alpha) * log_weights, axis=0)) * "
-         "log_weights, axis=0)"}, "this is the sum of shares times log-weights. It has the right gradient, and its value "
-         "is no bound."),
+         "log_weights, axis=0)"}, "this is the sum of shares times log-weights. It has the right gradient, and its "
+         "value is no bound."),
         ("negated", {"return ops.mean(": "return -ops.mean(", "return (ops": "return -(ops"}, "the sign is reversed: "
          "`bound` is the bound itself, and the loss is made of it elsewhere."),
         ("sign", {_POWER: _POWER.replace("/ (1 - alpha)", "/ (alpha - 1)")}, r"the sign is reversed: the logarithm is "
@@ -635,7 +635,7 @@ STEP = Mend(
     """,
     errors={
         "noise": (
-            {"* noise  # 1. [k, B, L]": "* noise[:1] + 0 * noise"},
+            {"* noise  # 1. [k, B, L]": "* ops.repeat(noise[:1], k, axis=0)"},
             "still broken: all codes of an image have the noise of the first one. They are $k$ copies of one code, and "
             "the bound is the ELBO, at $k$ times the price."),
         "folding": (
@@ -656,7 +656,7 @@ STEP = Mend(
             "still broken: the softmax is of the losses, so the worst code gets the largest share."),
     },
     slips=[
-        ("noise", "noise_of_image", {"* noise  # 1. [k, B, L]": "* noise[:, :1] + 0 * noise"}, "now all images have "
+        ("noise", "noise_of_image", {"* noise  # 1. [k, B, L]": "* ops.repeat(noise[:, :1], B, axis=1)"}, "now all images have "
          "the noise of the first one. Each image and each code has its own."),
         ("noise", "variance", {"ops.exp(log_variance / 2) * noise": "ops.exp(log_variance) * noise"}, "now the noise "
          r"is multiplied by the variance: $\sigma = e^{\lambda/2}$ was right."),

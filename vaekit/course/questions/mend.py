@@ -255,6 +255,10 @@ class Mend(Question):
             follows.append(float(RIGHT if right else OTHER))
         return follows
 
+    @property
+    def _or_not_held(self):
+        return ", or is no longer held as it was" if "stop_gradient" in self.text.body else ""
+
     def explained(self, inputs, observation, observed, target):
         """Explains gradients, and a change that nobody foresaw."""
         if observation == ELSE and observed >= MANY:
@@ -273,5 +277,5 @@ class Mend(Question):
         return Explanation(
             "cut",
             f"the loss is what its lines say, its gradient is not, for {', '.join(wrong)}. Something on the way is "
-            "held fixed, by `ops.stop_gradient` or by NumPy, and training follows the gradient.",
+            f"held fixed, by `ops.stop_gradient` or by NumPy{self._or_not_held}, and training follows the gradient.",
         )
