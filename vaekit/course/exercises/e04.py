@@ -217,7 +217,7 @@ AUDIT = Experiment(
 
 def _weights_and_order(rng):
     for (k, B), alpha, spread in ((6, 3), 0.5, 1), ((4, 5), 2.0, 2), ((9, 2), 0.0, 1.5), ((3, 4), 3.0, 1):
-        images = dict(images=1.0 * rng.integers(2, size=(4, 6))) if alpha == 0.5 else {}
+        images = dict(images=1.0 * rng.integers(2, size=(4, 6))) if alpha == 3 else {}
         yield dict(log_weights=spread * rng.normal(size=(k, B)) - rng.uniform(0, 3, size=B), alpha=alpha, **images)
 
 
@@ -429,7 +429,8 @@ DREG = Function(
         ("score_term_alone", {"share**2 * of_path": "(share - share**2) * of_path"}, r"$\hat w - \hat w^2$ is what the "
          r"score is replaced by, and it is subtracted: from $\hat w$ there remains $\hat w^2$."),
         ("path_cut", {_PATH: "log_weights(held(z), held(mean), held(log_variance), held(weights), held(bias))"}, "the "
-         r"encoder gets no gradient: $z$ is held in both terms. The path goes through it."),
+         r"encoder gets no gradient: nothing comes to it along the path $z = \mu + \sigma\varepsilon$. Is $z$ held in "
+         "both terms, or is what was added for its gradient subtracted again?"),
         ("value_of_surrogate", {_VALUE: "-ops.mean(surrogate)"}, r"the value is that of the shares' sums. Asked for is "
          r"$-\mathcal L_k$: add what is missing behind `ops.stop_gradient`, so that no gradient changes."),
         ("bound_differentiated", {_VALUE: "-ops.mean(surrogate + bound - held(surrogate))"}, "the bound is "
@@ -615,8 +616,13 @@ PLAN = Experiment(
 _SHARE = "share = ops.stop_gradient(ops.softmax(log_w, axis=0))  # 4. of each code, [k, B]"
 _FLAT = "copies = ops.tile(x, (k, 1))  # 2. one for each code, in their order"
 
+
+def _steps(rng):
+    return list(_images_and_codes(rng))[:2]
+
+
 STEP = Mend(
-    "mended_step", "Five errors in a training step", points=5, minutes=20, difficulty=2, draw=_images_and_codes,
+    "mended_step", "Five errors in a training step", points=5, minutes=20, difficulty=2, draw=_steps,
     takes="x[B,D], mean[B,L], log_variance[B,L], noise[k,B,L], weights[L,D], bias[D]",
     gradients="mean weights",
     because="float32 carries seven digits. The losses of different sets of errors differ by far more than that.",
@@ -656,8 +662,8 @@ STEP = Mend(
             "still broken: the softmax is of the losses, so the worst code gets the largest share."),
     },
     slips=[
-        ("noise", "noise_of_image", {"* noise  # 1. [k, B, L]": "* ops.repeat(noise[:, :1], B, axis=1)"}, "now all images have "
-         "the noise of the first one. Each image and each code has its own."),
+        ("noise", "noise_of_image", {"* noise  # 1. [k, B, L]": "* ops.repeat(noise[:, :1], B, axis=1)"}, "now all images "
+         "have the noise of the first one. Each image and each code has its own."),
         ("noise", "variance", {"ops.exp(log_variance / 2) * noise": "ops.exp(log_variance) * noise"}, "now the noise "
          r"is multiplied by the variance: $\sigma = e^{\lambda/2}$ was right."),
         ("shares", "over_images", {"ops.softmax(log_w, axis=0)": "ops.softmax(log_w, axis=1)"}, "now the shares add "
