@@ -206,8 +206,8 @@ AUDIT = Experiment(
          "of the chain can be broken."),
         (None, "not_found", "dict(program=np.arange(60) % 4)",
          lambda found, **_: True, "Look for a step *down*, in the mean over the images, by many of its "
-         "standard errors; and look at all three steps. (A bound that does not rise breaks no inequality, it is only "
-         "of no use.)"),
+         "standard errors; and look at all three steps. A bound that does not rise breaks no inequality, it is only of "
+         "no use."),
     ],
 )  # fmt: skip
 
@@ -662,8 +662,8 @@ STEP = Mend(
             "still broken: the softmax is of the losses, so the worst code gets the largest share."),
     },
     slips=[
-        ("noise", "noise_of_image", {"* noise  # 1. [k, B, L]": "* ops.repeat(noise[:, :1], B, axis=1)"}, "now all images "
-         "have the noise of the first one. Each image and each code has its own."),
+        ("noise", "noise_of_image", {"* noise  # 1. [k, B, L]": "* ops.repeat(noise[:, :1], B, axis=1)"}, "now all "
+         "images have the noise of the first one. Each image and each code has its own."),
         ("noise", "variance", {"ops.exp(log_variance / 2) * noise": "ops.exp(log_variance) * noise"}, "now the noise "
          r"is multiplied by the variance: $\sigma = e^{\lambda/2}$ was right."),
         ("shares", "over_images", {"ops.softmax(log_w, axis=0)": "ops.softmax(log_w, axis=1)"}, "now the shares add "
