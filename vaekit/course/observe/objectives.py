@@ -26,8 +26,8 @@ def objective(answer, inputs, arguments):
     Returns: dict.
         - "bound": of the log-weights; "gradient of bound for log_weights": of its sum;
         - "restored": by how much the bound of an objective made from the first one's config differs;
-        - "in a model", with images: by how much the loss of a VAE under it differs from minus the bound of the codes
-          that it has drawn.
+        - "in a model", with images: by how much the loss of a VAE under it differs, in the mean over the images,
+          from minus the bound of the codes that it has drawn.
     """
     if not (isinstance(answer, type) and issubclass(answer, Objective)):
         what = f"`{answer.__name__}`, which does not derive from it" if isinstance(answer, type) else described(answer)
@@ -108,17 +108,19 @@ def _in_a_model(made, images):
     model = models.VAE(encoder, decoder, seed=0)
     data = model.observe(images.astype("float32"))
 
-    def loss():
+    def total():
         with model.seeded(1):
             found = made(model, data, step=0, training=True)
         if not (isinstance(found, tuple) and len(found) == 2 and isinstance(found[1], dict)):
             raise Wrong(f"called by a model, an objective returns a loss and a dict; received {described(found)}.")
-        return found[0]
+        return keras.ops.sum(found[0])
 
     with model.seeded(1):
         log_weights = model.trace(data, made.samples).log_weights()
-    found, expected = (keras.ops.convert_to_numpy(a) for a in (loss(), -made.bound(log_weights)))
-    _, gradients = variables_gradient(lambda: keras.ops.sum(loss()), model.trainable_variables)
+    loss, gradients = variables_gradient(total, model.trainable_variables)
     if not any(np.any(keras.ops.convert_to_numpy(gradient)) for gradient in gradients):
         return Fault("cut", "in a model its gradient is 0: nothing would be trained.")
-    return _largest(found, expected)
+    loss, expected = (
+        keras.ops.convert_to_numpy(a) / len(images) for a in (loss, -keras.ops.sum(made.bound(log_weights)))
+    )
+    return _largest(loss, expected)

@@ -92,7 +92,11 @@ class TrainedVAE(Question):
             reached, reconstruction, kl = _bound(images, mean, log_variance, decoder, noise, self.codes)
             misread = {"log σ": 2 * log_variance, "σ²": np.log(log_variance), "σ": 2 * np.log(log_variance)}
             read = {name: _bound(images, mean, value, decoder, few, len(few))[0] for name, value in misread.items()}
+            read_as_it_is = (
+                reached if self.codes == 1 else _bound(images, mean, log_variance, decoder, few, len(few))[0]
+            )
         measures = {"bound": reached, "reconstruction": reconstruction, "kl": kl, "read": read}
+        measures["read_as_it_is"] = read_as_it_is
         return measures | dict.fromkeys(self.bounds, reached)
 
     def _wrong_shapes(self, decoder, codes, images):
@@ -128,7 +132,8 @@ class TrainedVAE(Question):
         bound, kl, reconstruction = (observed[name] for name in ("bound", "kl", "reconstruction"))
         read, low, high = observed["read"], self.good_kl[0], self.good_kl[1]
         best = max(read, key=lambda name: np.nan_to_num(read[name], nan=-np.inf))
-        if read[best] > max(np.nan_to_num(bound, nan=-np.inf) + 2, self.coins):
+        as_it_is = observed.get("read_as_it_is", bound)
+        if read[best] > max(np.nan_to_num(as_it_is, nan=-np.inf) + 2, self.coins):
             return "not_log_variance", (
                 f"Your encoder seems to return {best} as its second value: read so, the bound is {read[best]:.2f} "
                 r"nats. Asked for is $\log\sigma^2$."

@@ -25,7 +25,7 @@ from vaekit.course.questions.question import Case, Mistake, Near, Observe, Quest
 SAME = {
     "restored": "an objective made again from `get_config()` gives other bounds; they differ by up to {:.3g} nats.",
     "in a model": "the loss of a VAE that is trained by it is not minus the bound of the codes drawn; they differ by "
-    "up to {:.3g} nats.",
+    "{:.3g} nats an image.",
 }
 
 CODE = """
