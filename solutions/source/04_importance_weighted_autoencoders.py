@@ -532,8 +532,8 @@ def train_iwae(images, seed):
 # equal cost, or where none of them gets any better.
 #
 # One thing the check cannot see. Let `encode` return $\log\sigma$ in place of $\log\sigma^2$: by $\mathcal L_1$ the
-# model is three nats worse, and by $\mathcal L_{50}$ less than a tenth. Fifty codes forgive a $q$ that is too wide. That
-# makes them a fair judge of decoders, and a poor one of encoders.
+# model is three nats worse, and by $\mathcal L_{50}$ less than a tenth. Fifty codes forgive a $q$ that is too wide.
+# That makes them a fair judge of decoders, and a poor one of encoders.
 
 # %% [markdown]
 # ## That was exercise 04

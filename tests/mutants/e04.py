@@ -147,7 +147,6 @@ ODD = {
         ("bound", _components(_SIZES, _SIZES)),
         ("not_log_variance", _components(_SAID, f"np.exp({_SAID})").replace(_SIZES, "gain = 5, 0.1, 2.5")),
         ("no_codes", _components(_SIZES, "gain = 5, 0.3, 0.01")),
-        ("not_finite", _components("np.zeros(latents)", "np.full(latents, np.nan)")),
         ("shapes", _components(_SIZES, "gain = 8, 0.3, 1.0")),
         ("refused", _components("return mean, ", "return tfd.Normal(mean, 1.0)  # ")),
         ("error", _components("return mean, ", "return encoder(x), ")),

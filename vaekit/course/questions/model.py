@@ -180,9 +180,15 @@ class TrainedVAE(Question):
 
 
 def _bound(images, mean, log_variance, decoder, noise, codes):
-    """Estimates the bound of so many codes, the reconstruction and the KL divergence, in nats an image."""
+    """Estimates the bound of so many codes, the reconstruction and the KL divergence, in nats an image.
+
+    That of many codes in float32, for half the time.
+    """
+    if codes > 1:
+        images, mean, log_variance, noise = (array.astype(np.float32) for array in (images, mean, log_variance, noise))
+        decoder = {name: array.astype(np.float32) for name, array in decoder.items()}
     reconstruction, kl = terms(images, mean, log_variance, decoder, noise)
-    log_w = (reconstruction - kl).reshape(-1, codes, len(images))
+    log_w = (reconstruction - kl).astype(np.float64).reshape(-1, codes, len(images))
     bounds = np.logaddexp.reduce(log_w, axis=1) - np.log(codes)
     return np.mean(bounds), np.mean(reconstruction), np.mean(kl)
 
