@@ -131,7 +131,7 @@ def test_lesson_and_exercise_lead_to_each_other(number):
     text = [cell.source for cell in cells(number) if cell.cell_type == "markdown"]
     link = f"../../lessons/{stem}.ipynb"
     assert link in text[0] and link in text[-1]
-    assert f"../exercises/{stem}/{stem}.ipynb" in lesson[lesson.rindex("# %% [markdown]") :]
+    assert f"../exercises/{stem}/{stem}.ipynb" in lesson[lesson.index("# ## Take-aways") :]
 
 
 @pytest.mark.once

@@ -413,9 +413,9 @@ figure
 # | **00 start here** | you are here | |
 # | **[01 the reparameterization trick][01]** | how a gradient passes through dice | [VAE] |
 # | **[02 the variational autoencoder][02]** | the bound and the model, from a blank page | VAE |
-# | 03 measuring likelihood | what $\log p(x)$ is, and how far to trust it | VAE |
-# | 04 importance weighted autoencoders | a tighter bound, from more samples | [IWAE] |
-# | 05 two stochastic layers | codes of codes | IWAE |
+# | **[03 measuring likelihood][03]** | what $\log p(x)$ is, and how far to trust it | VAE |
+# | **[04 importance weighted autoencoders][04]** | a tighter bound, from more samples | [IWAE] |
+# | **[05 two stochastic layers][05]** | codes of codes | IWAE |
 # | 06 VampPrior | a prior that learns where the codes are | [VampPrior] |
 # | 07 hierarchies and PixelCNN | better posteriors, stronger decoders | VampPrior |
 # | 08 posterior collapse | when the decoder ignores $z$, and skips against it | [Skip-VAE] |
@@ -424,13 +424,19 @@ figure
 # | 11 sequences | video | σ-VAE |
 # | 12 capstone | your data, your model, all five papers in one table | all |
 #
-# The lessons in **bold** are here, the others are being written. Lessons 01 and 02 have exercises, which are graded on
-# your own computer: [exercise 01][e01], [exercise 02][e02].
+# The lessons in **bold** are here, the others are being written. Lessons 01 to 05 have exercises, which are graded on
+# your own computer: [01][e01], [02][e02], [03][e03], [04][e04], [05][e05].
 #
 # [01]: 01_the_reparameterization_trick.ipynb
 # [02]: 02_the_variational_autoencoder.ipynb
+# [03]: 03_measuring_likelihood.ipynb
+# [04]: 04_importance_weighted_autoencoders.ipynb
+# [05]: 05_two_stochastic_layers.ipynb
 # [e01]: ../exercises/01_the_reparameterization_trick/01_the_reparameterization_trick.ipynb
 # [e02]: ../exercises/02_the_variational_autoencoder/02_the_variational_autoencoder.ipynb
+# [e03]: ../exercises/03_measuring_likelihood/03_measuring_likelihood.ipynb
+# [e04]: ../exercises/04_importance_weighted_autoencoders/04_importance_weighted_autoencoders.ipynb
+# [e05]: ../exercises/05_two_stochastic_layers/05_two_stochastic_layers.ipynb
 # [VAE]: https://arxiv.org/abs/1312.6114
 # [IWAE]: https://arxiv.org/abs/1509.00519
 # [VampPrior]: https://arxiv.org/abs/1705.07120

@@ -4,6 +4,7 @@ from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
 
+from vaekit.course.questions.model import log_bernoulli
 from vaekit.course.questions.question import AtLeast, Case, Observe, Question, generator
 
 NORMAL = ["hidden_weights", "hidden_bias", "mean_weights", "mean_bias", "log_variance_weights", "log_variance_bias"]
@@ -198,7 +199,7 @@ def terms(images, mean, log_variance, arrays, noise_1, noise_2):
     p = _normal(h2, "p_h1", arrays)
     hidden = np.tanh(h1 @ arrays["p_x_hidden_weights"] + arrays["p_x_hidden_bias"])
     a = hidden @ arrays["p_x_output_weights"] + arrays["p_x_output_bias"]
-    log_p_x = np.sum(images * a - np.logaddexp(0, a), axis=-1)
+    log_p_x = log_bernoulli(images, a)
     log_p_h1 = _log_normal(h1, *p)
     k1 = _log_normal(h1, mean, log_variance) - log_p_h1
     k2 = 0.5 * np.sum(h2**2 - noise_2**2 - q_log_variance, axis=-1)

@@ -49,8 +49,8 @@ _GENERAL = [  # (name, what was done, whether with every part, message)
      "one error at a time: the check says which are mended."),
     ("not_a_number", NO_NUMBER, True, "the result should be one number that is finite, the mean over the batch."),
     ("not_a_number", NO_NUMBER, False, "the result should be one number, the mean over the batch; an array came back."),
-    ("hidden", HIDDEN, True, "the result does not depend on this line any more, since another one is gone. Put that "
-     "back, and this counts if it is mended."),
+    ("hidden", HIDDEN, True, "the result does not depend on this line, as long as another one is as it is. Mend that, "
+     "or put it back, and this counts if it is mended."),
     ("untouched", UNTOUCHED, False, "counts once one of the errors is mended."),
     ("constant", CONSTANT, False, f"{_ALSO} off by the same number for all inputs. Is there a term too many, or too "
      "few?"),
@@ -257,6 +257,10 @@ class Mend(Question):
             follows.append(float(RIGHT if right else OTHER))
         return follows
 
+    @property
+    def _or_not_held(self):
+        return ", or is no longer held as it was" if "stop_gradient" in self.text.body else ""
+
     def explained(self, inputs, observation, observed, target):
         """Explains gradients, and a change that nobody foresaw."""
         if observation == ELSE and observed >= MANY:
@@ -278,7 +282,7 @@ class Mend(Question):
         return Explanation(
             "cut",
             f"the loss is what its lines say, its gradient is not, for {', '.join(wrong)}. Something on the way is "
-            "held fixed, by `ops.stop_gradient` or by NumPy, and training follows the gradient.",
+            f"held fixed, by `ops.stop_gradient` or by NumPy{self._or_not_held}, and training follows the gradient.",
         )
 
 
