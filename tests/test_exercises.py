@@ -36,6 +36,8 @@ QUESTIONS = [
     for number, exercise in EXERCISES.items()
     for name, question in exercise.questions.items()
 ]
+TRAINED = [param for param in QUESTIONS if param.values[1].seconds > 100]
+QUICK = [param for param in QUESTIONS if param not in TRAINED]
 FUNCTIONS = [param for param in QUESTIONS if isinstance(param.values[1], Function)]
 BANKS = {number: importlib.import_module(f"mutants.e{number}") for number in EXERCISES}
 
@@ -179,11 +181,6 @@ def test_every_edit_changes_a_number(number, question):
 # ---- right answers, none, wrong ones
 
 
-def seeds(question):
-    """Of drawn cases; one for a model, which takes seconds to train, and on JAX."""
-    return (1,) if question.seconds > 100 or vk.backend.NAME == "jax" else (1, 2)
-
-
 def verdict(number, name, answer, seed):
     """As the exercise gives it; on JAX, which compiles for each shape, on one case of each part."""
     question = EXERCISES[number].questions[name]
@@ -197,18 +194,18 @@ def _judged(question, cases, answer):
     return judge(question, list(cases), [observe(observer, answer, case.inputs, options) for case in cases])
 
 
-@pytest.mark.parametrize(
-    ("number", "question", "seed"),
-    [
-        pytest.param(*param.values, seed, id=f"{param.id}-{seed}")
-        for param in QUESTIONS
-        for seed in seeds(param.values[1])
-    ],
-)
+@pytest.mark.parametrize("seed", (1,) if vk.backend.NAME == "jax" else (1, 2))
+@pytest.mark.parametrize(("number", "question"), QUICK)
 def test_solution_earns_every_point(number, question, seed):
     found = verdict(number, question.name, solutions(number)[question.name], seed)
     assert found.right and found.earned == question.points, found
     assert type(found.earned) is float
+
+
+@pytest.mark.alternate
+@pytest.mark.parametrize(("number", "question"), TRAINED)
+def test_solution_that_trains_earns_every_point(number, question):
+    test_solution_earns_every_point(number, question, 1)
 
 
 @pytest.mark.parametrize(("number", "question"), QUESTIONS)
@@ -218,6 +215,7 @@ def test_stub_raises_not_implemented_and_earns_nothing(number, question):
     assert {part.diagnosis for part in verdict.parts} == {"unanswered"}
 
 
+@pytest.mark.alternate
 @pytest.mark.parametrize(("number", "name", "code"), ALIKE)
 def test_right_answers_written_otherwise_earn_every_point(number, name, code):
     found = verdict(number, name, run(code, name), 3)
