@@ -611,9 +611,8 @@ holds(8 < ratio < 18, 3 < minutes["IWAE", 50] / minutes["VAE", 1] < 5)
 #
 # Time is one part of the bill, memory the other. To go back through the decoder, its activations are kept for every
 # code: here 20 images (the paper's batch) times 50 codes times 1184 units, 5 MB, and nothing to worry about. For a
-# decoder of convolutions it is what limits $k$. (There is a way out. The gradient is a mean over codes with the
-# probabilities $\hat w_i$; so run all $k$ forward without keeping anything, draw one code by its share, and go back
-# through that one alone. It is right on average, and noisier.)
+# decoder of convolutions it is what limits $k$. (There is a way out. Run all $k$ forward without keeping anything, draw
+# one code by its share, and go back through that one alone: right on average, and noisier.)
 
 # %% [markdown]
 # ## More codes, better gradients?
@@ -647,17 +646,17 @@ def slopes(seed):
     """Log-weights [draws, B] of codes from the encoder, their paths and scores for μ and log σ², decoder's slopes."""
     noise = np.random.default_rng(seed).standard_normal((draws, *mean.shape)).astype("float32")
     copies = ops.convert_to_tensor(np.tile(some, (draws, 1, 1, 1)))
-    means, scales, found = np.tile(mean, (draws, 1)), np.tile(scale, (draws, 1)), []
+    means, scales = np.tile(mean, (draws, 1)), np.tile(scale, (draws, 1))
+    z = (mean + scale * noise).reshape(-1, 2)
 
-    def total(z):
+    def parts(z):
         p = plane.decoder(z)
         log_w = p.log_prob(copies) + ops.sum(((z - means) / scales) ** 2 / 2 - z**2 / 2 + ops.log(scales), axis=1)
         a = p.distribution.logits_parameter()
-        found.extend((log_w, (copies - ops.sigmoid(a))[:, 10:18, 12:16, 0]))  # of 32 pixels in the middle
-        return ops.sum(log_w)
+        return log_w, (copies - ops.sigmoid(a))[:, 10:18, 12:16, 0]  # of 32 pixels in the middle
 
-    _, (slope,) = value_and_gradient(total, (mean + scale * noise).reshape(-1, 2))
-    slope, log_w, decoder = (ops.convert_to_numpy(array).reshape(draws, len(some), -1) for array in (slope, *found))
+    _, (slope,) = value_and_gradient(lambda z: ops.sum(parts(z)[0]), z)
+    slope, log_w, decoder = (ops.convert_to_numpy(array).reshape(draws, len(some), -1) for array in (slope, *parts(z)))
     path = np.concatenate([slope, slope * scale * noise / 2], axis=2)
     score = np.concatenate([noise / scale, (noise**2 - 1) / 2], axis=2)
     return log_w[..., 0], path, score, decoder
@@ -838,8 +837,8 @@ figure
 # %% [markdown]
 # ## When it goes wrong
 #
-# One mistake you have met: comparing $\mathcal L_1$ of one model with $\mathcal L_{50}$ of another. Here are three that
-# stand in public code. All of them train without an error.
+# One mistake you have met: bounds of different $k$, compared. Three more stand in public code. All of them train without
+# an error.
 #
 # ### The mean of the logarithms
 #
