@@ -837,8 +837,8 @@ figure
 # %% [markdown]
 # ## When it goes wrong
 #
-# One mistake you have met: bounds of different $k$, compared. Three more stand in public code. All of them train without
-# an error.
+# One mistake you have met: bounds of different $k$, compared. Three more stand in public code. All of them train
+# without an error.
 #
 # ### The mean of the logarithms
 #
@@ -1109,10 +1109,14 @@ for beta in (0.5, 0.8, 1.0):
     print("β = {}:  {:.2f} with the narrow q, {:.2f} with the wide q".format(beta, *ends[beta]))
 
 # %% tags=["hide-input"]
-holds(ends[0.5][0] > ends[0.5][1] + 0.2, ends[0.8][0] > ends[0.8][1] + 0.05, abs(ends[1.0][0] - ends[1.0][1]) < 0.01)
+holds(
+    abs(ends[0.5][0] - ends[0.5][1] - 0.4) < 0.05,
+    ends[0.8][0] > ends[0.8][1] + 0.05,
+    abs(ends[1.0][0] - ends[1.0][1]) < 0.01,
+)
 
 # %% [markdown]
-# With $\beta = 1$ both encoders lead to the same end. With other values the end depends on $q$, here by a few tenths
-# of a nat, and it is not $\log p_\theta(x)$. So $k$ codes do not make the bound tight; they only sharpen the encoder's
+# With $\beta = 1$ both encoders lead to the same end. With other values the end depends on $q$, here by up to 0.4
+# nats, and it is not $\log p_\theta(x)$. So $k$ codes do not make the bound tight; they only sharpen the encoder's
 # appetite for whatever raises that integral. It is one more reason to treat a $\beta$ that is not 1 as a *warm-up*,
 # which ends at 1, and not as a setting. Lesson 05 does so.
