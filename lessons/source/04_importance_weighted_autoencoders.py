@@ -73,7 +73,7 @@ fifty = paper.load("iwae_k50")
 # - The mean weight $\frac1k\sum_i w_i$ is an unbiased estimate of $p_\theta(x)$.
 # - Its logarithm is too low on average, by Jensen's inequality, about by $v/(2k)$: half the
 #   weights' relative variance $v = \mathrm{Var}(w)/p_\theta(x)^2$, over $k$. It is a *stochastic lower bound*.
-# - Weights are kept as logarithms, and averaged by log-mean-exp, which never leaves them.
+# - Weights are kept as logarithms, and averaged by log-mean-exp.
 # - The effective sample size $(\sum_i w_i)^2 / \sum_i w_i^2$ says how many of the $k$ codes carry the average.
 #
 # A lower bound that can be computed, and differentiated: that is all that lesson 02 asked of a training objective. So
@@ -94,7 +94,7 @@ def log_mean_exp(log_w):
 
 def bound(log_w, k):
     """L_k, mean over images, from log-weights [S, B] in groups of k."""
-    groups = log_w[: len(log_w) // k * k].reshape(k, -1)
+    groups = log_w[: len(log_w) // k * k].reshape(k, -1)  # each column: k codes of one image
     return float(np.mean(log_mean_exp(groups)))
 
 
@@ -197,13 +197,18 @@ quiz.discuss("rivals")
 
 # %% tags=["hide-input"]
 difference = curves[1] - curves[50]
-holds(10 < difference[0] < 12.5, abs(difference[-1]) < 0.5, 1 < difference[counts.index(min(50, draws))] < 3)
+holds(
+    10 < difference[0] < 12.5,
+    abs(difference[-1]) < 0.5,
+    difference[-1] < difference[-2],
+    1 < difference[counts.index(min(50, draws))] < 3,
+)
 
 # %% [markdown]
-# At the right end the two meet, as they should: their $\log p_\theta(x)$ is the same. But by $\mathcal L_1$, `fifty` is
-# a disaster, eleven nats behind. Its encoder puts most codes where they are no use, and it does not mind: in training
-# it had fifty tries, and one or two good ones among them were enough. Even by $\mathcal L_{50}$ it is behind by more
-# than a nat; with more codes it catches up.
+# By $\mathcal L_1$, `fifty` is a disaster, eleven nats behind. Its encoder puts most codes where they are no use, and
+# it does not mind: in training it had fifty tries, and one or two good ones among them were enough. Even by $\mathcal
+# L_{50}$ it is behind by more than a nat; with more codes it catches up. (At 2000 the black curve is still the steeper
+# one. 5000 codes are a ruler, too, and by lesson 03's annealing one that is nearly two nats short for `fifty`.)
 #
 # This is the first of the mistakes to remember: **a bound with one $k$ says nothing about a bound with another.**
 # Whoever compares $\mathcal L_1$ of one model with $\mathcal L_{50}$ of another can prove anything. Compare equal $k$,
@@ -229,9 +234,10 @@ share = ops.softmax(log_w, axis=0)
 _, (slope,) = value_and_gradient(lambda log_w: ops.sum(log_mean_exp(log_w)), log_w)
 
 ours, theirs = log_mean_exp(log_w), objective.bound(log_w)
+for_decoder, _ = objective.shares(log_w)  # the encoder's: see "What mends it"
 print("shares are the slope:", np.allclose(slope, share, atol=1e-6))
 print("vaekit's bound:      ", np.allclose(theirs, ours, rtol=1e-5))
-print("vaekit's shares:     ", np.allclose(objective.shares(log_w)[0], share))
+print("vaekit's shares:     ", np.allclose(for_decoder, share))
 
 # %% tags=["hide-input"]
 i = 4
@@ -245,11 +251,11 @@ holds(share_i[order[:2]].sum() > 0.8, 45 < log_w_i.max() - log_w_i.min() < 60)
 vk.plotting.image_grid(np.concatenate([test[i : i + 1], fifty.decode(z[shown])]), columns=10, titles=titles)
 
 # %% [markdown]
-# A test image, and of fifty codes that `fifty` drew for it the five with the largest shares, and the four with the
-# smallest (as a fraction of the largest). All of them are noughts, but a weight is a product over 784 pixels, and a rim
-# in the wrong place makes it smaller by powers of $e$. One or two codes get nearly all of the gradient. The rest are as
-# good as thrown away, and nobody is punished for them. Under the ELBO each would have counted, and the last one would
-# have cost some fifty nats.
+# A test image, and of fifty codes that `fifty` drew for it those with the five largest and the four smallest shares
+# (tiny ones as a fraction of the largest). All of them are noughts, but a weight is a product over 784 pixels, and a
+# rim in the wrong place makes it smaller by powers of $e$. One or two codes get nearly all of the gradient. The rest
+# are as good as thrown away, and nobody is punished for them. Under the ELBO each would have counted, and the last one
+# would have cost some fifty nats.
 #
 # To train, say `model.compile(optimizer, objective=vk.objectives.IWAE(50))`, and `fit`.
 
@@ -387,37 +393,40 @@ test_noise = np.random.default_rng(10).standard_normal((epochs(1000, 50), len(fe
 def table(qs):
     """Prints, and returns by name, medians over images of KL(q ‖ p) and area, means of log p(x) − L_k."""
     rows = {}
-    print("            KL(q ‖ p)   area of q     to log p(x): from L₁   from L₅₀")
+    print("            KL(q ‖ p)   area of q   log p(x) − L₁   log p(x) − L₅₀")
     for name, q in qs.items():
         w = ops.convert_to_numpy(log_weights(q, few, test_noise))
         kl, area = divergence(log_normal(q), log_posterior), np.exp(q[:, 2:].sum(axis=1) / 2)
         rows[name] = np.median(kl), np.median(area), *(log_p.mean() - bound(w, k) for k in (1, 50))
-        print("{:10s}{:11.2f}{:12.4f}{:23.2f}{:11.2f}".format(name, *rows[name]))
+        print("{:10s}{:11.2f}{:12.4f}{:16.2f}{:17.2f}".format(name, *rows[name]))
     return rows
 
 
 rows = table({f"k = {k}": q for k, q in fitted.items()})
 (kl_1, area_1, *gaps_1), (kl_5, area_5, *_), (kl_50, area_50, *gaps_50) = rows.values()
-if chosen:  # the 3
-    w_1, w_50 = (ops.convert_to_numpy(log_weights(fitted[k], few, test_noise))[:, chosen[0]] for k in (1, 50))
-    holds(0.4 < bound(w_50, 50) - bound(w_1, 50) < 1)
+if chosen:  # the 3, the 9, the 5
+    w_1, w_50 = (ops.convert_to_numpy(log_weights(fitted[k], few, test_noise)) for k in (1, 50))
+    gains = [bound(w_50[:, i], 50) - bound(w_1[:, i], 50) for i in chosen]
+    holds(0.4 < gains[0] < 1, *(abs(gain) < 0.15 for gain in gains[1:]))
 holds(kl_1 < kl_5 < kl_50, area_50 > 1.8 * area_1, gaps_50[0] > gaps_1[0] + 1.8, max(gaps_1[1], gaps_50[1]) < 0.2)
 
 # %% [markdown]
 # As $k$ grows, $\mathcal L_k$ gets tighter, and $q$ gets *worse* as an approximation of the posterior. Its divergence
-# grows, and so does its area, $\sigma_1 \sigma_2$ (both are medians over the images). By $\mathcal L_1$ the last row
-# is more than two nats below the first; by $\mathcal L_{50}$ one can hardly tell them apart.
+# grows, and so does its area, $\sigma_1 \sigma_2$. (Both are medians over the images. On the right are means, which a
+# few images pull up: for each of them $\log p_\theta(x) - \mathcal L_1$ *is* the divergence.) By $\mathcal L_1$ the
+# last row is more than two nats below the first; by $\mathcal L_{50}$ one can hardly tell them apart.
 #
 # The pictures show two reasons. Look at the 3 on top, whose posterior has two parts. With one code, $q$ sits on one of
 # them, since what falls between them would cost dearly. With fifty, a miss costs little, if another code hits. What
 # costs is a part of the posterior that *no* code reaches. So $q$ covers both, and for this image $\mathcal L_{50}$
-# gains more than half a nat by it. It is the same with the slanted posterior of the 9. In the last row the posterior
-# is round, and $q$ could match it. There $\mathcal L_{50}$ gains nothing by a wide $q$. It just does not mind.
-# Remember that one.
+# gains more than half a nat by it. In the other rows it gains nothing: among fifty codes of the narrow $q$ enough were
+# good. The 5 even has a posterior that the first $q$ nearly matches, and yet $q$ spreads, and slides off. $\mathcal
+# L_{50}$ just does not mind. Remember that one.
 #
-# Lesson 03's second fact says where $\mathcal L_{50}$ would mind: the gap is half the relative variance of the weights
-# over $k$, the weights are $p_\theta(x)$ times $p_\theta(z|x)/q_\varphi(z|x)$, and that explodes where $q$ is small and
-# the posterior is not. The ELBO's gap, $\mathrm{KL}(q\,\|\,p)$, explodes where $q$ is *large* and the posterior is not.
+# The second of our four facts says where $\mathcal L_{50}$ would mind: the gap is half the relative variance of the
+# weights over $k$, the weights are $p_\theta(x)$ times $p_\theta(z|x)/q_\varphi(z|x)$, and that explodes where $q$ is
+# small and the posterior is not. The ELBO's gap, $\mathrm{KL}(q\,\|\,p)$, explodes where $q$ is *large* and the
+# posterior is not.
 
 # %% [markdown]
 # ## The posterior that it stands for
@@ -488,24 +497,28 @@ explore(
 # are drawn.
 #
 # So whoever wants reconstructions, features or a latent map of an IWAE should not take one code from its encoder, but
-# draw many, and keep one by its share. How much does that matter? We ask `fifty` to make test images again:
+# draw many, and keep one by its share. How much does that matter? We ask both models to make test images again:
 
 # %%
-trace = fifty.trace(test[:200], 50, seed=8)
-log_p_x = ops.convert_to_numpy(trace.log_p["x"])  # log p(x|z), [50, 200]
-share = softmax(ops.convert_to_numpy(trace.log_weights()), axis=0)
-plain, kept = log_p_x.mean(), (share * log_p_x).sum(axis=0).mean()
-print(f"log p(x|z): any code {plain:.1f} nats, one kept of fifty {kept:.1f}")
+kept = {}
+for k, name in ((1, "one"), (50, "fifty")):
+    trace = rivals[k].trace(test[:200], 50, seed=8)
+    log_p_x = ops.convert_to_numpy(trace.log_p["x"])  # log p(x|z), [50, 200]
+    share = softmax(ops.convert_to_numpy(trace.log_weights()), axis=0)
+    kept[k] = log_p_x.mean(), (share * log_p_x).sum(axis=0).mean()
+    print("{:5s}  log p(x|z): any code {:.1f} nats, one kept of fifty {:.1f}".format(name, *kept[k]))
 
 # %% tags=["hide-input"]
-holds(16 < kept - plain < 18.5)
+(any_1, kept_1), (any_50, kept_50) = kept.values()
+holds(16.5 < kept_50 - any_50 < 18.5, 4.5 < kept_1 - any_1 < 6, 15 < any_1 - any_50 < 17, kept_1 - kept_50 < 4)
 
 # %% [markdown]
-# (The second number is the mean over which code is kept.) Seventeen nats, for the price of a softmax. Who looks at an
-# IWAE's reconstructions from single codes, and finds them worse than a VAE's, has looked at the proposals.
+# (The second number is the mean over which code is kept.) By single codes `fifty` is sixteen nats worse than `one`,
+# and by kept ones, for the price of a softmax, less than four. Who looks at an IWAE's reconstructions from single
+# codes, and finds them worse than a VAE's, has looked at the proposals.
 
 # %% [markdown]
-# ## Units that wake up
+# ## Units in use
 #
 # Both models have 50 latents. Lesson 02 found that a model need not use them all: a latent whose posterior is the prior
 # for every image costs nothing and says nothing. The paper counts those in use. A latent, or *unit*, $j$ is **active**
@@ -569,11 +582,11 @@ for (kind, k), record in records.items():
 
 # %% [markdown]
 # "VAE, $k = 50$" is the paper's control: the *mean* of fifty ELBOs for each image, so fifty codes, but each with the
-# share 1/50. It gains next to nothing. The importance weighted bound gains 2 nats on dynamic and 1.6 on static MNIST.
+# share 1/50. It gains 0.4 nats on dynamic MNIST, and nothing on static. The importance weighted bound gains 2 and 1.6.
 #
 # Ours fall short of the paper's by two to four nats for one plain reason: they have seen a few percent of its 3280
-# epochs. (Our units are counted on test images, the paper's on training images; and you have seen what a count of units
-# in half use is worth.) And ours are no fair pair by the paper's standard, which trains both for as long.
+# epochs. (Our 35 units are counted on static test images, the 36 above on ours, the paper's on training images: so much
+# for a count of units in half use.) And ours are no fair pair by the paper's standard, which trains both for as long.
 
 # %%
 quiz.ask("bill")
@@ -593,22 +606,20 @@ holds(8 < ratio < 18, 3 < minutes["IWAE", 50] / minutes["VAE", 1] < 5)
 
 # %% [markdown]
 # The record says: four times as long. And so our draw is not one that flatters the IWAE: at equal *time* on this
-# processor, early in training, plain ELBO steps get further. It is at the end, where more steps no longer help, that
-# the bound decides: after 3280 epochs of each, the paper's IWAE is 1.6 nats ahead.
+# processor, early in training, plain ELBO steps get further by the paper's ruler. It is at the end, where more steps no
+# longer help, that the bound decides: after 3280 epochs of each, the paper's IWAE is 1.6 nats ahead.
 #
 # Time is one part of the bill, memory the other. To go back through the decoder, its activations are kept for every
-# code: here 20 images times 50 codes times 1184 units, 5 MB, and nothing to worry about. For a decoder of convolutions
-# it is what limits $k$. (There is a way out. The gradient is a mean over codes with the probabilities $\hat w_i$; so
-# run all $k$ forward without keeping anything, draw one code by its share, and go back through that one alone. It is
-# right on average, and noisier.)
+# code: here 20 images (the paper's batch) times 50 codes times 1184 units, 5 MB, and nothing to worry about. For a
+# decoder of convolutions it is what limits $k$. (There is a way out. Run all $k$ forward without keeping anything, draw
+# one code by its share, and go back through that one alone: right on average, and noisier.)
 
 # %% [markdown]
 # ## More codes, better gradients?
 #
 # So more codes make a better bound. Should one take as many as one can pay for? A gradient is an estimate, too, and
 # what counts in it is the **signal-to-noise ratio**: the length of its mean, over its standard deviation from draw to
-# draw. Each gradient of $\mathcal L_k$ is a mean over $k$ codes, so its noise gets less as $k$ grows. And the two
-# ratios?
+# draw. Each gradient of $\mathcal L_k$ is a mean over $k$ codes, so its noise gets less as $k$ grows. And the ratio?
 
 # %%
 quiz.ask("signal")
@@ -635,17 +646,17 @@ def slopes(seed):
     """Log-weights [draws, B] of codes from the encoder, their paths and scores for μ and log σ², decoder's slopes."""
     noise = np.random.default_rng(seed).standard_normal((draws, *mean.shape)).astype("float32")
     copies = ops.convert_to_tensor(np.tile(some, (draws, 1, 1, 1)))
-    means, scales, found = np.tile(mean, (draws, 1)), np.tile(scale, (draws, 1)), []
+    means, scales = np.tile(mean, (draws, 1)), np.tile(scale, (draws, 1))
+    z = (mean + scale * noise).reshape(-1, 2)
 
-    def total(z):
+    def parts(z):
         p = plane.decoder(z)
         log_w = p.log_prob(copies) + ops.sum(((z - means) / scales) ** 2 / 2 - z**2 / 2 + ops.log(scales), axis=1)
         a = p.distribution.logits_parameter()
-        found.extend((log_w, (copies - ops.sigmoid(a))[:, 10:18, 12:16, 0]))  # of 32 pixels in the middle
-        return ops.sum(log_w)
+        return log_w, (copies - ops.sigmoid(a))[:, 10:18, 12:16, 0]  # of 32 pixels in the middle
 
-    _, (slope,) = value_and_gradient(total, (mean + scale * noise).reshape(-1, 2))
-    slope, log_w, decoder = (ops.convert_to_numpy(array).reshape(draws, len(some), -1) for array in (slope, *found))
+    _, (slope,) = value_and_gradient(lambda z: ops.sum(parts(z)[0]), z)
+    slope, log_w, decoder = (ops.convert_to_numpy(array).reshape(draws, len(some), -1) for array in (slope, *parts(z)))
     path = np.concatenate([slope, slope * scale * noise / 2], axis=2)
     score = np.concatenate([noise / scale, (noise**2 - 1) / 2], axis=2)
     return log_w[..., 0], path, score, decoder
@@ -705,15 +716,15 @@ quiz.discuss("signal")
 # signal tends to $\nabla_\theta \log p_\theta(x)$, so its ratio grows as $\sqrt k$. But near the end of the chain the
 # bound is $\log p_\theta(x) - v/(2k)$, with the weights' relative variance $v$. The encoder acts through the gap
 # alone, so the encoder's signal falls as $1/k$, and its ratio as $1/\sqrt k$ ([Rainforth et al.
-# 2018](https://arxiv.org/abs/1802.04537)). Ours falls more slowly, since for many of these images 64 codes are not
-# near the end of the chain.
+# 2018](https://arxiv.org/abs/1802.04537)). Both of ours move more slowly, since for many of these images 64 codes are
+# not near the end of the chain.
 #
 # **What mends it.** The score is a suspect: $\sum_i \hat w_i s_i$ is noise to a large part. With $k = 1$ the share is
 # 1, the score has mean zero (lesson 01), and it can be left out: the path alone is right, and less noisy. With $k > 1$
 # the share depends on the code, so this is no longer so. Lesson 01 helps again. It had two ways to differentiate an
 # expectation $\mathbb E_q[f(z)]$, and both give the same on average, $\mathbb E[f(z)\, s] = \mathbb E[f'(z)\,
-# \nabla_\varphi z]$. Take for $f$ the share $\hat w_i$ as a function of its own code $z_i$, the other codes held
-# fixed. It is a softmax, whose slope in $\log w_i$ is $\hat w_i (1 - \hat w_i)$. So
+# \nabla_\varphi z]$. Take for $f$ the share $\hat w_i$ as a function of its own code $z_i$, the other codes and
+# $f$ itself held fixed. It is a softmax, whose slope in $\log w_i$ is $\hat w_i (1 - \hat w_i)$. So
 #
 # $$\mathbb E[\hat w_i s_i] = \mathbb E[(\hat w_i - \hat w_i^2)\, a_i], \qquad\text{and}\qquad
 # \nabla_\varphi \mathcal L_k = \mathbb E \sum_i \hat w_i (a_i - s_i) = \mathbb E \sum_i \hat w_i^2\, a_i.$$
@@ -732,14 +743,14 @@ difference = one_image["encoder"] - one_image["encoder, DReG"]
 holds(abs(difference.mean()) < 3 * difference.std() / np.sqrt(len(difference)))
 holds(one_image["encoder, STL"].mean() > 1.4 * one_image["encoder, DReG"].mean())
 holds(
-    curve["encoder, DReG"][-1] > 0.6 * curve["encoder, DReG"][0], curve["encoder, STL"][-1] > curve["encoder, STL"][0]
+    curve["encoder, DReG"][-1] > 0.67 * curve["encoder, DReG"][0], curve["encoder, STL"][-1] > curve["encoder, STL"][0]
 )
 picture_of_ratios(["decoder", "encoder", "encoder, STL", "encoder, DReG"])
 
 # %% [markdown]
 # The numbers are for one entry of one image's gradient. DReG agrees with the plain gradient, within its smaller noise;
-# STL is elsewhere, far beyond its error. In the picture, STL rises and DReG stays where it started. Both are above the
-# plain gradient from $k = 1$ on: the score was noise all along, and a good deal of it.
+# STL is elsewhere, far beyond its error. In the picture, STL rises, and DReG falls by less than a third. Both are above
+# the plain gradient from $k = 1$ on: the score was noise all along, and a good deal of it.
 #
 # In vaekit the gradient is an argument: `vk.objectives.IWAE(50, gradient="dreg")`, or `"stl"`. Are they ours? Folded
 # cells write all three by hand, `by_share`, give the same draws to both, and compare the gradient for the bias of the
@@ -816,17 +827,18 @@ figure
 # %% [markdown]
 # It does. By $\mathcal L_{50}$ the three are equally good, but a single code of DReG's $q$ is worth more than two nats
 # more. In the picture, both gradients cover the posterior in two parts: that was the bound's wish. Only the plain
-# gradient has also blown up $q$ about the round one: that was drift. Near the end of the chain the bound is so flat
-# that the noise of its gradient pushes $q$ about, and there is more room outside than inside.
+# gradient has also blown up $q$ about the compact one: that was drift. Near the end of the chain the bound is so flat
+# that the noise of its gradient pushes $q$ about, and there is more room outside than inside. (STL's $q$ is even nearer
+# to the posterior. It climbs something else; the second reading says what.)
 #
-# In later reruns of the paper's experiment, on all of MNIST with $k = 50$, the plain gradient came to an NLL of 84.6
-# nats, DReG to 84.3. It costs a second pass through the networks' densities, and is the better default.
+# A [later rerun](https://github.com/nbip/IWAE) of the paper's experiment, with $k = 50$, came to an NLL of 84.59 nats
+# by the plain gradient, and of 84.32 by DReG. DReG evaluates the densities once more, and is the better default.
 
 # %% [markdown]
 # ## When it goes wrong
 #
-# One mistake you have met: comparing $\mathcal L_1$ of one model with $\mathcal L_{50}$ of another. Here are three that
-# stand in public code. All of them train without an error.
+# One mistake you have met: bounds of different $k$, compared. Three more stand in public code. All of them train
+# without an error.
 #
 # ### The mean of the logarithms
 #
@@ -885,13 +897,15 @@ if epochs(3, 1) == 3:
     holds(
         wrong_1 > elbo_1 + 0.5 > iwae_1 + 2, iwae_50 > elbo_50 + 1.5, wrong_50 < iwae_50 - 1.5, wrong_50 < elbo_50 + 1
     )
+    holds(wrong_50 - wrong_1 < 6.5, iwae_50 - iwae_1 > 12)
 
 # %% [markdown]
-# A perfectly smooth training, and by $\mathcal L_1$ its result is the best of the three! By $\mathcal L_{50}$, which
-# it was to climb, it is nats behind $\mathcal L_5$, and no better than the ELBO. The worst code rules, so the encoder
-# takes no risks: its codes are alike, and fifty of them are hardly better than one. What it climbs is a bound in its
-# own right, with the *harmonic* mean of the weights instead of the arithmetic one. That bound lies below the ELBO, and
-# more codes make it looser. *Test:* feed log-weights of 0 and 10, and look which of the two gets the larger share.
+# A perfectly smooth training, and by $\mathcal L_1$ its result is the best of the three! By $\mathcal L_{50}$, which it
+# was to climb, it is nats behind $\mathcal L_5$, and no better than the ELBO. The worst code rules, so the encoder
+# takes no risks: its codes are alike, and fifty of them gain it some five nats, where under $\mathcal L_5$ they gain
+# fifteen. What it climbs is a bound in its own right, with the *harmonic* mean of the weights instead of the arithmetic
+# one. That bound lies below the ELBO, and more codes make it looser. *Test:* feed log-weights of 0 and 10, and look
+# which of the two gets the larger share.
 #
 # ### Overfitting the estimator
 #
@@ -918,7 +932,8 @@ axis.legend(loc="lower right")
 fresh = {k: bound(ops.convert_to_numpy(log_weights(q, few, test_noise)), k) for k, (q, _) in frozen.items()}
 for k in frozen:
     print(f"k = {k:2d}: {frozen[k][1][-1]:.1f} nats with the draws of the fit, {fresh[k]:.1f} with others")
-holds(*(frozen[k][1][-1] > log_p.mean() + 4 and fresh[k] < log_p.mean() - 25 for k in frozen))
+lost = {k: frozen[k][1][-1] - fresh[k] for k in frozen}
+holds(*(frozen[k][1][-1] > log_p.mean() + 4 for k in frozen), lost[1] > 100, 40 < lost[50] < 60)
 figure
 
 # %%
@@ -929,7 +944,7 @@ quiz.discuss("frozen")
 # optimizer that stops them. The model is the same as before; the *estimate* has been overfitted. One code is put where
 # the posterior is highest, and then $q$ is widened about it until that code has next to no density under $q$, which
 # makes its weight as large as you please. More codes do not protect, since a single one is enough. With other draws
-# the same $q$ is worth tens of nats less.
+# the same $q$ is worth some fifty nats less, or, for $k = 1$, more than a hundred.
 #
 # Nobody does this on purpose. But a fixed seed within `call` does it, and so does whoever refines $q$ for each test
 # image and reports the last value of the objective, or tries ten seeds and reports the best. *Test:* measure with draws
@@ -991,7 +1006,8 @@ for by, name in (("ELBO", "vae_k1"), ("L₅₀", "iwae_k50"))[: epochs(2, 0)]:
     for then, objective in (("ELBO", vk.objectives.ELBO()), ("L₅₀", vk.objectives.IWAE(50))):
         swapped[by, then] = measure(continued(name, objective))
 print("trained by   then by       NLL       L₁   active units")
-for (by, then), (nll, l_1, active) in sorted(swapped.items()):
+for by, then in sorted(swapped, key=lambda row: (row[0], row[1] != "—")):
+    nll, l_1, active = swapped[by, then]
     print(f"{by:13s}{then:9s}{nll:8.2f}{l_1:9.1f}{active:11d}")
 
 # %%
@@ -1010,7 +1026,8 @@ if epochs(2, 1) == 2:
 # *worse* in its NLL, although its $\mathcal L_1$ gains some seven nats: the encoder is called to order at once, and the
 # decoder has to follow. So it is the objective, not the history. The paper says the same after 2187 more epochs: from
 # 86.76 to 84.88 by $\mathcal L_{50}$, and from 84.78 to 86.02 by the ELBO. What takes longer are the units. In our one
-# epoch none of the dead ones of `one` woke up; in the paper there were 22 instead of 19 in the end.
+# epoch none of the dead ones of `one` woke up, and `fifty` lost a few half-used ones either way; in the paper there
+# were 22 instead of 19 in the end, and 23 instead of 25.
 #
 # ## Where STL goes
 #
@@ -1044,7 +1061,7 @@ def place(objective):
     share = ops.convert_to_numpy(objective.shares(by_code)[0])
     share = np.moveaxis(share.reshape(64, *w[:, 0].shape), 0, 1)[..., None]
     value = float(ops.mean(objective.bound(by_code)))
-    return value, np.median(ratio((share * (a - s)).sum(axis=1)))
+    return value, np.median(ratio((share * (a - s)).sum(axis=1))) / curve["encoder"][0]
 
 
 # %% tags=["hide-input"]
@@ -1058,7 +1075,7 @@ for K, (x, y) in groups.items():
     axis.annotate(f"{64 // K} × {K}", (x, y), (5, 5), textcoords="offset points")
 for alpha, (x, y) in mixtures.items():
     axis.annotate(f"{alpha}", (x, y), (-6, -12), textcoords="offset points", ha="right")
-axis.set(xlabel="bound, nats", ylabel="encoder's signal to noise")
+axis.set(xlabel="bound, nats", ylabel="signal to noise, encoder at k = 1: 1")
 axis.margins(x=0.1)
 axis.legend()
 holds(groups[64][0] > groups[8][0] > groups[2][0], groups[64][1] < groups[8][1] < groups[2][1])
@@ -1092,10 +1109,14 @@ for beta in (0.5, 0.8, 1.0):
     print("β = {}:  {:.2f} with the narrow q, {:.2f} with the wide q".format(beta, *ends[beta]))
 
 # %% tags=["hide-input"]
-holds(ends[0.5][0] > ends[0.5][1] + 0.2, ends[0.8][0] > ends[0.8][1] + 0.05, abs(ends[1.0][0] - ends[1.0][1]) < 0.01)
+holds(
+    abs(ends[0.5][0] - ends[0.5][1] - 0.4) < 0.05,
+    ends[0.8][0] > ends[0.8][1] + 0.05,
+    abs(ends[1.0][0] - ends[1.0][1]) < 0.01,
+)
 
 # %% [markdown]
-# With $\beta = 1$ both encoders lead to the same end. With other values the end depends on $q$, here by some tenths of
-# a nat, and it is not $\log p_\theta(x)$. So $k$ codes do not make the bound tight; they only sharpen the encoder's
+# With $\beta = 1$ both encoders lead to the same end. With other values the end depends on $q$, here by up to 0.4
+# nats, and it is not $\log p_\theta(x)$. So $k$ codes do not make the bound tight; they only sharpen the encoder's
 # appetite for whatever raises that integral. It is one more reason to treat a $\beta$ that is not 1 as a *warm-up*,
 # which ends at 1, and not as a setting. Lesson 05 does so.
