@@ -374,7 +374,7 @@ vk.plotting.reconstructions(grey[:10], reconstructed, columns=10, labels=labels)
 # and the worst.
 
 # %% tags=["hide-input"]
-bounds = vae.log_weights(some, samples=200, seed=5).mean(axis=0)  # log p(x, z) − log q(z|x), averaged over z: [500]
+bounds = vae.log_weights(some, samples=epochs(200, 20), seed=5).mean(axis=0)  # log p(x, z) − log q(z|x)
 gap = likelihood.per_example - bounds
 order = np.argsort(gap)
 figure = vk.plotting.Figure(figsize=(9, 3.2))

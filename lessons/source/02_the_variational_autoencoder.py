@@ -143,10 +143,10 @@ def picture_of_attempts(attempts, truth):
 # %%
 lent = paper.load("mnist_20")
 x = test[:1]
-codes = np.random.default_rng(1).normal(size=(100_000, 20)).astype("float32")
+codes = np.random.default_rng(1).normal(size=(epochs(100_000, 5000), 20)).astype("float32")
 log_p_x_given_z = log_likelihoods(lent, x, codes)[0]  # [100 000]
 
-attempts = log_p_x_given_z.reshape(5, 20_000)
+attempts = log_p_x_given_z.reshape(5, -1)  # [5, 20 000]
 estimates = logsumexp(attempts, axis=1) - np.log(20_000)  # log of the mean of p(x|z)
 truth = vk.evaluation.log_likelihood(lent, x, samples=5000, progress=False).mean
 print("five attempts:", *(f"{estimate:.0f}" for estimate in estimates))
@@ -552,7 +552,7 @@ explore(
 # $\mathrm{KL}\big(q_\varphi(z|x)\,\|\,p_\theta(z|x)\big)$, is a sum, too.
 
 # %%
-side, limit = 300, 6
+side, limit = epochs(300, 60), 6
 grid = vk.plotting.latent_grid((-limit, limit), side)  # z_i, [M, 2]
 log_area = 2 * np.log(2 * limit / (side - 1))  # log Δz
 x = test[:100]
@@ -613,8 +613,8 @@ figure
 # everything that was derived above can be tested, image by image.
 
 # %% tags=["hide-input"]
-bound = np.mean([small.log_weights(x, 200, seed=s).mean(axis=0) for s in range(5)], axis=0)  # 1000 draws
-importance = vk.evaluation.log_likelihood(small, x, samples=5000, progress=False).per_example
+bound = np.mean([small.log_weights(x, epochs(200, 20), seed=s).mean(axis=0) for s in range(5)], axis=0)  # 1000 draws
+importance = vk.evaluation.log_likelihood(small, x, samples=epochs(5000, 100), progress=False).per_example
 columns = np.stack([log_p, bound, gap, bound + gap, importance])
 print("image   log p(x)    bound      gap   bound + gap    importance")
 for name, row in [*zip(chosen, columns[:, chosen].T, strict=True), ("mean", columns.mean(axis=1))]:
