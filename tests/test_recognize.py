@@ -8,6 +8,7 @@ from keras import ops
 
 from vaekit.backend import tfd
 from vaekit.course.exercise import Exercise, numbers
+from vaekit.course.observe import VALUE
 from vaekit.course.questions import Function, Mend, recognize
 from vaekit.course.questions import variants as varying
 from vaekit.course.questions.judge import judge
@@ -192,6 +193,26 @@ def test_rounding_explains_nothing_that_is_right_where_float32_is_wrong():
     assert explains(rounded, (right, (right, lost))).too_accurate  # in float32 it would have been lost there, too
     assert not explains((right, (right, lost)), elsewhere).too_accurate  # float64's, of which it is known by the other
     assert not explains((right, (right, lost)), double=True).too_accurate
+
+
+def test_what_is_not_finite_by_a_mistake_is_none_of_it_where_it_is():
+    limit = Function(
+        "mean_of_powers", "Powers", points=1, takes="x[N], power",
+        draw=lambda rng: [dict(x=rng.uniform(1, 2, size=4), power=0.0)],
+        answer="""
+            if power == 0:
+                return ops.mean(ops.log(x))
+            return ops.log(ops.mean(x**power)) / power
+        """,
+        mistakes=[("by_zero", {"if power == 0:\n    return ops.mean(ops.log(x))\n": ""}, "0 is divided by 0.")],
+    )  # fmt: skip
+
+    def found(answer):
+        cases = limit.cases(1)
+        return judge(limit, cases, [{VALUE: np.array(answer(**case.inputs))} for case in cases]).diagnosis
+
+    assert found(lambda x, power: np.nan) == "by_zero"
+    assert found(lambda x, power: np.log(x).max()) == "other"
 
 
 def test_lost_digits_are_not_told_of_mixtures_whose_value_is_right():
