@@ -292,3 +292,15 @@ def test_what_is_mended_counts_beside_a_change_that_nobody_foresaw():
     assert "in the last line. Of the code as it should be, the term with `y` has the other sign" in (
         changed.parts[0].message
     )
+
+
+def test_what_is_mended_is_told_by_the_names_in_it():
+    text = Text("loss", ["x", "y"], "k = x.shape[0]\nshare = x * y\ngap = x - y\nreturn ops.sum(share * gap / k)")
+    clauses, told = ([variant.clause for variant in variants(text, told=told)] for told in (False, True))
+    texts, same = ([str(variant.text) for variant in variants(text, told=told)] for told in (False, True))
+    assert texts == same  # a change is known by its place among them
+    i = texts.index(str(text.edited({"share * gap": "gap"})))
+    assert told[i] == "`gap` stands there without the factor `share` inside `sum`"
+    assert clauses[i] == (
+        "the part with `x` and `y` stands there without the factor the part with `x` and `y` inside `sum`"
+    )

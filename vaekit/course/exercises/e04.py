@@ -233,7 +233,7 @@ def _weights_and_order(rng):
 
 
 def _elbo(rng):
-    yield dict(log_weights=2 * rng.normal(size=(5, 3)) - 3, alpha=1.0)
+    yield dict(log_weights=4 * rng.normal(size=(5, 3)) - 3, alpha=1.0)
 
 
 def _whole_images(rng):
