@@ -80,6 +80,12 @@ def test_known_factors(factor, says):
     assert one == (says if factor != 7.5 else "received 22.5, expected 3.")  # of one number it may be chance
 
 
+def test_a_root_that_is_a_plain_number_is_not_told():
+    assert explain(some(4) / 2, some(4), sizes={"codes": 4}) == "it is ours divided by 2."
+    assert "root" not in explain(3 * some(4), some(4), sizes={"codes": 9, "images": 3})
+    assert "root" in explain(3 * some(4), some(4), sizes={"codes": 9})
+
+
 @given(numbers(), st.floats(0.5, 50), st.booleans())
 def test_shift(expected, shift, less):
     text = explain(expected + (-shift if less else shift), expected)

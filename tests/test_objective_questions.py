@@ -62,7 +62,10 @@ def test_each_mistake_gets_its_diagnosis(mistake):
     [
         ([('{**super().get_config(), "floor": self.floor}', '{"floor": self.floor, "samples": 4}')],
          "config_without_super", "restored"),
-        ([('"floor": self.floor}', '"floor": 1.0}')], "other", "restored"),
+        ([('"floor": self.floor}', '"floor": 1.0}')], "config_of_another", "restored"),
+        ([("self.floor = floor", "self.floor = -8.0")], "config_of_another", "restored"),
+        ([("super().__init__(samples, **kwargs)", "super().__init__(**kwargs)")], "samples_lost", "in a model"),
+        ([("super().__init__(samples, **kwargs)", "pass")], "not_initialized", "in a model"),
         ([("    def bound(self, log_weights):\n", "    def bound(self, log_weights):\n"
            "        log_weights = ops.stop_gradient(log_weights)\n")], "cut", "in a model"),
         ([("    def get_config", "    def __call__(self, *arguments, **options):\n"

@@ -191,6 +191,39 @@ def test_what_cannot_be_is_refused(kind):
         make()
 
 
+class Mean(IWAE):
+    def bound(self, log_weights):
+        return ops.mean(log_weights, axis=0)
+
+
+class MeanWithShares(Mean):
+    def shares(self, log_weights, beta=1.0):
+        same = ops.ones_like(log_weights) / self.samples
+        return same, same
+
+
+class Renamed(MeanWithShares):
+    pass
+
+
+class BoundOfPIWAE(PIWAE):
+    def bound(self, log_weights):
+        return ops.max(log_weights, axis=0)
+
+
+def test_a_bound_of_ones_own_is_not_differentiated_by_the_shares_of_another():
+    for gradient in ("pathwise", "stl"):
+        Mean(3, gradient=gradient)
+    for kind in (MeanWithShares, Renamed, CIWAE):
+        kind(3, gradient="dreg")
+    with pytest.raises(ValueError, match=r'Mean has a bound of its own.* shares of MIWAE.*"pathwise"'):
+        Mean(3, gradient="dreg")
+    with pytest.raises(
+        ValueError, match=r"shares of PIWAE, which belong to another bound\. Define shares\S+ beta\), too\.$"
+    ):
+        BoundOfPIWAE(2, 3)
+
+
 # ---------------------------------------------------------------- discrete latents, by enumeration
 
 

@@ -8,6 +8,7 @@ from keras import ops
 
 from vaekit.backend import tfd
 from vaekit.course.exercise import Exercise, numbers
+from vaekit.course.observe import VALUE
 from vaekit.course.questions import Function, Mend, recognize
 from vaekit.course.questions import variants as varying
 from vaekit.course.questions.judge import judge
@@ -194,6 +195,26 @@ def test_rounding_explains_nothing_that_is_right_where_float32_is_wrong():
     assert not explains((right, (right, lost)), double=True).too_accurate
 
 
+def test_what_is_not_finite_by_a_mistake_is_none_of_it_where_it_is():
+    limit = Function(
+        "mean_of_powers", "Powers", points=1, takes="x[N], power",
+        draw=lambda rng: [dict(x=rng.uniform(1, 2, size=4), power=0.0)],
+        answer="""
+            if power == 0:
+                return ops.mean(ops.log(x))
+            return ops.log(ops.mean(x**power)) / power
+        """,
+        mistakes=[("by_zero", {"if power == 0:\n    return ops.mean(ops.log(x))\n": ""}, "0 is divided by 0.")],
+    )  # fmt: skip
+
+    def found(answer):
+        cases = limit.cases(1)
+        return judge(limit, cases, [{VALUE: np.array(answer(**case.inputs))} for case in cases]).diagnosis
+
+    assert found(lambda x, power: np.nan) == "by_zero"
+    assert found(lambda x, power: np.log(x).max()) == "other"
+
+
 def test_lost_digits_are_not_told_of_mixtures_whose_value_is_right():
     exercise = next(e for e in EXERCISES if "mixture_path" in e.questions)
     text = exercise.questions["mixture_path"].text
@@ -270,4 +291,16 @@ def test_what_is_mended_counts_beside_a_change_that_nobody_foresaw():
     assert right == {"all else": False, "pixels": True, "half": False, "gradients": True}
     assert "in the last line. Of the code as it should be, the term with `y` has the other sign" in (
         changed.parts[0].message
+    )
+
+
+def test_what_is_mended_is_told_by_the_names_in_it():
+    text = Text("loss", ["x", "y"], "k = x.shape[0]\nshare = x * y\ngap = x - y\nreturn ops.sum(share * gap / k)")
+    clauses, told = ([variant.clause for variant in variants(text, told=told)] for told in (False, True))
+    texts, same = ([str(variant.text) for variant in variants(text, told=told)] for told in (False, True))
+    assert texts == same  # a change is known by its place among them
+    i = texts.index(str(text.edited({"share * gap": "gap"})))
+    assert told[i] == "`gap` stands there without the factor `share` inside `sum`"
+    assert clauses[i] == (
+        "the part with `x` and `y` stands there without the factor the part with `x` and `y` inside `sum`"
     )

@@ -205,8 +205,8 @@ for alpha in (0, 0.5, 1, 2):
 # narrower the encoder that it asks for. Below $\alpha = 0$ the formula has a value, too, but is no lower bound any
 # more.
 #
-# Only the plain gradient goes through `bound`. With `gradient="dreg"` vaekit asks the objective's method `shares`, and
-# that is still `IWAE`'s: who overrides one of the two should override both.
+# The plain gradient and STL go through `bound`. With `gradient="dreg"` vaekit asks the objective's method `shares`;
+# that is still `IWAE`'s, so it is refused: who overrides one of the two has to override both.
 
 # %% [markdown]
 # ## {gradients_needed}
@@ -348,7 +348,7 @@ def dreg_loss(x, mean, log_variance, noise, weights, bias):
 # |:--|:--|:--|
 # | tight | $\log p(x)$ less the bound, the mean over the images | at most 0.2 nats |
 # | true | by how much the mean gradient is off from that of $\mathcal L_K$ | at most 0.1 of it |
-# | heard | the gradient's signal-to-noise ratio for an image, as in the lesson | at least 1.5 |
+# | heard | the gradient's signal-to-noise ratio, as in the lesson, with images for its parameters | at least 1.5 |
 # | cheap | decodings, $M \cdot K$; twice as many for DReG, which has a second pass | at most 6 times the fewest |
 # | cheaper | the same | at most 3.5 times the fewest |
 #

@@ -31,7 +31,8 @@ class MIWAE(Objective):
             K > 1); `"dreg"`: doubly reparameterized, unbiased, with a signal-to-noise ratio that does not fall with K.
 
     Raises:
-        ValueError: for a posterior that cannot be reparameterized.
+        ValueError: for a posterior that cannot be reparameterized; `"dreg"` for a subclass with a `bound` of its own
+            that has not its own `shares`.
 
     Source: Rainforth et al. 2018, section 4; Roeder et al. 2017 (`"stl"`); Tucker et al. 2019, eq. 8 (`"dreg"`).
     """
@@ -41,6 +42,13 @@ class MIWAE(Objective):
         check_counts(type(self).__name__, groups=groups)
         self.groups = int(groups)
         self.gradient = check_gradient(self, gradient, ("pathwise", "stl", "dreg"))
+        bounds, shares = (next(c for c in type(self).__mro__ if name in vars(c)) for name in ("bound", "shares"))
+        if self.separate_gradients and not issubclass(shares, bounds):
+            other = "" if isinstance(self, PIWAE) else ', or use gradient="pathwise" or "stl"'
+            raise ValueError(
+                f"{bounds.__name__} has a bound of its own, but its gradient would be made of the shares of "
+                f"{shares.__name__}, which belong to another bound. Define shares(log_weights, beta), too{other}."
+            )
 
     def __call__(self, model, data, step, training):
         beta, samples = self.weight(step), self.groups * self.samples  # M·K

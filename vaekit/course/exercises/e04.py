@@ -80,6 +80,10 @@ UNITS = Function(
          "over the images that the variance of the means contains."),
         ("noise_over_images", {_NOISE: "ops.mean(within, axis=0) / N"}, "you divided the codes' variance by $N$. An "
          "image's mean is one of $S$ codes."),
+        ("noise_by_others", {_NOISE: "ops.mean(within, axis=0) / (S - 1)"}, "$S - 1$ makes the variance of a *code* "
+         "unbiased, which is all that it has to do. The mean of $S$ codes has that over $S$."),
+        ("counted", {"activity = across - noise": "activity = ops.where(across - noise > 0.01, 1.0, 0.0)"}, "latents "
+         "are counted already. Asked for is the variance itself, whichever side of 0.01 it is on."),
         ("noise_squared", {_NOISE: "ops.mean(within, axis=0) / S**2"}, "you divided by $S^2$. The *sum* of $S$ codes "
          "has the variance $Sv$, and their mean that over $S^2$: $v/S$."),
         ("noise_by_root", {_NOISE: "ops.mean(within, axis=0) / S**0.5"}, r"you divided by $\sqrt S$. That is for "
@@ -147,11 +151,13 @@ def _audit(rng, tables, faulty, faults, program):
         return {"found": np.nan, "answers": len(program)}
     steps = np.diff(tables, axis=2)  # never negative in the mean, if all is well
     in_nats = steps.mean(axis=-1).min(axis=-1).argmin(axis=-1)
+    rises = steps.mean(axis=-1), steps.mean(axis=-1) / steps.std(axis=-1)
     by_fault = {fault: np.mean((program == faulty)[np.equal(faults, i)]) for i, fault in enumerate(FAULTS)}
     return {
         "found": np.mean(program == faulty),
         "answers": len(program),
         "like_drop": np.mean(program == in_nats),
+        "like_rise": max(np.mean(program == rise.max(axis=-1).argmax(axis=-1)) for rise in rises),
     } | by_fault
 
 
@@ -188,9 +194,13 @@ AUDIT = Experiment(
         (None, "wrong_length", "dict(program=np.zeros(4, int))", lambda answers, **_: answers != TABLES,
          f"There are {TABLES} tables: return a list of as many numbers, the program of each."),
         (None, "inverted", _by("-np.mean({0}, axis=3) / np.std({0}, axis=3)"),
-         lambda found, **_: found < 0.1,
-         "That is worse than guessing: you seem to blame the program that rises the most. Rising is what the chain "
-         "asks for; look for the step down that is too large for chance."),
+         lambda found, like_rise, **_: found < 0.1 and like_rise > 0.9,
+         "You seem to blame the program that rises the most. Rising is what the chain asks for; look for the step down "
+         "that is too large for chance."),
+        (None, "sound", _by("np.abs(np.mean({0}, axis=3) / np.std({0}, axis=3))"),
+         lambda found, **_: found < 0.1, "That is worse than guessing: you find programs in which nothing is broken. A "
+         "bound that rises keeps the chain, and so does one that stays, but for its noise. Look for a step down that "
+         "is too large for chance."),
         (None, "drop_in_nats", _by("np.mean({0}, axis=3)"), lambda like_drop, **_: like_drop > 0.9,
          "You seem to blame the largest step down, in nats. A noisy program makes large ones by chance. Divide each "
          "step by its standard error, which is that of the differences *image by image*: the images' own spread, some "
@@ -219,10 +229,11 @@ def _weights_and_order(rng):
     for (k, B), alpha, spread in ((6, 3), 0.5, 1), ((4, 5), 2.0, 2), ((9, 2), 0.0, 1.5), ((3, 4), 3.0, 1):
         images = dict(images=1.0 * rng.integers(2, size=(4, 6))) if alpha == 3 else {}
         yield dict(log_weights=spread * rng.normal(size=(k, B)) - rng.uniform(0, 3, size=B), alpha=alpha, **images)
+    yield dict(log_weights=2 * rng.normal(size=(4, 3)), alpha=0.9)  # is not 1
 
 
 def _elbo(rng):
-    yield dict(log_weights=2 * rng.normal(size=(5, 3)) - 3, alpha=1.0)
+    yield dict(log_weights=4 * rng.normal(size=(5, 3)) - 3, alpha=1.0)
 
 
 def _whole_images(rng):
@@ -280,6 +291,12 @@ RENYI = Objective(
          "`bound` is the bound itself, and the loss is made of it elsewhere."),
         ("sign", {_POWER: _POWER.replace("/ (1 - alpha)", "/ (alpha - 1)")}, r"the sign is reversed: the logarithm is "
          r"divided by $1 - \alpha$, also where that is negative."),
+        ("reversed", {_POWER: _POWER.replace("1 - alpha", "alpha - 1")}, r"the weights are raised to the power $\alpha "
+         r"- 1$; it is $1 - \alpha$."),
+        ("divided_by_alpha", {_POWER: _POWER.replace("/ (1 - alpha)", "/ alpha")}, r"the logarithm is divided by "
+         r"$\alpha$; it is $1 - \alpha$."),
+        ("nearly_one", {"if alpha == 1:": "if abs(alpha - 1) < 0.2:"}, r"$\alpha = 0.9$ is not 1: the mean of the "
+         "logarithms is the limit, for 1 itself."),
         ("log_k_not_divided", {_POWER: "ops.logsumexp((1 - alpha) * log_weights, axis=0) / (1 - alpha) - "
          "np.log(log_weights.shape[0])"}, r"$\log k$ is subtracted after the division; it belongs to the mean."),
         ("mean_of_logs", {_POWER: "ops.mean(log_weights, axis=0)"}, r"this is the mean of the logarithms for every "
@@ -298,7 +315,7 @@ RENYI = Objective(
          "0 * log_weights[0]"}, r"with $\alpha = 1$ you return 0. Nothing is divided by $1 - \alpha$ there: the limit "
          "is the mean of the logarithms."),
         ("shares_held", {"return (ops.logsumexp(": "log_weights = ops.stop_gradient(log_weights)\nreturn "
-         "(ops.logsumexp("}, "the gradient is cut, by `ops.stop_gradient`: nothing can be trained."),
+         "(ops.logsumexp("}, "the gradient is cut, by `ops.stop_gradient` or by NumPy: nothing can be trained."),
     ],
 )  # fmt: skip
 
@@ -342,6 +359,15 @@ SIGNAL = Number(
          r"1 but $e^{\delta^2}$. Or do the exponents not add up? The signal squared has $e^{2\delta^2}$."),
         ("weights_of_signal_lost", "100 * 1.25 * exp(0.25) / 0.25", r"your signal is $\delta/k$. "
          r"$V = e^{\delta^2} - 1$, and its slope is $2\delta\,e^{\delta^2}$."),
+        ("exponentials_lost", "100 * 1.25 / 0.25", r"both exponentials are missing. $V = e^{\delta^2} - 1$ has the "
+         r"slope $2\delta\,e^{\delta^2}$; and $\int p^2/q$, in the noise, is $e^{\delta^2}$."),
+        ("denominator_held", "100 * (2 * exp(0.25) - 0.25) / (0.25 * exp(0.5))", r"your noise is the variance of "
+         r"$\frac1k\sum_i \frac{w_i}{p(x)}\varepsilon_i$. The sum of all weights, below, fluctuates with it, and "
+         r"takes a part away: what fluctuates is $\frac1k\sum_i \frac{w_i}{p(x)}(\varepsilon_i + \delta)$."),
+        ("codes_lost", "1.25 / (0.25 * exp(0.25))", "where is $k$? The signal falls as $1/k$, the noise as "
+         r"$1/\sqrt k$."),
+        ("upside_down", "0.25 * exp(0.25) / 125", "this is the ratio of a single gradient, squared. How many of them "
+         "make it 1?"),
         ("slope_of_V", "100 * 1.25 / (4 * 0.25 * exp(0.25))", r"your signal is the slope of $V/k$. The bound is "
          r"$\log p(x) - V/(2k)$."),
         ("half_slope", "100 * 1.25 * 4 / (0.25 * exp(0.25))", r"your signal is half of what it should be: the slope of "
@@ -358,7 +384,7 @@ SIGNAL = Number(
 
 
 def _images_and_codes(rng):
-    for k, B, L, D in (4, 3, 2, 5), (3, 2, 1, 4), (5, 4, 3, 3):
+    for k, B, L, D in (6, 3, 2, 5), (3, 2, 1, 4), (5, 4, 3, 3):
         yield dict(x=1.0 * rng.integers(2, size=(B, D)), mean=rng.normal(size=(B, L)),
                    log_variance=rng.uniform(-1.5, 0.5, size=(B, L)), noise=rng.normal(size=(k, B, L)),
                    weights=rng.normal(size=(L, D)), bias=rng.normal(size=D))  # fmt: skip
@@ -417,6 +443,12 @@ DREG = Function(
          r"there: $\mu$ and $\log\sigma^2$ in $\log q$ have to be held, and act through $z$ alone."),
         ("score_left", {_PATH: "log_weights(z, held(mean), log_variance, held(weights), held(bias))"}, r"a part of the "
          r"score is still there: $\log\sigma^2$ in $\log q$ has to be held, too."),
+        ("score_in_both", {_DECODER: "log_weights(held(z), mean, log_variance, weights, bias)",
+         _PATH: "log_weights(z, mean, log_variance, held(weights), held(bias))"}, r"the score is still there, in both "
+         r"terms: $\mu$ and $\log\sigma^2$ in $\log q$ have to be held, and act through $z$ alone."),
+        ("score_in_both", {_DECODER: "log_weights(held(z), held(mean), log_variance, weights, bias)",
+         _PATH: "log_weights(z, held(mean), log_variance, held(weights), held(bias))"}, "a part of the score is still "
+         r"there, in both terms: $\log\sigma^2$ in $\log q$ has to be held, too."),
         ("decoder_squared", {"share * of_decoder": "share**2 * of_decoder"}, "the decoder's shares are squared. Only "
          "the path's are: the decoder's gradient has no score to get rid of."),
         ("path_twice", {_DECODER: "log_weights(z, held(mean), held(log_variance), weights, bias)"}, "the path is in "
@@ -545,6 +577,7 @@ PLAN = Experiment(
     "plan", "An experiment to design: how many groups, of how many codes?", points=5, minutes=30, difficulty=2,
     takes="log_weights[S,N], path[S,N], score[S,N]", draw=_encoders, run=_trained,
     settings={"gradient": {"pathwise", "stl", "dreg"}, "groups": (1, MOST), "codes": (1, MOST)},
+    parts={"tight": 1, "true": 1, "heard": 1.5, "cheap": 0.5, "cheaper": 1},
     goals={
         "tight": AtMost(GAP, of="gap"),
         "true": AtMost(0.1, "of the gradient's size", of="bias"),
@@ -668,6 +701,8 @@ STEP = Mend(
          r"is multiplied by the variance: $\sigma = e^{\lambda/2}$ was right."),
         ("shares", "over_images", {"ops.softmax(log_w, axis=0)": "ops.softmax(log_w, axis=1)"}, "now the shares add "
          "up to 1 over the images. They belong to the codes of one image, axis 0."),
+        ("shares", "end_over_images", {"ops.softmax(log_w, axis=0)": "ops.softmax(-log_w, axis=1)"}, "the worst code "
+         "gets the largest share, still, and now the shares add up to 1 over the images: the codes are axis 0."),
         ("shares", "equal", {"ops.softmax(log_w, axis=0)": "ops.ones_like(log_w) / k"}, "now every code has the share "
          "$1/k$: that is the mean of the logarithms, the ELBO."),
         ("shares", "squared", {"ops.softmax(log_w, axis=0)": "ops.softmax(log_w, axis=0) ** 2"}, "now the shares are "
@@ -677,6 +712,7 @@ STEP = Mend(
         ("mean", "bound_itself", {"loss = -ops.sum(share * log_w, axis=0)":
          "loss = -(ops.logsumexp(log_w, axis=0) - np.log(k))"}, r"this is $-\mathcal L_k$ itself. Its gradient is the "
          "right one, and its value is another: the step's loss is the sum of shares times log-weights."),
+        ("mean", "unweighted", {"share * log_w": "log_w"}, "now the log-weights are added up without their shares."),
         ("mean", "largest", {"-ops.sum(share * log_w, axis=0)": "-ops.max(share * log_w, axis=0)"}, "now only one code "
          "of each image counts."),
         ("divergence", "no_prior", {"log_p_x + log_p_z - log_q_z": "log_p_x - log_q_z"}, r"now $\log p(z)$ is missing "

@@ -3,6 +3,7 @@
 import functools
 import inspect
 import math
+import reprlib
 
 import keras
 import numpy as np
@@ -97,4 +98,9 @@ def settings(answer, inputs, names, choices, problem=()):
     for name, texts in choices.items():
         if not isinstance(answer[name], str) or answer[name] not in texts:
             raise Wrong(f"`{name}` should be one of {', '.join(map(repr, texts))}; received {answer[name]!r}.")
+    for name in set(names) - set(choices):
+        try:
+            plain(answer[name])
+        except Wrong:
+            raise Wrong(f"`{name}` is made of numbers; received {reprlib.repr(answer[name])}.") from None
     return {name: choices[name].index(answer[name]) if name in choices else answer[name] for name in names}

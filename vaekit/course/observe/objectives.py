@@ -34,7 +34,8 @@ def objective(answer, inputs, arguments):
         raise Wrong(f"expected a class that is a `vk.objectives.Objective`, received {what}.", "no_objective")
     own = {name: inputs[name] for name in arguments}
     log_weights = keras.ops.convert_to_tensor(inputs["log_weights"], "float32")
-    made = answer(len(log_weights), **own)
+    samples = len(log_weights)
+    made = answer(samples, **own)
     if not callable(getattr(made, "bound", None)):
         raise Wrong("the objective has no method `bound`: derive it from `vk.objectives.IWAE`, which has one.")
     gradient = fault_or(
@@ -43,11 +44,27 @@ def objective(answer, inputs, arguments):
     observed = {
         BOUND: made.bound(log_weights),
         f"gradient of {BOUND} for log_weights": gradient,
-        "restored": fault_or(lambda: _differs(_copy(answer, made.samples, own), made, log_weights), answer),
+        "restored": fault_or(lambda: _differs(_copy(answer, samples, own), made, log_weights), answer),
     }
     if "images" in inputs:
-        observed["in a model"] = fault_or(lambda: _in_a_model(made, inputs["images"]), answer, "in a model it")
+        observed["in a model"] = fault_or(lambda: _in_a_model(made, samples, inputs["images"]), answer, "in a model it")
     return observed
+
+
+def _handed_on(made, samples):
+    """Refuses an objective that has not, or not rightly, been told how many samples it takes."""
+    if not hasattr(made, "samples"):
+        raise Wrong(
+            "the objective has no number of samples, since `__init__` of the class that it derives from was not "
+            "called: `super().__init__(samples, **kwargs)`.",
+            "not_initialized",
+        )
+    if made.samples != samples:
+        raise Wrong(
+            f"an objective made with {samples} samples has {made.samples}: hand them on, by "
+            "`super().__init__(samples, **kwargs)`.",
+            "samples_lost",
+        )
 
 
 def _copy(answer, samples, own):
@@ -62,6 +79,7 @@ def _copy(answer, samples, own):
             "`super().__init__(samples, **kwargs)`.",
             "no_kwargs",
         ) from None
+    _handed_on(first, samples)
     if first.beta != BETA:
         raise Wrong(
             f"an objective made with `beta={BETA}` has another one: hand on what is not your own, by "
@@ -77,6 +95,13 @@ def _copy(answer, samples, own):
             f"return `{{**super().get_config(), {entries}}}`.",
             f"config_without_{missing[0]}",
         )
+    for name, value in own.items():
+        if config[name] != value:
+            raise Wrong(
+                f"an objective made with `{name}={value:g}` says in `get_config()` that `{name}` is {config[name]!r}, "
+                "and so does its copy.",
+                "config_of_another",
+            )
     made = answer.from_config(config)
     if (made.samples, made.beta) != (samples, BETA):
         raise Wrong(
@@ -101,8 +126,9 @@ def _largest(a, b):
         return np.max(np.where(same, 0.0, np.abs(a - b)), initial=0.0)
 
 
-def _in_a_model(made, images):
+def _in_a_model(made, samples, images):
     """Measures by how much a VAE's loss differs from minus the bound of its log-weights."""
+    _handed_on(made, samples)
     encoder = keras.Sequential([layers.DiagonalNormal(LATENTS)])
     decoder = keras.Sequential([layers.Bernoulli(images.shape[1])])
     model = models.VAE(encoder, decoder, seed=0)

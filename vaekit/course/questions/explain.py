@@ -209,7 +209,9 @@ def _factor(factor, sizes):
 def _known_factors(size, sizes):
     """Lists all that a factor may mean: (name, "divided by 2", the number if it is no axis's)."""
     counts = [(n, meaning, f"{n:g}, the number of {meaning}") for meaning, n in sizes.items() if n > 1]
-    roots = [(n**0.5, meaning, f"√{n:g}, the root of the number of {meaning}") for n, meaning, _ in counts if n > 2]
+    plain = {2, *sizes.values()}  # of 4 codes, nobody meant the root
+    roots = [(n**0.5, f"√{n:g}, the root of the number of {meaning}") for n, meaning, _ in counts]
+    roots = [(root, what) for root, what in roots if root not in {*plain, 2**0.5}]
     constants = {"2": 2, "π": math.pi, "2π": 2 * math.pi, "√2": 2**0.5, "√2π": (2 * math.pi) ** 0.5}
     constants |= {"ln 2 (another base of the logarithm)": math.log(2)}
     factors = []
@@ -217,7 +219,7 @@ def _known_factors(size, sizes):
         for value, name, word in ((n, "sum", "times"), (1 / n, "mean", "divided by")):
             factors.append((value, f"{name}_over_{_identifier(meaning)}", f"{word} {what}", None))
     factors += [(2, "twice", "times 2", None), (0.5, "half", "divided by 2", None)]
-    for n, _, what in roots:
+    for n, what in roots:
         factors += [(n, "factor", f"times {what}", None), (1 / n, "factor", f"divided by {what}", None)]
     for what, n in constants.items():
         if n != 2:

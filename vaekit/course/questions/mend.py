@@ -266,7 +266,7 @@ class Mend(Question):
         if observation == ELSE and observed >= MANY:
             i, j = divmod(int(observed), MANY)
             text = self._text(self._few_broken[i - 1])
-            clause, changed = variants(text)[j]
+            clause, changed = variants(text, told=True)[j]
             which = _changed_line(text, changed)
             where = f"in `{which} = …`" if which else "in the last line"
             return Explanation(

@@ -42,6 +42,8 @@ class {name}(vk.objectives.IWAE):
 COMMON_MISTAKES = [  # (name, edits of the code above); the observer has their messages
     ("no_kwargs", {", **kwargs):": "):", "super().__init__(samples, **kwargs)": "super().__init__(samples)"}),
     ("kwargs_lost", {"super().__init__(samples, **kwargs)": "super().__init__(samples)"}),
+    ("samples_lost", {"super().__init__(samples, **kwargs)": "super().__init__(**kwargs)"}),
+    ("not_initialized", {"super().__init__(samples, **kwargs)": "pass"}),
     ("no_objective", {"(vk.objectives.IWAE)": "", "super().__init__(samples, **kwargs)": "self.samples = samples"}),
 ]
 

@@ -51,10 +51,20 @@ class Variant(NamedTuple):
     text: Text
 
 
-def variants(text):
-    """Lists all `Variant`s of a text that differ from it in one place."""
+class _Told(dict):
+    """Which arguments names depend on, where learners know the names, too."""
+
+
+def variants(text, told=False):
+    """Lists all `Variant`s of a text that differ from it in one place.
+
+    Args:
+        text: a `Text`.
+        told: whether clauses may name what the text assigns; learners know its arguments only, unless they have it.
+    """
     tree = ast.parse(str(text))
-    body, origins = tree.body[0].body, {a.split("=")[0]: [a.split("=")[0]] for a in text.arguments}
+    origins = (_Told if told else dict)({a.split("=")[0]: [a.split("=")[0]] for a in text.arguments})
+    body = tree.body[0].body
     results, lines = [], list(map(ast.unparse, body))
     for i, statement in enumerate(body):
         for node, put, inside in _places(statement):
@@ -110,10 +120,15 @@ def learn(statement, origins):
     }
 
 
+def _names_in(node):
+    """Returns the names in an expression, but for those of which only the shape is taken."""
+    shapes = {id(part.value) for part in ast.walk(node) if isinstance(part, ast.Attribute) and part.attr == "shape"}
+    return {part.id for part in ast.walk(node) if isinstance(part, ast.Name) and id(part) not in shapes}
+
+
 def arguments_of(node, origins):
     """Lists names of the arguments that an expression depends on, in their order."""
-    shapes = {id(part.value) for part in ast.walk(node) if isinstance(part, ast.Attribute) and part.attr == "shape"}
-    names = {part.id for part in ast.walk(node) if isinstance(part, ast.Name) and id(part) not in shapes}
+    names = _names_in(node)
     arguments = {argument for name in names for argument in origins.get(name, ())}
     return [name for name in origins if name in arguments]
 
@@ -121,7 +136,8 @@ def arguments_of(node, origins):
 def _part(node, origins):
     """Describes a part, as `described`, by a noun: "`x`", "the part with `x` and `mean`"."""
     description = described(node, origins)
-    if isinstance(node, ast.Name) and len(origins.get(node.id, ())) == 1 and node.id not in origins[node.id]:
+    made = isinstance(node, ast.Name) and len(origins.get(node.id, ())) == 1 and node.id not in origins[node.id]
+    if made and not isinstance(origins, _Told):
         return f"what is made of {description}"
     return (
         f"the part with {description}"
@@ -140,7 +156,8 @@ def described(node, origins):
         return described(node.operand, origins)
     if isinstance(node, ast.Subscript):
         return described(node.value, origins)
-    names = [f"`{name}`" for name in arguments_of(node, origins)]
+    told = _names_in(node) if isinstance(origins, _Told) else arguments_of(node, origins)
+    names = [f"`{name}`" for name in origins if name in told and origins[name]]
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names) or "the constant"
 
 
