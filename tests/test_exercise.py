@@ -1,5 +1,6 @@
 """The check in the notebook, hints, marks, progress: what a learner is told, and that nothing of ours is raised."""
 
+import functools
 import importlib.util
 import json
 import logging
@@ -78,6 +79,13 @@ def test_what_cannot_be_checked_is_said(exercise):
     assert "There is no question 'other'" in exercise.hint("other")
     with pytest.raises(ValueError, match="no exercise '99'; there are: 01"):
         Exercise("99")
+
+
+def test_an_answer_without_a_name_of_its_own_is_called_as_in_the_notebook(exercise):
+    for answer in "lambda **inputs: right(**inputs)", "functools.partial(right)":
+        notebook = {"exercise": exercise, "right": kl_divergence, "functools": functools}
+        exec(f"kl_divergence = {answer}\nverdict = exercise.check(kl_divergence)", notebook)
+        assert notebook["verdict"].question == "kl_divergence"
 
 
 def test_hints_come_one_by_one(exercise):

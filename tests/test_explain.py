@@ -218,6 +218,7 @@ def test_names_are_those_of_mistakes():
     assert name(some(5) / 4) == "mean_over_latents" and name(-some(5) / 4) == "negative_mean_over_latents"
     assert name(some(5).sum()) == "sum_over_images" and name(some(5).mean()) == "mean_over_images"
     assert name(0 * some(5)) == "zero" and name(0 * some(5), gradient=True) == "cut"
+    assert explaining.explain(some(5), 0 * some(5), gradient=True).name == "leak"
     assert name(some(5) + 2 * math.log(2 * math.pi)) == "constant"
     assert name(some(5) + 1.5 * math.log(2 * math.pi)) == "constant_once"
     assert name(some(5)) == "" and name(some(5) + np.arange(5)) == "other"
@@ -234,6 +235,8 @@ def test_what_several_arrays_have_in_common():
         both.message
         == "it is ours divided by 4, the number of latents. Or it is ours divided by 4, the number of images."
     )
+    two = common([explaining.explain(some(4) / 2, some(4), sizes={"latents": 2, "images": 4})])
+    assert two.message == "it is ours divided by 2, the number of latents."  # not that, or divided by 2, or by √4
     assert common([Explanation("sign", "a."), Explanation("twice", "b.")]) == Explanation("other", "a.")
 
 

@@ -68,6 +68,13 @@ def test_variants_differ_in_one_place_and_say_in_which():
     assert text.body not in found
 
 
+def test_what_has_no_name_of_the_learners_is_told_by_what_it_is_made_of_and_loops_are_left_alone():
+    text = Text("f", ["x", "steps"], "share = ops.exp(x)\nfor _ in range(steps):\n    x = x / 2\nreturn x + share**2")
+    clauses = [variant.clause for variant in variants(text)]
+    assert "what is made of `x` is not squared" in clauses
+    assert not any("`steps` has the other sign" in clause for clause in clauses)
+
+
 def test_what_is_told_of_unknown_answers_holds_for_other_inputs(monkeypatch):
     """Two changes at once, by chance: a sentence that is told is true of numbers that were not looked at."""
     monkeypatch.setattr(recognize, "MOST_IN_PAIRS", 0)
@@ -261,4 +268,6 @@ def test_what_is_mended_counts_beside_a_change_that_nobody_foresaw():
     )
     right = {part.name: part.right for part in changed.parts}
     assert right == {"all else": False, "pixels": True, "half": False, "gradients": True}
-    assert "the term with `y` has the other sign" in changed.parts[0].message
+    assert "in the last line. Of the code as it should be, the term with `y` has the other sign" in (
+        changed.parts[0].message
+    )

@@ -9,7 +9,7 @@
 # **After it, you will be able to**
 #
 # - estimate $\log p_\theta(x)$ by importance weights, and predict the error from the weights' variance;
-# - say which estimators err downwards and which upwards, and why one of them is famous for being bad;
+# - say which estimators err downwards and which upwards, and where each of them is blind;
 # - draw from a posterior without an encoder, by Hamiltonian Monte Carlo, and see from the acceptance that it works;
 # - build annealed importance sampling, run it in both directions, and put the truth between two numbers;
 # - recognize six ways in which reported likelihoods go wrong.
@@ -18,7 +18,8 @@
 # and the normal density is all the mathematics.
 #
 # **It takes** about {minutes} minutes of yours, and two or three of a laptop's CPU. A second reading, about {second}
-# minutes, puts the paper's other baselines on trial: wake–sleep and Monte Carlo EM.
+# minutes, has a closer look at two rulers, and puts the VAE paper's other ways to learn on trial: wake–sleep and Monte
+# Carlo EM.
 
 # %% tags=["hide-input"]
 # # %pip install vaekit
@@ -42,7 +43,7 @@ from vaekit.papers import burda2015
 from vaekit.papers import kingma2013 as paper
 from vaekit.plotting import COLORS, Figure
 
-BLUE, ORANGE, RED = COLORS[:3]
+BLUE, ORANGE, RED = *COLORS[:2], "#bd1f01"
 plt.rcParams.update({"figure.dpi": 80, "figure.constrained_layout.use": True, "axes.spines.top": False})
 plt.rcParams.update({"axes.spines.right": False, "legend.frameon": False, "axes.titlesize": "medium"})
 
@@ -96,8 +97,7 @@ print(f"log p(x): {truth.mean():.2f} nats, mean of {N} examples")
 # %% tags=["hide-input"]
 z = rng.normal(size=(3, N, L))  # the same at any other place
 anywhere = log_joint(z) - log_normal(z, mu, sigma)
-kl = (mu**2 + sigma**2 - 1 - np.log(sigma**2)).sum(axis=1).mean() / 2
-holds(np.allclose(anywhere, truth), 14 < kl < 18)
+holds(np.allclose(anywhere, truth))
 
 # %% [markdown]
 # All averages over examples are of these twenty. In this lesson **black is the truth, orange is what an encoder $q$
@@ -114,16 +114,17 @@ holds(np.allclose(anywhere, truth), 14 < kl < 18)
 # $\mathbb E \log \hat p \le \log \mathbb E\,\hat p = \log p(x)$. It is a **stochastic lower bound**: a single
 # estimate may lie above the truth, but on average they lie below. With $S = 1$ the average is the bound $\mathcal L$;
 # as $S$ grows it rises to $\log p(x)$. How fast? Write $\hat p = p(x)(1 + u)$. Then $u$ has the mean 0 and the
-# variance $v/S$, where $v$ is the **relative variance** of a single weight, $\mathrm{Var}[w]/p(x)^2$, and for small
-# $u$
+# variance $v/S$, where $v$ is the **relative variance** of a single weight, $\mathrm{Var}[w]/p(x)^2$. For small $u$,
+# $\log(1 + u) \approx u - \tfrac12 u^2$, and
 #
 # $$\mathbb E \log\hat p - \log p(x) = \mathbb E \log(1 + u) \approx \mathbb E\big[u - \tfrac12 u^2\big]
 # = -\frac{v}{2S}.$$
 #
-# *The bias is half the relative variance, over $S$.* Now an encoder that knows the right means $\mu$, but whose
-# widths are off by a factor $c$: $z = \mu + c\,\sigma \odot \varepsilon$. In one latent, $w/p(x) = p(z|x)/q(z|x) =
-# c\, e^{-(c^2 - 1)\varepsilon^2/2}$. With $\mathbb E\,\varepsilon^2 = 1$ and $\mathbb E\,e^{-k\varepsilon^2/2} =
-# 1/\sqrt{1 + k}$ this gives the bound's gap and the weights' variance, for $L$ latents:
+# *The bias is half the relative variance, over $S$.* Now an encoder that knows the right means $\mu$, but whose widths
+# are off by a factor $c$: $z = \mu + c\,\sigma \odot \varepsilon$. In one latent, $w/p(x) = p(z|x)/q(z|x) = c\,
+# e^{-(c^2 - 1)\varepsilon^2/2}$. The mean of its logarithm is the bound's gap, by $\mathbb E\,\varepsilon^2 = 1$. The
+# mean of its square is $1 + v$, by the integral $\mathbb E\,e^{-k\varepsilon^2/2} = 1/\sqrt{1 + k}$ with $k = 2(c^2 -
+# 1)$. Gaps of $L$ latents add up, and means of independent factors multiply:
 #
 # $$\mathcal L - \log p(x) = L\,\big(\log c - \tfrac12 (c^2 - 1)\big), \qquad
 # v = \Big(\frac{c^2}{\sqrt{2c^2 - 1}}\Big)^{L} - 1.$$
@@ -146,7 +147,7 @@ def log_weights(c, S, seed):
 
 
 # %% tags=["hide-input"]
-repeats = epochs(20, 2)
+repeats = epochs(12, 1)
 counts = [1, 3, 10, 30, 100, 300, 1000]
 figure = Figure(figsize=(8, 3.8))
 axis = figure.add_subplot()
@@ -157,7 +158,7 @@ for c, marker in ((0.6, "v"), (1.3, "o"), (1.6, "^")):
     for S in counts:  # as many estimates as there are draws for
         runs = np.stack([log_mean_exp(run) - truth for run in log_w[: len(log_w) // S * S].reshape(-1, S, N)])
         error[c, S] = runs.mean()
-        if -error[c, S] > 2.5 * runs.std() / np.sqrt(runs.size):
+        if -error[c, S] > 2 * runs.std() / np.sqrt(runs.size):
             shown.append((S, -error[c, S]))
     gap[c] = L * (np.log(c) - (c**2 - 1) / 2)
     axis.loglog(*zip(*shown, strict=True), marker, color=ORANGE, markersize=7, label=f"{c} times the right width")
@@ -189,7 +190,8 @@ quiz.discuss("width")
 #
 # Where the truth is not known, $v$ is estimated from the weights themselves, and mostly shown as the **effective
 # sample size**, $\mathrm{ESS} = \big(\sum_s w_s\big)^2 / \sum_s w_s^2 \approx S/(1 + v)$: $S$ if all weights are
-# equal, 1 if a single one carries the sum. An ESS of 3 out of 5000 is an alarm. Is an ESS of 5000 the all-clear?
+# equal, 1 if a single one carries the sum. (For $\sum_s w_s \approx S\,p(x)$, and $\sum_s w_s^2 \approx S\,p(x)^2\,(1 +
+# v)$.) An ESS of 3 out of 5000 is an alarm. And a large one?
 
 # %%
 quiz.ask("alarm")
@@ -226,8 +228,8 @@ quiz.discuss("alarm")
 # %% [markdown]
 # ## On digits
 #
-# Now the model with two latents from lesson 02, trained again. There a grid gives the truth; `grid_log_p`, folded, is
-# the sum over it.
+# Now the model with two latents from lesson 02, `small`, trained again in a folded cell. There the truth is the sum
+# over a grid of codes, of $p(x, z)$ times the area of a cell: `grid_log_p`, folded.
 
 
 # %% tags=["hide-input"]
@@ -237,7 +239,6 @@ def networks(latents, hidden):
     return encoder, decoder
 
 
-# %%
 images = vk.datasets.load("dynamic_mnist_10k")
 pictures = np.asarray(images.test[:50])  # [50, 28, 28, 1]
 
@@ -247,28 +248,24 @@ small.compile(Adam(0.004), objective=vk.objectives.ELBO(analytic_kl=True))
 history = small.fit(images.train, epochs=epochs(20), verbose=0)
 
 
-# %% tags=["hide-input"]
 def log_likelihoods(model, x, z):
     """log p(x|z) of every image x [N, ...] at every code z [M, L], for Bernoulli pixels: array [N, M]."""
-    x, parts = np.asarray(x).reshape(len(x), -1), []
-    for some in np.array_split(z, max(1, len(z) // 10_000)):
-        logits = ops.convert_to_numpy(model.likelihood(some).distribution.logits_parameter()).reshape(len(some), -1)
-        parts.append(x @ logits.T - np.logaddexp(0, logits).sum(axis=1))
-    return np.concatenate(parts, axis=1)
+    logits = ops.convert_to_numpy(model.likelihood(z).distribution.logits_parameter()).reshape(len(z), -1)
+    return np.asarray(x).reshape(len(x), -1) @ logits.T - np.logaddexp(0, logits).sum(axis=1)
 
 
 def grid_log_p(model, x, limit=5):
     """log p(x) of each image, [N], by the sum over a grid."""
-    side = epochs(200, 60)
-    grid = vk.plotting.latent_grid((-limit, limit), side)
-    log_prior = norm.logpdf(grid).sum(axis=1)
-    parts = [logsumexp(log_likelihoods(model, some, grid) + log_prior, axis=1) for some in np.array_split(x, 5)]
-    return np.concatenate(parts) + 2 * np.log(2 * limit / (side - 1))
+    side, total = epochs(200, 40), -np.inf
+    for z in np.split(vk.plotting.latent_grid((-limit, limit), side), 20):
+        joint = log_likelihoods(model, x, z) + norm.logpdf(z).sum(axis=1)
+        total = np.logaddexp(total, logsumexp(joint, axis=1))
+    return total + 2 * np.log(2 * limit / (side - 1))
 
 
 # %%
 exact = grid_log_p(small, pictures)  # log p(x), [50]
-by_q = vk.evaluation.log_likelihood(small, pictures, epochs(5000, 500), progress=False)
+by_q = vk.evaluation.log_likelihood(small, pictures, epochs(5000, 50), progress=False)
 error = by_q.per_example - exact
 print(f"exact               {exact.mean():.2f} nats")
 print(f"5000 weights each   {by_q.mean:.2f} nats")
@@ -282,7 +279,7 @@ worst = np.argsort(error)[:3]  # images
 left.semilogx(ess, error, "o", color=ORANGE, markersize=4)
 left.set(xlabel="effective sample size, of 5000", ylabel="estimate − log p(x), nats", title="each of 50 images")
 for i, style in zip(worst, ("-", "--", ":"), strict=True):
-    log_w = small.log_weights(pictures[i : i + 1], epochs(5000, 500), seed=5)[:, 0]
+    log_w = small.log_weights(pictures[i : i + 1], epochs(5000, 50), seed=5)[:, 0]
     running = np.logaddexp.accumulate(log_w) - np.log(np.arange(1, len(log_w) + 1)) - exact[i]
     right.semilogx(np.arange(1, len(running) + 1), running, style, color=ORANGE, label=f"image {i}")
     left.annotate(i, (ess[i], error[i]), (6, -3), textcoords="offset points")
@@ -303,71 +300,17 @@ figure
 # go.
 
 # %% [markdown]
-# ## The harmonic mean
-#
-# Here is a ruler without an encoder, and it looks lovely. Suppose that somebody gives you draws from the *posterior*.
-# Average one over the likelihood:
-#
-# $$\mathbb E_{p(z|x)}\Big[\frac{1}{p(x|z)}\Big] = \int \frac{p(z)\,p(x|z)}{p(x)}\, \frac{1}{p(x|z)}\, \mathrm dz
-# = \frac{1}{p(x)} \int p(z)\, \mathrm dz = \frac1{p(x)}.$$
-#
-# So $\hat p = 1 \big/ \frac1S \sum_s \frac1{p(x|z_s)}$, a **harmonic mean**. Unbiased for $1/p(x)$, no proposal,
-# three lines of code. In our model we even have perfect draws from the posterior. A test: make the prior ten times as
-# wide, $z \sim \mathcal N(0, 10^2 I)$. (Or, which is the same with $z = 10\,z'$, leave the prior, and make $W$ ten
-# times as large.) The data stay as they are. The truth falls by about thirty nats, since so much prior is wasted on
-# codes that explain nothing.
-
-# %%
-quiz.ask("prior")
-
-
-# %% tags=["hide-input"]
-def harmonic(scale, S, seed=5):
-    """Truth and harmonic mean with a prior of N(0, scale² I), and S exact draws from the posterior."""
-    W_, sigma_ = scale * W, 1 / np.sqrt(1 + (scale * a) ** 2)
-    mu_ = sigma_**2 * (x @ W_.T)
-    z = mu_ + sigma_ * np.random.default_rng(seed).normal(size=(S, N, L))
-    truth_ = log_normal(mu_) + log_normal(x, mu_ @ W_) - log_normal(mu_, mu_, sigma_)
-    return truth_.mean(), -log_mean_exp(-log_normal(x, z @ W_)).mean()
-
-
-print("prior      truth   harmonic mean")
-harmonics = {scale: harmonic(scale, epochs(2000, 200)) for scale in (1, 10)}
-for scale, row in harmonics.items():
-    print("N(0, {:3d} I){:9.1f}{:12.1f}".format(scale**2, *row))
-
-# %%
-quiz.discuss("prior")
-
-# %% tags=["hide-input"]
-(narrow_truth, narrow_harmonic), (wide_truth, wide_harmonic) = harmonics.values()
-holds(narrow_harmonic > narrow_truth + 5, wide_harmonic > wide_truth + 25, wide_truth < narrow_truth - 25)
-holds(narrow_harmonic - wide_harmonic < 5)
-
-# %% [markdown]
-# Two thousand perfect draws for each example, and the estimate is some ten nats too high. It hardly notices that the
-# model has changed, and then it is more than thirty nats too high. How could it notice? Draws from the posterior lie
-# where the likelihood is, and the likelihood is much narrower than the prior, be the prior wide or very wide. The
-# prior enters through draws far out, where $1/p(x|z)$ is astronomically large, and they never come.
-#
-# Read it as importance sampling, and you see the defect. It samples the *prior* by draws from the *posterior*:
-# weights $p(z)/p(z|x)$, and a proposal that is a hundred times too narrow. Infinite variance, as with $c = 0.6$, only
-# worse. The direction is the other one, too. What is unbiased is $1/p(x)$; by Jensen $-\log$ of its estimate is too
-# *high* on average, a **stochastic upper bound**. A lower bound that is not tight is modest; an upper bound that is
-# not tight flatters. Do not use the harmonic mean for anything.
-#
-# But draws from the posterior are worth having, if one can get them without knowing it.
-
-# %% [markdown]
 # ## Hamiltonian Monte Carlo
 #
-# We know $f(z) = p(x, z)$, the posterior up to a constant, and its gradient. Think of $-\log f(z)$ as a landscape,
-# with valleys where the posterior is large. Put a ball at $z$, kick it with a random momentum $v \sim \mathcal N(0,
-# I)$, and let it roll without friction for a while. It will be somewhere else, and its total energy will be what it
-# was:
+# A ruler that does not believe the encoder has to find the posterior by itself. Can we draw from $p(z|x)$ without
+# knowing it? We know $f(z) = p(x, z)$, the posterior up to a constant, and its gradient. Think of $-\log f(z)$ as a
+# landscape, with valleys where the posterior is large. Put a ball at $z$, kick it with a random momentum $v \sim
+# \mathcal N(0, I)$, and let it roll without friction for a while. It will be somewhere else, and its total energy will
+# be what it was:
 #
 # $$H(z, v) = -\log f(z) + \tfrac12 \|v\|^2, \qquad \dot z = v, \qquad \dot v = \nabla \log f(z).$$
 #
+# (Dots are derivatives with respect to time. In this section $v$ is the momentum, as in physics; variances rest.)
 # Why bother with energy? Because $e^{-H(z, v)} = f(z)\, e^{-\|v\|^2/2}$: a pair of the same energy is equally
 # probable. Rolling goes from one probable place to another, far away. A computer rolls in steps of length $\delta$,
 # by the **leapfrog**: half a kick, then moves and whole kicks in turn, and half a kick at the end.
@@ -417,8 +360,8 @@ print(f"volume: {np.linalg.det(moved[1:] - moved[0]):.6f}")
 # Half the step, a quarter of the error. What error there is, is mended by a toss of a coin: go to the new place $(z',
 # v')$ with probability $\min(1, e^{H - H'})$, else stay at $z$. Then $f$ is left invariant exactly, whatever $\delta$
 # is: if $z$ is a draw from the posterior, so is the next. For the flow from a pair to its image is $e^{-H}\min(1,
-# e^{H-H'}) = \min(e^{-H}, e^{-H'})$, which is the same for the way back (reversible, same volume): as much flows back
-# as forth. A fresh momentum at each proposal, and that is **Hamiltonian Monte Carlo**, HMC.
+# e^{H-H'}) = \min(e^{-H}, e^{-H'})$, which is the same for the way back (reversible, same volume): **as much flows back
+# as forth**. A fresh momentum at each proposal, and that is **Hamiltonian Monte Carlo**, HMC.
 
 
 # %%
@@ -462,10 +405,8 @@ explore(
 )
 
 # %% [markdown]
-# The large dot is the start. The ball swings to and fro in the valley; its energy wobbles and does not drift away. If
-# the notebook is running, try $\delta = 0.6$ and $0.65$. In which direction does the ball break out?
-#
-# So how large a step? Short ones waste gradients, long ones are refused. In our twenty-dimensional posterior, with
+# The large dot is the start. The ball swings to and fro in the valley; its energy wobbles and does not drift away. How
+# large a step? Short ones waste gradients, long ones are refused. In our twenty-dimensional posterior, with
 # twenty leapfrog steps for a proposal:
 
 
@@ -501,7 +442,8 @@ holds(rates[0.2] > 0.6, rates[0.25] < 0.02, 0.123 < sigma.min() < 0.125)
 # %% [markdown]
 # A cliff. Look at a single latent: $-\log f = z^2/2\sigma^2$. There two leapfrog steps in a row give $z_{n+1} = (2 -
 # \delta^2/\sigma^2)\, z_n - z_{n-1}$, and such a sequence swings if $|2 - \delta^2/\sigma^2| < 2$, that is, $\delta <
-# 2\sigma$, and explodes beyond. The narrowest latent has $\sigma = 0.124$, so the edge is at $0.248$. **The narrowest
+# 2\sigma$, and explodes beyond. The narrowest latent has $\sigma = 0.124$, so the edge is at $0.248$. (If the notebook
+# is running, find the edge in the picture above. In which direction does the ball break out?) **The narrowest
 # direction sets the step; the widest sets how many of them are needed.** In practice the step is tuned until 65 to 90
 # % are accepted, and then *held fixed*: a chain that goes on adapting to its own past no longer leaves $f$ invariant.
 #
@@ -509,9 +451,9 @@ holds(rates[0.2] > 0.6, rates[0.25] < 0.02, 0.123 < sigma.min() < 0.125)
 # settles.
 
 # %%
-settings = {"samples": epochs(400, 20), "burn_in": epochs(300, 30), "thinning": 4}
+settings = {"samples": epochs(300, 20), "burn_in": epochs(300, 20), "thinning": 3}
 z, accepted = vk.inference.hmc(small, pictures, **settings)
-chains = z["z"]  # [400 draws, 50 images, 2]
+chains = z["z"]  # [300 draws, 50 images, 2]
 print(f"accepted: {accepted.mean():.0%}, the fewest {accepted.min():.0%}")
 
 # %%
@@ -542,7 +484,7 @@ for axis, i in zip(figure.subplots(1, 3), shown, strict=True):
         linewidths=0.8,
         zorder=0,
     )
-    axis.plot(*chains[::4, i].T, ".", color="black", markersize=2.5)
+    axis.plot(*chains[::3, i].T, ".", color="black", markersize=2.5)
     axis.set(title=f"image {i}", xlim=(-4.5, 4.5), ylim=(-4.5, 4.5))
     corner = axis.inset_axes([0.8, 0.8, 0.2, 0.2])
     corner.imshow(pictures[i, :, :, 0], cmap="gray")
@@ -565,15 +507,22 @@ holds(distance[worst[2]] > 3)
 # dimple takes a kick that hardly ever comes, and the acceptance, 90 %, says nothing: it is a measure of the leapfrog,
 # not of what the chain has not seen.
 #
-# ### The paper's estimator
+# ### What the draws are worth
 #
-# Kingma and Welling measured $\log p(x)$ with it (their appendix D), and improved on the harmonic mean in one point.
-# For *any* density $q$, $\mathbb E_{p(z|x)}[q(z)/p(x, z)] = 1/p(x)$, by the same two lines as above; the harmonic
-# mean has $q(z) = p(z)$, the worst choice. They fit a normal $q$ to one half of the draws, and average over the other
-# half. Now the ratio is nearly constant. It stays an upper bound in expectation, and how good it is depends on the
-# fit. The paper says: in fewer than five dimensions. A normal in $L$ dimensions has $L(L + 3)/2$ numbers to be
-# fitted. With 50 draws for each half, as in the paper, and the kindest of all posteriors, a normal one (which may as
-# well be the standard one, since the fit shifts and stretches with it):
+# Suppose that we have draws from the posterior. How do they give $p(x)$? Since $p(z|x) = p(x, z)/p(x)$, for *any*
+# density $q$
+#
+# $$\mathbb E_{p(z|x)}\Big[\frac{q(z)}{p(x, z)}\Big] = \int \frac{p(x, z)}{p(x)}\, \frac{q(z)}{p(x, z)}\, \mathrm dz
+# = \frac{1}{p(x)} \int q(z)\, \mathrm dz = \frac1{p(x)}.$$
+#
+# What is unbiased now is $1/p(x)$. So by Jensen, minus the logarithm of the estimate is too *high* on average: a
+# **stochastic upper bound**. How much too high is up to $q$. With $q(z) = p(z)$ the ratio is $1/p(x|z)$, and the
+# estimate the **harmonic mean** of the likelihoods: no proposal, three lines of code, and famous for being bad. Draws
+# from a narrow posterior never come to where a wide prior has its mass. On our linear model, with ten thousand perfect
+# draws for each example, it will be nine nats too high. The second reading takes it apart.
+#
+# Kingma and Welling (appendix D of their paper) fit a normal $q$ to one half of the draws, and average over the other
+# half. Then the ratio is nearly constant.
 
 
 # %%
@@ -584,39 +533,18 @@ def appendix_d(draws, log_joint):
     return -log_mean_exp(q.logpdf(draws[S:]) - log_joint[S:])
 
 
-# %% tags=["nbval-check-output", "hide-input"]
-def repeated(latents):
-    draws = np.random.default_rng(7).normal(size=(100, 100, latents))
-    log_joint = log_normal(draws)  # log p(x) = 0
-    return np.array([appendix_d(*pair) for pair in zip(draws, log_joint, strict=True)])
-
-
-print("latents   mean error   standard deviation")
-for latents in (2, 5, 10, 20, 40):
-    errors = repeated(latents)
-    print(f"{latents:7d}{errors.mean():13.2f}{errors.std():21.2f}")
-
 # %% tags=["hide-input"]
-holds(abs(repeated(5).mean()) < 0.05, repeated(20).std() > 0.4, repeated(40).mean() > 10)
-
-# %% [markdown]
-# Up to five latents it is excellent. At twenty its noise is more than half a nat for an example; at forty, 50 draws
-# barely determine a normal, and it is too high by more than ten nats. And all that is for perfect draws. Now the
-# digits, two latents only, with the draws of our chains:
-
-# %%
 by_hmc = [appendix_d(chains[:, i], on_chain[:, i]) for i in range(len(pictures))]
 missed = np.array(by_hmc) - exact
 print(f"error: median {np.median(missed):.2f}, mean {missed.mean():.1f} nats")
 print(f"worst: {missed.min():.0f} nats")
-
-# %% tags=["hide-input"]
 holds(abs(np.median(missed)) < 0.05, missed.mean() < -5, missed.min() < -80)
 
 # %% [markdown]
 # Nearly exact for most images, and off by a hundred nats where the chain is stranded. (Downwards: the estimate
-# answers "how much probability is there about here?") The paper's figure 3 was measured with this estimator.
-# `vk.evaluation.hmc_log_likelihood` is chains and estimate in one. What we need is a method that crosses water.
+# answers "how much probability is there about here?") The paper's figure 3 was measured so, with three latents. They
+# warn of more than five: in 40, their 50 draws for the fit make it more than ten nats too high, even if the draws are
+# perfect (second reading). What we need is a method that crosses water.
 
 # %% [markdown]
 # ## In small steps: annealed importance sampling
@@ -633,16 +561,17 @@ holds(abs(np.median(missed)) < 0.05, missed.mean() < -5, missed.min() < -80)
 # = \prod_{t=1}^T p(x|z_{t-1})^{\beta_t - \beta_{t-1}}, \qquad \mathbb E[w] = p(x).$$
 #
 # Each factor is an importance weight between neighbours. With $T = 1$ it is lesson 02's hopeless average over the
-# prior. For the whole, think of a run backwards: draw $z_T$ from the posterior, and go down through the same
-# transitions. What is left invariant by a transition $M_t(z_{t-1} \to z_t)$ and balanced, as HMC's is, obeys
-# $f_t(z_{t-1})\, M_t(z_{t-1} \to z_t) = f_t(z_t)\, M_t(z_t \to z_{t-1})$. The density of a run upwards is $U =
-# f_0(z_0) \prod_t M_t(z_{t-1} \to z_t)$, that of a run downwards is $V = \frac{f_T(z_T)}{p(x)} \prod_t M_t(z_t \to
+# prior. Why is the mean right? Think of a run backwards: draw $z_T$ from the posterior, and go down through the same
+# moves. Write $M_t(z \to z')$ for the density with which a move at $\beta_t$ goes from $z$ to $z'$. As much flows back
+# as forth: $f_t(z_{t-1})\, M_t(z_{t-1} \to z_t) = f_t(z_t)\, M_t(z_t \to z_{t-1})$. The density of a run upwards is $U
+# = f_0(z_0) \prod_t M_t(z_{t-1} \to z_t)$, that of a run downwards is $V = \frac{f_T(z_T)}{p(x)} \prod_t M_t(z_t \to
 # z_{t-1})$, and so
 #
 # $$\frac VU = \frac{f_T(z_T)}{p(x)\, f_0(z_0)} \prod_{t=1}^T \frac{M_t(z_t \to z_{t-1})}{M_t(z_{t-1} \to z_t)}
 # = \frac{f_T(z_T)}{p(x)\, f_0(z_0)} \prod_{t=1}^T \frac{f_t(z_{t-1})}{f_t(z_t)} = \frac{w}{p(x)}.$$
 #
-# The last step only sorts the factors anew. So **annealed importance sampling**, AIS, *is* importance sampling, of
+# The last step only sorts the factors anew: $f_T(z_T)$ cancels, and each other $f_t(z_t)$ below meets $f_{t+1}(z_t)$
+# above. So **annealed importance sampling**, AIS, *is* importance sampling, of
 # whole runs: $w$ is the ratio of two densities, times $p(x)$, and its mean is $p(x)$ exactly, however badly HMC
 # mixes, and however few steps there are. All that was said above holds: stochastic lower bound, bias $v/2S$ over the
 # number of runs $S$, ESS. No encoder is needed.
@@ -655,7 +584,6 @@ def schedule(T):
     return (s - s[0]) / (s[-1] - s[0])
 
 
-# %%
 def move(z, beta, rng):
     """One HMC proposal that leaves p(z) p(x|z)^β invariant."""
 
@@ -670,12 +598,13 @@ def move(z, beta, rng):
     return hmc(z, log_f, gradient, delta, 5, rng)[0]
 
 
+# %%
 def anneal(z, betas, rng):
     """log w of runs along the betas from z [S, N, L]: array [S, N]; all z on the way."""
     log_w, way = 0, [z]
     for before, beta in zip(betas[:-1], betas[1:], strict=True):
         log_w = log_w + (beta - before) * log_normal(x, z @ W)
-        z = move(z, beta, rng)
+        z = move(z, beta, rng)  # one HMC proposal, δ about the narrowest width
         way.append(z)
     return log_w, way
 
@@ -735,7 +664,7 @@ def picture_of_runs(runs, T):
     return figure
 
 
-picture_of_runs(15, 100)
+picture_of_runs(15, epochs(100, 10))
 
 # %% [markdown]
 # Fifteen runs of a hundred steps for one example, by their strongest latent; the grey band is $f_t$'s mean $\pm$ two
@@ -766,45 +695,26 @@ holds(upper[10].mean() > 1, -0.05 < upper[1000].mean() < 0.15, (upper[1000] - lo
 # Lower and upper **bracket the truth**, and for that we need not know it. This is *bidirectional Monte Carlo*
 # ([Grosse et al. 2015](https://arxiv.org/abs/1511.02543)): simulate data from the model, run in both directions, and
 # the gap between the two numbers is as much as either can be off, on average. It turns "I used a thousand
-# temperatures" into "to a twentieth of a nat". What it does not do is to bracket *real* data. There we run upwards
+# temperatures" into "to a tenth of a nat". What it does not do is to bracket *real* data. There we run upwards
 # only, with the same settings, and conclude by analogy; if the real images are much stranger to the model than its
 # own, the analogy is weak.
 #
-# In vaekit it is `log_likelihood(model, x, method=AIS(…))` for any data, and `bidirectional` for simulated ones. To
-# check, our matrix becomes the decoder of a `vk.VAE`. (It has to have an encoder, too; AIS does not look at it.)
-
-# %%
-linear = vk.VAE(
-    Sequential([vk.layers.DiagonalNormal(L)]),
-    Sequential([vk.layers.DiagonalNormal(D)]),
-)
-linear.build((None, D))
-variances = np.zeros((L, D)), np.zeros(D)  # log σ² = 0, whatever z is
-linear.decoder.set_weights([W, np.zeros(D), *variances])
-
-finer = vk.inference.AIS(distributions=epochs(300, 10), leapfrog_steps=5)
-found = vk.evaluation.log_likelihood(linear, x, 16, method=finer, progress=False)
-print(f"AIS: vaekit {found.mean:.2f}, by hand {truth.mean() + lower[100].mean():.2f}")
-print(f"exact:      {truth.mean():.2f}")
-
-# %% tags=["hide-input"]
-holds(abs(found.mean - truth.mean()) < 0.3)
-
-# %% [markdown]
-# The same, within the noise. Now for the digits, with a hundred steps; importance sampling is given the same time,
-# 25,000 draws for each image.
+# In vaekit it is `log_likelihood(model, x, method=AIS(…))` for any data, and `bidirectional` for simulated ones. Now
+# the digits, with a hundred steps; importance sampling gets three times the draws that it had above.
 
 # %%
 log_likelihood = vk.evaluation.log_likelihood
-ais = vk.inference.AIS(epochs(100, 10), leapfrog_steps=5)
-by_ais = log_likelihood(small, pictures, 16, method=ais, progress=False)
-by_q = log_likelihood(small, pictures, epochs(25_000, 500), progress=False)
+ais = vk.inference.AIS(epochs(100, 5), leapfrog_steps=5)
+by_ais = log_likelihood(small, pictures, epochs(12, 4), method=ais, progress=False)
+by_q = log_likelihood(small, pictures, epochs(15_000, 50), progress=False)
 
 # %% tags=["hide-input"]
-draws = mu + sigma * np.random.default_rng(12).normal(size=(epochs(10_000, 500), N, L))
+S = epochs(10_000, 500)
+weighed = np.concatenate([log_weights(0.6, S, seed) for seed in (14, 15, 16, 17)])
+draws = mu + sigma * np.random.default_rng(12).normal(size=(S, N, L))
 joint = log_joint(draws)
 errors = {
-    "importance": (log_mean_exp(log_weights(0.6, epochs(10_000, 500), seed=14)), by_q.per_example),
+    "importance": (log_mean_exp(weighed), by_q.per_example),
     "harmonic": (-log_mean_exp(-log_normal(x, draws @ W)), -log_mean_exp(-inside)),
     "appendix D": (np.array([appendix_d(draws[:, i], joint[:, i]) for i in range(N)]), np.array(by_hmc)),
     "annealed": (truth + lower[100], by_ais.per_example),
@@ -816,44 +726,41 @@ for name, pair in errors.items():
     cells = [f"{e.mean():11.2f}{e.min():9.1f}{e.max():9.1f}" for e in errors[name]]
     print(f"{name:20s}{cells[0]}{cells[1]}")
 holds(errors["importance"][1].mean() < -0.8, errors["importance"][1].min() < -20)
-holds(-0.4 < errors["annealed"][1].mean() < 0, np.abs(errors["annealed"][1]).max() < 2.5)
+holds(-0.5 < errors["annealed"][1].mean() < 0, np.abs(errors["annealed"][1]).max() < 4)
+holds(np.median(np.abs(errors["annealed"][1])) < 0.5, errors["importance"][0].mean() < -0.15)
 holds(abs(errors["appendix D"][0].mean()) < 0.05, errors["harmonic"][0].mean() > 7)
 
 # %% [markdown]
-# Four rulers on two models, at about equal work. (On the linear model importance sampling has the narrow encoder, $c
-# = 0.6$, and the two estimators in the middle are given perfect draws.) Only the last line is fit for use in both. It
-# is noisy, by half a nat or so for an image, but it has no blind spot: no image is off by more than a nat or two. At
-# the hot end there is no water between the islands, so runs land on all of them, and as the water rises, each counts
-# by its weight.
+# Four rulers on two models. (On the linear model, importance sampling has the narrow encoder, $c = 0.6$, and 40,000
+# draws for each example, which take about as long as the hundred runs of AIS. The two in the middle are given perfect
+# draws, for nothing.) Only the last line is fit for use in both. It is noisy, by half a nat or so for an image, but it
+# has no blind spot: no image is off by more than a few nats. At the hot end there is no water between the islands, so
+# runs land on all of them, and as the water rises, each counts by its weight.
 #
 # What it cannot do is to be quick. (`AIS(start="encoder")` begins at $q$ in place of the prior. Where $q$ is good it
 # needs fewer steps; where $q$ is blind it stays so.)
 #
 # **The two papers.** Lesson 02 began with a lent decoder of 20 latents, and a line "what it should be", from 5000
-# importance weights. The two papers of our first lines measured in this way, too. One of their models, an
-# importance-weighted autoencoder (lesson 04), comes with vaekit as well, after 40 of its 3280 epochs. There is no
-# grid in 20 or 50 dimensions. But there are two directions.
+# importance weights. The two papers of our first lines measured in this way, too. One of their models, an importance
+# weighted autoencoder (lesson 04), comes with vaekit as well, after 40 of its 3280 epochs. There is no grid in 20 or 50
+# dimensions. But there are two directions. For each model we take 16 images that it has drawn itself, for the bracket,
+# and 16 test images:
 
 
-# %%
+# %% tags=["hide-input"]
 def audit(model):
-    """Bracket of 20 simulated images; 20 test images by both rulers."""
+    """Bracket of simulated images; test images by both rulers."""
     from_q = vk.inference.AIS(epochs(100, 5), leapfrog_steps=5, start="encoder")
-    settings = {"samples": 8, "method": from_q, "progress": False}
+    settings = {"samples": epochs(8, 4), "method": from_q, "progress": False}
     return (
-        vk.evaluation.bidirectional(model, n=20, **settings),
-        log_likelihood(model, pictures[:20], **settings),
-        log_likelihood(model, pictures[:20], epochs(5000, 500), progress=False),
+        vk.evaluation.bidirectional(model, n=16, **settings),
+        log_likelihood(model, pictures[:16], **settings),
+        log_likelihood(model, pictures[:16], epochs(5000, 50), progress=False),
     )
 
 
-models = {  # both of the whole of MNIST
-    "VAE, 20 latents": paper.load("mnist_20"),
-    "IWAE, 50 latents": burda2015.load("iwae_k50"),
-}
-audits = {name: audit(models[name]) for name in list(models)[: epochs(2, 1)]}
-
-# %% tags=["hide-input"]
+models = {"VAE, 20 latents": (paper, "mnist_20"), "IWAE, 50 latents": (burda2015, "iwae_k50")}  # of all of MNIST
+audits = {name: audit(module.load(preset)) for name, (module, preset) in list(models.items())[: epochs(2, 0)]}
 print("                   simulated   test images")
 print("                     bracket   5000 weights       AIS   difference   median ESS")
 differences = []
@@ -861,18 +768,19 @@ for name, (bracket, ais_, weights) in audits.items():
     differences.append((ais_.per_example - weights.per_example).mean())
     print(f"{name:17s}{bracket.gap:11.2f}{weights.mean:15.2f}{ais_.mean:10.2f}{differences[-1]:13.2f}", end="")
     print(f"{np.median(weights.effective_sample_size):13.0f}")
-holds(*(0 <= bracket.gap < 1 for bracket, _, _ in audits.values()))
-holds(0.3 < differences[0] < 1, differences[-1] > differences[0] + 0.4, 1 < differences[-1] < 2.2)
+holds(*(0 <= bracket.gap < 1.2 for bracket, _, _ in audits.values()))
+if audits:
+    holds(0.2 < differences[0] < 1.2, 0.8 < differences[-1] < 2.8, 0.3 < differences[-1] - differences[0] < 1.8)
 
 # %% [markdown]
-# On images of the models' own the bracket is less than a nat wide: so far can AIS be off. (It began at the encoder. Had
-# the encoder been blind to some islands, the runs *downwards* would have come from there, and the bracket would have
-# been wide.) On test images the 5000 weights are lower than AIS, which is too low itself if anything: by half a nat or
-# so for the VAE, by more than a nat for the other one. Its encoder has learned to spread out, so that *some* of its
-# draws are good, and the few good ones carry the estimate. Lesson 02's line was drawn a little too low.
+# On images of the models' own the bracket is about a nat wide, or less: so far can AIS be off. (It began at the
+# encoder. Had the encoder been blind to some islands, the runs *downwards* would have come from there, and the bracket
+# would have been wide.) On test images the 5000 weights are lower than AIS, which is too low itself if anything: by
+# some tenths of a nat for the VAE, by one or two nats for the other one, whose ESS is the smaller, too. (Why, is a
+# story for lesson 04.) Lesson 02's line was drawn a little too low.
 #
-# So are the two nats of the two papers the model or the ruler? The two rulers err by different amounts, here by the
-# better part of a nat, to the disadvantage of the better model. Two nats are more than that. Half a nat would not be.
+# So are the two nats of the two papers the model or the ruler? The two rulers err by different amounts, here by about
+# a nat, to the disadvantage of the better model. Two nats are more than that. Half a nat would not be.
 
 # %% [markdown]
 # ## When it goes wrong
@@ -918,7 +826,7 @@ holds(abs(numbers["1000 draws"].mean() - truth.mean()) < 0.3)
 
 # %% tags=["hide-input"]
 labels = images.labels.test[:500]
-some = log_likelihood(small, np.asarray(images.test[:500]), epochs(200, 10), progress=False).per_example
+some = log_likelihood(small, np.asarray(images.test[:500]), epochs(200, 5), progress=False).per_example
 ordered = some[np.argsort(labels, kind="stable")]
 first = {n: ordered[:n].mean() for n in (40, 100, 200, 500)}
 print("500 test images, sorted by digit; mean log p(x) of")
@@ -934,15 +842,13 @@ holds(first[40] < first[500] - 12, first[100] > first[500] + 20)
 # **6. Another binarization.** MNIST is grey, and "binary MNIST" is at least three data sets. Drawn anew at each sight
 # (*dynamic*), drawn once and for all (*static*, a file of its own), or cut at one half:
 
-# %%
-grey = np.asarray(vk.datasets.load("mnist_10k").test[:200])
-cut = (grey > 0.5).astype("float32")
-drawn_p, cut_p = (grid_log_p(small, some) for some in (images.test[:200], cut))
-print(f"drawn {drawn_p.mean():.1f}, cut at one half {cut_p.mean():.1f} nats")
-
 # %% tags=["hide-input"]
+grey = np.asarray(vk.datasets.load("mnist_10k").test[: epochs(200, 20)])
+cut = (grey > 0.5).astype("float32")
+drawn_p, cut_p = (grid_log_p(small, some) for some in (images.test[: len(cut)], cut))
+print(f"drawn {drawn_p.mean():.1f}, cut at one half {cut_p.mean():.1f} nats")
 easier = cut_p - drawn_p
-holds(easier.mean() > 1.5, easier.mean() > 3 * easier.std() / np.sqrt(200))
+holds(easier.mean() > 1.5, easier.mean() > 3 * easier.std() / np.sqrt(len(cut)))
 
 # %% [markdown]
 # Cut images have no speckles, and are easier, by nats, for the very same model. Between dynamic and static there is a
@@ -955,7 +861,7 @@ holds(easier.mean() > 1.5, easier.mean() > 3 * easier.std() / np.sqrt(200))
 # The logarithm of a mean of importance weights is a stochastic lower bound; its bias is half the weights' relative
 # variance over $S$. A small effective sample size is an alarm, a large one is no proof.
 #
-# Estimates of $1/p(x)$ err upwards, if their draws are from the posterior. The harmonic mean does so by far.
+# Estimates of $1/p(x)$, from draws of the posterior, err upwards; the harmonic mean by far.
 #
 # HMC leaves the posterior invariant, and may sit on one island of it for ever. Acceptance does not tell.
 #
@@ -964,10 +870,86 @@ holds(easier.mean() > 1.5, easier.mean() > 3 * easier.std() / np.sqrt(200))
 #
 # Beside a likelihood belong: estimator, $S$, ESS, binarization, which test images, and, best of all, a bracket.
 #
-# **To do next:** exercise 03. Then lesson 04 trains with importance weights instead of measuring with them.
+# **To do next:** [exercise 03](../exercises/03_measuring_likelihood/03_measuring_likelihood.ipynb): a mean of weights
+# of any size, a leapfrog, annealing from both sides, a report with five errors in it. Then
+# [lesson 04](04_importance_weighted_autoencoders.ipynb) trains with importance weights instead of measuring with them.
 
 # %% [markdown]
-# # Second reading: learning without a bound
+# # Second reading: two rulers, two rivals
+#
+# ## The harmonic mean
+#
+# $\hat p = 1 \big/ \frac1S \sum_s \frac1{p(x|z_s)}$, with draws from the posterior: unbiased for $1/p(x)$, and nothing
+# but likelihoods in it. In the linear model the draws are perfect. A test: make the prior ten times as wide, $z \sim
+# \mathcal N(0, 10^2 I)$. (Or, which is the same with $z = 10\,z'$, leave the prior, and make $W$ ten times as large.)
+# The data stay as they are. The truth falls by about thirty nats, since so much prior is wasted on codes that explain
+# nothing.
+
+# %%
+quiz.ask("prior")
+
+
+# %% tags=["hide-input"]
+def harmonic(scale, S, seed=5):
+    """Truth and harmonic mean with a prior of N(0, scale² I), and S exact draws from the posterior."""
+    W_, sigma_ = scale * W, 1 / np.sqrt(1 + (scale * a) ** 2)
+    mu_ = sigma_**2 * (x @ W_.T)
+    z = mu_ + sigma_ * np.random.default_rng(seed).normal(size=(S, N, L))
+    truth_ = log_normal(mu_) + log_normal(x, mu_ @ W_) - log_normal(mu_, mu_, sigma_)
+    return truth_.mean(), -log_mean_exp(-log_normal(x, z @ W_)).mean()
+
+
+print("prior      truth   harmonic mean")
+harmonics = {scale: harmonic(scale, epochs(2000, 200)) for scale in (1, 10)}
+for scale, row in harmonics.items():
+    print("N(0, {:3d} I){:9.1f}{:12.1f}".format(scale**2, *row))
+
+# %%
+quiz.discuss("prior")
+
+# %% tags=["hide-input"]
+(narrow_truth, narrow_harmonic), (wide_truth, wide_harmonic) = harmonics.values()
+holds(narrow_harmonic > narrow_truth + 5, wide_harmonic > wide_truth + 25, wide_truth < narrow_truth - 25)
+holds(narrow_harmonic - wide_harmonic < 5)
+
+# %% [markdown]
+# Two thousand perfect draws for each example, and the estimate is some ten nats too high. It hardly notices that the
+# model has changed, and then it is more than thirty nats too high. How could it notice? Draws from the posterior lie
+# where the likelihood is, and the likelihood is much narrower than the prior, be the prior wide or very wide. The
+# prior enters through draws far out, where $1/p(x|z)$ is astronomically large, and they never come.
+#
+# Read it as importance sampling, and you see the defect. It samples the *prior* by draws from the *posterior*:
+# weights $p(z)/p(z|x)$, and a proposal that is far too narrow. Infinite variance, as with $c = 0.6$, only worse. A
+# lower bound that is not tight is modest; an upper bound that is not tight flatters. Do not use the harmonic mean for
+# anything.
+#
+# ## The limit of appendix D
+#
+# It is good if the normal that it fits is. A normal in $L$ dimensions has $L(L + 3)/2$ numbers to be fitted. With 50
+# draws for each half, as in the paper, and the kindest of all posteriors, a normal one (which may as well be the
+# standard one, since the fit shifts and stretches with it):
+
+
+# %% tags=["nbval-check-output", "hide-input"]
+def repeated(latents):
+    draws = np.random.default_rng(7).normal(size=(100, 100, latents))
+    log_joint = log_normal(draws)  # log p(x) = 0
+    return np.array([appendix_d(*pair) for pair in zip(draws, log_joint, strict=True)])
+
+
+print("latents   mean error   standard deviation")
+for latents in (2, 5, 10, 20, 40):
+    errors = repeated(latents)
+    print(f"{latents:7d}{errors.mean():13.2f}{errors.std():21.2f}")
+
+# %% tags=["hide-input"]
+holds(abs(repeated(5).mean()) < 0.05, repeated(20).std() > 0.4, repeated(40).mean() > 10)
+
+# %% [markdown]
+# Up to five latents it is excellent. At twenty its noise is more than half a nat for an example; at forty, 50 draws
+# barely determine a normal, and it is too high by more than ten nats. And all that is for perfect draws.
+#
+# ## Learning without a bound
 #
 # The VAE paper compares its algorithm with two predecessors. Both learn the same decoder. Now that we can measure
 # $\log p_\theta(x)$, we can put all three on trial, in a small edition of the paper's figure 3: two latents, 100
@@ -992,9 +974,9 @@ holds(easier.mean() > 1.5, easier.mean() > 3 * easier.std() / np.sqrt(200))
 # posterior, so that the M step climbs an expectation under it.) Codes persist: when an image's turn comes again, its
 # code goes on from where it was.
 #
-# All three get 2500 updates of the decoder's weights in batches of 100, with Adam. (Monte Carlo EM makes five of them
+# All three get 1500 updates of the decoder's weights in batches of 100, with Adam. (Monte Carlo EM makes five of them
 # for each batch, as in the paper, so it sees a fifth as many batches.) With ten thousand images, each batch comes
-# round 25 times; for Monte Carlo EM, five times.
+# round 15 times; for Monte Carlo EM, three times.
 
 # %%
 quiz.ask("trial")
@@ -1007,11 +989,11 @@ def trained(method, x, passes):
     model.build((None, 28, 28, 1))
     if method == "Monte Carlo EM":
         options = {"epochs": passes // 5, "progress": False}
-        vk.inference.monte_carlo_em(model, x, Adam(0.002), **options)
+        vk.inference.monte_carlo_em(model, x, Adam(0.003), **options)
     else:
         wake_sleep = vk.objectives.WakeSleep()
         elbo = vk.objectives.ELBO(analytic_kl=True)
-        model.compile(Adam(0.002), objective=elbo if method == "VAE" else wake_sleep)
+        model.compile(Adam(0.003), objective=elbo if method == "VAE" else wake_sleep)
         model.fit(x, epochs=passes, verbose=0)
     return model
 
@@ -1020,10 +1002,10 @@ def trained(method, x, passes):
 thousand = np.asarray(images.train[:1000])
 results = {}
 for size, data in [(1000, thousand), (10_000, images.train)][: epochs(2, 1)]:
-    for method in ("VAE", "wake–sleep", "Monte Carlo EM"):
-        model = trained(method, data, epochs(250_000 // size, 0))
-        parts = thousand[:200], np.asarray(images.test[:200])
-        results[size, method] = [grid_log_p(model, part).mean() for part in parts]
+    for method in ("VAE", "wake–sleep", "Monte Carlo EM")[: epochs(3, 1)]:
+        model = trained(method, data, epochs(150_000 // size, 0))
+        both = np.concatenate([thousand[:200], images.test[:200]])
+        results[size, method] = grid_log_p(model, both).reshape(2, -1).mean(axis=1)
 
 # %% tags=["hide-input"]
 theirs = {"VAE": "AEVB", "wake–sleep": "wake-sleep", "Monte Carlo EM": "MCEM"}
@@ -1034,19 +1016,17 @@ for (size, method), (own, new) in results.items():
     print(f"{size:6d}   {method:18s}{own:12.1f}{new:10.1f}{training:18.1f}{test_:10.1f}")
 if epochs(1, 0):
     vae, wake_sleep, em = ([results[size, method][1] for size in (1000, 10_000)] for method in theirs)
-    holds(em[0] > vae[0] - 2, vae[0] > wake_sleep[0] + 3, vae[1] > wake_sleep[1] + 3, wake_sleep[1] > em[1] + 10)
+    holds(em[0] > vae[0] - 5, vae[0] > wake_sleep[0] + 2, vae[1] > wake_sleep[1] + 3, wake_sleep[1] > em[1] + 8)
 
 # %%
 quiz.discuss("trial")
 
 # %% [markdown]
-# The numbers are not to be compared across: two latents against three, 2500 updates against hundreds of thousands,
-# Adam against Adagrad, a grid against appendix D; where the paper says 50,000 images we have 10,000. The *order* is
-# the same in both. With a thousand images Monte Carlo EM keeps up with the VAE: every code has its turn often enough
-# to stay near its posterior, and no encoder's mistakes stand in the way. With many images it falls far behind. Each
-# code moves a few times in all, by steps of HMC, while the encoder of a VAE carries over to each new image what it
-# has learned from all others. That is what *amortized* inference buys. Wake–sleep has an encoder, and is the third
-# and the second: it learns from dreams, and those of a young model do not look like digits.
-#
-# **To do next:** [exercise 03](../exercises/03_measuring_likelihood/03_measuring_likelihood.ipynb): a mean of weights
-# of any size, a leapfrog, annealing from both sides, and the two losses of wake–sleep.
+# The numbers are not to be compared across: two latents against three, 1500 updates against hundreds of thousands,
+# Adam against Adagrad, a grid against appendix D; where the paper says 50,000 images we have 10,000. The story is the
+# same in both. With a thousand images Monte Carlo EM is a match for the VAE (ours is a nat or two behind it on test
+# images, the paper's as much ahead): every code has its turn often enough to stay near its posterior, and no encoder's
+# mistakes stand in the way. With many images it falls far behind. Each code moves a few times in all, by steps of HMC,
+# while the encoder of a VAE carries over to each new image what it has learned from all others. That is what
+# *amortized* inference buys. Wake–sleep has an encoder, and is the third of the three with few images and the second
+# with many: it learns from dreams, and those of a young model do not look like digits.

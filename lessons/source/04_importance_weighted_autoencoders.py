@@ -12,13 +12,14 @@
 # - write the importance weighted bound and its gradient, and prove that it gets tighter with every code;
 # - say what it does to the encoder, and draw from the posterior that it really stands for;
 # - read the paper's tables beside our own numbers, with the price of each;
-# - explain why a tighter bound can teach the encoder less, and what to do about it;
+# - say what more codes do to the gradients of encoder and decoder, and what to do about it;
 # - catch four mistakes, none of which raises an error.
 #
 # **You need** lessons 01 to 03: the path and the score, the bound and its gap, importance weights.
 #
-# **It takes** about {minutes} minutes of yours, and two or three of a laptop's CPU. Folded cells are as in lesson 02:
-# they import, plumb, draw, or check the text's numbers.
+# **It takes** about {minutes} minutes of yours, and two or three of a laptop's CPU. A second reading, about {second}
+# minutes, swaps objectives as the paper does, and shows the bound's relatives. Folded cells are as in lesson 02: they
+# import, plumb, draw, or check the text's numbers.
 
 # %% tags=["hide-input"]
 # # %pip install vaekit
@@ -70,8 +71,8 @@ fifty = paper.load("iwae_k50")
 # $w_i = p_\theta(x, z_i) / q_\varphi(z_i|x)$ be their **weights**.
 #
 # - The mean weight $\frac1k\sum_i w_i$ is an unbiased estimate of $p_\theta(x)$.
-# - Its logarithm is too low on average, by Jensen's inequality, about by $\mathrm{Var}(w)/(2k\,p_\theta(x)^2)$: half
-#   the weights' relative variance over $k$. It is a *stochastic lower bound*.
+# - Its logarithm is too low on average, by Jensen's inequality, about by $v/(2k)$: half the
+#   weights' relative variance $v = \mathrm{Var}(w)/p_\theta(x)^2$, over $k$. It is a *stochastic lower bound*.
 # - Weights are kept as logarithms, and averaged by log-mean-exp, which never leaves them.
 # - The effective sample size $(\sum_i w_i)^2 / \sum_i w_i^2$ says how many of the $k$ codes carry the average.
 #
@@ -97,7 +98,7 @@ def bound(log_w, k):
     return float(np.mean(log_mean_exp(groups)))
 
 
-log_w = one.log_weights(test[:100], epochs(1000, 50), seed=1)  # [1000, 100], 100 images
+log_w = one.log_weights(test[:100], epochs(500, 50), seed=1)  # [500, 100], 100 images
 for k in (1, 5, 50):
     print(f"k = {k:2d}: {bound(log_w, k):.1f} nats")
 
@@ -105,8 +106,8 @@ for k in (1, 5, 50):
 holds(bound(log_w, 5) > bound(log_w, 1) + 1.5, bound(log_w, 50) > bound(log_w, 5) + 1)
 
 # %% [markdown]
-# The same model, the same hundred images, the same thousand codes; only averaged in larger groups before the logarithm.
-# Nothing was trained, and the bound has risen by several nats. Must it always rise?
+# The same model, the same hundred images, the same five hundred codes; only averaged in larger groups before the
+# logarithm. Nothing was trained, and the bound has risen by several nats. Must it always rise?
 #
 # ## A chain of bounds
 #
@@ -124,7 +125,7 @@ holds(bound(log_w, 5) > bound(log_w, 1) + 1.5, bound(log_w, 50) > bound(log_w, 5
 #
 # This holds for every draw. Average over draws: on the left stands $\mathcal L_k$; on the right each $m_j$ is a mean of
 # $k-1$ weights, whose logarithm averages to $\mathcal L_{k-1}$. That is the chain. And as $k$ grows the mean weight
-# settles at $p_\theta(x)$ (a law of large numbers: it wants a finite variance to do so quickly), so the chain ends
+# settles at $p_\theta(x)$ (the law of large numbers), so the chain ends
 # where it should. In pictures:
 
 # %% tags=["hide-input"]
@@ -248,7 +249,7 @@ vk.plotting.image_grid(np.concatenate([test[i : i + 1], fifty.decode(z[shown])])
 # smallest (as a fraction of the largest). All of them are noughts, but a weight is a product over 784 pixels, and a rim
 # in the wrong place makes it smaller by powers of $e$. One or two codes get nearly all of the gradient. The rest are as
 # good as thrown away, and nobody is punished for them. Under the ELBO each would have counted, and the last one would
-# have cost some fifty nats. Keep this in mind for the next question.
+# have cost some fifty nats.
 #
 # To train, say `model.compile(optimizer, objective=vk.objectives.IWAE(50))`, and `fit`.
 
@@ -256,10 +257,10 @@ vk.plotting.image_grid(np.concatenate([test[i : i + 1], fifty.decode(z[shown])])
 # ## What it does to the encoder
 #
 # To *see* a posterior we need two latents again. `plane` is the paper's network with two, trained by the ELBO. Its
-# decoder stays as it is from now on, and so does every true posterior $p_\theta(z|x)$, which a grid makes visible as in
-# lesson 02. For forty test images we forget the encoder, and fit $q = \mathcal N(\mu, \mathrm{diag}\,\sigma^2)$ to each
-# of them directly: two hundred steps of Adam up $\mathcal L_k$, from the posterior's highest point. By hand, with the
-# constants of the two normal densities cancelling in $\log p(z) - \log q(z|x)$:
+# decoder stays as it is from now on, and so does every true posterior $p_\theta(z|x)$, which a grid makes visible as
+# in lesson 02. For two dozen test images we forget the encoder, and fit $q = \mathcal N(\mu, \mathrm{diag}\,\sigma^2)$
+# to each of them directly: two hundred steps of Adam up $\mathcal L_k$, from the posterior's highest point. By hand,
+# with the constants of the two normal densities cancelling in $\log p(z) - \log q(z|x)$:
 
 # %%
 plane = paper.load("vae_2d")
@@ -293,7 +294,7 @@ def log_joint(x, z):
     return np.concatenate(parts, axis=1) + norm.logpdf(z).sum(axis=1)
 
 
-few = test[: epochs(40, 4)]
+few = test[: epochs(24, 2)]
 side, limit = epochs(300, 80), 5
 grid = vk.plotting.latent_grid((-limit, limit), side)  # [M, 2]
 log_area = 2 * np.log(2 * limit / (side - 1))
@@ -397,18 +398,22 @@ def table(qs):
 
 rows = table({f"k = {k}": q for k, q in fitted.items()})
 (kl_1, area_1, *gaps_1), (kl_5, area_5, *_), (kl_50, area_50, *gaps_50) = rows.values()
-holds(kl_1 < kl_5 < kl_50, area_50 > 2.5 * area_1, gaps_50[0] > 2, max(gaps_1[1], gaps_50[1]) < 0.1)
+if chosen:  # the 3
+    w_1, w_50 = (ops.convert_to_numpy(log_weights(fitted[k], few, test_noise))[:, chosen[0]] for k in (1, 50))
+    holds(0.4 < bound(w_50, 50) - bound(w_1, 50) < 1)
+holds(kl_1 < kl_5 < kl_50, area_50 > 1.8 * area_1, gaps_50[0] > gaps_1[0] + 1.8, max(gaps_1[1], gaps_50[1]) < 0.2)
 
 # %% [markdown]
 # As $k$ grows, $\mathcal L_k$ gets tighter, and $q$ gets *worse* as an approximation of the posterior. Its divergence
-# grows, and so does its area, $\sigma_1 \sigma_2$ (both are medians over the forty images). By $\mathcal L_1$ the last
-# row is three nats below the first; by $\mathcal L_{50}$ one can hardly tell them apart.
+# grows, and so does its area, $\sigma_1 \sigma_2$ (both are medians over the images). By $\mathcal L_1$ the last row
+# is more than two nats below the first; by $\mathcal L_{50}$ one can hardly tell them apart.
 #
 # The pictures show two reasons. Look at the 3 on top, whose posterior has two parts. With one code, $q$ sits on one of
 # them, since what falls between them would cost dearly. With fifty, a miss costs little, if another code hits. What
 # costs is a part of the posterior that *no* code reaches. So $q$ covers both, and for this image $\mathcal L_{50}$
-# gains 0.7 nats by it. It is the same with the slanted posterior of the 9. In the last row the posterior is round, and
-# $q$ could match it. There $\mathcal L_{50}$ gains nothing by a wide $q$. It just does not mind. Remember that one.
+# gains more than half a nat by it. It is the same with the slanted posterior of the 9. In the last row the posterior
+# is round, and $q$ could match it. There $\mathcal L_{50}$ gains nothing by a wide $q$. It just does not mind.
+# Remember that one.
 #
 # Lesson 03's second fact says where $\mathcal L_{50}$ would mind: the gap is half the relative variance of the weights
 # over $k$, the weights are $p_\theta(x)$ times $p_\theta(z|x)/q_\varphi(z|x)$, and that explodes where $q$ is small and
@@ -458,7 +463,7 @@ fine_posterior = fine_joint - logsumexp(fine_joint)
 
 
 def look(trained, k):
-    log_q_k = implied(fine, fine_joint, fitted[trained][pick], k, np.random.default_rng(7))
+    log_q_k = implied(fine, fine_joint, fitted[trained][pick], k, np.random.default_rng(7), epochs(200, 5))
     distance = np.exp(log_q_k + fine_area) @ (log_q_k + fine_area - fine_posterior)
     figure = Figure(figsize=(7, 3.4))
     left, right = figure.subplots(1, 2)
@@ -477,9 +482,10 @@ explore(
 )
 
 # %% [markdown]
-# On the left $q$, fitted by $\mathcal L_{50}$; on the right the distribution of one code kept of fifty. A round $q$ has
-# become a posterior in two parts. If the notebook is running, try the others: the narrow $q$ of the ELBO, fitted by
-# $k = 1$, helps little however many codes are drawn from it, since resampling cannot put codes where none are drawn.
+# On the left $q$, fitted by $\mathcal L_{50}$; on the right the distribution of one code kept of fifty. A single
+# ellipse has become a posterior in two parts. If the notebook is running, try the others: the narrow $q$ of the ELBO,
+# fitted by $k = 1$, helps little however many codes are drawn from it, since resampling cannot put codes where none
+# are drawn.
 #
 # So whoever wants reconstructions, features or a latent map of an IWAE should not take one code from its encoder, but
 # draw many, and keep one by its share. How much does that matter? We ask `fifty` to make test images again:
@@ -558,9 +564,8 @@ for key in (("VAE", 1), ("VAE", 50), ("IWAE", 5), ("IWAE", 50)):
         line += f"{figures['NLL']['ours']:14.2f} ± {figures['NLL']['standard_error']:.2f}"
         line += f" ({figures['active units']['ours']})"
     print(line)
-minutes = {key: record["seconds"]["training"] / 60 for key, record in records.items()}
 for (kind, k), record in records.items():
-    print(f"ours, {kind} k = {k}: {record['epochs']} of {record['schedule']} epochs, {minutes[kind, k]:.0f} minutes")
+    print(f"ours, {kind} k = {k}: {record['epochs']} of {record['schedule']} epochs")
 
 # %% [markdown]
 # "VAE, $k = 50$" is the paper's control: the *mean* of fifty ELBOs for each image, so fifty codes, but each with the
@@ -572,6 +577,11 @@ for (kind, k), record in records.items():
 
 # %%
 quiz.ask("bill")
+
+# %% tags=["hide-input"]
+minutes = {key: record["seconds"]["training"] / 60 for key, record in records.items()}
+for (kind, k), record in records.items():
+    print(f"ours, {kind} k = {k}: {record['epochs']} epochs, {minutes[kind, k]:.0f} minutes")
 
 # %%
 quiz.discuss("bill")
@@ -593,70 +603,12 @@ holds(8 < ratio < 18, 3 < minutes["IWAE", 50] / minutes["VAE", 1] < 5)
 # right on average, and noisier.)
 
 # %% [markdown]
-# ## Swapped
+# ## More codes, better gradients?
 #
-# Is it what a model has learned so far that makes the difference, or the objective that it is under? The paper's table
-# 2 takes trained models, swaps the objectives, and trains on: the VAE by $\mathcal L_{50}$, the IWAE by the ELBO. We do
-# the same in small: two epochs of MNIST-10k, with the paper's last learning rate, $10^{-4}$. Since these images, newly
-# tossed each time, are other data than the models know, each is also trained on by its *own* objective.
-
-# %%
-quiz.ask("swap")
-
-
-# %%
-def continued(name, objective):
-    """A trained model, trained on by an objective."""
-    model = paper.load(name)
-    paper.switch(model, objective)  # Adam, 10⁻⁴
-    model.fit(images.train[: epochs(10_000, 40)], batch_size=20, epochs=2, verbose=0)
-    return model
-
-
-# %% tags=["hide-input"]
-def measure(model):
-    """NLL by 500 codes and L_1, for 200 test images, and active units."""
-    x = test[: epochs(200, 4)]
-    nll = -vk.evaluation.log_likelihood(model, x, epochs(500, 50), progress=False).mean
-    return nll, bound(model.log_weights(x, 50, seed=4), 1), vk.evaluation.active_units(model, test).count
-
-
-swapped = {("ELBO", "—"): measure(one), ("L₅₀", "—"): measure(fifty)}
-for by, name in (("ELBO", "vae_k1"), ("L₅₀", "iwae_k50"))[: epochs(2, 1)]:
-    for then, objective in (("ELBO", vk.objectives.ELBO()), ("L₅₀", vk.objectives.IWAE(50)))[: epochs(2, 1)]:
-        swapped[by, then] = measure(continued(name, objective))
-print("trained by   then by       NLL       L₁   active units")
-for (by, then), (nll, l_1, active) in sorted(swapped.items()):
-    print(f"{by:13s}{then:9s}{nll:8.2f}{l_1:9.1f}{active:11d}")
-
-# %%
-quiz.discuss("swap")
-
-# %% tags=["hide-input"]
-if epochs(2, 1) == 2:
-    ((vae, *_), (vae_vae, *_), (vae_iwae, _, active)), ((iwae, iwae_1, _), (iwae_vae, l_1, _), (iwae_iwae, *_)) = (
-        [swapped[by, then] for then in ("—", "ELBO", "L₅₀")] for by in ("ELBO", "L₅₀")
-    )
-    holds(vae_iwae < vae_vae - 0.3, vae_vae < vae, iwae_vae > iwae + 0.2, iwae_iwae < iwae - 0.3)
-    holds(abs(active - 20) < 2, l_1 > iwae_1 + 5)
-
-# %% [markdown]
-# Two epochs by $\mathcal L_{50}$ make both models better, and better than two by the ELBO. Two by the ELBO make `fifty`
-# *worse* in its NLL, although its $\mathcal L_1$ gains eight nats: the encoder is called to order at once, and the
-# decoder has to follow. So it is the objective, not the history. The paper says the same after 2187 more epochs: from
-# 86.76 to 84.88 by $\mathcal L_{50}$, and from 84.78 to 86.02 by the ELBO. What takes longer are the units. In our two
-# epochs none of the dead ones of `one` woke up; in the paper there were 22 instead of 19 in the end.
-
-# %% [markdown]
-# ## What the encoder learns less
-#
-# So more codes make a better bound. Should one take as many as one can pay for? For the decoder, yes. For the encoder,
-# think of the end of the chain: $\mathcal L_\infty = \log p_\theta(x)$, *whatever $q$ is*. A bound that is tight for
-# every encoder has nothing to tell it.
-#
-# What counts is the **signal-to-noise ratio** of a gradient: the length of its mean, over its standard deviation from
-# draw to draw. Near the end of the chain, the bound is $\log p_\theta(x) - V/(2k)$, with the weights' relative variance
-# $V$. How do the two ratios move as $k$ grows?
+# So more codes make a better bound. Should one take as many as one can pay for? A gradient is an estimate, too, and
+# what counts in it is the **signal-to-noise ratio**: the length of its mean, over its standard deviation from draw to
+# draw. Each gradient of $\mathcal L_k$ is a mean over $k$ codes, so its noise gets less as $k$ grows. And the two
+# ratios?
 
 # %%
 quiz.ask("signal")
@@ -748,18 +700,20 @@ picture_of_ratios(["decoder", "encoder"])
 quiz.discuss("signal")
 
 # %% [markdown]
-# Blue rises, orange falls. The law behind it: noise is an average over $k$ codes, so it falls as $1/\sqrt k$. The
-# decoder's signal tends to $\nabla_\theta \log p_\theta(x)$, so its ratio grows as $\sqrt k$. But $\varphi$ occurs in
-# the bound through $-V/(2k)$ alone, so the encoder's signal falls as $1/k$, and its ratio as $1/\sqrt k$ ([Rainforth et
-# al. 2018](https://arxiv.org/abs/1802.04537)). Ours falls more slowly, since for many of these images 64 codes are not
+# Blue rises, orange falls. Think of the end of the chain: $\mathcal L_\infty = \log p_\theta(x)$, *whatever $q$ is*. A
+# bound that is tight for every encoder has nothing to tell it. In numbers: noise falls as $1/\sqrt k$. The decoder's
+# signal tends to $\nabla_\theta \log p_\theta(x)$, so its ratio grows as $\sqrt k$. But near the end of the chain the
+# bound is $\log p_\theta(x) - v/(2k)$, with the weights' relative variance $v$. The encoder acts through the gap
+# alone, so the encoder's signal falls as $1/k$, and its ratio as $1/\sqrt k$ ([Rainforth et al.
+# 2018](https://arxiv.org/abs/1802.04537)). Ours falls more slowly, since for many of these images 64 codes are not
 # near the end of the chain.
 #
 # **What mends it.** The score is a suspect: $\sum_i \hat w_i s_i$ is noise to a large part. With $k = 1$ the share is
 # 1, the score has mean zero (lesson 01), and it can be left out: the path alone is right, and less noisy. With $k > 1$
 # the share depends on the code, so this is no longer so. Lesson 01 helps again. It had two ways to differentiate an
-# expectation $\mathbb E_q[f(z)]$, and both give the same on average,
-# $\mathbb E[f(z)\, s] = \mathbb E[f'(z)\, \nabla_\varphi z]$. Take for $f$ the share $\hat w_i$ as a function of its
-# own code $z_i$. It is a softmax, whose slope in $\log w_i$ is $\hat w_i (1 - \hat w_i)$. So
+# expectation $\mathbb E_q[f(z)]$, and both give the same on average, $\mathbb E[f(z)\, s] = \mathbb E[f'(z)\,
+# \nabla_\varphi z]$. Take for $f$ the share $\hat w_i$ as a function of its own code $z_i$, the other codes held
+# fixed. It is a softmax, whose slope in $\log w_i$ is $\hat w_i (1 - \hat w_i)$. So
 #
 # $$\mathbb E[\hat w_i s_i] = \mathbb E[(\hat w_i - \hat w_i^2)\, a_i], \qquad\text{and}\qquad
 # \nabla_\varphi \mathcal L_k = \mathbb E \sum_i \hat w_i (a_i - s_i) = \mathbb E \sum_i \hat w_i^2\, a_i.$$
@@ -787,17 +741,12 @@ picture_of_ratios(["decoder", "encoder", "encoder, STL", "encoder, DReG"])
 # STL is elsewhere, far beyond its error. In the picture, STL rises and DReG stays where it started. Both are above the
 # plain gradient from $k = 1$ on: the score was noise all along, and a good deal of it.
 #
-# Where does STL go, if not up $\mathcal L_k$? For large $k$ its shares are $w_i / (k\,p_\theta(x))$. Lesson 01's
-# equation with $f = w$ then gives $\mathbb E_q[w\,s]/p_\theta(x)$, the mean score *under the posterior*, which is
-# $-\nabla_\varphi \mathrm{KL}\big(p_\theta(z|x)\,\|\,q_\varphi(z|x)\big)$. So it pulls $q$ over the whole posterior. A
-# sensible aim, only not the one that was asked for.
-#
-# In vaekit the gradient is an argument: `vk.objectives.IWAE(50, gradient="dreg")`, or `"stl"`. Are they ours? We give
-# the same draws to both, and compare the gradient for the bias of the encoder's $\mu$, which is the sum over the
-# images.
+# In vaekit the gradient is an argument: `vk.objectives.IWAE(50, gradient="dreg")`, or `"stl"`. Are they ours? Folded
+# cells write all three by hand, `by_share`, give the same draws to both, and compare the gradient for the bias of the
+# encoder's $\mu$, which is the sum over the images.
 
 
-# %%
+# %% tags=["hide-input"]
 def by_share(power):
     """Weighs the gradient of each log-weight by its share, or by the share's square."""
 
@@ -854,8 +803,8 @@ for name in ("stl", "dreg"):
 
 # %% tags=["hide-input"]
 rows = table(by_gradient)
-holds(rows["dreg"][0] < 0.3 * rows["pathwise"][0], area_1 < rows["dreg"][1] < 0.6 * rows["pathwise"][1])
-holds(rows["dreg"][2] < 0.3 * rows["pathwise"][2], abs(rows["dreg"][3] - rows["pathwise"][3]) < 0.05)
+holds(rows["dreg"][0] < 0.5 * rows["pathwise"][0], area_1 < rows["dreg"][1] < 0.75 * rows["pathwise"][1])
+holds(rows["dreg"][2] < rows["pathwise"][2] - 1.7, abs(rows["dreg"][3] - rows["pathwise"][3]) < 0.05)
 figure = Figure(figsize=(8, 2.6))
 pairs = [(i, name) for i in (chosen or [0])[:: max(len(chosen) - 1, 1)] for name in ("pathwise", "dreg")]
 for axis, (i, name) in zip(figure.subplots(1, len(pairs), squeeze=False)[0], pairs, strict=True):
@@ -865,7 +814,7 @@ for axis, (i, name) in zip(figure.subplots(1, len(pairs), squeeze=False)[0], pai
 figure
 
 # %% [markdown]
-# It does. By $\mathcal L_{50}$ the three are equally good, but a single code of DReG's $q$ is worth nearly three nats
+# It does. By $\mathcal L_{50}$ the three are equally good, but a single code of DReG's $q$ is worth more than two nats
 # more. In the picture, both gradients cover the posterior in two parts: that was the bound's wish. Only the plain
 # gradient has also blown up $q$ about the round one: that was drift. Near the end of the chain the bound is so flat
 # that the noise of its gradient pushes $q$ about, and there is more room outside than inside.
@@ -933,20 +882,22 @@ quiz.discuss("sign")
 # %% tags=["hide-input"]
 if epochs(3, 1) == 3:
     (elbo_1, elbo_50), (iwae_1, iwae_50), (wrong_1, wrong_50) = by_objective.values()
-    holds(wrong_1 > elbo_1 + 0.5 > iwae_1 + 2, iwae_50 > elbo_50 + 1.5, wrong_50 < iwae_50 - 2, wrong_50 < elbo_50)
+    holds(
+        wrong_1 > elbo_1 + 0.5 > iwae_1 + 2, iwae_50 > elbo_50 + 1.5, wrong_50 < iwae_50 - 1.5, wrong_50 < elbo_50 + 1
+    )
 
 # %% [markdown]
-# A perfectly smooth training, and by $\mathcal L_1$ its result is the best of the three! By $\mathcal L_{50}$ it is the
-# worst, behind the ELBO. The worst code rules, so the encoder takes no risks: its codes are alike, and fifty of them
-# are hardly better than one. What it climbs is a bound in its own right, with the *harmonic* mean of the weights
-# instead of the arithmetic one. That bound lies below the ELBO, and more codes make it looser. *Test:* feed log-weights
-# of 0 and 10, and look which of the two gets the larger share.
+# A perfectly smooth training, and by $\mathcal L_1$ its result is the best of the three! By $\mathcal L_{50}$, which
+# it was to climb, it is nats behind $\mathcal L_5$, and no better than the ELBO. The worst code rules, so the encoder
+# takes no risks: its codes are alike, and fifty of them are hardly better than one. What it climbs is a bound in its
+# own right, with the *harmonic* mean of the weights instead of the arithmetic one. That bound lies below the ELBO, and
+# more codes make it looser. *Test:* feed log-weights of 0 and 10, and look which of the two gets the larger share.
 #
 # ### Overfitting the estimator
 #
 # Training overfits a *model* when it learns its images by heart. There is a second kind of thing to learn by heart: the
 # draws. Suppose that the noise $\varepsilon$ is drawn once, and used at every step; a fixed seed in the wrong place is
-# enough. We fit $q$ for our forty images, as before, with the noise drawn once. The decoder is fixed, so
+# enough. We fit $q$ for our two dozen images, as before, with the noise drawn once. The decoder is fixed, so
 # $\log p_\theta(x)$ is what it is, and known from the grid.
 
 # %%
@@ -961,7 +912,7 @@ axis = figure.add_subplot()
 for k, (_, curve_k) in frozen.items():
     axis.plot(curve_k, color=GREYS[k], label=f"k = {k}")
 axis.axhline(log_p.mean(), color=BLUE, linestyle="--")
-axis.text(0, log_p.mean() + 0.3, "$\\log p_\\theta(x)$, from the grid", color=BLUE)
+axis.text(90, log_p.mean() - 1.2, "$\\log p_\\theta(x)$, from the grid", color=BLUE)
 axis.set(xlabel="steps", ylabel="“bound”, nats", ylim=(log_p.mean() - 6, log_p.mean() + 9))
 axis.legend(loc="lower right")
 fresh = {k: bound(ops.convert_to_numpy(log_weights(q, few, test_noise)), k) for k, (q, _) in frozen.items()}
@@ -974,10 +925,11 @@ figure
 quiz.discuss("frozen")
 
 # %% [markdown]
-# Both rise through $\log p_\theta(x)$, a line that no lower bound can cross, and are still rising. The model is the
-# same as before; the *estimate* has been overfitted. One code is put where the posterior is highest, and then $q$ is
-# widened about it until that code has next to no density under $q$, which makes its weight as large as you please. More
-# codes do not protect, since a single one is enough. With other draws the same $q$ is worth tens of nats less.
+# Both rise through $\log p_\theta(x)$, a line that no lower bound can cross, and it is only the falling rate of the
+# optimizer that stops them. The model is the same as before; the *estimate* has been overfitted. One code is put where
+# the posterior is highest, and then $q$ is widened about it until that code has next to no density under $q$, which
+# makes its weight as large as you please. More codes do not protect, since a single one is enough. With other draws
+# the same $q$ is worth tens of nats less.
 #
 # Nobody does this on purpose. But a fixed seed within `call` does it, and so does whoever refines $q$ for each test
 # image and reports the last value of the objective, or tries ten seeds and reports the best. *Test:* measure with draws
@@ -999,13 +951,73 @@ quiz.discuss("frozen")
 #
 # The logarithm goes outside, the minus inside, $k$ must be equal, and draws must be fresh.
 #
-# **To do next:** exercise 04 is being written. Lesson 05 will stack a second layer of latents on the first. The rest of
-# this lesson can wait.
+# **To do next:** [exercise
+# 04](../exercises/04_importance_weighted_autoencoders/04_importance_weighted_autoencoders.ipynb). Then [lesson
+# 05](05_two_stochastic_layers.ipynb) stacks a second layer of latents on the first. The rest of this lesson can wait.
 
 # %% [markdown]
-# # Second reading: one family
+# # Second reading: swapped objectives, and one family
 #
-# It takes about {second} minutes.
+# ## Swapped
+#
+# Is it what a model has learned so far that makes the difference, or the objective that it is under? The paper's table
+# 2 takes trained models, swaps the objectives, and trains on: the VAE by $\mathcal L_{50}$, the IWAE by the ELBO. We do
+# the same in small: one epoch of MNIST-10k, with the paper's last learning rate, $10^{-4}$. Since these images, newly
+# tossed each time, are other data than the models know, each is also trained on by its *own* objective.
+
+# %%
+quiz.ask("swap")
+
+
+# %%
+def continued(name, objective):
+    """A trained model, trained on by an objective."""
+    model = paper.load(name)
+    paper.switch(model, objective)  # Adam, 10⁻⁴
+    model.fit(images.train[: epochs(10_000, 40)], batch_size=20, verbose=0)
+    return model
+
+
+# %% tags=["hide-input"]
+def measure(model):
+    """NLL by 500 codes and L_1, for 200 test images, and active units."""
+    x = test[: epochs(200, 4)]
+    nll = -vk.evaluation.log_likelihood(model, x, epochs(500, 50), progress=False).mean
+    return nll, bound(model.log_weights(x, 50, seed=4), 1), vk.evaluation.active_units(model, test).count
+
+
+swapped = {("ELBO", "—"): measure(one), ("L₅₀", "—"): measure(fifty)}
+for by, name in (("ELBO", "vae_k1"), ("L₅₀", "iwae_k50"))[: epochs(2, 0)]:
+    for then, objective in (("ELBO", vk.objectives.ELBO()), ("L₅₀", vk.objectives.IWAE(50))):
+        swapped[by, then] = measure(continued(name, objective))
+print("trained by   then by       NLL       L₁   active units")
+for (by, then), (nll, l_1, active) in sorted(swapped.items()):
+    print(f"{by:13s}{then:9s}{nll:8.2f}{l_1:9.1f}{active:11d}")
+
+# %%
+quiz.discuss("swap")
+
+# %% tags=["hide-input"]
+if epochs(2, 1) == 2:
+    ((vae, *_), (vae_vae, *_), (vae_iwae, _, active)), ((iwae, iwae_1, _), (iwae_vae, l_1, _), (iwae_iwae, *_)) = (
+        [swapped[by, then] for then in ("—", "ELBO", "L₅₀")] for by in ("ELBO", "L₅₀")
+    )
+    holds(vae_iwae < vae_vae - 0.3, vae_vae < vae, iwae_vae > iwae + 0.2, iwae_iwae < iwae - 0.3)
+    holds(abs(active - 20) < 2, l_1 > iwae_1 + 5)
+
+# %% [markdown]
+# An epoch by $\mathcal L_{50}$ makes both models better, and better than one by the ELBO. One by the ELBO makes `fifty`
+# *worse* in its NLL, although its $\mathcal L_1$ gains some seven nats: the encoder is called to order at once, and the
+# decoder has to follow. So it is the objective, not the history. The paper says the same after 2187 more epochs: from
+# 86.76 to 84.88 by $\mathcal L_{50}$, and from 84.78 to 86.02 by the ELBO. What takes longer are the units. In our one
+# epoch none of the dead ones of `one` woke up; in the paper there were 22 instead of 19 in the end.
+#
+# ## Where STL goes
+#
+# Where does STL go, if not up $\mathcal L_k$? For large $k$ its shares are $w_i / (k\,p_\theta(x))$. Lesson 01's
+# equation with $f = w$ then gives $\mathbb E_q[w\,s]/p_\theta(x)$, the mean score *under the posterior*, which is
+# $-\nabla_\varphi \mathrm{KL}\big(p_\theta(z|x)\,\|\,q_\varphi(z|x)\big)$. So it pulls $q$ over the whole posterior. A
+# sensible aim, only not the one that was asked for.
 #
 # ## Groups and mixtures
 #
@@ -1047,6 +1059,7 @@ for K, (x, y) in groups.items():
 for alpha, (x, y) in mixtures.items():
     axis.annotate(f"{alpha}", (x, y), (-6, -12), textcoords="offset points", ha="right")
 axis.set(xlabel="bound, nats", ylabel="encoder's signal to noise")
+axis.margins(x=0.1)
 axis.legend()
 holds(groups[64][0] > groups[8][0] > groups[2][0], groups[64][1] < groups[8][1] < groups[2][1])
 figure
@@ -1072,15 +1085,17 @@ figure
 # %%
 log_prior = norm.logpdf(grid).sum(axis=1)
 narrow, wide = log_normal(fitted[1]), log_normal(fitted[50])
+ends = {}
 for beta in (0.5, 0.8, 1.0):
-    print(f"β = {beta}:", end="")
-    for name, log_q in (("narrow", narrow), ("wide", wide)):
-        log_terms = joint + (beta - 1) * (log_prior - log_q)
-        end = logsumexp(log_terms, axis=1).mean() + log_area
-        print(f"  {end:.2f} with the {name} q", end="")
-    print()
+    terms = (joint + (beta - 1) * (log_prior - log_q) for log_q in (narrow, wide))
+    ends[beta] = [logsumexp(log_terms, axis=1).mean() + log_area for log_terms in terms]
+    print("β = {}:  {:.2f} with the narrow q, {:.2f} with the wide q".format(beta, *ends[beta]))
+
+# %% tags=["hide-input"]
+holds(ends[0.5][0] > ends[0.5][1] + 0.2, ends[0.8][0] > ends[0.8][1] + 0.05, abs(ends[1.0][0] - ends[1.0][1]) < 0.01)
 
 # %% [markdown]
-# With $\beta = 1$ both encoders lead to the same end. With other values the end depends on $q$, by nats, so $k$ codes
-# do not make the bound tight; they only sharpen the encoder's appetite for whatever raises that integral. It is one
-# more reason to treat a $\beta$ that is not 1 as a *warm-up*, which ends at 1, and not as a setting. Lesson 05 does so.
+# With $\beta = 1$ both encoders lead to the same end. With other values the end depends on $q$, here by some tenths of
+# a nat, and it is not $\log p_\theta(x)$. So $k$ codes do not make the bound tight; they only sharpen the encoder's
+# appetite for whatever raises that integral. It is one more reason to treat a $\beta$ that is not 1 as a *warm-up*,
+# which ends at 1, and not as a setting. Lesson 05 does so.

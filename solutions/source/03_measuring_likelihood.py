@@ -146,18 +146,20 @@ print(f"{S} samples: mean error {estimates.mean():.3f} ± {estimates.std() / 400
 #
 # **How it is judged.** The experiment is run, with dice that nobody has seen, on two models whose truth is known. They
 # are linear, as in the lesson, with encoders that are too wide: one is easy, the other is not, and your function gets a
-# pilot of each. Five things are measured:
+# pilot of each. Four things are measured, two of them against a wide goal and a narrow one:
 #
 # | part | what is measured | goal |
 # |:--|:--|:--|
-# | unbiased | how far estimates are from $\log p(x)$ in the mean | at most 0.1 nats |
+# | nearly unbiased | how far estimates are from $\log p(x)$ in the mean | at most 0.2 nats |
+# | unbiased | the same | at most 0.1 nats |
 # | honest | how often the truth lies within ± 2 of your standard errors | at least 0.9 |
 # | sharp | the standard error as it really is | at most 0.2 nats |
 # | cheap | decodings, $S \cdot N$ (ten times as many for the best of ten) | at most 5 times the fewest |
 # | cheaper | the same | at most 3 times the fewest |
 #
-# The worse of the two models counts. *The fewest* is what a plan would need that knows all about the model; yours knows
-# a pilot, so some room is left.
+# The worse of the two models counts; and what is not even nearly unbiased earns nothing, however cheap. *The fewest* is
+# what a plan would need that knows all about the model; yours knows a pilot, so some room is left. Use it: the check
+# throws the same dice each time, whoever grades throws others, and a goal that is only just reached may be missed.
 
 # %% [markdown] tags=["solution"]
 # **Solution.** The bias comes from the samples, and no number of images makes it smaller. The standard error comes from

@@ -120,6 +120,7 @@ ODD = {
         ("refused", {"return estimate, 1 / ops.sum(share**2, axis=0)": "return estimate"}),
         ("refused", {"return ": ""}),
         ("overflow", {_ESTIMATE: "ops.log(ops.mean(ops.exp(log_weights), axis=0) + 1e-38)"}),
+        ("other", {"np.log(log_weights.shape[0])": "np.log(log_weights.shape[0] - 1)"}),
     ],
     "samples_needed": [("other", "samples_needed = 100"), ("refused", "samples_needed = [118]")],
     "plan": [
@@ -140,6 +141,9 @@ ODD = {
         ("error", {"[:, None, None]": ""}),
     ],
     "wake_sleep": [
+        ("leak", {"z = ops.stop_gradient(ops.matmul(x, encoder) + ops.exp(log_variance / 2) * noise)":
+                  "drawn = ops.matmul(x, encoder) + ops.exp(log_variance / 2) * noise\nz = ops.stop_gradient(drawn)",
+                  "LOG_2PI + z**2": "LOG_2PI + drawn**2"}),
         ("refused", {"return wake, ": "return wake + "}),
         ("error", {"ops.matmul(dream, encoder)": "ops.matmul(encoder, dream)"}),
         ("cut", {"return wake, ": "return ops.stop_gradient(wake), "}),
@@ -147,6 +151,7 @@ ODD = {
     ],
     "mended_report": [
         ("something_else", {"ops.softplus(logits)": "ops.sin(logits)"}),
+        ("variant", {"ops.softplus(logits)": "ops.relu(logits)"}),
         ("variant", {"LOG_2PI + z**2": "LOG_2PI - z**2"}),
         ("not_a_number", {"return ops.mean(runs)": "return runs"}),
         ("constant", {"return ops.mean(runs)": "return ops.mean(runs) - LOG_2PI"}),
@@ -159,6 +164,7 @@ ODD = {
         ("not_log_variance", _fitted("mean, np.exp(log_variance / 2)")),
         ("not_log_variance", _fitted("mean, np.exp(log_variance)")),
         ("not_log_variance", _fitted("mean, log_variance / 2")),
+        ("exchanged", _fitted("log_variance, mean")),
         ("alike", _fitted("0 * mean, 0 * log_variance")),
         ("too_narrow", _fitted("mean, log_variance - 4")),
         ("too_wide", _fitted("mean, 0 * log_variance")),

@@ -49,8 +49,8 @@ class Experiment(Question):
         draw: function of a generator that returns a list of problems, dicts of numbers and arrays: what `takes` names,
             and what else `run` needs to know. The worst outcome counts.
         mistakes: list of (part, name, settings, when, message): of what was measured, and of the settings, `when`, a
-            function of them by name, says whether `message` explains that the goal of this part (None: any) is missed.
-            `settings` is an expression, an example. The first one counts.
+            function of them by name, says whether `message` explains that the goal of this part is missed (of any of
+            several in a tuple; None: of any). `settings` is an expression, an example. The first one counts.
     """
 
     _: KW_ONLY
@@ -137,7 +137,11 @@ class Experiment(Question):
     def advice(self, observed, part):
         """Explains why a goal was missed: (name, sentence)."""
         outcome = observed["outcomes"][part]
-        reasons = (reason for of, when, reason in self._reasons if of in (part, None) and when(**outcome))
+        reasons = (
+            reason
+            for of, when, reason in self._reasons
+            if (of is None or part in (of if isinstance(of, tuple) else (of,))) and when(**outcome)
+        )
         return next(reasons, None)
 
 

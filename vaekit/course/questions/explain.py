@@ -67,6 +67,7 @@ def common(explanations):
     shared = [one for one in first if all(any(_agree(one, other) for other in each) for each in rest)]
     if not shared:
         return Explanation(OTHER, first[0].fallback or first[0].message)
+    shared = [one for one in shared if "_over_" in one.name] or shared  # an axis says more than its length
     if len(shared) == 1:
         return shared[0]._replace(others=())
     return Explanation("several", " Or ".join([shared[0].message, *(one.message for one in shared[1:])]))
@@ -106,6 +107,8 @@ def _numbers(observed, expected, rtol, atol, sizes, gradient):
         return Explanation("", "")
     if not o.any():
         return Explanation("cut", CUT) if gradient else Explanation("zero", "everything is 0.")
+    if gradient and not e.any():
+        return Explanation("leak", LEAK)
     fallback = _differences(o, e, wrong, np.argwhere(finite), atol)
     explanation = _related(o, e, same, sizes) or _rearranged(observed, expected, same)
     return explanation._replace(fallback=fallback) if explanation else Explanation(OTHER, fallback)
@@ -131,6 +134,11 @@ def _differences(o, e, wrong, places, atol):
 CUT = (
     "the gradient is 0: the way from the parameter to the result is cut, by `stop_gradient`, by a conversion to NumPy, "
     "or because the parameter is not used."
+)
+
+LEAK = (
+    "the gradient is to be 0 and is not: something lets it pass that should not depend on this parameter, or should be "
+    "held fixed, by `ops.stop_gradient`."
 )
 
 

@@ -10,7 +10,8 @@ from vaekit.course.questions.question import AtLeast, AtMost, Limit, Mistake, fi
 from vaekit.course.questions.recognize import UNFORESEEN, Row, recognized, unforeseen
 from vaekit.course.questions.verdict import Part, Verdict
 
-VAGUE = (OTHER, "factor", "shift", "square", "root", "reciprocal", "absolute")  # what `unforeseen` may know better
+# What `unforeseen` may know better.
+VAGUE = (OTHER, "leak", "factor", "shift", "square", "root", "reciprocal", "absolute")
 
 
 def judge(question, cases, observations):

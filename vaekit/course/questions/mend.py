@@ -18,6 +18,7 @@ What the losses are in all cases tells which errors are left: of all combination
 broken lines, one gives just these numbers. So each error that is mended earns its share, whatever the other lines do.
 """
 
+import ast
 import contextlib
 import functools
 import itertools
@@ -44,7 +45,8 @@ MANY = 10_000  # such a change is numbered from here on
 _ALSO = "something that was right has changed as well: the result is"
 _GENERAL = [  # (name, what was done, whether with every part, message)
     ("something_else", OTHER, True, "this result is none that the errors, mended or not, can give: something that was "
-     "right has changed. Start again from the broken lines, and mend one error at a time."),
+     "right has changed, or a broken line has become wrong in another way. Start again from the broken lines, and mend "
+     "one error at a time: the check says which are mended."),
     ("not_a_number", NO_NUMBER, True, "the result should be one number that is finite, the mean over the batch."),
     ("not_a_number", NO_NUMBER, False, "the result should be one number, the mean over the batch; an array came back."),
     ("hidden", HIDDEN, True, "the result does not depend on this line any more, since another one is gone. Put that "
@@ -259,9 +261,12 @@ class Mend(Question):
         """Explains gradients, and a change that nobody foresaw."""
         if observation == ELSE and observed >= MANY:
             i, j = divmod(int(observed), MANY)
-            clause = variants(self._text(self._few_broken[i - 1]))[j].clause
+            text = self._text(self._few_broken[i - 1])
+            clause, changed = variants(text)[j]
+            which = _changed_line(text, changed)
+            where = f"in `{which} = …`" if which else "in the last line"
             return Explanation(
-                "variant", f"something that was right has changed. Of the code as it should be, {clause}."
+                "variant", f"something that was right has changed, {where}. Of the code as it should be, {clause}."
             )
         if observation != GRADIENTS:
             return None
@@ -275,3 +280,10 @@ class Mend(Question):
             f"the loss is what its lines say, its gradient is not, for {', '.join(wrong)}. Something on the way is "
             "held fixed, by `ops.stop_gradient` or by NumPy, and training follows the gradient.",
         )
+
+
+def _changed_line(text, other):
+    """Names what the one line assigns in which two texts differ; "" where it assigns nothing."""
+    pairs = zip(*(ast.parse(str(each)).body[0].body for each in (text, other)), strict=True)
+    line = next(one for one, changed in pairs if ast.dump(one) != ast.dump(changed))
+    return ast.unparse(line.targets[0]) if isinstance(line, ast.Assign) else ""

@@ -82,6 +82,7 @@ class FittedPosterior(Question):
                 "log σ": (mean, 2 * log_variance),
                 "σ²": (mean, np.log(log_variance)),
                 "σ": (mean, 2 * np.log(log_variance)),
+                "exchanged": (log_variance, mean),
                 "wider": (mean, log_variance + 1),
                 "narrower": (mean, log_variance - 1),
             }
@@ -119,6 +120,8 @@ class FittedPosterior(Question):
                 f"Your second value seems to be {read}: read so, the estimate is {gains[read]:.1f} nats higher. Asked "
                 r"for is $\log\sigma^2$."
             )
+        if gains["exchanged"] > 3 and gains["exchanged"] >= max(gains.values()):
+            return "exchanged", r"The two seem to have changed places: $\mu$ first, then $\log\sigma^2$."
         if observed["alike"]:
             return "alike", "All images have the same q. Each has a posterior of its own, in another place."
         if size < 0.6:
@@ -130,7 +133,7 @@ class FittedPosterior(Question):
         if size > 1.3:
             return "no_prior", (
                 f"Your means are far from 0, {size:.1f} times as large as the encoder's. Is $\\log p(z)$ in your loss, "
-                "or the KL divergence, and is the loss minus the bound?"
+                "or the KL divergence, is the loss minus the bound, and were the last steps short enough?"
             )
         if own < encoders - 8:
             return "wrong_codes", (

@@ -234,7 +234,7 @@ def _rounded_so(row, values, atol):
     """Whether what came back may be what a mistake gives, where that is rounding's to say.
 
     Where float64 and float32 agree on it, it is what they say; where float32 is far from what is right, it is wrong;
-    and what neither of them makes nan or infinite is finite.
+    what neither of them makes nan or infinite is finite, and what overflows in both is not.
     """
     exact, single, observed, right = (np.asarray(v, np.float64) for v in (*values, row.observed, row.target.value))
     if not observed.shape == single.shape == right.shape:  # rounding changes no shape
@@ -244,7 +244,8 @@ def _rounded_so(row, values, atol):
     far = ~(np.abs(single - right) <= atol + 0.02 * np.abs(right)) & np.isfinite(right) & ~agreed
     wrong = ~(np.abs(observed - right) <= row.target.atol + row.target.rtol * np.abs(right))
     finite = np.isfinite(observed) | ~(np.isfinite(exact) & np.isfinite(single))
-    return bool(np.all(same | ~agreed) and np.all(wrong | ~far) and np.all(finite))
+    overflows = ~np.isfinite(observed) | ~((exact == np.inf) & (single == np.inf))
+    return bool(np.all(same | ~agreed) and np.all(wrong | ~far) and np.all(finite) and np.all(overflows))
 
 
 def _in_numbers(mistaken, target):

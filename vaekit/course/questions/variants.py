@@ -71,8 +71,10 @@ def variants(text):
 def _places(node, inside=""):
     """Yields (expression, function that puts another in its place, inside which function) for all below a node.
 
-    What is called, keywords and indices are no places.
+    What is called, keywords and indices are no places, nor is how often a loop runs.
     """
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "range":
+        return
     if isinstance(node, ast.Call):
         function = function_of(node)
         inside = function if len(node.args) == 1 and not node.keywords and function not in _REARRANGE else ""
@@ -119,6 +121,8 @@ def arguments_of(node, origins):
 def _part(node, origins):
     """Describes a part, as `described`, by a noun: "`x`", "the part with `x` and `mean`"."""
     description = described(node, origins)
+    if isinstance(node, ast.Name) and len(origins.get(node.id, ())) == 1 and node.id not in origins[node.id]:
+        return f"what is made of {description}"
     return (
         f"the part with {description}"
         if description.startswith("`") and " and " in description and not function_of(node)
