@@ -97,4 +97,6 @@ def settings(answer, inputs, names, choices, problem=()):
     for name, texts in choices.items():
         if not isinstance(answer[name], str) or answer[name] not in texts:
             raise Wrong(f"`{name}` should be one of {', '.join(map(repr, texts))}; received {answer[name]!r}.")
+    if none := [name for name in names if answer[name] is None]:
+        raise Wrong(f"nothing was run. `{none[0]}` is `None`, where a value is expected.")
     return {name: choices[name].index(answer[name]) if name in choices else answer[name] for name in names}

@@ -57,9 +57,14 @@ def variants(text):
     body, origins = tree.body[0].body, {a.split("=")[0]: [a.split("=")[0]] for a in text.arguments}
     results, lines = [], list(map(ast.unparse, body))
     for i, statement in enumerate(body):
+        known = origins
+        if isinstance(statement, ast.FunctionDef):  # of its own arguments
+            known = {argument.arg: [argument.arg] for argument in statement.args.args}
         for node, put, inside in _places(statement):
             where = f" inside `{inside}`" if inside else ""
-            for clause, changed in _changes(node, origins):
+            if known is not origins and isinstance(node, ast.Name):
+                continue
+            for clause, changed in _changes(node, known):
                 put(changed)
                 changed_lines = [*lines[:i], ast.unparse(statement), *lines[i + 1 :]]
                 results.append(Variant(clause + where, text.edited("\n".join(changed_lines))))
