@@ -369,8 +369,19 @@ def test_an_upper_layer_that_nobody_uses_is_not_alive():
         observed = found(blind | changes, images, mean, log_variance)
         assert abs(observed[ALIVE]) < 0.2
         assert SMALL.advice(observed, ALIVE)[0] == diagnosis
-    observed |= {"k2": 2.0, "exchanged": 9.0}
-    assert SMALL.advice(observed, ALIVE)[0] == "lazy"
+    for told, diagnosis in (({"k2": 2.0, "exchanged": 9.0}, "lazy"), ({"k2": 2.0, "exchanged": -500.0}, "unused")):
+        assert SMALL.advice(observed | told, ALIVE)[0] == diagnosis
+
+
+@once
+def test_readings_of_an_encoder_that_are_as_good_are_both_named():
+    told = {"bound": np.array(-49.1), "reconstruction": -35.0, "k1": 9.0, "k2": 4.0, "exchanged": 20.0}
+    for read, said in (
+        ({"σ²": -42.7, "σ": -42.9}, "return σ² or σ as its second"),
+        ({"σ²": -42.7, "σ": -44.9}, "return σ² as its second"),
+        ({"σ²": -42.7, "σ": -42.9, "exchanged": -42.0}, "first, and the mean second"),
+    ):
+        assert said in TRAINED.advice(told | {"read": read}, "good")[1]
 
 
 @once

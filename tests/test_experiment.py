@@ -135,6 +135,7 @@ def test_a_function_is_told_the_problem_and_nothing_else():
         ({"rate": np.nan}, "`rate` takes a number from 0 to 1; received nan."),
         ({"rate": [0.5]}, "`rate` should be a number; it has the shape (1,)."),
         ({"rate": "fast"}, "expected a tensor"),
+        ({"rate": None}, "`rate` is `None`, where a value is expected."),
         ({"temperatures": [0.5, -1.0]}, "`temperatures` takes numbers from 0 to 1; received -1."),
         ({"temperatures": 0.5}, "`temperatures` should be a list of numbers, 1000 at most; it has the shape ()."),
         ({"temperatures": []}, "it has the shape (0,)."),

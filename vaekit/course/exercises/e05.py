@@ -269,7 +269,7 @@ LOWER = Number(
          "variance."),
         ("not_squared", "0.5 * log(1.25) + 0.5 * log(0.1)", r"the variance of $h_1$ given $h_2$ is $1 - a^2$, not "
          r"$1 - a$."),
-        ("base", "0.5 * log(1.25, 2) + 0.5 * log(0.19, 2)", "these are bits, by the logarithm to base 2; "
+        ("not_squared", "0.5 * log(1.25, 2) + 0.5 * log(0.19, 2)", "these are bits, by the logarithm to base 2; "
          "nats are asked for."),
         ("noise_not_squared", "0.5 * log(1.5) + 0.5 * log(0.19)", r"the noise has the *variance* $s^2 = 4$: "
          r"$\frac12\log(1 + 1/s^2)$."),

@@ -146,22 +146,22 @@ class TrainedHierarchy(Question):
                 "The shapes are right, but some numbers of the networks or of the encoder are not finite, or so large "
                 "that the bound is not: did training diverge?"
             )
-        if part == ALIVE and k2 >= self.alive > exchanged:
-            return "unused", (
-                f"The codes of the upper layer cost {k2:.2f} nats, but $p(h_1|h_2)$ makes no use of them: with the "
-                f"$h_2$ of another image its log-density falls by {exchanged:.2f} only. Were both networks trained "
-                "together, and is $p(h_1|h_2)$ in your loss, at the $h_2$ that was drawn?"
-            )
         if part == ALIVE and k2 < 0.5:
             return "dead", (
                 f"The upper layer pays {k2:.2f} nats, and the lower one {k1:.2f}. Is $p(h_1|h_2)$ the prior of $h_1$ "
                 "in your loss, and not a standard normal? If it is: free bits keep a layer from being switched off "
                 "before it is of use."
             )
+        if part == ALIVE and (k2 >= self.alive > exchanged or exchanged < k2 / 2):
+            return "unused", (
+                f"The codes of the upper layer cost {k2:.2f} nats, but $p(h_1|h_2)$ makes too little use of them: with "
+                f"the $h_2$ of another image its log-density falls by {exchanged:.2f} only. Were both networks trained "
+                "together, and is $p(h_1|h_2)$ in your loss, at the $h_2$ that was drawn?"
+            )
         if part == ALIVE:
             return "lazy", (
-                f"The upper layer is alive with {k2:.2f} nats, and the lower one pays {k1:.2f}: it could take over "
-                "more of that. Free bits ask for it by number."
+                f"The upper layer is alive with {k2:.2f} nats, and the lower one pays {k1:.2f}: the upper one could "
+                "take over more of that. Free bits ask for it by number."
             )
         low, high = self.good_kl
         if k1 + k2 > 1.4 * high and reconstruction > self.coins:

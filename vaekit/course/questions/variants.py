@@ -69,6 +69,10 @@ def variants(text):
                 changed_lines = [*lines[:i], ast.unparse(statement), *lines[i + 1 :]]
                 results.append(Variant(clause + where, text.edited("\n".join(changed_lines))))
                 put(node)
+        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+            clause = f"the gradient does not pass through {_part(statement.value, origins)}"
+            stopped = f"{statement.targets[0].id} = ops.stop_gradient({ast.unparse(statement.value)})"
+            results.append(Variant(clause, text.edited("\n".join([*lines[:i], stopped, *lines[i + 1 :]]))))
         learn(statement, origins)
     return results
 
