@@ -138,6 +138,7 @@ def test_a_function_is_told_the_problem_and_nothing_else():
         ({"steps": ["1", "2"]}, "`steps` is made of numbers; received ['1', '2']."),
         ({"steps": [[1], [2, 3]]}, "`steps` is made of numbers; received [[1], [2, 3]]."),
         ({"steps": [None] * 60}, "`steps` is made of numbers; received [None, None, None, None, None, None, ...]."),
+        ({"rate": None}, "`rate` is `None`, where a value is expected."),
         ({"temperatures": [0.5, -1.0]}, "`temperatures` takes numbers from 0 to 1; received -1."),
         ({"temperatures": 0.5}, "`temperatures` should be a list of numbers, 1000 at most; it has the shape ()."),
         ({"temperatures": []}, "it has the shape (0,)."),

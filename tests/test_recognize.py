@@ -63,6 +63,8 @@ def test_variants_differ_in_one_place_and_say_in_which():
         "t = x - y; return ops.mean(-ops.exp(t / 2) * y ** 2, axis=1)": "the mean of `x` and `y` is taken, not the sum",
         "t = x - y; return ops.sum(-ops.exp(t / 2) * y ** 2, axis=0)":
             "the sum of `x` and `y` goes over axis 0, not over axis 1",
+        "t = ops.stop_gradient(x - y); return ops.sum(-ops.exp(t / 2) * y ** 2, axis=1)":
+            "the gradient does not pass through the part with `x` and `y`",
         "t = x - y; return ops.sum(-ops.exp(t / 2) * x ** 2, axis=1)": "`x` stands where `y` belongs",
     }.items():  # fmt: skip
         assert found[changed] == says
@@ -74,6 +76,12 @@ def test_what_has_no_name_of_the_learners_is_told_by_what_it_is_made_of_and_loop
     clauses = [variant.clause for variant in variants(text)]
     assert "what is made of `x` is not squared" in clauses
     assert not any("`steps` has the other sign" in clause for clause in clauses)
+
+
+def test_a_function_within_is_told_by_its_own_arguments():
+    text = Text("f", ["x"], "def g(h, scale):\n    return 1.0 + scale + h / 3\nreturn ops.sum(g(x, 2 * x))")
+    clauses = [variant.clause for variant in variants(text)]
+    assert "the term with `scale` is missing" in clauses and "the term with the constant counts twice" in clauses
 
 
 def test_what_is_told_of_unknown_answers_holds_for_other_inputs(monkeypatch):

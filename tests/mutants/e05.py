@@ -146,6 +146,7 @@ ODD = {
         ("not_log_variance", _components((_SAID, f"({_SAID}) / 2"), (_SIZES, "gain = 8, 0.3, 1.3"))),
         ("not_log_variance", _components((_SAID, f"np.exp({_SAID})"))),
         ("not_log_variance", _components((_SAID, f"np.exp(({_SAID}) / 2)"))),
+        ("exchanged", _components((f"return mean, {_SAID}", f"return {_SAID}, mean"))),
         ("cheap_codes", _components((_SIZES, "gain = 10, 0.1, 5.0"))),
         ("no_codes", _components((_SIZES, "gain = 8, 0.3, 0.01"))),
         ("worse_than_coins", _components(("weights / slope", "weights[:, ::-1] / slope"), ("np.log(wh", "-np.log(wh"))),

@@ -98,6 +98,8 @@ def settings(answer, inputs, names, choices, problem=()):
     for name, texts in choices.items():
         if not isinstance(answer[name], str) or answer[name] not in texts:
             raise Wrong(f"`{name}` should be one of {', '.join(map(repr, texts))}; received {answer[name]!r}.")
+    if none := [name for name in names if answer[name] is None]:
+        raise Wrong(f"nothing was run. `{none[0]}` is `None`, where a value is expected.")
     for name in set(names) - set(choices):
         try:
             plain(answer[name])

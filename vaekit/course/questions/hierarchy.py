@@ -12,7 +12,9 @@ PIXELS = ["hidden_weights", "hidden_bias", "output_weights", "output_bias"]
 NETWORKS = {"q_h2": NORMAL, "p_h1": NORMAL, "p_x": PIXELS}  # of one tanh layer each
 ARRAYS = [f"{network}_{name}" for network, names in NETWORKS.items() for name in names]
 ALIVE = "alive"  # the part that is for the upper layer
+EXCHANGED = "exchanged"  # the encoder's two values
 DRAWS = 5  # of codes for each test image
+CLOSE = 0.5  # nats, within which two readings of what an encoder says cannot be told apart
 
 
 @dataclass(eq=False)
@@ -84,10 +86,11 @@ class TrainedHierarchy(Question):
             reconstruction, k1, k2, exchanged = map(np.mean, terms(images, mean, log_variance, arrays, *noise))
             misread = {"log σ": 2 * log_variance, "σ²": np.log(log_variance), "σ": 2 * np.log(log_variance)}
             few = [e[:1] for e in noise]
+            said = {name: (mean, value) for name, value in misread.items()} | {EXCHANGED: (log_variance, mean)}
             read = {
                 name: np.mean(r - a - b)
-                for name, value in misread.items()
-                for r, a, b, _ in [terms(images, mean, value, arrays, *few)]
+                for name, both in said.items()
+                for r, a, b, _ in [terms(images, *both, arrays, *few)]
             }
         bound = reconstruction - k1 - k2
         measures = {"bound": bound, "reconstruction": reconstruction, "k1": k1, "k2": k2, "exchanged": exchanged}
@@ -129,20 +132,20 @@ class TrainedHierarchy(Question):
         read, exchanged = observed["read"], observed["exchanged"]
         best = max(read, key=lambda name: np.nan_to_num(read[name], nan=-np.inf))
         if read[best] > max(np.nan_to_num(bound, nan=-np.inf) + 1, self.coins):
+            if best == EXCHANGED:
+                return "exchanged", (
+                    r"Your encoder seems to return $\log\sigma^2$ first, and the mean second: read so, the bound is "
+                    f"{read[best]:.2f} nats. Asked for is the mean first."
+                )
+            names = [name for name in read if name != EXCHANGED and read[name] > read[best] - CLOSE]
             return "not_log_variance", (
-                f"Your encoder seems to return {best} as its second value: read so, the bound is {read[best]:.2f} "
-                r"nats. Asked for is $\log\sigma^2$."
+                f"Your encoder seems to return {' or '.join(names)} as its second value: read so, the bound is "
+                rf"{read[best]:.2f} nats. Asked for is $\log\sigma^2$."
             )
         if not np.isfinite(bound):
             return "not_finite", (
                 "The shapes are right, but some numbers of the networks or of the encoder are not finite, or so large "
                 "that the bound is not: did training diverge?"
-            )
-        if part == ALIVE and k2 >= self.alive > exchanged:
-            return "unused", (
-                f"The codes of the upper layer cost {k2:.2f} nats, but $p(h_1|h_2)$ makes no use of them: with the "
-                f"$h_2$ of another image its log-density falls by {exchanged:.2f} only. Were both networks trained "
-                "together, and is $p(h_1|h_2)$ in your loss, at the $h_2$ that was drawn?"
             )
         if part == ALIVE and k2 < 0.5:
             return "dead", (
@@ -150,18 +153,25 @@ class TrainedHierarchy(Question):
                 "in your loss, and not a standard normal? If it is: free bits keep a layer from being switched off "
                 "before it is of use."
             )
+        if part == ALIVE and (k2 >= self.alive > exchanged or exchanged < k2 / 2):
+            return "unused", (
+                f"The codes of the upper layer cost {k2:.2f} nats, but $p(h_1|h_2)$ makes too little use of them: with "
+                f"the $h_2$ of another image its log-density falls by {exchanged:.2f} only. Were both networks trained "
+                "together, and is $p(h_1|h_2)$ in your loss, at the $h_2$ that was drawn?"
+            )
         if part == ALIVE:
             return "lazy", (
-                f"The upper layer is alive with {k2:.2f} nats, and the lower one pays {k1:.2f}: it could take over "
-                "more of that. Free bits ask for it by number."
+                f"The upper layer is alive with {k2:.2f} nats, and the lower one pays {k1:.2f}: the upper one could "
+                "take over more of that. Free bits ask for it by number."
             )
         low, high = self.good_kl
         if k1 + k2 > 1.4 * high and reconstruction > self.coins:
             return "cheap_codes", (
                 f"Both layers together pay {k1 + k2:.1f} nats ({k1:.1f} and {k2:.1f}), where a good model of these "
-                f"images pays between {low:g} and {high:g}: codes are too cheap in your loss. Is a floor too high, a "
-                "cost averaged over the units, or multiplied by a small number? Or are the images learned by heart, "
-                "since their pixels were drawn once?"
+                f"images pays between {low:g} and {high:g}. If your loss says so, too, codes are too cheap in it: is "
+                "a floor too high, a cost averaged over the units, or multiplied by a small number? Or are the images "
+                "learned by heart, since their pixels were drawn once? If it says otherwise, what came back is not "
+                "what was trained: does the encoder return a draw for the mean, or is an array in another's place?"
             )
         if bound < 1.1 * self.coins:
             return "worse_than_coins", (

@@ -67,13 +67,22 @@ def variants(text, told=False):
     body = tree.body[0].body
     results, lines = [], list(map(ast.unparse, body))
     for i, statement in enumerate(body):
+        known = origins
+        if isinstance(statement, ast.FunctionDef):  # of its own arguments
+            known = {argument.arg: [argument.arg] for argument in statement.args.args}
         for node, put, inside in _places(statement):
             where = f" inside `{inside}`" if inside else ""
-            for clause, changed in _changes(node, origins):
+            if known is not origins and isinstance(node, ast.Name):
+                continue
+            for clause, changed in _changes(node, known):
                 put(changed)
                 changed_lines = [*lines[:i], ast.unparse(statement), *lines[i + 1 :]]
                 results.append(Variant(clause + where, text.edited("\n".join(changed_lines))))
                 put(node)
+        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+            clause = f"the gradient does not pass through {_part(statement.value, origins)}"
+            stopped = f"{statement.targets[0].id} = ops.stop_gradient({ast.unparse(statement.value)})"
+            results.append(Variant(clause, text.edited("\n".join([*lines[:i], stopped, *lines[i + 1 :]]))))
         learn(statement, origins)
     return results
 
