@@ -352,7 +352,8 @@ def dreg_loss(x, mean, log_variance, noise, weights, bias):
 # | cheap | decodings, $M \cdot K$; twice as many for DReG, which has a second pass | at most 6 times the fewest |
 # | cheaper | the same | at most 3.5 times the fewest |
 #
-# The worse of the two encoders counts. *The fewest* is what a plan would need that knows all about the encoder.
+# The worse of the two encoders counts. *The fewest* is what a plan would need that knows all about the encoder. (The
+# check throws the same dice each time; whoever grades throws others, for pilots too. Leave room for that.)
 
 # %% [markdown] tags=["solution"]
 # **Solution.** Groups do not tighten the bound, since their mean is taken after the logarithm. So the gap decides on

@@ -226,10 +226,10 @@ AUDIT = Experiment(
 
 
 def _weights_and_order(rng):
-    for (k, B), alpha, spread in ((6, 3), 0.5, 1), ((4, 5), 2.0, 2), ((9, 2), 0.0, 1.5), ((3, 4), 3.0, 1):
+    sizes = ((6, 3), 0.5, 1), ((4, 5), 2.0, 2), ((9, 2), 0.0, 1.5), ((4, 3), 0.9, 2), ((3, 4), 3.0, 1)
+    for (k, B), alpha, spread in sizes:  # of α, some near 1
         images = dict(images=1.0 * rng.integers(2, size=(4, 6))) if alpha == 3 else {}
         yield dict(log_weights=spread * rng.normal(size=(k, B)) - rng.uniform(0, 3, size=B), alpha=alpha, **images)
-    yield dict(log_weights=2 * rng.normal(size=(4, 3)), alpha=0.9)  # is not 1
 
 
 def _elbo(rng):
