@@ -312,7 +312,7 @@ holds(0.35 < share_of_h2(two) < 0.55, abs(curves["kl_h1"][-1] - 14) < 0.3, abs(c
 # ## The layer that dies
 #
 # Now we train two of our own, on MNIST-10k, with small networks: 40 units in $h_1$, 20 in $h_2$. Everything is the same
-# for both, down to the first weights of $p$; only the order of $q$ differs. By the ELBO, for 20 epochs.
+# for both, down to the first weights of $p$; only the order of $q$ differs. By the ELBO, for 25 epochs.
 
 # %%
 quiz.ask("dies")
@@ -324,7 +324,7 @@ def trained(order, objective):
     model = hierarchy(order)
     model.compile(Adam(0.003), objective=objective)
     data = images.train[: epochs(10_000, 100)]
-    history = model.fit(data, batch_size=100, epochs=epochs(20), verbose=0).history
+    history = model.fit(data, batch_size=100, epochs=epochs(25), verbose=0).history
     return model, history["kl_h2"]
 
 
@@ -367,7 +367,7 @@ if "bottom-up" in prices:
         keras.utils.set_random_seed(1)
         young = hierarchy(order)
         young.trace(test[:1], samples=1, seed=0)
-        firsts.append([np.array(w) for factor in young.generative[1:] for w in factor.layer.weights])
+        firsts.append([ops.convert_to_numpy(w) for factor in young.generative[1:] for w in factor.layer.weights])
     holds(len(firsts[0]) > 0, all((w == other).all() for w, other in zip(*firsts, strict=True)))
 
 # %% [markdown]
@@ -459,7 +459,7 @@ for name, objective in list(remedies.items())[: epochs(4, 0)]:  # all four
 keras.utils.set_random_seed(1)
 single = vk.VAE(network(vk.layers.DiagonalNormal(40)), network(vk.layers.Bernoulli((28, 28, 1))), seed=1)
 single.compile(Adam(0.003), objective=ELBO())
-single.fit(images.train[: epochs(10_000, 100)], batch_size=100, epochs=epochs(20, 0), verbose=0)
+single.fit(images.train[: epochs(10_000, 100)], batch_size=100, epochs=epochs(25, 0), verbose=0)
 
 STYLES |= {"warm-up": ("black", "--"), "free bits": ("black", ":")}
 STYLES |= {"ELBO, 5 samples": ("0.6", "--"), "IWAE, k = 5": ("0.6", ":")}
@@ -494,7 +494,7 @@ if "warm-up" in rows:
     holds(shares["warm-up"] > 0.5, shares["free bits"] > 0.5, shares["IWAE, k = 5"] < 0.1)
     holds(all(prices[name][0] > 5 for name in ("warm-up", "free bits")), abs(used["free bits"].count - 10) < 4)
     holds(0.7 < dead_nll - awake_nll < 2.3, 0.7 < dead_nll - more_nll < 2.3, -0.3 < dead_nll - free_nll)
-    holds(all(abs(dead_nll - rows[name][1]) < 0.7 for name in ("bottom-up", "IWAE, k = 5")), awake_nll - free_nll < 0.3)
+    holds(all(abs(dead_nll - rows[name][1]) < 0.9 for name in ("bottom-up", "IWAE, k = 5")), awake_nll - free_nll < 0.3)
     holds(0.8 < rows["one layer"][1] - dead_nll < 2.5)
 
 # %% [markdown]
