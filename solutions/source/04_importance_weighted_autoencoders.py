@@ -324,7 +324,7 @@ def dreg_loss(x, mean, log_variance, noise, weights, bias):
 # looks healthier in every training curve.
 
 # %% [markdown]
-# ## {plan}
+# ## {design}
 #
 # Somebody trains an encoder, and asks you for the objective. For each image and step there are $M$ groups of $K$ codes;
 # a group has the bound $\mathcal L_K$, with its gradient, and the mean over the groups is taken:
@@ -365,8 +365,8 @@ def dreg_loss(x, mean, log_variance, noise, weights, bias):
 # twice, and has a ratio several times as high, which would take the square of that in groups.
 
 
-# %% question="plan"
-def plan(log_weights, path, score):
+# %% question="design"
+def design(log_weights, path, score):
     """Designs the objective of an encoder's training.
 
     Args:

@@ -91,9 +91,9 @@ def broken_ruler(tables):
         return ops.mean(-bound - (extra - held(extra)))
         """,
     ],
-    "plan": [
+    "design": [
         """
-def plan(log_weights, path, score):
+def design(log_weights, path, score):
     from scipy.special import logsumexp, softmax
 
     best, chosen = logsumexp(log_weights, axis=0) - np.log(480), None
@@ -138,10 +138,10 @@ ODD = {
         ("not_reduced", {"return -ops.mean(surrogate + held(bound - surrogate))":
                          "return -(surrogate + held(bound - surrogate))"}),
     ],
-    "plan": [
-        ("settings", "def plan(log_weights, path, score):\n    return dict(gradient='dreg', groups=0, codes=9)"),
-        ("refused", "def plan(log_weights, path, score):\n    return 'dreg', 8, 8"),
-        ("refused", "def plan(log_weights, path, score):\n    return dict(gradient='vimco', groups=8, codes=9)"),
+    "design": [
+        ("settings", "def design(log_weights, path, score):\n    return dict(gradient='dreg', groups=0, codes=9)"),
+        ("refused", "def design(log_weights, path, score):\n    return 'dreg', 8, 8"),
+        ("refused", "def design(log_weights, path, score):\n    return dict(gradient='vimco', groups=8, codes=9)"),
     ],
     "train_iwae": [
         ("bound", _components(_SIZES, _SIZES)),

@@ -574,7 +574,7 @@ def _trained(rng, log_weights, path, score, gradient, groups, codes, **problem):
 _CODES = "(36 if np.std(log_weights, axis=0).mean() > 1.9 else 4)"  # as each of the encoders needs
 
 PLAN = Experiment(
-    "plan", "An experiment to design: how many groups, of how many codes?", points=5, minutes=30, difficulty=2,
+    "design", "An experiment to design: how many groups, of how many codes?", points=5, minutes=30, difficulty=2,
     takes="log_weights[S,N], path[S,N], score[S,N]", draw=_encoders, run=_trained,
     settings={"gradient": {"pathwise", "stl", "dreg"}, "groups": (1, MOST), "codes": (1, MOST)},
     parts={"tight": 1, "true": 1, "heard": 1.5, "cheap": 0.5, "cheaper": 1},
