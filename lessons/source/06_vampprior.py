@@ -239,9 +239,9 @@ holds(info_plain.ceiling - info_plain.mutual_information < 0.15, 27 < info_plain
 
 # %% [markdown]
 # Thirty nats of KL, of which 7.6 are mutual information, and 22 misfit. Are three quarters of the price a misfit? Look
-# at the ceiling: $\ln 2000 = 7.6$. Each code already says, beyond doubt, which of the two thousand images it is of. With
-# more images it would say more, and the misfit would be less by as much. **At the ceiling the split measures $N$.** What
-# it still tells is differences: between two models at the ceiling, a difference in KL is one in misfit.
+# at the ceiling: $\ln 2000 = 7.6$. Each code already says, beyond doubt, which of the two thousand images it is of.
+# With more images it would say more, and the misfit would be less by as much. **At the ceiling the split measures
+# $N$.** What it still tells is differences: between two models at the ceiling, a difference in KL is one in misfit.
 #
 # ## The best prior of all
 #
@@ -289,15 +289,15 @@ quiz.discuss("best")
 holds(8.5 < own[-1] < 9.22, 36 < new[-1] < 45, new[0] > 100, price(plain, normal, train[:2000]) > 27)
 
 # %% [markdown]
-# On the images it was made of, nine nats, as promised: $\ln 10{,}000 = 9.2$. The prior has become a list of the training
-# images, and a code need only say which. On test images it is about *ten nats worse* than the round cloud. It promises
-# that nothing will ever come but these ten thousand.
+# On the images it was made of, nine nats, as promised: $\ln 10{,}000 = 9.2$. The prior has become a list of the
+# training images, and a code need only say which. On test images it is about *ten nats worse* than the round cloud. It
+# promises that nothing will ever come but these ten thousand.
 #
-# Lesson 02's estimate says why so few are so little. A posterior keeps about a share $e^{-\mathrm{KL}}$ of the prior, here
-# $e^{-30} \approx 10^{-13}$. Ten thousand of them cover next to nothing, and a new image's code hits none. It lives on
-# their tails. The curve still falls at its end, but by a few nats for three times as many images, so it would take
-# millions. And samples of this prior, decoded, would be reconstructions of training images: no worse than these, and
-# none new.
+# Lesson 02's estimate says why so few are so little. A posterior keeps about a share $e^{-\mathrm{KL}}$ of the prior,
+# here $e^{-30} \approx 10^{-13}$. Ten thousand of them cover next to nothing, and a new image's code hits none. It
+# lives on their tails. The curve still falls at its end, but by a few nats for three times as many images, so it would
+# take millions. And samples of this prior, decoded, would be reconstructions of training images: no worse than these,
+# and none new.
 #
 # It has a second fault. To train with it, each step would have to encode all training images.
 #
@@ -322,8 +322,10 @@ holds(8.5 < own[-1] < 9.22, 36 < new[-1] < 45, new[0] > 100, price(plain, normal
 # For $B$ codes, $K$ components and $D$ latents, the obvious way makes an array of $B \cdot K \cdot D$ numbers. It is
 # not needed. Expand the square, and order by what depends on $z$:
 #
-# $$\log\mathcal N(z; \mu_k, \sigma_k^2) = \sum_d\Big[-\frac1{2\sigma_{kd}^2}\, z_d^2 + \frac{\mu_{kd}}{\sigma_{kd}^2}\, z_d
-# - \Big(\frac{\mu_{kd}^2}{2\sigma_{kd}^2} + \log\sigma_{kd} + \tfrac12\log 2\pi\Big)\cdot 1\Big].$$
+# $$\log\mathcal N(z; \mu_k, \sigma_k^2)
+# = \sum_d\Big[-\frac1{2\sigma_{kd}^2}\, z_d^2 + \frac{\mu_{kd}}{\sigma_{kd}^2}\, z_d
+# - c_{kd}\cdot 1\Big],
+# \qquad c_{kd} = \frac{\mu_{kd}^2}{2\sigma_{kd}^2} + \log\sigma_{kd} + \tfrac12\log 2\pi.$$
 #
 # That is an inner product of $(z^2, z, 1)$ with a vector that knows nothing of $z$: one product of matrices,
 # $[B, 2D + 1]$ times $[2D + 1, K]$, gives all of them.
@@ -432,10 +434,10 @@ if "standard" in log_ps:
 #
 # The VampPrior wins by some six nats, and in two ways. Its KL is more than three nats lower: the prior fits. And its
 # reconstructions are better by two: codes that need not fill a round cloud can be put where the decoder tells them
-# apart. The training images as pseudo-inputs lower the KL by as much, but their components are as narrow as posteriors of real
-# images are, and 200 of them cover little. The encoder is pushed to blur what it says, and reconstructions suffer. The
-# free mixture hardly lowers the KL. Its 200 normals start in one heap, and each hears of a few codes only, after the
-# encoder has moved them. The price of winning is time: each step has 200 more inputs to encode.
+# apart. The training images as pseudo-inputs lower the KL by as much, but their components are as narrow as posteriors
+# of real images are, and 200 of them cover little. The encoder is pushed to blur what it says, and reconstructions
+# suffer. The free mixture hardly lowers the KL. Its 200 normals start in one heap, and each hears of a few codes only,
+# after the encoder has moved them. The price of winning is time: each step has 200 more inputs to encode.
 #
 # What do the four draw?
 
@@ -509,10 +511,10 @@ if "K = 500" in models:
 
 # %% [markdown]
 # Ten ghosts, one a digit or so, are worth half of what five hundred are; so are they as good as the free mixture with
-# 200 components. From then on each nat costs several times as many. The paper took 500 nearly everywhere, by validation images.
-# No overfitting is in sight here, but as $K$ grows and training goes on, pseudo-inputs can go the way of the list of
-# images. (With $K = 1$ it is a single normal that is learned, no better than the standard one: encoder and decoder can
-# shift and stretch their codes by themselves.)
+# 200 components. From then on each nat costs several times as many. The paper took 500 nearly everywhere, by validation
+# images. No overfitting is in sight here, but as $K$ grows and training goes on, pseudo-inputs can go the way of the
+# list of images. (With $K = 1$ it is a single normal that is learned, no better than the standard one: encoder and
+# decoder can shift and stretch their codes by themselves.)
 
 # %% [markdown]
 # ## A prior of your own
@@ -608,7 +610,8 @@ holds(four["vampprior"] > four["mixture"] + 1.5 > four["vampprior_data"] + 1.5 >
 # $-85.7$, mixture $-85.1$, VampPrior $-83.2$.) On Caltech 101, with 4100 training images, the learning rate and the
 # moment of stopping count in nats, and our standard VAE is better than the paper's by more than four. Half of the
 # paper's gain there is owed to a weak rival. On the Frey faces, 1565 training images, the VAE gains nothing with us.
-# 0.06 bits look like nothing in the paper, too, but mind the unit: times 560 pixels and $\ln 2$ they are 23 nats an image.
+# 0.06 bits look like nothing in the paper, too, but mind the unit: times 560 pixels and $\ln 2$ they are 23 nats an
+# image.
 #
 # The paper shows pseudo-inputs and samples. These are of our trained model for Caltech 101, `vae_vampprior`:
 
@@ -622,8 +625,9 @@ titles = [name if i == 0 else "" for name in names for i in range(10)]
 vk.plotting.image_grid(np.concatenate(rows), columns=10, titles=titles)
 
 # %% [markdown]
-# To the eye these pseudo-inputs are hardly more than grey noise with a cloud in it. To the encoder they are an ellipse, a star,
-# a banana. Whoever expects prototypes of the data from a VampPrior will be disappointed by it, and should decode them.
+# To the eye these pseudo-inputs are hardly more than grey noise with a cloud in it. To the encoder they are an ellipse,
+# a star, a banana. Whoever expects prototypes of the data from a VampPrior will be disappointed by it, and should
+# decode them.
 
 # %% [markdown]
 # ## When it goes wrong
@@ -659,10 +663,10 @@ holds(centre > 8)
 
 # %% [markdown]
 # First row: nothing at all. With this prior the region around zero is one large hole, between the components, whose
-# means lie far out. Rows two and three look excellent, and so nobody notices: with another seed the same digits stand in
-# the same places. Those ten samples can come from ten of 200 components only, and show a twentieth of the distribution.
-# The last two rows draw the component first. *Test:* draw twice, with two seeds, and compare the sheets. Better, say
-# `model.sample`, which asks the model's prior.
+# means lie far out. Rows two and three look excellent, and so nobody notices: with another seed the same digits stand
+# in the same places. Those ten samples can come from ten of 200 components only, and show a twentieth of the
+# distribution. The last two rows draw the component first. *Test:* draw twice, with two seeds, and compare the sheets.
+# Better, say `model.sample`, which asks the model's prior.
 #
 # ### A log-sum-exp that underflows
 #
@@ -771,9 +775,9 @@ else:
 # model's encoder gives answers to them that are far off. It is a mixture of normals with twice as many weights. And
 # where the copy is *not* trained, as after loading a model whose prior has kept an old one, the prior stays behind
 # while the codes move on. Pixels below zero are no pixels. A picture clips them in silence, and then it does not show
-# what the prior has. (vaekit clips them where they are used, so a pixel that has gone below zero gets no gradient there. Both have the same bound.)
-# *Test:* encode `prior.pseudo_inputs` by the model's encoder, and compare with the prior's components. vaekit refuses a
-# VampPrior with another encoder than the model's.
+# what the prior has. (vaekit clips them where they are used, so a pixel that has gone below zero gets no gradient
+# there. Both have the same bound.) *Test:* encode `prior.pseudo_inputs` by the model's encoder, and compare with the
+# prior's components. vaekit refuses a VampPrior with another encoder than the model's.
 
 # %% [markdown]
 # ## Take-aways
