@@ -88,6 +88,12 @@ def aggregate(model, x):
     return vk.distributions.NormalMixture(q.mean(), q.stddev())
 
 
+def log_density(distribution, z):
+    """log p(z), array; a thousand at a time, to save memory."""
+    parts = np.array_split(z, len(z) // 1000 + 1)
+    return np.concatenate([ops.convert_to_numpy(distribution.log_prob(part)) for part in parts])
+
+
 SMALL = {"latents": 2, "hidden": 300, "rate": 0.003, "seeds": (4, 2)}
 plane = trained(**SMALL)
 codes = aggregate(plane, train[: epochs(10_000, 100)])
@@ -96,7 +102,7 @@ side, limit = 150, 6
 grid = vk.plotting.latent_grid((-limit, limit), side)  # [150², 2]
 cell = (2 * limit / (side - 1)) ** 2  # area of a cell of the grid
 log_p = norm.logpdf(grid).sum(axis=1)
-log_q = ops.convert_to_numpy(codes.log_prob(grid))
+log_q = log_density(codes, grid)
 
 # %% tags=["hide-input"]
 figure = Figure(figsize=(9.5, 4))
@@ -127,7 +133,7 @@ quiz.ask("hole")
 # %%
 gap = grid[np.argmax(np.exp(log_p) * np.clip(log_p - log_q, 0, 5))]  # much prior, few codes
 walk = (gap + np.linspace([-2, 0], [2, 0], 10)).astype("float32")
-ratio = ops.convert_to_numpy(codes.log_prob(walk)) - norm.logpdf(walk).sum(axis=1)
+ratio = log_density(codes, walk) - norm.logpdf(walk).sum(axis=1)
 vk.plotting.image_grid(plane.decode(walk), columns=10, titles=[f"{r:.1f}" for r in ratio])
 
 # %%
@@ -150,14 +156,14 @@ fields = {}
 for name, (model, limits) in PLANES.items():
     place = vk.plotting.latent_grid(limits, 120)
     p, q = model.prior.distribution(), aggregate(model, train[: epochs(10_000, 100)])
-    fields[name] = p, q, [ops.convert_to_numpy(d.log_prob(place)) for d in (p, q)]
+    fields[name] = p, q, [log_density(d, place) for d in (p, q)]
 
 
 def look(name, u1, u2):
     model, limits = PLANES[name]
     p, q, (p_there, q_there) = fields[name]
     z = (limits[0] + np.array([[u1, u2]]) * (limits[1] - limits[0])).astype("float32")
-    here = [float(ops.convert_to_numpy(d.log_prob(z))[0]) for d in (p, q)]
+    here = [float(log_density(d, z)[0]) for d in (p, q)]
     figure = Figure(figsize=(8, 3.4))
     left, right = figure.subplots(1, 2, width_ratios=(1.3, 1))
     vk.plotting.posterior_contours({"p": p_there, "q": q_there}, limits, 120, axes=left, legend=False)
@@ -201,7 +207,7 @@ explore(
 
 # %%
 some = test[: epochs(2000, 100)]
-log_q_some = ops.convert_to_numpy(aggregate(plane, some).log_prob(grid))
+log_q_some = log_density(aggregate(plane, some), grid)
 misfit = np.sum(np.exp(log_q_some) * (log_q_some - log_p)) * cell
 
 q = plane.posterior(some)
