@@ -51,18 +51,25 @@ plt.rcParams.update({"axes.spines.right": False, "legend.frameon": False, "axes.
 
 # %%
 images = vk.datasets.load("dynamic_mnist_10k")
-train, test = np.asarray(images.train), np.asarray(images.test)  # 10 000 and 2000 images, drawn once
+train, test = np.asarray(images.train), np.asarray(images.test)  # drawn once
+objective = vk.objectives.ELBO(beta=vk.objectives.WarmUp(500))  # steps, 5 epochs
 
 
-def trained(make_prior=None, latents=40, hidden=200, rate=0.002, seeds=(1, 1), callbacks=()):
-    """A VAE with the prior `make_prior(encoder)`, None: the standard normal; seeds of first weights and of noise."""
+def networks(latents, hidden):
+    encoder = [vk.layers.MLP(hidden, "relu"), vk.layers.DiagonalNormal(latents)]
+    decoder = [vk.layers.MLP(hidden, "relu"), vk.layers.Bernoulli((28, 28, 1))]
+    return Sequential(encoder), Sequential(decoder)
+
+
+def trained(make_prior=None, latents=40, hidden=200, rate=0.002, seeds=(1, 1), **options):
+    """A VAE with the prior `make_prior(encoder)`; None: the standard normal."""
     keras.utils.set_random_seed(seeds[0])
-    encoder = Sequential([vk.layers.MLP(hidden, "relu"), vk.layers.DiagonalNormal(latents)])
-    decoder = Sequential([vk.layers.MLP(hidden, "relu"), vk.layers.Bernoulli((28, 28, 1))])
-    model = vk.VAE(encoder, decoder, prior=make_prior and make_prior(encoder), seed=seeds[1])
-    model.compile(Adam(rate), objective=vk.objectives.ELBO(beta=vk.objectives.WarmUp(500)))
-    data = images.train[: epochs(10_000, 100)]
-    model.fit(data, batch_size=100, epochs=epochs(15), verbose=0, callbacks=callbacks)
+    encoder, decoder = networks(latents, hidden)
+    model = vk.VAE(encoder, decoder, make_prior and make_prior(encoder), seed=seeds[1])
+    model.compile(Adam(rate), objective=objective)
+    data, started = images.train[: epochs(10_000, 100)], perf_counter()
+    model.fit(data, batch_size=100, epochs=epochs(15), verbose=0, **options)
+    model.seconds = perf_counter() - started
     return model
 
 
@@ -88,12 +95,14 @@ def aggregate(model, x):
     return vk.distributions.NormalMixture(q.mean(), q.stddev())
 
 
+# %% tags=["hide-input"]
 def log_density(distribution, z):
     """log p(z), array; a thousand at a time, to save memory."""
     parts = np.array_split(z, len(z) // 1000 + 1)
     return np.concatenate([ops.convert_to_numpy(distribution.log_prob(part)) for part in parts])
 
 
+# %%
 SMALL = {"latents": 2, "hidden": 300, "rate": 0.003, "seeds": (4, 2)}
 plane = trained(**SMALL)
 codes = aggregate(plane, train[: epochs(10_000, 100)])
@@ -131,10 +140,12 @@ figure
 quiz.ask("hole")
 
 # %%
-gap = grid[np.argmax(np.exp(log_p) * np.clip(log_p - log_q, 0, 5))]  # much prior, few codes
+much_prior_few_codes = np.exp(log_p) * np.clip(log_p - log_q, 0, 5)
+gap = grid[np.argmax(much_prior_few_codes)]
 walk = (gap + np.linspace([-2, 0], [2, 0], 10)).astype("float32")
 ratio = log_density(codes, walk) - norm.logpdf(walk).sum(axis=1)
-vk.plotting.image_grid(plane.decode(walk), columns=10, titles=[f"{r:.1f}" for r in ratio])
+titles = [f"{r:.1f}" for r in ratio]
+vk.plotting.image_grid(plane.decode(walk), columns=10, titles=titles)
 
 # %%
 quiz.discuss("hole")
@@ -199,8 +210,8 @@ explore(
 # $\frac1N q_\varphi(z|x_n)$, and $I$ is its KL divergence from the product $\frac1N \cdot q_\varphi(z)$, in which code
 # and image know nothing of each other. This is the **mutual information** of $n$ and $z$: by how many nats a code
 # narrows down which image it is of. So it cannot be more than $\ln N$, which is what it takes to name one of $N$.
-# (The sum in $q_\varphi(z)$ has the term $\frac1N q_\varphi(z|x_n)$ in it, so $\log q_\varphi(z|x_n) - \log
-# q_\varphi(z)$ is at most $\ln N$.)
+# (The sum in $q_\varphi(z)$ has the term $\frac1N q_\varphi(z|x_n)$ in it, so the difference of the logarithms
+# is at most $\ln N$.)
 #
 # In the plane all three are sums over a grid. `vk.evaluation.information` estimates them by draws from $q$, for any
 # number of latents:
@@ -212,9 +223,10 @@ misfit = np.sum(np.exp(log_q_some) * (log_q_some - log_p)) * cell
 
 q = plane.posterior(some)
 kl = float(ops.mean(tfd.kl_divergence(q, plane.prior.distribution())))
-print(f"by hand: KL {kl:.2f} = mutual information {kl - misfit:.2f} + misfit {misfit:.2f}")
 info = vk.evaluation.information(plane, some, samples=3, progress=False)
-print(f"vaekit:  KL {info.kl:.2f} = mutual information {info.mutual_information:.2f} + misfit {info.aggregate_kl:.2f}")
+vaekits = info.kl, info.mutual_information, info.aggregate_kl
+for name, values in (("by hand", (kl, kl - misfit, misfit)), ("vaekit", vaekits)):
+    print("{:8s} KL {:.2f} = {:.2f} + misfit {:.2f}".format(name, *values))
 
 # %% tags=["hide-input"]
 info_vamp = vk.evaluation.information(vamp_plane, some, samples=3, progress=False)
@@ -237,10 +249,10 @@ holds(
 
 # %%
 plain = trained()
-print(vk.evaluation.information(plain, some, progress=False))
+info_plain = vk.evaluation.information(plain, some, progress=False)
+print(info_plain)
 
 # %% tags=["hide-input"]
-info_plain = vk.evaluation.information(plain, some, progress=False)
 holds(info_plain.ceiling - info_plain.mutual_information < 0.15, 27 < info_plain.kl < 33)
 
 # %% [markdown]
@@ -342,12 +354,13 @@ def all_log_densities(z, mean, sd):
     """log N(z_b; μ_k, σ_k²), [B, K], from z [B, D] and mean, sd [K, D]."""
     constant = (mean**2 / (2 * sd**2) + np.log(sd) + np.log(2 * np.pi) / 2).sum(axis=1)
     statistics = np.hstack([z**2, z, np.ones((len(z), 1))])  # [B, 2 D + 1]
-    parameters = np.hstack([-1 / (2 * sd**2), mean / sd**2, -constant[:, None]])  # [K, 2 D + 1]
+    parameters = np.hstack([-1 / (2 * sd**2), mean / sd**2, -constant[:, None]])
     return statistics @ parameters.T
 
 
 rng = np.random.default_rng(1)
-z, mean, sd = rng.normal(size=(1000, 40)), rng.normal(size=(500, 40)), rng.uniform(0.3, 1, size=(500, 40))
+z, mean = rng.normal(size=(1000, 40)), rng.normal(size=(500, 40))
+sd = rng.uniform(0.3, 1, size=(500, 40))
 started = perf_counter()
 obvious = norm.logpdf(z[:, None], mean, sd).sum(axis=2)  # by way of [1000, 500, 40]
 between = perf_counter()
@@ -381,39 +394,42 @@ quiz.ask("four")
 SHAPE, K = (28, 28, 1), 200
 PRIORS = {
     "standard": None,
-    "mixture": lambda encoder: vk.priors.MixtureOfNormals(K, seed=1),
-    "VampPrior-data": lambda encoder: vk.priors.VampPrior.from_data(encoder, train, K, seed=1),
-    "VampPrior": lambda encoder: vk.priors.VampPrior(encoder, K, input_shape=SHAPE, seed=1),
+    "mixture": lambda e: vk.priors.MixtureOfNormals(K, seed=1),
+    "VampPrior-data": lambda e: vk.priors.VampPrior.from_data(e, train, K, seed=1),
+    "VampPrior": lambda e: vk.priors.VampPrior(e, K, input_shape=SHAPE, seed=1),
 }
-models, seconds, album = {}, {}, {}
+
+# %% tags=["hide-input"]
+models, album = {}, {}
 
 
-def keep(epoch, logs=None):  # pseudo-inputs after each epoch, of the model that is being trained
+def keep(epoch, logs=None):
+    """Keeps ten pseudo-inputs after each epoch of the model that `watch` watches."""
     album[epoch + 1] = watch.model.prior.pseudo_inputs[:10]
 
 
-# %% tags=["hide-input"]
 for name in list(PRIORS)[epochs(0, 3) :]:
-    watch = keras.callbacks.LambdaCallback(on_epoch_end=keep) if name == "VampPrior" else None
-    started = perf_counter()
-    models[name] = trained(PRIORS[name], callbacks=[watch] if watch else [])
-    seconds[name] = perf_counter() - started
+    watch = keras.callbacks.LambdaCallback(on_epoch_end=keep)
+    watched = [watch] if name == "VampPrior" else []
+    models[name] = plain if name == "standard" else trained(PRIORS[name], callbacks=watched)
 
 few, samples = test[: epochs(500, 10)], epochs(200, 10)
 log_ps, infos = {}, {}
 
 
 def row(name, model):
-    """Measures a model, and prints a line of the table."""
-    infos[name] = info = vk.evaluation.information(model, some, progress=False)
-    log_ps[name] = vk.evaluation.log_likelihood(model, few, samples, progress=False).per_example
+    """Prints a line of the table, of a model that is measured when it is first met."""
+    if name not in infos:
+        infos[name] = vk.evaluation.information(model, some, progress=False)
+        log_ps[name] = vk.evaluation.log_likelihood(model, few, samples, progress=False).per_example
+    info = infos[name]
     active = vk.evaluation.active_units(model, some).count
     line = (
         f"{name:15s}{info.reconstruction:9.1f}{info.kl:7.1f} = {info.mutual_information:.1f} +{info.aggregate_kl:5.1f}"
     )
     line += f"{info.elbo:9.1f}{active:8d}{log_ps[name].mean():10.1f}"
     gain = log_ps[name] - log_ps.get("standard", log_ps[name])
-    print(line + f"{gain.mean():8.1f} ± {gain.std() / np.sqrt(len(gain)):.1f}{seconds[name]:7.0f} s")
+    print(line + f"{gain.mean():8.1f} ± {gain.std() / np.sqrt(len(gain)):.1f}{model.seconds:7.0f} s")
 
 
 HEADER = "prior            recon.    KL =   I + misfit    bound  active  log p(x)   gain        time"
@@ -482,9 +498,11 @@ quiz.discuss("ghosts")
 
 # %%
 component = vamp.prior.distribution()
-widths = [float(np.median(ops.convert_to_numpy(sd))) for sd in (component.scale, vamp.posterior(some).stddev())]
-print("median of σ: components {:.1f}, posteriors of test images {:.1f}".format(*widths))
-print(f"brightest pixel of a pseudo-input, on average: {vamp.prior.pseudo_inputs.max(axis=(1, 2, 3)).mean():.2f}")
+sds = component.scale, vamp.posterior(some).stddev()
+widths = [float(np.median(ops.convert_to_numpy(sd))) for sd in sds]
+brightest = vamp.prior.pseudo_inputs.max(axis=(1, 2, 3)).mean()
+print("median of σ: components {:.1f}, posteriors {:.1f}".format(*widths))
+print(f"brightest pixel of a pseudo-input, on average: {brightest:.2f}")
 
 # %% tags=["hide-input"]
 holds(1.3 < widths[0] / widths[1] < 2.4, vamp.prior.pseudo_inputs.max(axis=(1, 2, 3)).mean() < 0.7)
@@ -502,9 +520,8 @@ quiz.ask("components")
 
 # %%
 for K in (10, 50, 500)[epochs(0, 3) :]:
-    name, started = f"K = {K}", perf_counter()
-    models[name] = trained(lambda encoder, K=K: vk.priors.VampPrior(encoder, K, input_shape=SHAPE, seed=1))
-    seconds[name] = perf_counter() - started
+    vampprior = lambda e, K=K: vk.priors.VampPrior(e, K, input_shape=SHAPE, seed=1)  # noqa: E731
+    models[f"K = {K}"] = trained(vampprior)
 print(HEADER)
 for name in ("standard", "K = 10", "K = 50", "VampPrior", "K = 500"):
     if name in models:
@@ -539,34 +556,37 @@ if "K = 500" in models:
 
 # %%
 def step(network):
-    """A step of the flow: z₂ becomes z₂ e^b + a, where a and b are the network's answer to z₁."""
+    """z₂ becomes z₂ exp(b) + a, where a and b are the network's answer to z₁."""
 
-    def shift_and_log_scale(z_1, *_, **__):
+    def answer(z_1, *_, **__):
         shift, log_scale = ops.split(network(z_1), 2, axis=-1)
         return shift, ops.tanh(log_scale)  # within a factor e
 
-    return tfp.bijectors.RealNVP(network.input_shape[-1], shift_and_log_scale_fn=shift_and_log_scale)
+    kept = network.input_shape[-1]
+    return tfp.bijectors.RealNVP(kept, shift_and_log_scale_fn=answer)
 
 
+def two_layers(n):
+    layers = [keras.layers.Dense(100, "relu"), keras.layers.Dense(n)]
+    return Sequential([keras.Input((n // 2,)), *layers])
+
+
+# %%
 class Flow(vk.priors.Prior):
     def build(self, shape):
-        n = shape[0]  # latents, an even number
-        dense = keras.layers.Dense
-        self.networks = [Sequential([keras.Input((n // 2,)), dense(100, "relu"), dense(n)]) for _ in range(4)]
+        self.networks = [two_layers(shape[0]) for _ in range(4)]
         super().build(shape)
 
     def distribution(self):
-        n = self.shape[0]
-        swap = tfp.bijectors.Permute(np.arange(n)[::-1])  # the other half is next
-        steps = [bijector for network in self.networks for bijector in (step(network), swap)]
+        n, steps = self.shape[0], []
+        for network in self.networks:  # after each step, the other half is next
+            steps += [step(network), tfp.bijectors.Permute(np.arange(n)[::-1])]
         normal = tfd.MultivariateNormalDiag(ops.zeros(n), ops.ones(n))
         return tfd.TransformedDistribution(normal, tfp.bijectors.Chain(steps))
 
 
 # %%
-started = perf_counter()
 models["flow"] = trained(lambda encoder: Flow())
-seconds["flow"] = perf_counter() - started
 print(HEADER)
 for name in ("standard", "VampPrior", "flow"):
     if name in models:
@@ -667,11 +687,11 @@ draws["the prior"] = p.sample(10_000, seed=vk.backend.seed(1))
 draws["codes"] = vamp.posterior(some).sample(seed=vk.backend.seed(2))
 for name, z in draws.items():
     radius = np.linalg.norm(ops.convert_to_numpy(z), axis=1)
-    print(f"{name:10s} from zero: {radius.min():4.1f} to {radius.max():4.1f}, log p(z) = {ops.mean(p.log_prob(z)):.0f}")
+    low, high = np.quantile(radius, [0.01, 0.99])
+    print(f"{name:10s} {low:4.1f} to {high:4.1f}, log p(z) = {ops.mean(p.log_prob(z)):.0f}")
 
 # %% tags=["hide-input"]
 radii = {name: np.linalg.norm(ops.convert_to_numpy(z), axis=1) for name, z in draws.items()}
-print({name: np.quantile(r, [0.01, 0.5, 0.99]).round(1).tolist() for name, r in radii.items()})
 holds(np.quantile(radii["the prior"], 0.01) > np.quantile(radii["N(0, I)"], 0.99))
 holds(np.quantile(radii["codes"], 0.01) > np.median(radii["N(0, I)"]))
 
@@ -702,7 +722,8 @@ with np.errstate(divide="ignore"):
 right = logsumexp(log_densities, axis=1) - np.log(len(mean))
 print(f"mean of the logarithms: naive {naive.mean()}, right {right.mean():.1f}")
 print(f"minus infinity: {np.mean(np.isinf(naive)):.0%} of the codes")
-print(f"40 latents, σ = 0.04, at the mean: log density {-40 * np.log(0.04 * np.sqrt(2 * np.pi)):.0f}")
+top = -40 * np.log(0.04 * np.sqrt(2 * np.pi))
+print(f"40 latents, σ = 0.04, at the mean: log density {top:.0f}")
 
 # %% tags=["hide-input"]
 holds(0.1 < np.mean(np.isinf(naive)) < 0.6)
@@ -755,9 +776,7 @@ SLIPS = {
     "any pixels": lambda e: vk.priors.VampPrior(e, 50, value_range=None, input_shape=SHAPE, seed=1),
 }
 for name, make_prior in list(SLIPS.items())[: epochs(2, 0)]:
-    started = perf_counter()
     models[name] = trained(make_prior)
-    seconds[name] = perf_counter() - started
 
 print(HEADER)
 for name in ("standard", "K = 50", *SLIPS):
