@@ -61,14 +61,15 @@ def networks(latents, hidden):
     return Sequential(encoder), Sequential(decoder)
 
 
-def trained(make_prior=None, latents=40, hidden=200, rate=0.002, seeds=(1, 1), **options):
+# %%
+def trained(make_prior=None, latents=40, hidden=200, rate=0.002, seeds=(1, 1), **fit):
     """A VAE with the prior `make_prior(encoder)`; None: the standard normal."""
     keras.utils.set_random_seed(seeds[0])
     encoder, decoder = networks(latents, hidden)
     model = vk.VAE(encoder, decoder, make_prior and make_prior(encoder), seed=seeds[1])
     model.compile(Adam(rate), objective=objective)
     data, started = images.train[: epochs(10_000, 100)], perf_counter()
-    model.fit(data, batch_size=100, epochs=epochs(15), verbose=0, **options)
+    model.fit(data, batch_size=100, epochs=epochs(15), verbose=0, **fit)
     model.seconds = perf_counter() - started
     return model
 
@@ -392,11 +393,17 @@ quiz.ask("four")
 
 # %%
 SHAPE, K = (28, 28, 1), 200
+
+
+def vampprior(K, **options):
+    return lambda e: vk.priors.VampPrior(e, K, input_shape=SHAPE, seed=1, **options)
+
+
 PRIORS = {
     "standard": None,
     "mixture": lambda e: vk.priors.MixtureOfNormals(K, seed=1),
     "VampPrior-data": lambda e: vk.priors.VampPrior.from_data(e, train, K, seed=1),
-    "VampPrior": lambda e: vk.priors.VampPrior(e, K, input_shape=SHAPE, seed=1),
+    "VampPrior": vampprior(K),
 }
 
 # %% tags=["hide-input"]
@@ -520,8 +527,7 @@ quiz.ask("components")
 
 # %%
 for K in (10, 50, 500)[epochs(0, 3) :]:
-    vampprior = lambda e, K=K: vk.priors.VampPrior(e, K, input_shape=SHAPE, seed=1)  # noqa: E731
-    models[f"K = {K}"] = trained(vampprior)
+    models[f"K = {K}"] = trained(vampprior(K))
 print(HEADER)
 for name in ("standard", "K = 10", "K = 50", "VampPrior", "K = 500"):
     if name in models:
@@ -688,7 +694,8 @@ draws["codes"] = vamp.posterior(some).sample(seed=vk.backend.seed(2))
 for name, z in draws.items():
     radius = np.linalg.norm(ops.convert_to_numpy(z), axis=1)
     low, high = np.quantile(radius, [0.01, 0.99])
-    print(f"{name:10s} {low:4.1f} to {high:4.1f}, log p(z) = {ops.mean(p.log_prob(z)):.0f}")
+    density = float(ops.mean(p.log_prob(z)))
+    print(f"{name:10s} radius {low:4.1f} to {high:4.1f}, log p(z) {density:.0f}")
 
 # %% tags=["hide-input"]
 radii = {name: np.linalg.norm(ops.convert_to_numpy(z), axis=1) for name, z in draws.items()}
@@ -773,7 +780,7 @@ def own_encoder(encoder):
 
 SLIPS = {
     "own encoder": own_encoder,
-    "any pixels": lambda e: vk.priors.VampPrior(e, 50, value_range=None, input_shape=SHAPE, seed=1),
+    "any pixels": vampprior(50, value_range=None),
 }
 for name, make_prior in list(SLIPS.items())[: epochs(2, 0)]:
     models[name] = trained(make_prior)
