@@ -69,7 +69,7 @@ def trained(make_prior=None, latents=40, hidden=200, rate=0.002, seeds=(1, 1), *
     model = vk.VAE(encoder, decoder, make_prior and make_prior(encoder), seed=seeds[1])
     model.compile(Adam(rate), objective=objective)
     data, started = images.train[: epochs(10_000, 100)], perf_counter()
-    model.fit(data, batch_size=100, epochs=epochs(15), verbose=0, **fit)
+    model.fit(data, batch_size=100, epochs=epochs(15, 0), verbose=0, **fit)
     model.seconds = perf_counter() - started
     return model
 
@@ -495,7 +495,7 @@ quiz.ask("ghosts")
 # %% tags=["hide-input"]
 vamp = models["VampPrior"]
 epochs_shown = [epoch for epoch in (1, 2, 5, 15) if epoch in album]
-last = album[epochs_shown[-1]]
+last = vamp.prior.pseudo_inputs[:10]
 rows = [album[epoch] for epoch in epochs_shown]
 rows.append(vamp.decode(ops.convert_to_numpy(vamp.encoder(last).mean())))
 names = [*(f"epoch {epoch}" for epoch in epochs_shown), "decoded"]
