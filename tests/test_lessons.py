@@ -1,5 +1,8 @@
 """Lessons are what their sources say, and nothing slips through nbval unseen."""
 
+import ast
+import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -62,6 +65,18 @@ TWO_CELLS = f"# %% [markdown]\n# # First\n\n{COMPARED}1 + 1\n\n# %%\nx = 1\n"
 def test_the_lessons_agree_with_their_sources():
     sources = notebooks.sources([ROOT / "lessons"])
     assert [problem for source in sources for problem in notebooks.check(source)] == []
+
+
+def test_lesson_06_quotes_the_records():
+    source = (ROOT / "lessons/source/06_vampprior.py").read_text(encoding="utf-8")
+    quoted = ast.literal_eval(re.search(r"OURS = (\{.*?\n\})", source, re.DOTALL)[1])
+    for (data, model), pair in quoted.items():
+        for prior, value in zip(("standard", "vampprior"), pair, strict=True):
+            record = json.loads((ROOT / f"results/tomczak2017/{data}-{model}-{prior}-seed0.json").read_text())
+            (ours,) = (
+                record["figures"][name]["ours"] for name in ("log p(x)", "bits/dim") if name in record["figures"]
+            )
+            assert round(ours, 2) == value, (data, model, prior)
 
 
 def test_epochs(monkeypatch):

@@ -71,7 +71,9 @@ class NormalMixture(Density):
 
     def _sample_n(self, n, seed=None):
         component_seed, normal_seed = tfp.random.split_seed(seed, 2)
-        k = tfd.Categorical(self.logits).sample(n, component_seed)  # [n]
+        # Drawn as floats: TensorFlow's transpose of integers complains on stderr where a CPU has no AVX-512.
+        k = tfd.Categorical(self.logits, dtype=self.logits.dtype).sample(n, component_seed)  # [n]
+        k = ops.cast(k, "int32")
         loc, scale = ops.take(self.loc, k, axis=0), ops.take(self.scale, k, axis=0)  # [n, *event]
         return tfd.Normal(loc, scale).sample(seed=normal_seed)
 
