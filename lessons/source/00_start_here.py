@@ -416,7 +416,7 @@ figure
 # | **[03 measuring likelihood][03]** | what $\log p(x)$ is, and how far to trust it | VAE |
 # | **[04 importance weighted autoencoders][04]** | a tighter bound, from more samples | [IWAE] |
 # | **[05 two stochastic layers][05]** | codes of codes | IWAE |
-# | 06 VampPrior | a prior that learns where the codes are | [VampPrior] |
+# | **[06 VampPrior][06]** | a prior that learns where the codes are | [VampPrior] |
 # | 07 hierarchies and PixelCNN | better posteriors, stronger decoders | VampPrior |
 # | 08 posterior collapse | when the decoder ignores $z$, and skips against it | [Skip-VAE] |
 # | 09 text | sentences in place of pictures; encoders that get a second try | Skip-VAE |
@@ -432,6 +432,7 @@ figure
 # [03]: 03_measuring_likelihood.ipynb
 # [04]: 04_importance_weighted_autoencoders.ipynb
 # [05]: 05_two_stochastic_layers.ipynb
+# [06]: 06_vampprior.ipynb
 # [e01]: ../exercises/01_the_reparameterization_trick/01_the_reparameterization_trick.ipynb
 # [e02]: ../exercises/02_the_variational_autoencoder/02_the_variational_autoencoder.ipynb
 # [e03]: ../exercises/03_measuring_likelihood/03_measuring_likelihood.ipynb
