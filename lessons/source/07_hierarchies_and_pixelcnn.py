@@ -9,14 +9,16 @@
 # **After it, you will be able to**
 #
 # - build a hierarchy with a VampPrior on top, and say what keeps its upper layer alive;
-# - give bytes a likelihood that is one, report it in bits per dimension, and say what uniform noise has to do with it;
+# - give bytes a likelihood that is one, report it in bits per dimension (and, on a second reading, say what uniform
+#   noise has to do with it);
 # - build a PixelCNN from masks, test by gradients that no pixel sees the future, and find its blind spot;
 # - sample pixel by pixel, and say why that is slow, and why it need not be;
 # - recognize in a table the first sign that a decoder no longer needs its code.
 #
 # **You need** lessons 05 and 06: top-down encoders, $K_1$ and $K_2$, pseudo-inputs. Convolutions are those of Keras.
 #
-# **It takes** about {minutes} minutes of yours, and three of a laptop's CPU.
+# **It takes** about {minutes} minutes of yours, and three of a laptop's CPU. A second reading, about {second} minutes,
+# is for those who meet densities of grey values, or batch normalization in a PixelCNN.
 
 # %% tags=["hide-input"]
 # # %pip install vaekit
@@ -331,57 +333,8 @@ holds(bits["zip"] < 1.75, 1.9 < bits["each value as often as in training"] < 2.0
 # A number near 8 means that nothing has been learned; the paper's best for the Frey faces is 4.4. Mind what a small
 # difference is worth: 0.1 bits for each of 784 pixels are $0.1 \cdot 784 \cdot \ln 2 = 54$ nats an image.
 #
-# ### What uniform noise has to do with it
-#
-# Many papers model grey values by a density $p(x)$ on $[0, 1]$, a normal one for instance, and report bits as well. A
-# density has a unit, and here it is the whole range; per bin it is $p(x)/256$ to a pixel, so its bits are $8 - \log_2
-# p(x)$. Is that comparable? Only if each byte $k$ is first put at a random place in its bin, $x = (k + u)/256$ with $u$
-# uniform in $[0, 1]$. Then, by Jensen's inequality and with the $P(k)$ that the density has in that bin,
-#
-# $$\mathbb E_u \log \tfrac1{256}\, p\Big(\frac{k + u}{256}\Big)
-# \;\le\; \log \mathbb E_u\, \tfrac1{256}\, p\Big(\frac{k + u}{256}\Big)
-# = \log \int_{k/256}^{(k+1)/256} p(x)\, \mathrm dx = \log P(k).$$
-#
-# It is a lower bound, of the same kind as the ELBO, with $u$ in the place of the code. The gap is what $p$ varies
-# within a bin. Let a pixel have $k = 100$, and the model hit the middle of its bin, ever more surely.
-
-# %%
-quiz.ask("noise")
-
-# %%
-mu, k, u = 100.5 / 256, 100, (np.arange(2000) + 0.5) / 2000  # u: a fine grid instead of draws
-
-
-def log_density(x, s):
-    a = np.abs(x - mu) / s
-    return -a - np.log(s) - 2 * np.log1p(np.exp(-a))
-
-
-widths = np.geomspace(0.02, 10, 60)  # s, in bins
-discrete = [-np.log2(probabilities(mu, s / 256, True)[k]) for s in widths]
-noisy = [8 - log_density((k + u) / 256, s / 256).mean() / np.log(2) for s in widths]
-bare = [8 - log_density(mu, s / 256) / np.log(2) for s in widths]
-
-# %% tags=["hide-input"]
-figure = Figure(figsize=(7.5, 3.3))
-axis = figure.add_subplot()
-axis.semilogx(widths, discrete, color=BLUE, label="$-\\log_2 P(k)$, discretized")
-axis.semilogx(widths, noisy, color="black", label="density, with uniform noise")
-axis.semilogx(widths, bare, color="red", label="density, without noise")
-axis.axhline(0, color="0.6", linewidth=1)
-axis.set(xlabel="scale s, in bins", ylabel="bits", ylim=(-4, 8))
-axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
-holds(all(n >= d - 1e-3 for n, d in zip(noisy, discrete, strict=True)), 0.25 < min(noisy) < 0.4, min(bare) < -3)
-figure
-
-# %%
-quiz.discuss("noise")
-
-# %% [markdown]
-# Wide bells: all three agree. Narrow ones: the discretized pixel costs nothing, as it should, since it is certain. With
-# noise there is a best width, and below it the bound is punished, for much of $u$ falls outside of the bell. Without
-# noise, there is no end to it, and nothing was learned but that data lie on a grid. So a density with noise may be
-# compared with discrete models, as a bound, and one without must not. *Test:* no discrete model has negative bits.
+# Some papers model grey values by a density, a normal one for instance, and report bits as well. The second reading
+# says when these may be compared with ours, and what uniform noise has to do with it.
 
 # %% [markdown]
 # ## A decoder that looks at its own work
@@ -740,38 +693,7 @@ holds(all(gain[data][0] > gain[data][2] for data in ("static_mnist", "dynamic_mn
 # %% [markdown]
 # ## When it goes wrong
 #
-# The leak of the first mask was one, and left-out tails were another, and a density without noise a third. Two more:
-#
-# ### Batch normalization that has seen the future
-#
-# The paper's PixelCNN has batch normalization after each layer. In training it divides by a standard deviation over all
-# places of all images of the batch, the future of each pixel among them. Is it causal?
-
-# %%
-quiz.ask("batch")
-
-# %%
-normalized = Sequential([keras.Input(SHAPE), vk.layers.MaskedConv2D(8, 3, "A"), keras.layers.BatchNormalization()])
-order = np.arange(784).reshape(28, 28)
-leak = {}
-for training in (True, False):
-    outcome = lambda x, training=training: ops.sum(normalized(x, training=training)[0, 14, 14] ** 2)  # noqa: E731
-    _, (gradient,) = value_and_gradient(outcome, test[:8].astype("float32"))
-    future = np.abs(ops.convert_to_numpy(gradient))[0, :, :, 0][order >= order[14, 14]]
-    leak[training] = future.max()
-    print(f"training={training!s:5}: largest gradient from the future {leak[training]:.1e}")
-
-# %%
-quiz.discuss("batch")
-
-# %% tags=["hide-input"]
-holds(leak[True] > 0, leak[False] == 0)
-
-# %% [markdown]
-# In training mode it is not. What leaks is two numbers a channel, averaged over thousands of places, and nobody has
-# made a model worse by it that we know of. But a likelihood must be measured in inference mode, where the averages are
-# fixed and the gradient is exactly zero. vaekit's `Autoregressive` samples in inference mode, too. *Test:* the
-# gradient, in the mode in which you report.
+# The leak of the first mask was one mistake, left-out tails were another. The most frequent one with bytes:
 #
 # ### Bits of another image
 #
@@ -801,6 +723,95 @@ holds(leak[True] > 0, leak[False] == 0)
 #
 # **To do next:** exercise 07 is being written. Lesson 08 is about what has begun here: a decoder so good that it stops
 # listening.
+
+# %% [markdown]
+# # Second reading
+#
+# Two things that can wait: densities in the place of probabilities, and a layer that sees the future a little.
+#
+# ## What uniform noise has to do with it
+#
+# Many papers model grey values by a density $p(x)$ on $[0, 1]$, a normal one for instance, and report bits as well. A
+# density has a unit, and here it is the whole range; per bin it is $p(x)/256$ to a pixel, so its bits are $8 - \log_2
+# p(x)$. Is that comparable? Only if each byte $k$ is first put at a random place in its bin, $x = (k + u)/256$ with $u$
+# uniform in $[0, 1]$. Then, by Jensen's inequality and with the $P(k)$ that the density has in that bin,
+#
+# $$\mathbb E_u \log \tfrac1{256}\, p\Big(\frac{k + u}{256}\Big)
+# \;\le\; \log \mathbb E_u\, \tfrac1{256}\, p\Big(\frac{k + u}{256}\Big)
+# = \log \int_{k/256}^{(k+1)/256} p(x)\, \mathrm dx = \log P(k).$$
+#
+# It is a lower bound, of the same kind as the ELBO, with $u$ in the place of the code. The gap is what $p$ varies
+# within a bin. Let a pixel have $k = 100$, and the model hit the middle of its bin, ever more surely.
+
+# %%
+quiz.ask("noise")
+
+# %%
+mu, k, u = 100.5 / 256, 100, (np.arange(2000) + 0.5) / 2000  # u: a fine grid instead of draws
+
+
+def log_density(x, s):
+    a = np.abs(x - mu) / s
+    return -a - np.log(s) - 2 * np.log1p(np.exp(-a))
+
+
+widths = np.geomspace(0.02, 10, 60)  # s, in bins
+discrete = [-np.log2(probabilities(mu, s / 256, True)[k]) for s in widths]
+noisy = [8 - log_density((k + u) / 256, s / 256).mean() / np.log(2) for s in widths]
+bare = [8 - log_density(mu, s / 256) / np.log(2) for s in widths]
+
+# %% tags=["hide-input"]
+figure = Figure(figsize=(7.5, 3.3))
+axis = figure.add_subplot()
+axis.semilogx(widths, discrete, color=BLUE, label="$-\\log_2 P(k)$, discretized")
+axis.semilogx(widths, noisy, color="black", label="density, with uniform noise")
+axis.semilogx(widths, bare, color="red", label="density, without noise")
+axis.axhline(0, color="0.6", linewidth=1)
+axis.set(xlabel="scale s, in bins", ylabel="bits", ylim=(-4, 8))
+axis.legend(loc="center left", bbox_to_anchor=(1, 0.5))
+holds(all(n >= d - 1e-3 for n, d in zip(noisy, discrete, strict=True)), 0.25 < min(noisy) < 0.4, min(bare) < -3)
+figure
+
+# %%
+quiz.discuss("noise")
+
+# %% [markdown]
+# Wide bells: all three agree. Narrow ones: the discretized pixel costs nothing, as it should, since it is certain. With
+# noise there is a best width, and below it the bound is punished, for much of $u$ falls outside of the bell. Without
+# noise, there is no end to it, and nothing was learned but that data lie on a grid. So a density with noise may be
+# compared with discrete models, as a bound, and one without must not. *Test:* no discrete model has negative bits.
+
+# %% [markdown]
+# ## Batch normalization that has seen the future
+#
+# The paper's PixelCNN has batch normalization after each layer. In training it divides by a standard deviation over all
+# places of all images of the batch, the future of each pixel among them. Is it causal?
+
+# %%
+quiz.ask("batch")
+
+# %%
+normalized = Sequential([keras.Input(SHAPE), vk.layers.MaskedConv2D(8, 3, "A"), keras.layers.BatchNormalization()])
+order = np.arange(784).reshape(28, 28)
+leak = {}
+for training in (True, False):
+    outcome = lambda x, training=training: ops.sum(normalized(x, training=training)[0, 14, 14] ** 2)  # noqa: E731
+    _, (gradient,) = value_and_gradient(outcome, test[:8].astype("float32"))
+    future = np.abs(ops.convert_to_numpy(gradient))[0, :, :, 0][order >= order[14, 14]]
+    leak[training] = future.max()
+    print(f"training={training!s:5}: largest gradient from the future {leak[training]:.1e}")
+
+# %%
+quiz.discuss("batch")
+
+# %% tags=["hide-input"]
+holds(leak[True] > 0, leak[False] == 0)
+
+# %% [markdown]
+# In training mode it is not. What leaks is two numbers a channel, averaged over thousands of places, and nobody has
+# made a model worse by it that we know of. But a likelihood must be measured in inference mode, where the averages are
+# fixed and the gradient is exactly zero. vaekit's `Autoregressive` samples in inference mode, too. *Test:* the
+# gradient, in the mode in which you report.
 
 # %% [markdown]
 # ## TO DO
