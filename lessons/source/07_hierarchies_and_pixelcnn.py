@@ -42,6 +42,7 @@ from keras.optimizers import Adam
 from scipy.special import expit
 
 from vaekit.backend import value_and_gradient
+from vaekit.papers import dieng2018
 from vaekit.papers import tomczak2017 as paper
 from vaekit.plotting import COLORS, Figure
 
@@ -661,6 +662,8 @@ quiz.discuss("sign")
 if epochs(1, 0):
     holds(sign["kl"] < 4, abs(sign["kl_z2"]) < 1, parts["+ warm-up"]["kl"] > 14)
     holds(sign["bound"] > parts["+ warm-up"]["bound"] + 8, sign["bound"] > value["mask A first"])
+by_depth = [dieng2018.PIXELCNN_BY_DEPTH["dynamic_mnist", depth, "VAE"][1] for depth in (1, 3, 6, 9)]
+holds(np.allclose(by_depth, [13.3, 10.1, 8.8, 7.1], atol=0.06))
 
 # %% [markdown]
 # By the bound, the best model of this lesson, by far. And its code costs a nat or two, where the hierarchy's costs
@@ -859,11 +862,11 @@ holds(leak[True] > 0, leak[False] == 0)
 #   12.7, 1.5, −128.7; 7.9, 7.5, −126.0; 5.1, 9.3, −125.7; 8.5, 9.3, −119.2.
 # - Second, third row in another order? Warm-up without the VampPrior was not measured.
 # - PixelCNN (five masked layers, 16 filters, tanh, Adam 0.003, batch 50, 4000 images, 4 epochs): −109.3 on 500 test
-#   images; mask B first −0.4; grey pictures −46.4. 24 CPU seconds for both. With ReLU, 2000 images, 4 epochs: −109.1 and
+#   images; mask B first −0.4; grey pictures −46.4. 24 CPU seconds for both. With ReLU, 2000 images, 4 epochs: −109.1,
 #   −0.008.
 # - Ten images painted by 784 runs: 5.7 CPU seconds for two sheets; vaekit's cache about 20 times as fast.
-# - PixelHVAE (settings as in the cell): K₁ 1.4, K₂ 0.0, 20 + 0 active units, reconstruction −101.6, bound −103.0 on 1000
-#   test images. With `pixel_layers=1`: K₁ 0.3, K₂ 0.0, 0 + 0 units, bound −114.4: depth does not show the collapse
+# - PixelHVAE (settings as in the cell): K₁ 1.4, K₂ 0.0, 20 + 0 active units, reconstruction −101.6, bound −103.0 (1000
+#   test images). With `pixel_layers=1`: K₁ 0.3, K₂ 0.0, 0 + 0 units, bound −114.4: depth does not show the collapse
 #   at this budget (all of it has collapsed), which is why the lesson compares with the hierarchy.
 #   Both together 121 CPU seconds (XLA). Without VampPrior and with `jit_compile=False`, 1000 images cost 1.7.
 # - Whole lesson 229 CPU seconds with both PixelHVAEs, so about 165 with the one that is left; fast mode without
@@ -873,7 +876,8 @@ holds(leak[True] > 0, leak[False] == 0)
 # Missing:
 #
 # - Build; look at all pictures in it (looked at: ladder, rows of z2, both rows of fields, painted sheets, bits).
-# - Reading time by the build's formula (by hand about 75 and 15). If too long, "Convolutions" can go to the second reading.
+# - Reading time by the build's formula (by hand about 75 and 15). If too long, "Convolutions" can go to
+#   the second reading.
 # - Draws of the PixelHVAE: several of one code, beside others. It would show that rows have nothing in common.
 # - The assertions of the ladder and of the PixelHVAE on other seeds and on JAX.
 # - How the PixelHVAE fares with longer warm-up; is the collapse one of training or of the optimum?
