@@ -860,7 +860,7 @@ holds(leak[True] > 0, leak[False] == 0)
 #   K₁, K₂, bound on 2000 test images: lesson 05 12.8, 1.3, −127.0 (1 active unit in z2); sees both 8.0, 7.4, −124.6;
 #   VampPrior 6.2, 8.3, −126.1; warm-up 300 steps 6.8, 11.6, −118.1. An earlier run without `log_variance_range`:
 #   12.7, 1.5, −128.7; 7.9, 7.5, −126.0; 5.1, 9.3, −125.7; 8.5, 9.3, −119.2.
-#   There, warm-up with a standard normal: 9.9, 9.1, −119.4 (39 of 40 units in z2). So in 8 epochs the VampPrior is worth
+#   There, warm-up with a standard normal: 9.9, 9.1, −119.4 (39 units in z2). So in 8 epochs the VampPrior is worth
 #   nothing here, with or without warm-up; lesson 06 has six nats for it in 15 epochs with one latent. More epochs, or
 #   a fifth row in the ladder, would make an honest comparison; as it stands the text says "gained nothing".
 # - PixelCNN (five masked layers, 16 filters, tanh, Adam 0.003, batch 50, 4000 images, 4 epochs): −109.3 on 500 test
@@ -871,9 +871,8 @@ holds(leak[True] > 0, leak[False] == 0)
 #   test images). With `pixel_layers=1`: K₁ 0.3, K₂ 0.0, 0 + 0 units, bound −114.4: depth does not show the collapse
 #   at this budget (all of it has collapsed), which is why the lesson compares with the hierarchy.
 #   Both together 121 CPU seconds (XLA). Without VampPrior and with `jit_compile=False`, 1000 images cost 1.7.
-# - Whole lesson 229 CPU seconds with both PixelHVAEs, so about 165 with the one that is left; fast mode without
-#   PixelHVAE, batch normalization and the cheat 21 CPU seconds as a script, which is too much: the widget, `paint` and
-#   `sees` are where to look; a PixelHVAE with 50 images is to be added to it.
+# - Whole lesson 229 CPU seconds with both PixelHVAEs, so about 165 with the one that is left. Fast mode as a script:
+#   no errors, 30 CPU seconds, which is twice too much; the PixelHVAE has 9 of them, the imports 5.
 #
 # Missing:
 #
