@@ -221,3 +221,249 @@ holds(0.85 < r[weak[1].argmax()] < 0.97, 0 < np.subtract(*weak.max(axis=1)) < 0.
 # That is the whole of the collapse in one picture. **It is not the KL that drives the code out; on the ridge, it is
 # always repaid. It is the gap.** Two kinds of cure follow. Make the decoder weaker, so that it needs a code. Or keep the
 # encoder from lagging while the decision is made, early in training. We shall try both, and some that do neither.
+
+# %% [markdown]
+# ## Measured four ways
+#
+# From here on the images are the large ones again, and the decoders have independent pixels. Collapse does not need an
+# autoregressive decoder: a *deep* one will do, of four hidden layers. Beside it, one of a single hidden layer. All else
+# is the same, and so it will be for every model to come: 40 latents, layers of 200 units, eight epochs of MNIST-10k.
+
+
+# %%
+def decoder(layers=4, skip=False):
+    hidden = [Dense(200, "relu") for _ in range(layers)]
+    return vk.layers.Stack([*hidden, vk.layers.Bernoulli((28, 28, 1))], skip)  # skip: for later
+
+
+def encoder(head=None):
+    return Sequential([vk.layers.MLP(200, "relu"), head or vk.layers.DiagonalNormal(40)])
+
+
+def trained(objective=None, layers=4, skip=False, head=None, passes=8):
+    keras.utils.set_random_seed(1)
+    model = vk.VAE(encoder(head), decoder(layers, skip), seed=1)
+    model.compile(Adam(0.003), objective=objective or ELBO(analytic_kl=True))
+    model.fit(images.train[: epochs(10_000, 100)], batch_size=100, epochs=epochs(passes), verbose=0)
+    return model
+
+
+models = {"deep": trained(), "shallow": trained(layers=1)}
+
+# %% [markdown]
+# **The KL** is what the code costs. A nat that is not paid was not said, so a small KL proves collapse. Does a large one
+# prove the opposite?
+#
+# **Mutual information** is what the code says about *which* image it was. Lesson 05 had the formula for an upper layer;
+# here it is for ours, with $\bar q(z)$ for the mean of $q_\varphi(z|x)$ over the images, the **aggregate posterior**:
+#
+# $$\underbrace{\mathbb E_x\, \mathrm{KL}\big(q_\varphi(z|x)\,\|\,p(z)\big)}_{\text{what the code costs}} =
+# \underbrace{\mathbb E_x\, \mathrm{KL}\big(q_\varphi(z|x)\,\|\,\bar q(z)\big)}_{I(x; z)\text{, what it says}}
+# + \underbrace{\mathrm{KL}\big(\bar q(z)\,\|\,p(z)\big)}_{\text{misfit}}.$$
+#
+# (Add and subtract $\log \bar q(z)$, as there.) Only the first term tells images apart. It has a ceiling: a code cannot
+# do more than to say which of $N$ images it was, and that takes $\log N$ nats. Since $\bar q(z) \ge q_\varphi(z|x) / N$
+# for each of the $N$ images, the logarithm of their ratio is never more than $\log N$.
+#
+# **Active units** are lesson 04's: a latent counts if its posterior mean varies over images, with a variance $a > 0.01$.
+# What does such a unit have to say? Its price is $\frac12(\mu^2 + \sigma^2 - 1 - \log\sigma^2)$, and
+# $\sigma^2 - 1 - \log\sigma^2$ is never negative, so on average it pays $a/2$ at least. The rule guarantees a
+# two-hundredth of a nat.
+#
+# **A classifier on codes** asks whether what is said is of use: predict the digit from the code, here by logistic
+# regression. Usually it is given the posterior *means*. We shall give it draws as well, which is what the decoder gets.
+
+# %%
+quiz.ask("active")
+
+
+# %% tags=["hide-input"]
+def measured(model):
+    """All that we ask of a model, on test images: a dict of numbers."""
+    few = test[: epochs(2000, 100)]
+    parts = model.evaluate(few, verbose=0, seed=0)
+    information = vk.evaluation.information(model, few, progress=False)
+    units = vk.evaluation.active_units(model, few)
+    some, samples = few[: epochs(300, 10)], epochs(100, 5)
+    row = {"bound": parts["bound"], "KL": parts["kl"], "I": information.mutual_information}
+    row |= {"active": units.count, "> 0.1": int((units.activity > 0.1).sum())}
+    train, labels = np.asarray(images.train)[: epochs(4000, 500)], images.labels
+    for name, mean in (("means", True), ("draws", False)):
+        pairs = (train, labels.train[: len(train)]), (few, labels.test[: len(few)])
+        codes = lambda x, mean=mean: model.encode(x, mean=mean, seed=1)  # noqa: E731
+        row[name] = 100 * vk.evaluation.classification_accuracy(codes, *pairs, classifier="linear").mean
+    row["log p"] = vk.evaluation.log_likelihood(model, some, samples, progress=False).mean
+    return row
+
+
+def show_table(rows):
+    print(f"{'':18s}  bound     KL      I  active  > 0.1   means   draws   log p(x)")
+    for name, row in rows.items():
+        print(
+            f"{name:18s}{row['bound']:7.1f}{row['KL']:7.1f}{row['I']:7.2f}{row['active']:8d}{row['> 0.1']:7d}", end=""
+        )
+        print(f"{row['means']:7.0f}%{row['draws']:7.0f}%{row['log p']:11.1f}")
+
+
+rows = {name: measured(model) for name, model in models.items()}
+show_table(rows)
+print(f"ceiling of I for 2000 images: log 2000 = {np.log(2000):.2f}")
+
+# %%
+quiz.discuss("active")
+
+# %% tags=["hide-input"]
+deep, shallow = rows["deep"], rows["shallow"]
+holds(deep["KL"] < shallow["KL"] - 4, deep["bound"] < shallow["bound"] - 5, deep["active"] > deep["> 0.1"] + 8)
+holds(all(6.5 < row["I"] < np.log(2000) for row in rows.values()), deep["means"] > deep["draws"] + 3)
+
+# %% [markdown]
+# The deep model is the poorer one by every column, and each column has its blind spot.
+#
+# - By KL it says much less than the shallow one. That is the plainest sign, but a part of it is misfit.
+# - By $I$ the two hardly differ, for both are near the ceiling. To tell 2000 images apart takes 7.6 nats, and a code of
+#   ten is enough. That does *not* say that the other nats are idle: what they say of stroke and slant would tell millions
+#   of images apart. Near its ceiling $I$ measures $N$.
+# - By activity the deep model seems to be well. Most of its units pass the threshold, but far fewer pass ten times the
+#   threshold. The others whisper.
+# - The classifier reads the means better than the draws. A mean can be read to its last digit, however small it is; a
+#   draw has the noise that the decoder has to live with. **A classifier on means hears whispers.**
+
+# %% [markdown]
+# ## Depth, and the number of latents
+#
+# The paper measures the same for a PixelCNN and for fully connected decoders, on the whole of MNIST. Its numbers for the
+# VAE (its "Skip-VAE" comes next):
+
+# %% tags=["hide-input"]
+print("PixelCNN, 9 layers, by latents         PixelCNN, 20 latents, by layers      fully connected, 50 latents")
+print("          ELBO     KL  active                    ELBO     KL  active                   ELBO     KL  active")
+columns = [[], [], []]
+for latents in (2, 10, 20, 50, 100):
+    columns[0].append((latents, *paper.PIXELCNN_BY_LATENTS[latents, "VAE"]))
+for layers in (1, 3, 6, 9):
+    columns[1].append((layers, *paper.PIXELCNN_BY_DEPTH["dynamic_mnist", layers, "VAE"]))
+for layers in (2, 3, 4):
+    columns[2].append((layers, *paper.MLP_BY_LAYERS[layers, "VAE"]))
+for i in range(5):
+    parts = [f"{c[i][0]:5d}{c[i][1]:9.2f}{c[i][2]:7.2f}{c[i][4]:6d}" if i < len(c) else " " * 27 for c in columns]
+    print("          ".join(parts))
+most = max(kl for (_, kind), (_, kl, *_) in paper.PIXELCNN_BY_LATENTS.items() if kind == "VAE")
+holds(most == 8.29, paper.PIXELCNN_BY_LATENTS[100, "VAE"][3] == 5)
+
+# %% [markdown]
+# In the middle: each layer more of the PixelCNN makes a better model of images, by 6.6 nats in all, and takes nats from
+# the code, from 13 down to 7. That is our first experiment at full size. On the right: a fully connected decoder has no
+# pixels to look at, and yet with depth its KL falls, *and so does the bound*, by two nats. There is nothing in it for
+# the model. On the left: with ten times as many latents, 100 instead of 10, the code says less instead of more, and five
+# units are left.
+#
+# So there are two kinds of collapse. One is a choice: the decoder does without, and is none the worse. The other is an
+# accident of training. The ridge explains the first. What about the second? Look at a decoder before its first step. How
+# much do its logits depend on $z$?
+
+# %%
+quiz.ask("first")
+
+
+# %%
+def heard(layers, skip=False):
+    """Variance of logits over codes drawn from the prior, mean over pixels, of a new decoder."""
+    keras.utils.set_random_seed(1)
+    z = np.random.default_rng(0).normal(size=(500, 40)).astype("float32")
+    logits = decoder(layers, skip)(z).distribution.logits_parameter()
+    return float(ops.mean(ops.var(logits, axis=0)))
+
+
+depths = (1, 2, 3, 4, 6, 8)
+plain = np.array([heard(n) for n in depths])
+
+# %% tags=["hide-input"]
+figure = Figure(figsize=(6, 3))
+axis = figure.add_subplot()
+axis.semilogy(depths, plain, "o-", color=BLUE)
+axis.set(xlabel="hidden layers", ylabel="variance of logits over z", title="decoders that have learned nothing yet")
+factor = (plain[0] / plain[-1]) ** (1 / 7)
+print(f"by a factor of {factor:.1f} a layer")
+holds(2 < factor < 3)
+figure
+
+# %%
+quiz.discuss("first")
+
+# %% [markdown]
+# Each layer lets through less than half of what it hears. A ReLU cuts off one half of its input, and what the first
+# weights do to the rest does not make up for it. (Which factor it is depends on activation and initialization. That
+# layers pass on less than all does not.) So at the start of training the deep decoder has next to nothing of $z$ in its
+# output. Its bias can learn, at once, and does: in the first steps it becomes the biased coins. What the encoder gets as
+# a gradient has come down the same stairs. Meanwhile the KL is due in full. The encoder does the sensible thing, and goes
+# to the prior; then the decoder finds noise in $z$, and learns not to hear it. That is lesson 05's place to stay. Units
+# that are given up there hardly come back.
+
+# %% [markdown]
+# ## Skip connections
+#
+# The paper's answer is to give $z$ to every layer, not just to the first. For layers $h_l$ with weights $W_l$:
+#
+# $$\begin{aligned}
+# \text{VAE:} && h_1 &= f(W_1 z + b_1), & h_l &= f(W_l h_{l-1} + b_l),\\
+# \text{Skip-VAE:} && h_1 &= f(W_1 z + b_1), & h_l &= f(W_l h_{l-1} + U_l z + b_l),
+# \end{aligned}$$
+#
+# and the last layer, of logits, gets its $U z$ as well. A convolutional layer cannot add a vector to a map, so there $z$
+# becomes a map first, one number for each place, by a linear layer of its own, and joins the others as one more channel. In vaekit
+# both are `Stack(layers, skip=True)`, or `Autoregressive(layers, skip=True)` for a PixelCNN. By hand it is a line: is it
+# the same?
+
+# %% tags=["nbval-check-output"]
+stack = decoder(layers=2, skip=True)
+z = np.random.default_rng(2).normal(size=(3, 40)).astype("float32")
+theirs = ops.convert_to_numpy(stack(z).distribution.logits_parameter()).reshape(3, -1)
+
+h = z
+for layer, (weights, bias) in enumerate(np.array(stack.get_weights(), object).reshape(-1, 2)):
+    inputs = h if layer == 0 else np.concatenate([h, z], axis=1)  # [W U] (h, z) = W h + U z
+    a = inputs @ weights + bias
+    h = np.maximum(a, 0)
+print("the same logits:", np.allclose(a, theirs, atol=1e-5))
+
+# %% [markdown]
+# The figure before, with skips, in black:
+
+# %% tags=["hide-input"]
+skipped = np.array([heard(n, skip=True) for n in depths])
+figure = Figure(figsize=(6, 3))
+axis = figure.add_subplot()
+axis.semilogy(depths, skipped, "o-", color="black", label="with skips")
+axis.semilogy(depths, plain, "o-", color=BLUE, label="without")
+axis.set(xlabel="hidden layers", ylabel="variance of logits over z")
+axis.legend()
+holds(skipped.max() / skipped.min() < 1.3, skipped.min() > plain.max())
+figure
+
+# %% [markdown]
+# The last layer hears $z$ itself, however deep the network below. Nothing is lost on the stairs any more.
+#
+# ### What can be proved
+#
+# The paper's theorem says that skips can only raise the mutual information of images and codes. Here it is in small. Let
+# $I(x; z)$ be the mutual information in the *model*: draw $z$ from the prior, and $x$ from the decoder. First, a layer in
+# between cannot add to what is known. For three random things, information adds up in two orders:
+#
+# $$\begin{aligned}
+# I\big(z; (h, x)\big) &= I(z; h) + I(z; x\,|\,h) \\
+# &= I(z; x) + I(z; h\,|\,x).
+# \end{aligned}$$
+#
+# Without skips, $x$ is made from $h = h_l$ alone. Who knows $h$ learns nothing more about $z$ from $x$, so
+# $I(z; x|h) = 0$. And $I(z; h|x) \ge 0$, as every information is. Hence $I(z; x) \le I(z; h_l)$, for *every* layer:
+# **the code is heard through the narrowest of them.** (This is the *data processing inequality*.) With skips $x$ is made
+# from $(h_l, z)$, and the inequality says no more than $I(z; x) \le I\big(z; (h_l, z)\big)$, which bounds nothing. No
+# layer can be the bottleneck.
+#
+# Second, every VAE *is* a Skip-VAE, with all $U_l = 0$. So whatever can be reached without skips, an information or a
+# bound, can be reached with them: the best over more models is at least as good.
+#
+# Mind what this does not say. It compares the best that can be *reached*, not what training finds; and more weights of
+# any kind would have the second property. A strong decoder with skips has the flat ridge as before: $U_l = 0$ is on it.
+# That the experiments come out as they do, the theorem permits; it does not promise it.
