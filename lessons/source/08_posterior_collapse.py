@@ -240,15 +240,19 @@ def encoder(head=None):
     return Sequential([vk.layers.MLP(200, "relu"), head or vk.layers.DiagonalNormal(40)])
 
 
-def trained(objective=None, layers=4, skip=False, head=None, passes=8):
+models, curves = {}, {}
+
+
+def trained(name, objective=None, layers=4, skip=False, head=None, passes=8):
     keras.utils.set_random_seed(1)
     model = vk.VAE(encoder(head), decoder(layers, skip), seed=1)
     model.compile(Adam(0.003), objective=objective or ELBO(analytic_kl=True))
-    model.fit(images.train[: epochs(10_000, 100)], batch_size=100, epochs=epochs(passes), verbose=0)
-    return model
+    fitted = model.fit(images.train[: epochs(10_000, 100)], batch_size=100, epochs=epochs(passes), verbose=0)
+    models[name], curves[name] = model, fitted.history["kl"]
 
 
-models = {"deep": trained(), "shallow": trained(layers=1)}
+trained("deep")
+trained("shallow", layers=1)
 
 # %% [markdown]
 # **The KL** is what the code costs. A nat that is not paid was not said, so a small KL proves collapse. Does a large one
@@ -584,19 +588,147 @@ def aggressive(rounds=40, passes=4):
 quiz.ask("cures")
 
 # %%
-cures = {
-    "warm-up": lambda: trained(ELBO(analytic_kl=True, beta=vk.objectives.WarmUp(400))),
-    "cyclic": lambda: trained(ELBO(analytic_kl=True, beta=cyclic)),
-    "free bits, 20": lambda: trained(ELBO(analytic_kl=True, free_bits=20.0)),
-    "δ-posterior": lambda: trained(head=Capped(40)),
-    "IWAE, k = 5": lambda: trained(vk.objectives.IWAE(5), passes=3),
-    "aggressive": aggressive,
-    "skips": lambda: trained(skip=True),
+how = {
+    "warm-up": dict(objective=ELBO(analytic_kl=True, beta=vk.objectives.WarmUp(400))),
+    "cyclic": dict(objective=ELBO(analytic_kl=True, beta=cyclic)),
+    "free bits, 20": dict(objective=ELBO(analytic_kl=True, free_bits=20.0)),
+    "δ-posterior": dict(head=Capped(40)),
+    "IWAE, k = 5": dict(objective=vk.objectives.IWAE(5), passes=3),
+    "skips": dict(skip=True),
 }
-for name, train in list(cures.items())[: epochs(7, 1)]:
-    models[name] = train()
-    rows[name] = measured(models[name])
+for name, options in list(how.items())[: epochs(6, 1)]:
+    trained(name, **options)
+models["aggressive"] = aggressive()
+for name in models:
+    rows[name] = rows.get(name) or measured(models[name])
 show_table(rows)
 
 # %%
 quiz.discuss("cures")
+
+# %% [markdown]
+# [TEXT: interpretation of the table, see TO DO]
+
+# %% [markdown]
+# ## A picture that can mislead
+#
+# Papers on collapse like to show codes by *t-SNE*: each image is a point in the plane, placed such that neighbours among
+# the codes are neighbours in the picture. Separate clusters of digits, it is said, prove that the code says something.
+# We take the units of `deep` that whisper, those with an activity of less than 0.1, and draw 600 test images three times:
+# by posterior means of these units alone; by draws, as the decoder gets them; and, for a third picture, not images at
+# all but 600 draws from the prior, with t-SNE's `perplexity`, the number of neighbours that count, set to 4.
+
+# %%
+quiz.ask("tsne")
+
+# %% tags=["hide-input"]
+from sklearn.manifold import TSNE
+
+number = epochs(600, 60)
+whispers = vk.evaluation.active_units(models["deep"], test[: epochs(2000, 100)]).activity < 0.1
+drawn, means = (models["deep"].encode(test[:number], mean=mean, seed=1)[:, whispers] for mean in (False, True))
+prior = np.random.default_rng(1).normal(size=(number, 10)).astype("float32")
+figure = Figure(figsize=(10, 3.4))
+panels = {
+    "means of whispering units": (means, 30),
+    "draws of the same": (drawn, 30),
+    "the prior, perplexity 4": (prior, 4),
+}
+for axis, (title, (codes, perplexity)) in zip(figure.subplots(1, 3), panels.items(), strict=True):
+    places = TSNE(perplexity=min(perplexity, number // 4), random_state=0, init="random").fit_transform(codes)
+    digits = images.labels.test[:number] if title != "the prior, perplexity 4" else None
+    axis.scatter(*places.T, c="0.5" if digits is None else digits, cmap=None if digits is None else "tab10", s=6)
+    axis.set(title=title, xticks=[], yticks=[])
+figure
+
+# %%
+quiz.discuss("tsne")
+
+# %% [markdown]
+# [TEXT: interpretation of the three panels, see TO DO]
+#
+# t-SNE has no scale. It asks who is near to whom, not how near; and it is not told how wide the posteriors are, so a mean
+# that differs by a hundredth of a standard deviation is as good to it as any. Sizes of clusters, and distances between
+# them, mean nothing. *Test:* draw the draws, and add a picture of noise with the same settings.
+
+# %% [markdown]
+# ## When it goes wrong
+#
+# ### Reading the KL as information
+#
+# Somebody reports a KL of 27 nats, and concludes that the code is full. We make one by hand: in `deep`, the encoder's
+# last weights are set to zero, and its biases to $\mu = 1$, $\log\sigma^2 = -1$ for each unit.
+
+# %%
+quiz.ask("constant")
+
+# %%
+few = test[: epochs(2000, 100)]
+head = models["deep"].encoder.layers[-1]
+kept = head.get_weights()  # kernel and bias of μ, then of log σ²
+head.set_weights([value * (w.ndim == 2 and 0) + value * (w.ndim == 1) for value, w in zip((0, 1, 0, -1), kept)])
+print(vk.evaluation.information(models["deep"], few, progress=False))
+head.set_weights(kept)
+
+# %%
+quiz.discuss("constant")
+
+# %% [markdown]
+# All is misfit: every image has the same posterior, and it is not the prior. No sane training ends there, but halfway
+# there is easy: free bits and δ-posteriors ask for a KL, and get one, whichever part of it is the cheaper. *Test:* split
+# it, with `vk.evaluation.information`.
+#
+# ### Warm-up measured before β is 1
+#
+# While $\beta < 1$ the code is sold below its price, and any model is full of it. Here is the KL of `warm-up` and of
+# `cyclic`, by epoch, as it would have been reported at the end of each.
+
+# %% tags=["hide-input"]
+figure = Figure(figsize=(7, 3))
+axis = figure.add_subplot()
+for name, style in {"deep": ":", "warm-up": "-", "cyclic": "--"}.items():
+    if name in curves:
+        axis.plot(np.arange(1, len(curves[name]) + 1), curves[name], style, color="black", label=name)
+axis.axvline(4, color="0.7", linewidth=1)
+axis.set(xlabel="epoch", ylabel="KL, nats", ylim=(0, None), title="grey: warm-up is over")
+axis.legend()
+figure
+
+# %% [markdown]
+# The warm-up's code was worth 19 nats in its second epoch, and 15 at the end. The difference had been bought at a
+# discount. Worse, the *loss* has $\beta$ in it, so it is too good by $(1 - \beta)\,\mathrm{KL}$, and "best validation
+# loss" keeps the weights of an early epoch. (What vaekit reports as `bound` is with $\beta = 1$, always.) *Test:* print
+# $\beta$ beside the number, and train on for some epochs after it has reached 1.
+#
+# ### Active units counted on one batch
+
+# %%
+quiz.ask("batch")
+
+# %%
+model = models["deep"]
+counts = [vk.evaluation.active_units(model, test[start : start + 20]).count for start in range(0, 400, 20)]
+print(f"on batches of 20: {min(counts)} to {max(counts)}, on {len(few)}:", vk.evaluation.active_units(model, few))
+
+# %%
+quiz.discuss("batch")
+
+# %% [markdown]
+# [TEXT: interpretation; *Test:* all test images, and the histogram of activities beside the count.]
+
+# %% [markdown]
+# ## Take-aways
+#
+# The bound is a length: minus the nats that an image costs. A code pays for itself if the encoder is right, and never
+# more. Where the decoder can do without, nothing holds the code in place, and every mistake of the encoder drives it out.
+#
+# There is collapse by choice, which costs no likelihood, and collapse by accident, which does: a deep decoder hears next
+# to nothing of its code when training begins.
+#
+# KL is the price, information a part of it with a ceiling of $\log N$, active units count whispers, and a classifier on
+# means hears them. Report more than one, and the likelihood beside them.
+#
+# A cure that puts a floor under a number has a high number to show. Compare cures with each other, at equal budget, on a
+# baseline that was given warm-up.
+#
+# Skips give each layer the code itself. They make sure that it can be heard. That it is used, no theorem promises.
