@@ -95,8 +95,8 @@ def trained_small(decoder, beta=1.0):
 
 # %% [markdown]
 # Three decoders, in the order of what they see of their own image: no other pixel; four neighbours; and neighbours of
-# neighbours. The PixelCNNs are trained a second time with every nat of code at a hundred times its price, $\beta = 100$,
-# so that they keep none: that is the same decoder, alone.
+# neighbours. The PixelCNNs are trained a second time with every nat of code at a hundred times its price, $\beta =
+# 100$, so that they keep none: that is the same decoder, alone.
 
 # %%
 quiz.ask("strong")
@@ -148,8 +148,8 @@ quiz.discuss("strong")
 # \text{on average } -\mathcal L(x) = -\log p_\theta(x) + \mathrm{KL}\big(q_\varphi(z|x)\,\|\,p_\theta(z|x)\big).$$
 #
 # So the bound is a length: minus the nats that one image takes. The last equation is lesson 02's, and now it is about
-# money. Steps 1 and 3 together cost $\mathrm{KL}(q_\varphi(z|x)\,\|\,p(z))$, what the code says. In step 2 it saves
-# as much, if $q$ is the posterior, compared with $-\log p_\theta(x)$. **With the best of encoders a code pays for itself,
+# money. Steps 1 and 3 together cost $\mathrm{KL}(q_\varphi(z|x)\,\|\,p(z))$, what the code says. In step 2 it saves as
+# much, if $q$ is the posterior, compared with $-\log p_\theta(x)$. **With the best of encoders a code pays for itself,
 # and not a nat more.** With any other encoder it costs extra.
 #
 # It makes a difference only where it changes $p_\theta(x)$. To independent pixels a code is the only way to a good
@@ -219,8 +219,8 @@ holds(0.85 < r[weak[1].argmax()] < 0.97, 0 < np.subtract(*weak.max(axis=1)) < 0.
 # but it stays near $r = 0.95$: it cannot afford to do without.
 #
 # That is the whole of the collapse in one picture. **It is not the KL that drives the code out; on the ridge, it is
-# always repaid. It is the gap.** Two kinds of cure follow. Make the decoder weaker, so that it needs a code. Or keep the
-# encoder from lagging while the decision is made, early in training. We shall try both, and some that do neither.
+# always repaid. It is the gap.** Two kinds of cure follow. Make the decoder weaker, so that it needs a code. Or keep
+# the encoder from lagging while the decision is made, early in training. We shall try both, and some that do neither.
 
 # %% [markdown]
 # ## Measured four ways
@@ -255,8 +255,8 @@ trained("deep")
 trained("shallow", layers=1)
 
 # %% [markdown]
-# **The KL** is what the code costs. A nat that is not paid was not said, so a small KL proves collapse. Does a large one
-# prove the opposite?
+# **The KL** is what the code costs. A nat that is not paid was not said, so a small KL proves collapse. Does a large
+# one prove the opposite?
 #
 # **Mutual information** is what the code says about *which* image it was. Lesson 05 had the formula for an upper layer;
 # here it is for ours, with $\bar q(z)$ for the mean of $q_\varphi(z|x)$ over the images, the **aggregate posterior**:
@@ -269,10 +269,10 @@ trained("shallow", layers=1)
 # do more than to say which of $N$ images it was, and that takes $\log N$ nats. Since $\bar q(z) \ge q_\varphi(z|x) / N$
 # for each of the $N$ images, the logarithm of their ratio is never more than $\log N$.
 #
-# **Active units** are lesson 04's: a latent counts if its posterior mean varies over images, with a variance $a > 0.01$.
-# What does such a unit have to say? Its price is $\frac12(\mu^2 + \sigma^2 - 1 - \log\sigma^2)$, and
-# $\sigma^2 - 1 - \log\sigma^2$ is never negative, so on average it pays $a/2$ at least. The rule guarantees a
-# two-hundredth of a nat.
+# **Active units** are lesson 04's: a latent counts if its posterior mean varies over images, with a variance $a >
+# 0.01$. What does such a unit have to say? Its price is $\frac12(\mu^2 + \sigma^2 - 1 - \log\sigma^2)$, and $\sigma^2 -
+# 1 - \log\sigma^2$ is never negative, so on average it pays $a/2$ at least. The rule guarantees a two-hundredth of a
+# nat.
 #
 # **A classifier on codes** asks whether what is said is of use: predict the digit from the code, here by logistic
 # regression. Usually it is given the posterior *means*. We shall give it draws as well, which is what the decoder gets.
@@ -326,8 +326,8 @@ holds(all(6.5 < row["I"] < np.log(2000) for row in rows.values()), deep["means"]
 #
 # - By KL it says much less than the shallow one. That is the plainest sign, but a part of it is misfit.
 # - By $I$ the two hardly differ, for both are near the ceiling. To tell 2000 images apart takes 7.6 nats, and a code of
-#   ten is enough. That does *not* say that the other nats are idle: what they say of stroke and slant would tell millions
-#   of images apart. Near its ceiling $I$ measures $N$.
+#   ten is enough. That does *not* say that the other nats are idle: what they say of stroke and slant would tell
+#   millions of images apart. Near its ceiling $I$ measures $N$.
 # - By activity the deep model seems to be well. Most of its units pass the threshold, but far fewer pass ten times the
 #   threshold. The others whisper.
 # - The classifier reads the means better than the draws. A mean can be read to its last digit, however small it is; a
@@ -336,8 +336,8 @@ holds(all(6.5 < row["I"] < np.log(2000) for row in rows.values()), deep["means"]
 # %% [markdown]
 # ## Depth, and the number of latents
 #
-# The paper measures the same for a PixelCNN and for fully connected decoders, on the whole of MNIST. Its numbers for the
-# VAE (its "Skip-VAE" comes next):
+# The paper measures the same for a PixelCNN and for fully connected decoders, on the whole of MNIST. Its numbers for
+# the VAE (its "Skip-VAE" comes next):
 
 # %% tags=["hide-input"]
 print("PixelCNN, 9 layers, by latents         PixelCNN, 20 latents, by layers      fully connected, 50 latents")
@@ -359,12 +359,12 @@ holds(most == 8.29, paper.PIXELCNN_BY_LATENTS[100, "VAE"][3] == 5)
 # In the middle: each layer more of the PixelCNN makes a better model of images, by 6.6 nats in all, and takes nats from
 # the code, from 13 down to 7. That is our first experiment at full size. On the right: a fully connected decoder has no
 # pixels to look at, and yet with depth its KL falls, *and so does the bound*, by two nats. There is nothing in it for
-# the model. On the left: with ten times as many latents, 100 instead of 10, the code says less instead of more, and five
-# units are left.
+# the model. On the left: with ten times as many latents, 100 instead of 10, the code says less instead of more, and
+# five units are left.
 #
 # So there are two kinds of collapse. One is a choice: the decoder does without, and is none the worse. The other is an
-# accident of training. The ridge explains the first. What about the second? Look at a decoder before its first step. How
-# much do its logits depend on $z$?
+# accident of training. The ridge explains the first. What about the second? Look at a decoder before its first step.
+# How much do its logits depend on $z$?
 
 # %%
 quiz.ask("first")
@@ -399,10 +399,10 @@ quiz.discuss("first")
 # Each layer lets through less than half of what it hears. A ReLU cuts off one half of its input, and what the first
 # weights do to the rest does not make up for it. (Which factor it is depends on activation and initialization. That
 # layers pass on less than all does not.) So at the start of training the deep decoder has next to nothing of $z$ in its
-# output. Its bias can learn, at once, and does: in the first steps it becomes the biased coins. What the encoder gets as
-# a gradient has come down the same stairs. Meanwhile the KL is due in full. The encoder does the sensible thing, and goes
-# to the prior; then the decoder finds noise in $z$, and learns not to hear it. That is lesson 05's place to stay. Units
-# that are given up there hardly come back.
+# output. Its bias can learn, at once, and does: in the first steps it becomes the biased coins. What the encoder gets
+# as a gradient has come down the same stairs. Meanwhile the KL is due in full. The encoder does the sensible thing, and
+# goes to the prior; then the decoder finds noise in $z$, and learns not to hear it. That is lesson 05's place to stay.
+# Units that are given up there hardly come back.
 
 # %% [markdown]
 # ## Skip connections
@@ -414,10 +414,10 @@ quiz.discuss("first")
 # \text{Skip-VAE:} && h_1 &= f(W_1 z + b_1), & h_l &= f(W_l h_{l-1} + U_l z + b_l),
 # \end{aligned}$$
 #
-# and the last layer, of logits, gets its $U z$ as well. A convolutional layer cannot add a vector to a map, so there $z$
-# becomes a map first, one number for each place, by a linear layer of its own, and joins the others as one more channel. In vaekit
-# both are `Stack(layers, skip=True)`, or `Autoregressive(layers, skip=True)` for a PixelCNN. By hand it is a line: is it
-# the same?
+# and the last layer, of logits, gets its $U z$ as well. A convolutional layer cannot add a vector to a map, so there
+# $z$ becomes a map first, one number for each place, by a linear layer of its own, and joins the others as one more
+# channel. In vaekit both are `Stack(layers, skip=True)`, or `Autoregressive(layers, skip=True)` for a PixelCNN. By hand
+# it is a line: is it the same?
 
 # %% tags=["nbval-check-output"]
 stack = decoder(layers=2, skip=True)
@@ -450,24 +450,24 @@ figure
 #
 # ### What can be proved
 #
-# The paper's theorem says that skips can only raise the mutual information of images and codes. Here it is in small. Let
-# $I(x; z)$ be the mutual information in the *model*: draw $z$ from the prior, and $x$ from the decoder. First, a layer in
-# between cannot add to what is known. For three random things, information adds up in two orders:
+# The paper's theorem says that skips can only raise the mutual information of images and codes. Here it is in small.
+# Let $I(x; z)$ be the mutual information in the *model*: draw $z$ from the prior, and $x$ from the decoder. First, a
+# layer in between cannot add to what is known. For three random things, information adds up in two orders:
 #
 # $$\begin{aligned}
 # I\big(z; (h, x)\big) &= I(z; h) + I(z; x\,|\,h) \\
 # &= I(z; x) + I(z; h\,|\,x).
 # \end{aligned}$$
 #
-# Without skips, $x$ is made from $h = h_l$ alone. Who knows $h$ learns nothing more about $z$ from $x$, so
-# $I(z; x|h) = 0$. And $I(z; h|x) \ge 0$, as every information is. Hence $I(z; x) \le I(z; h_l)$, for *every* layer:
-# **the code is heard through the narrowest of them.** (This is the *data processing inequality*.) With skips $x$ is made
-# from $(h_l, z)$, and the inequality says no more than $I(z; x) \le I\big(z; (h_l, z)\big)$, which bounds nothing. No
-# layer can be the bottleneck.
+# Without skips, $x$ is made from $h = h_l$ alone. Who knows $h$ learns nothing more about $z$ from $x$, so $I(z; x|h) =
+# 0$. And $I(z; h|x) \ge 0$, as every information is. Hence $I(z; x) \le I(z; h_l)$, for *every* layer: **the code is
+# heard through the narrowest of them.** (This is the *data processing inequality*.) With skips $x$ is made from $(h_l,
+# z)$, and the inequality says no more than $I(z; x) \le I\big(z; (h_l, z)\big)$, which bounds nothing. No layer can be
+# the bottleneck.
 #
-# Taken strictly, a layer of real numbers has room for any code, down to the last digit, and $I(z; h_l)$ is infinite. The
-# inequality bites where a layer makes the same $h_l$ of two codes, as it does with units that are dead or missing: that
-# difference is lost for good. The whispers of the last figure are its soft version.
+# Taken strictly, a layer of real numbers has room for any code, down to the last digit, and $I(z; h_l)$ is infinite.
+# The inequality bites where a layer makes the same $h_l$ of two codes, as it does with units that are dead or missing:
+# that difference is lost for good. The whispers of the last figure are its soft version.
 #
 # # Second, every VAE *is* a Skip-VAE, with all $U_l = 0$. So whatever can be reached without skips, an information or a
 # bound, can be reached with them: the best over more models is at least as good.
@@ -483,13 +483,6 @@ figure
 # own runs of 100 epochs.
 
 # %% tags=["hide-input"]
-NAMES = {  # (layers, model, what is different): the record
-    (2, "VAE", ""): "dynamic_mnist-mlp-2-50-vae",
-    (2, "Skip-VAE", ""): "dynamic_mnist-mlp-2-50-skip-vae",
-    (4, "VAE", ""): "dynamic_mnist-mlp-4-50-vae",
-    (4, "VAE", "with warm-up"): "dynamic_mnist-mlp-4-50-vae+warm_up=10",
-    (4, "Skip-VAE", ""): "dynamic_mnist-mlp-4-50-skip-vae",
-}
 OURS = {  # ELBO, KL, active units: from results/dieng2018
     (2, "VAE", ""): (-96.29, 23.08, 15),
     (2, "Skip-VAE", ""): (-96.01, 25.32, 20),
@@ -508,11 +501,11 @@ holds(abs(kept["ELBO"]["ours"] - OURS[2, "Skip-VAE", ""][0]) < 0.01, kept["activ
 
 # %% [markdown]
 # With two layers skips do little, in the paper as here. With four they do much: our VAE of four layers has lost eight
-# units and ten nats against that of two, and with skips nothing is lost. But the paper's VAE of four layers is nine nats
-# *better* than ours. Its code has an option of which its text says nothing for images: warm-up of $\beta$, from 0.1 to 1
-# in ten epochs. With that, ours comes to the paper's number, within half a nat, and the gain by skips shrinks from ten
-# nats to one. **A baseline that collapses makes every cure look good.** Hence the next section, where cures meet each
-# other, and not only the patient.
+# units and ten nats against that of two, and with skips nothing is lost. But the paper's VAE of four layers is nine
+# nats *better* than ours. Its code has an option of which its text says nothing for images: warm-up of $\beta$, from
+# 0.1 to 1 in ten epochs. With that, ours comes to the paper's number, within half a nat, and the gain by skips shrinks
+# from ten nats to one. **A baseline that collapses makes every cure look good.** Hence the next section, where cures
+# meet each other, and not only the patient.
 
 # %% [markdown]
 # ## Cures at equal budget
@@ -520,8 +513,8 @@ holds(abs(kept["ELBO"]["ours"] - OURS[2, "Skip-VAE", ""][0]) < 0.01, kept["activ
 # All start from the deep decoder of four layers, and all may use as much computing as its eight epochs.
 #
 # **Keep the price away early.** *Warm-up*, $\beta = 0 \to 1$ in the first half of the training, `WarmUp(400)`. *Cyclic*
-# warm-up does that several times over: whenever $\beta$ is small, units that were given up get another chance. In vaekit a
-# schedule is any function of the step:
+# warm-up does that several times over: whenever $\beta$ is small, units that were given up get another chance. In
+# vaekit a schedule is any function of the step:
 
 
 # %%
@@ -533,9 +526,9 @@ def cyclic(step, period=200):
 
 # %% [markdown]
 # **Make the code cost anyway.** *Free bits* of lesson 05, $\max(\lambda, \mathrm{KL})$ with $\lambda = 20$ nats. A
-# *δ-posterior* is one that cannot be the prior, whatever its parameters. (The δ-VAE of Razavi and others, 2019, has it for
-# sequences. This is the simplest relative.) Let $\sigma$ be at most $c < 1$. The price of a unit falls with $\sigma$ up
-# to 1, so it is at least
+# *δ-posterior* is one that cannot be the prior, whatever its parameters. (The δ-VAE of Razavi and others, 2019, has it
+# for sequences. This is the simplest relative.) Let $\sigma$ be at most $c < 1$. The price of a unit falls with
+# $\sigma$ up to 1, so it is at least
 #
 # $$\delta = \tfrac12\big(c^2 - 1 - \log c^2\big),$$
 #
@@ -612,11 +605,12 @@ quiz.discuss("cures")
 # %% [markdown]
 # ## A picture that can mislead
 #
-# Papers on collapse like to show codes by *t-SNE*: each image is a point in the plane, placed such that neighbours among
-# the codes are neighbours in the picture. Separate clusters of digits, it is said, prove that the code says something.
-# We take the units of `deep` that whisper, those with an activity of less than 0.1, and draw 600 test images three times:
-# by posterior means of these units alone; by draws, as the decoder gets them; and, for a third picture, not images at
-# all but 600 draws from the prior, with t-SNE's `perplexity`, the number of neighbours that count, set to 4.
+# Papers on collapse like to show codes by *t-SNE*: each image is a point in the plane, placed such that neighbours
+# among the codes are neighbours in the picture. Separate clusters of digits, it is said, prove that the code says
+# something. We take the units of `deep` that whisper, those with an activity of less than 0.1, and draw 600 test images
+# three times: by posterior means of these units alone; by draws, as the decoder gets them; and, for a third picture,
+# not images at all but 600 draws from the prior, with t-SNE's `perplexity`, the number of neighbours that count, set to
+# 4.
 
 # %%
 quiz.ask("tsne")
@@ -647,9 +641,9 @@ quiz.discuss("tsne")
 # %% [markdown]
 # [TEXT: interpretation of the three panels, see TO DO]
 #
-# t-SNE has no scale. It asks who is near to whom, not how near; and it is not told how wide the posteriors are, so a mean
-# that differs by a hundredth of a standard deviation is as good to it as any. Sizes of clusters, and distances between
-# them, mean nothing. *Test:* draw the draws, and add a picture of noise with the same settings.
+# t-SNE has no scale. It asks who is near to whom, not how near; and it is not told how wide the posteriors are, so a
+# mean that differs by a hundredth of a standard deviation is as good to it as any. Sizes of clusters, and distances
+# between them, mean nothing. *Test:* draw the draws, and add a picture of noise with the same settings.
 
 # %% [markdown]
 # ## When it goes wrong
@@ -675,8 +669,8 @@ quiz.discuss("constant")
 
 # %% [markdown]
 # All is misfit: every image has the same posterior, and it is not the prior. No sane training ends there, but halfway
-# there is easy: free bits and δ-posteriors ask for a KL, and get one, whichever part of it is the cheaper. *Test:* split
-# it, with `vk.evaluation.information`.
+# there is easy: free bits and δ-posteriors ask for a KL, and get one, whichever part of it is the cheaper. *Test:*
+# split it, with `vk.evaluation.information`.
 #
 # ### Warm-up measured before β is 1
 #
@@ -720,15 +714,16 @@ quiz.discuss("batch")
 # ## Take-aways
 #
 # The bound is a length: minus the nats that an image costs. A code pays for itself if the encoder is right, and never
-# more. Where the decoder can do without, nothing holds the code in place, and every mistake of the encoder drives it out.
+# more. Where the decoder can do without, nothing holds the code in place, and every mistake of the encoder drives it
+# out.
 #
-# There is collapse by choice, which costs no likelihood, and collapse by accident, which does: a deep decoder hears next
-# to nothing of its code when training begins.
+# There is collapse by choice, which costs no likelihood, and collapse by accident, which does: a deep decoder hears
+# next to nothing of its code when training begins.
 #
 # KL is the price, information a part of it with a ceiling of $\log N$, active units count whispers, and a classifier on
 # means hears them. Report more than one, and the likelihood beside them.
 #
-# A cure that puts a floor under a number has a high number to show. Compare cures with each other, at equal budget, on a
-# baseline that was given warm-up.
+# A cure that puts a floor under a number has a high number to show. Compare cures with each other, at equal budget, on
+# a baseline that was given warm-up.
 #
 # Skips give each layer the code itself. They make sure that it can be heard. That it is used, no theorem promises.
