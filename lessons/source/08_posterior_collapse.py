@@ -414,7 +414,27 @@ quiz.discuss("first")
 # \text{Skip-VAE:} && h_1 &= f(W_1 z + b_1), & h_l &= f(W_l h_{l-1} + U_l z + b_l),
 # \end{aligned}$$
 #
-# and the last layer, of logits, gets its $U z$ as well. A convolutional layer cannot add a vector to a map, so there
+# and the last layer, of logits, gets its $U z$ as well.
+
+# %% tags=["hide-input"]
+figure = Figure(figsize=(8, 2.2))
+for axis, skips in zip(figure.subplots(1, 2), (False, True), strict=True):
+    names = ["$z$", "$h_1$", "$h_2$", "$h_3$", "$x$"]
+    arrow = {"arrowstyle": "-|>", "color": BLUE, "linewidth": 2, "shrinkA": 14, "shrinkB": 14}
+    for i, name in enumerate(names):
+        axis.plot(i, 0, "o", markersize=26, markerfacecolor="0.9" if name == "$x$" else "white", color="black")
+        axis.text(i, 0, name, ha="center", va="center", fontsize=12)
+        if i:
+            axis.annotate("", (i, 0), (i - 1, 0), arrowprops=arrow)
+        if i > 1 and skips:
+            bent = {**arrow, "connectionstyle": f"arc3,rad={-0.25 - 0.04 * i}"}
+            axis.annotate("", (i, 0), (0, 0), arrowprops=bent)
+    axis.set(title="decoder with skips" if skips else "decoder", xlim=(-0.4, 4.4), ylim=(-0.4, 1.3))
+    axis.axis("off")
+figure
+
+# %% [markdown]
+# A convolutional layer cannot add a vector to a map, so there
 # $z$ becomes a map first, one number for each place, by a linear layer of its own, and joins the others as one more
 # channel. In vaekit both are `Stack(layers, skip=True)`, or `Autoregressive(layers, skip=True)` for a PixelCNN. By hand
 # it is a line: is it the same?
@@ -562,6 +582,7 @@ def aggressive(rounds=40, passes=4):
     both, encoder_only = vk.VAE(q, p, seed=1), vk.VAE(q, p, seed=2)
     for model in (both, encoder_only):
         model.build((None, 28, 28, 1))
+        p.trainable = model is both  # `compile` takes note of what is trainable
         model.compile(Adam(0.003), objective=ELBO(analytic_kl=True))
     rng, x = np.random.default_rng(0), np.asarray(images.train)
     for _ in range(epochs(rounds, 2)):
