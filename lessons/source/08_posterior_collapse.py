@@ -427,9 +427,9 @@ for axis, skips in zip(figure.subplots(1, 2), (False, True), strict=True):
         if i:
             axis.annotate("", (i, 0), (i - 1, 0), arrowprops=arrow)
         if i > 1 and skips:
-            bent = {**arrow, "connectionstyle": f"arc3,rad={-0.25 - 0.04 * i}"}
+            bent = {**arrow, "connectionstyle": f"arc3,rad={-0.5 + 0.03 * i}"}
             axis.annotate("", (i, 0), (0, 0), arrowprops=bent)
-    axis.set(title="decoder with skips" if skips else "decoder", xlim=(-0.4, 4.4), ylim=(-0.4, 1.3))
+    axis.set(title="decoder with skips" if skips else "decoder", xlim=(-0.4, 4.4), ylim=(-0.4, 1.1))
     axis.axis("off")
 figure
 
@@ -444,8 +444,8 @@ stack = decoder(layers=2, skip=True)
 z = np.random.default_rng(2).normal(size=(3, 40)).astype("float32")
 theirs = ops.convert_to_numpy(stack(z).distribution.logits_parameter()).reshape(3, -1)
 
-h = z
-for layer, (weights, bias) in enumerate(np.array(stack.get_weights(), object).reshape(-1, 2)):
+h, arrays = z, stack.get_weights()
+for layer, (weights, bias) in enumerate(zip(arrays[::2], arrays[1::2], strict=True)):
     inputs = h if layer == 0 else np.concatenate([h, z], axis=1)  # [W U] (h, z) = W h + U z
     a = inputs @ weights + bias
     h = np.maximum(a, 0)
@@ -681,7 +681,8 @@ quiz.ask("constant")
 few = test[: epochs(2000, 100)]
 head = models["deep"].encoder.layers[-1]
 kept = head.get_weights()  # kernel and bias of μ, then of log σ²
-head.set_weights([value * (w.ndim == 2 and 0) + value * (w.ndim == 1) for value, w in zip((0, 1, 0, -1), kept)])
+values = (0, 1, 0, -1)
+head.set_weights([np.full_like(array, value) for value, array in zip(values, kept, strict=True)])
 print(vk.evaluation.information(models["deep"], few, progress=False))
 head.set_weights(kept)
 
