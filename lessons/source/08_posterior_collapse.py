@@ -751,7 +751,7 @@ axis.legend()
 figure
 
 # %% [markdown]
-# The warm-up's code cost 19 nats in its second epoch, and 15 at the end; the cyclic one goes up and down by six
+# The warm-up's code cost 19 nats in its second epoch, and 16 at the end; the cyclic one goes up and down by six
 # nats with the cycle. The difference had been bought at a
 # discount. Worse, the *loss* has $\beta$ in it, so it is too good by $(1 - \beta)\,\mathrm{KL}$, and "best validation
 # loss" keeps the weights of an early epoch. (What vaekit reports as `bound` is with $\beta = 1$, always.) *Test:* print
