@@ -1,9 +1,12 @@
 r"""Exercise 06: the VampPrior."""
 
+import functools
+
 import numpy as np
 
-from vaekit.course.questions import Experiment, Function, Mend, Number
+from vaekit.course.questions import Experiment, Function, Mend, Number, TrainedVAE
 from vaekit.course.questions.question import AtLeast
+from vaekit.datasets import load
 
 TITLE = "VampPrior"
 
@@ -538,4 +541,37 @@ AUDIT = Experiment(
 )  # fmt: skip
 
 
-QUESTIONS = [MIXTURE, SPLIT, BEST, DRAW, MENDED, AUDIT]
+# ---- 7
+
+
+@functools.cache
+def _digits():
+    """MNIST-10k, 14 × 14: the mean of four pixels each."""
+    data = load("mnist_10k")
+
+    def small(images):
+        return np.reshape(images, (-1, 14, 2, 14, 2)).mean(axis=(2, 4)).reshape(-1, 196)
+
+    return small(data.train[:2500]), small(data.test[:500])
+
+
+TRAINED = TrainedVAE(
+    "train_vamp", "Train a VAE with a VampPrior", points=5, minutes=30, difficulty=2,
+    bounds={"codes": -50.0, "fair": -44.0, "good": -41.0, "very good": -40.0},
+    images=_digits, coins=-52.5, good_kl=(6.0, 14.0), most_latents=20, most_units=100, components=50,
+    because="TO BE MEASURED",
+    hints="""
+        The model is the lesson's, with `prior=vk.priors.VampPrior(encoder, 50, input_shape=(196,), seed=seed)`, and the
+        training of exercise 02. First make it return anything of the right shapes, then train for longer.
+
+        `DynamicBinarization(images, seed)` draws the pixels anew in every epoch. A tanh layer of 100 units each way,
+        20 latents, batches of 100, 40 epochs, Adam with a learning rate of 0.01 that decays to 0
+        (`keras.optimizers.schedules.CosineDecay`).
+
+        After training: `q = encoder(vae.prior.pseudo_inputs)`, and the prior's arrays are `q.mean()` and
+        `2 * ops.log(q.stddev())`.
+    """,
+)  # fmt: skip
+
+
+QUESTIONS = [MIXTURE, SPLIT, BEST, DRAW, MENDED, AUDIT, TRAINED]
