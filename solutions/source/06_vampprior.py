@@ -120,7 +120,7 @@ for N in (10, 100, 1000):
     kl, information, misfit = (
         float(v) for v in split_kl(*(ops.convert_to_tensor(a, "float32") for a in (log_q, log_p)))
     )
-    print(f"{N:5d}{np.log(N):9.2f}{information:13.2f}{misfit:10.2f}")
+    print(f"{N:5d}{np.log(N):9.2f}{float(information):13.2f}{float(misfit):10.2f}")
 print(f"in truth: information {2.5 * np.log(1 + 4 / 0.04):.2f}, misfit {2.5 * (4.04 - 1 - np.log(4.04)):.2f}")
 
 # %% [markdown] tags=["solution"]

@@ -52,7 +52,6 @@ ODD = {
     ],
     "split_kl": [
         ("refused", {"return ops.mean(own - log_p), ": "return "}),
-        ("cut", {"ops.mean(own - log_p)": "ops.mean(ops.stop_gradient(own) - log_p)"}),
     ],
     "best_prior": [("other", "best_prior = 1.3"), ("refused", "best_prior = [1.417]")],
     "draw_codes": [
@@ -62,6 +61,8 @@ ODD = {
     "mended_vamp": [
         ("something_else", {"ops.softplus(logits)": "ops.sin(logits)"}),
         ("not_a_number", {"return ops.mean(log_q_z - log_p_z - log_p_x)": "return log_q_z - log_p_z - log_p_x"}),
+        ("factor", {"return ops.mean(log_q_z - log_p_z - log_p_x)":
+                    "return ops.mean(log_q_z - log_p_z - log_p_x) / np.log(2)"}),
         ("constant", {"return ops.mean(log_q_z - log_p_z - log_p_x)":
                       "return ops.mean(log_q_z - log_p_z - log_p_x) + LOG_2PI"}),
     ],

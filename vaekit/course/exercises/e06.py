@@ -73,8 +73,8 @@ MIXTURE = Function(
         ("clipped", {"return ": "log_densities = ops.clip(log_densities, -80, 80)\nreturn "}, "the log-densities are "
          "clipped. Nothing is infinite any more, and nothing is right either. `ops.logsumexp` needs no clipping."),
         *(("expanded", {"squares =": "inverse = ops.exp(-log_variance)\nsquares =", f"{_SQUARES}  # [B, K, D]": "0",
-           "-0.5 * ops.sum(LOG_2PI + log_variance + squares, axis=2)  # [B, K]": product}, r"the square is expanded, as "
-           r"in the lesson, and computed in float32. With $\mu = 30$ and $\log\sigma^2 = -10$ the terms are "
+           "-0.5 * ops.sum(LOG_2PI + log_variance + squares, axis=2)  # [B, K]": product}, r"the square is expanded, "
+           r"as in the lesson, and computed in float32. With $\mu = 30$ and $\log\sigma^2 = -10$ the terms are "
            r"$\mu^2/\sigma^2 \approx 2 \cdot 10^7$ and cancel: nothing is left of their seven digits. Subtract first, "
            r"$(z - \mu)^2$; or compute this product in float64.") for product in (
               "-0.5 * ops.matmul(z**2, ops.transpose(inverse)) + ops.matmul(z, ops.transpose(mean * inverse)) - 0.5 * "
@@ -113,9 +113,10 @@ MIXTURE = Function(
          r"$-\frac12\log\sigma^2$."),
         ("log_deviation", {"LOG_2PI + log_variance + squares": "LOG_2PI + log_variance / 2 + squares"}, r"you took "
          r"$\frac14\log\sigma^2$. $\log\sigma$ is $\frac12\log\sigma^2$, and the $\frac12$ stands in front already."),
-        ("not_squared", {"(z[:, None] - mean) ** 2": "ops.abs(z[:, None] - mean)"}, r"the distance is not squared."),
-        ("latents_averaged", {"-0.5 * ops.sum(": "-0.5 * ops.mean("}, "the log-densities are averaged over the latents. "
-         "The density is a product over the latents, so logarithms are summed."),
+        ("not_squared", {"(z[:, None] - mean) ** 2": "ops.abs(z[:, None] - mean)"}, "the distance is not "
+         "squared. A normal log-density falls with its square."),
+        ("latents_averaged", {"-0.5 * ops.sum(": "-0.5 * ops.mean("}, "the log-densities are averaged over the "
+         "latents. The density is a product over the latents, so logarithms are summed."),
     ],
 )  # fmt: skip
 
@@ -146,8 +147,8 @@ _RESULT = "ops.mean(own - log_p), ops.mean(own - aggregate), ops.mean(aggregate 
 
 SPLIT = Function(
     "split_kl", "What codes say, and what a misfit costs", points=4, minutes=18, difficulty=2, importance=3,
-    takes="log_q[S,N,N], log_p[S,N]", returns="kl, information, misfit", gradients="log_q log_p",
-    axes={"S": "samples", "N": "images"}, draw={None: _posteriors, "sharp": _names}, values_only=("sharp",),
+    takes="log_q[S,N,N], log_p[S,N]", returns="kl, information, misfit",
+    axes={"S": "samples", "N": "images"}, draw={None: _posteriors, "sharp": _names},
     parts={"kl": 0.5, "information": 1.5, "misfit": 1, "sharp": 1}, requires_first=False,
     answer=f"""
         own = {_OWN}  # log q(z|x_n) of its own image, [S, N]
@@ -196,12 +197,12 @@ SPLIT = Function(
          r"sign: it is the mean of $\log q(z) - \log p(z)$."),
         ("exchanged", {_RESULT: "ops.mean(own - log_p), ops.mean(aggregate - log_p), ops.mean(own - aggregate)"},
          "mutual information and misfit have changed places: the information is the second one."),
-        ("clipped", {"ops.mean(aggregate - log_p)": "ops.mean(ops.relu(aggregate - log_p))"}, "negative differences are "
-         "set to 0 before the mean is taken. A divergence is not negative, a single $\\log q(z) - \\log p(z)$ may be."),
+        ("clipped", {"ops.mean(aggregate - log_p)": "ops.mean(ops.relu(aggregate - log_p))"}, "negative differences "
+         "are set to 0 before the mean is taken. A divergence is not negative, a single $\\log q(z) - \\log p(z)$ may be."),
         ("ceiling", {"ops.mean(own - aggregate)": "np.log(log_q.shape[2])"}, r"you returned the ceiling, $\log N$, "
          "as the mutual information. It is what it can be at most."),
-        ("summed", {_RESULT: "ops.sum(own - log_p), ops.sum(own - aggregate), ops.sum(aggregate - log_p)"}, "you summed "
-         "over samples and images. All three are means."),
+        ("summed", {_RESULT: "ops.sum(own - log_p), ops.sum(own - aggregate), ops.sum(aggregate - log_p)"}, "you "
+         "summed over samples and images. All three are means."),
         ("images_summed", {_RESULT: "ops.sum(ops.mean(own - log_p, axis=0)), ops.sum(ops.mean(own - aggregate, "
          "axis=0)), ops.sum(ops.mean(aggregate - log_p, axis=0))"}, "you summed over the images. All three are means "
          "over samples and images."),
@@ -239,9 +240,9 @@ BEST = Number(
          r"aggregate posterior has the noise as well: $a^2 + s^2$."),
         ("not_squared", "0.5 * (2.75 + 2.25 - 1 - log(2.75))", r"the noise has the variance $s^2 = 0.25$."),
         ("not_squared", "0.5 * (1.75 + 2.25 - 1 - log(1.75))", r"$a x$ has the variance $a^2$, not $a$."),
-        ("reversed", "0.5 * (log(2.5) + 3.25 / 2.5 - 1)", r"this is $\mathrm{KL}(p(z)\,\|\,q(z))$, the wrong way round: "
-         "codes are drawn from $q$, and the mean is taken over them."),
-        ("half_lost", "3.75 - log(2.5)", "the ½ is lost."),
+        ("reversed", "0.5 * (log(2.5) + 3.25 / 2.5 - 1)", r"this is $\mathrm{KL}(p(z)\,\|\,q(z))$, the wrong way "
+         "round: codes are drawn from $q$, and the mean is taken over them."),
+        ("half_lost", "3.75 - log(2.5)", r"the ½ is lost: it is $\frac12(\mu^2 + v - 1 - \log v)$."),
         ("log_sign", "0.5 * (3.75 + log(2.5))", r"$\log v$ has the wrong sign: $\frac12(\mu^2 + v - 1 - \log v)$."),
         ("log_deviation", "0.5 * (3.75 - 0.5 * log(2.5))", r"$\log\sqrt v$ stands where $\log v$ should."),
         ("no_one", "0.5 * (4.75 - log(2.5))", "the $-1$ is missing: a normal is no distance from itself."),
@@ -402,12 +403,10 @@ MENDED = Mend(
          "counts. It is the mean over all of them, in logarithms."),
         ("mixture", "summed", {_MIXED: "ops.sum(log_densities, axis=1)"}, "now the log-densities are added up: the "
          "product of all components. It is the logarithm of their mean."),
-        ("draw", "noise", {"(z[:, None] - means)": "(noise[:, None] - means)"}, "now the density is taken at the noise. "
-         "It belongs to $z$."),
-        (None, "standard_normal", {"(log_q_z - log_p_z - log_p_x)": "(log_q_z + 0.5 * ops.sum(LOG_2PI + z**2, axis=1) - "
-         "log_p_x)"}, r"the prior is $\mathcal N(0, I)$ now. The mixture is meant to be the prior."),
-        (None, "sign", {"(log_q_z - log_p_z - log_p_x)": "(log_p_x + log_p_z - log_q_z)"}, "this is the bound. It was a "
-         "loss, minus the bound."),
+        ("draw", "noise", {"(z[:, None] - means)": "(noise[:, None] - means)"}, "now the density is taken at the "
+         "noise. It belongs to $z$."),
+        (None, "sign", {"(log_q_z - log_p_z - log_p_x)": "(log_p_x + log_p_z - log_q_z)"}, "this is the bound. It was "
+         "a loss, minus the bound."),
         (None, "pixels_of_mean", {"logits = ops.matmul(z, down)": "logits = ops.matmul(mean, down)"}, "the pixels are "
          "made from the mean of the posterior now. They were made from the draw, which was right."),
     ],
@@ -433,7 +432,7 @@ def _sheets(rng):
     """Sheets of samples, each by another program, and the mixtures that they should come from."""
     programs = rng.permutation(np.resize(np.arange(len(PROGRAMS)), SHEETS))
     mean = rng.normal(size=(SHEETS, COMPONENTS, LATENTS))
-    mean = mean * rng.uniform(0.8, 1.1, size=(SHEETS, 1, LATENTS)) + 0.25 * rng.normal(size=(SHEETS, 1, LATENTS))
+    mean = mean * rng.uniform(0.6, 0.9, size=(SHEETS, 1, LATENTS)) + 0.35 * rng.normal(size=(SHEETS, 1, LATENTS))
     log_variance = 2 * np.log(rng.uniform(0.2, 0.45, size=mean.shape))
     sheets = [_sheet(rng, *each) for each in zip(programs, mean, log_variance, strict=True)]
     return [{"samples": np.array(sheets), "mean": mean, "log_variance": log_variance, "programs": programs}]
