@@ -3,14 +3,14 @@
 #
 # Questions on priors that fit the codes. They follow [lesson 06](../../lessons/06_vampprior.ipynb): first a mixture's
 # log-density that survives float32, and the split of the KL divergence; then, by hand, what the best prior is worth;
-# how to draw from a mixture; a VampPrior with five errors; an audit, in which you find out which program drew some
-# samples; and at last a model of your own, with a prior that it learns.
+# how to draw from a mixture; the VampPrior as a layer, and one with five errors; an audit, in which you find out which
+# program drew some samples; and at last a model of your own, with a prior that it learns.
 #
 # **You need** the lesson; question 3 takes a pencil, and the KL divergence of two normal distributions.
 #
 # {table}
 #
-# Short of time? Questions 1, 2, 5 and 7 are what you need to work with a VampPrior and to trust its numbers.
+# Short of time? Questions 1, 2, 5 and 8 are what you need to work with a VampPrior and to trust its numbers.
 #
 # **How it works.** Write each answer where `raise NotImplementedError()` stands, then run the cell below it. It says
 # what is right, and what is wrong with the rest; nothing is counted against you, so try as often as you like. Stuck?
@@ -198,6 +198,71 @@ def draw_codes(weights, mean, log_variance, uniform, noise):
 # nobody draws from it. Its *density* is what the bound needs.
 
 # %% [markdown]
+# ## {VampPrior}
+#
+# In vaekit a prior is a Keras layer with a method `distribution()`. Write the VampPrior as one,
+#
+# $$p(z) = \frac1K\sum_{k=1}^K q(z|u_k),$$
+#
+# a class derived from `vk.priors.Prior`, made by `VampPrior(encoder, components)`. The encoder takes images as vectors
+# and is built, so `encoder.input_shape` is `(None, pixels)`; called, it returns a distribution, with `mean()` and
+# `stddev()`. The pseudo-inputs are a weight, `self.pseudo_inputs`, `[components, pixels]`, made in `build(shape)`,
+# where `shape` is the latent's; any start will do. Where they are used, pixels below 0 count as 0 and those above 1 as
+# 1. The mixture is `vk.distributions.NormalMixture(means, standard_deviations)`.
+#
+# The check gives the pseudo-inputs values of its own, and looks at $\log p(z)$; then again when the model's encoder has
+# other weights (*after a step*); and in a model that was made again from its config, as a file holds it, when the
+# encoder of *that* model has other weights (*restored*).
+
+# %% [markdown] tags=["solution"]
+# **Solution.** One rule: `distribution` encodes the pseudo-inputs each time it is called, by the one encoder. Whatever
+# is computed in `__init__` or `build` is old after the first step.
+
+
+# %% question="VampPrior"
+class VampPrior(vk.priors.Prior):
+    """A mixture of the encoder's answers to pseudo-inputs.
+
+    Args:
+        encoder: the model's q(z|x), a Keras network, built.
+        components: K.
+        kwargs: of every prior.
+    """
+
+    ### BEGIN SOLUTION
+    def __init__(self, encoder, components, **kwargs):
+        super().__init__(**kwargs)
+        self.encoder, self.components = encoder, components
+
+    def build(self, shape):
+        start = keras.initializers.RandomUniform(0, 1)
+        of_image = self.encoder.input_shape[1:]
+        self.pseudo_inputs = self.add_weight(shape=(self.components, *of_image), initializer=start, name="u")
+        super().build(shape)
+
+    def distribution(self):
+        q = self.encoder(ops.clip(self.pseudo_inputs, 0, 1))
+        return vk.distributions.NormalMixture(q.mean(), q.stddev())
+
+    def get_config(self):
+        own = {"encoder": keras.saving.serialize_keras_object(self.encoder), "components": self.components}
+        return {**super().get_config(), **own}
+
+    @classmethod
+    def from_config(cls, config):
+        encoder = keras.saving.deserialize_keras_object(config.pop("encoder"))
+        return cls(encoder, **config)
+
+    ### END SOLUTION
+
+
+# %% [markdown] tags=["solution"]
+# The last two methods are what is forgotten. In memory two names for one object are one object; a file holds texts.
+# Without the encoder in the config the prior cannot be made again; with a *copy* of its config it is made with an
+# encoder of its own, which from then on stays behind. (To save such a model to a file, register the class, by
+# `@keras.saving.register_keras_serializable()` above it.)
+
+# %% [markdown]
 # ## {mended_vamp}
 #
 # A VAE with a VampPrior, in which every network is a single matrix, as a loss: minus the bound, by estimator A. It has
@@ -298,9 +363,9 @@ def which_program(samples, mean, log_variance):
 # %% [markdown]
 # ## {train_vamp}
 #
-# All of it together, on MNIST-10k at half the resolution: $14 \times 14$ pixels, each the mean of four. Write a function
-# that trains a VAE whose prior is a mixture, and returns what is left of it in the end: an encoder, as a function, and
-# a decoder and a prior, as arrays,
+# All of it together, on MNIST-10k at half the resolution: $14 \times 14$ pixels, each the mean of four. Write a
+# function that trains a VAE whose prior is a mixture, and returns what is left of it in the end: an encoder, as a
+# function, and a decoder and a prior, as arrays,
 #
 # $$z \sim \frac1K\sum_{k=1}^K\mathcal N\big(\mu_k, \mathrm{diag}\,\sigma_k^2\big), \qquad
 # a = \tanh(z\,W_1 + b_1)\,W_2 + b_2, \qquad x \sim \mathrm{Bernoulli}(\mathrm{sigmoid}(a)).$$
@@ -316,8 +381,8 @@ def which_program(samples, mean, log_variance):
 # seconds of a laptop's CPU; you have three minutes.
 
 # %% [markdown] tags=["solution"]
-# **Solution.** The training of exercise 02, with the lesson's prior. What is given away are the encoder's answers to the
-# pseudo-inputs: *after* training, by this encoder, of the pseudo-inputs as they are used, within the pixels' range.
+# **Solution.** The training of exercise 02, with the lesson's prior. What is given away are the encoder's answers to
+# the pseudo-inputs: *after* training, by this encoder, of the pseudo-inputs as they are used, within the pixels' range.
 
 
 # %% question="train_vamp"
@@ -361,7 +426,8 @@ def train_vamp(images, seed):
 # ## That was exercise 06
 #
 # You have computed a mixture's density where float32 gives up, taken the KL divergence apart, mended a prior, told five
-# programs by their samples, and trained a model whose prior fits its codes. `vaekit progress` in a terminal shows what you have done so far.
+# programs by their samples, and trained a model whose prior fits its codes. `vaekit progress` in a terminal shows what
+# you have done so far.
 #
 # Something was unclear? Go back to [lesson 06](../../lessons/06_vampprior.ipynb). From there it goes on to lesson 07:
 # the VampPrior on top of two stochastic layers.

@@ -35,6 +35,13 @@ ALIKE = {
         return ops.where(chosen[:, :, None], mean + ops.exp(log_variance / 2) * noise[:, None], 0.0).sum(axis=1)
         """.replace("ops.where(", "ops.sum(ops.where(").replace(".sum(axis=1)", ", axis=1)"),
     ],
+    "VampPrior": [
+        {"q = self.encoder(ops.clip(self.pseudo_inputs, 0, 1))":
+         "q = self.encoder(ops.minimum(ops.relu(self.pseudo_inputs), 1.0))",
+         "return vk.distributions.NormalMixture(q.mean(), q.stddev())":
+         "weights = tfd.Categorical(logits=ops.zeros(self.components))\n"
+         "        return tfd.MixtureSameFamily(weights, q)"},
+    ],
     "mended_vamp": [
         {"noise**2, axis=1)": "((z - mean) / ops.exp(log_variance / 2)) ** 2, axis=1)",
          "return ops.mean(log_q_z - log_p_z - log_p_x)": "return -ops.mean(log_p_x + log_p_z) + ops.mean(log_q_z)",
@@ -57,6 +64,12 @@ ODD = {
     "draw_codes": [
         ("refused", {"return ": ""}),
         ("error", {_CHOSEN: "ops.sum(uniform > ops.cumsum(weights), axis=1)"}),
+    ],
+    "VampPrior": [
+        ("error", {', "components": self.components}': "}"}),
+        ("error", {"keras.saving.deserialize_keras_object(config.pop(\"encoder\"))":
+                   "keras.Sequential.from_config(config.pop(\"encoder\")[\"config\"])"}),
+        ("error", {"q = self.encoder(": "q = encoder("}),
     ],
     "mended_vamp": [
         ("something_else", {"ops.softplus(logits)": "ops.sin(logits)"}),

@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 
-from vaekit.course.questions import Experiment, Function, Mend, Number, TrainedVAE
+from vaekit.course.questions import Experiment, Function, Mend, Number, Prior, TrainedVAE
 from vaekit.course.questions.question import AtLeast
 from vaekit.datasets import load
 
@@ -336,9 +336,8 @@ def _batches(rng):
         u = rng.uniform(0.05, 0.95, size=(K, P))
         outside = rng.random((K, P)) < 0.35
         outside[0, 0] = True
-        u = np.where(outside, rng.choice([-1, 1], size=(K, P)) * rng.uniform(0.4, 1.2, size=(K, P)) + 0.5 * (u > 0.5)
-                     + 0.0, u)  # fmt: skip
-        u = np.where(outside & (u > 0) & (u < 1), u + 1.1, u)  # no pixel near an edge
+        beyond = np.where(rng.random((K, P)) < 0.5, -rng.uniform(0.1, 0.7, size=(K, P)), 1.7 - 0.6 * u)
+        u = np.where(outside, beyond, u)  # no pixel near an edge, where a gradient jumps
         yield dict(x=1.0 * (rng.random((B, P)) < 0.5), noise=rng.normal(size=(B, D)), pseudo_inputs=u,
                    to_mean=rng.normal(size=(P, D)), to_log_variance=rng.normal(size=(P, D)) / 3,
                    first_to_mean=rng.normal(size=(P, D)), down=rng.normal(size=(D, P)))  # fmt: skip
@@ -346,6 +345,97 @@ def _batches(rng):
 
 _MIXED = "ops.logsumexp(log_densities, axis=1) - np.log(pseudo_inputs.shape[0])"
 _AT_DRAW = "(z[:, None] - means) ** 2 / ops.exp(log_variances)"
+
+
+def _priors(rng):
+    for given in _batches(rng):
+        K, D = len(given["pseudo_inputs"]), given["noise"].shape[1]
+        later = {"later_mean": given["first_to_mean"], "later_log_variance": given["to_log_variance"][::-1].copy()}
+        kept = {name: given[name] for name in ("pseudo_inputs", "to_mean", "to_log_variance")}
+        yield kept | later | {"z": rng.normal(size=(K + 1, D))}
+
+
+VAMP = Prior(
+    "VampPrior", "A prior: the VampPrior as a layer", points=5, minutes=25, difficulty=3, importance=3, draw=_priors,
+    parts={"log density": 1.5, "gradient of log density for pseudo_inputs": 0.5, "after a step": 1.5, "restored": 1.5},
+    log_density="""
+        u = ops.clip(pseudo_inputs, 0, 1)
+        means, log_variances = ops.matmul(u, to_mean), ops.matmul(u, to_log_variance)
+        squares = (z[:, None] - means) ** 2 * ops.exp(-log_variances)
+        log_densities = -0.5 * ops.sum(LOG_2PI + log_variances + squares, axis=2)
+        return ops.logsumexp(log_densities, axis=1) - np.log(pseudo_inputs.shape[0])
+    """,
+    code="""
+class VampPrior(vk.priors.Prior):
+    def __init__(self, encoder, components, **kwargs):
+        super().__init__(**kwargs)
+        self.encoder, self.components = encoder, components
+
+    def build(self, shape):
+        start = keras.initializers.RandomUniform(0, 1)
+        of_image = self.encoder.input_shape[1:]
+        self.pseudo_inputs = self.add_weight(shape=(self.components, *of_image), initializer=start, name="u")
+        super().build(shape)
+
+    def distribution(self):
+        q = self.encoder(ops.clip(self.pseudo_inputs, 0, 1))
+        return vk.distributions.NormalMixture(q.mean(), q.stddev())
+
+    def get_config(self):
+        own = {"encoder": keras.saving.serialize_keras_object(self.encoder), "components": self.components}
+        return {**super().get_config(), **own}
+
+    @classmethod
+    def from_config(cls, config):
+        encoder = keras.saving.deserialize_keras_object(config.pop("encoder"))
+        return cls(encoder, **config)
+""",
+    hints=r"""
+        Four methods, each of two or three lines: `__init__` keeps the encoder and the number of components; `build`
+        makes the weight; `distribution` encodes it and returns the mixture; `get_config`, with `from_config`, is for
+        saving. Which of them may *compute* with the encoder, if its weights change in every step?
+
+        `self.add_weight(shape=(self.components, *self.encoder.input_shape[1:]), initializer=..., name=...)` in `build`,
+        and at its end `super().build(shape)`. In `distribution`, `ops.clip(self.pseudo_inputs, 0, 1)` goes into the
+        encoder, and `q.mean()` and `q.stddev()` go into `vk.distributions.NormalMixture`.
+
+        In the config stands `keras.saving.serialize_keras_object(self.encoder)`; `from_config` takes it out, by
+        `keras.saving.deserialize_keras_object`, and calls `cls` with it. vaekit opens a model so that what was one
+        object is one object again.
+    """,
+    mistakes=[
+        ("not_clipped", {"ops.clip(self.pseudo_inputs, 0, 1)": "ops.convert_to_tensor(self.pseudo_inputs)"}, "the "
+         "pseudo-inputs are used as they are, with pixels below 0 and above 1, which no image has: `ops.clip`.",
+         {"ops.clip(pseudo_inputs, 0, 1)": "pseudo_inputs"}),
+        ("sigmoid", {"ops.clip(self.pseudo_inputs, 0, 1)": "ops.sigmoid(self.pseudo_inputs)"}, "the pixels are "
+         "sigmoids of the weight. That keeps them in range, too; asked for is to cut off what is outside, `ops.clip`.",
+         {"ops.clip(pseudo_inputs, 0, 1)": "ops.sigmoid(pseudo_inputs)"}),
+        ("unit_width", {"q.stddev())": "ops.ones_like(q.stddev()))"}, r"all components are as wide as $\mathcal N(0, "
+         r"I)$. Each is as wide as the encoder says: `q.stddev()`.", {"ops.matmul(u, to_log_variance)": "0 * means"}),
+        ("variance", {"q.stddev()": "q.variance()"}, "the variance stands where the standard deviation is meant.",
+         {"ops.matmul(u, to_log_variance)": "2 * ops.matmul(u, to_log_variance)"}),
+        ("first_alone", {"q.mean(), q.stddev()": "q.mean()[:1], q.stddev()[:1]"}, "the first component is the whole "
+         "prior. All of them belong to it.", """
+        u = ops.clip(pseudo_inputs, 0, 1)[:1]
+        means, log_variances = ops.matmul(u, to_mean), ops.matmul(u, to_log_variance)
+        squares = (z[:, None] - means) ** 2 * ops.exp(-log_variances)
+        return ops.logsumexp(-0.5 * ops.sum(LOG_2PI + log_variances + squares, axis=2), axis=1)
+        """),
+        ("cut", {"ops.clip(self.pseudo_inputs, 0, 1)": "ops.stop_gradient(ops.clip(self.pseudo_inputs, 0, 1))"},
+         "no gradient reaches the pseudo-inputs, so they would never be learned.", None),
+        ("own_encoder", {"= encoder, components": "= encoder, components\n        self.copy = "
+         "keras.Sequential.from_config(encoder.get_config())", "self.encoder(ops.clip": "self.copy(ops.clip"}, None,
+         None),
+        ("not_trainable", {'name="u")': 'name="u", trainable=False)'}, None, None),
+        ("no_prior", {"(vk.priors.Prior)": "(keras.layers.Layer)"}, None, None),
+        ("weights_shape", {"(self.components, *of_image)": "(1, *of_image)"}, None, None),
+        ("no_weight", {"self.pseudo_inputs = self.add_weight": "self.u = self.add_weight",
+         "clip(self.pseudo_inputs": "clip(self.u"}, None, None),
+    ],
+)  # fmt: skip
+
+
+# ---- 6
 
 MENDED = Mend(
     "mended_vamp", "Mend the VampPrior", points=5, minutes=25, difficulty=2, importance=3,
@@ -421,7 +511,7 @@ MENDED = Mend(
 )  # fmt: skip
 
 
-# ---- 6
+# ---- 7
 
 PROGRAMS = "right", "standard normal", "in turn", "variance", "one normal"
 SHEETS, DRAWS = 50, 30
@@ -540,7 +630,7 @@ AUDIT = Experiment(
 )  # fmt: skip
 
 
-# ---- 7
+# ---- 8
 
 
 @functools.cache
@@ -573,4 +663,4 @@ TRAINED = TrainedVAE(
 )  # fmt: skip
 
 
-QUESTIONS = [MIXTURE, SPLIT, BEST, DRAW, MENDED, AUDIT, TRAINED]
+QUESTIONS = [MIXTURE, SPLIT, BEST, DRAW, VAMP, MENDED, AUDIT, TRAINED]
