@@ -4,13 +4,14 @@
 # Questions on priors that fit the codes. They follow [lesson 06](../../lessons/06_vampprior.ipynb): first a mixture's
 # log-density that survives float32, and the split of the KL divergence; then, by hand, what the best prior is worth;
 # how to draw from a mixture; the VampPrior as a layer, and one with five errors; an audit, in which you find out which
-# program drew some samples; and at last a model of your own, with a prior that it learns.
+# program drew some samples; a prior of training images, to be widened; and at last a model of your own, with a prior
+# that it learns.
 #
 # **You need** the lesson; question 3 takes a pencil, and the KL divergence of two normal distributions.
 #
 # {table}
 #
-# Short of time? Questions 1, 2, 5 and 8 are what you need to work with a VampPrior and to trust its numbers.
+# Short of time? Questions 1, 2, 5 and 9 are what you need to work with a VampPrior and to trust its numbers.
 #
 # **How it works.** Write each answer where `raise NotImplementedError()` stands, then run the cell below it. It says
 # what is right, and what is wrong with the rest; nothing is counted against you, so try as often as you like. Stuck?
@@ -359,6 +360,55 @@ def which_program(samples, mean, log_variance):
 # In this audit a density does what the eye cannot. A sheet of program 2 looks perfect, and each of its codes is. Only
 # the *order* betrays it: draw $s$ is near component $s$, thirty times in a row. The sum over draws is what makes it
 # certain. Each draw is worth some nats, and differences of a dozen nats are beyond doubt.
+
+# %% [markdown]
+# ## {widened_prior}
+#
+# A model is trained, and its prior is to be exchanged for a mixture of posteriors of $K$ *training images*, at most
+# 150, without any training: the lesson's "VampPrior-data", afterwards. With the posteriors as they are it is a list of
+# images. But they can be widened:
+#
+# $$p(z) = \frac1K\sum_{k=1}^K\mathcal N\big(z; \mu_k, (w\,\sigma)^2 I\big),$$
+#
+# where $\mu_k$ are the means of the posteriors, and $\sigma$ is the standard deviation of all of them in all latents.
+# Your function is told the means of 1000 training images and $\sigma$, and returns the number of components, which are
+# then drawn from these images at random, and the factor $w$.
+#
+# **How it is judged.** On 1000 new images, for two data sets, with 3 and with 6 latents. The worse one counts.
+#
+# | part | what is measured | goal |
+# |:--|:--|:--|
+# | better | the fall of the average KL, compared with $\mathcal N(0, I)$ | at least 0.5 nats |
+# | near | what the average KL is above that of the best $w$ with 150 components | at most 0.5 nats |
+# | best | the same | at most 0.08 nats |
+#
+# The check tells you what it measured: use it as a laboratory.
+
+# %% [markdown] tags=["solution"]
+# **Solution.** Choose by images that are no components. The average KL differs from $-\overline{\log p(z)}$ by a
+# constant alone, so the best prior is the one under which codes of *other* images are most probable. Training images
+# suffice for that, since most of them are no components.
+
+
+# %% question="widened_prior"
+def widened_prior(codes, deviation):
+    """Chooses a prior that is made of training images' posteriors.
+
+    Args:
+        codes: NumPy array `[1000, D]`, means of the posteriors of training images.
+        deviation: a number, σ of all posteriors.
+
+    Returns: dict of
+        "components": an int from 1 to 150.
+        "width": a number from 1 to 30, w.
+    """
+    ### SOLUTION
+
+
+# %% [markdown] tags=["solution"]
+# Chosen by the components' own codes, $w$ would be 1: nothing is as probable under a narrow component as its own
+# image's code. It is the lesson's best prior, which overfits. The VampPrior finds both by training, where the
+# components lie and how wide they are, by the bound of thousands of images that share a few of them.
 
 # %% [markdown]
 # ## {train_vamp}

@@ -5,7 +5,7 @@ import functools
 import numpy as np
 
 from vaekit.course.questions import Experiment, Function, Mend, Number, Prior, TrainedVAE
-from vaekit.course.questions.question import AtLeast
+from vaekit.course.questions.question import AtLeast, AtMost
 from vaekit.datasets import load
 
 TITLE = "VampPrior"
@@ -198,7 +198,7 @@ SPLIT = Function(
         ("exchanged", {_RESULT: "ops.mean(own - log_p), ops.mean(aggregate - log_p), ops.mean(own - aggregate)"},
          "mutual information and misfit have changed places: the information is the second one."),
         ("clipped", {"ops.mean(aggregate - log_p)": "ops.mean(ops.relu(aggregate - log_p))"}, "negative differences "
-         "are set to 0 before the mean is taken. A divergence is not negative, a single $\\log q(z) - \\log p(z)$ may be."),
+         "are set to 0 before the mean. A divergence is not negative, a single $\\log q(z) - \\log p(z)$ may be."),
         ("ceiling", {"ops.mean(own - aggregate)": "np.log(log_q.shape[2])"}, r"you returned the ceiling, $\log N$, "
          "as the mutual information. It is what it can be at most."),
         ("summed", {_RESULT: "ops.sum(own - log_p), ops.sum(own - aggregate), ops.sum(aggregate - log_p)"}, "you "
@@ -632,6 +632,114 @@ AUDIT = Experiment(
 
 # ---- 8
 
+MOST = 150  # components
+
+
+def _data_sets(rng):
+    """Codes of training images, and of new ones: clusters in few latents, and in more."""
+    problems = []
+    for latents, within, deviation in (3, 0.5, 0.12), (6, 0.4, 0.08):
+        within = within * rng.uniform(0.9, 1.1)
+        middles = np.sqrt(1 - within**2) * rng.normal(size=(10, latents))
+        codes = middles[rng.integers(10, size=2000)] + within * rng.normal(size=(2000, latents))
+        problems.append({"codes": codes[:1000], "deviation": deviation, "others": codes[1000:]})
+    return problems
+
+
+def _price(squares, deviation, width, latents):
+    """KL(q(z|x) ‖ p), the mean over codes, for the squared distances `[N, K]` of draws from centres."""
+    terms = np.logaddexp.reduce(-0.5 * squares / (width * deviation) ** 2, axis=1)
+    return latents * (np.log(width) - 0.5) - np.mean(terms) + np.log(squares.shape[1])
+
+
+def _squares(z, centres):
+    return np.maximum(np.sum(z**2, axis=1)[:, None] + np.sum(centres**2, axis=1) - 2 * z @ centres.T, 0)
+
+
+def _widened(rng, codes, deviation, others, components, width):
+    """Measures on new images what the prior lacks to the best one of `MOST` components: the mean of three."""
+    (N, D), lost, gain, own = codes.shape, [], [], []
+    z = others + deviation * rng.normal(size=others.shape)
+    normal = np.mean(0.5 * np.sum(z**2, axis=1)) - D * (np.log(deviation) + 0.5)
+    for _ in range(3):
+        centres = codes[rng.permutation(N)[:MOST]]
+        squares = _squares(z, centres)
+        price = _price(squares[:, :components], deviation, width, D)
+        best = min(_price(squares, deviation, each, D) for each in np.geomspace(1, 30, 25))
+        chosen = centres[:components]
+        drawn = chosen + deviation * rng.normal(size=chosen.shape)
+        lost.append(price - best)
+        gain.append(normal - price)
+        own.append(_price(_squares(drawn, chosen), deviation, width, D))
+    price = normal - np.mean(gain)
+    return {"lost": np.mean(lost), "gain": np.mean(gain), "gap": price - np.mean(own)}
+
+
+_HOLD_OUT = """
+centres, others = codes[:150], codes[150:]
+z = others + deviation * np.random.default_rng(0).normal(size=others.shape)  # codes of images that are no centres
+squares = np.sum((z[:, None] - centres) ** 2, axis=2)  # [N, K]
+
+def log_p(width):  # but for a constant
+    variance = (width * deviation) ** 2
+    terms = np.logaddexp.reduce(-0.5 * squares / variance, axis=1)
+    return np.mean(terms) - 0.5 * codes.shape[1] * np.log(variance)
+
+widths = np.geomspace(1, 30, 60)
+return {"components": 150, "width": widths[np.argmax([log_p(width) for width in widths])]}
+"""
+
+
+def _by_likelihood(z, centres="c"):
+    """A width by the likelihood of some codes, as one expression."""
+    return (
+        "(lambda c, d, n: dict(components=150, width=max(np.geomspace(1, 30, 40), key=lambda w: np.mean("
+        f"np.logaddexp.reduce(-0.5 * np.sum((({z})[:, None] - {centres}) ** 2, axis=2) / (w * d) ** 2, axis=1)) - "
+        "c.shape[1] * np.log(w))))(codes[:150], deviation, np.random.default_rng(0).normal(size=codes[:150].shape))"
+    )
+
+
+WIDENED = Experiment(
+    "widened_prior", "An experiment to design: a prior of training images", points=4, minutes=25, difficulty=2,
+    importance=2, takes="codes[N,D], deviation", draw=_data_sets, run=_widened,
+    settings={"components": (1, MOST), "width": (1.0, 30.0)},
+    goals={
+        "better": AtLeast(0.5, of="gain"),
+        "near": AtMost(0.5, of="lost"),
+        "best": AtMost(0.08, of="lost"),
+    },
+    parts={"better": 1, "near": 1, "best": 2},
+    answer=_HOLD_OUT,
+    hints=r"""
+        More components are never worse here, so take all that you may. What is left is one number, and there is an
+        objective for it: how probable are codes under the prior? Codes of which images?
+
+        Of images that are no components. Under its own component a code is most probable when that is as narrow as
+        possible, and the prior becomes a list of images. Keep some training images apart.
+
+        Take 150 rows of `codes` as centres, and draw codes of the others, `mean + deviation * noise`. For each of some
+        sixty widths compute the mean of $\lograc1K\sum_k\mathcal N(z; \mu_k, (w\sigma)^2 I)$, and return the best.
+    """,
+    mistakes=[
+        (None, "list", "dict(components=150, width=1.0)", lambda width, lost, **_: lost > 0.08 and width < 1.5,
+         "The components are as narrow as posteriors of single images: a list of training images. A new image's code "
+         "lies between them, where this prior promises nothing. Widen them."),
+        (None, "own_codes", _by_likelihood("c + d * n"), lambda width, gap, lost, **_: lost > 0.08 and gap > 3,
+         "On the images that it is made of, the prior is far better than on new ones. Was the width chosen by these "
+         "images' own codes? Keep some training images apart, and choose by them."),
+        (None, "few", "dict(components=10, width=5.0)", lambda components, lost, **_: lost > 0.08 and components < 100,
+         f"With few components there are holes between them, or each is too wide. You may take {MOST}."),
+        (None, "too_wide", "dict(components=150, width=20.0)", lambda width, gap, lost, **_: lost > 0.08 and gap < 0.3,
+         "The components are so wide that they run into each other. The prior is nearly one normal distribution, and "
+         "promises codes where there are none."),
+        (None, "for_one", "dict(components=150, width=3.0)", lambda lost, **_: lost > 0.08, "For at least one of the "
+         "two data sets the width is not the best one. Choose it for each by itself, from its codes."),
+    ],
+)  # fmt: skip
+
+
+# ---- 9
+
 
 @functools.cache
 def _digits():
@@ -663,4 +771,4 @@ TRAINED = TrainedVAE(
 )  # fmt: skip
 
 
-QUESTIONS = [MIXTURE, SPLIT, BEST, DRAW, VAMP, MENDED, AUDIT, TRAINED]
+QUESTIONS = [MIXTURE, SPLIT, BEST, DRAW, VAMP, MENDED, AUDIT, WIDENED, TRAINED]
