@@ -9,6 +9,7 @@ from scipy import integrate, stats
 from scipy.special import expit, logsumexp
 
 from vaekit.course.exercises import e06
+from vaekit.course.questions import model
 
 QUESTIONS = {question.name: question for question in e06.QUESTIONS}
 pytestmark = pytest.mark.once  # NumPy alone
@@ -135,6 +136,86 @@ def test_sheets_of_each_program_are_as_many():
     assert problem["samples"].shape == (e06.SHEETS, e06.DRAWS, e06.LATENTS)
 
 
+# ---- 8
+
+WIDENED = QUESTIONS["widened_prior"]
+
+
+def plan(body, problem):
+    namespace = {"np": np, "LOG_2PI": np.log(2 * np.pi)}
+    exec(f"def answer(codes, deviation):\n{textwrap.indent(body, '    ')}", namespace)
+    return namespace["answer"](problem["codes"], problem["deviation"])
+
+
+def test_a_price_is_a_mean_of_log_densities():
+    rng = np.random.default_rng(0)
+    codes, centres, noise = rng.normal(size=(50, 3)), rng.normal(size=(7, 3)), rng.normal(size=(50, 3))
+    z, deviation, width = codes + 0.1 * noise, 0.1, 3.0
+    log_p = logsumexp(stats.norm.logpdf(z[:, None], centres, width * deviation).sum(axis=2), axis=1) - np.log(7)
+    log_q = stats.norm(0, deviation).entropy() * -3
+    ours = e06._price(e06._squares(z, centres), deviation, width, 3)
+    assert ours == pytest.approx(log_q - log_p.mean(), abs=1e-6)
+
+
+def test_a_width_chosen_by_other_images_is_the_best_one():
+    for seed in range(3):
+        for problem in e06._data_sets(np.random.default_rng(seed)):
+            chosen = plan(WIDENED.answer, problem)
+            found = e06._widened(np.random.default_rng(seed), **problem, **chosen)
+            assert found["lost"] < 0.06 and found["gain"] > 0.6, found
+
+
+# ---- 9
+
+TRAINED = QUESTIONS["train_vamp"]
+
+
+def networks(rng, pixels=8, hidden=5, components=3):
+    """Arrays of a decoder with one latent, and of a prior."""
+    shapes = {"hidden_weights": (1, hidden), "hidden_bias": (hidden,), "output_weights": (hidden, pixels)}
+    shapes |= {"output_bias": (pixels,), "prior_mean": (components, 1), "prior_log_variance": (components, 1)}
+    return {name: rng.normal(size=shape) for name, shape in shapes.items()}
+
+
+def test_the_mean_weight_is_p_of_x_under_the_mixture():
+    """One latent: log p(x) is a sum over a grid."""
+    rng = np.random.default_rng(0)
+    arrays, images = networks(rng), 1.0 * (rng.random((6, 8)) < 0.5)
+    mean, log_variance = rng.normal(size=(6, 1)), np.full((6, 1), 1.5)
+    reconstruction, kl = model.terms(images, mean, log_variance, arrays, rng.normal(size=(40_000, 6, 1)))
+    by_weights = logsumexp(reconstruction - kl, axis=0) - np.log(40_000)
+    grid = np.linspace(-9, 9, 4001)
+    deviation = np.exp(arrays["prior_log_variance"][:, 0] / 2)
+    p = stats.norm.pdf(grid[:, None], arrays["prior_mean"][:, 0], deviation).mean(axis=1)
+    hidden = np.tanh(grid[:, None] @ arrays["hidden_weights"] + arrays["hidden_bias"])
+    logits = hidden @ arrays["output_weights"] + arrays["output_bias"]
+    pixels = np.exp(images @ logits.T - np.logaddexp(0, logits).sum(axis=1))
+    np.testing.assert_allclose(by_weights, np.log(pixels @ p * (grid[1] - grid[0])), atol=0.06)
+
+
+def test_shapes_of_a_prior_are_looked_at():
+    rng = np.random.default_rng(0)
+    arrays = networks(rng, pixels=196)
+    images, codes = np.zeros((4, 196)), {"mean": np.zeros((4, 1)), "log_variance": np.zeros((4, 1))}
+    for changes, said in (
+        ({"prior_mean": np.zeros((51, 1))}, "50 components are the most"),
+        ({"prior_log_variance": np.zeros((2, 1))}, "`prior_log_variance` should have the shape (3, 1), it has (2, 1)"),
+        ({"prior_mean": np.zeros(())}, "50 components are the most"),
+    ):
+        found = TRAINED.derived([{"seed": 1}, {"images": images}], [arrays | changes, codes])
+        name, sentence = TRAINED.advice(found, "codes")
+        assert name == "shapes" and said in sentence, sentence
+
+
+def test_a_prior_that_is_elsewhere_or_misread_is_named():
+    told = {"bound": np.array(-49.0), "reconstruction": -35.0, "kl": 14.0, "read": {"σ": np.nan}}
+    for priors, name in (
+        ({"prior not log variance": -45.0, "prior elsewhere": -46.0}, "prior_not_log_variance"),
+        ({"prior not log variance": -50.0, "prior elsewhere": -46.0}, "prior_elsewhere"),
+    ):
+        assert TRAINED.advice(told | {"priors": priors}, "good")[0] == name
+
+
 def test_numbers_of_the_text():
     (path,) = (Path(__file__).parents[1] / "solutions" / "source").glob("06_*.py")
     text = path.read_text(encoding="utf-8").replace("\n# ", " ")
@@ -142,3 +223,8 @@ def test_numbers_of_the_text():
     assert f"for {e06.SHEETS} sheets" in text and f"in {e06.LATENTS} latents" in text
     goals = [goal.value for goal in QUESTIONS["which_program"].goals.values()]
     assert goals == [0.5, 0.75, 0.95]
+    goals = [goal.value for goal in WIDENED.goals.values()]
+    assert goals == [0.5, 0.5, 0.08] and e06.MOST == 150
+    assert "at least 0.5 nats |" in text and "at most 0.5 nats |" in text and "at most 0.08 nats |" in text
+    assert all(f"${number:g}$" in text for number in (TRAINED.coins, *TRAINED.bounds.values()))
+    assert (TRAINED.most_latents, TRAINED.most_units, TRAINED.components) == (20, 100, 50)

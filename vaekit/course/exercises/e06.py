@@ -772,3 +772,9 @@ TRAINED = TrainedVAE(
 
 
 QUESTIONS = [MIXTURE, SPLIT, BEST, DRAW, VAMP, MENDED, AUDIT, WIDENED, TRAINED]
+
+# MISSING:
+# - train_vamp: bounds and `because` are to be measured (see the comment there).
+# - lesson 06's link to the exercise (tests/test_exercises.py looks for it), README's row, CONTRIBUTING's list of kinds
+#   (`Prior`, `TrainedVAE(components=...)`), a file of tests for the kind `Prior` (tests/test_objective_questions.py is
+#   the pattern), `make exercises` (notebooks), JAX, a look at a rendered notebook.
