@@ -230,31 +230,40 @@ class VampPrior(vk.priors.Prior):
         kwargs: of every prior.
     """
 
-    ### BEGIN SOLUTION
     def __init__(self, encoder, components, **kwargs):
+        ### BEGIN SOLUTION
         super().__init__(**kwargs)
         self.encoder, self.components = encoder, components
+        ### END SOLUTION
 
     def build(self, shape):
+        """Makes the weight `pseudo_inputs`, and ends with `super().build(shape)`."""
+        ### BEGIN SOLUTION
         start = keras.initializers.RandomUniform(0, 1)
         of_image = self.encoder.input_shape[1:]
         self.pseudo_inputs = self.add_weight(shape=(self.components, *of_image), initializer=start, name="u")
         super().build(shape)
+        ### END SOLUTION
 
     def distribution(self):
+        """The mixture, a `vk.distributions.NormalMixture`."""
+        ### BEGIN SOLUTION
         q = self.encoder(ops.clip(self.pseudo_inputs, 0, 1))
         return vk.distributions.NormalMixture(q.mean(), q.stddev())
+        ### END SOLUTION
 
     def get_config(self):
+        ### BEGIN SOLUTION
         own = {"encoder": keras.saving.serialize_keras_object(self.encoder), "components": self.components}
         return {**super().get_config(), **own}
+        ### END SOLUTION
 
     @classmethod
     def from_config(cls, config):
+        ### BEGIN SOLUTION
         encoder = keras.saving.deserialize_keras_object(config.pop("encoder"))
         return cls(encoder, **config)
-
-    ### END SOLUTION
+        ### END SOLUTION
 
 
 # %% [markdown] tags=["solution"]

@@ -411,9 +411,9 @@ class VampPrior(vk.priors.Prior):
          "sigmoids of the weight. That keeps them in range, too; asked for is to cut off what is outside, `ops.clip`.",
          {"ops.clip(pseudo_inputs, 0, 1)": "ops.sigmoid(pseudo_inputs)"}),
         ("unit_width", {"q.stddev())": "ops.ones_like(q.stddev()))"}, r"all components are as wide as $\mathcal N(0, "
-         r"I)$. Each is as wide as the encoder says: `q.stddev()`.", {"ops.matmul(u, to_log_variance)": "0 * means"}),
+         r"I)$. Each is as wide as the encoder says: `q.stddev()`.", {"squares =": "log_variances = 0 * means\nsquares ="}),
         ("variance", {"q.stddev()": "q.variance()"}, "the variance stands where the standard deviation is meant.",
-         {"ops.matmul(u, to_log_variance)": "2 * ops.matmul(u, to_log_variance)"}),
+         {"squares =": "log_variances = 2 * log_variances\nsquares ="}),
         ("first_alone", {"q.mean(), q.stddev()": "q.mean()[:1], q.stddev()[:1]"}, "the first component is the whole "
          "prior. All of them belong to it.", """
         u = ops.clip(pseudo_inputs, 0, 1)[:1]
