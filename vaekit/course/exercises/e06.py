@@ -411,7 +411,8 @@ class VampPrior(vk.priors.Prior):
          "sigmoids of the weight. That keeps them in range, too; asked for is to cut off what is outside, `ops.clip`.",
          {"ops.clip(pseudo_inputs, 0, 1)": "ops.sigmoid(pseudo_inputs)"}),
         ("unit_width", {"q.stddev())": "ops.ones_like(q.stddev()))"}, r"all components are as wide as $\mathcal N(0, "
-         r"I)$. Each is as wide as the encoder says: `q.stddev()`.", {"squares =": "log_variances = 0 * means\nsquares ="}),
+         r"I)$. Each is as wide as the encoder says: `q.stddev()`.",
+         {"squares =": "log_variances = 0 * means\nsquares ="}),
         ("variance", {"q.stddev()": "q.variance()"}, "the variance stands where the standard deviation is meant.",
          {"squares =": "log_variances = 2 * log_variances\nsquares ="}),
         ("first_alone", {"q.mean(), q.stddev()": "q.mean()[:1], q.stddev()[:1]"}, "the first component is the whole "
@@ -690,21 +691,12 @@ return {"components": 150, "width": widths[np.argmax([log_p(width) for width in 
 """
 
 
-def _by_likelihood(z, centres="c"):
-    """A width by the likelihood of some codes, as one expression."""
-    return (
-        "(lambda c, d, n: dict(components=150, width=max(np.geomspace(1, 30, 40), key=lambda w: np.mean("
-        f"np.logaddexp.reduce(-0.5 * np.sum((({z})[:, None] - {centres}) ** 2, axis=2) / (w * d) ** 2, axis=1)) - "
-        "c.shape[1] * np.log(w))))(codes[:150], deviation, np.random.default_rng(0).normal(size=codes[:150].shape))"
-    )
-
-
 WIDENED = Experiment(
     "widened_prior", "An experiment to design: a prior of training images", points=4, minutes=25, difficulty=2,
     importance=2, takes="codes[N,D], deviation", draw=_data_sets, run=_widened,
     settings={"components": (1, MOST), "width": (1.0, 30.0)},
     goals={
-        "better": AtLeast(0.5, of="gain"),
+        "better": AtLeast(0.1, of="gain"),
         "near": AtMost(0.5, of="lost"),
         "best": AtMost(0.08, of="lost"),
     },
@@ -723,10 +715,8 @@ WIDENED = Experiment(
     mistakes=[
         (None, "list", "dict(components=150, width=1.0)", lambda width, lost, **_: lost > 0.08 and width < 1.5,
          "The components are as narrow as posteriors of single images: a list of training images. A new image's code "
-         "lies between them, where this prior promises nothing. Widen them."),
-        (None, "own_codes", _by_likelihood("c + d * n"), lambda width, gap, lost, **_: lost > 0.08 and gap > 3,
-         "On the images that it is made of, the prior is far better than on new ones. Was the width chosen by these "
-         "images' own codes? Keep some training images apart, and choose by them."),
+         "lies between them, where this prior promises nothing. Widen them. (Was the width chosen by the "
+         "components' own codes? These always ask for the narrowest.)"),
         (None, "few", "dict(components=10, width=5.0)", lambda components, lost, **_: lost > 0.08 and components < 100,
          f"With few components there are holes between them, or each is too wide. You may take {MOST}."),
         (None, "too_wide", "dict(components=150, width=20.0)", lambda width, gap, lost, **_: lost > 0.08 and gap < 0.3,
