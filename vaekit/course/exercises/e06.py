@@ -767,7 +767,8 @@ QUESTIONS = [MIXTURE, SPLIT, BEST, DRAW, VAMP, MENDED, AUDIT, WIDENED, TRAINED]
 # - train_vamp: its bounds and `good_kl` are guesses, `because` is to be written. Measured once (TensorFlow, seed 1,
 #   `TRAINED.derived`, 3 to 4 CPU s each): the solution -51.99 (KL 0.0); N(0, I), prior arrays zeros [1, 20], -41.38
 #   (KL 8.2); vk.priors.MixtureOfNormals(50) -41.11 (7.2); VampPrior.from_data -51.99 (its KL falls to 0 in this
-#   training: a warm-up?); a constant-like start of 0.001 (CosineDecay) -52.02. So a start of 0.01 without warm-up may
+#   training); the solution with WarmUp(250) -44.33 (KL 3.5), better and still far behind;
+#   a constant-like start of 0.001 (CosineDecay) -52.02. So a start of 0.01 without warm-up may
 #   let the codes collapse with a VampPrior: try vk.objectives.ELBO(beta=WarmUp(250)), smaller rates, more epochs (there
 #   is CPU time for twice as many). The last bound should be out of reach of N(0, I); then "ten seconds" in the text.
 # - Fails still (TensorFlow): the odd answer
