@@ -158,7 +158,8 @@ def make(tmp_path):
         (tmp_path / name).chmod(0o755)
 
     def run(*arguments):
-        process = subprocess.run(["make", *arguments], cwd=checkout, capture_output=True, text=True)
+        outside = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL")}
+        process = subprocess.run(["make", *arguments], cwd=checkout, env=outside, capture_output=True, text=True)
         log = tmp_path / "pip.log"
         return process, len(log.read_text().splitlines()) if log.exists() else 0
 
