@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from checking import checked
 from keras import ops
 from scipy import integrate, stats
 from scipy.special import logsumexp
 
 from vaekit.course.exercises import e03
-from vaekit.course.observe import VALUE, observe
+from vaekit.course.observe import VALUE
 from vaekit.course.questions.judge import judge
 from vaekit.course.questions.language import Text
 from vaekit.course.questions.mend import BROKEN, ELSE, RIGHT
@@ -31,13 +32,6 @@ def expected(name, given):
     """The right values."""
     question = QUESTIONS[name]
     return dict(zip(question.names, question.text.run(given), strict=True))
-
-
-def checked(question, answer, seed=1):
-    """The `Verdict` on an answer."""
-    drawn = question.cases(seed)
-    observed = [observe(question.observe.name, answer, case.inputs, question.observe.options) for case in drawn]
-    return judge(question, drawn, observed)
 
 
 # ---- 1, 2

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from checking import checked
 from keras import ops
 from scipy import integrate, stats
 from scipy.special import expit, logsumexp, softmax
 
 import vaekit as vk
 from vaekit.course.exercises import e04
-from vaekit.course.observe import VALUE, observe
-from vaekit.course.questions.judge import judge
+from vaekit.course.observe import VALUE
 from vaekit.course.questions.language import Text
 from vaekit.course.questions.mend import BROKEN, ELSE, RIGHT, Repair
 from vaekit.course.questions.model import DECODER
@@ -31,13 +31,6 @@ def expected(name, given):
     """The right values."""
     question = QUESTIONS[name]
     return dict(zip(question.names, question.text.run(given), strict=True))
-
-
-def checked(question, answer, seed=1):
-    """The `Verdict` on an answer."""
-    drawn = question.cases(seed)
-    observed = [observe(question.observe.name, answer, case.inputs, question.observe.options) for case in drawn]
-    return judge(question, drawn, observed)
 
 
 def solution(question):

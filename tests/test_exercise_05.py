@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from checking import checked
 from keras import ops
 from scipy import stats
 from scipy.special import expit, logsumexp
 
 from vaekit.course.exercises import e05
-from vaekit.course.observe import VALUE, Fault, observe
+from vaekit.course.observe import VALUE, Fault
 from vaekit.course.questions.hierarchy import ALIVE, ARRAYS, NETWORKS, terms
 from vaekit.course.questions.judge import judge
 from vaekit.course.questions.language import Text
@@ -29,13 +30,6 @@ def expected(name, given):
     """The right values."""
     question = QUESTIONS[name]
     return dict(zip(question.names, question.text.run(given), strict=True))
-
-
-def checked(question, answer, seed=1):
-    """The `Verdict` on an answer."""
-    drawn = question.cases(seed)
-    observed = [observe(question.observe.name, answer, case.inputs, question.observe.options) for case in drawn]
-    return judge(question, drawn, observed)
 
 
 def factors(g):
