@@ -106,3 +106,75 @@ def test_padding_changes_nothing(kind):
     np.testing.assert_array_equal(array(short(z).log_prob(x)), array(long(z).log_prob(padded)))
     encoder = keras.Sequential([L.Embedding(VOCABULARY, 3, mask_zero=True), L.LSTM(4), vk.layers.DiagonalNormal(2)])
     np.testing.assert_array_equal(array(encoder(x).mean()), array(encoder(padded).mean()))
+
+
+def vae(length=LENGTH, objective=None, **options):
+    encoder = keras.Sequential([L.Embedding(VOCABULARY, 3, mask_zero=True), L.LSTM(6), vk.layers.DiagonalNormal(2)])
+    model = vk.VAE(encoder, decoder(length=length, **options), seed=0)
+    model.compile(keras.optimizers.Adam(0.01), objective=objective)
+    return model
+
+
+@pytest.mark.alternate
+@pytest.mark.parametrize("objective", [vk.objectives.ELBO, lambda: vk.objectives.IWAE(3)])
+def test_a_vae_of_sequences_trains_evaluates_draws_and_reloads(objective, tmp_path):
+    x = every_sequence()[::2].astype("int32")
+    model = vae(objective=objective(), skip=True, initial_state=True)
+    model.fit(x, epochs=2, batch_size=20, validation_data=x[:20], verbose=0)
+    estimate = vk.evaluation.log_likelihood(model, x[:20], samples=200, seed=0)
+    assert estimate.mean < 0
+    drawn = array(model.sample(30, seed=0))
+    assert drawn.shape == (30, LENGTH) and set(map(tuple, drawn)) <= set(map(tuple, every_sequence()))
+    assert array(model.reconstruct(x[:5], mean=False, seed=0)).shape == (5, LENGTH)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    assert loaded.evaluate(x, verbose=0, seed=0) == pytest.approx(model.evaluate(x, verbose=0, seed=0), rel=1e-6)
+
+
+BAD = {
+    "whole numbers from 0 to 5": [[4, 6, 3, 0]],
+    "another token follows the end mark, or padding follows a word": [[4, 3, 4, 0]],
+    "or padding follows a word": [[4, 0, 0, 0]],
+    "start with padding": [[0, 0, 0, 0]],
+}
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("message", BAD)
+def test_what_is_no_sequence_is_refused(message):
+    with pytest.raises(ValueError, match=message):
+        vae().evaluate(np.array(BAD[message]), verbose=0)
+
+
+EMBEDDING, LSTM = lambda: L.Embedding(6, 3), lambda: L.LSTM(5, return_sequences=True)  # noqa: E731
+WRONG = {
+    "an Embedding, then other layers, and Tokens": lambda: [LSTM(), Tokens(4, 6)],
+    "size of one vocabulary": lambda: [L.Embedding(7, 3), LSTM(), Tokens(4, 6)],
+    "should have mask_zero=False": lambda: [L.Embedding(6, 3, mask_zero=True), LSTM(), Tokens(4, 6)],
+    "LSTM .* may let a word see itself": lambda: [EMBEDDING(), L.LSTM(5), Tokens(4, 6)],
+    "Conv1D .* may let a word see itself": lambda: [EMBEDDING(), L.Conv1D(3, 3, padding="same"), Tokens(4, 6)],
+    "Bidirectional": lambda: [EMBEDDING(), L.Bidirectional(LSTM()), Tokens(4, 6)],
+    "sees earlier words": lambda: [EMBEDDING(), L.Dropout(0.5), Tokens(4, 6)],
+}
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("message", WRONG)
+def test_layers_that_are_no_language_model_are_refused(message):
+    with pytest.raises(ValueError, match=message):
+        AutoregressiveTokens(WRONG[message]())
+
+
+@pytest.mark.once
+def test_wrong_uses_get_one_clear_message():
+    network, z = decoder(), normal(2, 2)
+    with pytest.raises(ValueError, match="temperature is at least 0"):
+        network.generate(z, temperature=-1, seed=0)
+    with pytest.raises(ValueError, match="pass a seed"):
+        network.generate(z)
+    with pytest.raises(ValueError, match="at least one beam"):
+        network.search(z, beams=0)
+    with pytest.raises(ValueError, match="padding and end mark"):
+        Tokens(4, 6, end=6)
+    with pytest.raises(ValueError, match="length of the longest"):
+        Tokens((4, 1), 6)

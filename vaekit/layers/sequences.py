@@ -1,7 +1,6 @@
 """Autoregressive likelihoods of token sequences: language models, given z or nothing but earlier words."""
 
 import keras
-import numpy as np
 from keras import ops
 
 from vaekit import backend
@@ -111,7 +110,7 @@ class AutoregressiveTokens(Stack):
         if not self.starts:
             return {}
         vectors = ops.concatenate([tensor for tensor in z if len(tensor.shape) == 2], axis=-1)
-        states = {i: start(vectors) for i, start in self.starts.items()}
+        states = {i: ops.cast(start(vectors), self.layers[i].compute_dtype) for i, start in self.starts.items()}
         return {i: [h, ops.zeros_like(h)] if isinstance(self.layers[i], L.LSTM) else [h] for i, h in states.items()}
 
     def generate(self, z, temperature=1.0, seed=None):
@@ -227,7 +226,7 @@ class WordSampler:
     """
 
     def __init__(self, network, z):
-        self.network, self.n, self.dtype = network, ops.shape(z[0])[0], network.compute_dtype
+        self.network, self.n = network, ops.shape(z[0])[0]
         self.places = [along(tensor, network.head.event_shape[0]) for tensor in z]  # [N, T, C]
 
     def first_states(self, z):
@@ -237,10 +236,10 @@ class WordSampler:
         for i, (layer, width) in enumerate(zip(self.network.layers, self.network.widths, strict=True)):
             if isinstance(layer, RECURRENT):
                 states[str(i)] = given.get(i) or [
-                    ops.zeros((self.n, layer.units), self.dtype) for _ in range(1 + isinstance(layer, L.LSTM))
+                    ops.zeros((self.n, layer.units), layer.compute_dtype) for _ in range(1 + isinstance(layer, L.LSTM))
                 ]
             elif isinstance(layer, L.Conv1D):
-                states[str(i)] = [ops.zeros((self.n, reach(layer), width), self.dtype)]
+                states[str(i)] = [ops.zeros((self.n, reach(layer), width), layer.compute_dtype)]
         return states
 
     def logits(self, last, states, t):
@@ -255,7 +254,7 @@ class WordSampler:
                 h, new = layer.cell(h[:, 0], state, training=False)
                 states[str(i)], h = list(new) if isinstance(new, (list, tuple)) else [new], h[:, None]
             elif isinstance(layer, L.Conv1D):
-                window = ops.concatenate([state[0], h], axis=1)  # [N, reach + 1, C]
+                window = ops.concatenate([state[0], ops.cast(h, layer.compute_dtype)], axis=1)  # [N, reach + 1, C]
                 states[str(i)], h = [window[:, 1:]], layer(window)[:, -1:]
             elif layer is network.head:
                 h = without(layer.parameter_values(h)["logits"], layer.padding)
@@ -295,7 +294,9 @@ def _check_layers(layers, start):
             "would hold the states before it."
         )
     for layer in between:
-        recurrent = isinstance(layer, RECURRENT) and layer.return_sequences and not (layer.go_backwards or layer.stateful)
+        recurrent = (
+            isinstance(layer, RECURRENT) and layer.return_sequences and not (layer.go_backwards or layer.stateful)
+        )
         convolution = isinstance(layer, L.Conv1D) and layer.padding == "causal" and layer.strides == (1,)
         plain = isinstance(layer, PLACEWISE) and getattr(layer, "axis", -1) in (-1, 2, [-1], [2])
         if not (recurrent or convolution or plain or isinstance(layer, L.Dense)):
