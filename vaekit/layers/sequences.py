@@ -216,7 +216,7 @@ class AutoregressiveTokens(Stack):
 
 
 class WordSampler:
-    """Runs an `AutoregressiveTokens` network word by word: each layer computes one place, and keeps what later ones need.
+    """Runs an `AutoregressiveTokens` network word by word: each layer computes one place, and keeps what others need.
 
     Kept are a recurrent layer's state, and of a convolution's inputs as many as it reaches back to.
 
