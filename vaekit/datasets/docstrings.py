@@ -39,8 +39,8 @@ def docstrings(folder=None, longest=20, size=5000, seed=0):
     fields = sentences(
         "docstrings",
         Splits(*([texts[i] for i in part] for part in parts)),
-        f"First sentences of docstrings below {root.name}, small letters, each once; the label is the package. Shuffled "
-        f"by seed {seed}.",
+        f"First sentences of docstrings below {root.name}, small letters, each once; the label is the package. "
+        f"Shuffled by seed {seed}.",
         "Python's standard library" if folder is None else str(root.name),
         size,
     )

@@ -25,7 +25,7 @@ SOME, THE = 0.5, 0.4  # probability of an optional part; of "the" among determin
 
 
 class Word(NamedTuple):
-    """A word of the grammar: what it is, in which forms, and for words of topics their topic and log-probability there."""
+    """A word of the grammar: what it is, in which forms, of which topic, and its log-probability there."""
 
     kind: str
     number: int | None = None  # 0 singular, 1 plural, None both

@@ -35,7 +35,7 @@ class Vocabulary:
 
     @classmethod
     def of(cls, sentences, size=None):
-        """Makes the vocabulary of some sentences: their words by frequency, then by the alphabet; at most `size` in all.
+        """Makes the vocabulary of sentences: words by frequency, then by the alphabet; at most `size` tokens in all.
 
         Args:
             sentences: list of texts, words with a space between them.
