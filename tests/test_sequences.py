@@ -123,6 +123,10 @@ def test_a_vae_of_sequences_trains_evaluates_draws_and_reloads(objective, tmp_pa
     model.fit(x, epochs=2, batch_size=20, validation_data=x[:20], verbose=0)
     estimate = vk.evaluation.log_likelihood(model, x[:20], samples=200, seed=0)
     assert estimate.mean < 0
+    perplexity = vk.evaluation.perplexity(model, x[:20], samples=200)
+    tokens = (x[:20] > 0).sum()
+    assert perplexity.value == pytest.approx(np.exp(-20 * estimate.mean / tokens), rel=1e-6)
+    assert vk.evaluation.perplexity(model, x[:20]).value > perplexity.value and "end marks" in repr(perplexity)
     drawn = array(model.sample(30, seed=0))
     assert drawn.shape == (30, LENGTH) and set(map(tuple, drawn)) <= set(map(tuple, every_sequence()))
     assert array(model.reconstruct(x[:5], mean=False, seed=0)).shape == (5, LENGTH)
@@ -178,3 +182,29 @@ def test_wrong_uses_get_one_clear_message():
         Tokens(4, 6, end=6)
     with pytest.raises(ValueError, match="length of the longest"):
         Tokens((4, 1), 6)
+
+
+@pytest.mark.once
+def test_hidden_words_are_not_seen_in_training():
+    """With all words hidden, the density of a place does not depend on which they are; the start mark stays."""
+    network = decoder(word_dropout=1.0)
+    z = [ops.convert_to_tensor(normal(2, 2))]
+    x = np.array([[4, 5, 4, 3], [5, 5, 1, 3]], "float32")
+    z[0] = ops.repeat(z[0][:1], 2, axis=0)
+    hidden, seen = (
+        array(network.conditional(ops.convert_to_tensor(x), z, training).logits) for training in (True, False)
+    )
+    np.testing.assert_array_equal(hidden[0], hidden[1])
+    np.testing.assert_array_equal(hidden[:, 0], seen[:, 0])
+    assert np.any(seen[0] != seen[1])
+    with pytest.raises(ValueError, match="is a probability"):
+        decoder(word_dropout=2)
+
+
+@pytest.mark.once
+def test_perplexity_is_of_sentences():
+    from oracles import binary_images, small_vae
+
+    model = small_vae()
+    with pytest.raises(ValueError, match="described by vaekit.layers.Tokens"):
+        vk.evaluation.perplexity(model, binary_images())

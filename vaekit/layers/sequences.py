@@ -14,7 +14,7 @@ L = keras.layers
 RECURRENT = (L.LSTM, L.GRU, L.SimpleRNN)
 # Layers without a weight matrix, which treat each place alone
 PLACEWISE = (*ELEMENTWISE, L.LayerNormalization, L.RMSNormalization)
-START = 2  # number of the token that stands before the first word, as `vaekit.datasets.Vocabulary` gives it
+UNKNOWN, START = 1, 2  # numbers of the unknown word, and of the mark before the first one, as in a `Vocabulary`
 
 
 @keras.saving.register_keras_serializable("vaekit")
@@ -41,18 +41,27 @@ class AutoregressiveTokens(Stack):
             `return_sequences=True`, `Conv1D` with `padding="causal"`, `Dense`, and elementwise layers.
         skip: whether z enters every layer.
         initial_state: whether the recurrent layers start from $h_0 = W z$, with a W for each, not from 0.
-        start: number of the start mark.
+        word_dropout: probability that an earlier word is hidden in training: the unknown word stands in its place, so
+            that z is needed to know it.
+        start, unknown: numbers of the start mark, and of the unknown word.
 
     Raises:
         ValueError: layers that would let a word see itself or later ones, or sizes that do not fit.
 
-    Source: Bowman et al. 2016; Dieng et al. 2019, section 4.2 (skip connections).
+    Source: Bowman et al. 2016 (word dropout); Dieng et al. 2019, section 4.2 (skip connections).
     """
 
-    def __init__(self, layers, skip=False, initial_state=False, start=START, **kwargs):
+    def __init__(
+        self, layers, skip=False, initial_state=False, word_dropout=0.0, start=START, unknown=UNKNOWN, **kwargs
+    ):
         super().__init__(layers, skip, **float32_by_default(kwargs))
-        self.initial_state, self.start, self.head = bool(initial_state), int(start), self.layers[-1]
+        self.initial_state, self.start, self.unknown = bool(initial_state), int(start), int(unknown)
+        self.head = self.layers[-1]
         _check_layers(self.layers, self.start)
+        if not 0 <= word_dropout <= 1:
+            raise ValueError(f"word_dropout is a probability; received {word_dropout!r}.")
+        self.word_dropout = float(word_dropout)
+        self.seed_generator = keras.random.SeedGenerator() if word_dropout else None
         self.first = next(i for i, layer in enumerate(self.layers) if i and not isinstance(layer, PLACEWISE))
         self.starts = {
             i: L.Dense(layer.units, name=f"start_{i}", dtype=self.dtype_policy)
@@ -97,6 +106,9 @@ class AutoregressiveTokens(Stack):
         tokens = ops.cast(x, "int32")
         n, length = ops.shape(tokens)
         before = ops.concatenate([ops.full((n, 1), self.start, "int32"), tokens[:, :-1]], axis=1)  # [N, T]
+        if self.word_dropout and training:
+            hidden = keras.random.uniform((n, length), seed=self.seed_generator) < self.word_dropout
+            before = ops.where(hidden & (before != self.start), self.unknown, before)
         states, h = self.first_states(z), None
         places = [along(tensor, length) for tensor in z]  # [N, T, C]
         for i, (join, layer) in enumerate(zip(self.joins, self.layers, strict=True)):
@@ -212,7 +224,8 @@ class AutoregressiveTokens(Stack):
             return ops.reshape(tokens, (n, beams, length))[:, 0], ops.reshape(score, (n, beams))[:, 0]
 
     def get_config(self):
-        return {**super().get_config(), "initial_state": self.initial_state, "start": self.start}
+        names = ("initial_state", "word_dropout", "start", "unknown")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
 class WordSampler:
