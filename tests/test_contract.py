@@ -237,6 +237,7 @@ def test_layer_trains_in_a_plain_keras_model(case):
     assert all(np.any(a != b) for a, b in zip(start, model.get_weights(), strict=True) if a.dtype == "float32")
 
 
+@pytest.mark.alternate
 def test_layer_under_mixed_precision(case):
     layer, shape, _, _ = case
     keras.config.set_dtype_policy("mixed_bfloat16")
@@ -252,6 +253,7 @@ def test_layer_under_mixed_precision(case):
     assert all(w.dtype == "float32" for w in fresh.trainable_weights)
 
 
+@pytest.mark.alternate
 def test_layer_where_floats_are_float64(float64, case):
     layer, shape, _, _ = case
     model = keras.Sequential([keras.Input(shape), keras.layers.Dense(shape[-1]), layer])
