@@ -274,3 +274,49 @@ def test_perplexity_is_of_sentences():
     model = small_vae()
     with pytest.raises(ValueError, match="described by vaekit.layers.Tokens"):
         vk.evaluation.perplexity(model, binary_images())
+
+
+@pytest.mark.alternate
+@pytest.mark.parametrize("multiple", [1, 3])
+def test_batches_by_length_leave_out_padding_and_change_nothing(multiple):
+    x = np.concatenate([every_sequence()[::3], np.zeros((0, LENGTH))]).astype("int32")
+    model = vae(length=LENGTH)
+    model.build((None, LENGTH))
+    lstm = model.networks[-1].layers[1]
+    kernel = array(lstm.cell.kernel).copy()
+    kernel[3:] = 0  # the bound's noise depends on the batch: here z says nothing
+    lstm.cell.kernel.assign(kernel)
+    batches = vk.batches.BatchesByLength(x, 20, shuffle=False, multiple=multiple)
+    shapes = [batches[i][0].shape for i in range(len(batches))]
+    assert sum(rows for rows, _ in shapes) == len(x) and {width for _, width in shapes} <= {1, 2, 3, 4}
+    whole, cut = (model.evaluate(data, verbose=0, seed=0) for data in (x, batches))
+    assert cut["reconstruction"] == pytest.approx(whole["reconstruction"], rel=1e-5)
+    assert cut["kl"] == pytest.approx(whole["kl"], abs=0.05)
+    history = model.fit(vk.batches.BatchesByLength(x, 20, seed=1, multiple=multiple), epochs=3, verbose=0).history
+    assert history["bound"][-1] > history["bound"][0]
+
+
+@pytest.mark.once
+def test_orders_of_batches_by_length():
+    x = every_sequence()
+
+    def epochs(**options):
+        batches = vk.batches.BatchesByLength(x, 7, multiple=1, **options)
+        orders = [[batches[i][0] for i in range(len(batches))]]
+        batches.on_epoch_end()
+        return [*orders, [batches[i][0] for i in range(len(batches))]]
+
+    def rows(batches):
+        return sorted(tuple(np.trim_zeros(row, "b")) for batch in batches for row in batch)
+
+    first, second = epochs(seed=0)
+    assert rows(first) == rows(second) == rows([x])
+    assert all((batch != 0).all() for batch in first)  # of equal length: no padding
+    assert [b.tolist() for b in first] == [b.tolist() for b in epochs(seed=0)[0]] != [b.tolist() for b in second]
+    fixed = [{b.tobytes() for b in epoch} for epoch in epochs(seed=0, fixed=True)]
+    assert fixed[0] == fixed[1] != {b.tobytes() for b in first}
+    named = vk.batches.BatchesByLength({"x": x, "y": np.arange(len(x))}, 7, multiple=1, tokens="x")
+    assert named[0][0]["x"].shape[1] <= LENGTH and len(named[0][0]["y"]) == len(named[0][0]["x"])
+    for wrong, message in [({"x": x}, "name of the tokens"), (x[:, 0], "tokens \\[N, T\\]")]:
+        with pytest.raises(ValueError, match=message):
+            vk.batches.BatchesByLength(wrong)

@@ -48,7 +48,7 @@ class AutoregressiveDistribution(tfd.Distribution):
         axes = len(self.network.head.event_shape)
         x = x + ops.zeros((ops.shape(self.context[0])[0], *[1] * axes), x.dtype)  # [..., B, H, W, C]
         batch = ops.shape(x)[:-axes]
-        x = ops.reshape(x, (-1, *self.network.head.event_shape))  # [N, H, W, C]
+        x = ops.reshape(x, (-1, *ops.shape(x)[-axes:]))  # [N, H, W, C]
         with backend.Scope(zip(self.network.variables, self.values, strict=True)) as scope:
             log_prob = self.network.conditional(x, self._tiled(batch), self.training).log_prob(x)  # [N]
         for variable in self.network.non_trainable_variables if self.training else ():

@@ -58,6 +58,7 @@ class DistributionLayer(DenseBlock):
 
     parameters = ()
     missing = False  # whether NaN in the data means a missing value
+    shorter = False  # whether the data of a batch may be shorter along their first axis: sequences
 
     def __init__(self, event_shape, **kwargs):
         super().__init__(**float32_by_default(kwargs))

@@ -72,6 +72,7 @@ class Tokens(DistributionLayer):
     """
 
     parameters = ("logits",)
+    shorter = True
 
     def __init__(self, length, vocabulary, padding=PADDING, end=END, **kwargs):
         super().__init__(length, **kwargs)
