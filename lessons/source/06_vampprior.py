@@ -134,8 +134,8 @@ figure
 # %% [markdown]
 # On the left, the prior's circles, and the lines that hold the same shares of all codes. They are not round: there are
 # lobes beyond the prior's reach, and bays and gaps within it. On the right, the gaps in red. At 5 nats there are
-# $e^5 \approx 150$ times fewer codes than the prior has promised (or more: the colours end there). Nearly a tenth of all
-# samples come from places with less than a tenth of the codes. (Other first weights have other gaps.) Let us walk
+# $e^5 \approx 150$ times fewer codes than the prior has promised (or more: the colours end there). Nearly a tenth of
+# all samples come from places with less than a tenth of the codes. (Other first weights have other gaps.) Let us walk
 # through one of them, from left to right. We take the place where $p(z)$ times this difference is largest, since a gap
 # matters as often as the prior draws from it.
 
@@ -155,7 +155,7 @@ vk.plotting.image_grid(plane.decode(walk), columns=10, titles=titles)
 quiz.discuss("hole")
 
 # %% tags=["hide-input"]
-holds(0.003 < hole_share < 0.2, ratio[3:7].min() < -1, max(ratio[0], ratio[-1]) > -1.5)
+holds(0.05 < hole_share < 0.2, ratio[3:7].min() < -1, max(ratio[0], ratio[-1]) > -1.5)
 
 # %% [markdown]
 # Above each picture stands $\log q_\varphi(z) - \log p(z)$. The decoder is continuous: where it was taught nothing, it
@@ -472,6 +472,7 @@ if "standard" in log_ps:
     gain = {name: (log_ps[name] - log_ps["standard"]).mean() for name in log_ps}
     holds(gain["VampPrior"] > 4, 1.5 < gain["mixture"] < 4.5, 1.5 < gain["VampPrior-data"] < 4.5)
     holds(gain["VampPrior"] > max(gain["mixture"], gain["VampPrior-data"]) + 1)
+    holds(abs(gain["mixture"] - gain["VampPrior-data"]) < 1)  # level
     parts = {name: (info.kl, info.reconstruction) for name, info in infos.items()}
     holds(parts["standard"][0] - parts["VampPrior"][0] > 2, parts["VampPrior"][1] - parts["standard"][1] > 1)
     holds(parts["standard"][0] - parts["VampPrior-data"][0] > 2, parts["standard"][0] - parts["mixture"][0] < 2)
@@ -489,6 +490,7 @@ for name in [name for name in models if name != "standard"]:
 if "mixture" in idle:
     holds(idle["VampPrior"] < 0.03, 0.33 < idle["mixture"] < 0.6, 0.2 < idle["VampPrior-data"] < 0.45)
     holds(medians["VampPrior-data"][0] > 1.15 * medians["VampPrior-data"][1])
+    holds(medians["VampPrior"][0] == max(components for components, _ in medians.values()))
 
 # %% [markdown]
 # All four use all forty latents, and all four are at the ceiling of mutual information, so differences in KL are
@@ -548,7 +550,8 @@ holds(1.3 < np.divide(*medians["VampPrior"]) < 2.4, brightest < 0.7)
 
 # %% [markdown]
 # Ghosts of digits, grey and noisy. Decoded, each is a clean digit. Why so faint? A component has to serve some fifty of
-# the ten thousand images, so it must be wider than the posterior of one. The encoder answers to a faint image with
+# the ten thousand images, so it must be wider than the posterior of one. (The last two rows show how wide: most
+# components draw one digit in several hands, and some draw neighbours of it.) The encoder answers to a faint image with
 # less certainty, and so a faint image is what the prior sends it. The pseudo-inputs are not meant to please anybody.
 # They are the questions to which the encoder's answers, taken together, resemble its answers to real images.
 #
@@ -633,6 +636,8 @@ for name in ("standard", "VampPrior", "flow"):
 if "standard" in models:
     gain = (log_ps["flow"] - log_ps["standard"]).mean()
     holds(3 < gain < 7.5)
+    holds(0.2 < infos["flow"].kl - infos["VampPrior"].kl < 2)
+    holds(0.2 < infos["flow"].reconstruction - infos["VampPrior"].reconstruction < 2)
 
 # %% [markdown]
 # The flow is nearly as good as the VampPrior, and knows nothing of encoders. Its KL is higher by about a nat, and its
@@ -774,7 +779,7 @@ holds(0.1 < np.mean(np.isinf(naive)) < 0.6)
 # A code in a hole is below $e^{-103}$ under every component, which float32 rounds to zero, and one such code makes the
 # mean over all images $-\infty$, and its gradient $0/0$. In the other direction it overflows: float32 ends at
 # $e^{88.7}$, and forty latents with $\sigma = 0.04$ are beyond it at the component's mean. Both come with narrow
-# components, and for single images, so perhaps an hour after the start. *Test:* your density at a point far away from
+# components, and for single images, so a training may go well for long. *Test:* your density at a point far away from
 # all components. It should be large and negative, and finite.
 #
 # ### An encoder of its own, and pixels out of range
@@ -839,7 +844,7 @@ quiz.discuss("slips")
 # %% tags=["hide-input"]
 if "any pixels" in models:
     lost = {name: (log_ps["K = 50"] - log_ps[name]).mean() for name in SLIPS}
-    holds(all(abs(nats) < 1.2 for nats in lost.values()), outside > 0.1, apart > 1)
+    holds(all(abs(nats) < 1 for nats in lost.values()), outside > 0.1, apart > 1)
 try:
     twin = keras.models.clone_model(plain.encoder)
     vk.VAE(plain.encoder, plain.decoder, prior=vk.priors.VampPrior(twin, 50, input_shape=SHAPE))
