@@ -171,10 +171,13 @@ titles = ["lowest tenth", *[""] * 9, "the others", *[""] * 9]
 vk.plotting.image_grid(plane.decode(z[chosen]), columns=10, titles=titles)
 
 # %% [markdown]
-# TODO samples
-# Such a sample costs the model nothing in training, since nobody asks what lies there. What it costs is probability:
-# the prior holds mass in reserve for images that do not exist, and those that exist have less. Move about yourself, in
-# this model and in one that comes later:
+# In the first row, about half are two digits over each other. Others are a 1 that begins to be something else, and one
+# or two are fair: a hole that is narrow, or lies at the edge, can hold what its neighbours hold. The second row is as
+# soft as two latents make it, but these are digits.
+#
+# A sample from a hole costs the model nothing in training, since nobody asks what lies there. What it costs is
+# probability: the prior holds mass in reserve for images that do not exist, and those that exist have less. Move about
+# yourself, in this model and in one that comes later:
 
 # %% tags=["hide-input"]
 vamp_plane = trained(lambda e: vk.priors.VampPrior(e, 50, input_shape=(28, 28, 1), seed=1), **SMALL)
@@ -551,9 +554,9 @@ holds(1.3 < np.divide(*medians["VampPrior"]) < 2.4, brightest < 0.7)
 # %% [markdown]
 # Ghosts of digits, grey and noisy. Decoded, each is a clean digit. Why so faint? A component has to serve some fifty of
 # the ten thousand images, so it must be wider than the posterior of one. (The last two rows show how wide: most
-# components draw one digit in several hands, and some draw neighbours of it.) The encoder answers to a faint image with
-# less certainty, and so a faint image is what the prior sends it. The pseudo-inputs are not meant to please anybody.
-# They are the questions to which the encoder's answers, taken together, resemble its answers to real images.
+# components draw one digit in several hands, and a few draw something else, too.) The encoder answers to a faint image
+# with less certainty, and so a faint image is what the prior sends it. The pseudo-inputs are not meant to please
+# anybody. They are the questions to which the encoder's answers, taken together, resemble its answers to real images.
 #
 # ## How many?
 
@@ -750,8 +753,8 @@ holds(np.quantile(radii["codes"], 0.01) > np.median(radii["N(0, I)"]))
 #
 # The two rows of that other picture looked excellent, and so nobody notices: with another seed the same digits stand in
 # the same places. Ten such samples come from ten of 200 components, and show a twentieth of the distribution. The rows
-# here draw the component first. *Test:* draw twice, with two seeds, and compare the sheets. Better, say `model.sample`,
-# which asks the model's prior.
+# here draw the component first, at random. *Test:* draw twice, with two seeds, and compare the sheets. Better, say
+# `model.sample`, which asks the model's prior.
 #
 # ### A log-sum-exp that underflows
 #
