@@ -67,7 +67,7 @@ def trained(make_prior=None, latents=40, hidden=200, rate=0.002, seeds=(1, 1), *
     keras.utils.set_random_seed(seeds[0])
     encoder, decoder = networks(latents, hidden)
     model = vk.VAE(encoder, decoder, make_prior and make_prior(encoder), seed=seeds[1])
-    model.compile(Adam(rate), objective=objective)
+    model.compile(Adam(rate), objective=objective, run_eagerly=N == 100)  # in tests
     started = perf_counter()
     model.fit(images.train[:N], batch_size=100, epochs=epochs(15), verbose=0, **fit)
     model.seconds = perf_counter() - started
@@ -583,9 +583,9 @@ if "K = 50" in models:
 # %% [markdown]
 # Ten ghosts are worth about half of what two hundred are, and as much as the free mixture with 200 components. From
 # then on each further nat or so takes four or five times as many. The paper took 500 nearly everywhere. No overfitting
-# is in sight here, but a prior with as many pseudo-inputs as images could become the list of the images again. (With $K
-# = 1$ it is a single normal that is learned. It can promise nothing that the standard one cannot: encoder and decoder
-# can shift and stretch their codes by themselves.)
+# is in sight here, but a prior with as many pseudo-inputs as images could become the list of the images again. (With
+# $K = 1$ it is a single normal that is learned. It can promise nothing that the standard one cannot: encoder and
+# decoder can shift and stretch their codes by themselves.)
 
 # %% [markdown]
 # ## A prior of your own
