@@ -67,7 +67,7 @@ def trained(make_prior=None, latents=40, hidden=200, rate=0.002, seeds=(1, 1), *
     keras.utils.set_random_seed(seeds[0])
     encoder, decoder = networks(latents, hidden)
     model = vk.VAE(encoder, decoder, make_prior and make_prior(encoder), seed=seeds[1])
-    model.compile(Adam(rate), objective=objective, run_eagerly=N == 100)  # in tests
+    model.compile(Adam(rate), objective=objective)
     started = perf_counter()
     model.fit(images.train[:N], batch_size=100, epochs=epochs(15), verbose=0, **fit)
     model.seconds = perf_counter() - started
