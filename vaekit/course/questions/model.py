@@ -4,9 +4,11 @@ from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
 
+from vaekit.course.questions.language import LOG_2PI
 from vaekit.course.questions.question import AtLeast, Case, Observe, Question, generator
 
 DECODER = ["hidden_weights", "hidden_bias", "output_weights", "output_bias"]
+PRIOR = ["prior_mean", "prior_log_variance"]
 DRAWS = 5  # of codes for each test image
 
 
@@ -31,6 +33,8 @@ class TrainedVAE(Question):
         good_kl: the range of the KL divergence, in nats, of models that reach the bounds.
         most_latents, most_units: of the decoder.
         codes: k, of the bound.
+        components: the most that the prior may have, where the answer gives a prior away, too: a mixture of normals
+            with equal weights, as the arrays `PRIOR`. 0: the prior is N(0, I).
         unfinished: advice where nothing looks wrong.
     """
 
@@ -42,6 +46,7 @@ class TrainedVAE(Question):
     most_latents: int = 20
     most_units: int = 200
     codes: int = 1
+    components: int = 0
     unfinished: str = (
         "Then it is not trained well enough: more epochs, more latents (ten at least), a larger learning rate at first "
         "and a small one in the end."
@@ -56,8 +61,9 @@ class TrainedVAE(Question):
         super().__post_init__()
         self.parts = self.parts or dict.fromkeys(self.bounds, 1)
         self.pixels = self.images()[0].shape[1]
-        most = 2 * self.most_units * (self.pixels + self.most_latents)
-        self.observe = Observe("trained_vae", {"parts": DECODER, "most": most})
+        self.arrays = DECODER + (PRIOR if self.components else [])
+        most = 2 * (self.most_units * (self.pixels + self.most_latents) + self.components * self.most_latents)
+        self.observe = Observe("trained_vae", {"parts": self.arrays, "most": most})
 
     def draw_cases(self, rng):
         """Draws the order of the training images, which are grey; then others, of 0 and 1, tossed by their grey values.
@@ -84,7 +90,7 @@ class TrainedVAE(Question):
         if wrong := self._wrong_shapes(decoder, codes, len(images)):
             return dict.fromkeys(self.bounds, np.nan) | {"wrong": wrong}
         mean, log_variance = codes["mean"], codes["log_variance"]
-        arrays = [*(decoder[name] for name in DECODER), mean, log_variance]
+        arrays = [*(decoder[name] for name in self.arrays), mean, log_variance]
         noise = generator(inputs[0]["seed"], arrays).normal(size=(max(DRAWS, self.codes), *mean.shape))
         few = noise[: min(DRAWS, self.codes)]
 
@@ -97,6 +103,8 @@ class TrainedVAE(Question):
             )
         measures = {"bound": reached, "reconstruction": reconstruction, "kl": kl, "read": read}
         measures["read_as_it_is"] = read_as_it_is
+        if self.components:
+            measures["priors"] = _other_priors(images, mean, log_variance, decoder, few)
         return measures | dict.fromkeys(self.bounds, reached)
 
     def _wrong_shapes(self, decoder, codes, images):
@@ -113,6 +121,12 @@ class TrainedVAE(Question):
             "mean": (images, latents),
             "log_variance": (images, latents),
         }
+        if self.components:
+            components = (shapes.get("prior_mean") or (0,))[0]
+            expected |= dict.fromkeys(PRIOR, (components, latents))
+            if not 1 <= components <= self.components:
+                came = shapes.get("prior_mean")
+                return f"`prior_mean` has the shape {came}; {self.components} components are the most."
         wrong = [
             f"`{name}` should have the shape {shape}, it has {shapes.get(name)}"
             for name, shape in expected.items()
@@ -138,6 +152,10 @@ class TrainedVAE(Question):
                 f"Your encoder seems to return {best} as its second value: read so, the bound is {read[best]:.2f} "
                 r"nats. Asked for is $\log\sigma^2$."
             )
+        priors = observed.get("priors", {})
+        for name, message in OTHER_PRIORS.items():
+            if priors and priors[name] > max(np.nan_to_num(bound, nan=-np.inf) + 2, self.coins):
+                return name.replace(" ", "_"), message.format(priors[name])
         if not np.isfinite(bound):
             return "not_finite", (
                 "The shapes are right, but some numbers of the decoder or of the encoder are not finite, or so large "
@@ -179,6 +197,27 @@ class TrainedVAE(Question):
         )
 
 
+OTHER_PRIORS = {  # with which the bound is better than with the prior that came
+    "prior not log variance": "Read as variances or as standard deviations, your `prior_log_variance` gives a bound of "
+    r"{:.2f} nats, which is better. Asked for is $\log\sigma^2$.",
+    "prior elsewhere": r"With $\mathcal N(0, I)$ in the place of your prior the bound is better, {:.2f} nats: the "
+    "components are not where the codes are. Are they the answers of *this* encoder, after training, to pseudo-inputs "
+    "within the pixels' range?",
+}
+
+
+def _other_priors(images, mean, log_variance, decoder, noise):
+    """Estimates the bound with the prior read in other ways, and with N(0, I)."""
+    variance = decoder["prior_log_variance"]
+    readings = [np.log(variance), 2 * np.log(variance), 2 * variance]
+    read = [decoder | {"prior_log_variance": reading} for reading in readings]
+    read, standard = (
+        [_bound(images, mean, log_variance, arrays, noise, len(noise))[0] for arrays in each]
+        for each in (read, [{name: decoder[name] for name in DECODER}])
+    )
+    return dict(zip(OTHER_PRIORS, (float(np.max(np.nan_to_num(read, nan=-np.inf))), standard[0]), strict=True))
+
+
 def _bound(images, mean, log_variance, decoder, noise, codes):
     """Estimates the bound of so many codes, the reconstruction and the KL divergence, in nats an image.
 
@@ -199,7 +238,7 @@ def terms(images, mean, log_variance, decoder, noise):
     Args:
         images: `[N, D]`, of 0 and 1.
         mean, log_variance: `[N, L]`.
-        decoder: dict of the arrays `DECODER`.
+        decoder: dict of the arrays `DECODER`, and of `PRIOR`, if the prior is not N(0, I).
         noise: `[S, N, L]`.
     """
     w1, b1, w2, b2 = (decoder[name] for name in DECODER)
@@ -208,8 +247,19 @@ def terms(images, mean, log_variance, decoder, noise):
         z = mean + np.exp(log_variance / 2) * e
         a = np.tanh(z @ w1 + b1) @ w2 + b2  # [N, D]
         reconstruction.append(log_bernoulli(images, a))
-        kl.append(0.5 * np.sum(z**2 - e**2 - log_variance, axis=-1))
+        if "prior_mean" in decoder:
+            log_p = _log_mixture(z, decoder["prior_mean"], decoder["prior_log_variance"])
+            kl.append(-0.5 * np.sum(LOG_2PI + e**2 + log_variance, axis=-1) - log_p)
+        else:
+            kl.append(0.5 * np.sum(z**2 - e**2 - log_variance, axis=-1))
     return np.array(reconstruction), np.array(kl)
+
+
+def _log_mixture(z, mean, log_variance):
+    """log p(z) of a mixture of normals with equal weights: `[N, L]` and `[K, L]` → `[N]`."""
+    squares = (z[:, None] - mean) ** 2 * np.exp(-log_variance)  # [N, K, L]
+    each = -0.5 * np.sum(LOG_2PI + log_variance + squares, axis=-1)
+    return np.logaddexp.reduce(each, axis=1) - np.log(len(mean))
 
 
 def log_bernoulli(x, a):
