@@ -1,4 +1,4 @@
-"""Exercise 06: oracles against SciPy, integrals and simulations; what its audit is judged by."""
+"""Exercise 06: oracles against SciPy, integrals and simulations; what an experiment and a model are judged by."""
 
 import textwrap
 from pathlib import Path
@@ -87,7 +87,7 @@ def test_draws_have_the_mixtures_moments():
     np.testing.assert_allclose(z.var(axis=0), variance, rtol=0.02)
 
 
-# ---- 5
+# ---- 6
 
 
 def test_the_mended_loss_is_log_densities_at_a_draw():
@@ -109,34 +109,7 @@ def test_pseudo_inputs_leave_the_range_and_keep_away_from_its_edges():
         assert ((u < 0) | (u > 1)).any() and np.minimum(np.abs(u), np.abs(u - 1)).min() > 0.04
 
 
-# ---- 6
-
-
-def audited(answer, seed):
-    rng = np.random.default_rng(seed)
-    (problem,) = e06._sheets(rng)
-    program = answer(*(problem[name] for name in ("samples", "mean", "log_variance")))["program"]
-    return e06._identified(rng, **problem, program=np.asarray(program))
-
-
-def compiled(body):
-    namespace = {"np": np, "LOG_2PI": np.log(2 * np.pi)}
-    exec(f"def answer(samples, mean, log_variance):\n{textwrap.indent(body, '    ')}", namespace)
-    return namespace["answer"]
-
-
-def test_the_audit_finds_every_program_in_other_sheets():
-    answer = compiled(QUESTIONS["which_program"].answer.partition(":\n")[2] or QUESTIONS["which_program"].answer)
-    assert min(audited(answer, seed)["found"] for seed in range(8)) > 0.97
-
-
-def test_sheets_of_each_program_are_as_many():
-    (problem,) = e06._sheets(np.random.default_rng(0))
-    assert np.all(np.bincount(problem["programs"]) == e06.SHEETS // len(e06.PROGRAMS))
-    assert problem["samples"].shape == (e06.SHEETS, e06.DRAWS, e06.LATENTS)
-
-
-# ---- 8
+# ---- 7
 
 WIDENED = QUESTIONS["widened_prior"]
 
@@ -165,7 +138,7 @@ def test_a_width_chosen_by_other_images_is_the_best_one():
             assert found["lost"] < 0.06 and found["gain"] > 0.2, found
 
 
-# ---- 9
+# ---- 8
 
 TRAINED = QUESTIONS["train_vamp"]
 
@@ -219,12 +192,8 @@ def test_a_prior_that_is_elsewhere_or_misread_is_named():
 def test_numbers_of_the_text():
     (path,) = (Path(__file__).parents[1] / "solutions" / "source").glob("06_*.py")
     text = path.read_text(encoding="utf-8").replace("\n# ", " ")
-    assert f"Sheets of {e06.DRAWS} samples" in text and f"a mixture of {e06.COMPONENTS} normal" in text
-    assert f"for {e06.SHEETS} sheets" in text and f"in {e06.LATENTS} latents" in text
-    goals = [goal.value for goal in QUESTIONS["which_program"].goals.values()]
-    assert goals == [0.5, 0.75, 0.95]
     goals = [goal.value for goal in WIDENED.goals.values()]
-    assert goals == [0.1, 0.5, 0.08] and e06.MOST == 150
-    assert "at least 0.1 nats |" in text and "at most 0.5 nats |" in text and "at most 0.08 nats |" in text
+    assert goals == [0.1, 0.5, 0.15] and e06.MOST == 150
+    assert "at least 0.1 nats |" in text and "at most 0.5 nats |" in text and "at most 0.15 nats |" in text
     assert all(f"${number:g}$" in text for number in (TRAINED.coins, *TRAINED.bounds.values()))
     assert (TRAINED.most_latents, TRAINED.most_units, TRAINED.components) == (20, 100, 50)

@@ -130,11 +130,6 @@ ODD = {
         ("constant", {"return ops.mean(log_q_z - log_p_z - log_p_x)":
                       "return ops.mean(log_q_z - log_p_z - log_p_x) + LOG_2PI"}),
     ],
-    "which_program": [
-        ("settings", "def which_program(samples, mean, log_variance):\n    return dict(program=np.full(50, 5))"),
-        ("refused", "def which_program(samples, mean, log_variance):\n    return np.zeros(50)"),
-        ("error", "def which_program(samples, mean, log_variance):\n    return dict(program=argmax(samples))"),
-    ],
     "widened_prior": [
         ("settings", "def widened_prior(codes, deviation):\n    return dict(components=151, width=5.0)"),
         ("settings", "def widened_prior(codes, deviation):\n    return dict(components=150, width=0.5)"),

@@ -514,143 +514,27 @@ MENDED = Mend(
 
 # ---- 7
 
-PROGRAMS = "right", "standard normal", "in turn", "variance", "one normal"
-SHEETS, DRAWS = 50, 30
-COMPONENTS, LATENTS = 60, 4
-
-
-def _sheets(rng):
-    """Sheets of samples, each by another program, and the mixtures that they should come from."""
-    programs = rng.permutation(np.resize(np.arange(len(PROGRAMS)), SHEETS))
-    mean = rng.normal(size=(SHEETS, COMPONENTS, LATENTS))
-    mean = mean * rng.uniform(0.6, 0.9, size=(SHEETS, 1, LATENTS)) + 0.35 * rng.normal(size=(SHEETS, 1, LATENTS))
-    log_variance = 2 * np.log(rng.uniform(0.2, 0.45, size=mean.shape))
-    sheets = [_sheet(rng, *each) for each in zip(programs, mean, log_variance, strict=True)]
-    return [{"samples": np.array(sheets), "mean": mean, "log_variance": log_variance, "programs": programs}]
-
-
-def _sheet(rng, program, mean, log_variance):
-    noise = rng.normal(size=(DRAWS, LATENTS))
-    k = np.arange(DRAWS) if PROGRAMS[program] == "in turn" else rng.integers(COMPONENTS, size=DRAWS)
-    if PROGRAMS[program] == "standard normal":
-        return noise
-    if PROGRAMS[program] == "one normal":
-        return mean.mean(axis=0) + np.sqrt(mean.var(axis=0) + np.exp(log_variance).mean(axis=0)) * noise
-    return mean[k] + np.exp(log_variance[k] / (1 if PROGRAMS[program] == "variance" else 2)) * noise
-
-
-def _identified(rng, samples, mean, log_variance, programs, program):
-    """Measures the share of sheets whose program was named, of all and by program."""
-    if len(program) != SHEETS:
-        return {"found": np.nan, "answers": len(program)}
-    by_program = {name.replace(" ", "_"): np.mean(program[programs == i] == i) for i, name in enumerate(PROGRAMS)}
-    called_right = np.mean(program[programs != 0] == 0)
-    return {"found": np.mean(program == programs), "answers": len(program), "called_right": called_right} | by_program
-
-
-_AUDIT = """
-def log_normal(z, mean, log_variance):  # summed over the latents
-    return -0.5 * np.sum(LOG_2PI + log_variance + (z - mean) ** 2 / np.exp(log_variance), axis=-1)
-
-def mixture(log_variance):  # for each sheet and draw
-    terms = log_normal(samples[:, :, None], mean[:, None], log_variance[:, None])  # [T, S, K]
-    return np.logaddexp.reduce(terms, axis=2) - np.log(mean.shape[1])
-
-S = samples.shape[1]
-middle = mean.mean(axis=1)  # of the mixture, [T, D]
-spread = mean.var(axis=1) + np.exp(log_variance).mean(axis=1)
-log_p = np.stack([
-    mixture(log_variance),
-    log_normal(samples, 0, 0),
-    log_normal(samples, mean[:, :S], log_variance[:, :S]),
-    mixture(2 * log_variance),
-    log_normal(samples, middle[:, None], np.log(spread)[:, None]),
-])  # [5, T, S]
-return {"program": np.argmax(log_p.sum(axis=2), axis=0)}
-"""
-
-
-_MIXED_AUDIT = "np.logaddexp.reduce(n(s[:, :, None], m[:, None], {0}[:, None]), axis=2) - np.log(m.shape[1])"
-_ROWS = {
-    "right": _MIXED_AUDIT.format("v"),
-    "standard normal": "n(s, 0, 0)",
-    "in turn": "n(s, m[:, : s.shape[1]], v[:, : s.shape[1]])",
-    "variance": _MIXED_AUDIT.format("(2 * v)"),
-    "one normal": "n(s, m.mean(axis=1)[:, None], np.log(m.var(axis=1) + np.exp(v).mean(axis=1))[:, None])",
-}
-
-
-def _wrong_audit(**rows):
-    """The audit as one expression, with some programs' log-densities changed."""
-    rows = _ROWS | {name.replace("_", " "): row for name, row in rows.items()}
-    return (
-        f"(lambda n, s, m, v: dict(program=np.argmax(np.stack([{', '.join(rows.values())}]).sum(axis=2), axis=0)))("
-        "lambda z, m, v: -0.5 * np.sum(LOG_2PI + v + (z - m) ** 2 / np.exp(v), axis=-1), samples, mean, log_variance)"
-    )
-
-
-AUDIT = Experiment(
-    "which_program", "Which program drew these samples?", points=4, minutes=25, difficulty=2, importance=2,
-    takes="samples[T,S,D], mean[T,K,D], log_variance[T,K,D]", draw=_sheets, run=_identified,
-    settings={"program": [0, 4]},
-    goals={
-        "half": AtLeast(0.5, "of the sheets", of="found"),
-        "most": AtLeast(0.75, "of the sheets", of="found"),
-        "nearly all": AtLeast(0.95, "of the sheets", of="found"),
-    },
-    parts={"half": 1, "most": 1, "nearly all": 2},
-    answer=_AUDIT,
-    hints=r"""
-        You know five distributions, and have thirty draws from one of them. Which one makes these draws most probable?
-
-        The logarithm of the probability of a sheet is the sum of $\log p(z_s)$ over its draws. Three of the five are
-        old friends: $\mathcal N(0, I)$, and the mixture, once with $\sigma_k^2$ and once with $\sigma_k^4$ for its
-        variances. (The noise was multiplied by $\sigma^2$; what variance does that give?)
-
-        *In turn*: draw $s$ comes from component $s$, so its density is that component's alone, without any mean.
-        *One normal* has the mixture's mean and variance: the mean of the means; the variance of the means plus the
-        mean of the variances. Compute all five sums for each sheet, and take the largest.
-    """,
-    mistakes=[
-        (None, "wrong_length", "dict(program=np.zeros(4, int))", lambda answers, **_: answers != SHEETS,
-         f"There are {SHEETS} sheets: return a list of as many numbers, the program of each."),
-        (None, "all_alike", "dict(program=np.zeros(50, int))", lambda found, **_: found < 0.25,
-         "That is what a guess finds. Compute for each sheet how probable its draws are under each of the five."),
-        (None, "in_turn_missed", _wrong_audit(in_turn="n(s, 0, 0) - 1e9"),
-         lambda in_turn, found, **_: in_turn < 0.5 and found > 0.7, "You find most, but not the sheets whose "
-         "components come in turn. Each of their draws is a good draw from the mixture. What gives them away is their "
-         "order: draw $s$ is near component $s$."),
-        (None, "variance_missed", _wrong_audit(variance=_MIXED_AUDIT.format("(v / 2)")),
-         lambda variance, found, **_: variance < 0.5 and found > 0.7, "You find most, but not the sheets in which the "
-         r"noise was multiplied by $\sigma^2$. That makes the variance $\sigma^4$, and its logarithm $2\log\sigma^2$."),
-        (None, "normals_confused", _wrong_audit(one_normal="n(s, 0, 0) - 1e9"),
-         lambda standard_normal, one_normal, found, **_: min(standard_normal, one_normal) < 0.6 and found > 0.5,
-         r"You confuse $\mathcal N(0, I)$ with one normal of the mixture's mean and variance, or do not find one of "
-         "them. They differ by little in each draw: add up the log-densities over all draws of a sheet."),
-    ],
-)  # fmt: skip
-
-
-# ---- 8
-
 MOST = 150  # components
+WIDTHS = np.geomspace(1.5, 12, 15)  # among which the best one is looked for
 
 
 def _data_sets(rng):
     """Codes of training images, and of new ones: clusters in few latents, and in more."""
     problems = []
-    for latents, within, deviation in (3, 0.5, 0.12), (6, 0.4, 0.08):
-        within = within * rng.uniform(0.9, 1.1)
-        middles = np.sqrt(1 - within**2) * rng.normal(size=(10, latents))
-        codes = middles[rng.integers(10, size=2000)] + within * rng.normal(size=(2000, latents))
-        problems.append({"codes": codes[:1000], "deviation": deviation, "others": codes[1000:]})
+    for latents, within, deviation in (3, 0.4, 0.13), (6, 0.4, 0.06):
+        within, deviation = np.array([within, deviation]) * rng.uniform(0.9, 1.1, size=2)
+        middles = np.sqrt(1 - within**2) * rng.normal(size=(6, latents))
+        codes = middles[rng.integers(6, size=1500)] + within * rng.normal(size=(1500, latents))
+        problems.append({"codes": codes[:1000], "deviation": float(deviation), "others": codes[1000:]})
     return problems
 
 
 def _price(squares, deviation, width, latents):
     """KL(q(z|x) ‖ p), the mean over codes, for the squared distances `[N, K]` of draws from centres."""
-    terms = np.logaddexp.reduce(-0.5 * squares / (width * deviation) ** 2, axis=1)
-    return latents * (np.log(width) - 0.5) - np.mean(terms) + np.log(squares.shape[1])
+    terms = -0.5 * squares / (width * deviation) ** 2
+    largest = np.max(terms, axis=1, keepdims=True)
+    log_sums = largest[:, 0] + np.log(np.sum(np.exp(terms - largest), axis=1))
+    return latents * (np.log(width) - 0.5) - np.mean(log_sums) + np.log(squares.shape[1])
 
 
 def _squares(z, centres):
@@ -666,7 +550,7 @@ def _widened(rng, codes, deviation, others, components, width):
         centres = codes[rng.permutation(N)[:MOST]]
         squares = _squares(z, centres)
         price = _price(squares[:, :components], deviation, width, D)
-        best = min(_price(squares, deviation, each, D) for each in np.geomspace(1, 30, 25))
+        best = min(_price(squares, deviation, each, D) for each in WIDTHS)
         chosen = centres[:components]
         drawn = chosen + deviation * rng.normal(size=chosen.shape)
         lost.append(price - best)
@@ -698,7 +582,7 @@ WIDENED = Experiment(
     goals={
         "better": AtLeast(0.1, of="gain"),
         "near": AtMost(0.5, of="lost"),
-        "best": AtMost(0.08, of="lost"),
+        "best": AtMost(0.15, of="lost"),
     },
     parts={"better": 1, "near": 1, "best": 2},
     answer=_HOLD_OUT,
@@ -709,26 +593,26 @@ WIDENED = Experiment(
         Of images that are no components. Under its own component a code is most probable when that is as narrow as
         possible, and the prior becomes a list of images. Keep some training images apart.
 
-        Take 150 rows of `codes` as centres, and draw codes of the others, `mean + deviation * noise`. For each of some
-        sixty widths compute the mean of $\lograc1K\sum_k\mathcal N(z; \mu_k, (w\sigma)^2 I)$, and return the best.
+        Take 150 rows of `codes` as centres, and draw codes of the others, `row + deviation * noise`. For each of some
+        sixty widths compute the mean of $\log\frac1K\sum_k\mathcal N(z; \mu_k, (w\sigma)^2 I)$, and return the best.
     """,
     mistakes=[
-        (None, "list", "dict(components=150, width=1.0)", lambda width, lost, **_: lost > 0.08 and width < 1.5,
+        (None, "list", "dict(components=150, width=1.0)", lambda width, lost, **_: lost > 0.15 and width < 1.5,
          "The components are as narrow as posteriors of single images: a list of training images. A new image's code "
          "lies between them, where this prior promises nothing. Widen them. Was the width chosen by the "
          "components' own codes? These always ask for the narrowest."),
-        (None, "few", "dict(components=10, width=5.0)", lambda components, lost, **_: lost > 0.08 and components < 100,
+        (None, "few", "dict(components=10, width=5.0)", lambda components, lost, **_: lost > 0.15 and components < 100,
          f"With few components there are holes between them, or each is too wide. You may take {MOST}."),
-        (None, "too_wide", "dict(components=150, width=20.0)", lambda width, gap, lost, **_: lost > 0.08 and gap < 0.3,
+        (None, "too_wide", "dict(components=150, width=20.0)", lambda width, gap, lost, **_: lost > 0.15 and gap < 0.3,
          "The components are so wide that they run into each other. The prior is nearly one normal distribution, and "
          "promises codes where there are none."),
-        (None, "for_one", "dict(components=150, width=3.0)", lambda lost, **_: lost > 0.08, "For at least one of the "
+        (None, "for_one", "dict(components=150, width=3.0)", lambda lost, **_: lost > 0.15, "For at least one of the "
          "two data sets the width is not the best one. Choose it for each by itself, from its codes."),
     ],
 )  # fmt: skip
 
 
-# ---- 9
+# ---- 8
 
 
 @functools.cache
@@ -744,15 +628,20 @@ def _digits():
 
 TRAINED = TrainedVAE(
     "train_vamp", "Train a VAE with a VampPrior", points=5, minutes=30, difficulty=2,
-    bounds={"codes": -50.0, "fair": -44.0, "good": -41.0, "very good": -40.0},
-    images=_digits, coins=-52.5, good_kl=(6.0, 14.0), most_latents=20, most_units=100, components=50,
+    bounds={"codes": -50.0, "fair": -45.0, "good": -42.5}, worth=1.0,
+    parts={"codes": 1, "fair": 1, "good": 1.5, "prior": 1.5},
+    images=_digits, coins=-52.5, good_kl=(6.0, 9.0), most_latents=20, most_units=100, components=50,
     because="TO BE MEASURED",
     hints="""
         The model is the lesson's, with `prior=vk.priors.VampPrior(encoder, 50, input_shape=(196,), seed=seed)`, and the
         training of exercise 02. First make it return anything of the right shapes, then train for longer.
 
+        Does the KL fall to 0? Nothing then tells images apart, and a prior that is made of the encoder's answers is
+        content with that. In the lesson the KL counts little at first: `vk.objectives.WarmUp(steps)`, for half of all
+        steps, say.
+
         `DynamicBinarization(images, seed)` draws the pixels anew in every epoch. A tanh layer of 100 units each way,
-        20 latents, batches of 100, 40 epochs, Adam with a learning rate of 0.01 that decays to 0
+        20 latents, batches of 100, 40 epochs, Adam with a learning rate of 0.02 that decays to 0
         (`keras.optimizers.schedules.CosineDecay`).
 
         After training: `q = encoder(vae.prior.pseudo_inputs)`, and the prior's arrays are `q.mean()` and
@@ -761,22 +650,4 @@ TRAINED = TrainedVAE(
 )  # fmt: skip
 
 
-QUESTIONS = [MIXTURE, SPLIT, BEST, DRAW, VAMP, MENDED, AUDIT, WIDENED, TRAINED]
-
-# MISSING:
-# - train_vamp: its bounds and `good_kl` are guesses, `because` is to be written. Measured once (TensorFlow, seed 1,
-#   `TRAINED.derived`, 3 to 4 CPU s each): the solution -51.99 (KL 0.0); N(0, I), prior arrays zeros [1, 20], -41.38
-#   (KL 8.2); vk.priors.MixtureOfNormals(50) -41.11 (7.2); VampPrior.from_data -51.99 (its KL falls to 0 in this
-#   training); the solution with WarmUp(250) -44.33 (KL 3.5), better and still far behind;
-#   a constant-like start of 0.001 (CosineDecay) -52.02. So a start of 0.01 without warm-up may
-#   let the codes collapse with a VampPrior: try vk.objectives.ELBO(beta=WarmUp(250)), smaller rates, more epochs (there
-#   is CPU time for twice as many). The last bound should be out of reach of N(0, I); then "ten seconds" in the text.
-# - Fails still (TensorFlow): the odd answer
-#   prior_not_log_variance of train_vamp (ones read as variances; the fall of the bound is too small: use 2 units).
-#   All else of 06 passed on TensorFlow, but for the trained solution, which was not marked. Nothing was run on JAX.
-# - The bound's misreadings warn of invalid values (model.py, log of a negative number): np.errstate in _other_priors.
-# - VampPrior could recognize components that were computed once, in `build` (see the callable in `Prior.mistakes`).
-# - widened_prior: "better" (0.1 nats) is near the worst gain measured, 0.25; with other data it could be more.
-# - Lesson 06's link to the exercise (tests/test_exercises.py looks for it), README's row, CONTRIBUTING's list of kinds
-#   (`Prior`, `TrainedVAE(components=...)`), a file of tests for the kind `Prior` (tests/test_objective_questions.py is
-#   the pattern), `make exercises` (notebooks), a look at a rendered notebook.
+QUESTIONS = [MIXTURE, SPLIT, BEST, DRAW, VAMP, MENDED, WIDENED, TRAINED]
