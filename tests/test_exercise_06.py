@@ -131,11 +131,11 @@ def test_a_price_is_a_mean_of_log_densities():
 
 
 def test_a_width_chosen_by_other_images_is_the_best_one():
-    for seed in range(3):
+    for seed in range(2):
         for problem in e06._data_sets(np.random.default_rng(seed)):
             chosen = plan(WIDENED.answer, problem)
             found = e06._widened(np.random.default_rng(seed), **problem, **chosen)
-            assert found["lost"] < 0.06 and found["gain"] > 0.2, found
+            assert found["lost"] < 0.05 and found["gain"] > 0.3, found
 
 
 # ---- 8
@@ -180,6 +180,30 @@ def test_shapes_of_a_prior_are_looked_at():
         assert name == "shapes" and said in sentence, sentence
 
 
+def test_a_prior_is_worth_what_one_normal_of_the_codes_lacks():
+    """Two heaps of codes, and a component for each: ½ log(variance of all / within) − log 2."""
+    images, arrays = np.zeros((400, 196)), networks(np.random.default_rng(0), pixels=196, components=2)
+    arrays |= {"output_weights": np.zeros((5, 196)), "output_bias": np.full(196, -20.0)}
+    heaps, log_variance = np.array([[-3.0], [3.0]]), np.log(0.01)
+    codes = {"mean": np.tile(heaps, (200, 1)), "log_variance": np.full((400, 1), log_variance)}
+    inputs = [{"seed": 1}, {"images": images}]
+    for prior, worth in (
+        ({"prior_mean": heaps, "prior_log_variance": np.full((2, 1), log_variance)}, 0.5 * np.log(901) - np.log(2)),
+        ({"prior_mean": 0 * heaps, "prior_log_variance": np.full((2, 1), np.log(9.01))}, 0.0),
+    ):
+        found = TRAINED.derived(inputs, [arrays | prior, codes])
+        assert found["prior"] == pytest.approx(worth, abs=1e-3)
+    assert TRAINED.advice(found, "prior")[0] == "no_mixture"
+
+
+def test_a_collapsed_model_has_a_prior_worth_nothing():
+    told = {"bound": np.array(-52.1), "reconstruction": -52.1, "kl": 0.0, "read": {"σ": np.nan}, "prior": 0.0}
+    name, sentence = TRAINED.advice(
+        told | {"priors": dict.fromkeys((*model.OTHER_PRIORS, "one normal"), -52.2)}, "prior"
+    )
+    assert name == "no_codes" and "fallen into each other" in sentence
+
+
 def test_a_prior_that_is_elsewhere_or_misread_is_named():
     told = {"bound": np.array(-49.0), "reconstruction": -35.0, "kl": 14.0, "read": {"σ": np.nan}}
     for priors, name in (
@@ -196,4 +220,4 @@ def test_numbers_of_the_text():
     assert goals == [0.1, 0.5, 0.15] and e06.MOST == 150
     assert "at least 0.1 nats |" in text and "at most 0.5 nats |" in text and "at most 0.15 nats |" in text
     assert all(f"${number:g}$" in text for number in (TRAINED.coins, *TRAINED.bounds.values()))
-    assert (TRAINED.most_latents, TRAINED.most_units, TRAINED.components) == (20, 100, 50)
+    assert (TRAINED.most_latents, TRAINED.most_units, TRAINED.components, TRAINED.worth) == (20, 100, 50, 1)

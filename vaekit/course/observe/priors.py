@@ -3,9 +3,10 @@
 import json
 
 import keras
+import numpy as np
 
 from vaekit import layers, models
-from vaekit.backend import variables_gradient
+from vaekit.backend import tfd, variables_gradient
 from vaekit.course.observe.values import Wrong, described, fault_or
 from vaekit.priors import Prior
 
@@ -38,21 +39,31 @@ def prior(answer, inputs):
     model = models.VAE(encoder, decoder, prior=answer(encoder, components), seed=0)
     model.build((None, pixels))
     made = model.prior
-    _weight(made, (components, pixels)).assign(inputs[WEIGHT].astype("float32"))
+    weight = _weight(made, (components, pixels))
     _check_shared(model)
+    at_first = keras.ops.convert_to_numpy(_log_p(made, z))
+    weight.assign(inputs[WEIGHT].astype("float32"))
     _set(model, inputs["to_mean"], inputs["to_log_variance"])
+    log_p = _log_p(made, z)
+    if np.array_equal(at_first, keras.ops.convert_to_numpy(log_p)):
+        raise Wrong(
+            "the density stays the same when the pseudo-inputs and the encoder get other weights. Was it computed "
+            "once and kept? Then training changes the encoder, and the prior stays where the codes were. Encode the "
+            "pseudo-inputs in `distribution`, each time it is called.",
+            "computed_once",
+        )
     observed = {
-        LOG_P: made.distribution().log_prob(z),
+        LOG_P: log_p,
         f"gradient of {LOG_P} for {WEIGHT}": fault_or(lambda: _slope(made, z), answer),
     }
     copy = fault_or(lambda: _copy(answer, model, pixels), answer, "made again from its config, a model")
     later = inputs["later_mean"], inputs["later_log_variance"]
     _set(model, *later)
-    observed[AFTER] = fault_or(lambda: made.distribution().log_prob(z), answer)
+    observed[AFTER] = fault_or(lambda: _log_p(made, z), answer)
 
     def restored():
         _set(copy, *later)
-        return copy.prior.distribution().log_prob(z)
+        return _log_p(copy.prior, z)
 
     return observed | {RESTORED: fault_or(restored, answer) if isinstance(copy, models.VAE) else copy}
 
@@ -93,9 +104,22 @@ def _set(model, to_mean, to_log_variance):
     model.encoder.set_weights([array.astype("float32") for array in (to_mean, zeros, to_log_variance, zeros)])
 
 
+def _log_p(made, z):
+    found = made.distribution()
+    if not isinstance(found, tfd.Distribution):
+        raise Wrong(f"`distribution` should return a distribution; it returned {described(found)}.", "no_distribution")
+    if tuple(found.batch_shape):
+        raise Wrong(
+            f"`distribution` returned {found.batch_shape[0]} distributions, one for each pseudo-input. Asked for is "
+            "one, their mixture: `vk.distributions.NormalMixture`.",
+            "no_mixture",
+        )
+    return found.log_prob(z)
+
+
 def _slope(made, z):
     weight = getattr(made, WEIGHT)
-    return variables_gradient(lambda: keras.ops.sum(made.distribution().log_prob(z)), [weight])[1][0]
+    return variables_gradient(lambda: keras.ops.sum(_log_p(made, z)), [weight])[1][0]
 
 
 def _copy(answer, model, pixels):
@@ -104,13 +128,5 @@ def _copy(answer, model, pixels):
     with keras.saving.custom_object_scope({answer.__name__: answer}):
         copy = models.VAE.from_config(config)
     copy.build((None, pixels))
-    own, others = len(copy.prior.weights), len(model.prior.weights)
-    if len(copy.weights) != len(model.weights) or own != others:
-        raise Wrong(
-            "a model made again from its config has other weights than the first one: its prior has an encoder of its "
-            'own, and the two no longer share one. Put `"encoder": keras.saving.serialize_keras_object(self.encoder)` '
-            "into the config, and in `from_config` take it from there by `keras.saving.deserialize_keras_object`.",
-            "not_shared",
-        )
     copy.set_weights(model.get_weights())
     return copy

@@ -1,6 +1,7 @@
 r"""A question for a prior that shares the model's encoder: its log-density is a text, mistakes are edits of a class.
 
-It is looked at in a model, when the encoder has changed, and when the model was made again from its config.
+It is looked at in a model, when the encoder has changed, and when the model was made again from its config. Exercise 06
+has one.
 """
 
 from collections.abc import Callable
@@ -24,8 +25,8 @@ class Prior(Question):
         draw: function of a NumPy generator: dicts of what `observe.priors.prior` takes.
         log_density: the body of a function of `TAKES`, where the encoder is a pair of matrices: the oracle.
         code: of the right class, for tests.
-        mistakes: list of (name, edits of `code`, message, edits of `log_density`). In the last one's place None: the
-            observer has the words for it; a function of this question and a case's inputs: what is observed, a dict.
+        mistakes: list of (name, edits of `code`, message, edits of `log_density`). In the last one's place None where
+            the observer sees it, and has the words for it, or the message is for what `explain` finds.
     """
 
     _: KW_ONLY
@@ -47,12 +48,8 @@ class Prior(Question):
             if code.count(old) != 1:
                 raise ValueError(f"{name}: {old!r} occurs {code.count(old)} times in\n{code}")
             code = code.replace(old, new)
-        predict = None
-        if callable(of_density):
-            predict = lambda **inputs: of_density(self, inputs)  # noqa: E731
-        elif of_density is not None:
-            text = self.text.edited(of_density)
-            predict = lambda **inputs: self.values(inputs, text)  # noqa: E731
+        text = None if of_density is None else self.text.edited(of_density)
+        predict = text and (lambda **inputs: self.values(inputs, text))
         return Mistake(name, message, predict, code)
 
     def draw_cases(self, rng):
@@ -60,12 +57,8 @@ class Prior(Question):
 
     def values(self, inputs, text=None):
         """Computes the log-densities, before and after the encoder's step."""
-        first, later = (self.at(inputs, text, which) for which in ("first", "later"))
+        first, later = ((text or self.text).run(_arguments(inputs, which))[0] for which in ("first", "later"))
         return {LOG_P: first, AFTER: later, RESTORED: later}
-
-    def at(self, inputs, text=None, which="first"):
-        """Computes the log-density with the first or the later weights of the encoder."""
-        return (text or self.text).run(_arguments(inputs, which))[0]
 
     def expected(self, case):
         slope = differentiate(self.text, _arguments(case.inputs, "first"), [WEIGHT])[0][WEIGHT]
