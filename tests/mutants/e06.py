@@ -140,7 +140,8 @@ ODD = {
         ("bound", _components()),
         ("not_log_variance", _components((_SAID, f"np.exp({_SAID})"))),
         ("prior_elsewhere", _components((_MEAN, '"prior_mean": np.full((2, latents), 3.0)'))),
-        ("prior_not_log_variance", _components((_LOG_VARIANCE, '"prior_log_variance": np.ones((2, latents))'))),
+        ("prior_not_log_variance", _components(
+            (_SIZES, "gain = 14, 0.3, 1.0"), (_LOG_VARIANCE, '"prior_log_variance": np.ones((2, latents))'))),
         ("no_codes", _components((_SIZES, "gain = 8, 0.3, 0.01"))),
         ("not_finite", _components(('"hidden_bias": np.zeros', '"hidden_bias": np.nan * np.zeros'))),
         ("shapes", _components((_MEAN, '"prior_mean": np.zeros((51, latents))'))),
