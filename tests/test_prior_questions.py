@@ -9,6 +9,8 @@ from keras import ops
 import vaekit as vk
 from vaekit.course.exercises.e06 import VAMP
 
+pytestmark = pytest.mark.once  # the exercise itself is marked on both backends
+
 PARTS = ["log density", "gradient of log density for pseudo_inputs", "after a step", "restored"]
 OPENED = 'keras.saving.deserialize_keras_object(config.pop("encoder"))'
 MIXTURE = "return vk.distributions.NormalMixture(q.mean(), q.stddev())"

@@ -398,11 +398,11 @@ def widened_prior(codes, deviation):
 # takes about five seconds of a laptop's CPU; you have three minutes.
 
 # %% [markdown] tags=["solution"]
-# **Solution.** The training of exercise 02, with the lesson's prior, and free bits. Without them the codes are lost
-# within the first epochs, and never come back. At the start they say little, so the cheapest is to say nothing. An
-# $\mathcal N(0, I)$ stays where it is, and codes that fall onto it are told apart again as soon as the decoder has use
-# for them. A VampPrior comes along: as soon as all answers of the encoder are alike, so are the components. With a
-# floor of 7 nats there is nothing to gain by that. (A warm-up over half of the steps helps, too, in most runs.)
+# **Solution.** The training of exercise 02, with the lesson's prior and warm-up, and with free bits. Without the last
+# two the codes are lost within the first epochs, and never come back. At the start they say little, so the cheapest is
+# to say nothing. An $\mathcal N(0, I)$ stays where it is, and codes that fall onto it are told apart again as soon as
+# the decoder has use for them. A VampPrior comes along: as soon as all answers of the encoder are alike, so are the
+# components. With a floor of 7 nats there is nothing to gain by that.
 #
 # What is given away are the encoder's answers to the pseudo-inputs: *after* training, by this encoder, of the
 # pseudo-inputs as they are used, within the pixels' range.
@@ -430,8 +430,10 @@ def train_vamp(images, seed):
     decoder = keras.Sequential([vk.layers.MLP(100), vk.layers.Bernoulli(196)])  # tanh, as in the contract
     prior = vk.priors.VampPrior(encoder, 50, mean=0.1, stddev=0.05, input_shape=(196,), seed=seed)
     vae = vk.VAE(encoder, decoder, prior=prior, seed=seed)
-    decay = keras.optimizers.schedules.CosineDecay(0.02, epochs * -(-len(images) // batch))
-    vae.compile(keras.optimizers.Adam(decay), objective=vk.objectives.ELBO(free_bits=7.0))
+    steps = epochs * -(-len(images) // batch)
+    decay = keras.optimizers.schedules.CosineDecay(0.02, steps)
+    objective = vk.objectives.ELBO(beta=vk.objectives.WarmUp(steps // 2), free_bits=7.0)
+    vae.compile(keras.optimizers.Adam(decay), objective=objective)
     vae.fit(DynamicBinarization(images, seed), epochs=epochs, batch_size=batch, verbose=0)
 
     def encode(x):
