@@ -636,8 +636,8 @@ TRAINED = TrainedVAE(
     images=_digits, coins=-52.5, good_kl=(6.0, 9.0), most_latents=20, most_units=100, components=50,
     because="14 runs of the solution, each with another seed, ended between −40.8 and −40.1, with priors worth 2.1 to "
     "2.9. MixtureOfNormals: −40.6 to −40.0, worth 1.6 to 2.1; ten components, 1.0 to 1.3. N(0, I), and one normal that "
-    "is learned: −41.5 to −40.7, worth 0. Neither warm-up nor free bits: −45.7, −47.1, −52.3, −52.3. A constant learning "
-    "rate of 0.001: −45.0 to −44.6 in 40 epochs. Principal components: −49.2.",
+    "is learned: −41.5 to −40.7, worth 0. Neither warm-up nor free bits: −45.7, −47.1, −52.3, −52.3. A constant "
+    "learning rate of 0.001: −45.0 to −44.6 in 40 epochs. Principal components: −49.2.",
     hints="""
         The model is the lesson's, with `prior=vk.priors.VampPrior(encoder, 50, input_shape=(196,), seed=seed)`, and the
         training of exercise 02. First make it return anything of the right shapes, then train for longer.
