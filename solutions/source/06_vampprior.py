@@ -207,8 +207,8 @@ def draw_codes(weights, mean, log_variance, uniform, noise):
 # a class derived from `vk.priors.Prior`, made by `VampPrior(encoder, components)`. The encoder takes images as vectors
 # and is built, so `encoder.input_shape` is `(None, pixels)`; called, it returns a distribution, with `mean()` and
 # `stddev()`. The pseudo-inputs are a weight, `self.pseudo_inputs`, `[components, pixels]`, made in `build(shape)`,
-# where `shape` is the latent's; any start will do. Where they are used, pixels below 0 count as 0 and those above 1 as
-# 1. The mixture is `vk.distributions.NormalMixture(means, standard_deviations)`.
+# where `shape` is the latent's; any start will do. Where they are used, pixels below 0 count as 0, and those above 1
+# count as 1. The mixture is `vk.distributions.NormalMixture(means, standard_deviations)`.
 #
 # The check gives the pseudo-inputs values of its own, and looks at $\log p(z)$; then again when the model's encoder has
 # other weights (*after a step*); and in a model that was made again from its config, as a file holds it, when the
