@@ -46,7 +46,7 @@ MIXTURE = Function(
     draw={None: _mixtures, "extreme": _extremes, "narrow": _narrow}, values_only=("extreme", "narrow"),
     parts={"value": 1, "gradients": 0.5, "extreme": 1, "narrow": 1.5},
     atol={"value": 0.005, None: 1e-5}, because="`tfd.Normal` divides by σ first and subtracts then. Where μ is 30 and "
-    "σ 0.007 it is off by up to 0.002. What an expanded square loses there is about 1.",
+    "σ 0.007 it is off by up to 0.001. What an expanded square loses there are several nats.",
     answer=f"""
         squares = {_SQUARES}  # [B, K, D]
         log_densities = -0.5 * ops.sum(LOG_2PI + log_variance + squares, axis=2)  # [B, K]
