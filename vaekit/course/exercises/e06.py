@@ -29,13 +29,12 @@ def _extremes(rng):
 
 def _narrow(rng):
     """Components far from zero, and narrow."""
-    mean, log_variance = 30 * rng.choice([-1, 1], size=(3, 4)) + rng.normal(size=(3, 4)), np.full((3, 4), -10.0)
-    near = mean[rng.integers(3, size=5)]
+    mean, log_variance = 30 * rng.choice([-1, 1], size=(5, 4)) + rng.normal(size=(5, 4)), np.full((5, 4), -10.0)
+    near = mean[rng.integers(5, size=3)]
     yield dict(z=near + np.exp(-5) * rng.normal(size=near.shape), mean=mean, log_variance=log_variance)
 
 
 _SQUARES = "(z[:, None] - mean) ** 2 * ops.exp(-log_variance)"
-_TERMS = f"-0.5 * ops.sum(LOG_2PI + log_variance + {_SQUARES}, axis=2)"
 _LOG_MEAN = "ops.logsumexp(log_densities, axis=1) - np.log(mean.shape[0])"
 _IN_FLOAT32 = "In float32 $e^{-104}$ is 0, and $e^{89}$ infinite"
 
@@ -74,13 +73,13 @@ MIXTURE = Function(
          "and no gradient leads them out. `ops.logsumexp` needs no such help."),
         ("clipped", {"return ": "log_densities = ops.clip(log_densities, -80, 80)\nreturn "}, "the log-densities are "
          "clipped. Nothing is infinite any more, and nothing is right either. `ops.logsumexp` needs no clipping."),
-        *(("expanded", {"squares =": "inverse = ops.exp(-log_variance)\nsquares =", f"{_SQUARES}  # [B, K, D]": "0",
-           "-0.5 * ops.sum(LOG_2PI + log_variance + squares, axis=2)  # [B, K]": product}, r"the square is expanded, "
-           r"as in the lesson, and computed in float32. With $\mu = 30$ and $\log\sigma^2 = -10$ the terms are "
-           r"$\mu^2/\sigma^2 \approx 2 \cdot 10^7$ and cancel: nothing is left of their seven digits. Subtract first, "
-           r"$(z - \mu)^2$; or compute this product in float64.") for product in (
-              "-0.5 * ops.matmul(z**2, ops.transpose(inverse)) + ops.matmul(z, ops.transpose(mean * inverse)) - 0.5 * "
-              "ops.sum(mean**2 * inverse + log_variance + LOG_2PI, axis=1)",)),
+        ("expanded", {f"squares = {_SQUARES}  # [B, K, D]": "inverse = ops.exp(-log_variance)",
+         "-0.5 * ops.sum(LOG_2PI + log_variance + squares, axis=2)  # [B, K]":
+         "-0.5 * ops.matmul(z**2, ops.transpose(inverse)) + ops.matmul(z, ops.transpose(mean * inverse)) - 0.5 * "
+         "ops.sum(mean**2 * inverse + log_variance + LOG_2PI, axis=1)"}, "the square is expanded, as in the lesson, "
+         r"and computed in float32. With $\mu = 30$ and $\log\sigma^2 = -10$ the terms are $\mu^2/\sigma^2 \approx 2 "
+         r"\cdot 10^7$ and cancel: nothing is left of their seven digits. Subtract first, $(z - \mu)^2$; or "
+         "compute this product in float64."),
         ("mean_of_logarithms", {_LOG_MEAN: "ops.mean(log_densities, axis=1)"}, "this is the mean of the log-densities. "
          "A mixture is a mean of *densities*: one component that is near is enough, however far away the others are. "
          "It is the logarithm of the mean."),
