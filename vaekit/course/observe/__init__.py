@@ -7,7 +7,7 @@ answer.
 """
 
 from vaekit.backend import full_precision
-from vaekit.course.observe import distribution_layers, functions, objectives, random_layers, training
+from vaekit.course.observe import distribution_layers, functions, objectives, priors, random_layers, training
 from vaekit.course.observe.errors import describe_error as describe_error
 from vaekit.course.observe.values import DOUBLE as DOUBLE
 from vaekit.course.observe.values import NUMPY as NUMPY
@@ -26,6 +26,7 @@ OBSERVERS = {
         random_layers.random_layer,
         distribution_layers.distribution_layer,
         objectives.objective,
+        priors.prior,
         training.trained_vae,
     )
 }

@@ -4,9 +4,12 @@ from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
 
+from vaekit.course.questions.language import LOG_2PI
 from vaekit.course.questions.question import AtLeast, Case, Observe, Question, generator
 
 DECODER = ["hidden_weights", "hidden_bias", "output_weights", "output_bias"]
+PRIOR = ["prior_mean", "prior_log_variance"]
+WORTH = "prior"  # the part that is for a prior
 DRAWS = 5  # of codes for each test image
 
 
@@ -31,6 +34,11 @@ class TrainedVAE(Question):
         good_kl: the range of the KL divergence, in nats, of models that reach the bounds.
         most_latents, most_units: of the decoder.
         codes: k, of the bound.
+        components: the most that the prior may have, where the answer gives a prior away, too: a mixture of normals
+            with equal weights, as the arrays `PRIOR`. 0: the prior is N(0, I).
+        worth: nats, the part "prior", where there is one: by how much the bound exceeds that with one normal
+            distribution in the prior's place, which has the codes' mean and, latent by latent, their variance; and
+            `coins`, too.
         unfinished: advice where nothing looks wrong.
     """
 
@@ -42,6 +50,8 @@ class TrainedVAE(Question):
     most_latents: int = 20
     most_units: int = 200
     codes: int = 1
+    components: int = 0
+    worth: float = 0.0
     unfinished: str = (
         "Then it is not trained well enough: more epochs, more latents (ten at least), a larger learning rate at first "
         "and a small one in the end."
@@ -54,10 +64,11 @@ class TrainedVAE(Question):
 
     def __post_init__(self):
         super().__post_init__()
-        self.parts = self.parts or dict.fromkeys(self.bounds, 1)
+        self.parts = self.parts or dict.fromkeys([*self.bounds, *([WORTH] if self.components else [])], 1)
         self.pixels = self.images()[0].shape[1]
-        most = 2 * self.most_units * (self.pixels + self.most_latents)
-        self.observe = Observe("trained_vae", {"parts": DECODER, "most": most})
+        self.arrays = DECODER + (PRIOR if self.components else [])
+        most = 2 * (self.most_units * (self.pixels + self.most_latents) + self.components * self.most_latents)
+        self.observe = Observe("trained_vae", {"parts": self.arrays, "most": most})
 
     def draw_cases(self, rng):
         """Draws the order of the training images, which are grey; then others, of 0 and 1, tossed by their grey values.
@@ -76,15 +87,16 @@ class TrainedVAE(Question):
         ]
 
     def expected(self, case):
-        return {part: AtLeast(nats) for part, nats in self.bounds.items()}
+        bounds = {part: AtLeast(nats) for part, nats in self.bounds.items()}
+        return bounds | ({WORTH: AtLeast(self.worth, of="the prior is worth")} if self.components else {})
 
     def derived(self, inputs, observations):
         """Computes the bound, under the name of each part, and what advice is made of."""
         images, (decoder, codes) = inputs[1]["images"], observations
         if wrong := self._wrong_shapes(decoder, codes, len(images)):
-            return dict.fromkeys(self.bounds, np.nan) | {"wrong": wrong}
+            return dict.fromkeys(self.parts, np.nan) | {"wrong": wrong}
         mean, log_variance = codes["mean"], codes["log_variance"]
-        arrays = [*(decoder[name] for name in DECODER), mean, log_variance]
+        arrays = [*(decoder[name] for name in self.arrays), mean, log_variance]
         noise = generator(inputs[0]["seed"], arrays).normal(size=(max(DRAWS, self.codes), *mean.shape))
         few = noise[: min(DRAWS, self.codes)]
 
@@ -95,8 +107,15 @@ class TrainedVAE(Question):
             read_as_it_is = (
                 reached if self.codes == 1 else _bound(images, mean, log_variance, decoder, few, len(few))[0]
             )
-        measures = {"bound": reached, "reconstruction": reconstruction, "kl": kl, "read": read}
+            priors = {}
+            if self.components:
+                priors = _other_priors(images, mean, log_variance, decoder, few)
+                like_codes = decoder | _one_normal(mean, log_variance)
+                priors[ONE_NORMAL] = _bound(images, mean, log_variance, like_codes, noise, self.codes)[0]
+        measures = {"bound": reached, "reconstruction": reconstruction, "kl": kl, "read": read, "priors": priors}
         measures["read_as_it_is"] = read_as_it_is
+        if priors:
+            measures[WORTH] = reached - np.maximum(priors[ONE_NORMAL], self.coins)
         return measures | dict.fromkeys(self.bounds, reached)
 
     def _wrong_shapes(self, decoder, codes, images):
@@ -113,6 +132,12 @@ class TrainedVAE(Question):
             "mean": (images, latents),
             "log_variance": (images, latents),
         }
+        if self.components:
+            components = (shapes.get("prior_mean") or (0,))[0]
+            expected |= dict.fromkeys(PRIOR, (components, latents))
+            if not 1 <= components <= self.components:
+                came = shapes.get("prior_mean")
+                return f"`prior_mean` has the shape {came}; {self.components} components are the most."
         wrong = [
             f"`{name}` should have the shape {shape}, it has {shapes.get(name)}"
             for name, shape in expected.items()
@@ -138,10 +163,20 @@ class TrainedVAE(Question):
                 f"Your encoder seems to return {best} as its second value: read so, the bound is {read[best]:.2f} "
                 r"nats. Asked for is $\log\sigma^2$."
             )
+        priors = observed.get("priors", {})
+        for name, message in OTHER_PRIORS.items() if priors else ():
+            if priors[name] > max(np.nan_to_num(bound, nan=-np.inf) + 2, self.coins):
+                return name.replace(" ", "_"), message.format(priors[name])
         if not np.isfinite(bound):
             return "not_finite", (
                 "The shapes are right, but some numbers of the decoder or of the encoder are not finite, or so large "
                 "that the bound is not: did training diverge?"
+            )
+        if part == WORTH and bound >= min(self.bounds.values()):
+            return "no_mixture", (
+                f"With one normal distribution in its place, of the codes' mean and variance, the bound is "
+                f"{priors[ONE_NORMAL]:.2f}. Are there many components, and not all alike? And were they learned with "
+                "the model, for long enough?"
             )
         if kl > 1.5 * high and reconstruction > min(self.bounds.values()):
             return "cheap_codes", (
@@ -159,7 +194,7 @@ class TrainedVAE(Question):
         if kl < 0.5:
             return "no_codes", (
                 f"The KL is {kl:.2f} nats: the codes say nothing about the image. Was the model trained, and is the "
-                "reconstruction summed over the pixels, not averaged?"
+                f"reconstruction summed over the pixels, not averaged?{FALLEN if self.components else ''}"
             )
         if kl > 1.1 * high:
             return "overfitted", (
@@ -177,6 +212,41 @@ class TrainedVAE(Question):
             "Nothing else looks wrong. Are the pixels drawn by their grey values, anew in every epoch? "
             f"{self.unfinished}"
         )
+
+
+OTHER_PRIORS = {  # with which the bound is better than with the prior that came
+    "prior not log variance": "Read as variances or as standard deviations, your `prior_log_variance` gives a bound of "
+    r"{:.2f} nats, which is better. Asked for is $\log\sigma^2$.",
+    "prior elsewhere": r"With $\mathcal N(0, I)$ in the place of your prior the bound is better, {:.2f} nats: the "
+    "components are not where the codes are. Are they the answers of *this* encoder, after training, to pseudo-inputs "
+    "within the pixels' range?",
+}
+
+
+ONE_NORMAL = "one normal"
+FALLEN = (
+    " If so, prior and encoder may have fallen into each other: while codes say little, the cheapest is that both are "
+    "alike. Let the KL count little at first (`vk.objectives.WarmUp`), or ask for nats (`free_bits`)."
+)
+
+
+def _other_priors(images, mean, log_variance, decoder, noise):
+    """Estimates the bound with the prior read in other ways, and with N(0, I)."""
+
+    def bound(prior_mean, prior_log_variance):
+        arrays = decoder | dict(zip(PRIOR, (prior_mean, prior_log_variance), strict=True))
+        return _bound(images, mean, log_variance, arrays, noise, len(noise))[0]
+
+    components, variance = (decoder[name] for name in PRIOR)
+    read = [bound(components, reading) for reading in (np.log(variance), 2 * np.log(variance), 2 * variance)]
+    zeros = np.zeros_like(components[:1])
+    return dict(zip(OTHER_PRIORS, (float(np.max(np.nan_to_num(read, nan=-np.inf))), bound(zeros, zeros)), strict=True))
+
+
+def _one_normal(mean, log_variance):
+    """A prior of one component, with the mean and the variances of codes."""
+    variance = mean.var(axis=0) + np.exp(log_variance).mean(axis=0)
+    return dict(zip(PRIOR, (mean.mean(axis=0)[None], np.log(variance)[None]), strict=True))
 
 
 def _bound(images, mean, log_variance, decoder, noise, codes):
@@ -199,7 +269,7 @@ def terms(images, mean, log_variance, decoder, noise):
     Args:
         images: `[N, D]`, of 0 and 1.
         mean, log_variance: `[N, L]`.
-        decoder: dict of the arrays `DECODER`.
+        decoder: dict of the arrays `DECODER`, and of `PRIOR`, if the prior is not N(0, I).
         noise: `[S, N, L]`.
     """
     w1, b1, w2, b2 = (decoder[name] for name in DECODER)
@@ -208,8 +278,19 @@ def terms(images, mean, log_variance, decoder, noise):
         z = mean + np.exp(log_variance / 2) * e
         a = np.tanh(z @ w1 + b1) @ w2 + b2  # [N, D]
         reconstruction.append(log_bernoulli(images, a))
-        kl.append(0.5 * np.sum(z**2 - e**2 - log_variance, axis=-1))
+        if "prior_mean" in decoder:
+            log_p = _log_mixture(z, decoder["prior_mean"], decoder["prior_log_variance"])
+            kl.append(-0.5 * np.sum(LOG_2PI + e**2 + log_variance, axis=-1) - log_p)
+        else:
+            kl.append(0.5 * np.sum(z**2 - e**2 - log_variance, axis=-1))
     return np.array(reconstruction), np.array(kl)
+
+
+def _log_mixture(z, mean, log_variance):
+    """log p(z) of a mixture of normals with equal weights: `[N, L]` and `[K, L]` → `[N]`."""
+    squares = (z[:, None] - mean) ** 2 * np.exp(-log_variance)  # [N, K, L]
+    each = -0.5 * np.sum(LOG_2PI + log_variance + squares, axis=-1)
+    return np.logaddexp.reduce(each, axis=1) - np.log(len(mean))
 
 
 def log_bernoulli(x, a):

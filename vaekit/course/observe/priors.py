@@ -1,0 +1,132 @@
+"""Observes priors that are made of the encoder's answers to pseudo-inputs."""
+
+import json
+
+import keras
+import numpy as np
+
+from vaekit import layers, models
+from vaekit.backend import tfd, variables_gradient
+from vaekit.course.observe.values import Wrong, described, fault_or
+from vaekit.priors import Prior
+
+LOG_P, AFTER, RESTORED = "log density", "after a step", "restored"
+WEIGHT = "pseudo_inputs"
+
+
+def prior(answer, inputs):
+    """Observes a class of priors in a model, whose encoder they share.
+
+    Args:
+        answer: the class; made by `answer(encoder, components)`, for an encoder that is built. In a model that is built
+            it has a weight `pseudo_inputs`, `[components, pixels]`.
+        inputs: dict of `pseudo_inputs`, `[K, P]`; codes `z`, `[B, D]`; `to_mean` and `to_log_variance`, `[P, D]`, the
+            encoder's weights; and `later_mean` and `later_log_variance`, which it has afterwards.
+
+    Returns: dict.
+        - "log density": of the codes, `[B]`; "gradient of log density for pseudo_inputs": of its sum;
+        - "after a step": the log-density when the model's encoder has the later weights;
+        - "restored": the same in a model made from the first one's config, with its weights.
+    """
+    if not (isinstance(answer, type) and issubclass(answer, Prior)):
+        what = f"`{answer.__name__}`, which does not derive from it" if isinstance(answer, type) else described(answer)
+        raise Wrong(f"expected a class that is a `vk.priors.Prior`, received {what}.", "no_prior")
+    (components, pixels), latents = inputs[WEIGHT].shape, inputs["z"].shape[1]
+    z = keras.ops.convert_to_tensor(inputs["z"], "float32")
+    encoder = keras.Sequential([layers.DiagonalNormal(latents)])
+    encoder.build((None, pixels))
+    decoder = keras.Sequential([layers.Bernoulli(pixels)])
+    model = models.VAE(encoder, decoder, prior=answer(encoder, components), seed=0)
+    model.build((None, pixels))
+    made = model.prior
+    weight = _weight(made, (components, pixels))
+    _check_shared(model)
+    at_first = keras.ops.convert_to_numpy(_log_p(made, z))
+    weight.assign(inputs[WEIGHT].astype("float32"))
+    _set(model, inputs["to_mean"], inputs["to_log_variance"])
+    log_p = _log_p(made, z)
+    if np.array_equal(at_first, keras.ops.convert_to_numpy(log_p)):
+        raise Wrong(
+            "the density stays the same when the pseudo-inputs and the encoder get other weights. Was it computed "
+            "once and kept? Then training changes the encoder, and the prior stays where the codes were. Encode the "
+            "pseudo-inputs in `distribution`, each time it is called.",
+            "computed_once",
+        )
+    observed = {
+        LOG_P: log_p,
+        f"gradient of {LOG_P} for {WEIGHT}": fault_or(lambda: _slope(made, z), answer),
+    }
+    copy = fault_or(lambda: _copy(answer, model, pixels), answer, "made again from its config, a model")
+    later = inputs["later_mean"], inputs["later_log_variance"]
+    _set(model, *later)
+    observed[AFTER] = fault_or(lambda: _log_p(made, z), answer)
+
+    def restored():
+        _set(copy, *later)
+        return _log_p(copy.prior, z)
+
+    return observed | {RESTORED: fault_or(restored, answer) if isinstance(copy, models.VAE) else copy}
+
+
+def _weight(made, shape):
+    """The weight that holds the pseudo-inputs."""
+    weight = getattr(made, WEIGHT, None)
+    if not isinstance(weight, keras.Variable):
+        raise Wrong(
+            f"once the model is built, `self.{WEIGHT}` should be a weight; it is {described(weight)}. Make it in "
+            f"`build`, by `self.add_weight`.",
+            "no_weight",
+        )
+    if tuple(weight.shape) != shape:
+        raise Wrong(
+            f"`{WEIGHT}` should have the shape {shape}, [components, pixels]; it has {tuple(weight.shape)}.",
+            "weights_shape",
+        )
+    if not any(weight is each for each in made.trainable_variables):
+        raise Wrong(f"`{WEIGHT}` is not trainable: no gradient will change it.", "not_trainable")
+    return weight
+
+
+def _check_shared(model):
+    """Refuses a prior with more weights than the pseudo-inputs and those of the model's encoder."""
+    shared = (getattr(model.prior, WEIGHT), *model.encoder.weights)
+    if own := [weight.path for weight in model.prior.weights if not any(weight is each for each in shared)]:
+        raise Wrong(
+            f"beside the pseudo-inputs the prior has weights of its own, `{own[0]}` among them. Is it an encoder of "
+            "its own? A VampPrior has the model's: keep the object that `__init__` receives.",
+            "own_encoder",
+        )
+
+
+def _set(model, to_mean, to_log_variance):
+    """Gives the model's encoder weights; its biases are 0."""
+    zeros = 0 * to_mean[0]
+    model.encoder.set_weights([array.astype("float32") for array in (to_mean, zeros, to_log_variance, zeros)])
+
+
+def _log_p(made, z):
+    found = made.distribution()
+    if not isinstance(found, tfd.Distribution):
+        raise Wrong(f"`distribution` should return a distribution; it returned {described(found)}.", "no_distribution")
+    if tuple(found.batch_shape):
+        raise Wrong(
+            f"`distribution` returned {found.batch_shape[0]} distributions, one for each pseudo-input. Asked for is "
+            "one, their mixture: `vk.distributions.NormalMixture`.",
+            "no_mixture",
+        )
+    return found.log_prob(z)
+
+
+def _slope(made, z):
+    weight = getattr(made, WEIGHT)
+    return variables_gradient(lambda: keras.ops.sum(_log_p(made, z)), [weight])[1][0]
+
+
+def _copy(answer, model, pixels):
+    """Makes a model from another one's config, as a file holds it, with its weights."""
+    config = json.loads(json.dumps(model.get_config()))
+    with keras.saving.custom_object_scope({answer.__name__: answer}):
+        copy = models.VAE.from_config(config)
+    copy.build((None, pixels))
+    copy.set_weights(model.get_weights())
+    return copy
