@@ -1,5 +1,6 @@
 """Questions, and the judging of answers by arrays alone. Nothing here knows of processes."""
 
+from vaekit.course.questions.deep import TrainedDeep as TrainedDeep
 from vaekit.course.questions.distribution_layer import DistributionLayer as DistributionLayer
 from vaekit.course.questions.experiment import Experiment as Experiment
 from vaekit.course.questions.function import Function as Function

@@ -106,8 +106,9 @@ class Operations:
         function = _OPERATIONS.get(name) or getattr(np, name)
         return lambda *arguments, **options: self.cast(function(*arguments, **options))
 
-    def cast(self, value):
-        """Casts arrays of floats to this precision; all else stays as it is."""
+    def cast(self, value, dtype=None):
+        """Casts arrays of floats to this precision, to a `dtype` of floats those of whole numbers, too."""
+        value = np.asarray(value, self.dtype) if str(dtype).startswith("float") else value
         if isinstance(value, (np.ndarray, np.floating)) and value.dtype.kind == "f":
             return value.astype(self.dtype)
         return tuple(map(self.cast, value)) if isinstance(value, tuple) else value
