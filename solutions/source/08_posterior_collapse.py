@@ -140,8 +140,8 @@ for name, log_variance in {"σ² = 1": 0.0, "σ² = 0.0001": np.log(1e-4)}.items
 #
 # Its derivatives by $\tau^2$ and by $a$ are zero at $\tau^2 = \theta/(w^2 + \theta)$ and $a = w/(w^2 + \theta)$, with
 # $\theta = \beta s^2$. That is the exact posterior of a decoder whose noise is $\theta$. And so is all the rest:
-# divided by $\beta$, the objective is that of an ordinary VAE with the noise $\theta$. With its exact posterior the bound
-# is $\log p(x)$, so what is left to be climbed is
+# divided by $\beta$, the objective is that of an ordinary VAE with the noise $\theta$. With its exact posterior the
+# bound is $\log p(x)$, so what is left to be climbed is
 #
 # $$-\tfrac12\Big(\log(w^2 + \theta) + \frac{\lambda}{w^2 + \theta}\Big),$$
 #
@@ -195,9 +195,9 @@ print(f"together {total:.4f}, by hand {live_cost:.4f}")
 
 # %% [markdown] tags=["solution"]
 # **Solution.** $\delta$ is a plain number, so $c$ is found by plain Python. With $v = \log c^2$ the equation reads
-# $f(v) = e^v - 1 - v - 2\delta = 0$. At $v = -1 - 2\delta$ it is $f = e^v > 0$, and from there to 0 it falls, more and more
-# slowly. So a tangent never overshoots, and Newton's method walks to the solution from the left. In logarithms nothing
-# is too large or too small.
+# $f(v) = e^v - 1 - v - 2\delta = 0$. At $v = -1 - 2\delta$ it is $f = e^v > 0$, and from there to 0 it falls, more and
+# more slowly. So a tangent never overshoots, and Newton's method walks to the solution from the left. In logarithms
+# nothing is too large or too small.
 
 
 # %% question="delta_posterior"
@@ -422,9 +422,10 @@ for noise in (0.65,), (0.15, 0.5), (0.1, 0.1, 0.45):
 
 # %% [markdown] tags=["solution"]
 # Below the right number nats of likelihood are lost, and the code says a lot, but of the wrong thing: it has to help
-# out with what is local. Above it the likelihood even rises by some hundredths of a nat, up to the data's own, and what is
-# said falls to nothing. So who looks at the likelihood alone chooses the decoder that sees all. To give a decoder just
-# the sight that it needs for what is local is the idea of the *variational lossy autoencoder* (Chen and others, 2017).
+# out with what is local. Above it the likelihood even rises by some hundredths of a nat, up to the data's own, and what
+# is said falls to nothing. So who looks at the likelihood alone chooses the decoder that sees all. To give a decoder
+# just the sight that it needs for what is local is the idea of the *variational lossy autoencoder* (Chen and others,
+# 2017).
 
 # %% [markdown]
 # ## {train_deep}

@@ -577,7 +577,7 @@ _BAND = """
 precision = np.linalg.inv(np.cov(x, rowvar=False))
 band = np.array([np.mean(np.diagonal(precision, k)) for k in range(x.shape[1])])
 rest = np.median(band[5:])  # of what all pixels share
-return {"neighbours": max(k for k in range(1, 5) if abs(band[k] - rest) > 0.3)}
+return {"neighbours": max(k for k in range(1, 5) if abs(band[k] - rest) > 0.6)}
 """
 
 SIGHT = Experiment(
