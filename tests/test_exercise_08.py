@@ -120,7 +120,7 @@ def test_the_decoder_is_a_stack_with_skips():
     """vaekit's own: kernels of (h, z), z last."""
     for case in QUESTIONS["SkipDecoder"].cases(1)[:1]:
         g = case.inputs
-        layers = [vk.layers.MLP(g["units"], "relu"), vk.layers.MLP(g["units"], "relu")]
+        layers = [vk.layers.MLP(int(g["units"]), "relu") for _ in range(2)]
         stack = vk.layers.Stack([*layers, vk.layers.Bernoulli(tuple(g["event_shape"]))], skip=True)
         z = g["features"].astype("float32")
         stack(z)

@@ -68,7 +68,7 @@ ALIKE = {
         for _ in range(80):
             v = (low + high) / 2
             low, high = (v, high) if np.exp(v) - 1 - v > 2 * delta else (low, v)
-        log_variance = v - 2 * ops.softplus(-logit)
+        log_variance = float(v) - 2 * ops.softplus(-logit)
         return log_variance, ops.sum(mean**2 + ops.expm1(log_variance) - log_variance, axis=-1) / 2
         """,
     ],
@@ -82,17 +82,15 @@ ALIKE = {
     "sight": [
         """
 def sight(x):
-    # the noise of a pixel, given its neighbours and what the row shares, by regression
+    # what is left of a pixel, given m neighbours, and the sum of those further away, by regression
     N, D = x.shape
-    left = []
-    for m in range(7):
-        x_t = np.concatenate([x[:, t] for t in range(6, D)])
-        given = [np.concatenate([x[:, t - k] for t in range(6, D)]) for k in range(1, m + 1)]
-        given += [np.concatenate([x.mean(axis=1)] * (D - 6))]
-        A = np.stack(given, axis=1)
-        left.append(np.mean((x_t - A @ np.linalg.lstsq(A, x_t, rcond=None)[0]) ** 2))
+    x_t, left = np.concatenate(list(x[:, 6:].T)), []
+    far = np.concatenate([x.sum(axis=1) - x[:, t - 5 : t + 1].sum(axis=1) for t in range(6, D)])
+    for m in range(6):
+        given = np.stack([far] + [np.concatenate([x[:, t - k] for t in range(6, D)]) for k in range(1, m + 1)], axis=1)
+        left.append(np.mean((x_t - given @ np.linalg.lstsq(given, x_t, rcond=None)[0]) ** 2))
     gain = np.log(np.array(left[:-1]) / np.array(left[1:]))
-    return {"neighbours": np.int64(max(k + 1 for k in range(3) if gain[k] > 0.06))}
+    return {"neighbours": np.int64(max(k + 1 for k in range(5) if gain[k] > 0.03))}
         """,
     ],
 }  # fmt: skip
@@ -105,7 +103,7 @@ ODD = {
     "unit_information": [
         ("refused", {"axis=(0, 1)), ": "axis=(0, 1)) + "}),
         ("refused", {"return ": ""}),
-        ("term", {"own, log_N = -0.5 * (log_variance": "own, log_N = 0.5 * (log_variance"}),
+        ("variant", {"own, log_N = -0.5 * (log_variance": "own, log_N = 0.5 * (log_variance"}),
     ],
     "live_cost": [("other", "live_cost = 0.93"), ("refused", "live_cost = [1.119]")],
     "delta_posterior": [
@@ -124,7 +122,7 @@ ODD = {
         ("no_activation", {_SECOND: _SECOND.replace("ops.relu", "")}),
         ("residual", {_SECOND: _SECOND.replace("relu(", "relu(h + ")}),
         ("means_for_logits", {_THIRD: _THIRD.replace("= ", "= 2 * (") + ")"}),
-        ("cut", {"ops.matmul(z, self.skip_3)": "ops.matmul(ops.stop_gradient(z), self.skip_3)"}),
+        ("variant", {"ops.matmul(z, self.skip_3)": "ops.matmul(ops.stop_gradient(z), self.skip_3)"}),
         ("no_distribution", {_INDEPENDENT: "return logits"}),
     ],
     "mended_codes": [

@@ -81,7 +81,8 @@ BETA = Function(
          "first step of a cycle it is 0."),
         ("ends_early", {"step >= cycles * period": "step >= cycles"}, "`cycles` is compared with the number of the "
          "step. The last cycle ends at the step `cycles * period`."),
-        ("ends_early", {"step >= cycles * period": "step >= (cycles - 1) * period"}, "the last cycle is left out."),
+        ("ends_early", {"step >= cycles * period": "step >= (cycles - 1) * period"}, "the last cycle is left out. It "
+         "ends at the step `cycles * period`."),
         ("curved", {"ops.minimum(within / (ramp * period), 1.0)": "ops.minimum(within / (ramp * period), 1.0) ** 2"},
          r"the way up is curved. $\beta$ rises in a straight line."),
     ],
@@ -262,12 +263,12 @@ def _encoders(rng):
 def _extreme_encoders(rng):
     """Floors far up and far down, and units that are very sure."""
     for delta in rng.uniform(20, 30), rng.uniform(0.002, 0.005):
-        logit = rng.permutation(np.linspace(-110, 110, 8)).reshape(4, 2) + rng.normal(size=(4, 2))
+        logit = rng.permutation([-110.0, -80, -30, -5, 5, 30, 80, 110]).reshape(4, 2) + rng.normal(size=(4, 2))
         yield dict(mean=rng.normal(size=(4, 2)), logit=logit, delta=delta)
 
 
 _NEWTON = "v = v - (np.exp(v) - 1 - v - 2 * delta) / (np.exp(v) - 1)"
-_ROOT = f"v = -1 - 2 * delta  # log c², by Newton's method\nfor _ in range(60):\n    {_NEWTON}"
+_ROOT = f"v = -1 - 2 * delta  # log c², by Newton's method\nfor _ in range(60):\n    {_NEWTON}\nv = float(v)"
 _SAID = "v + 2 * ops.log_sigmoid(logit)"
 
 DELTA = Function(
@@ -298,8 +299,8 @@ DELTA = Function(
          r"Then a unit may cost less than $\delta$."),
         ("square_for_c", {_SAID: "2 * v + 2 * ops.log_sigmoid(logit)"}, r"$c^2$ was taken for $c$, and squared again: "
          r"then every unit costs far more than $\delta$."),
-        ("not_in_logarithms", {_SAID: "ops.log(ops.square(np.exp(v / 2) * ops.sigmoid(logit)))"}, "the logarithm is "
-         r"taken of a product that is 0 in float32 where a unit is very sure. Add logarithms: $\log c^2 + "
+        ("not_in_logarithms", {_SAID: "ops.log(ops.square(float(np.exp(v / 2)) * ops.sigmoid(logit)))"}, "the logarithm "
+         r"is taken of a product that is 0 in float32 where a unit is very sure. Add logarithms: $\log c^2 + "
          r"2\log\mathrm{sigmoid}(a)$, with `ops.log_sigmoid`."),
         ("not_in_logarithms", {_SAID: "v + 2 * ops.log(ops.sigmoid(logit))"}, "the sigmoid is 0 in float32 where a "
          "unit is very sure, and its logarithm infinite: `ops.log_sigmoid`."),
@@ -326,8 +327,8 @@ DELTA = Function(
          "and cost nothing."),
         ("softplus", {_SAID: "v + 2 * ops.log(ops.softplus(logit))"}, r"a softplus has no upper limit: $\sigma$ may "
          r"be 1 again. The sigmoid keeps it below $c$."),
-        ("other_side", {_SAID: "v + 2 * ops.log_sigmoid(-logit)"}, r"the sigmoid has $-a$ in it."),
-        ("price_without_mean", {"ops.sum(mean**2 + ": "ops.sum("}, r"the price lacks $\mu^2$."),
+        ("other_side", {_SAID: "v + 2 * ops.log_sigmoid(-logit)"}, r"the sigmoid has $-a$ in it, where $a$ belongs."),
+        ("price_without_mean", {"ops.sum(mean**2 + ": "ops.sum("}, r"the price lacks $\mu^2$, what the means cost."),
         ("price_sign", {"- 1 - log_variance, axis=1)": "- 1 + log_variance, axis=1)"}, r"in the price "
          r"$\log\sigma^2$ has the wrong sign: $\frac12(\mu^2 + \sigma^2 - 1 - \log\sigma^2)$."),
         ("least_price", {"0.5 * ops.sum(mean**2 + ops.exp(log_variance) - 1 - log_variance, axis=1)": "delta * "
@@ -387,7 +388,8 @@ SKIPS = DistributionLayer(
         ("after_activation", {f"ops.relu({_SECOND})": "ops.relu(ops.matmul(h, kernel_2) + bias_2) + "
          "ops.matmul(features, skip_2)"}, r"the skip of the second layer is added after the ReLU. It belongs inside, "
          r"$f(h W_2 + z U_2 + b_2)$."),
-        ("no_activation", {f"h = ops.relu({_SECOND})": f"h = {_SECOND}"}, "the second layer has no ReLU."),
+        ("no_activation", {f"h = ops.relu({_SECOND})": f"h = {_SECOND}"}, "the second layer has no ReLU: without it, "
+         "it is linear."),
         ("residual", {_SECOND: f"h + {_SECOND}"}, r"the layer before is added as it is, as in a residual network. "
          r"$z$ is what is handed on here, through $U_2$."),
         ("means_for_logits", {"a = ops.reshape(": "a = 2 * ops.reshape("}, "the logits are twice what they should "

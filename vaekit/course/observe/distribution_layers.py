@@ -34,7 +34,7 @@ def distribution_layer(answer, inputs, weights):
     layer_class(answer)
     values = {name: inputs[name] for name in weights}
     arguments = {name: value for name, value in inputs.items() if name not in (*weights, "features", "x")}
-    arguments = {name: tuple(v.tolist()) if isinstance(v, np.ndarray) else v for name, v in arguments.items()}
+    arguments = {name: _plain(value) for name, value in arguments.items()}
     features, x = (keras.ops.convert_to_tensor(inputs[name], "float32") for name in ("features", "x"))
     layer = answer(**arguments)
     distribution(layer, features)
@@ -109,6 +109,12 @@ def measured(values, inputs, weights):
     with np.errstate(all="ignore"):
         spread = np.sqrt(np.mean((draws - draws.mean(0)) ** 2))
     return values | {"draws": np.array(draws.shape), "spread": spread}
+
+
+def _plain(value):
+    """An array as a tuple, one without axes as a number."""
+    value = value.tolist() if isinstance(value, np.ndarray) else value
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _differs(other, own):
