@@ -95,6 +95,11 @@ class TrainedDeep(TrainedVAE):
         bound, kl, reconstruction = (observed[name] for name in ("bound", "kl", "reconstruction"))
         if found[0] in ("not_log_variance", "not_finite", "cheap_codes"):
             return found
+        if observed["information"] > 0.5 and observed["fall"] < observed["information"] / 2:
+            return "unused", (
+                f"Codes say {observed['information']:.2f} nats about the image, and the decoder does not listen: with "
+                f"the code of another image log p(x|z) falls by {observed['fall']:.2f} only."
+            )
         if bound < self.coins and found[0] != "no_codes":
             return "worse_than_coins", (
                 f"Pixels without any code, each white as often as in training images, reach {self.coins}. The KL is "
@@ -103,11 +108,6 @@ class TrainedDeep(TrainedVAE):
             )
         if bound < self.coins:
             return found
-        if observed["fall"] < observed["information"] / 2:
-            return "unused", (
-                f"Codes say {observed['information']:.2f} nats about the image, and the decoder does not listen: with "
-                f"the code of another image log p(x|z) falls by {observed['fall']:.2f} only."
-            )
         said = f"The code costs {kl:.1f} nats and says {observed['information']:.2f} of them about the image."
         if observed["information"] < 2.5:
             return "collapsed", (
