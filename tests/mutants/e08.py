@@ -147,7 +147,7 @@ ODD = {
         ("not_log_variance", _components((_SAID, f"np.exp({_SAID})"), (_SIZES, "latents, gain = 8, 1.3"))),
         ("cheap_codes", _components((_SIZES, "latents, gain = 12, 5.0"))),
         ("no_codes", _components((_SIZES, "latents, gain = 8, 0.01"))),
-        ("worse_than_coins", _components(('"bias_5": np.log(white / (1 - white))', '"bias_5": np.log(white / (1 - white))[::-1]'))),
+        ("worse_than_coins", _components(("np.log(white / (1 - white))}", "np.log(white / (1 - white))[::-1]}"))),
         ("not_finite", _components(('"bias_5": np.log', '"bias_5": np.nan * np.log'))),
         ("shapes", _components(('"kernel_1": np.zeros((latents, 2))', '"kernel_1": np.zeros((latents, 300))'))),
         ("shapes", _components(('np.zeros(2) for i', 'np.zeros(3) for i'))),
