@@ -372,7 +372,7 @@ def mended_codes(mean, log_variance, noise, beta):
 # others. How far that reaches, one, two or three pixels, is another matter in each data set.
 #
 # The decoder, $p(x|z) = \prod_t p(x_t|x_{t-m}, \ldots, x_{t-1}, z)$, sees $m$ neighbours, the `neighbours` before a
-# pixel. Code and encoder are of a single number. You choose $m$; the grader finds the best decoder and the best
+# pixel. The code is a single number. You choose $m$; the grader finds the best decoder and the best
 # encoder for it, all linear and normal, exactly. As on the lesson's ridge the encoder lags a little, $\eta = 0.2$: of a
 # code that says $I$ nats, the bound loses $\frac{\eta^2}{2}(e^{2I} - 1)$.
 #

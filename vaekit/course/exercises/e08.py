@@ -55,6 +55,9 @@ BETA = Function(
         ("float_first", {_WITHIN: 'ops.cast(step, "float32") % period'}, "the steps become float32 before the "
          r"remainder is taken. Beyond $2^{24}$ it knows no odd numbers any more, and the remainder is wrong by some "
          "steps: take it of the whole numbers."),
+        ("float_first", {_WITHIN: 'period * (ops.cast(step, "float32") / period - ops.floor(ops.cast(step, "float32") '
+         '/ period))'}, "the number of cycles is a float32 with a fraction, and of the fraction little is left when "
+         "there have been a million of them. Take the remainder of the whole numbers, `step % period`."),
         ("no_end", {f"ops.where({_END})": "beta"}, r"the cycles never end. After `cycles` of them $\beta$ is to stay "
          "at 1, or the training ends with a price that is no bound's."),
         ("ends_at_zero", {"period, 1.0, beta": "period, 0.0, beta"}, r"after the last cycle $\beta$ is 0: the code is "
@@ -302,6 +305,9 @@ DELTA = Function(
         ("not_in_logarithms", {_SAID: "ops.log(ops.square(float(np.exp(v / 2)) * ops.sigmoid(logit)))"}, "the "
          r"logarithm is taken of a product that is 0 in float32 where a unit is very sure. Add logarithms: $\log c^2 + "
          r"2\log\mathrm{sigmoid}(a)$, with `ops.log_sigmoid`."),
+        ("not_in_logarithms", {_SAID: "2 * ops.log(float(np.exp(v / 2)) * ops.sigmoid(logit))"}, r"the logarithm is "
+         r"taken of $c$ times the sigmoid, which is 0 in float32 where a unit is very sure. Add logarithms: "
+         r"$\log c^2 + 2\log\mathrm{sigmoid}(a)$, with `ops.log_sigmoid`."),
         ("not_in_logarithms", {_SAID: "v + 2 * ops.log(ops.sigmoid(logit))"}, "the sigmoid is 0 in float32 where a "
          "unit is very sure, and its logarithm infinite: `ops.log_sigmoid`."),
         ("small_number", {_SAID: "v + 2 * ops.log(ops.sigmoid(logit) + 1e-8)"}, "a small number is added within the "
