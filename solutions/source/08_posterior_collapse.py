@@ -190,7 +190,7 @@ print(f"together {total:.4f}, by hand {live_cost:.4f}")
 # \tfrac12\big(c^2 - 1 - \log c^2\big) = \delta.$$
 #
 # There is no elementary formula for $c$, so find it as you like, to six digits or more. Return $\log\sigma^2$, and what
-# the code of each image costs, $\mathrm{KL}(q(z|x)\,\|\,p(z))$. In the part *extreme* $\delta$ is 20 to 30, or a few
+# the code of each image costs, $\mathrm{KL}(q(z|x)\,\|\,p(z))$. In the part *extreme* $\delta$ is 20 to 22, or a few
 # thousandths, and $a$ goes from $-110$ to $110$.
 
 # %% [markdown] tags=["solution"]

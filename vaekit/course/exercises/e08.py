@@ -264,9 +264,9 @@ def _encoders(rng):
 
 
 def _extreme_encoders(rng):
-    """Floors far up and far down, and units that are very sure."""
-    for delta in rng.uniform(20, 30), rng.uniform(0.002, 0.005):
-        logit = rng.permutation([-110.0, -80, -30, -5, 5, 30, 80, 110]).reshape(4, 2) + rng.normal(size=(4, 2))
+    """Floors far up and far down, and units that are very sure. (What is 0 in float32 is so by far.)"""
+    for delta in rng.uniform(20, 22), rng.uniform(0.002, 0.005):
+        logit = rng.permutation([-110.0, -60, -35, -5, 5, 35, 60, 110]).reshape(4, 2) + rng.uniform(-1, 1, size=(4, 2))
         yield dict(mean=rng.normal(size=(4, 2)), logit=logit, delta=delta)
 
 
