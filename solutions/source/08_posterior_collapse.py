@@ -492,7 +492,20 @@ def train_deep(images, seed):
 
 
 # %% [markdown] tags=["solution"]
-# TO BE WRITTEN
+# The same training, with other cures:
+#
+# | | bound | cost | information |
+# |---|---:|---:|---:|
+# | none | −47.6 | 2.3 | 2.0 |
+# | warm-up alone | −42.6 | 5.1 | 4.3 |
+# | free bits alone, 8 nats | −42.0 | 8.2 | 5.7 |
+# | skips alone | −41.7 | 6.8 | 5.1 |
+# | skips and warm-up | −40.5 | 9.8 | 5.9 |
+#
+# All of them help, so this collapse was an accident: the likelihood suffered from it as well. Free bits have the nats
+# that they were told to have, and more information than skips; but not the better bound. Near its ceiling of 6.2 nats
+# the information hardly tells the last two lines apart. What another nat of code says would tell apart more images
+# than there are.
 
 # %% [markdown]
 # ## That was exercise 08
