@@ -121,7 +121,7 @@ ODD = {
                               "self.skip_2)"}),
         ("no_activation", {_SECOND: _SECOND.replace("ops.relu", "")}),
         ("residual", {_SECOND: _SECOND.replace("relu(", "relu(h + ")}),
-        ("means_for_logits", {_THIRD: _THIRD.replace("= ", "= 2 * (") + ")"}),
+        ("logits_doubled", {_THIRD: _THIRD.replace("= ", "= 2 * (") + ")"}),
         ("variant", {"ops.matmul(z, self.skip_3)": "ops.matmul(ops.stop_gradient(z), self.skip_3)"}),
         ("no_distribution", {_INDEPENDENT: "return logits"}),
     ],

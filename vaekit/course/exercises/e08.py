@@ -398,7 +398,7 @@ SKIPS = DistributionLayer(
          "it is linear."),
         ("residual", {_SECOND: f"h + {_SECOND}"}, r"the layer before is added as it is, as in a residual network. "
          r"$z$ is what is handed on here, through $U_2$."),
-        ("means_for_logits", {"a = ops.reshape(": "a = 2 * ops.reshape("}, "the logits are twice what they should "
+        ("logits_doubled", {"a = ops.reshape(": "a = 2 * ops.reshape("}, "the logits are twice what they should "
          "be."),
     ],
 )  # fmt: skip
