@@ -142,7 +142,7 @@ ODD = {
     "train_deep": [
         ("bound", _components((_SIZES, "latents, gain = 20, 0.8"), (_SAID, f"{_SAID} - 0.4"))),
         ("one_cure", _components()),
-        ("collapsed", _components((_SIZES, "latents, gain = 1, 1.0"))),
+        ("collapsed", _components((_SIZES, "latents, gain = 2, 0.7"))),
         ("unused", _components((_LAST, f"0.1 * {_LAST}"), (_SAID, f"{_SAID} - 3"))),
         ("not_log_variance", _components((_SAID, f"np.exp({_SAID})"), (_SIZES, "latents, gain = 8, 1.3"))),
         ("cheap_codes", _components((_SIZES, "latents, gain = 12, 5.0"))),

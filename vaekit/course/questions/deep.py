@@ -109,7 +109,7 @@ class TrainedDeep(TrainedVAE):
         if bound < self.coins:
             return found
         said = f"The code costs {kl:.1f} nats and says {observed['information']:.2f} of them about the image."
-        if observed["information"] < 2.5:
+        if observed["information"] < 3.2:
             return "collapsed", (
                 f"{said} The decoder is deep, and in its first steps hears next to nothing of the code: this one has "
                 "collapsed by accident. Skips let every layer hear it, and a warm-up gives it time; the lesson's table "
