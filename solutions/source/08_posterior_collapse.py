@@ -115,10 +115,10 @@ for name, log_variance in {"σ² = 1": 0.0, "σ² = 0.0001": np.log(1e-4)}.items
 
 # %% [markdown] tags=["solution"]
 # What is forgotten most often is that information does not add up. Two units which say the same say hardly more
-# together than one; with wide posteriors a second reading helps a little, as a second witness does. Since $q(z|x)$ is a
-# product over the units, $\sum_j I_j - I$ is $\mathbb E \log\big(\bar q(z) / \prod_j \bar q(z_j)\big)$, a divergence:
-# the sum is never too small, and most often too large. The *costs* of units do add up. So a table of costs by unit
-# says nothing about who repeats whom.
+# together than one, if they say it clearly. (With wide posteriors a second one helps, as a second witness does.) Since
+# $q(z|x)$ is a product over the units, $\sum_j I_j - I$ is $\mathbb E \log\big(\bar q(z) / \prod_j \bar q(z_j)\big)$, a
+# divergence: the sum is never too small, and most often too large. The *costs* of units do add up. So a table of costs
+# by unit says nothing about who repeats whom.
 
 # %% [markdown]
 # ## {live_cost}
@@ -359,8 +359,8 @@ def mended_codes(mean, log_variance, noise, beta):
 
 # %% [markdown] tags=["solution"]
 # Four of the five make the code look better than it is: more units, a lower price, or more information. Nobody looks
-# for an error in a number that pleases. Two tests often find three of them: $I$ is never more than $\log N$, and the misfit,
-# a divergence, is not below zero, but for the noise of the draws.
+# for an error in a number that pleases. Two tests often find three of them: $I$ is never more than $\log N$, and the
+# misfit, a divergence, is not below zero, but for the noise of the draws.
 
 # %% [markdown]
 # ## {sight}

@@ -649,10 +649,10 @@ TRAINED = TrainedDeep(
     bounds={"codes": -50.0, "fair": -43.0, "good": -41.4}, informed=5.4,
     parts={"codes": 1, "fair": 1, "good": 1.5, "informed": 1.5},
     images=_digits, coins=-52.5, good_kl=(6.0, 12.0), most_latents=20, most_units=100,
-    because="16 runs of the solution, each with another seed, on both backends, ended between −40.8 and −40.2, with 5.8 "
-    "to 5.9 nats of information. Two runs each: without any cure −46.6, with 2.4 nats; with warm-up alone −42.1 and "
-    "4.6; with free bits of 8 nats alone −42.0 and 5.7; with skips alone −41.1 and −41.9, with 5.2 and 4.9; both cures, "
-    "with half as many epochs, −42.1 and 5.4. Principal components without any hidden layer: −49.5.",
+    because="16 runs of the solution, each with another seed, on both backends, ended between −40.8 and −40.2, with "
+    "5.8 to 5.9 nats of information. Two runs each: without any cure −46.6, with 2.4 nats; with warm-up alone −42.1 "
+    "and 4.6; with free bits of 8 nats alone −42.0 and 5.7; with skips alone −41.1 and −41.9, with 5.2 and 4.9; both "
+    "cures, with half as many epochs, −42.1 and 5.4. Principal components without any hidden layer: −49.5.",
     hints="""
         First make it return anything of the right shapes: the lesson's `decoder()` with four layers of 100 units, an
         encoder with `vk.layers.DiagonalNormal(20)`, `vk.VAE`, and `arrays(decoder)`. Without a cure it reaches some
