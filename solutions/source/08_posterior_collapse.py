@@ -381,7 +381,7 @@ def mended_codes(mean, log_variance, noise, beta):
 # | | measured | goal |
 # |---|---|---|
 # | likelihood | by how much the bound is below the mean $\log p(x)$ of the data's own distribution | at most 0.2 nats |
-# | heard | what the code says, in shares of what it says with the smallest $m$ that reaches the first goal | at least 0.5 |
+# | heard | what the code says, in shares of what it says with the smallest $m$ that has the likelihood | at least 0.5 |
 # | all heard | the same | at least 0.95 |
 
 # %% [markdown] tags=["solution"]

@@ -350,11 +350,12 @@ DELTA = Function(
 
 
 def _decoders(rng):
-    for B, L, H, event in (4, 3, 5, (2, 3)), (3, 2, 4, (3, 2, 1)):
+    """So many pixels that no two draws are the same by chance."""
+    for B, L, H, event in (4, 3, 5, (4, 6)), (5, 2, 4, (3, 7, 1)):
         P = math.prod(event)
         shapes = dict(kernel_1=(L, H), bias_1=(H,), kernel_2=(H, H), skip_2=(L, H), bias_2=(H,), kernel_3=(H, P),
                       skip_3=(L, P), bias_3=(P,))  # fmt: skip
-        weights = {name: 0.7 * rng.normal(size=shape) for name, shape in shapes.items()}
+        weights = {name: 0.5 * rng.normal(size=shape) for name, shape in shapes.items()}
         yield dict(event_shape=event, units=H, features=rng.normal(size=(B, L)),
                    x=1.0 * (rng.random((B, *event)) < 0.5), **weights)  # fmt: skip
 
