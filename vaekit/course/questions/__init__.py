@@ -10,6 +10,7 @@ from vaekit.course.questions.mend import Mend as Mend
 from vaekit.course.questions.model import TrainedVAE as TrainedVAE
 from vaekit.course.questions.number import Number as Number
 from vaekit.course.questions.objective import Objective as Objective
+from vaekit.course.questions.pixels import TrainedPixels as TrainedPixels
 from vaekit.course.questions.posterior import FittedPosterior as FittedPosterior
 from vaekit.course.questions.prior import Prior as Prior
 from vaekit.course.questions.question import Question as Question

@@ -151,7 +151,17 @@ class _Normal:
         return np.exp(self.log_prob(x))
 
 
+def _conv(x, kernel, padding="valid"):
+    """Convolves images `[N, H, W, C]` with a kernel `[R, S, C, M]`, R and S odd where it is padded."""
+    rows, columns = kernel.shape[:2]
+    if padding == "same":
+        x = np.pad(x, ((0, 0), (rows // 2, rows // 2), (columns // 2, columns // 2), (0, 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(x, (rows, columns), axis=(1, 2))  # [N, H, W, C, R, S]
+    return np.einsum("nhwcrs,rscm->nhwm", windows, kernel, optimize=True)
+
+
 _OPERATIONS = {  # those that NumPy has not, or by another name
+    "conv": _conv,
     "convert_to_tensor": np.asarray,
     "erf": special.erf,
     "erfinv": special.erfinv,

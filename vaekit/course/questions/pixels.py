@@ -1,0 +1,162 @@
+r"""A PixelCNN, trained by the answer: judged by its exact log-likelihood of images that it has not seen."""
+
+from dataclasses import KW_ONLY, dataclass
+
+import numpy as np
+
+from vaekit.course.questions.model import log_bernoulli
+from vaekit.course.questions.question import AtLeast, Case, Observe, Question, generator
+
+LAYERS = 4  # the last one gives the logits
+ARRAYS = [f"{name}_{layer}" for layer in range(1, LAYERS + 1) for name in ("kernel", "bias")]
+TOSSES = 2  # of each image
+
+
+@dataclass(eq=False)
+class TrainedPixels(Question):
+    r"""A function that trains a PixelCNN of four masked convolutions, tanh after all but the last, and returns them.
+
+    It is called with grey training images `[N, H, W, 1]` and a seed, and returns kernels and biases in the order of the
+    layers. Nothing of it is called again: $\log p(x)$ is computed here, of images that it has not seen, and the masks
+    are put on here, so no pixel sees itself or the future, whatever was trained. These images are tossed by dice from a
+    digest of what is judged.
+
+    Attributes:
+        bounds: dict: nats by part, from the lowest to the highest.
+        images: function without arguments: grey images `[N, H, W, 1]` to learn from, and others to be judged by.
+        coins: nats that pixels reach that know nothing of each other.
+        most_filters, largest: how many filters a layer may have, and the largest kernel.
+    """
+
+    _: KW_ONLY
+    bounds: dict
+    images: object
+    coins: float
+    most_filters: int = 32
+    largest: int = 9
+    requires_first: bool = False
+    seconds: float = 180.0
+
+    derives = True
+    fixed = True
+    observe = Observe("call", {"names": ARRAYS})
+
+    def __post_init__(self):
+        super().__post_init__()
+        self.parts = self.parts or dict.fromkeys(self.bounds, 1)
+
+    def draw_cases(self, rng):
+        """Draws a seed, and the order of the training images, mirrored and turned as the seed says.
+
+        So weights that were trained elsewhere are of no use as they are.
+        """
+        seed, images = int(rng.integers(1000)), self.images()[0]
+        return [Case({"images": turned(images[rng.permutation(len(images))], seed), "seed": seed})]
+
+    def expected(self, case):
+        return {part: AtLeast(nats) for part, nats in self.bounds.items()}
+
+    def derived(self, inputs, observations):
+        """Computes the log-likelihood, under the name of each part, and what advice is made of."""
+        seed, arrays = inputs[0]["seed"], observations[0]
+        if wrong := self._wrong_shapes(arrays):
+            return dict.fromkeys(self.bounds, np.nan) | {"wrong": wrong}
+        layers = [(arrays[f"kernel_{i}"], arrays[f"bias_{i}"]) for i in range(1, LAYERS + 1)]
+        grey = np.repeat(turned(self.images()[1], seed), TOSSES, axis=0)
+        dice = generator(seed, [arrays[name] for name in ARRAYS])
+        x = (dice.random(grey.shape) < grey).astype(np.float32)
+        few = x[::20]
+        with np.errstate(all="ignore"):
+            reached = log_likelihood(x, layers)
+            read = {
+                "leak": log_likelihood(few, layers, shown=True),
+                "relu": log_likelihood(few, layers, activation=lambda h: np.maximum(h, 0)),
+                "linear": log_likelihood(few, layers, activation=lambda h: h),
+                "as it is": log_likelihood(few, layers),
+            }
+        return dict.fromkeys([*self.bounds, "reached"], reached) | {"read": read}
+
+    def _wrong_shapes(self, arrays):
+        """Names the shapes that are wrong, in a sentence; "" if none is."""
+        channels = 1
+        for i in range(1, LAYERS + 1):
+            shape, bias = (np.shape(arrays.get(f"{name}_{i}")) for name in ("kernel", "bias"))
+            if len(shape) != 4 or shape[2] != channels or shape[0] not in (shape[1], shape[1] // 2 + 1):
+                return (
+                    f"`kernel_{i}` should have the shape [rows, columns, {channels}, filters], with as many rows as "
+                    f"columns, or those down to the pixel's own alone; it has {shape}."
+                )
+            if shape[1] % 2 == 0 or shape[1] > self.largest:
+                return f"`kernel_{i}` has {shape[1]} columns; odd numbers are allowed, up to {self.largest}."
+            channels = shape[3]
+            if not 1 <= channels <= (self.most_filters if i < LAYERS else 1):
+                most = f"{self.most_filters} are the most" if i < LAYERS else "the last layer has one, the logit"
+                return f"`kernel_{i}` has {channels} filters; {most}."
+            if bias != (channels,):
+                return f"`bias_{i}` should have the shape {(channels,)}; it has {bias}."
+        return ""
+
+    def advice(self, observed, part):
+        """Explains why a bound was missed, from what else was measured: (name, sentence)."""
+        if wrong := observed.get("wrong"):
+            return "shapes", f"The shapes do not fit together: {wrong}"
+        reached = observed["reached"]
+        read = {name: np.nan_to_num(value, nan=-np.inf) for name, value in observed["read"].items()}
+        as_it_is = max(read["as it is"], self.coins)
+        if read["leak"] > as_it_is + 5:
+            return "leak", (
+                f"If the first layer were shown the pixel itself, it would be {read['leak']:.2f} nats: so it was "
+                "trained. A first layer has mask A; the check puts it on."
+            )
+        for name, what in (("relu", "a ReLU"), ("linear", "nothing")):
+            if read[name] > as_it_is + 1:
+                return name, (
+                    f"Your hidden layers seem to have {what} after them: read so, it is {read[name]:.2f} nats. Asked "
+                    "for is tanh."
+                )
+        if not np.isfinite(reached):
+            return "not_finite", "Some of the weights are not finite, or so large that logits are not. Did it diverge?"
+        if reached < self.coins:
+            return "worse_than_coins", (
+                f"Pixels that know nothing of each other reach {self.coins}. Was the model trained with masks A, B, B, "
+                "B, with zeros around the image, on the images as they came, with minus the log-likelihood as the "
+                "loss, and are its arrays in the order of the layers?"
+            )
+        return "bound", (
+            "Nothing looks wrong, so it is not trained well enough, or sees too little: wider kernels, 16 filters or "
+            "more, more steps, a large learning rate at first and a small one in the end."
+        )
+
+
+def turned(images, seed):
+    """Returns images `[N, H, W, C]`, mirrored and turned in one of eight ways."""
+    images = np.swapaxes(images, 1, 2) if seed & 4 else images
+    return images[:, :: -1 if seed & 2 else 1, :: -1 if seed & 1 else 1]
+
+
+def log_likelihood(x, layers, shown=False, activation=np.tanh):
+    """Computes the mean of log p(x), in float32.
+
+    Args:
+        x: `[N, H, W, 1]`, of 0 and 1.
+        layers: list of (kernel, bias).
+        shown: whether the first layer sees the pixel itself, as none should.
+        activation: between layers.
+    """
+    h = x
+    for i, (kernel, bias) in enumerate(layers):
+        h = masked_conv(activation(h) if i else h, kernel, bias, itself=shown or i > 0)
+    return np.mean(log_bernoulli(x.reshape(len(x), -1), h.reshape(len(x), -1).astype(np.float64)))
+
+
+def masked_conv(x, kernel, bias, itself):
+    """Convolves images `[N, H, W, C]` with what a mask leaves of a kernel `[R, S, C, M]`: `[N, H, W, M]`."""
+    _, H, W, _ = x.shape
+    beside = kernel.shape[1] // 2
+    above = beside  # the kernel may have rows below, which are not looked at
+    padded = np.pad(x, ((0, 0), (above, 0), (beside, beside), (0, 0)))
+    h = np.zeros((*x.shape[:3], len(bias)), np.float32) + bias.astype(np.float32)
+    for i in range(above + 1):
+        for j in range(kernel.shape[1] if i < above else beside + itself):
+            h += padded[:, i : i + H, j : j + W] @ kernel[i, j].astype(np.float32)
+    return h
