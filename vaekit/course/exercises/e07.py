@@ -16,7 +16,7 @@ TITLE = "Hierarchies, convolutions, PixelCNN"
 
 def _windows(mask):
     def draw(rng):
-        for N, H, W, C, M, R, S in (2, 4, 5, 2, 3, 3, 3), (1, 5, 4, 1, 2, 3, 5):
+        for N, H, W, C, M, R, S in (2, 3, 4, 2, 3, 3, 3), (1, 4, 6, 1, 2, 3, 5):
             yield dict(x=rng.normal(size=(N, H, W, C)), value=rng.normal(size=(R, S, C, M)),
                        gate=rng.normal(size=(R, S, C, M)), value_bias=rng.normal(size=M),
                        gate_bias=rng.normal(size=M), mask=mask)  # fmt: skip
@@ -88,10 +88,10 @@ GATED_MASK = Function(
         ("added", {"h * ops.sigmoid(v)": "h + ops.sigmoid(v)"}, "the gate is added; it multiplies."),
         ("sum_gated", {"h * ops.sigmoid(v)": "ops.sigmoid(h * v)"}, "the sigmoid is taken of the product. It is taken "
          "of the gate alone, before it multiplies the value."),
-        ("bias_masked", {f"h = {_VALUE} + value_bias\nv = {_GATE} + gate_bias": f"h = {_VALUE}\nv = {_GATE}"},
-         "both biases are missing."),
-        ("no_gate_bias", {" + gate_bias": ""}, "the gate's bias is missing."),
-        ("no_value_bias", {" + value_bias": ""}, "the value's bias is missing."),
+        ("no_biases", {f"h = {_VALUE} + value_bias\nv = {_GATE} + gate_bias": f"h = {_VALUE}\nv = {_GATE}"},
+         "both biases are missing, `value_bias` and `gate_bias`."),
+        ("no_gate_bias", {" + gate_bias": ""}, "the gate's bias is missing; both convolutions have one."),
+        ("no_value_bias", {" + value_bias": ""}, "the value's bias is missing; both convolutions have one."),
         ("valid", {_VALUE: _VALUE.replace("same", "valid"), _GATE: _GATE.replace("same", "valid")}, "the output is "
          "smaller than the image. Each pixel needs an answer, those at the border, too: `padding=\"same\"` sets zeros "
          "around."),
@@ -108,8 +108,8 @@ def _bytes(inside):
             mean, log_scale = rng.uniform(0.2, 0.8, size=shape), rng.uniform(-3.2, -1.5, size=shape)
             k = np.round(256 * (mean + rng.uniform(-2, 2, size=shape) * np.exp(log_scale)))
             if not inside:
-                mean = rng.uniform(-0.05, 1.05, size=shape)
-                k = np.where(rng.permuted(np.arange(mean.size) % 2 == 0).reshape(shape), 0, 255)
+                k = 255 * (rng.permutation(mean.size) % 2).reshape(shape)
+                mean = np.where(k == 0, rng.uniform(-0.05, 0.15, size=shape), rng.uniform(0.85, 1.05, size=shape))
             yield dict(k=1.0 * np.clip(k, 1 - (not inside), 254 + (not inside)), mean=mean, log_scale=log_scale)
 
     return draw
@@ -254,7 +254,7 @@ NOISE = Number(
 
 
 def _hierarchies(rng):
-    for N, D, K, L, M in (3, 5, 4, 2, 6), (4, 6, 2, 5, 3):
+    for N, D, K, L, M in (3, 4, 5, 2, 6), (4, 5, 2, 6, 3):
         yield dict(x=1.0 * (rng.random((N, D)) < 0.5), pseudo_inputs=rng.random((K, D)),
                    noise_2=rng.normal(size=(N, M)), noise_1=rng.normal(size=(N, L)), to_z2=rng.normal(size=(D, M)) / 2,
                    log_variance_2=rng.uniform(-1.5, 0.5, size=M), to_z1=rng.normal(size=(D, L)) / 2,
@@ -271,7 +271,7 @@ HIERARCHY = Function(
     "hierarchical_bound", "The bound of a hierarchy with a VampPrior", points=5, minutes=25, difficulty=2,
     takes="x[N,D], pseudo_inputs[K,D], noise_2[N,M], noise_1[N,L], to_z2[D,M], log_variance_2[M], to_z1[D,L], "
     "across[M,L], log_variance_1[L], down[M,L], z1_to_x[L,D], z2_to_x[M,D]",
-    returns="bound, k1, k2", gradients="pseudo_inputs to_z2 across down", draw=_hierarchies, requires_first=False,
+    returns="bound, k1, k2", gradients="pseudo_inputs to_z2 down", draw=_hierarchies, requires_first=False,
     axes={"N": "images", "D": "pixels", "K": "pseudo-inputs", "L": "units of z1", "M": "units of z2"},
     parts={"bound": 1.5, "k1": 1, "k2": 1.5, "gradients": 1},
     answer=f"""
@@ -352,8 +352,10 @@ HIERARCHY = Function(
          r"$z_1$ is multiplied by the variance; by $\sigma = e^{\lambda/2}$ it should be."),
         ("added", {"reconstruction - k1 - k2,": "reconstruction + k1 + k2,"}, "both divergences are added. They are "
          "what the code costs: subtract them."),
-        ("k2_missing", {"reconstruction - k1 - k2,": "reconstruction - k1,"}, "the bound lacks $K_2$."),
-        ("k1_missing", {"reconstruction - k1 - k2,": "reconstruction - k2,"}, "the bound lacks $K_1$."),
+        ("k2_missing", {"reconstruction - k1 - k2,": "reconstruction - k1,"}, "the bound lacks $K_2$, what the upper "
+         "layer costs."),
+        ("k1_missing", {"reconstruction - k1 - k2,": "reconstruction - k2,"}, "the bound lacks $K_1$, what the lower "
+         "layer costs."),
         ("exchanged", {"- k2, k1, k2": "- k2, k2, k1"}, "$K_1$ and $K_2$ have changed places: the second value is "
          "$z_1$'s, the third one $z_2$'s."),
     ],
@@ -365,8 +367,9 @@ HIERARCHY = Function(
 
 def _noises(rng):
     for N, H, W in (5, 4, 3), (6, 3, 4):
-        kernel = rng.choice([-1, 1], size=(2, 3)) * rng.uniform(1.5, 4, size=(2, 3))
-        yield dict(noise=rng.random((N, H, W)), kernel=kernel, bias=float(rng.uniform(-1, 1)))
+        signs = np.append(rng.permutation([1, 1, -1, -1]), [1, 1]).reshape(2, 3)  # the last two are masked
+        kernel = signs * rng.uniform(0.7, 1.5, size=(2, 3))
+        yield dict(noise=rng.random((N, H, W)), kernel=kernel, bias=float(rng.uniform(0.2, 0.7)))
 
 
 _ABOVE = "kernel[0, 0] * x[i][j] + kernel[0, 1] * x[i][j + 1] + kernel[0, 2] * x[i][j + 2]"
@@ -401,13 +404,15 @@ PAINT = Function(
         $x a - \log(1 + e^a)$ to the log-probability.
     """,
     mistakes=[
-        ("columns_first", {"for i in range(H):\n    for j in range(W):": "for j in range(W):\n    for i in range(H):"},
-         "you draw column by column. Then the pixel to the upper right is not there yet when it is asked for, and "
-         "counts as 0. Raster order: row by row."),
+        *(("no_upper_right", edits, "the pixel to the upper right counts as 0. Was it asked for before it was drawn, "
+           "as it is column by column? Raster order: row by row. Or was it not asked for at all?") for edits in (
+              {"for i in range(H):\n    for j in range(W):": "for j in range(W):\n    for i in range(H):"},
+              {" + kernel[0, 2] * x[i][j + 2]": ""})),
+        *(("no_left", edits, "the pixel to the left counts as 0. Was it asked for before it was drawn, as it is where "
+           "rows are drawn from the right? Or was it not asked for at all?") for edits in (
+              {"for j in range(W):": "for j in range(W - 1, -1, -1):"}, {f" + {_LEFT}": ""})),
         ("bottom_up", {"for i in range(H):": "for i in range(H - 1, -1, -1):"}, "you begin with the last row, when "
          "nothing is above it yet."),
-        ("right_to_left", {"for j in range(W):": "for j in range(W - 1, -1, -1):"}, "you draw each row from the right. "
-         "The pixel to the left is not there yet when it is asked for, and counts as 0."),
         ("at_once", {"x[i + 1][j + 1] = pixel": "pass", "return ops.stack([ops.stack(row[1:-1], axis=1) for row in "
          "x[1:]], axis=1), log_p": "first = ops.where(noise < ops.sigmoid(bias + 0 * noise), 1.0, 0.0)\nreturn first, "
          "ops.sum(first * bias - np.log1p(np.exp(bias)), axis=(1, 2))"}, "all pixels are drawn at once, given an empty "
@@ -423,14 +428,11 @@ PAINT = Function(
          "probability of white."),
         ("mirrored", {_ABOVE: "kernel[0, 2] * x[i][j] + kernel[0, 1] * x[i][j + 1] + kernel[0, 0] * x[i][j + 2]"},
          "the kernel is mirrored: its first column is for the pixel to the upper left."),
-        ("blind", {" + kernel[0, 2] * x[i][j + 2]": ""}, "the pixel to the upper right is not asked. It is in the "
-         "past."),
-        ("no_left", {f" + {_LEFT}": ""}, "the pixel to the left is not asked."),
         ("around", {_LEFT: "kernel[1, 0] * (x[i + 1][j] if j else x[i][W])"}, "the first pixel of a row takes the last "
          "one of the row above for its left neighbour. It has none: zeros lie around the image."),
         ("above_twice", {_LEFT: "kernel[1, 0] * x[i][j]"}, "`kernel[1, 0]` is for the pixel to the left in the own "
          "row, not for one above."),
-        ("no_bias", {"bias + ": ""}, "the bias is missing."),
+        ("no_bias", {"bias + ": ""}, "the bias is missing; it belongs to each of the logits."),
         ("white_alone", {"pixel * logit - ops.softplus(logit)": "pixel * ops.log_sigmoid(logit)"}, "only white pixels "
          r"count. A black one has the probability $1 - \mathrm{sigmoid}(a)$."),
         ("last_pixel", {"log_p + pixel * logit": "pixel * logit"}, "this is the last pixel's log-probability. An "
@@ -500,14 +502,10 @@ MENDED = Mend(
          "the right, too. The row above has been painted to both sides: down by one is enough."),
         ("row above", "sideways", {"moved(x, 1, 0), above_1": "moved(x, 0, 1), above_1"}, "now the image is moved to "
          "the right. Its own row is still seen; down it has to go."),
-        ("row above", "far_right", {"moved(x, 1, 0), above_1": "moved(x, 0, 2), above_1"}, "now the own row is seen to "
-         "the left only. No leak; but this stack is for the rows above. Move the image down."),
         ("mask A", "diagonal_left", {"moved(x, 0, 1), left_1": "moved(x, 1, 1), left_1"}, "now it is the pixel to the "
          "upper left. In its own row, to the left, is what is missing."),
         ("mask A", "down", {"moved(x, 0, 1), left_1": "moved(x, 1, 0), left_1"}, "now it is the pixel above. To the "
          "left is what is missing: move right by one."),
-        ("blind spot", "down_again", {"ops.conv(v1, across_2": "ops.conv(moved(v1, 1, 0), across_2"}, "now the "
-         "features are moved down. `v1` knows rows above only, so it may be seen where it is."),
         ("mask B", "of_vertical", {"own = ops.matmul(h1, own_2)": "own = ops.matmul(v1, own_2)"}, "now it looks at "
          "`v1` of its place, which does not know the pixels to the left. `h1` does."),
         ("mask B", "of_image", {"own = ops.matmul(h1, own_2)": "own = ops.matmul(moved(h1, 1, 0), own_2)"}, "now it "

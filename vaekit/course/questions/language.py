@@ -157,7 +157,7 @@ def _conv(x, kernel, padding="valid"):
     if padding == "same":
         x = np.pad(x, ((0, 0), (rows // 2, rows // 2), (columns // 2, columns // 2), (0, 0)))
     windows = np.lib.stride_tricks.sliding_window_view(x, (rows, columns), axis=(1, 2))  # [N, H, W, C, R, S]
-    return np.einsum("nhwcrs,rscm->nhwm", windows, kernel, optimize=True)
+    return np.tensordot(windows, kernel, axes=((4, 5, 3), (0, 1, 2)))
 
 
 _OPERATIONS = {  # those that NumPy has not, or by another name

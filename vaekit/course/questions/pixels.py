@@ -10,6 +10,7 @@ from vaekit.course.questions.question import AtLeast, Case, Observe, Question, g
 LAYERS = 4  # the last one gives the logits
 ARRAYS = [f"{name}_{layer}" for layer in range(1, LAYERS + 1) for name in ("kernel", "bias")]
 TOSSES = 2  # of each image
+FAR = 1.1  # times what pixels reach that know nothing of each other: something is wrong
 
 
 @dataclass(eq=False)
@@ -102,21 +103,20 @@ class TrainedPixels(Question):
             return "shapes", f"The shapes do not fit together: {wrong}"
         reached = observed["reached"]
         read = {name: np.nan_to_num(value, nan=-np.inf) for name, value in observed["read"].items()}
-        as_it_is = max(read["as it is"], self.coins)
-        if read["leak"] > as_it_is + 5:
+        if read["leak"] > max(read["as it is"], self.coins) + 5:
             return "leak", (
                 f"If the first layer were shown the pixel itself, it would be {read['leak']:.2f} nats: so it was "
                 "trained. A first layer has mask A; the check puts it on."
             )
         for name, what in (("relu", "a ReLU"), ("linear", "nothing")):
-            if read[name] > as_it_is + 1:
+            if read[name] > max(read["as it is"] + 1, FAR * self.coins):
                 return name, (
                     f"Your hidden layers seem to have {what} after them: read so, it is {read[name]:.2f} nats. Asked "
                     "for is tanh."
                 )
         if not np.isfinite(reached):
             return "not_finite", "Some of the weights are not finite, or so large that logits are not. Did it diverge?"
-        if reached < self.coins:
+        if reached < FAR * self.coins:
             return "worse_than_coins", (
                 f"Pixels that know nothing of each other reach {self.coins}. Was the model trained with masks A, B, B, "
                 "B, with zeros around the image, on the images as they came, with minus the log-likelihood as the "
