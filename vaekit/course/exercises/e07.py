@@ -343,7 +343,8 @@ HIERARCHY = Function(
          "log_variance_1, axis=1)"}, r"$K_1$ is $\mathrm{KL}(p\,\|\,q)$, the wrong way round."),
         ("no_z2_line", {" + ops.matmul(z2, z2_to_x)": ""}, "the pixels do not see $z_2$. This decoder has a line to "
          "both latents; lesson 05's had not, and its upper layer starved."),
-        ("no_z1_line", {"ops.matmul(z1, z1_to_x) + ": ""}, "the pixels do not see $z_1$; they have a line to both latents."),
+        ("no_z1_line", {"ops.matmul(z1, z1_to_x) + ": ""}, "the pixels do not see $z_1$; they have a line to "
+         "both latents."),
         ("pixels_of_mean", {"ops.matmul(z1, z1_to_x)": "ops.matmul(q1_mean, z1_to_x)"}, "the pixels come from the mean "
          "of $z_1$, not from the draw."),
         ("variance_2", {"ops.exp(log_variance_2 / 2) * noise_2": "ops.exp(log_variance_2) * noise_2"}, "the noise of "
