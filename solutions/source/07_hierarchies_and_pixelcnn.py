@@ -420,7 +420,7 @@ def train_pixels(images, seed):
     Returns: list of eight arrays: kernel `[rows, columns, channels, filters]` and bias `[filters]` of each layer.
     """
     ### BEGIN SOLUTION
-    epochs, batch = 10, 50
+    epochs, batch = 6, 50
     keras.utils.set_random_seed(seed)  # Keras draws initial weights from its own random state
     grey = ops.convert_to_numpy(images)
     x = (np.random.default_rng(seed).random(grey.shape) < grey).astype("float32")
@@ -435,7 +435,7 @@ def train_pixels(images, seed):
     def surprise(x, logits):  # minus log p(x), [B]
         return ops.sum(ops.softplus(logits) - x * logits, axis=(1, 2, 3))
 
-    decay = keras.optimizers.schedules.CosineDecay(0.01, epochs * -(-len(x) // batch))
+    decay = keras.optimizers.schedules.CosineDecay(0.015, epochs * -(-len(x) // batch))
     network.compile(keras.optimizers.Adam(decay), loss=surprise)
     network.fit(x, x, epochs=epochs, batch_size=batch, verbose=0)
     return network.get_weights()
