@@ -47,12 +47,12 @@ class TrainedPixels(Question):
         self.parts = self.parts or dict.fromkeys(self.bounds, 1)
 
     def draw_cases(self, rng):
-        """Draws a seed, and the order of the training images, mirrored and turned as the seed says.
+        """Draws a seed, and the order of the training images, mirrored as the seed says.
 
         So weights that were trained elsewhere are of no use as they are.
         """
         seed, images = int(rng.integers(1000)), self.images()[0]
-        return [Case({"images": turned(images[rng.permutation(len(images))], seed), "seed": seed})]
+        return [Case({"images": mirrored(images[rng.permutation(len(images))], seed), "seed": seed})]
 
     def expected(self, case):
         return {part: AtLeast(nats) for part, nats in self.bounds.items()}
@@ -63,7 +63,7 @@ class TrainedPixels(Question):
         if wrong := self._wrong_shapes(arrays):
             return dict.fromkeys(self.bounds, np.nan) | {"wrong": wrong}
         layers = [(arrays[f"kernel_{i}"], arrays[f"bias_{i}"]) for i in range(1, LAYERS + 1)]
-        grey = np.repeat(turned(self.images()[1], seed), TOSSES, axis=0)
+        grey = np.repeat(mirrored(self.images()[1], seed), TOSSES, axis=0)
         dice = generator(seed, [arrays[name] for name in ARRAYS])
         x = (dice.random(grey.shape) < grey).astype(np.float32)
         few = x[::20]
@@ -128,9 +128,11 @@ class TrainedPixels(Question):
         )
 
 
-def turned(images, seed):
-    """Returns images `[N, H, W, C]`, mirrored and turned in one of eight ways."""
-    images = np.swapaxes(images, 1, 2) if seed & 4 else images
+def mirrored(images, seed):
+    """Returns images `[N, H, W, C]`, mirrored in one of four ways.
+
+    (Rows and columns do not change places: strokes are easier to foresee along one of them.)
+    """
     return images[:, :: -1 if seed & 2 else 1, :: -1 if seed & 1 else 1]
 
 
