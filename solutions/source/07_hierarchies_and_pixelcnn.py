@@ -396,13 +396,13 @@ def texture_network(sheets):
 # the filters (32 at most). Return their arrays in the order of the layers: kernel, bias, kernel, bias, and so on, eight
 # in all. `get_weights()` of a `keras.Sequential` of `vk.layers.MaskedConv2D` has just this order.
 #
-# Images are grey: a pixel is white with this probability, and your function does the tossing. They are mirrored and
-# turned, all in the same way, and which way differs from check to check.
+# Images are grey: a pixel is white with this probability, and your function does the tossing. They are mirrored,
+# or upside down, all in the same way, and which way differs from check to check.
 #
 # **How it is judged.** Nothing of yours is called again. With your arrays the check computes $\log p(x)$, exactly, for
 # 1000 new images, tossed by its own dice. It puts the masks on itself; whatever your kernels have for the future, it is
 # not looked at. Pixels that know nothing of each other reach $-52.5$ nats. There are points for $-50$, for $-47$ and
-# for $-45.5$ nats. It takes five to ten seconds of a laptop's CPU; you have three minutes.
+# for $-45.7$ nats. It takes five to ten seconds of a laptop's CPU; you have three minutes.
 
 # %% [markdown] tags=["solution"]
 # **Solution.** The lesson's model, with a wide first kernel. Its field is what a $7 \times 7$ mask A sees, and one more
@@ -420,7 +420,7 @@ def train_pixels(images, seed):
     Returns: list of eight arrays: kernel `[rows, columns, channels, filters]` and bias `[filters]` of each layer.
     """
     ### BEGIN SOLUTION
-    epochs, batch = 6, 50
+    epochs, batch = 8, 50
     keras.utils.set_random_seed(seed)  # Keras draws initial weights from its own random state
     grey = ops.convert_to_numpy(images)
     x = (np.random.default_rng(seed).random(grey.shape) < grey).astype("float32")
