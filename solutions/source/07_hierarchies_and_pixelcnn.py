@@ -401,8 +401,8 @@ def texture_network(sheets):
 #
 # **How it is judged.** Nothing of yours is called again. With your arrays the check computes $\log p(x)$, exactly, for
 # 1000 new images, tossed by its own dice. It puts the masks on itself; whatever your kernels have for the future, it is
-# not looked at. Pixels that know nothing of each other reach $-52.5$ nats. There are points for $-50$, for $-47$ and
-# for $-45.7$ nats. It takes five to ten seconds of a laptop's CPU; you have three minutes.
+# not looked at. Pixels that know nothing of each other reach $-52.5$ nats. There are points for $-50$, for $-47.5$ and
+# for $-46$ nats. It takes five to ten seconds of a laptop's CPU; you have three minutes.
 
 # %% [markdown] tags=["solution"]
 # **Solution.** The lesson's model, with a wide first kernel. Its field is what a $7 \times 7$ mask A sees, and one more

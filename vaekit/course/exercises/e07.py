@@ -705,10 +705,12 @@ def _digits():
 
 TRAINED = TrainedPixels(
     "train_pixels", "Train a PixelCNN", points=5, minutes=30, difficulty=2,
-    bounds={"neighbours": -50.0, "fair": -47.0, "good": -45.7},
+    bounds={"neighbours": -50.0, "fair": -47.5, "good": -46.0},
     parts={"neighbours": 1, "fair": 2, "good": 2},
     images=_digits, coins=-52.5,
-    because="TO BE MEASURED",
+    because="24 runs of the solution on TensorFlow, each with another seed, ended between −45.2 and −43.8 (mean −44.4, "
+    "standard deviation 0.3). With a 1 × 1 kernel in the third layer and 6 epochs: −46.3; with a 5 × 5 kernel in the "
+    "first, batches of 100 and 10 epochs: −46.6; with one hidden layer of 5 × 5: −50.6.",
     hints="""
         The layers are vaekit's: `vk.layers.MaskedConv2D(16, 7, "A", activation="tanh")` first, then two with mask B and
         $3 \\times 3$ kernels, at last `vk.layers.MaskedConv2D(1, 1, "B")`, whose output are the logits. In a
