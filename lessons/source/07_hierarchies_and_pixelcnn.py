@@ -403,9 +403,8 @@ for mask in "AB":
 #
 # ### A test by gradients
 #
-# A mask is easily got wrong, by a transposed kernel, a shift, a layer of the wrong kind, and a model that sees what it
-# should predict has *better* numbers. So test it, and not by reading code. What does the output at one pixel depend on?
-# Its gradient with respect to the whole image says so.
+# A mask is easily got wrong, by a transposed kernel, a shift, a layer of the wrong kind. So test it, and not by reading
+# code. What does the output at one pixel depend on? Its gradient with respect to the whole image says so.
 
 
 # %%
@@ -745,13 +744,13 @@ vk.plotting.image_grid(sheet.reshape(-1, *SHAPE), columns=10)
 # So it is the best of both. But look where the table points. What the neighbours say is free, and what the code says is
 # paid for. A nat of code is worth its price only if it saves more than a nat of surprise over all pixels, and the more
 # a decoder sees by itself, the less there is to be saved. On the whole of MNIST, and with a better PixelCNN, Dieng and
-# co-authors report for 1, 3, 6 and 9 layers a KL of 13.3, 10.1, 8.8 and 7.1 nats, falling all the way. All that is as
-# the bound wants it.
+# co-authors report for 1, 3, 6 and 9 layers a KL of 13.3, 10.1, 8.8 and 7.1 nats, falling all the way. So far
+# nothing is wrong with that: what need not be said need not be paid for.
 #
-# The last row is not. It is the model of the first row of painters, it says some three nats less, and its bound is
-# *worse* by as much. Without a warm-up it learned from its neighbours in a few dozen steps, before its code had a word
-# to say, and a code that nobody reads is lesson 05's place to stay. Carried to the end nothing is left of it. That is
-# **posterior collapse**, of a whole model this time. Lesson 08 begins there.
+# The last row of the table is another matter. It is the same model as in the second row, it says some three nats less,
+# and its bound is *worse* by as much. Our explanation: without a warm-up the decoder learns from its neighbours at
+# once, while the code has hardly a word to say yet, and a code that nobody reads is lesson 05's place to stay. Carried
+# to the end, nothing is left of it. That is **posterior collapse**, of a whole model this time. Lesson 08 begins there.
 
 # %% [markdown]
 # ## The paper's numbers
@@ -840,7 +839,7 @@ holds(all(gain[data][0] > gain[data][2] for data in ("static_mnist", "dynamic_mn
 # %% [markdown]
 # # Second reading
 #
-# Two things that can wait: densities in the place of probabilities, and a layer that sees the future a little.
+# Two things that can wait: densities in the place of probabilities, and a layer that no mask was made for.
 #
 # ## What uniform noise has to do with it
 #
@@ -897,7 +896,7 @@ quiz.discuss("noise")
 # compared with discrete models, as a bound, and one without must not. *Test:* no discrete model has negative bits.
 
 # %% [markdown]
-# ## Batch normalization that has seen the future
+# ## Batch normalization under a mask
 #
 # The paper's PixelCNN has batch normalization after each layer. In training it divides by a standard deviation over all
 # places of all images of the batch, the future of each pixel among them. Is it causal?
