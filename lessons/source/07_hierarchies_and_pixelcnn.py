@@ -179,19 +179,21 @@ steps = [np.subtract(RECORDED["vampprior"][i], RECORDED["standard"][i]) for i in
 holds(np.allclose(steps, [-2.9, 2.5]))
 
 # %% [markdown]
-# The first step wakes the upper layer: from a nat or so to eight, from a unit or two to twenty. Look at both columns,
-# though. $K_1 + K_2$ has hardly changed. What $z_2$ says now, $z_1$ used to say. In lesson 05 only the lower layer had
-# a line to the image, and the upper one starved; here both have one, and share. The bound gains some nats all the same.
+# The first step wakes the upper layer: from a nat or so to eight, from a single unit to more than half of them. Look at
+# both columns, though. $K_1 + K_2$ has hardly changed. What $z_2$ says now, $z_1$ used to say. In lesson 05 only the
+# lower layer had a line to the image, and the upper one starved; here both have one, and share. The bound gains some
+# nats all the same.
 #
 # Warm-up gains most, and in both columns. While $\beta$ is small the codes learn to say a lot (the dashed black
 # curve starts high), and only then are they made to be brief.
 #
 # With the VampPrior the code as a whole gets *cheaper*, by a nat or two. All units of $z_2$ are in use, and $z_1$ is
-# left with less to say: the price moves to the layer whose prior fits. By the bound that is worth little, a nat or so,
-# and with other first weights we saw anything from a half to two and a half. The last two lines are our records of the
-# paper's own sizes, static MNIST, trained to the end. There the same happens: three nats fewer in $z_1$, some more in
-# $z_2$, and $\log p_\theta(x)$ gains 1.1 nats. Why so little, where lesson 06 had six? There the prior of all codes was
-# round. Here $p_\theta(z_1|z_2)$ has been a learned prior all along, and the VampPrior mends what is left at the top.
+# left with less to say: the price moves to the layer whose prior fits. By the bound that is worth next to nothing after
+# these ten epochs. With other first weights and some epochs more we saw gains from half a nat to two and a half. The
+# last two lines are our records of the paper's own sizes, static MNIST, trained to the end. There the same happens:
+# three nats fewer in $z_1$, some more in $z_2$, and $\log p_\theta(x)$ gains 1.1 nats. Why so little, where lesson 06
+# had six? There the prior of all codes was round. Here $p_\theta(z_1|z_2)$ has been a learned prior all along, and the
+# VampPrior mends what is left at the top.
 #
 # Which of the two layers decides what? As in lesson 05: in each row $z_2$ is the same, in each column the noise of
 # $z_1$.
@@ -210,10 +212,10 @@ drawn = ops.convert_to_numpy(p_x([z1, z2.repeat(columns, axis=0)]).mean())
 vk.plotting.image_grid(drawn, columns=columns)
 
 # %% [markdown]
-# A row is one digit in one hand, nearly: sevens of three hands, slanted eights, something between a 2 and a 3. In
-# lesson 05 a row was a family, with several digits in it. Here $z_2$ says most of what one sees at a glance, which
-# digit, its slant, the weight of the stroke, and $z_1$ is left with details: how wide, how bent, whether a loop is
-# closed. That is what $K_2$ above $K_1$ looks like.
+# A row is one digit in one hand, nearly: sevens of three hands, with a nine here and there, slanted eights, something
+# between a 2 and a 3. In lesson 05 a row was a family, with several digits in it. Here $z_2$ says most of what one sees
+# at a glance, which digit, its slant, the weight of the stroke, and $z_1$ is left with details: how wide, how bent,
+# whether a loop is closed. That is what $K_2$ above $K_1$ looks like.
 
 # %% [markdown]
 # ## Convolutions
@@ -718,10 +720,10 @@ by_depth = [dieng2018.PIXELCNN_BY_DEPTH["dynamic_mnist", depth, "VAE"][1] for de
 holds(np.allclose(by_depth, [13.3, 10.1, 8.8, 7.1], atol=0.06))
 
 # %% [markdown]
-# By the bound, the best models of this lesson, by about ten nats and fifteen, after less than half of the hierarchy's
-# epochs. And with warm-up their codes cost some seven nats and five, where the hierarchy's costs twenty. Four
-# neighbours have done most of that. How a stroke goes on, and how thick it is, was most of what the code had to say.
-# With more layers a pixel sees more, and less is left to be said. Silence begins with $z_1$, which used to say the
+# By the bound, the best models of this lesson, by more than ten nats and some seventeen, after less than half of the
+# hierarchy's epochs. And with warm-up their codes cost some seven nats and five, where the hierarchy's costs twenty.
+# Four neighbours have done most of that. How a stroke goes on, and how thick it is, was most of what the code had to
+# say. With more layers a pixel sees more, and less is left to be said. Silence begins with $z_1$, which used to say the
 # details: with four layers it has a nat or so. (Mind the count. All its units are *active*, by the rule of lesson 04,
 # since their means do move a little from image to image. A little is what they say.)
 #
@@ -739,18 +741,22 @@ sheet = np.concatenate([x[:, None], drawn.reshape(5, 9, *SHAPE)], axis=1)
 vk.plotting.image_grid(sheet.reshape(-1, *SHAPE), columns=10)
 
 # %% [markdown]
-# ROWS
+# The code says where ink is to be: in a ring; in one upright stroke; in a wide and heavy heap; at the top, with a stem
+# below. How strokes run there, the neighbours make up anew in each picture, and they often forget which digit they are
+# at. There is a division of labour, and the samples are no letters of a foreign script any more. The best of both they
+# are not, after four epochs.
 #
-# So it is the best of both. But look where the table points. What the neighbours say is free, and what the code says is
+# Now look where the table points. What the neighbours say is free, and what the code says is
 # paid for. A nat of code is worth its price only if it saves more than a nat of surprise over all pixels, and the more
 # a decoder sees by itself, the less there is to be saved. On the whole of MNIST, and with a better PixelCNN, Dieng and
 # co-authors report for 1, 3, 6 and 9 layers a KL of 13.3, 10.1, 8.8 and 7.1 nats, falling all the way. So far
 # nothing is wrong with that: what need not be said need not be paid for.
 #
 # The last row of the table is another matter. It is the same model as in the second row, it says some three nats less,
-# and its bound is *worse* by as much. Our explanation: without a warm-up the decoder learns from its neighbours at
-# once, while the code has hardly a word to say yet, and a code that nobody reads is lesson 05's place to stay. Carried
-# to the end, nothing is left of it. That is **posterior collapse**, of a whole model this time. Lesson 08 begins there.
+# and its bound is *worse* by about as much. Our explanation: without a warm-up the decoder learns from its neighbours
+# at once, while the code has hardly a word to say yet, and a code that nobody reads is lesson 05's place to stay.
+# Carried to the end, nothing is left of it. That is **posterior collapse**, of a whole model this time. Lesson 08
+# begins there.
 
 # %% [markdown]
 # ## The paper's numbers
