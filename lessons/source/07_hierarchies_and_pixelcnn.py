@@ -227,7 +227,8 @@ vk.plotting.image_grid(drawn, columns=columns)
 #
 # The paper's encoder has five gated convolutions, $(W * x + b) \odot \operatorname{sigmoid}(V * x + c)$. Two of them
 # have stride 2: they compute every second place only, so that 28 × 28 become 7 × 7, and a shift by four pixels becomes
-# one by one place.
+# one by one place. To see that, we put a digit on a canvas that is large enough for nothing to cross its edge, and
+# shift it.
 
 # %% tags=["nbval-check-output"]
 S = paper.SETTINGS
@@ -283,9 +284,9 @@ holds(abs(three[2] - three[1] - 1.49) < 0.01)
 # %% [markdown]
 # A third of the weights, and nearly fifty times the work; in the decoder, which never leaves the full 28 × 28 places,
 # more than two hundred and fifty times. This is what knowing about neighbours costs, and a GPU does it gladly. In the
-# paper the **convHVAE** is the hierarchy above with these networks: `paper.conv_hvae(images, prior="vampprior")`. On
-# dynamic MNIST it gains another nat and a half on the dense one. Training it is beyond three minutes of a laptop. We
-# keep our dense encoders, and put convolutions where they change most, in the decoder.
+# paper the **convHVAE** is the hierarchy above with these networks: `paper.conv_hvae(images, prior="vampprior")`. There
+# it gains another nat and a half on the dense one, on dynamic MNIST. Training it is beyond three minutes of a laptop.
+# We keep our dense encoders, and put convolutions where they change most, in the decoder.
 
 # %% [markdown]
 # ## Grey pixels
@@ -400,8 +401,8 @@ for mask in "AB":
     print(f"mask {mask}:", *rows, sep="\n")
 
 # %% [markdown]
-# Mask A shows the pixels above and to the left, and hides the pixel itself. It is for the first layer. From there on
-# the features at a pixel know only what came before it, so later layers may look at them: mask B.
+# Mask A shows the three pixels above and the one to the left, and hides the pixel itself. It is for the first layer.
+# From there on the features at a pixel know only what came before it, so later layers may look at them: mask B.
 #
 # ### A test by gradients
 #
@@ -430,7 +431,8 @@ print("with mask B first:   ", not sees(masked(4, first="B"))[order >= order[8, 
 
 # %% [markdown]
 # (Eight images of noise, and a smooth nonlinearity: a ReLU that happens to be off would have a gradient of zero, too.)
-# Now turn the question around. It sees nothing that it should not. Does it see all that it may?
+# With mask B first the output sees its own pixel, and the test says so. Now turn the question around. The right one
+# sees nothing that it should not. Does it see all that it may?
 
 # %%
 quiz.ask("blind")
@@ -720,12 +722,13 @@ by_depth = [dieng2018.PIXELCNN_BY_DEPTH["dynamic_mnist", depth, "VAE"][1] for de
 holds(np.allclose(by_depth, [13.3, 10.1, 8.8, 7.1], atol=0.06))
 
 # %% [markdown]
-# By the bound, the best models of this lesson, by more than ten nats and some seventeen, after less than half of the
-# hierarchy's epochs. And with warm-up their codes cost some seven nats and five, where the hierarchy's costs twenty.
-# Four neighbours have done most of that. How a stroke goes on, and how thick it is, was most of what the code had to
-# say. With more layers a pixel sees more, and less is left to be said. Silence begins with $z_1$, which used to say the
-# details: with four layers it has a nat or so. (Mind the count. All its units are *active*, by the rule of lesson 04,
-# since their means do move a little from image to image. A little is what they say.)
+# By the bound, the best models of this lesson, by more than ten nats with four neighbours and some seventeen with 34,
+# after less than half of the hierarchy's epochs. And with warm-up their codes cost some seven nats and five, where the
+# hierarchy's costs twenty. Four neighbours have done most of that. How a stroke goes on, and how thick it is, was most
+# of what the code had to say. With more layers a pixel sees more, and less is left to be said. Silence begins with
+# $z_1$, which used to say the details: with four layers it has a nat or so. (Mind the count. All its units are
+# *active*, by the rule of lesson 04, since their means do move a little from image to image. A little is what they
+# say.)
 #
 # What does the code still say? On the left a test image, beside it nine pictures, all from one and the same code of it:
 
@@ -746,11 +749,11 @@ vk.plotting.image_grid(sheet.reshape(-1, *SHAPE), columns=10)
 # at. There is a division of labour, and the samples are no letters of a foreign script any more. The best of both they
 # are not, after four epochs.
 #
-# Now look where the table points. What the neighbours say is free, and what the code says is
-# paid for. A nat of code is worth its price only if it saves more than a nat of surprise over all pixels, and the more
-# a decoder sees by itself, the less there is to be saved. On the whole of MNIST, and with a better PixelCNN, Dieng and
-# co-authors report for 1, 3, 6 and 9 layers a KL of 13.3, 10.1, 8.8 and 7.1 nats, falling all the way. So far
-# nothing is wrong with that: what need not be said need not be paid for.
+# Now look where the table points. What the neighbours say is free, and what the code says is paid for. A nat of code is
+# worth its price only if it saves more than a nat of surprise over all pixels, and the more a decoder sees by itself,
+# the less there is to be saved. On the whole of MNIST, and with a better PixelCNN, [Dieng and
+# co-authors](https://arxiv.org/abs/1807.04863) report for 1, 3, 6 and 9 layers a KL of 13.3, 10.1, 8.8 and 7.1 nats,
+# falling all the way. So far nothing is wrong with that: what need not be said need not be paid for.
 #
 # The last row of the table is another matter. It is the same model as in the second row, it says some three nats less,
 # and its bound is *worse* by about as much. Our explanation: without a warm-up the decoder learns from its neighbours
@@ -835,9 +838,8 @@ holds(all(gain[data][0] > gain[data][2] for data in ("static_mnist", "dynamic_mn
 # upper right; two stacks have none.
 #
 # Sampling is slow if each pixel runs the whole network. With the features of earlier pixels kept, a sample costs as
-# much arithmetic as one run.
-#
-# The more a decoder sees by itself, the less its code says, and the less the prior matters.
+# much arithmetic as one run. The more a decoder sees by itself, the less its code says, and the less the prior matters.
+# What it need not say is no loss. If it falls silent because nobody waited for it, the bound suffers.
 #
 # **To do next:** [exercise 07](../exercises/07_hierarchies_and_pixelcnn/07_hierarchies_and_pixelcnn.ipynb). Lesson 08
 # is about what has begun here: a decoder so good that it stops listening.
