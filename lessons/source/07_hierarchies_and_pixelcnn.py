@@ -232,14 +232,15 @@ vk.plotting.image_grid(drawn, columns=columns)
 
 # %% tags=["nbval-check-output"]
 S = paper.SETTINGS
-encoder = Sequential(
-    [vk.layers.GatedConv2D(*three) for three in zip(S.filters, S.kernels, S.strides, strict=True)],
-)
+settings = zip(S.filters, S.kernels, S.strides, strict=True)
+encoder = Sequential([vk.layers.GatedConv2D(*three) for three in settings])
 canvas = np.zeros((1, 64, 64, 1), "float32")
 canvas[:, 16:44, 16:44] = test[:1]
-features, shifted = (ops.convert_to_numpy(encoder(x)) for x in (canvas, np.roll(canvas, 4, axis=2)))
+moved = np.roll(canvas, 4, axis=2)
+features, shifted = (ops.convert_to_numpy(encoder(x)) for x in (canvas, moved))
+same = np.allclose(shifted, np.roll(features, 1, axis=2), atol=1e-5)
 print("features of 64 × 64 pixels:", features.shape[1:])
-print("shift by 4 pixels, shift by 1:", np.allclose(shifted, np.roll(features, 1, axis=2), atol=1e-5))
+print("shift by 4 pixels, shift by 1:", same)
 
 
 # %% [markdown]
@@ -269,7 +270,8 @@ rows = {
     "decoder's four convolutions": cost((S.decoder_filters,) * 4, (3,) * 4, (1,) * 4),
 }
 for name, (weights, products) in rows.items():
-    print(f"{name:28s}{weights / 1e6:6.2f} million weights{products / 1e6:8.1f} million multiplications")
+    print(f"{name:28s}{weights / 1e6:6.2f} million weights", end="")
+    print(f"{products / 1e6:8.1f} million multiplications")
 
 # %%
 quiz.discuss("cost")
@@ -325,7 +327,8 @@ def probabilities(mu, s, edges):
 
 for edges in (False, True):
     P = probabilities(1 / 512, np.exp(-4.5), edges)
-    print(f"edge bins {edges!s:5}: sum {P.sum():.3f}, P(0) = {P[0]:.3f}, that is {-np.log2(P[0]):.2f} bits")
+    print(f"edge bins {edges!s:5}: sum {P.sum():.3f}, P(0) = {P[0]:.3f}, ", end="")
+    print(f"that is {-np.log2(P[0]):.2f} bits")
 
 # %%
 quiz.discuss("edges")
@@ -357,7 +360,8 @@ print(f"{black:.0%} of MNIST's grey pixels are 0: {more:.2f} bits more for each 
 # bits, nearly. So a file on disk is a rival. Three models that know nothing of digits:
 
 # %%
-everything = np.bincount(np.rint(grey.train * 255).astype(int).ravel(), minlength=256) / grey.train.size
+bytes_of_train = np.rint(grey.train * 255).astype(int).ravel()
+everything = np.bincount(bytes_of_train, minlength=256) / grey.train.size
 zipped = len(zlib.compress(bytes_of_test.tobytes(), 9))
 bits = {
     "all 256 values alike": np.log2(256),
@@ -415,19 +419,22 @@ def sees(layers, row=8, column=5, size=11):
     """Which pixels the output at one pixel depends on: booleans [size, size]."""
     network = Sequential([keras.Input((size, size, 1)), *layers])
     images = np.random.default_rng(1).normal(size=(8, size, size, 1)).astype("float32")
-    _, (gradient,) = value_and_gradient(lambda x: ops.sum(network(x)[:, row, column]), images)
+    output = lambda x: ops.sum(network(x)[:, row, column])  # noqa: E731
+    _, (gradient,) = value_and_gradient(output, images)
     return np.abs(ops.convert_to_numpy(gradient)).sum(axis=(0, 3)) > 0
 
 
 def masked(depth, filters=8, first="A"):
     """Layers of 3×3 masked convolutions, with a nonlinearity after each."""
+    options = {"kernel_size": 3, "activation": "tanh"}
     masks = [first] + ["B"] * (depth - 1)
-    return [vk.layers.MaskedConv2D(filters, 3, mask, activation="tanh") for mask in masks]
+    return [vk.layers.MaskedConv2D(filters, mask=mask, **options) for mask in masks]
 
 
 order = np.arange(121).reshape(11, 11)  # raster order
-print("the future is unseen:", not sees(masked(4))[order >= order[8, 5]].any())
-print("with mask B first:   ", not sees(masked(4, first="B"))[order >= order[8, 5]].any())
+future = order >= order[8, 5]
+print("the future is unseen:", not sees(masked(4))[future].any())
+print("with mask B first:   ", not sees(masked(4, first="B"))[future].any())
 
 # %% [markdown]
 # (Eight images of noise, and a smooth nonlinearity: a ReLU that happens to be off would have a gradient of zero, too.)
@@ -487,7 +494,8 @@ quiz.discuss("blind")
 
 # %%
 def two_stacks(depth, filters=8):
-    return [vk.layers.GatedPixelConv2D(filters, 3, mask) for mask in ["A"] + ["B"] * (depth - 1)]
+    masks = ["A"] + ["B"] * (depth - 1)
+    return [vk.layers.GatedPixelConv2D(filters, 3, mask) for mask in masks]
 
 
 fields(two_stacks)
@@ -570,7 +578,8 @@ for name, model in exact.items():
     value = float(ops.mean(model(test[: epochs(500, 20)])))
     print(f"{name}: log p(x) = {value:.1f} nats")
 
-tosses = np.where(test[:500] == 1, grey.test[:500], 1 - grey.test[:500])  # the probability of what came out
+white = grey.test[:500]
+tosses = np.where(test[:500] == 1, white, 1 - white)  # the probability of what came out
 cheat = np.log(tosses).sum(axis=(1, 2, 3)).mean()
 print(f"the grey pictures: log p(x) = {cheat:.1f} nats")
 
@@ -642,7 +651,7 @@ vk.plotting.image_grid(np.concatenate(rows), columns=10, titles=titles)
 
 # %%
 layer = vk.layers.Autoregressive(pixels.network.layers)  # the same layers, and weights
-p = layer(ops.zeros((10, 28, 28, 0)))  # ten images, given nothing: a code of no channels
+p = layer(ops.zeros((10, 28, 28, 0)))  # ten images, given a code of no channels
 same = np.allclose(p.log_prob(test[:10]), pixels(test[:10]), atol=1e-3)
 p.sample(seed=vk.backend.seed(0))  # compiles
 started = perf_counter()
@@ -869,7 +878,8 @@ holds(all(gain[data][0] > gain[data][2] for data in ("static_mnist", "dynamic_mn
 quiz.ask("noise")
 
 # %%
-mu, k, u = 100.5 / 256, 100, (np.arange(2000) + 0.5) / 2000  # u: a fine grid instead of draws
+mu, k = 100.5 / 256, 100
+u = (np.arange(2000) + 0.5) / 2000  # a fine grid instead of draws
 
 
 def log_density(x, s):
@@ -913,16 +923,21 @@ quiz.discuss("noise")
 quiz.ask("batch")
 
 # %%
-normalized = Sequential([keras.Input(SHAPE), vk.layers.MaskedConv2D(8, 3, "A"), keras.layers.BatchNormalization()])
+layers = [vk.layers.MaskedConv2D(8, 3, "A"), keras.layers.BatchNormalization()]
+normalized = Sequential([keras.Input(SHAPE), *layers])
 order = np.arange(784).reshape(28, 28)
 leak = {}
 for training in (True, False):
-    outcome = lambda x, training=training: ops.sum(normalized(x, training=training)[0, 14, 14] ** 2)  # noqa: E731
+
+    def outcome(x, training=training):
+        return ops.sum(normalized(x, training=training)[0, 14, 14] ** 2)
+
     _, (gradient,) = value_and_gradient(outcome, test[:8].astype("float32"))
     size = np.abs(ops.convert_to_numpy(gradient))[0, :, :, 0]
     past, future = size[order < order[14, 14]].max(), size[order >= order[14, 14]].max()
     leak[training] = future / past
-    print(f"training={training!s:5}: largest gradient from the past {past:.2f}, from the future {future:.2f}")
+    print(f"training={training!s:5}: largest gradient from the past {past:.2f}, ", end="")
+    print(f"from the future {future:.2f}")
 
 # %%
 quiz.discuss("batch")
