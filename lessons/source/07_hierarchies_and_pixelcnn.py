@@ -657,7 +657,7 @@ p.sample(seed=vk.backend.seed(0))  # compiles
 started = perf_counter()
 drawn = ops.convert_to_numpy(p.sample(seed=vk.backend.seed(1)))  # [10, 28, 28, 1]
 by_cache = perf_counter() - started
-print(f"the same likelihood: {same}; a sample takes a {by_runs / by_cache:.0f}th of the time")
+print(f"the same likelihood: {same}; {by_runs / by_cache:.0f} times as fast")
 
 # %% tags=["hide-input"]
 holds(same, drawn.shape == (10, 28, 28, 1))
