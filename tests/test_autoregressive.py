@@ -213,6 +213,15 @@ def test_contexts_may_be_maps_and_several():
         masked((3, 4, 1))(normal(2, 5, 5, 2))
 
 
+def test_a_model_of_images_alone_has_a_context_without_channels():
+    layers = [MaskedConv2D(2, 3, "A"), Bernoulli((4, 4, 1))]
+    x = binary_images(3)
+    expected = keras.Sequential([keras.Input((4, 4, 1)), *layers])(x).log_prob(x)
+    p = Autoregressive(layers)(ops.zeros((3, 4, 4, 0)))
+    np.testing.assert_allclose(array(p.log_prob(x)), array(expected), rtol=1e-5)
+    assert p.sample(2, seed=vk.backend.seed(0)).shape == (2, 3, 4, 4, 1)
+
+
 def test_a_distribution_keeps_its_weights_and_its_mode():
     image, z = (3, 3, 1), normal(5, 2)
     x = binary_images(5, image)

@@ -67,16 +67,29 @@ def test_the_lessons_agree_with_their_sources():
     assert [problem for source in sources for problem in notebooks.check(source)] == []
 
 
-def test_lesson_06_quotes_the_records():
-    source = (ROOT / "lessons/source/06_vampprior.py").read_text(encoding="utf-8")
-    quoted = ast.literal_eval(re.search(r"OURS = (\{.*?\n\})", source, re.DOTALL)[1])
-    for (data, model), pair in quoted.items():
+def _quoted(lesson, name):
+    source = (ROOT / f"lessons/source/{lesson}.py").read_text(encoding="utf-8")
+    return ast.literal_eval(re.search(name + r" = (\{.*?\n\})", source, re.DOTALL)[1])
+
+
+def _recorded(data, model, prior):
+    return json.loads((ROOT / f"results/tomczak2017/{data}-{model}-{prior}-seed0.json").read_text())
+
+
+@pytest.mark.parametrize("lesson", ["06_vampprior", "07_hierarchies_and_pixelcnn"])
+def test_lessons_quote_the_records(lesson):
+    for (data, model), pair in _quoted(lesson, "OURS").items():
         for prior, value in zip(("standard", "vampprior"), pair, strict=True):
-            record = json.loads((ROOT / f"results/tomczak2017/{data}-{model}-{prior}-seed0.json").read_text())
-            (ours,) = (
-                record["figures"][name]["ours"] for name in ("log p(x)", "bits/dim") if name in record["figures"]
-            )
+            figures = _recorded(data, model, prior)["figures"]
+            (ours,) = (figures[name]["ours"] for name in ("log p(x)", "bits/dim") if name in figures)
             assert round(ours, 2) == value, (data, model, prior)
+
+
+def test_lesson_07_quotes_the_prices_of_layers():
+    for prior, quoted in _quoted("07_hierarchies_and_pixelcnn", "RECORDED").items():
+        record = _recorded("static_mnist", "hvae", prior)
+        prices = [round(record["curves"][f"val_kl_{name}"][-1], 1) for name in ("z1", "z2")]
+        assert (*prices, *record["figures"]["active units"]["ours"]) == quoted
 
 
 def test_epochs(monkeypatch):

@@ -1,5 +1,7 @@
 """Autoregressive likelihoods: networks that look at earlier pixels, as distributions."""
 
+import math
+
 import keras
 import numpy as np
 from keras import ops
@@ -42,7 +44,8 @@ class AutoregressiveDistribution(tfd.Distribution):
     def _tiled(self, batch):
         """Repeats the context for images of a batch shape `[..., B]`, whose axes become one."""
         tiled = [ops.broadcast_to(z, (*batch, *z.shape[1:])) for z in self.context]  # [..., B, ...]
-        return [ops.reshape(z, (-1, *z.shape[len(batch) :])) for z in tiled]  # [N, ...]
+        # N by name: -1 stands for nothing where z has no channels
+        return [ops.reshape(z, (math.prod(batch), *z.shape[len(batch) :])) for z in tiled]  # [N, ...]
 
     def _log_prob(self, x):
         axes = len(self.network.head.event_shape)
