@@ -418,7 +418,7 @@ figure
 # | **[05 two stochastic layers][05]** | codes of codes | IWAE |
 # | **[06 VampPrior][06]** | a prior that learns where the codes are | [VampPrior] |
 # | 07 hierarchies and PixelCNN | better posteriors, stronger decoders | VampPrior |
-# | 08 posterior collapse | when the decoder ignores $z$, and skips against it | [Skip-VAE] |
+# | **[08 posterior collapse][08]** | when the decoder ignores $z$, and skips against it | [Skip-VAE] |
 # | 09 text | sentences in place of pictures; encoders that get a second try | Skip-VAE |
 # | 10 calibrated decoders | how sure a decoder should be of its pixels | [σ-VAE] |
 # | 11 sequences | video | σ-VAE |
@@ -433,6 +433,7 @@ figure
 # [04]: 04_importance_weighted_autoencoders.ipynb
 # [05]: 05_two_stochastic_layers.ipynb
 # [06]: 06_vampprior.ipynb
+# [08]: 08_posterior_collapse.ipynb
 # [e01]: ../exercises/01_the_reparameterization_trick/01_the_reparameterization_trick.ipynb
 # [e02]: ../exercises/02_the_variational_autoencoder/02_the_variational_autoencoder.ipynb
 # [e03]: ../exercises/03_measuring_likelihood/03_measuring_likelihood.ipynb

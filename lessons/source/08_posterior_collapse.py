@@ -74,8 +74,8 @@ def shrunk(grey):
 
 
 small = DynamicBinarization(shrunk(images.train.probabilities)[: epochs(5000, 100)], 1)
-small_test = (np.random.default_rng(0).random((2000, 14, 14, 1)) < shrunk(grey_test)).astype("float32")
-small_test = small_test[: epochs(2000, 100)]
+grey_small = shrunk(grey_test)[: epochs(1000, 100)]
+small_test = (np.random.default_rng(0).random(grey_small.shape) < grey_small).astype("float32")
 vk.plotting.image_grid(small_test[:20], columns=10)
 
 
@@ -273,8 +273,8 @@ trained("shallow", layers=1)
 #
 # **Mutual information** is what the code says about *which* image it was. Lesson 06 split the average KL into two
 # parts: $I$, the divergence of $q_\varphi(z|x)$ from the aggregate posterior $q_\varphi(z)$, and the misfit of
-# $q_\varphi(z)$ to the prior. Only $I$ tells images apart. And it has a ceiling: a code cannot do more than to say which
-# of $N$ images it was, and that takes $\ln N$ nats.
+# $q_\varphi(z)$ to the prior. Only $I$ tells images apart. And it has a ceiling: a code cannot do more than to say
+# which of $N$ images it was, and that takes $\ln N$ nats.
 #
 # **Active units** are lesson 04's: a latent counts if its posterior mean varies over images, with a variance $a >
 # 0.01$. What does such a unit have to say? Its price is $\frac12(\mu^2 + \sigma^2 - 1 - \log\sigma^2)$, and $\sigma^2 -
@@ -295,7 +295,7 @@ def measured(model):
     parts = model.evaluate(few, verbose=0, seed=0)
     information = vk.evaluation.information(model, few, progress=False)
     units = vk.evaluation.active_units(model, few)
-    some, samples = few[: epochs(400, 10)], epochs(100, 5)
+    some, samples = few[: epochs(2000, 10)], epochs(50, 2)
     row = {"bound": parts["bound"], "KL": parts["kl"], "I": information.mutual_information}
     row |= {"active": units.count, "> 0.1": int((units.activity > 0.1).sum())}
     train, labels = np.asarray(images.train)[: epochs(2000, 300)], images.labels
@@ -316,7 +316,7 @@ def show_table(rows):
         print(f"{row['means']:7.0f}%{row['draws']:7.0f}%{row['log p']:11.1f}")
 
 
-rows = {name: measured(model) for name, model in models.items()}
+rows = {name: measured(model) for name, model in list(models.items())[: epochs(2, 1)]}
 show_table(rows)
 print(f"ceiling of I for 2000 images: ln 2000 = {np.log(2000):.2f}")
 
@@ -324,7 +324,7 @@ print(f"ceiling of I for 2000 images: ln 2000 = {np.log(2000):.2f}")
 quiz.discuss("active")
 
 # %% tags=["hide-input"]
-deep, shallow = rows["deep"], rows["shallow"]
+deep, shallow = rows["deep"], rows.get("shallow", rows["deep"])
 holds(deep["KL"] < shallow["KL"] - 4, deep["bound"] < shallow["bound"] - 5, deep["active"] > deep["> 0.1"] + 8)
 holds(all(6.5 < row["I"] < np.log(2000) for row in rows.values()), deep["means"] > deep["draws"] + 3)
 
@@ -492,15 +492,15 @@ holds(skipped.max() / skipped.min() < 1.3, skipped.min() > plain.max())
 # - *Not for given weights.* Let the decoder be $h = z$, $x = h + s\,\varepsilon$, and add a skip, $x = h + Uz +
 #   s\,\varepsilon$. Then $I(x; z) = \frac12 \log\big(1 + (1 + U)^2/s^2\big)$, and with $U = -1$ nothing is left. A skip
 #   can take away as well as give.
-# - *Not for what training finds.* More weights of any kind have the second property. And a strong decoder with skips has
-#   the flat ridge as before: $U_l = 0$ is on it.
-# - *Not for the encoder.* The information of the codes, lesson 06's, is the model's if $q$ is the posterior and the model
-#   draws what the data are. Otherwise they differ.
+# - *Not for what training finds.* More weights of any kind have the second property. And a strong decoder with skips
+#   has the flat ridge as before: $U_l = 0$ is on it.
+# - *Not for the encoder.* The information of the codes, lesson 06's, is the model's if $q$ is the posterior and the
+#   model draws what the data are. Otherwise they differ.
 #
-# Besides, a layer of real numbers has room for any code, down to the last digit, so $I(z; h_l)$ is usually infinite. The
-# inequality bites where a layer makes the same $h_l$ of two codes, as units do that are dead or missing. The whispers of
-# the last figure are its soft version. That the experiments come out as they do, the theorem permits; it does not
-# promise it.
+# Besides, a layer of real numbers has room for any code, down to the last digit, so $I(z; h_l)$ is usually infinite.
+# The inequality bites where a layer makes the same $h_l$ of two codes, as units do that are dead or missing. The
+# whispers of the last figure are its soft version. That the experiments come out as they do, the theorem permits; it
+# does not promise it.
 
 # %% [markdown]
 # ## Cures at equal budget
@@ -590,14 +590,14 @@ how = {
     "IWAE, k = 5": dict(objective=vk.objectives.IWAE(5), passes=3),
     "skips": dict(skip=True),
 }
-for name, options in list(how.items())[: epochs(6, 1)]:
+for name, options in list(how.items())[: epochs(6, 0)]:
     trained(name, **options)
 if epochs(1, 0):
     keras.utils.set_random_seed(1)
     models["aggressive"] = aggressive(encoder(), decoder(), images.train, 40, 4)
 
 # %% tags=["hide-input"]
-for name in models:
+for name in list(models)[: epochs(9, 1)]:
     rows[name] = rows.get(name) or measured(models[name])
 show_table(rows)
 
@@ -609,7 +609,7 @@ if "skips" in rows:
     log_p = {name: row["log p"] for name, row in rows.items()}
     holds(*(log_p[name] > log_p["deep"] + 6 for name in ("shallow", "warm-up", "cyclic", "free bits, 20", "skips")))
     holds(log_p["skips"] > log_p["deep"] + 18, abs(log_p["skips"] - log_p["shallow"]) < 5)
-    holds(log_p["warm-up"] > log_p["free bits, 20"] + 2, rows["free bits, 20"]["KL"] > rows["warm-up"]["KL"] + 3)
+    holds(log_p["warm-up"] > log_p["free bits, 20"] + 0.5, rows["free bits, 20"]["KL"] > rows["warm-up"]["KL"] + 3)
     holds(log_p["aggressive"] < log_p["deep"] - 10)
     delta = rows["δ-posterior"]
     holds(delta["log p"] - delta["bound"] > 8, delta["> 0.1"] > 35, log_p["IWAE, k = 5"] < log_p["deep"] - 10)
@@ -620,19 +620,117 @@ if "skips" in rows:
 # few nats of them: at this size the three more layers had little to give. Warm-up, which leaves the networks as they
 # are, is worth some fifteen.
 #
-# Now compare with the columns that are usually reported. *Free bits* have five nats more KL than warm-up, and are five
+# Now compare with the columns that are usually reported. *Free bits* have five nats more KL than warm-up, and are some
 # nats of likelihood behind it. The twenty nats are $\lambda$, and no more. The *δ-posterior* has all of its 40 units in
 # use by any threshold, and the classifier does as well on its codes as on any. Its bound is about ten nats below that
-# of warm-up. Its posteriors may not be as wide as the prior, so every unit pays, those with nothing to say as well. By
+# of warm-up: its posteriors may not be as wide as the prior, so every unit pays, those with nothing to say as well. By
 # $\log p_\theta(x)$, which forgives the encoder, it is as good as the others. *Cyclic* warm-up ends behind the plain
-# one: three of four cycles were spent with $\beta < 1$ for half of the time, and in eight epochs that is dear. And the
+# one: in each of its four cycles half of the time was spent with $\beta < 1$, and in eight epochs that is dear. And the
 # *IWAE* is far behind: with five codes for each image it got three epochs, in which the deep decoder had hardly begun.
 # More epochs may turn that; equal budget is a hard rule.
 #
 # *Aggressive inference* does harm, twenty-five nats of it. It spends nearly half of the budget on the encoder, and the
 # encoder's lag is not this patient's trouble: a new decoder of four layers does not hear the code, however right it is,
-# and it needs steps of its own to learn to. The cure is made for the ridge. **Ask which kind of collapse it is, before
-# you choose a cure.**
+# and it needs steps of its own to learn to.
+#
+# ### The same on the ridge
+#
+# `deep` had an accident. The PixelCNN of the beginning is the other patient, whose decoder does without because it can.
+# It had three epochs; so have these. Free bits are $\lambda = 8$ nats, warm-up takes half of the time. Aggressive
+# inference, which was made for the ridge, spends the first of the three in its way.
+
+# %%
+quiz.ask("ridge")
+
+# %%
+ridge_cures = {
+    "warm-up": lambda: small_vae(pixel_decoder(), ELBO(beta=vk.objectives.WarmUp(75))),
+    "free bits, 8": lambda: small_vae(pixel_decoder(), ELBO(free_bits=8.0)),
+    "skips": lambda: small_vae(pixel_decoder(skip=True)),
+    "aggressive": lambda: aggressive(small_encoder(), pixel_decoder(), small, 5, 2),
+}
+for name in list(ridge_cures)[: epochs(4, 0)]:
+    keras.utils.set_random_seed(1)
+    pixels[name] = ridge_cures[name]()
+
+# %% tags=["hide-input"]
+del pixels["independent pixels"]
+on_ridge = {}
+print("                    bound     KL      I   log p(x)")
+for name, model in list(pixels.items())[: epochs(6, 1)]:
+    info = vk.evaluation.information(model, small_test, progress=False)
+    samples = epochs(50, 2)
+    log_p = vk.evaluation.log_likelihood(model, small_test, samples, progress=False).mean
+    on_ridge[name] = {"bound": info.elbo, "KL": info.kl, "I": info.mutual_information, "log p": log_p}
+    print(f"{name:16s}" + "{:9.1f}{:7.1f}{:7.1f}{:11.1f}".format(*np.add(list(on_ridge[name].values()), 0)))
+
+# %%
+quiz.discuss("ridge")
+
+# %% tags=["hide-input"]
+if "aggressive" in on_ridge:
+    bound, kl, said, log_p = (
+        {name: row[key] for name, row in on_ridge.items()} for key in ("bound", "KL", "I", "log p")
+    )
+    holds(abs(bound["warm-up"] - bound["PixelCNN"]) < 0.6, abs(bound["skips"] - bound["PixelCNN"]) < 0.6)
+    holds(kl["warm-up"] > kl["PixelCNN"] + 0.3, 6.5 < kl["free bits, 8"] < 10, abs(kl["skips"] - kl["PixelCNN"]) < 0.9)
+    holds(said["free bits, 8"] > said["warm-up"] + 0.5, said["warm-up"] > said["PixelCNN"] + 0.2)
+    holds(0.5 < bound["PixelCNN"] - bound["free bits, 8"] < 2, bound["aggressive"] < bound["PixelCNN"] - 0.6)
+    holds(all(log_p[name] > log_p["PixelCNN alone"] + 0.4 for name in ("PixelCNN", "warm-up", "skips")))
+    holds(kl["aggressive"] < kl["PixelCNN"], log_p["free bits, 8"] < log_p["PixelCNN"])
+    holds(0.7 < log_p["PixelCNN"] - bound["PixelCNN"] < 1.8, log_p["free bits, 8"] - bound["free bits, 8"] > 1.4)
+
+# %% [markdown]
+# Warm-up and the floor have more code, up to eight nats instead of three, and their mutual information has risen with
+# it. It is no sham: more is said. But nothing is won by it. With warm-up the bound is the same within the noise, the
+# floor costs about a nat, and skips change nothing at all. A PixelCNN of one layer has no long way on which a code
+# could get lost.
+#
+# The last column tells where the code's worth has gone. `PixelCNN` and `PixelCNN alone` have the same bound, but by
+# $\log p_\theta(x)$ the one with a code is the better model, by about a nat. The code has won it, and the gap between
+# bound and likelihood has eaten it up. That is the lag of our toy, at work. With the floor the gap is about two nats,
+# and the likelihood is no better for it.
+#
+# *Aggressive inference* should shrink that gap, and at this budget it loses instead. A third of its steps went to the
+# encoder alone, of a decoder that had learned next to nothing. Its authors train for much longer.
+#
+# So, **which cure costs likelihood?** At equal budget, those that spend steps or samples on something else than the
+# decoder: aggressive inference on either patient, the IWAE on `deep`. On the ridge, the floor. The δ-posterior costs
+# bound. What acts early and then lets go, as warm-up does, costs nothing on either patient, nor does the wiring.
+
+# %% [markdown]
+# ### The paper's tables, and ours
+#
+# The fully connected decoders, with 50 latents on the whole of MNIST: the paper's numbers, and those of vaekit's own
+# runs of 100 epochs.
+
+# %% tags=["hide-input"]
+OURS = {  # ELBO, KL, active units: from the records in results/dieng2018, seed 0
+    (2, "VAE", ""): (-96.29, 23.08, 15),
+    (2, "VAE", "learning_rate=0.0003"): (-93.22, 25.67, 21),
+    (2, "Skip-VAE", ""): (-96.01, 25.32, 20),
+    (4, "VAE", ""): (-106.00, 15.60, 7),
+    (4, "VAE", "warm_up=10"): (-96.78, 21.69, 14),
+    (4, "Skip-VAE", ""): (-95.62, 24.61, 19),
+}
+print("                                     paper                      ours")
+print("                              ELBO     KL  active       ELBO     KL  active")
+HOW = {"": "", "warm_up=10": "with warm-up", "learning_rate=0.0003": "slower"}
+for (layers, kind, how), (elbo, kl, active) in OURS.items():
+    theirs = paper.MLP_BY_LAYERS[layers, kind]
+    print(f"{layers} layers, {kind:8s} {HOW[how]:12s}", end="")
+    print(f"{theirs[0]:7.2f}{theirs[1]:7.2f}{theirs[3]:8d}{elbo:11.2f}{kl:7.2f}{active:8d}")
+kept = paper.record("skip_vae")["figures"]
+holds(abs(kept["ELBO"]["ours"] - OURS[2, "Skip-VAE", ""][0]) < 0.01, kept["active units"]["ours"] == 20)
+
+# %% [markdown]
+# With two layers skips do little, in the paper as here. With four they do much: our VAE of four layers has lost eight
+# units and ten nats against that of two, and with skips nothing is lost. But the paper's VAE of four layers is nine
+# nats *better* than ours. Its code has an option of which its text says nothing for images: warm-up of $\beta$, from
+# 0.1 to 1 in ten epochs. With that, ours comes to the paper's number, within half a nat, and the gain by skips shrinks
+# from ten nats to one. **A baseline that collapses makes every cure look good.** (Our VAE of two layers is a nat and a
+# half behind the paper's. `slower`, with a third of the learning rate, it is better than the paper's, by about as
+# much.)
 
 # %% [markdown]
 # ## A picture that can mislead
@@ -768,13 +866,15 @@ holds(max(counts) - min(counts) >= 4, min(counts) < whole < max(counts))
 # more. Where the decoder can do without, nothing holds the code in place, and every mistake of the encoder drives it
 # out.
 #
-# There is collapse by choice, which costs no likelihood, and collapse by accident, which does: a deep decoder hears
-# next to nothing of its code when training begins.
+# There is collapse by choice, which costs next to no likelihood, and collapse by accident, which does: a deep decoder
+# hears next to nothing of its code when training begins. Ask which of the two it is, before you choose a cure.
 #
-# KL is the price, information a part of it with a ceiling of $\log N$, active units count whispers, and a classifier on
+# KL is the price, information a part of it with a ceiling of $\ln N$, active units count whispers, and a classifier on
 # means hears them. Report more than one, and the likelihood beside them.
 #
 # A cure that puts a floor under a number has a high number to show. Compare cures with each other, at equal budget, on
 # a baseline that was given warm-up.
 #
 # Skips give each layer the code itself. They make sure that it can be heard. That it is used, no theorem promises.
+#
+# **To do next:** exercise 08 is being written. Lesson 09 asks the same of sentences, whose decoders are stronger still.
