@@ -422,8 +422,8 @@ quiz.discuss("first")
 #
 # $$h_1 = f(W_1 z + b_1), \qquad h_l = f(W_l h_{l-1} + U_l z + b_l).$$
 #
-# The VAE so far has $U_l = 0$. In the **Skip-VAE** the $U_l$ are weights, learned with the others,
-# and the last layer, of logits, gets its $U z$ as well.
+# The VAE so far has $U_l = 0$. In the **Skip-VAE** the $U_l$ are weights, learned with the others, and the last layer,
+# of logits, gets its $U z$ as well.
 
 # %% tags=["hide-input"]
 figure = Figure(figsize=(8, 2.2))
@@ -443,10 +443,10 @@ for axis, skips in zip(figure.subplots(1, 2), (False, True), strict=True):
 figure
 
 # %% [markdown]
-# A convolutional layer cannot add a vector to a map, so there
-# $z$ becomes a map first, one number for each place, by a linear layer of its own, and joins the others as one more
-# channel. In vaekit both are `Stack(layers, skip=True)`, or `Autoregressive(layers, skip=True)` for a PixelCNN. Is that
-# the formula? Folded, it is done by hand.
+# A convolutional layer cannot add a vector to a map, so there $z$ becomes a map first, one number for each place, by a
+# linear layer of its own, and joins the others as one more channel. In vaekit the first is `Stack(layers, skip=True)`,
+# the second `Autoregressive(layers, skip=True)`. Is that the formula? Folded, it is done by hand. And what does a new
+# decoder hear now?
 
 # %% tags=["nbval-check-output", "hide-input"]
 stack = decoder(layers=2, skip=True)
@@ -494,8 +494,8 @@ holds(skipped.max() / skipped.min() < 1.3, skipped.min() > plain.max())
 # Both are proved, and it is worth saying what is not.
 #
 # - *Not for given weights.* Let the decoder be $h = z$, $x = h + s\,\varepsilon$, and add a skip, $x = h + Uz +
-#   s\,\varepsilon$. Then $I(x; z) = \frac12 \log\big(1 + (1 + U)^2/s^2\big)$, and with $U = -1$ nothing is left. A skip
-#   can take away as well as give.
+#   s\,\varepsilon$. Then $I(x; z) = \frac12 \log\big(1 + (1 + U)^2/s^2\big)$ (our toy's $-\frac12 \log(1 -
+#   r^2)$, with their correlation for $r$), and with $U = -1$ nothing is left. A skip can take away as well as give.
 # - *Not for what training finds.* More weights of any kind have the second property. And a strong decoder with skips
 #   has the flat ridge as before: $U_l = 0$ is on it.
 # - *Not for the encoder.* The information of the codes, lesson 06's, is the model's if $q$ is the posterior and the
@@ -527,12 +527,9 @@ def cyclic(step, period=200):
 # **Make the code cost anyway.** *Free bits* of lesson 05, $\max(\lambda, \mathrm{KL})$ with $\lambda = 20$ nats. A
 # *δ-posterior* is one that cannot be the prior, whatever its parameters. (The δ-VAE of Razavi and others, 2019, has it
 # for sequences. This is the simplest relative.) Let $\sigma$ be at most $c < 1$. The price of a unit falls with
-# $\sigma$ up to 1, so it is at least
-#
-# $$\delta = \tfrac12\big(c^2 - 1 - \log c^2\big),$$
-#
-# which is 0.19 nats for $c = 0.6$, and with 40 latents 7.6 nats that are spent in any case. A layer in vaekit names its
-# parameters and says what distribution they make:
+# $\sigma$ up to 1, so it is at least $\delta = \frac12\big(c^2 - 1 - \log c^2\big)$. That is 0.19 nats for $c = 0.6$,
+# and with 40 latents 7.6 nats that are spent in any case. A layer in vaekit names its parameters and says what
+# distribution they make:
 
 
 # %%
@@ -615,7 +612,7 @@ if "skips" in rows:
     holds(*(log_p[name] > log_p["deep"] + 6 for name in ("shallow", "warm-up", "cyclic", "free bits, 20", "skips")))
     holds(log_p["skips"] > log_p["deep"] + 18, abs(log_p["skips"] - log_p["shallow"]) < 5)
     holds(log_p["warm-up"] > log_p["free bits, 20"] + 0.5, rows["free bits, 20"]["KL"] > rows["warm-up"]["KL"] + 3)
-    holds(log_p["aggressive"] < log_p["deep"] - 15, abs(log_p["δ-posterior"] - log_p["cyclic"]) < 6)
+    holds(log_p["aggressive"] < log_p["deep"] - 10, abs(log_p["δ-posterior"] - log_p["cyclic"]) < 6)
     delta = rows["δ-posterior"]
     holds(delta["log p"] - delta["bound"] > 8, delta["> 0.1"] > 35, log_p["IWAE, k = 5"] < log_p["deep"] - 10)
 
@@ -634,7 +631,7 @@ if "skips" in rows:
 # *IWAE* is far behind: with five codes for each image it got three epochs, in which the deep decoder had hardly begun.
 # More epochs may turn that; equal budget is a hard rule.
 #
-# *Aggressive inference* does harm, more than twenty nats of it. It spends nearly half of the budget on the encoder, and
+# *Aggressive inference* does harm, some twenty nats of it. It spends nearly half of the budget on the encoder, and
 # the encoder's lag is not this patient's trouble: a new decoder of four layers does not hear the code, however right it
 # is, and it needs steps of its own to learn to.
 #
@@ -653,12 +650,12 @@ ridge_cures = {
     "free bits, 8": dict(objective=ELBO(free_bits=8.0)),
     "skips": dict(skip=True),
 }
+
+# %% tags=["hide-input"]
 for name, options in list(ridge_cures.items())[: epochs(3, 0)]:
     pixels[name] = small_vae(pixel_decoder, **options)
 half = epochs(5, 0), epochs(2, 0)
 pixels["aggressive"] = aggressive(small_encoder, pixel_decoder, small, *half)
-
-# %% tags=["hide-input"]
 del pixels["independent pixels"]
 on_ridge = {}
 print("                    bound     KL      I   log p(x)")
@@ -840,11 +837,11 @@ if "cyclic" in curves:
 figure
 
 # %% [markdown]
-# The warm-up's code cost 19 nats in its second epoch, and 16 at the end; the cyclic one goes up and down by six
-# nats with the cycle. The difference had been bought at a
-# discount. Worse, the *loss* has $\beta$ in it, so it is too good by $(1 - \beta)\,\mathrm{KL}$, and "best validation
-# loss" keeps the weights of an early epoch. (What vaekit reports as `bound` is with $\beta = 1$, always.) *Test:* print
-# $\beta$ beside the number, and train on for some epochs after it has reached 1.
+# The warm-up's code cost some twenty nats in its second epoch, and four fewer at the end; the cyclic one goes down by
+# about five whenever its $\beta$ is back at 1. The difference had been bought at a discount. Worse, the *loss* has
+# $\beta$ in it, so it is too good by $(1 - \beta)\,\mathrm{KL}$, and "best validation loss" keeps the weights of an
+# early epoch. (What vaekit reports as `bound` is with $\beta = 1$, always.) *Test:* print $\beta$ beside the number,
+# and train on for some epochs after it has reached 1.
 #
 # ### Active units counted on one batch
 
