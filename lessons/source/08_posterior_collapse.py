@@ -630,10 +630,11 @@ if "skips" in rows:
 # few nats of them: at this size the three more layers had little to give. Warm-up, which leaves the networks as they
 # are, is worth some fifteen.
 #
-# Now compare with the columns that are usually reported. *Free bits* have five nats more KL than warm-up, and are some
+# Now compare with the columns that are usually reported. *Free bits* have five nats more KL than warm-up, and are a few
 # nats of likelihood behind it. The twenty nats are $\lambda$, and no more. The *δ-posterior* has all of its 40 units in
-# use by any threshold, and the classifier does as well on its codes as on any. Its bound is about ten nats below that
-# of warm-up: its posteriors may not be as wide as the prior, so every unit pays, those with nothing to say as well. By
+# use by any threshold, and the classifier does nearly as well on its codes as on any. Its bound is about ten nats below
+# that of warm-up: its posteriors may not be as wide as the prior, so every unit pays, those with nothing to say as
+# well. By
 # $\log p_\theta(x)$, which forgives the encoder, it is among the others. *Cyclic* warm-up ends behind the plain
 # one: in each of its four cycles half of the time was spent with $\beta < 1$, and in eight epochs that is dear. And the
 # *IWAE* is far behind: with five codes for each image it got three epochs, in which the deep decoder had hardly begun.
