@@ -695,7 +695,7 @@ if "skips" in on_ridge:
 # %% [markdown]
 # Warm-up and the floor have more code, up to nine nats instead of three, and their mutual information has risen with
 # it. It is no sham: more is said. But nothing is won by it. With warm-up the bound is the same within the noise, the
-# floor costs about a nat, and skips change nothing at all. A PixelCNN of one layer has no long way on which a code
+# floor costs a nat or more, and skips change nothing at all. A PixelCNN of one layer has no long way on which a code
 # could get lost.
 #
 # The last column tells where the code's worth has gone. By $\log p_\theta(x)$ the PixelCNN with a code is the better
