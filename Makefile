@@ -20,8 +20,9 @@ test: .venv/installed  ## install everything, test the library on both backends,
 	    report="$$report$$result  test-$$part\n"; \
 	done; printf "\n$$report"; ! printf "$$report" | grep -q FAILED
 
+# Three workers on two cores: tests of grading wait for a third of their time.
 test-tensorflow test-jax: test-%: .venv/installed
-	$(ACTIVATE) && KERAS_BACKEND=$* pytest -p no:nbval -n 2 --dist worksteal tests
+	$(ACTIVATE) && KERAS_BACKEND=$* pytest -p no:nbval -n 3 --dist worksteal tests
 
 test-lessons: .venv/installed
 	$(ACTIVATE) && KERAS_BACKEND=tensorflow VAEKIT_FAST=1 \

@@ -213,6 +213,7 @@ PARTS = {
     "β": (lambda: vk.objectives.ELBO(beta=-1), ValueError, "beta"),
     "gradient": (lambda: vk.objectives.ELBO(gradient="reinforce"), ValueError, "score_function"),
     "warm-up": (lambda: vk.objectives.WarmUp(0), ValueError, "positive number of steps"),
+    "cyclic warm-up": (lambda: vk.objectives.Cyclic(10, rising=2), ValueError, r"rising in \(0, 1\]"),
     "probabilities": (lambda: vk.batches.DynamicBinarization(X * 255), ValueError, r"\[0, 1\]"),
     "probabilities, masked": (lambda: vk.batches.DynamicBinarization(MASKED), ValueError, "masked"),
     "batches of masked data": (lambda: vk.batches.Batches(MASKED), ValueError, "masked"),

@@ -13,6 +13,7 @@ from vaekit.backend import tfd
 from vaekit.layers import (
     MLP,
     Autoregressive,
+    AutoregressiveTokens,
     Bernoulli,
     BitwiseCategorical,
     Categorical,
@@ -34,9 +35,11 @@ from vaekit.layers import (
     ResidualBlock,
     Stack,
     StudentT,
+    Tokens,
     VariationalWeights,
 )
 
+L = keras.layers
 IMAGE = (4, 4, 1)
 NEAR_0 = keras.initializers.RandomNormal(stddev=0.1)  # plain SGD diverges from densities that are narrow at the start
 # name: (layer, input shape without batch, number of weights, features or event shape of the output)
@@ -122,6 +125,24 @@ LAYERS = {
     "OneHotCategorical of a feature map": (lambda: OneHotCategorical((4, 4, 3)), (4, 4, 5), 2, (4, 4, 3)),
     "CategoricalLabels": (lambda: CategoricalLabels(1, classes=3), (7,), 2, (1,)),
     "CategoricalLabels of a feature map": (lambda: CategoricalLabels(IMAGE, classes=3), (4, 4, 5), 2, IMAGE),
+    "Tokens": (lambda: Tokens(4, 6), (7,), 2, (4,)),
+    "Tokens of a sequence": (lambda: Tokens(4, 6), (4, 5), 2, (4,)),
+    "AutoregressiveTokens": (
+        lambda: AutoregressiveTokens([L.Embedding(6, 3), L.GRU(5, return_sequences=True), Tokens(4, 6)]),
+        (7,),
+        1 + 3 + 2,
+        (4,),
+    ),
+    "AutoregressiveTokens with skips": (
+        lambda: AutoregressiveTokens(
+            [L.Embedding(6, 3), L.LSTM(5, return_sequences=True), L.Conv1D(3, 2, padding="causal"), Tokens(4, 6)],
+            skip=True,
+            initial_state=True,
+        ),
+        (7,),
+        1 + 3 + 2 + 2 + 2,
+        (4,),
+    ),
     "Masked": (lambda: Masked(Normal(IMAGE, scale="shared")), (7,), 3, IMAGE),
     "Masked, of colours": (lambda: Masked(DiscretizedLogisticMixture((4, 4, 3), 3)), (4, 4, 5), 8, (4, 4, 3)),
     "FillMissing": (lambda: FillMissing(0.5), (7,), 0, (7,)),
@@ -216,6 +237,7 @@ def test_layer_trains_in_a_plain_keras_model(case):
     assert all(np.any(a != b) for a, b in zip(start, model.get_weights(), strict=True) if a.dtype == "float32")
 
 
+@pytest.mark.alternate
 def test_layer_under_mixed_precision(case):
     layer, shape, _, _ = case
     keras.config.set_dtype_policy("mixed_bfloat16")
@@ -231,6 +253,7 @@ def test_layer_under_mixed_precision(case):
     assert all(w.dtype == "float32" for w in fresh.trainable_weights)
 
 
+@pytest.mark.alternate
 def test_layer_where_floats_are_float64(float64, case):
     layer, shape, _, _ = case
     model = keras.Sequential([keras.Input(shape), keras.layers.Dense(shape[-1]), layer])

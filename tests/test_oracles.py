@@ -226,3 +226,11 @@ def test_warm_up_weighs_the_kl_and_follows_the_training_steps():
     assert int(model.step) == 4
     assert result["loss"] == pytest.approx(-(result["reconstruction"] - 0.4 * result["kl"]), abs=1e-4)
     assert result["bound"] == pytest.approx(result["reconstruction"] - result["kl"], abs=1e-4)
+
+
+def test_cyclic_warm_up_rises_again_and_again():
+    cyclic = vk.objectives.Cyclic(10, rising=0.5, start=0.1)
+    assert [float(cyclic(s)) for s in (0, 5, 9, 10, 12, 18)] == pytest.approx([0.1, 1, 1, 0.1, 0.46, 1])
+    twice = vk.objectives.Cyclic(10, rising=1.0, cycles=2)
+    assert [float(twice(s)) for s in (0, 5, 10, 19, 20, 25)] == pytest.approx([0, 0.5, 0, 0.9, 1, 1])
+    assert vk.objectives.Cyclic.from_config(twice.get_config()) == twice

@@ -19,7 +19,7 @@ def blocks():
 
 def test_readme_code_runs(mirror, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    ten_lines, spelled_out, hierarchy, others = blocks()
+    ten_lines, spelled_out, hierarchy, others, sentences = blocks()
     fewer = {"mnist.train,": "mnist.train[:1000],", "mnist.test,": "mnist.test[:50],", "epochs=10": "epochs=1"}
     fewer |= {"mnist.validation": "mnist.validation[:100]", "samples=500": "samples=20"}
     for whole, few in fewer.items():
@@ -45,6 +45,15 @@ def test_readme_code_runs(mirror, tmp_path, monkeypatch, capsys):
     sigma_vae = vk.VAE(keras.Sequential([vk.layers.MLP(50), vk.layers.DiagonalNormal(20)]), space["sigma_decoder"])
     sigma_vae.compile("adam")
     sigma_vae.fit(space["mnist"].train.probabilities[:20], verbose=0)
+    for whole, few in {
+        "text.train,": "text.train[:100],",
+        "epochs=10": "epochs=1",
+        "text.test)": "text.test[:50])",
+    }.items():
+        assert whole in sentences
+        sentences = sentences.replace(whole, few)
+    exec(sentences, space)
+    assert "perplexity" in capsys.readouterr().out
 
 
 def test_readme_links_lead_somewhere():

@@ -64,17 +64,45 @@ def test_steps_are_those_of_the_definition():
     np.testing.assert_allclose(ops.convert_to_numpy(offsets["log_scale"])[:, 0], (parameters - start)[1], rtol=1e-4)
 
 
+def test_fresh_noise_is_another_draw_in_each_step():
+    pca = ProbabilisticPCA(shift=0.5)
+    data, seed = pca.model.observe(pca.x), backend.seed(3)
+    for i in (0, 1):
+        start = Refinement(steps=1, learning_rate=0.1)(pca.model, data, backend.fold_in(seed, i))["z"]["mean"]
+        found = Refinement(steps=1 + i, learning_rate=0.1, fresh_noise=True)(pca.model, data, seed)["z"]["mean"]
+        assert np.allclose(found, start, rtol=1e-5) == (i == 0)
+    mean, _ = pca.posterior()
+    model = refined(pca.model, steps=80, learning_rate=0.03, samples=16, clip=None, momentum=0.0, fresh_noise=True)
+    assert np.abs(model.encode(pca.x) - mean).max() < 0.25  # noise of the last steps
+
+
+def sentences():
+    """A model of sentences of five tokens."""
+    x = np.array([[4, 5, 3, 0, 0], [5, 3, 0, 0, 0], [5, 4, 4, 5, 3], [4, 4, 4, 3, 0]])
+    embedding = lambda **options: keras.layers.Embedding(6, 3, **options)  # noqa: E731
+    encoder = [embedding(mask_zero=True), keras.layers.LSTM(4), vk.layers.DiagonalNormal(2)]
+    layers = [embedding(), keras.layers.LSTM(4, return_sequences=True), vk.layers.Tokens(5, 6)]
+    model = vk.VAE(keras.Sequential(encoder), vk.layers.AutoregressiveTokens(layers, skip=True), seed=0)
+    model.build((None, 5))
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.normal(0, 0.5, w.shape).astype("float32") if w.dtype == "float32" else w
+                       for w in model.get_weights()])  # fmt: skip
+    return model, x
+
+
 @pytest.mark.alternate
-@pytest.mark.parametrize("kind", ["VAE", "bottom-up"])
+@pytest.mark.parametrize("kind", ["VAE", "bottom-up", "sentences", "fresh noise"])
 def test_gradient_goes_through_the_steps(kind):
     """Against central differences of the loss, for an encoder's and a decoder's weight."""
-    if kind == "VAE":
-        x = ProbabilisticPCA().x[:4]
-        model = ProbabilisticPCA(shift=0.5, stretch=1.2).model
-    else:
+    if kind == "sentences":
+        model, x = sentences()
+    elif kind == "bottom-up":
         model, x = two_latents(kind), binary_images(4)
         model.build((None, *x.shape[1:]))
-    model = refined(model, steps=3, learning_rate=0.1, clip=2.0)
+    else:
+        x = ProbabilisticPCA().x[:4]
+        model = ProbabilisticPCA(shift=0.5, stretch=1.2).model
+    model = refined(model, steps=3, learning_rate=0.1, clip=2.0, fresh_noise=kind == "fresh noise")
     data, objective = model.observe(x), vk.objectives.ELBO(2)
     state = model.seed_generator.state
 
@@ -95,6 +123,26 @@ def test_gradient_goes_through_the_steps(kind):
         variable.assign(start)
         expected = (sides[0] - sides[1]) / 6e-3
         assert np.sum(ops.convert_to_numpy(slope) * direction) == pytest.approx(expected, rel=0.02, abs=0.05)
+
+
+def test_steps_that_are_constants_pass_no_gradient():
+    """With `through=False` the gradient is that of the bound at λ(x) plus constants: the same bound, another slope."""
+    pca = ProbabilisticPCA(shift=0.5, stretch=1.2)
+    weights = pca.model.inference[0].layer.trainable_variables
+    values, slopes = [], []
+    for through in (True, False):
+        model = refined(pca.model, steps=3, learning_rate=0.1, through=through)
+        data, state = model.observe(pca.x[:4]), model.seed_generator.state
+        state.assign(ops.cast([7, 0], state.dtype))
+
+        def loss(model=model, data=data):
+            return ops.sum(vk.objectives.ELBO()(model, data, 0, training=True)[0])
+
+        value, slope = backend.compile(lambda loss=loss: backend.variables_gradient(loss, weights), model.variables)()
+        values.append(float(value))
+        slopes.append(np.concatenate([ops.convert_to_numpy(part).ravel() for part in slope]))
+    assert values[0] == pytest.approx(values[1], rel=1e-5)
+    assert np.linalg.norm(slopes[1]) > 1e-3 and np.linalg.norm(slopes[0] - slopes[1]) > 1e-2
 
 
 def test_a_refined_posterior_is_the_same_everywhere():

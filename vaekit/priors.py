@@ -220,6 +220,13 @@ class VampPrior(Prior):
                 f"VampPrior's encoder ({self.encoder.name}) describes a latent of shape {event}, but the prior is of "
                 f"one of shape {tuple(input_shape)}: give it the encoder of its own latent."
             )
+        if self.learned and any(
+            isinstance(part, keras.layers.Embedding) for part in getattr(self.encoder, "layers", ())
+        ):
+            raise ValueError(
+                "VampPrior learns pseudo-inputs by their gradient, and the tokens of an Embedding have none. Take "
+                "sentences: VampPrior.from_data(encoder, tokens, components=100, value_range=None)."
+            )
         data, self._data = self._data, None  # which the weight has from here on
         normal = keras.initializers.RandomNormal(self.mean, self.stddev, seed=self.seed)
         self.unclipped_inputs = self.add_weight(

@@ -154,8 +154,8 @@ print(f"{S} samples: mean error {estimates.mean():.3f} ± {estimates.std() / 400
 # | unbiased | the same | at most 0.1 nats |
 # | honest | how often the truth lies within ± 2 of your standard errors | at least 0.9 |
 # | sharp | the standard error as it really is | at most 0.2 nats |
-# | cheap | decodings, $S \cdot N$ (ten times as many for the best of ten) | at most 5 times the fewest |
-# | cheaper | the same | at most 3 times the fewest |
+# | cheap | decodings, $S \cdot N$ (ten times as many for the best of ten) | at most 6 times the fewest |
+# | cheaper | the same | at most 4 times the fewest |
 #
 # The worse of the two models counts; and what is not even nearly unbiased earns nothing, however cheap. *The fewest* is
 # what a plan would need that knows all about the model; yours knows a pilot, so some room is left. Use it: the check

@@ -98,10 +98,10 @@ def design(log_weights, path, score):
 
     best, chosen = logsumexp(log_weights, axis=0) - np.log(480), None
     for K in (1, 2, 3, 4, 5, 6, 8, 10, 12, 14, 16, 18, 20, 24, 30, 40):
-        w, a = (array[: 480 // K * K].reshape(K, -1, 20) for array in (log_weights, path))
-        if np.mean(best - (logsumexp(w, axis=0) - np.log(K))) < 0.155:
+        w, a = (array[: 480 // K * K].reshape(K, -1, 50) for array in (log_weights, path))
+        if np.mean(best - (logsumexp(w, axis=0) - np.log(K))) < 0.14:
             g = np.sum(softmax(w, axis=0) ** 2 * a, axis=0)
-            M = 1.5 * 1.5**2 * np.sum(g.var(axis=0)) / np.sum(g.mean(axis=0) ** 2 - g.var(axis=0) / len(g))
+            M = 1.8 * 1.5**2 * np.sum(g.var(axis=0)) / np.sum(g.mean(axis=0) ** 2 - g.var(axis=0) / len(g))
             return dict(codes=float(K), groups=np.int64(np.ceil(M)), gradient="dreg")
 """,
     ],

@@ -3,6 +3,7 @@
 Files come from the mirror directory that VAEKIT_DATA names, else from the cache (VAEKIT_CACHE, by default
 the user's cache directory), else from their official addresses. `load("mnist_10k")`, a part of MNIST, comes with
 vaekit, and `load("celeba", folder=...)` reads a folder of yours. `from_arrays(x)` makes the same of arrays of your own.
+`load("grammar")` makes sentences.
 A new data set is one more file in this folder: its `File` records and a loader under `@register`.
 """
 
@@ -12,18 +13,23 @@ from . import (  # noqa: F401  (each registers its loaders)
     cifar10,
     cifar10_jpeg,
     digits,
+    docstrings,
     frey_faces,
+    grammar,
     histopathology,
     mnist,
     mnist_10k,
     omniglot,
     omniglot_rebuilt,
+    ptb,
     static_mnist,
     svhn,
+    yahoo,
 )
 from .arrays import from_arrays
 from .files import DatasetError, File, fetch
 from .registry import Availability, Dataset, Splits, available, load, names, register
+from .vocabulary import Vocabulary
 
 __all__ = [
     "Availability",
@@ -31,6 +37,7 @@ __all__ = [
     "DatasetError",
     "File",
     "Splits",
+    "Vocabulary",
     "available",
     "fetch",
     "from_arrays",

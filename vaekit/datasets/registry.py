@@ -12,6 +12,7 @@ import numpy as np
 from vaekit.batches import DynamicBinarization
 
 from .files import locate
+from .vocabulary import Vocabulary
 
 
 class Splits(NamedTuple):
@@ -30,10 +31,11 @@ class Dataset:
         name: the name it is loaded by.
         title: what tables and figures call it; it says where the data are not the papers' own.
         train, validation, test: float32 arrays `[N, H, W, C]`; `train` of dynamically binarized data is a
-            `DynamicBinarization`, new 0/1 draws in every pass.
+            `DynamicBinarization`, new 0/1 draws in every pass. Of text, int32 tokens `[N, T]`.
         labels: `Splits` of integer arrays `[N]`, or None where the data have none.
         description: what it is, how it is split, how binarized.
         source: address and citation.
+        vocabulary: the `Vocabulary` of text, None for all else.
     """
 
     name: str
@@ -44,10 +46,11 @@ class Dataset:
     labels: Splits | None
     description: str
     source: str
+    vocabulary: Vocabulary | None = None
 
     @property
     def event_shape(self):
-        """Shape of one example, `(H, W, C)`."""
+        """Shape of one example, `(H, W, C)`, or `(T,)`."""
         return tuple(self.train.shape[1:])
 
     def __repr__(self):

@@ -5,6 +5,7 @@ from vaekit.evaluation.classification import Accuracy, classification_accuracy
 from vaekit.evaluation.frechet import FID, LeNetFeatures, fid, frechet_distance, lenet_features
 from vaekit.evaluation.likelihood import LogLikelihood, hmc_log_likelihood, log_likelihood, terms
 from vaekit.evaluation.mutual_information import Information, information
+from vaekit.evaluation.perplexity import Perplexity, perplexity
 from vaekit.evaluation.pruning import remove_inactive
 from vaekit.evaluation.units import ActiveUnits, active_units
 
@@ -16,6 +17,7 @@ __all__ = [
     "Information",
     "LeNetFeatures",
     "LogLikelihood",
+    "Perplexity",
     "active_units",
     "bidirectional",
     "classification_accuracy",
@@ -25,6 +27,7 @@ __all__ = [
     "information",
     "lenet_features",
     "log_likelihood",
+    "perplexity",
     "remove_inactive",
     "terms",
 ]

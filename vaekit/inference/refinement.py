@@ -35,8 +35,8 @@ class Refinement:
     vae = vk.VAE(encoder, decoder, refinement=vk.inference.Refinement(steps=10))
     ```
 
-    The parameters λ of q(z; λ), the heads' outputs, start at λ(x). Each step ascends the bound at one fixed draw of
-    the noise, each example for itself: $v \leftarrow \mu v + \mathrm{clip}(\nabla_\lambda \mathcal L)$,
+    The parameters λ of q(z; λ), the heads' outputs, start at λ(x). Each step ascends the bound at a draw of the noise,
+    each example for itself: $v \leftarrow \mu v + \mathrm{clip}(\nabla_\lambda \mathcal L)$,
     $\lambda \leftarrow \lambda + \eta v$. A model with a refinement has this posterior in all it does: training, which
     differentiates through the steps, evaluation, encoding. (The bound is then taken at fresh noise: at the noise that
     λ was fitted to it would be no bound.)
@@ -48,6 +48,9 @@ class Refinement:
         clip: greatest norm of an example's gradient, over all of its parameters; None: no clipping.
         samples: of z for an example, in each step.
         beta: weight of the KL while refining: a number, or a schedule of the step such as `WarmUp`.
+        fresh_noise: whether each step draws new noise (Kim et al.'s code), or all of them share one draw.
+        through: whether training differentiates through the steps, as semi-amortized inference does; without, the
+            encoder learns from the bound at the refined λ as if the steps had added constants ("VAE + SVI").
 
     Raises:
         ValueError: settings out of range; when called, a posterior network whose distribution layer is not found.
@@ -61,6 +64,8 @@ class Refinement:
     clip: float | None = 5.0
     samples: int = 1
     beta: Any = 1.0
+    fresh_noise: bool = False
+    through: bool = True
 
     def __post_init__(self):
         if not (isinstance(self.steps, Integral) and self.steps >= 1 and self.samples >= 1):
@@ -84,13 +89,19 @@ class Refinement:
         with backend.Scope(values):  # drops layers' updates
             given = Given(model, data, training)
 
-        def bound(offsets):
-            with backend.Scope(values):
-                trace = given.refined(offsets).draw(self.samples, seed=seed)
-            return ops.mean(trace.weighted(beta), axis=0)  # [S, B] to [B]
+        def step(i, state):
+            noise = backend.fold_in(seed, i) if self.fresh_noise else seed
+
+            def bound(offsets):
+                with backend.Scope(values):
+                    trace = given.refined(offsets).draw(self.samples, seed=noise)
+                return ops.mean(trace.weighted(beta), axis=0)  # [S, B] to [B]
+
+            return self.step(bound, state)
 
         start = self.init(model, ops.shape(next(iter(data.values())))[0])
-        return ops.fori_loop(0, self.steps, lambda _, state: self.step(bound, state), start).offsets
+        offsets = ops.fori_loop(0, self.steps, step, start).offsets
+        return offsets if self.through else keras.tree.map_structure(ops.stop_gradient, offsets)
 
     def init(self, model, n):
         """Starts n examples where the encoder puts them."""

@@ -17,12 +17,15 @@ from vaekit.layers.likelihoods.normal import Normal
 from vaekit.layers.likelihoods.one_hot_categorical import OneHotCategorical
 from vaekit.layers.likelihoods.poisson import Poisson
 from vaekit.layers.likelihoods.student_t import StudentT
+from vaekit.layers.likelihoods.tokens import Tokens
+from vaekit.layers.sequences import AutoregressiveTokens
 from vaekit.layers.stacks import Join, Stack
 from vaekit.layers.variational import VariationalWeights
 
 __all__ = [
     "MLP",
     "Autoregressive",
+    "AutoregressiveTokens",
     "Bernoulli",
     "BitwiseCategorical",
     "Categorical",
@@ -47,5 +50,6 @@ __all__ = [
     "ResidualBlock",
     "Stack",
     "StudentT",
+    "Tokens",
     "VariationalWeights",
 ]

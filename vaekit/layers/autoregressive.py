@@ -1,4 +1,4 @@
-"""Autoregressive likelihoods of images: networks that look at earlier pixels, as distributions."""
+"""Autoregressive likelihoods: networks that look at earlier pixels, as distributions."""
 
 import keras
 import numpy as np
@@ -13,11 +13,11 @@ from vaekit.layers.stacks import ELEMENTWISE, Stack, shapes_of
 
 
 class AutoregressiveDistribution(tfd.Distribution):
-    r"""Images pixel by pixel: $p(x|z) = \prod_i p(x_i \mid x_{<i}, z)$, i in raster order.
+    r"""Images pixel by pixel, or sequences word by word: $p(x|z) = \prod_i p(x_i \mid x_{<i}, z)$.
 
     Args:
-        network: the `Autoregressive` layer that gives p(x_i | x_{<i}, z) for all i at once. The distribution keeps
-            the values that its variables have now.
+        network: the layer, `Autoregressive` say, that gives p(x_i | x_{<i}, z) for all i at once, by `conditional`, and
+            draws by `draw`. The distribution keeps the values that its variables have now.
         context: list of tensors z, each `[B, ...]`.
         training: training mode of the network when a density is computed; it samples in inference mode.
     """
@@ -45,9 +45,10 @@ class AutoregressiveDistribution(tfd.Distribution):
         return [ops.reshape(z, (-1, *z.shape[len(batch) :])) for z in tiled]  # [N, ...]
 
     def _log_prob(self, x):
-        x = x + ops.zeros((ops.shape(self.context[0])[0], 1, 1, 1), x.dtype)  # [..., B, H, W, C]
-        batch = ops.shape(x)[:-3]
-        x = ops.reshape(x, (-1, *self.network.head.event_shape))  # [N, H, W, C]
+        axes = len(self.network.head.event_shape)
+        x = x + ops.zeros((ops.shape(self.context[0])[0], *[1] * axes), x.dtype)  # [..., B, H, W, C]
+        batch = ops.shape(x)[:-axes]
+        x = ops.reshape(x, (-1, *ops.shape(x)[-axes:]))  # [N, H, W, C]
         with backend.Scope(zip(self.network.variables, self.values, strict=True)) as scope:
             log_prob = self.network.conditional(x, self._tiled(batch), self.training).log_prob(x)  # [N]
         for variable in self.network.non_trainable_variables if self.training else ():

@@ -58,6 +58,7 @@ class DistributionLayer(DenseBlock):
 
     parameters = ()
     missing = False  # whether NaN in the data means a missing value
+    shorter = False  # whether the data of a batch may be shorter along their first axis: sequences
 
     def __init__(self, event_shape, **kwargs):
         super().__init__(**float32_by_default(kwargs))
@@ -73,8 +74,13 @@ class DistributionLayer(DenseBlock):
         """Shape of each parameter without the batch axis: dict of tuples by name."""
         return dict.fromkeys(self.parameters, self.event_shape)
 
+    @property
+    def places(self):
+        """Shape of the places, to which features laid out like the event belong: an image's height and width."""
+        return self.event_shape[:-1]
+
     def build(self, input_shape):
-        spatial = self.event_shape[:-1]
+        spatial = self.places
         self.heads, self.local = {}, {}
         for name, shape in self.parameter_shapes().items():
             # features laid out like the event: one head for all places

@@ -88,10 +88,8 @@ def tensors(model, x):
 def _array(model, name, value):
     """Converts a variable's data to an array; raises ValueError for another shape than the variable's."""
     array = as_array(name, ops.convert_to_numpy(value) if ops.is_tensor(value) else value)
-    expected = event_shape(model, name)
-    expected = array.shape[1:] if expected is None else expected
-    if array.ndim == 0 or array.shape[1:] != tuple(expected):
-        raise ValueError(shape_message(name, expected, array.shape))
+    if not fits(model, name, array.shape):
+        raise ValueError(shape_message(name, event_shape(model, name) or array.shape[1:], array.shape))
     if len(array) == 0:
         raise ValueError(f"{name!r} is empty: received an array of shape {list(array.shape)}.")
     return array
@@ -102,6 +100,18 @@ def event_shape(model, name):
     if model.built:
         return model.event_shapes[name]
     return getattr(_support(model, name), "event_shape", None)
+
+
+def fits(model, name, shape):
+    """Returns whether data of a shape are of a variable: `[N, *event_shape]`, of sequences also shorter ones; where the
+    event's shape is not known yet, whether there are rows at all.
+    """
+    expected = event_shape(model, name)
+    if not len(shape) or expected is None or tuple(shape[1:]) == tuple(expected):
+        return len(shape) > 0
+    if not getattr(_support(model, name), "shorter", False) or len(shape) != 1 + len(expected):
+        return False
+    return (shape[1] is None or 0 < shape[1] <= expected[0]) and tuple(shape[2:]) == tuple(expected[1:])
 
 
 def shape_message(name, expected, shape):

@@ -16,7 +16,7 @@ from keras import ops
 from vaekit import backend
 from vaekit.batches import TARGETS, Batches, as_array, is_array, is_array_like, is_list, require_no_targets
 from vaekit.datasets import Dataset, Splits
-from vaekit.models.arrays import checked, event_shape, named, row_count, shape_message, tensors
+from vaekit.models.arrays import checked, event_shape, fits, named, row_count, shape_message, tensors
 
 BATCHES_OF_PAIRS = (
     " Batches may be x, (x,), or (x, None, sample_weight): leave y out, with tf.data by dataset.map(lambda x, y: x). "
@@ -51,7 +51,7 @@ def observe(model, x):
     x = named(model, without_batches(model, x))
     if all(ops.is_tensor(value) and not backend.is_concrete(value) for value in x.values()):
         for name, value in x.items() if model.built else ():
-            if tuple(value.shape[1:]) != model.event_shapes[name]:
+            if not fits(model, name, value.shape):
                 raise ValueError(shape_message(name, model.event_shapes[name], value.shape))
     else:
         x = fixed_arrays(model, x)

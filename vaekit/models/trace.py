@@ -45,12 +45,12 @@ class Trace:
 
 def fold(value):
     """Reshapes `[S, B, ...]` to `[S·B, ...]`, the form in which networks see samples."""
-    return ops.reshape(value, (-1, *value.shape[2:]))
+    return ops.reshape(value, (-1, *ops.shape(value)[2:]))
 
 
 def unfold(value, samples):
     """Reshapes `[S·B, ...]` to `[S, B, ...]`."""
-    return ops.reshape(value, (samples, -1, *value.shape[1:]))
+    return ops.reshape(value, (samples, -1, *ops.shape(value)[1:]))
 
 
 def tile(value, samples):

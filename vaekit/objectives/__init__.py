@@ -6,7 +6,7 @@ example, the loss to descend and the terms to report. Reported bounds are always
 training, `Normal(scale="optimal")`, is a density in evaluation only, and so is the bound.)
 """
 
-from vaekit.objectives.base import Objective, WarmUp
+from vaekit.objectives.base import Cyclic, Objective, WarmUp
 from vaekit.objectives.elbo import ELBO
 from vaekit.objectives.importance import CIWAE, IWAE, MIWAE, PIWAE, VIMCO
 from vaekit.objectives.wake_sleep import ReweightedWakeSleep, WakeSleep
@@ -18,6 +18,7 @@ __all__ = [
     "MIWAE",
     "PIWAE",
     "VIMCO",
+    "Cyclic",
     "Objective",
     "ReweightedWakeSleep",
     "WakeSleep",

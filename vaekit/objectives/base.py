@@ -52,6 +52,53 @@ class WarmUp:
         return cls(**config)
 
 
+@keras.saving.register_keras_serializable("vaekit")
+@dataclass
+class Cyclic:
+    r"""Cyclic warm-up of β: again and again from `start` to `end`, over the first part of each period.
+
+    Args:
+        period: number of gradient steps of a cycle.
+        rising: the part of a cycle in which β rises, at most 1; in the rest it is `end`.
+        start: β at the beginning of each cycle.
+        end: β in the rest.
+        cycles: how many; afterwards β stays at `end`. None: for ever.
+
+    Raises:
+        ValueError: a period or a number of cycles that is not positive, a part that is none.
+
+    Source: Fu et al. 2019.
+    """
+
+    period: int
+    rising: float = 0.5
+    start: float = 0.0
+    end: float = 1.0
+    cycles: int | None = None
+
+    def __post_init__(self):
+        if not (self.period > 0 and 0 < self.rising <= 1 and (self.cycles is None or self.cycles > 0)):
+            raise ValueError(
+                "Cyclic expects a positive period, rising in (0, 1], and cycles > 0 or None; received "
+                f"period={self.period!r}, rising={self.rising!r}, cycles={self.cycles!r}."
+            )
+
+    def __call__(self, step):
+        """β at a step."""
+        step = ops.cast(step, "float32")
+        progress = ops.minimum(ops.mod(step, self.period) / (self.rising * self.period), 1.0)
+        if self.cycles is not None:
+            progress = ops.where(step < self.cycles * self.period, progress, 1.0)
+        return self.start + (self.end - self.start) * progress
+
+    def get_config(self):
+        return asdict(self)
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**config)
+
+
 def beta_at(step, beta):
     """β at a step, a float32 scalar or a number, from a number, a `keras.Variable` or a schedule."""
     beta = beta(step) if callable(beta) else beta

@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from vaekit import backend
-from vaekit.batches import Batches, check_counts, is_array, require_no_targets
+from vaekit.batches import Batches, BatchesByLength, check_counts, is_array, require_no_targets
 from vaekit.objectives.state import read_state
 from vaekit.training import loop, step
 from vaekit.training.arguments import build_loss, checked_objective, weights_like
@@ -219,7 +219,7 @@ class Trainer(KerasLoop):
     def takes_programs(self, batches, step):
         """Returns whether compiled programs can take the steps: not those of a subclass, or with `tf.distribute`."""
         inherited = getattr(type(self), step) is getattr(keras.Model, step)
-        return type(batches) is Batches and inherited and backend.replicas(self) == 1
+        return type(batches) in (Batches, BatchesByLength) and inherited and backend.replicas(self) == 1
 
     def require_settings(self, settings):
         """Raises ValueError if a number of the objective was changed within an epoch."""

@@ -279,8 +279,8 @@ PLAN = Experiment(
         "unbiased": AtMost(BIAS, of="bias"),
         "honest": AtLeast(0.9, "", of="intervals_that_hold_the_truth"),
         "sharp": AtMost(ERROR, of="standard_error"),
-        "cheap": AtMost(5.0, "times the fewest decodings", 1, of="cost"),
-        "cheaper": AtMost(3.0, "times the fewest decodings", 1, of="cost"),
+        "cheap": AtMost(6.0, "times the fewest decodings", 1, of="cost"),
+        "cheaper": AtMost(4.0, "times the fewest decodings", 1, of="cost"),
     },
     parts={"nearly unbiased": 0.75, "unbiased": 0.75, "honest": 1, "sharp": 1, "cheap": 0.75, "cheaper": 0.75},
     answer="""

@@ -115,6 +115,7 @@ class Mend(Question):
             steps = {part: float(step) for part in parts}
             self.mistakes.append(Mistake(name, message, lambda steps=steps, **_: steps))
         self._runs = functools.lru_cache(256)(self._run)  # of some thousand functions most checks need a few
+        self._kept = None
         self.broken = self._text(dict.fromkeys(self.errors, BROKEN)).body
 
     def _mistake(self, name, part, step, message, edits):
@@ -217,14 +218,24 @@ class Mend(Question):
 
     def _unforeseen(self, inputs, losses):
         """Finds few errors left, and one change more that nobody foresaw, a `Repair`."""
-        for i, steps in enumerate(self._few_broken):
-            for j, (_, text) in enumerate(variants(self._text(steps))):
-                with contextlib.suppress(Exception):  # not each can be computed
-                    run = text.function(ops=Operations(np.float64))
-                    if self._same(run(**inputs[0]), losses[0]):
-                        if self._same([run(**arguments) for arguments in inputs], losses):
-                            return Repair(steps | {ELSE: MANY * (i + 1) + j}, text)
+        for i, j, loss in self._changed(inputs[0]):
+            if self._same(loss, losses[0]):
+                text = variants(self._text(self._few_broken[i]))[j].text
+                run = text.function(ops=Operations(np.float64))
+                if self._same([run(**arguments) for arguments in inputs], losses):
+                    return Repair(self._few_broken[i] | {ELSE: MANY * (i + 1) + j}, text)
         return None
+
+    def _changed(self, inputs):
+        """Lists the losses of all such changes, (i, j, loss): seconds, so those of the case that is known are kept."""
+        if self._kept is None or not all(np.array_equal(inputs[name], kept) for name, kept in self._kept[0].items()):
+            changes = []
+            for i, steps in enumerate(self._few_broken):
+                for j, (_, text) in enumerate(variants(self._text(steps))):
+                    with contextlib.suppress(Exception):  # not each can be computed
+                        changes.append((i, j, text.function(ops=Operations(np.float64))(**inputs)))
+            self._kept = inputs, changes
+        return self._kept[1]
 
     @functools.cached_property
     def _few_broken(self):
