@@ -140,9 +140,8 @@ holds(without["PixelCNN"] > parts["independent pixels"]["bound"] + 1.5)
 
 # %% [markdown]
 # Independent pixels without a code are the biased coins of lesson 02. A code of four nats wins them five more than it
-# costs, and that after three epochs. The PixelCNN is the better model, and its code wins it
-# nothing. Without one it is even better by a fraction of a nat. A decoder that sees its neighbours needs nobody to tell
-# it that strokes go on.
+# costs, and that after three epochs. The PixelCNN is the better model, and its code wins it nothing. Without one it is
+# even better by a fraction of a nat. A decoder that sees its neighbours needs nobody to tell it that strokes go on.
 #
 # Now look at its KL. It is *not* zero: the code says some three nats about the image, and they are used. They are paid
 # for, they save about as much, and nothing is left over. That is the state of affairs in which codes get lost. We shall
@@ -159,9 +158,9 @@ holds(without["PixelCNN"] > parts["independent pixels"]["bound"] + 1.5)
 # 1. The sender draws a $z$ from $q_\varphi(z|x)$, and sends it as a draw from the prior: $-\log p(z)$ nats.
 # 2. Then the image, as a draw from the decoder: $-\log p_\theta(x|z)$ nats.
 # 3. The receiver now has $x$, too, and works out $q_\varphi(z|x)$. *Which* of its many codes was sent did not matter;
-#    so the sender need not toss for it, but can let the first bits of the next message choose. As three bits
-#    choose one of eight, a choice from $q$ uses up $-\log q_\varphi(z|x)$ nats of that message, and the receiver reads
-#    them off the $z$. They need not be sent any more.
+#    so the sender need not toss for it, but can let the first bits of the next message choose. As three bits choose
+#    one of eight, a choice from $q$ uses up $-\log q_\varphi(z|x)$ nats of that message, and the receiver reads them
+#    off the $z$. They need not be sent any more.
 #
 # (That $z$ is a real number, which nobody can send to its last digit, does not matter: each further digit costs in step
 # 1 what it gives back in step 3.) This is the **bits-back** argument, and the bill is, with lesson 04's weight $w$,
@@ -349,10 +348,10 @@ holds(all(6.5 < row["I"] < np.log(2000) for row in rows.values()), deep["means"]
 # - By $I$ the two hardly differ, for both are near the ceiling. To tell 2000 images apart takes 7.6 nats, and a code of
 #   ten is enough. That does *not* say that the other nats are idle: what they say of stroke and slant would tell
 #   millions of images apart. Near its ceiling $I$ measures $N$.
-# - By activity the deep model seems to be well. What does an active unit have to say? It pays $\frac12(\mu^2 + \sigma^2
-#   - 1 - \log\sigma^2)$, where $\sigma^2 - 1 - \log\sigma^2$ is never negative (it is zero at $\sigma = 1$, and that is
-#   its minimum). So on average it pays $a/2$ at least, and the rule guarantees a two-hundredth of a nat. Ask for ten
-#   times the threshold, and most units of the deep model fail. They **whisper**.
+# - By activity the deep model seems to be well. What does an active unit have to say? It pays
+#   $\frac12(\mu^2 + \sigma^2 - 1 - \log\sigma^2)$, where $\sigma^2 - 1 - \log\sigma^2$ is never negative (it is zero
+#   at $\sigma = 1$, and that is its minimum). So on average it pays $a/2$ at least, and the rule guarantees a two-hundredth
+#   of a nat. Ask for ten times the threshold, and most units of the deep model fail. They **whisper**.
 # - The classifier reads the means better than the draws, in either model. A mean can be read to its last digit, however
 #   small it is; a draw has the noise that the decoder has to live with. How much of that are whispers? We come back to
 #   it with a picture.
@@ -490,10 +489,10 @@ holds(skipped.max() / skipped.min() < 1.3, skipped.min() > plain.max())
 # ### What can be proved
 #
 # The paper has a theorem. In the words of its abstract, "skip models increase the mutual information between the
-# observations and the inferred latent variables". What it assumes, and how it is proved, stands there.
-# Here is what can be shown in a few lines. Draw $z$ from the prior, and $x$ from the decoder. What $x$ tells about
-# $z$, $\mathrm{KL}(p(z|x)\,\|\,p(z))$ averaged over $x$, is the mutual information in the *model*, $I(x; z)$. If
-# something else, $h$, is known beforehand, put it behind the bar everywhere, and average over it, too: $I(z; x\,|\,h)$.
+# observations and the inferred latent variables". What it assumes, and how it is proved, stands in its text. Here is
+# what can be shown in a few lines. Draw $z$ from the prior, and $x$ from the decoder. What $x$ tells about $z$,
+# $\mathrm{KL}(p(z|x)\,\|\,p(z))$ averaged over $x$, is the mutual information in the *model*, $I(x; z)$. If something
+# else, $h$, is known beforehand, put it behind the bar everywhere, and average over it, too: $I(z; x\,|\,h)$.
 #
 # *First, a layer in between cannot add to what is known.* What $z$ tells of two things is what it tells of one, plus
 # what it tells of the other once the one is known. For $h = h_l$ and $x$, in both orders:
@@ -521,8 +520,8 @@ holds(skipped.max() / skipped.min() < 1.3, skipped.min() > plain.max())
 #
 # Besides, a layer of real numbers has room for any code, down to the last digit, so $I(z; h_l)$ is usually infinite.
 # The inequality bites where a layer makes the same $h_l$ of two codes: one of fewer units than $z$ has, or one whose
-# ReLUs are off for both. What faded from layer to layer above is its soft version. That the
-# experiments come out as they do, these lines permit; they do not promise it.
+# ReLUs are off for both. What faded from layer to layer above is its soft version. That the experiments come out as
+# they do, these lines permit; they do not promise it.
 
 # %% [markdown]
 # ## Cures at equal budget
