@@ -348,10 +348,10 @@ holds(all(6.5 < row["I"] < np.log(2000) for row in rows.values()), deep["means"]
 # - By $I$ the two hardly differ, for both are near the ceiling. To tell 2000 images apart takes 7.6 nats, and a code of
 #   ten is enough. That does *not* say that the other nats are idle: what they say of stroke and slant would tell
 #   millions of images apart. Near its ceiling $I$ measures $N$.
-# - By activity the deep model seems to be well. What does an active unit have to say? It pays
-#   $\frac12(\mu^2 + \sigma^2 - 1 - \log\sigma^2)$, where $\sigma^2 - 1 - \log\sigma^2$ is never negative (it is zero
-#   at $\sigma = 1$, and that is its minimum). So on average it pays $a/2$ at least, and the rule guarantees a two-hundredth
-#   of a nat. Ask for ten times the threshold, and most units of the deep model fail. They **whisper**.
+# - By activity the deep model seems to be well. What does an active unit have to say? It pays $\frac12(\mu^2 +
+#   \sigma^2 - 1 - \log\sigma^2)$, where $\sigma^2 - 1 - \log\sigma^2$ is never negative (it is zero at $\sigma = 1$,
+#   and that is its minimum). So on average it pays $a/2$ at least, and the rule guarantees a two-hundredth of a nat.
+#   Ask for ten times the threshold, and most units of the deep model fail. They **whisper**.
 # - The classifier reads the means better than the draws, in either model. A mean can be read to its last digit, however
 #   small it is; a draw has the noise that the decoder has to live with. How much of that are whispers? We come back to
 #   it with a picture.
