@@ -92,6 +92,15 @@ def test_lesson_07_quotes_the_prices_of_layers():
         assert (*prices, *record["figures"]["active units"]["ours"]) == quoted
 
 
+def test_lesson_08_quotes_the_records():
+    source = (ROOT / "lessons/source/08_posterior_collapse.py").read_text(encoding="utf-8")
+    quoted = ast.literal_eval(re.search(r"OURS = (\{.*?\n\})", source, re.DOTALL)[1])
+    for (layers, model, varied), row in quoted.items():
+        name = f"dynamic_mnist-mlp-{layers}-50-{model.lower()}{'+' * bool(varied)}{varied}-seed0"
+        figures = json.loads((ROOT / f"results/dieng2018/{name}.json").read_text())["figures"]
+        assert tuple(round(figures[key]["ours"], 2) for key in ("ELBO", "KL", "active units")) == row, name
+
+
 def test_epochs(monkeypatch):
     for value, expected in (("", 100), ("0", 100), ("1", 1)):
         monkeypatch.setenv("VAEKIT_FAST", value)

@@ -418,14 +418,15 @@ figure
 # | **[05 two stochastic layers][05]** | codes of codes | IWAE |
 # | **[06 VampPrior][06]** | a prior that learns where the codes are | [VampPrior] |
 # | **[07 hierarchies and PixelCNN][07]** | better posteriors, stronger decoders | VampPrior |
-# | 08 posterior collapse | when the decoder ignores $z$, and skips against it | [Skip-VAE] |
+# | **[08 posterior collapse][08]** | when the decoder ignores $z$, and skips against it | [Skip-VAE] |
 # | 09 text | sentences in place of pictures; encoders that get a second try | Skip-VAE |
 # | 10 calibrated decoders | how sure a decoder should be of its pixels | [σ-VAE] |
 # | 11 sequences | video | σ-VAE |
 # | 12 capstone | your data, your model, all five papers in one table | all |
 #
 # The lessons in **bold** are here, the others are being written. Lessons 01 to 05 have exercises, which are graded on
-# your own computer: [01][e01], [02][e02], [03][e03], [04][e04], [05][e05].
+# your own computer: [01][e01], [02][e02], [03][e03], [04][e04], [05][e05],
+# [06][e06], [07][e07], [08][e08].
 #
 # [01]: 01_the_reparameterization_trick.ipynb
 # [02]: 02_the_variational_autoencoder.ipynb
@@ -434,11 +435,15 @@ figure
 # [05]: 05_two_stochastic_layers.ipynb
 # [06]: 06_vampprior.ipynb
 # [07]: 07_hierarchies_and_pixelcnn.ipynb
+# [08]: 08_posterior_collapse.ipynb
 # [e01]: ../exercises/01_the_reparameterization_trick/01_the_reparameterization_trick.ipynb
 # [e02]: ../exercises/02_the_variational_autoencoder/02_the_variational_autoencoder.ipynb
 # [e03]: ../exercises/03_measuring_likelihood/03_measuring_likelihood.ipynb
 # [e04]: ../exercises/04_importance_weighted_autoencoders/04_importance_weighted_autoencoders.ipynb
 # [e05]: ../exercises/05_two_stochastic_layers/05_two_stochastic_layers.ipynb
+# [e06]: ../exercises/06_vampprior/06_vampprior.ipynb
+# [e07]: ../exercises/07_hierarchies_and_pixelcnn/07_hierarchies_and_pixelcnn.ipynb
+# [e08]: ../exercises/08_posterior_collapse/08_posterior_collapse.ipynb
 # [VAE]: https://arxiv.org/abs/1312.6114
 # [IWAE]: https://arxiv.org/abs/1509.00519
 # [VampPrior]: https://arxiv.org/abs/1705.07120
