@@ -424,7 +424,7 @@ figure
 # | 11 sequences | video | σ-VAE |
 # | 12 capstone | your data, your model, all five papers in one table | all |
 #
-# The lessons in **bold** are here, the others are being written. Lessons 01 to 05 have exercises, which are graded on
+# The lessons in **bold** are here, the others are being written. Lessons 01 to 08 have exercises, which are graded on
 # your own computer: [01][e01], [02][e02], [03][e03], [04][e04], [05][e05],
 # [06][e06], [07][e07], [08][e08].
 #
