@@ -12,6 +12,8 @@ from vaekit.models.data import fixed_arrays
 from vaekit.models.factors import output_layer
 from vaekit.objectives import ELBO
 
+LOGITS = 2**27  # at a time, 4 bytes each
+
 
 @dataclass(frozen=True)
 class Perplexity:
@@ -50,14 +52,15 @@ class Perplexity:
         )
 
 
-def perplexity(model, x, samples=None, batch_size=100, seed=0, progress=True):
+def perplexity(model, x, samples=None, batch_size=None, chunk=None, seed=0, progress=True):
     r"""Measures a model's perplexity a word, the end mark being one.
 
     Args:
         model: a `LatentVariableModel` of sentences, with `vaekit.layers.Tokens` at the end of its decoder.
         x: tokens `[N, T]`, or a dict of data.
         samples: S of importance sampling; None: by the bound, as papers do that sample once.
-        batch_size, seed, progress: as for `log_likelihood`.
+        batch_size, chunk: as for `log_likelihood`; None: such that the logits of all words at once fit half a gigabyte.
+        seed, progress: as for `log_likelihood`.
 
     Returns: `Perplexity`.
 
@@ -74,7 +77,10 @@ def perplexity(model, x, samples=None, batch_size=100, seed=0, progress=True):
         )
     ((name, head),) = heads.items()
     tokens = np.count_nonzero(fixed_arrays(model, x)[name] != head.padding, axis=1)
+    rows = max(1, LOGITS // math.prod(head.parameter_shapes()["logits"]))
+    batch_size = min(100, rows) if batch_size is None else batch_size
     if samples is None:
         return Perplexity(terms(model, x, ELBO(), batch_size, seed)["bound"], tokens, None)
-    estimate = log_likelihood(model, x, samples, batch_size, seed=seed, progress=progress)
+    chunk = max(1, rows // batch_size) if chunk is None else chunk
+    estimate = log_likelihood(model, x, samples, batch_size, chunk, seed, progress)
     return Perplexity(estimate.per_example, tokens, samples)

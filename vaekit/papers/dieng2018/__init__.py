@@ -1,4 +1,6 @@
-r"""Avoiding Latent Variable Collapse with Generative Skip Models (Dieng, Kim, Rush & Blei, arXiv 1807.04863): images.
+r"""Avoiding Latent Variable Collapse with Generative Skip Models (Dieng, Kim, Rush & Blei, arXiv 1807.04863).
+
+Images; sentences stand in `vaekit.papers.dieng2018.text`.
 
 ```python
 from vaekit.papers import dieng2018 as paper
@@ -35,6 +37,7 @@ from vaekit.models import VAE
 from vaekit.objectives import ELBO, WarmUp
 from vaekit.papers.cell import Figure, mean, numbers, on, table, titled
 from vaekit.papers.common import REBUILT, event_shape, logit_range, steps_per_epoch
+from vaekit.papers.dieng2018 import text
 from vaekit.papers.presets import Presets
 from vaekit.training import EarlyStopping
 
@@ -237,17 +240,6 @@ ACCURACY = {
     ("mlp", 2, 50, "skip-vae"): 98.25,
 }
 
-# Yahoo answers. model: (perplexity, ELBO, KL, active units).
-TEXT = {
-    "VAE-32": (62.38, -330.1, 0.005, 0),
-    "Skip-VAE-32": (61.71, -330.5, 0.34, 1),
-    "SA-VAE-32": (59.85, -327.5, 5.47, 14),
-    "Skip-SA-VAE-32": (60.87, -330.3, 15.05, 32),
-    "SA-VAE-64": (60.20, -327.3, 3.09, 10),
-    "Skip-SA-VAE-64": (60.55, -330.8, 22.54, 64),
-    "LSTM LM": (61.60, None, None, None),
-}
-
 # ---- the cells of these tables
 
 METRIC = (
@@ -291,8 +283,17 @@ def _each(cell):
     return dict(reported=reported, measure=partial(measure, accuracy=True), metric=METRIC + ACCURACY_METRIC, **differs)
 
 
-def _text(cell):
-    return dict(build=None, missing="vaekit has no model of text yet")
+def _sentences(settings, how, differs=""):
+    """What cells of text have of their own: a function of one."""
+
+    def each(cell):
+        if cell.options["model"] == "lstm_lm":
+            return dict(build=None, missing="a language model without a latent variable is none of vaekit's")
+        measure = partial(text.measure, settings=settings)
+        own = dict(build=text.build, fit=text.fit, measure=measure, settings=settings, epochs=settings.epochs)
+        return own | dict(quirks=None, metric=text.METRIC.format(how=how), differs=differs)
+
+    return each
 
 
 OPTIONS, FIGURES = ("data", "decoder", "layers", "latents", "model"), ("ELBO", "KL", "MI", "active units")
@@ -302,14 +303,23 @@ SHARED |= dict(settings=SETTINGS, quirks=NONE)
 cells = partial(table, options=OPTIONS, figures=FIGURES, shared=SHARED, each=_each)
 by_depth = {key: row for key, row in PIXELCNN_BY_DEPTH.items() if key[:2] != ("dynamic_mnist", 9)}  # by latents, too
 rebuilt = partial(cells, "PixelCNN, by layers, on OMNIGLOT (rebuilt)", data="dynamic_omniglot_rebuilt")
-text = dict(options=("data", "model"), figures=("perplexity", "ELBO", "KL", "active units"), each=_text)
+sentences = partial(
+    table, options=("data", "model"), figures=("perplexity", "ELBO", "KL", "active units"), shared=SHARED
+)
+BY_SAMPLES = "200 importance samples"
 CELLS = [
     *cells("PixelCNN, by latents", PIXELCNN_BY_LATENTS, data="dynamic_mnist", decoder="pixelcnn", layers=9),
     *cells("PixelCNN, by layers", by_depth, decoder="pixelcnn", latents=20),
     *rebuilt(on("dynamic_omniglot", PIXELCNN_BY_DEPTH), decoder="pixelcnn", latents=20),
     *cells("MLP, by layers", MLP_BY_LAYERS, data="dynamic_mnist", decoder="mlp", latents=50),
-    *cells("text, Yahoo answers", TEXT, data="yahoo", **text),
-]
+    *sentences("text, Yahoo answers", text.YAHOO, data="yahoo", each=_sentences(text.SETTINGS, BY_SAMPLES)),
+    *sentences(
+        "text, Yahoo answers (validation file as training data)",
+        {name: row for name, row in text.YAHOO.items() if "VAE" in name}, data="yahoo_validation",
+        each=_sentences(text.SETTINGS, BY_SAMPLES, "the papers' validation file is the training data"),
+    ),
+    *sentences("text, Penn Treebank", text.TREEBANK, data="ptb", each=_sentences(text.PTB, "the bound")),
+]  # fmt: skip
 
 OTHERS = cells("", {("dynamic_mnist", "mlp", 2, 50, "Skip-SA-VAE"): ()}, figures=())  # in no table
 MODELS = titled(

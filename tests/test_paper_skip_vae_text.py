@@ -1,0 +1,110 @@
+"""Paper 4, sentences: its networks have the weights that the papers name, its schedule is theirs, training resumes."""
+
+import dataclasses
+import types
+
+import keras
+import numpy as np
+import pytest
+from oracles import numbers
+
+import vaekit as vk
+from vaekit.papers import dieng2018
+from vaekit.papers.dieng2018 import text as paper
+
+TINY = dataclasses.replace(
+    paper.PTB, embedding=4, units=5, batch_size=16, warm_up=1, patience=1, most_halvings=1, samples=5, multiple=7
+)
+
+
+@pytest.fixture(scope="module")
+def sentences():
+    data = vk.datasets.load("grammar", train=60, validation=20, test=20)
+    return dataclasses.replace(data, train=data.train[:60])
+
+
+def count(network):
+    return sum(int(np.prod(w.shape)) for w in network.trainable_weights)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("skip", [False, True])
+def test_networks_have_the_papers_weights(sentences, skip):
+    model, words = paper.lstm(sentences, 32, skip, settings=paper.PTB, seed=0), len(sentences.vocabulary)
+    lstm = lambda inputs: 4 * 256 * (inputs + 256 + 1)  # noqa: E731
+    assert count(model.encoder) == words * 256 + lstm(256) + 2 * 257 * 32
+    decoder = words * 256 + lstm(256 + 32) + (256 + 32 * skip + 1) * words + 33 * 256  # z beside words, and as h₀
+    assert count(model.decoder) == decoder
+    largest = max(np.abs(w).max() for w in model.get_weights() if w.dtype == "float32")
+    assert 0.09 < largest <= 0.1  # biases, too: all of them U(−0.1, 0.1)
+    other = paper.lstm(sentences, 32, skip, settings=paper.PTB, seed=0)
+    assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), other.get_weights(), strict=True))
+
+
+@pytest.mark.alternate
+@pytest.mark.parametrize("name", ["vae-3", "skip-sa-vae-3"])
+def test_models_train_and_are_measured(sentences, name, tmp_path):
+    settings = dataclasses.replace(TINY, refinement_steps=2)
+    model = paper.build(sentences, name, settings, seed=0)
+    assert (model.refinement is not None) == ("sa" in name) and model.decoder.skip == ("skip" in name)
+    history = paper.fit(model, sentences, 2, settings, verbose=0).history
+    assert history["bound"][-1] > history["bound"][0]
+    figures = paper.measure(model, sentences, progress=False, settings=settings)
+    assert set(figures) == {"perplexity", "ELBO", "KL", "MI", "active units"} and figures["perplexity"].value > 1
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_allclose(numbers(loaded, sentences.test[:3]), numbers(model, sentences.test[:3]), rtol=1e-5)
+
+
+@pytest.mark.once
+def test_a_broken_training_goes_on_to_the_same_bits(sentences, tmp_path):
+    """Dropout, batches by length, and the halving of the rate included."""
+
+    def train(*epochs):
+        model = None
+        for n in epochs:
+            model = paper.lstm(sentences, 3, settings=TINY, seed=4)
+            path = tmp_path / f"{len(epochs)}.npz"
+            paper.fit(model, sentences, n, TINY, verbose=0, checkpoint=path)
+        return model.get_weights()
+
+    for a, b in zip(train(3), train(2, 3), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def rates(bounds, **options):
+    """The learning rates after each epoch, by a schedule that sees these validation bounds."""
+    halving = paper.Halving(**options)
+    model = types.SimpleNamespace(optimizer=types.SimpleNamespace(learning_rate=1.0), stop_training=False)
+    halving.set_model(model)
+    found = []
+    for epoch, bound in enumerate(bounds):
+        halving.on_epoch_end(epoch, {"val_bound": bound})
+        found.append("end" if model.stop_training else model.optimizer.learning_rate)
+    return found
+
+
+@pytest.mark.once
+def test_the_rate_is_halved_as_the_papers_say():
+    # Yahoo: from the first epoch ≥ 3 without a better bound on, after every epoch, until it is below 0.2
+    lasting = dict(patience=1, first=3, lasting=True, least=0.2)
+    assert rates([-9, -10, -8, -8.5, -7, -6], **lasting) == [1, 1, 1, 0.5, 0.25, "end"]
+    # Penn Treebank: after two epochs without a better one, at most twice
+    some = dict(patience=2, most=2)
+    assert rates([-9, -9, -9, -8, -8, -8, -8, -8, -8], **some) == [1, 1, 0.5, 0.5, 0.5, 0.25, 0.25, "end", "end"]
+
+
+@pytest.mark.once
+def test_cells_of_text():
+    cells = {cell.name: cell for cell in dieng2018.CELLS if cell.table.startswith("text")}
+    assert len(cells) == 17 and [name for name, cell in cells.items() if cell.missing] == ["yahoo-lstm_lm"]
+    ptb = cells["ptb-vae-32"]
+    assert ptb.reported == {"perplexity": 105.48, "ELBO": -102.1} and ptb.settings == paper.PTB and not ptb.differs
+    assert np.exp(102.1 / 21.917) == pytest.approx(105.48, abs=0.01)  # as many tokens a sentence as the test file has
+    assert cells["yahoo-skip-vae-32"].settings.units == 1024 and cells["yahoo_validation-vae-32"].differs
+
+
+@pytest.mark.once
+def test_data_without_words_are_refused():
+    with pytest.raises(ValueError, match="has no vocabulary"):
+        paper.lstm(vk.datasets.load("digits"))
