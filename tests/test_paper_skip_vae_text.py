@@ -13,7 +13,9 @@ from vaekit.papers import dieng2018
 from vaekit.papers.dieng2018 import text as paper
 
 TINY = dataclasses.replace(
-    paper.PTB, embedding=4, units=5, batch_size=16, warm_up=1, patience=1, most_halvings=1, samples=5, multiple=7
+    paper.PTB,
+    **dict(embedding=4, units=5, batch_size=16, multiple=7, learning_rate=0.01),
+    **dict(warm_up=1, patience=1, most_halvings=1, samples=5),
 )
 
 
@@ -102,6 +104,16 @@ def test_cells_of_text():
     assert ptb.reported == {"perplexity": 105.48, "ELBO": -102.1} and ptb.settings == paper.PTB and not ptb.differs
     assert np.exp(102.1 / 21.917) == pytest.approx(105.48, abs=0.01)  # as many tokens a sentence as the test file has
     assert cells["yahoo-skip-vae-32"].settings.units == 1024 and cells["yahoo_validation-vae-32"].differs
+
+
+@pytest.mark.once
+def test_operations_are_counted_by_the_weights(sentences):
+    """Of a weight 6 for each token: all but those of embeddings, biases, posterior and first state."""
+    model, words = paper.lstm(sentences, 3, True, settings=TINY), len(sentences.vocabulary)
+    kernels = [v for v in model.trainable_variables if len(v.shape) == 2 and v.shape[0] != words]
+    kernels = [v for v in kernels if v.shape not in ((5, 3), (3, 5))]
+    assert paper.operations("skip-vae-3", words, TINY) == 6 * sum(int(np.prod(v.shape)) for v in kernels)
+    assert paper.operations("sa-vae-3", words, TINY) > 50 * paper.operations("vae-3", words, TINY)
 
 
 @pytest.mark.once

@@ -8,6 +8,7 @@ import keras
 
 from vaekit.files import write_json
 from vaekit.papers.common import steps_per_epoch
+from vaekit.papers.dieng2018 import text
 from vaekit.papers.presets import stand_in
 
 GREY = 0.5 / 256
@@ -29,14 +30,21 @@ IMAGES = {
 }
 
 
+# Training sentences of each data set: words of the vocabulary, and tokens, end marks included.
+SENTENCES = {"ptb": (10_002, 929_589), "yahoo": (20_001, 7_990_000), "yahoo_validation": (16_660, 720_104)}
+
+
 def count(cell):
     """Counts floating-point operations of a cell's whole schedule (early stopping may end it before), as XLA does.
 
-    They are those of one training step on blank images, times the steps: no data are needed. None for a cell that
-    cannot be run.
+    They are those of one training step on blank images, times the steps: no data are needed. (Of sentences, whose loops
+    XLA does not count, they are worked out for each token.) None for a cell that cannot be run.
     """
     if cell.missing:
         return None
+    if cell.data in SENTENCES:
+        words, tokens = SENTENCES[cell.data]
+        return text.operations(cell.options["model"], words, cell.settings) * tokens * cell.epochs
     images, shape, pixel = IMAGES[cell.data]
     keras.utils.set_random_seed(0)
     data = stand_in(cell.data, shape, pixel, images)

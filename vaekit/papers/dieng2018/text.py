@@ -205,8 +205,25 @@ def measure(model, data, seed=0, progress=True, settings=SETTINGS):
 
 def build(data, model, settings=SETTINGS, seed=None):
     """The model of a cell, by its name: "skip-sa-vae-32"."""
+    return lstm(data, **parts(model), settings=settings, seed=seed)
+
+
+def parts(model):
+    """What a cell's model has, by its name: dict of options of `lstm`."""
     *words, latents = model.split("-")
-    return lstm(data, int(latents), "skip" in words, "sa" in words, settings, seed)
+    return dict(latents=int(latents), skip="skip" in words, refined="sa" in words)
+
+
+def operations(model, words, settings=SETTINGS):
+    """Counts floating-point operations of a training step for one token: products of matrices alone.
+
+    A weight takes 2 forward, and 4 backward. Each step of refinement takes the decoder forward and backward, and is
+    itself differentiated: thrice as many.
+    """
+    s, has = settings, parts(model)
+    encoder = 4 * s.units * (s.embedding + s.units)
+    decoder = 4 * s.units * (s.embedding + has["latents"] + s.units) + words * (s.units + has["latents"] * has["skip"])
+    return 6 * (encoder + decoder * (1 + 3 * s.refinement_steps * has["refined"]))
 
 
 METRIC = (
