@@ -142,7 +142,9 @@ def test_the_mended_report_is_cost_less_information():
     for case in cases("mended_codes"):
         g = case.inputs
         live = np.var(g["mean"], axis=0) > 0.01
-        assert np.flatnonzero(live).tolist() == [0, 2, 4]
+        quiet = len(g["mean"]) == 20  # the last case, of units that say little
+        assert np.flatnonzero(live).tolist() == ([0, 4] if quiet else [0, 2, 4])
+        assert (MENDED.text.run(g)[0] < 0) == quiet
         mean, log_variance, noise = (g[name][:, live] for name in ("mean", "log_variance", "noise"))
         together = expected("unit_information", {"mean": mean, "log_variance": log_variance, "noise": noise[None]})
         q = stats.norm(mean, np.exp(log_variance / 2))
@@ -215,7 +217,7 @@ def test_the_right_sight_reaches_every_goal_whatever_is_drawn(seed):
 def test_what_fits_one_data_set_does_not_fit_the_others():
     for neighbours in range(e08.PIXELS):
         found = checked(SIGHT, lambda x, neighbours=neighbours: dict(neighbours=neighbours))
-        assert found.earned <= 3, neighbours
+        assert found.earned <= 2, neighbours
 
 
 # ---- 8
@@ -307,6 +309,11 @@ def test_advice_tells_kinds_of_failure_apart():
     assert advice(kl=8.2, information=5.6, fall=0.4, bound=-49) == "unused"
     assert advice(kl=0.2, information=0.1, fall=0.1, bound=-52.6) == "no_codes"
     assert advice(kl=8.2, information=5.6, fall=9, bound=-56) == "worse_than_coins"
+    assert advice(information=5.6, fall=0.4, reconstruction=-66, bound=-75) == "worse_than_coins"  # rows in other order
+    assert advice(information=5.6, fall=0.4, bound=-75, exchanged=-42) == "exchanged"
+    assert advice(kl=6.9, information=5.1, read_as_it_is=-43.5, read={"log σ": -41.8}) == "not_log_variance"
+    said = [TRAINED.advice(usual | {"skips": skips}, "good")[1] for skips in (False, True)]
+    assert "by accident" in said[0] and "Has training hardly begun?" in said[1]
     assert advice(bound=np.nan) == "not_finite"
 
 

@@ -123,6 +123,8 @@ ODD = {
         ("residual", {_SECOND: _SECOND.replace("relu(", "relu(h + ")}),
         ("logits_doubled", {_THIRD: _THIRD.replace("= ", "= 2 * (") + ")"}),
         ("variant", {"ops.matmul(z, self.skip_3)": "ops.matmul(ops.stop_gradient(z), self.skip_3)"}),
+        ("sigmoid_twice", {_THIRD: _THIRD.replace("= ", "= ops.sigmoid(") + ")"}),
+        ("logits_activated", {_THIRD: _THIRD.replace("= ", "= ops.relu(") + ")"}),
         ("no_distribution", {_INDEPENDENT: "return logits"}),
     ],
     "mended_codes": [

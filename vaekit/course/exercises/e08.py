@@ -20,7 +20,8 @@ def _steps(rng):
     for ramp in rng.uniform(0.3, 0.7), rng.uniform(0.75, 0.95):
         period, cycles = int(rng.integers(40, 60)), int(rng.integers(3, 5))
         within = np.arange(0, period, 5)
-        step = [within + period * rng.integers(cycles, size=len(within)), period * cycles + rng.integers(500, size=6)]
+        end = period * cycles
+        step = [within + period * rng.integers(cycles, size=len(within)), end + within, end + rng.integers(500, size=4)]
         yield dict(step=np.concatenate([[0, period], *step]), period=period, ramp=ramp, cycles=cycles)
 
 
@@ -64,6 +65,14 @@ BETA = Function(
          "free for the rest of the training. It is to stay at 1."),
         ("one_cycle", {_WITHIN: 'ops.cast(step, "float32")'}, "this is a warm-up that happens once. In each cycle "
          r"$\beta$ begins at 0 again: count the steps since the cycle began."),
+        ("all_zero", {"ops.minimum(within / (ramp * period), 1.0)": "0 * within"}, r"$\beta$ is 0 until the last cycle "
+         "has ended. Was a whole number divided by `//`? That rounds down."),
+        ("all_one", {f"ops.where({_END})": "0 * beta + 1"}, r"$\beta$ is 1 from the first step on, and there is no "
+         "warm-up at all."),
+        ("ramp_of_a_half", {"within / (ramp * period)": "2 * within / period"}, "the way up takes half of the cycle, "
+         "as in the lesson. Here it takes the share `ramp`."),
+        ("multiplied", {"within / (ramp * period)": "within * ramp / period"}, "you multiplied by `ramp`. The way up "
+         "takes `ramp * period` steps: divide by them."),
         ("whole_period", {"within / (ramp * period)": "within / period"}, r"$\beta$ rises all through the cycle. It "
          "is to be at 1 after the share `ramp` of it, and stay there."),
         ("ramp_alone", {"within / (ramp * period)": "within / ramp"}, "you divided by `ramp`, which is a share of the "
@@ -86,6 +95,10 @@ BETA = Function(
          "step. The last cycle ends at the step `cycles * period`."),
         ("ends_early", {"step >= cycles * period": "step >= (cycles - 1) * period"}, "the last cycle is left out. It "
          "ends at the step `cycles * period`."),
+        ("ends_late", {"step >= cycles * period": "step > cycles * period"}, "the step `cycles * period` comes after "
+         r"the last cycle, which begins its count at 0. There $\beta$ is 1 already: `>=`."),
+        ("ends_late", {"step >= cycles * period": "step >= (cycles + 1) * period"}, "there is a cycle too many. The "
+         "last one ends at the step `cycles * period`."),
         ("curved", {"ops.minimum(within / (ramp * period), 1.0)": "ops.minimum(within / (ramp * period), 1.0) ** 2"},
          r"the way up is curved. $\beta$ rises in a straight line."),
     ],
@@ -186,6 +199,14 @@ INFORMATION = Function(
         ("price", {_UNIT: "own + 0.5 * z**2", _WHOLE: "ops.sum(own + 0.5 * z**2, axis=2)"}, "this is "
          r"$\log q(z|x) - \log p(z)$, what the code *costs*. What it says is compared with $\bar q(z)$, the mean of "
          "the posteriors, not with the prior."),
+        ("price", {_UNIT: "0 * own + 0.5 * (mean**2 + ops.exp(log_variance) - 1 - log_variance)", _WHOLE: "ops.sum("
+         "0 * own + 0.5 * (mean**2 + ops.exp(log_variance) - 1 - log_variance), axis=2)"}, "this is the KL from the "
+         r"prior, what the code *costs*. What it says is compared with $\bar q(z)$, the mean of the posteriors."),
+        ("own_in_closed_form", {"own, log_N = -0.5 * (log_variance + noise**2)": "own, log_N = -0.5 * (log_variance + "
+         "1 + 0 * noise)"}, r"for $\log q(z|x)$ you took its mean, in closed form. That is right in the limit of many "
+         "draws. Asked for is the mean over these draws, of the difference as a whole, and it is far less noisy."),
+        ("half_lost", {"log_q = -0.5 * (": "log_q = -(", "own, log_N = -0.5 * (": "own, log_N = -("}, "the ½ in the "
+         r"log-densities is lost: $-\frac12\big(\lambda + (z - \mu)^2 / \sigma^2\big)$."),
         ("samples_too", {_UNIT: "own - ops.logsumexp(log_q, axis=(0, 2)) + log_N + np.log(noise.shape[0])"}, "by unit "
          r"the mean of the densities goes over the samples, too. $\bar q$ is the density of *one* code; the mean over "
          "codes comes after the logarithm."),
@@ -250,6 +271,14 @@ COST = Number(
          "already: it is not to be squared."),
         ("sign", "-0.5 * log(4 / 0.8) - 0.5 * log(1.5 / 0.8)", "the size is right, the sign is not: a cost is never "
          "negative."),
+        ("averaged", "(0.5 * log(4 / 0.8) + 0.5 * log(1.5 / 0.8)) / 3", "this is the mean over the units. A code costs "
+         "what its units cost together."),
+        ("averaged", "(0.5 * log(4 / 0.8) + 0.5 * log(1.5 / 0.8)) / 2", "this is the mean over the units that live. A "
+         "code costs what its units cost together."),
+        ("rounded", "1.1", "this is rounded to two digits, and three are asked "
+         "for."),
+        ("half_priced", "0.5 * log(1 + 3.6 / 0.8) + 0.5 * log(1 + 1.1 / 0.8) + 0.5 * log(1 + 0.1 / 0.8)", "here the "
+         r"encoder knows of $\beta$, and $w$ does not: its best value depends on $\beta$ as well."),
         ("count", "2", "this may be the number of units that live. Asked for is what they cost."),
     ],
 )  # fmt: skip
@@ -259,15 +288,15 @@ COST = Number(
 
 
 def _encoders(rng):
-    for N, L in (3, 4), (5, 2):
+    for N, L in (3, 4), (5, 3):
         yield dict(mean=rng.normal(size=(N, L)), logit=2 * rng.normal(size=(N, L)), delta=rng.uniform(0.1, 0.6))
 
 
 def _extreme_encoders(rng):
     """Floors far up and far down, and units that are very sure. (What is 0 in float32 is so by far.)"""
     for delta in rng.uniform(20, 22), rng.uniform(0.002, 0.005):
-        logit = rng.permutation([-110.0, -60, -35, -5, 5, 35, 60, 110]).reshape(4, 2) + rng.uniform(-1, 1, size=(4, 2))
-        yield dict(mean=rng.normal(size=(4, 2)), logit=logit, delta=delta)
+        logit = rng.permutation([-110.0, -60, -55, -35, -12, -5, 5, 12, 35, 55, 60, 110]).reshape(4, 3)
+        yield dict(mean=rng.normal(size=(4, 3)), logit=logit + rng.uniform(-1, 1, size=(4, 3)), delta=delta)
 
 
 _NEWTON = "v = v - (np.exp(v) - 1 - v - 2 * delta) / (np.exp(v) - 1)"
@@ -331,10 +360,13 @@ DELTA = Function(
          "posterior may still be the prior. Here the posterior itself is to be such that it costs as much."),
         ("exponential", {_SAID: "v + 2 * logit"}, r"there is no sigmoid, so $\sigma$ has no limit: $c\,e^a$ may be 1, "
          "and cost nothing."),
-        ("softplus", {_SAID: "v + 2 * ops.log(ops.softplus(logit))"}, r"a softplus has no upper limit: $\sigma$ may "
-         r"be 1 again. The sigmoid keeps it below $c$."),
+        ("deviation", {"return log_variance, ": "return ops.exp(log_variance / 2), "}, r"this is $\sigma$. Asked for "
+         r"is $\log\sigma^2$."),
+        ("c_above_one", {"v = -1 - 2 * delta": "v = 1 + 2 * delta"}, "the equation has two solutions, and you found "
+         "that above 1. Then the posterior may be the prior again: $c < 1$ was asked for."),
         ("other_side", {_SAID: "v + 2 * ops.log_sigmoid(-logit)"}, r"the sigmoid has $-a$ in it, where $a$ belongs."),
         ("price_without_mean", {"ops.sum(mean**2 + ": "ops.sum("}, r"the price lacks $\mu^2$, what the means cost."),
+        ("price_doubled", {"0.5 * ops.sum(mean**2": "ops.sum(mean**2"}, "the ½ before the price is lost."),
         ("price_sign", {"- 1 - log_variance, axis=1)": "- 1 + log_variance, axis=1)"}, r"in the price "
          r"$\log\sigma^2$ has the wrong sign: $\frac12(\mu^2 + \sigma^2 - 1 - \log\sigma^2)$."),
         ("least_price", {"0.5 * ops.sum(mean**2 + ops.exp(log_variance) - 1 - log_variance, axis=1)": "delta * "
@@ -399,6 +431,12 @@ SKIPS = DistributionLayer(
          "it is linear."),
         ("residual", {_SECOND: f"h + {_SECOND}"}, r"the layer before is added as it is, as in a residual network. "
          r"$z$ is what is handed on here, through $U_2$."),
+        ("sigmoid_twice", {"a = ops.reshape(": "a = ops.sigmoid(ops.reshape(", "(-1, *event_shape))": "(-1, "
+         "*event_shape)))"}, "a sigmoid is taken of the logits before they come to `tfd.Bernoulli`, which takes it "
+         "itself: no pixel can be black any more."),
+        ("logits_activated", {"a = ops.reshape(": "a = ops.relu(ops.reshape(", "(-1, *event_shape))": "(-1, "
+         "*event_shape)))"}, "the logits go through a ReLU. They may be negative: a pixel that is black most of the "
+         "time has a logit below 0."),
         ("logits_doubled", {"a = ops.reshape(": "a = 2 * ops.reshape("}, "the logits are twice what they should "
          "be."),
     ],
@@ -409,11 +447,15 @@ SKIPS = DistributionLayer(
 
 
 def _codes(rng):
-    """Units that are alive; collapsed; silent on the first images; loud on these alone; narrow, and hardly moving."""
-    for N in 24, 30:
+    """Units that are alive; collapsed; silent on the first images; loud on these alone; narrow, and hardly moving.
+
+    The last report is of units that say little, and of small noise: its misfit comes out below 0.
+    """
+    for N, share in (24, 1.0), (20, 0.3):
         mean = 0.02 * rng.normal(size=(N, 8))
         mean[:, 0] += rng.normal(size=N)
-        mean[6:, 2] += 0.4 * rng.normal(size=N - 6)  # counted, but not on the first six
+        late = mean[N // 2 + 1 :: 2, 2]  # counted, but not on the first images, nor on every second one
+        late += 0.32 * rng.permutation(np.resize([-1, 1], len(late)))  # and its activity is below 0.1
         mean[:6, 3] += rng.permutation([-0.15, 0.15, -0.13, 0.13, -0.15, 0.15])  # counted on these alone
         mean[:, 4] += 0.8 * rng.normal(size=N)
         mean[:, [0, 1, 3, 4]] += rng.choice([-1, 1], size=4) * rng.uniform(0.4, 0.7, size=4)
@@ -421,7 +463,10 @@ def _codes(rng):
         mean[:, 7] += 0.5  # and so is the square of this one
         spread = np.array([0.35, 0.9, 0.007, 0.8, 0.5, 0.005, 0.006, 0.007])  # σ²
         log_variance = np.log(spread) + rng.uniform(-0.1, 0.1, size=(N, 8))
-        yield dict(mean=mean, log_variance=log_variance, noise=rng.normal(size=(N, 8)), beta=rng.uniform(0.4, 0.7))
+        if share < 1:
+            mean, log_variance = share * (mean - mean.mean(axis=0)), 0.1 * log_variance
+        noise = share**2 * rng.normal(size=(N, 8))
+        yield dict(mean=mean, log_variance=log_variance, noise=noise, beta=rng.uniform(0.4, 0.7))
 
 
 _SEEN, _ACTIVITY = "seen = mean  # 1. images to count on", "activity = ops.var(seen, axis=0)  # 2. of each unit"
@@ -472,6 +517,8 @@ MENDED = Mend(
             r"too large, and above $\log N$ if need be."),
     },
     slips=[
+        ("images", "half", {"seen = mean ": "seen = mean[::2] "}, "now units are counted on half of the images. Take "
+         "all."),
         ("activity", "deviation", {"activity = ops.var(seen, axis=0)": "activity = ops.std(seen, axis=0)"}, "now the "
          "activity is a standard deviation. The threshold 0.01 is for variances."),
         ("activity", "squares", {"activity = ops.var(seen, axis=0)": "activity = ops.mean(seen**2, axis=0)"}, "now it "
@@ -497,6 +544,10 @@ MENDED = Mend(
          "alone. The report was cost less information."),
         (None, "cost_alone", {"return cost - information": "return cost"}, "this is the cost alone. The report was "
          "cost less information."),
+        (None, "clipped", {"return cost - information": "return ops.maximum(cost - information, 0.0)"}, "a misfit "
+         "below 0 is cut off. It is noise of the draws, and cut on one side it makes the mean of many too large."),
+        (None, "threshold", {"activity > 0.01": "activity > 0.1"}, "the threshold is another one now; live are units "
+         "with an activity above 0.01."),
         (None, "all_units", {"ops.where(activity > 0.01, 1.0, 0.0)": "ops.ones_like(activity)"}, "all units count now, "
          "also those that are below the threshold."),
     ],
@@ -597,7 +648,7 @@ SIGHT = Experiment(
         "heard": AtLeast(0.5, "of what it could say", of="share"),
         "all heard": AtLeast(0.95, "of what it could say", of="share"),
     },
-    parts={"likelihood": 1.5, "heard": 1.5, "all heard": 2},
+    parts={"likelihood": 1, "heard": 1, "all heard": 3},
     answer=_BAND,
     hints=r"""
         Too few neighbours, and the noise is left to the code, which cannot carry it. Too many, and the decoder finds

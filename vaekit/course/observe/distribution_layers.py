@@ -142,6 +142,8 @@ def with_weights(layer, values):
         listed = ", ".join(f"{name} {shape}" for name, shape in zip(values, expected, strict=True))
         has = ", ".join(f"{w.name} {shape}" for w, shape in zip(layer.weights, shapes, strict=True)) or "none"
         order = " They are the right ones in another order." if sorted(shapes) == sorted(expected) else ""
+        if frozen := [w.name for w in layer.weights if not w.trainable]:
+            order = f" {', '.join(frozen)} cannot be trained, and so Keras lists it last." if order else ""
         raise Wrong(
             f"after its first call the layer should have the weights {listed}, each made by `self.add_weight` in "
             f"`build`, in this order; received {has}.{order}",

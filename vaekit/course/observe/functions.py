@@ -35,8 +35,18 @@ def takes(answer, inputs):
 
 
 def call(answer, inputs, names=None):
-    """Calls a function, and returns its value, or several values by `names`."""
-    return by_name(callable_or_wrong(answer)(**tensors(inputs)), names)
+    """Calls a function, and returns its value, or several values by `names`; twice, where noise is given."""
+    returned = by_name(callable_or_wrong(answer)(**tensors(inputs)), names)
+    if any("noise" in name for name in inputs) and all(map(keras.ops.is_tensor, returned.values())):
+        _same(returned, by_name(callable_or_wrong(answer)(**tensors(inputs)), names))
+    return returned
+
+
+def _same(*returned):
+    """Raises `Wrong` where two calls with the same inputs gave different results."""
+    first, second = ({name: plain(value) for name, value in values.items()} for values in returned)
+    if any(not np.array_equal(first[name], second[name], equal_nan=True) for name in first):
+        raise Wrong("two calls with the same arguments gave different results: use the noise given, draw none.")
 
 
 def gradients(answer, inputs, of, names=None):
@@ -52,11 +62,9 @@ def gradients(answer, inputs, of, names=None):
         return by_name(callable_or_wrong(answer)(**{**arguments, **dict(zip(of, values, strict=True))}), names)
 
     returned = results(*at)
-    first, second = ({name: plain(value) for name, value in values.items()} for values in (returned, results(*at)))
-    if any(not np.array_equal(first[name], second[name], equal_nan=True) for name in first):
-        raise Wrong("two calls with the same arguments gave different results: use the noise given, draw none.")
+    _same(returned, results(*at))
     slopes = {}
-    for name in first:
+    for name in returned:
         summed = functools.partial(lambda name, *values: keras.ops.sum(results(*values)[name]), name)
         gradient = fault_or(lambda summed=summed: value_and_gradient(summed, *at)[1], answer)
         gradient = [gradient] * len(at) if isinstance(gradient, Fault) else gradient

@@ -1,6 +1,7 @@
 """Observes models that an answer trains."""
 
 import keras
+import numpy as np
 
 from vaekit.course.observe.values import LARGEST, Wrong, by_name, callable_or_wrong, described, plain
 
@@ -24,8 +25,12 @@ def trained_vae(answer, inputs, parts=(), most=LARGEST):
     if "seed" not in inputs:
         if "encode" not in _ENCODER:
             raise Wrong("there is no encoder: training did not end well.")
-        codes = _ENCODER.pop("encode")(keras.ops.convert_to_tensor(images, "float32"))
-        return by_name(codes, ("mean", "log_variance"))
+        encode, x = _ENCODER.pop("encode"), keras.ops.convert_to_tensor(images, "float32")
+        codes, again = (by_name(encode(x), ("mean", "log_variance")) for _ in range(2))
+        first, second = (plain(each["mean"]) for each in (codes, again))
+        if first.shape == second.shape and not np.allclose(first, second, rtol=1e-3, atol=1e-3, equal_nan=True):
+            raise Wrong(r"`encode` gave two different means for the same images. Does it return a draw of z for $\mu$?")
+        return codes
     _ENCODER.clear()
     returned = by_name(callable_or_wrong(answer)(images.astype("float32"), inputs["seed"]), ("encode", "decoder"))
     decoder = returned["decoder"]

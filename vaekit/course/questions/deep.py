@@ -10,6 +10,7 @@ from vaekit.course.questions.question import AtLeast, Observe, generator
 LAYERS = 5  # four hidden ones, and the pixels'
 ARRAYS = [f"{kind}_{i}" for i in range(1, LAYERS + 1) for kind in ("kernel", "bias")]
 INFORMED = "informed"  # the part that is for what codes say
+AS_IT_IS, EXCHANGED = "as it is", "exchanged"
 
 
 @dataclass(eq=False)
@@ -28,6 +29,8 @@ class TrainedDeep(TrainedVAE):
 
     _: KW_ONLY
     informed: float
+
+    misread = 1.0
 
     def __post_init__(self):
         self.parts = self.parts or dict.fromkeys([*self.bounds, INFORMED], 1)
@@ -50,14 +53,18 @@ class TrainedDeep(TrainedVAE):
             reconstruction, kl, fall = map(np.mean, deep_terms(images, mean, log_variance, arrays, noise))
             information = np.mean(told(mean, log_variance, noise[:2]))
             misread = {"log σ": 2 * log_variance, "σ²": np.log(log_variance), "σ": 2 * np.log(log_variance)}
+            pairs = {name: (mean, value) for name, value in misread.items()}
+            pairs |= {AS_IT_IS: (mean, log_variance), EXCHANGED: (log_variance, mean)}
             read = {
                 name: np.mean(r - k)
-                for name, value in misread.items()
-                for r, k, _ in [deep_terms(images, mean, value, arrays, noise[:1])]
+                for name, pair in pairs.items()
+                for r, k, _ in [deep_terms(images, *pair, arrays, noise[:1])]
             }
         bound = reconstruction - kl
         measures = {"bound": bound, "reconstruction": reconstruction, "kl": kl, "read": read}
+        measures |= {"read_as_it_is": read.pop(AS_IT_IS), "exchanged": read.pop(EXCHANGED)}
         measures |= {"information": information, "fall": fall, INFORMED: np.minimum(information, fall)}
+        measures["skips"] = any(len(arrays[f"kernel_{i}"]) > arrays[f"bias_{i - 1}"].size for i in range(2, LAYERS + 1))
         return measures | dict.fromkeys(self.bounds, bound)
 
     def _wrong_shapes(self, arrays, codes, images):
@@ -80,8 +87,13 @@ class TrainedDeep(TrainedVAE):
                 f"{message}, and the widest hidden layer has {most} units; {self.most_latents} and {self.most_units} "
                 "are the most."
             )
+        skips = {
+            f"kernel_{i}": f", or {(rows + latents, units)} with a skip"
+            for i in range(2, LAYERS + 1)
+            for rows, units in [expected[f"kernel_{i}"]]
+        }
         wrong = [
-            f"`{name}` should have the shape {shape}, it has {shapes.get(name)}"
+            f"`{name}` should have the shape {shape}{skips.get(name, '')}; it has {shapes.get(name)}"
             for name, shape in expected.items()
             if shapes.get(name) != shape
         ]
@@ -93,40 +105,56 @@ class TrainedDeep(TrainedVAE):
             return "shapes", f"The shapes do not fit together: {wrong}"
         found = super().advice(observed, part)
         bound, kl, reconstruction = (observed[name] for name in ("bound", "kl", "reconstruction"))
+        if observed.get("exchanged", -np.inf) > max(np.nan_to_num(bound, nan=-np.inf) + 2, 1.1 * self.coins):
+            return "exchanged", (
+                r"Your encoder seems to return $\log\sigma^2$ first, and $\mu$ as its second value: read so, the bound "
+                f"is {observed['exchanged']:.2f} nats."
+            )
         if found[0] in ("not_log_variance", "not_finite", "cheap_codes"):
             return found
-        if observed["information"] > 0.5 and observed["fall"] < observed["information"] / 2:
+        apart = reconstruction < 1.2 * self.coins  # worse than a decoder that does not listen
+        if observed["information"] > 0.5 and observed["fall"] < observed["information"] / 2 and not apart:
             return "unused", (
                 f"Codes say {observed['information']:.2f} nats about the image, and the decoder does not listen: with "
                 f"the code of another image log p(x|z) falls by {observed['fall']:.2f} only."
             )
-        if bound < self.coins and found[0] != "no_codes":
+        if bound < self.coins and (apart or found[0] != "no_codes"):
             return "worse_than_coins", (
                 f"Pixels without any code, each white as often as in training images, reach {self.coins}. The KL is "
-                f"{kl:.1f} and the reconstruction {reconstruction:.1f} nats: do the arrays belong to the encoder that "
-                "was trained with them, in the right order, with ReLU in between and the skips' rows last?"
+                f"{kl:.1f} and the reconstruction {reconstruction:.1f} nats. Was the model trained, and do the arrays "
+                "belong to the encoder that was trained with them, in the right order, with ReLU in between and the "
+                "skips' rows last?"
             )
         if bound < self.coins:
             return found
+        skips = observed.get("skips", False)
         said = f"The code costs {kl:.1f} nats and says {observed['information']:.2f} of them about the image."
         if observed["information"] < 3.2:
-            return "collapsed", (
-                f"{said} The decoder is deep, and in its first steps hears next to nothing of the code: this one has "
-                "collapsed by accident. Skips let every layer hear it, and a warm-up gives it time; the lesson's table "
-                "has both."
-            )
+            return "collapsed", f"{said} {HEARD if skips else UNHEARD}"
         if part == INFORMED or observed["information"] < self.informed:
             return "one_cure", (
                 f"{said} One cure has worked, in part. The lesson has two kinds: those that let the code be heard, "
-                "and those that keep its price away early. They go together."
+                f"and those that keep its price away early. They go together. {WITH_SKIPS if skips else NO_SKIPS}"
             )
         if kl > 1.1 * self.good_kl[1]:
             return found
         return "bound", (
             f"{said} That is enough, and the bound is not there yet: more epochs, pixels drawn anew in each of them, a "
             "learning rate that is large at first and small in the end; and free bits or a cap that ask for more than "
-            "the code has to say cost likelihood."
+            f"the code has to say cost likelihood.{'' if skips else f' {NO_SKIPS}'}"
         )
+
+
+UNHEARD = (
+    "The decoder is deep, and in its first steps hears next to nothing of the code: this one has collapsed by "
+    "accident. Skips let every layer hear it, and a warm-up gives it time; the lesson's table has both."
+)
+HEARD = (
+    "Skips let every layer hear it, and still little is said. Has training hardly begun? More epochs, a larger "
+    "learning rate at first; and a warm-up keeps the price away until the decoder knows what to do with a code."
+)
+WITH_SKIPS = "Your decoder has skips: is there a warm-up, and are there epochs enough after it?"
+NO_SKIPS = "Your decoder has no skips."
 
 
 def deep_terms(images, mean, log_variance, arrays, noise):

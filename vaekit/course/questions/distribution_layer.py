@@ -50,7 +50,7 @@ AXIS_MISTAKES = [  # (name, number of axes that are summed, message)
     (
         "not_summed",
         0,
-        "the pixels are a batch of separate distributions: `tfd.Normal` gives a log-density for each pixel. Wrap it in "
+        "the pixels are a batch of separate distributions, each with a log-density of its own. Wrap them in "
         "`tfd.Independent`, which declares the axes of an image to be one event and sums over them.",
     ),
     (

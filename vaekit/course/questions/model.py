@@ -61,6 +61,7 @@ class TrainedVAE(Question):
 
     derives = True
     fixed = True
+    misread = 2.0  # nats by which the bound has to be better where the encoder is read in another way
 
     def __post_init__(self):
         super().__post_init__()
@@ -158,7 +159,7 @@ class TrainedVAE(Question):
         read, low, high = observed["read"], self.good_kl[0], self.good_kl[1]
         best = max(read, key=lambda name: np.nan_to_num(read[name], nan=-np.inf))
         as_it_is = observed.get("read_as_it_is", bound)
-        if read[best] > max(np.nan_to_num(as_it_is, nan=-np.inf) + 2, self.coins):
+        if read[best] > max(np.nan_to_num(as_it_is, nan=-np.inf) + self.misread, self.coins):
             return "not_log_variance", (
                 f"Your encoder seems to return {best} as its second value: read so, the bound is {read[best]:.2f} "
                 r"nats. Asked for is $\log\sigma^2$."
