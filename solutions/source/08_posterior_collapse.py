@@ -73,7 +73,7 @@ def beta_at(step, period, ramp, cycles):
 # %% [markdown]
 # ## {unit_information}
 #
-# The lesson's $I(x; z)$ is what a code says about *which* image it was. It can be asked of a single unit just as well:
+# The lesson's $I$ is what a code says about *which* image it was. It can be asked of a single unit just as well:
 # how many nats does $z_j$ say, for somebody who reads nothing else? With $\bar q(z_j) = \frac1N\sum_m q(z_j|x_m)$, and
 # $\bar q(z)$ the same for whole codes,
 #
@@ -318,7 +318,7 @@ for name in "as made", "hidden kernels 0":
 # ## {mended_codes}
 #
 # At the end of an epoch of warm-up somebody reports how much of what the live units cost is *not* information: their KL
-# less $I(x; z)$, which the lesson calls misfit. "Live" are units with an activity above 0.01. There are $N$ images, all
+# less $I$, which the lesson calls misfit. "Live" are units with an activity above 0.01. There are $N$ images, all
 # of the data set, and one code is drawn for each. The weight $\beta$ is that of the epoch. There are five errors in it.
 
 
