@@ -2,7 +2,7 @@
 
 import keras
 
-from vaekit.course.observe.values import LARGEST, Wrong, by_name, callable_or_wrong, described, plain
+from vaekit.course.observe.values import LARGEST, Fault, Wrong, by_name, callable_or_wrong, described, fault_or, plain
 
 _ENCODER = {}  # between the calls of one answer
 
@@ -12,7 +12,7 @@ def trained_vae(answer, inputs, parts=(), most=LARGEST):
 
     The first call, with a `seed`, trains: `answer(images, seed)` returns a function `encode` and the decoder as
     arrays, of which these come back. The second one, without, hands images to `encode`, and its "mean" and
-    "log_variance" come back. So the decoder has left this process before it sees the second call's images.
+    "log_variance" come back, and "again", the first image's mean in another call. So the decoder has left this process before it sees the second call's images.
 
     Args:
         answer: function of (images, seed); returns (encode, decoder), the decoder a dict of arrays.
@@ -24,8 +24,10 @@ def trained_vae(answer, inputs, parts=(), most=LARGEST):
     if "seed" not in inputs:
         if "encode" not in _ENCODER:
             raise Wrong("there is no encoder: training did not end well.")
-        codes = _ENCODER.pop("encode")(keras.ops.convert_to_tensor(images, "float32"))
-        return by_name(codes, ("mean", "log_variance"))
+        encode, images = _ENCODER.pop("encode"), keras.ops.convert_to_tensor(images, "float32")
+        codes = by_name(encode(images), ("mean", "log_variance"))
+        again = fault_or(lambda: by_name(encode(images), ("mean", "log_variance"))["mean"][:1])
+        return codes | ({} if isinstance(again, Fault) else {"again": again})
     _ENCODER.clear()
     returned = by_name(callable_or_wrong(answer)(images.astype("float32"), inputs["seed"]), ("encode", "decoder"))
     decoder = returned["decoder"]
