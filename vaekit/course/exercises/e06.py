@@ -213,8 +213,8 @@ SPLIT = Function(
          "mutual information and misfit have changed places: the information is the second one."),
         ("clipped", {"ops.mean(aggregate - log_p)": "ops.mean(ops.relu(aggregate - log_p))"}, "negative differences "
          "are set to 0 before the mean. A divergence is not negative, a single $\\log q(z) - \\log p(z)$ may be."),
-        ("not_negative", {"ops.mean(aggregate - log_p)": "ops.relu(ops.mean(aggregate - log_p))"}, "an estimate below 0 "
-         "is set to 0. A divergence is not negative, an estimate of it may be: cut off, it is too high on average."),
+        ("not_negative", {"ops.mean(aggregate - log_p)": "ops.relu(ops.mean(aggregate - log_p))"}, "an estimate below "
+         "0 is set to 0. A divergence is not negative, an estimate of it may be: cut off, it is too high on average."),
         ("not_negative", {"ops.mean(own - log_p)": "ops.relu(ops.mean(own - log_p))"}, "an estimate below 0 "
          "is set to 0. A divergence is not negative, an estimate of it may be: cut off, it is too high on average."),
         ("not_negative", {"ops.mean(own - aggregate)": "ops.relu(ops.mean(own - aggregate))"}, "an estimate below 0 "
@@ -456,10 +456,11 @@ class VampPrior(vk.priors.Prior):
         ("sigmoid", {"ops.clip(self.pseudo_inputs, 0, 1)": "ops.sigmoid(self.pseudo_inputs)"}, "the pixels are "
          "sigmoids of the weight. That keeps them in range, too; asked for is to cut off what is outside, `ops.clip`.",
          {"ops.clip(pseudo_inputs, 0, 1)": "ops.sigmoid(pseudo_inputs)"}),
-        ("clipped_below", {"ops.clip(self.pseudo_inputs, 0, 1)": "ops.relu(self.pseudo_inputs)"}, "pixels below 0 are "
-         "cut off; those above 1 are not.", {"ops.clip(pseudo_inputs, 0, 1)": "ops.relu(pseudo_inputs)"}),
-        ("clipped_above", {"ops.clip(self.pseudo_inputs, 0, 1)": "ops.minimum(self.pseudo_inputs, 1.0)"}, "pixels above "
-         "1 are cut off; those below 0 are not.", {"ops.clip(pseudo_inputs, 0, 1)": "ops.minimum(pseudo_inputs, 1.0)"}),
+        ("clipped_below", {"ops.clip(self.pseudo_inputs, 0, 1)": "ops.relu(self.pseudo_inputs)"}, "pixels below 0 "
+         "are cut off; those above 1 are not.", {"ops.clip(pseudo_inputs, 0, 1)": "ops.relu(pseudo_inputs)"}),
+        ("clipped_above", {"ops.clip(self.pseudo_inputs, 0, 1)": "ops.minimum(self.pseudo_inputs, 1.0)"}, "pixels "
+         "above 1 are cut off; those below 0 are not.",
+         {"ops.clip(pseudo_inputs, 0, 1)": "ops.minimum(pseudo_inputs, 1.0)"}),
         ("negative_width", {"q.mean(), q.stddev()": "q.stddev(), q.mean()"}, None, None),
         ("name_lost", {"super().__init__(**kwargs)": "super().__init__()"}, None, None),
         ("name_lost", {"{**super().get_config(), **own}": "own"}, None, None),
@@ -674,8 +675,8 @@ WIDENED = Experiment(
         (None, "few", "dict(components=10, width=5.0)", lambda components, lost, **_: lost > 0.15 and components < 100,
          f"With few components there are holes between them, or each is too wide. You may take {MOST}."),
         (None, "too_wide", "dict(components=150, width=20.0)", lambda width, gap, lost, **_: lost > 0.15 and gap < 0.3,
-         "The components are so wide that they run into each other. The prior is nearly one normal distribution, and "
-         "promises codes where there are none."),
+         "The components are so wide that they run into each other, and the prior promises codes where there "
+         "are none."),
         (None, "for_one", "dict(components=150, width=3.0)", lambda lost, **_: lost > 0.15, "For at least one of the "
          "two data sets the width is not the best one. Choose it for each by itself, from its codes."),
     ],
