@@ -30,7 +30,7 @@ def verdict(*edits):
         code = code.replace(old, new)
     namespace = {"keras": keras, "np": np, "ops": ops, "vk": vk}
     exec(code, namespace)
-    return checked(VAMP, namespace["VampPrior"])
+    return checked(VAMP, namespace["VampPrior"], most=1 if edits else None)
 
 
 def test_a_right_prior_earns_every_point():

@@ -16,7 +16,7 @@ TITLE = "VampPrior"
 
 def _mixtures(rng):
     """Sizes of which a constant that counts wrongly names one: of an axis, or one less than that."""
-    for B, K, D in (5, 6, 3), (3, 5, 4):
+    for B, K, D in (5, 6, 3), (2, 6, 4):
         yield dict(z=rng.normal(size=(B, D)), mean=rng.normal(size=(K, D)),
                    log_variance=rng.uniform(-1.5, 0.5, size=(K, D)))  # fmt: skip
 
