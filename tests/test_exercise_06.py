@@ -9,6 +9,7 @@ from scipy import integrate, stats
 from scipy.special import expit, logsumexp
 
 from vaekit.course.exercises import e06
+from vaekit.course.observe import observe
 from vaekit.course.questions import model
 
 QUESTIONS = {question.name: question for question in e06.QUESTIONS}
@@ -101,6 +102,16 @@ def test_the_mended_loss_is_log_densities_at_a_draw():
         pixels = stats.bernoulli.logpmf(g["x"], expit(z @ g["down"])).sum(axis=1)
         loss = np.mean(q.logpdf(z).sum(axis=1) - log_p_z - pixels)
         assert float(expected("mended_vamp", g)[0]) == pytest.approx(loss, rel=1e-9)
+
+
+def test_a_code_is_beyond_float32_under_all_components_of_the_second_batch():
+    for seed in range(10):
+        g = QUESTIONS["mended_vamp"].cases(seed)[-1].inputs
+        q = stats.norm(g["x"] @ g["to_mean"], np.exp(g["x"] @ g["to_log_variance"] / 2))
+        u = np.clip(g["pseudo_inputs"], 0, 1)
+        z = (q.mean() + q.std() * g["noise"])[:, None]
+        terms = stats.norm.logpdf(z, u @ g["to_mean"], np.exp(u @ g["to_log_variance"] / 2)).sum(axis=2)
+        assert terms[0].max() < -120 and terms[1:].max() > -80, (seed, terms)
 
 
 def test_pseudo_inputs_leave_the_range_and_keep_away_from_its_edges():
@@ -212,6 +223,29 @@ def test_a_prior_that_is_elsewhere_or_misread_is_named():
         ({"prior not log variance": -50.0, "prior elsewhere": -46.0}, "prior_elsewhere"),
     ):
         assert TRAINED.advice(told | {"priors": priors}, "good")[0] == name
+
+
+def test_advice_reads_otherwise_what_an_encoder_and_a_prior_say():
+    told = {"bound": np.array(-60.0), "reconstruction": -48.0, "kl": 12.0, "read": {"log σ": -61.0}}
+    nothing = dict.fromkeys(model.OTHER_PRIORS, -70.0)
+    for changes, name in (
+        ({"drawn": True, "priors": nothing | {"one normal": -59.5}}, "drawn"),
+        ({"drawn": True, "priors": nothing | {"one normal": -48.0}}, "prior_elsewhere"),
+        ({"priors": nothing | {"one normal": -59.5}}, "worse_than_coins"),
+        ({"bound": np.array(-48.0), "read": {"log σ": -47.3}, "priors": nothing}, "not_log_variance"),
+    ):
+        assert TRAINED.advice(told | changes, "good")[0] == name
+
+
+def test_an_encoder_that_draws_is_seen():
+    codes = np.zeros((2, 1)), np.zeros((2, 1))
+    for again in (0.0, 1.0):
+        calls = iter([codes, (codes[0] + again, codes[1])])
+        arrays = dict.fromkeys(TRAINED.arrays, np.zeros((1, 1)))
+        answer = lambda images, seed, calls=calls, arrays=arrays: (lambda x: next(calls), arrays)  # noqa: E731
+        observe("trained_vae", answer, {"images": np.zeros((2, 196)), "seed": 1}, TRAINED.observe.options)
+        observed = observe("trained_vae", answer, {"images": np.zeros((2, 196))}, TRAINED.observe.options)
+        assert observed["again"] == again
 
 
 def test_numbers_of_the_text():

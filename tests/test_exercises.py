@@ -21,7 +21,7 @@ from vaekit.course.exercise import Exercise, numbers
 from vaekit.course.observe import VALUE, Fault, observe
 from vaekit.course.observe.values import plain
 from vaekit.course.publishing import scripts
-from vaekit.course.questions import Function, Mend
+from vaekit.course.questions import Function, Mend, Prior
 from vaekit.course.questions.judge import fits, judge
 from vaekit.course.questions.language import LOG_2PI
 from vaekit.course.questions.mend import BROKEN
@@ -238,7 +238,8 @@ def remembering(number, name):
         # what nobody foresaw is searched for beside one error that is left: beside two it takes seconds
         question._few_broken = [steps for steps in question._few_broken if [*steps.values()].count(BROKEN) <= 1]
     cases = question.cases(1)
-    return question, cases if question.derives else cases[len({case.part for case in cases}) :]
+    drawn = cases if question.derives else cases[len({case.part for case in cases}) :]
+    return question, drawn[:1] if isinstance(question, Prior) else drawn  # models are built of each
 
 
 def _once_a_case(function):

@@ -111,6 +111,7 @@ def test_shift(expected, shift, less):
     ],
 )
 def test_known_shifts(shift, says):
+    assert "everywhere" not in explain(some(4) + 0.002 + 0.001 * some(4), some(4), atol=0.005, rtol=0)
     assert explain(some(4) + shift, some(4), sizes={"latent units": 40}) == f"it is ours {says}"
     large = 5000 + some(4)  # as log-likelihoods are
     assert explain(large + shift, large, rtol=1e-7, sizes={"latent units": 40}) == f"it is ours {says}"

@@ -30,13 +30,20 @@ def verdict(*edits):
         code = code.replace(old, new)
     namespace = {"keras": keras, "np": np, "ops": ops, "vk": vk}
     exec(code, namespace)
-    return checked(VAMP, namespace["VampPrior"])
+    return checked(VAMP, namespace["VampPrior"], most=1 if edits else None)
 
 
 def test_a_right_prior_earns_every_point():
     found = verdict()
     assert found.right and found.earned == VAMP.points, found
-    assert [part.name for part in found.parts] == PARTS
+    assert [part.name for part in found.parts] == PARTS and "global" not in repr(found)
+
+
+def test_a_right_prior_that_sets_a_global_seed_is_told_so():
+    found = verdict(
+        ("        super().__init__(**kwargs)\n", "        super().__init__(**kwargs)\n        np.random.seed(1)\n")
+    )
+    assert found.right and "changes the global random state" in repr(found)
 
 
 @pytest.mark.parametrize(
@@ -49,6 +56,8 @@ def test_a_right_prior_earns_every_point():
         ([(', "components": self.components}', "}")], PARTS[3:], "components"),
         ([("components, **kwargs):", "components):"), ("__init__(**kwargs)", "__init__()")], PARTS[3:], "unexpected"),
         ([("ops.clip(", "np.clip(")], PARTS[1:2], "no gradient reaches"),
+        ([("        super().__init__(**kwargs)\n", "")], PARTS, "does not call"),
+        ([(OPENED, 'config.pop("encoder")')], PARTS[3:], "a dict in the place of the encoder"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_told_of_its_part(edits, parts, says):

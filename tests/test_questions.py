@@ -242,7 +242,10 @@ def test_a_wrong_number_is_not_told_to_be_high_or_low():
     question = Number("ratio", "A ratio", points=1, value="5", mistakes=mistakes)
     assert judged(question, 5).right and judged(question, 5.001).right
     for near in (4, 4.9, 6):
-        assert repr(judged(question, near)).endswith(f"{near:g} is not the number.")
+        assert repr(judged(question, near)).endswith(f"{near:g} is not the number, and no usual mistake gives it.")
+    exact = Number("ratio", "A ratio", points=1, value="2.34567")
+    assert judged(exact, 2.346).right and judged(exact, 2.3).diagnosis == "rounded"
+    assert judged(exact, 2.4).diagnosis == "other"
     assert judged(question, math.sqrt(5)).diagnosis == "root"
     assert "either doubled. Or subtracted." in repr(judged(question, 10))  # by which of the two, nobody knows
 

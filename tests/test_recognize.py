@@ -302,6 +302,28 @@ def test_what_is_mended_counts_beside_a_change_that_nobody_foresaw():
     )
 
 
+@pytest.mark.parametrize(
+    ("edits", "part", "says"),
+    [
+        ({"ops.sum(gap": "ops.mean(gap"}, "summed", "changed, but not right yet: of the code as it should be, "),
+        ({"gap = (x - y) ** 2": "gap = x - y"}, "all else", "something that was right has changed, in gap = …."),
+        ({"x - y": "x - y**2"}, "difference", "y is squared"),
+    ],
+)
+def test_a_wrong_mending_costs_its_own_part(edits, part, says):
+    question = Mend(
+        "loss", "Errors", points=4, takes="x[N,D], y[N,D]",
+        draw=lambda rng: [dict(x=rng.normal(size=(n, 3)), y=rng.normal(size=(n, 3))) for n in (4, 7)],
+        answer="gap = (x - y) ** 2\ntotal = ops.sum(gap, axis=1)\nreturn ops.mean(total) + ops.mean(x)",
+        errors={"summed": ({"ops.sum(gap, axis=1)": "gap[:, 0]"}, "still broken."),
+                "difference": ({"x - y": "x - 2"}, "still broken.")},
+    )  # fmt: skip
+    text, cases = question.text.edited(edits), question.cases(1)
+    verdict = judge(question, cases, [{"value": text.run(case.inputs)[0]} for case in cases])
+    assert [p.name for p in verdict.parts if not p.right] == [part], verdict
+    assert says in repr(verdict)
+
+
 def test_what_is_mended_is_told_by_the_names_in_it():
     text = Text("loss", ["x", "y"], "k = x.shape[0]\nshare = x * y\ngap = x - y\nreturn ops.sum(share * gap / k)")
     clauses, told = ([variant.clause for variant in variants(text, told=told)] for told in (False, True))

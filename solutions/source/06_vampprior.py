@@ -88,8 +88,9 @@ print(f"one component, one latent: expanded {expanded.item():.2f}, subtracted fi
 # $$\frac1N\sum_n\mathrm{KL}\big(q(z|x_n)\,\|\,p(z)\big) = I + \mathrm{KL}\big(q(z)\,\|\,p(z)\big), \qquad
 # q(z) = \frac1N\sum_{m} q(z|x_m),$$
 #
-# all three of them from the same codes: the average KL divergence, the mutual information $I$, and the misfit. *Sharp*
-# is a part of its own: posteriors so narrow that each code leaves no doubt which image it is of.
+# all three of them from the same codes: the average KL divergence, the mutual information $I$, and the misfit. None of
+# them is negative, but an estimate by a few codes may be: leave it so. *Sharp* is a part of its own: posteriors so
+# narrow that each code leaves no doubt which image it is of.
 
 # %% [markdown] tags=["solution"]
 # **Solution.** Each is a mean over codes of a difference of two log-densities: own less prior, own less aggregate,
@@ -212,7 +213,7 @@ def draw_codes(weights, mean, log_variance, uniform, noise):
 #
 # The check gives the pseudo-inputs values of its own, and looks at $\log p(z)$; then again when the model's encoder has
 # other weights (*after a step*); and in a model that was made again from its config, as a file holds it, when the
-# encoder of *that* model has other weights (*restored*).
+# encoder of *that* model has other weights (*restored*). What every layer has, such as its name, comes back, too.
 
 # %% [markdown] tags=["solution"]
 # **Solution.** One rule: `distribution` encodes the pseudo-inputs each time it is called, by the one encoder. Whatever
@@ -226,7 +227,7 @@ class VampPrior(vk.priors.Prior):
     Args:
         encoder: the model's q(z|x), a Keras network, built.
         components: K.
-        kwargs: of every prior.
+        kwargs: of every prior, such as its name.
     """
 
     def __init__(self, encoder, components, **kwargs):
@@ -288,7 +289,7 @@ def broken_vamp(x, noise, pseudo_inputs, to_mean, to_log_variance, first_to_mean
 # %% [markdown]
 # Mend it. Each error is a part of its own, and the check says which are left. What you mend counts, one by one, as long
 # as the other lines stay as they are: copy them into your answer, and change as few as you can. Keep the pseudo-inputs
-# in range by cutting off what is outside.
+# in range by cutting off what is outside. A code may lie far from all components.
 
 # %% [markdown] tags=["solution"]
 # **Solution.**
@@ -299,7 +300,8 @@ def broken_vamp(x, noise, pseudo_inputs, to_mean, to_log_variance, first_to_mean
 # 4. *The prior's density at the mean.* Both log-densities belong to the code that was drawn. At the mean the prior
 #    looks too good.
 # 5. *The mean of the logarithms.* Then every component has to be near every code, and the best that pseudo-inputs can
-#    do is to be all alike.
+#    do is to be all alike. (The logarithm of the mean, written as just that, is minus infinity for a code that is far
+#    from all components: question 1.)
 
 
 # %% question="mended_vamp"
@@ -345,7 +347,8 @@ def mended_vamp(x, noise, pseudo_inputs, to_mean, to_log_variance, first_to_mean
 # | near | what the average KL is above that of the best $w$ with 150 components | at most 0.5 nats |
 # | best | the same | at most 0.15 nats |
 #
-# The check tells you what it measured: use it as a laboratory.
+# The check tells you what it measured: use it as a laboratory. Grading draws other data sets of the same kind, so leave
+# a margin.
 
 # %% [markdown] tags=["solution"]
 # **Solution.** Choose by images that are no components. The average KL differs from $-\overline{\log p(z)}$ by a

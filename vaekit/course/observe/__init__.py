@@ -10,6 +10,7 @@ from vaekit.backend import full_precision
 from vaekit.course.observe import distribution_layers, functions, objectives, priors, random_layers, training
 from vaekit.course.observe.errors import describe_error as describe_error
 from vaekit.course.observe.values import DOUBLE as DOUBLE
+from vaekit.course.observe.values import GLOBAL as GLOBAL
 from vaekit.course.observe.values import NUMPY as NUMPY
 from vaekit.course.observe.values import VALUE as VALUE
 from vaekit.course.observe.values import Fault as Fault

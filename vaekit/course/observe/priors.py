@@ -7,7 +7,8 @@ import numpy as np
 
 from vaekit import layers, models
 from vaekit.backend import tfd, variables_gradient
-from vaekit.course.observe.values import Wrong, described, fault_or
+from vaekit.course.observe import generators
+from vaekit.course.observe.values import GLOBAL, Wrong, described, fault_or
 from vaekit.priors import Prior
 
 LOG_P, AFTER, RESTORED = "log density", "after a step", "restored"
@@ -36,8 +37,15 @@ def prior(answer, inputs):
     encoder = keras.Sequential([layers.DiagonalNormal(latents)])
     encoder.build((None, pixels))
     decoder = keras.Sequential([layers.Bernoulli(pixels)])
-    model = models.VAE(encoder, decoder, prior=answer(encoder, components), seed=0)
-    model.build((None, pixels))
+    with generators.undisturbed(), generators.watched() as events:
+        made = answer(encoder, components)
+        if not hasattr(made, "built"):
+            raise Wrong(
+                "`__init__` does not call `super().__init__(**kwargs)`, which makes a layer of it. Call it first.",
+                "no_layer",
+            )
+        model = models.VAE(encoder, decoder, prior=made, seed=0)
+        model.build((None, pixels))
     made = model.prior
     weight = _weight(made, (components, pixels))
     _check_shared(model)
@@ -45,6 +53,21 @@ def prior(answer, inputs):
     weight.assign(inputs[WEIGHT].astype("float32"))
     _set(model, inputs["to_mean"], inputs["to_log_variance"])
     log_p = _log_p(made, z)
+    if not np.allclose(
+        *map(keras.ops.convert_to_numpy, (log_p, _log_p(made, z))), rtol=1e-3, atol=1e-3, equal_nan=True
+    ):
+        raise Wrong(
+            "asked twice, `distribution` gives two densities: it is made of draws. The components' means are the "
+            "encoder's, `q.mean()`.",
+            "drawn",
+        )
+    scale = getattr(made.distribution(), "scale", 1.0)
+    if keras.ops.is_tensor(scale) and keras.ops.convert_to_numpy(scale).min() < 0:
+        raise Wrong(
+            "some standard deviations of the components are below 0. Have means and standard deviations changed "
+            "places? The means are the first.",
+            "negative_width",
+        )
     if np.array_equal(at_first, keras.ops.convert_to_numpy(log_p)):
         raise Wrong(
             "the density stays the same when the pseudo-inputs and the encoder get other weights. Was it computed "
@@ -52,7 +75,8 @@ def prior(answer, inputs):
             "pseudo-inputs in `distribution`, each time it is called.",
             "computed_once",
         )
-    observed = {
+    observed = {GLOBAL: 1} if events["global state"] else {}
+    observed |= {
         LOG_P: log_p,
         f"gradient of {LOG_P} for {WEIGHT}": fault_or(lambda: _slope(made, z), answer),
     }
@@ -63,7 +87,15 @@ def prior(answer, inputs):
 
     def restored():
         _set(copy, *later)
-        return _log_p(copy.prior, z)
+        again = _log_p(copy.prior, z)
+        if copy.prior.name != made.name:
+            raise Wrong(
+                f"made again from its config, the prior `{made.name}` is called `{copy.prior.name}`: what every layer "
+                "has, such as its name, is lost. Hand `**kwargs` to `super().__init__`, and add "
+                "`super().get_config()` to the config.",
+                "name_lost",
+            )
+        return again
 
     return observed | {RESTORED: fault_or(restored, answer) if isinstance(copy, models.VAE) else copy}
 
@@ -122,11 +154,31 @@ def _slope(made, z):
     return variables_gradient(lambda: keras.ops.sum(_log_p(made, z)), [weight])[1][0]
 
 
+OPEN = (
+    "made again from its config, the prior has a dict in the place of the encoder, as the config holds it. In "
+    "`from_config`, `keras.saving.deserialize_keras_object` makes a network of it."
+)
+
+
 def _copy(answer, model, pixels):
     """Makes a model from another one's config, as a file holds it, with its weights."""
     config = json.loads(json.dumps(model.get_config()))
     with keras.saving.custom_object_scope({answer.__name__: answer}):
-        copy = models.VAE.from_config(config)
+        try:
+            copy = models.VAE.from_config(config)
+        except (AttributeError, TypeError) as error:
+            if "TrackedDict" not in str(error):
+                raise
+            raise Wrong(OPEN, "error") from None
+        except ValueError as error:
+            if "an encoder of its own" not in str(error):
+                raise
+            raise Wrong(
+                "made again from its config, the prior has an encoder of its own beside the model's. Put "
+                "`keras.saving.serialize_keras_object(self.encoder)` into the config, open it by "
+                "`keras.saving.deserialize_keras_object`, and make no copy: then it is the model's again.",
+                "error",
+            ) from None
     copy.build((None, pixels))
     copy.set_weights(model.get_weights())
     return copy

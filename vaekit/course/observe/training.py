@@ -13,7 +13,8 @@ def trained_vae(answer, inputs, parts=(), most=LARGEST):
 
     The first call, with a `seed`, trains: `answer(images, seed)` returns a function `encode` and the decoder as
     arrays, of which these come back. The second one, without, hands images to `encode`, and its "mean" and
-    "log_variance" come back. So the decoder has left this process before it sees the second call's images.
+    "log_variance" come back, and "again", the first image's mean in another call. So the decoder has left this process
+    before it sees the second call's images.
 
     Args:
         answer: function of (images, seed); returns (encode, decoder), the decoder a dict of arrays.

@@ -13,6 +13,7 @@ from vaekit.course.observe.errors import describe_error, is_own, reason
 
 VALUE = "value"  # what the observation of a plain function is called
 DOUBLE, NUMPY = "float64", "NumPy"  # observations, 1 where tensors of float64, or arrays of NumPy, came back
+GLOBAL = "global state"  # 1 where a global generator has changed
 LARGEST = 2_000_000  # numbers in one observation
 
 

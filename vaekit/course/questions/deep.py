@@ -30,7 +30,8 @@ class TrainedDeep(TrainedVAE):
     _: KW_ONLY
     informed: float
 
-    misread = 1.0
+    def misread(self, name):
+        return 1.0
 
     def __post_init__(self):
         self.parts = self.parts or dict.fromkeys([*self.bounds, INFORMED], 1)

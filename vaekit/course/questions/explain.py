@@ -168,7 +168,8 @@ def _related(o, e, same, sizes):
     factor = float(np.median(o[large] / e[large])) if large.any() else 0.0
     shift = float(np.median(o - e))
     candidates = []  # (explanation, what the numbers would be)
-    if o.size > 1 and same(o - e, np.full_like(e, shift)):  # also a little one among large numbers
+    constant = np.abs(o - e - shift).max() <= 0.1 * abs(shift)  # the tolerance may be wider
+    if o.size > 1 and constant and same(o - e, np.full_like(e, shift)):  # also a little one among large numbers
         candidates.append((_shift(shift, sizes), e + shift))
     if not same(o, e):
         if (

@@ -4,7 +4,7 @@ import functools
 
 import numpy as np
 
-from vaekit.course.observe import DOUBLE, NUMPY, VALUE, Fault
+from vaekit.course.observe import DOUBLE, GLOBAL, NUMPY, VALUE, Fault
 from vaekit.course.questions.explain import OTHER, Explanation, common, explain
 from vaekit.course.questions.question import AtLeast, AtMost, Limit, Mistake, fits
 from vaekit.course.questions.recognize import UNFORESEEN, Row, recognized, unforeseen
@@ -42,6 +42,8 @@ def judge(question, cases, observations):
         raise ValueError(f"{question.name} has the parts {list(weights)}, its cases are for {list(rows_by_part)}.")
     named = recognized(question, rows_by_part)
     for part, other in _exchanged(rows_by_part).items():
+        if named[part] and np.size(rows_by_part[part][0].observed) == 1:
+            continue  # of numbers, a mistake that is listed says more
         named[part] = [(Mistake("another_value", f"this is what belongs to *{other}*, which is right there."), (0, 0))]
     vague = {}  # part → what is wrong with it, where no mistake explains that
     for part, rows in rows_by_part.items():
@@ -73,6 +75,8 @@ FOLLOWS = (OTHER, "factor", "shift", "term", "constant", "twice", "half", "sign"
 _NOTES = {
     NUMPY: "But what comes back is an array of NumPy, through which no gradient passes: what uses it later cannot be "
     "trained. Compute with `ops` throughout.",
+    GLOBAL: "But to make it changes the global random state (`keras.utils.set_random_seed`, `np.random.seed`?), on "
+    "which others rely. A seed of its own is an initializer's argument.",
     DOUBLE: "But it computes in float64, and the inputs are float32, as all of Keras is: what uses it later may fail, "
     'since the two do not mix. Hand `dtype="float32"` to what NumPy makes, or `ops.cast` it.',
 }
@@ -128,7 +132,7 @@ def _exchanged(rows_by_part):
         for other in right
         if part not in right
         and len(rows) == len(rows_by_part[other])
-        and np.size(rows[0].observed) > 1
+        and sum(np.size(row.observed) for row in rows) > 1
         and all(fits(row.observed, its.target) for row, its in zip(rows, rows_by_part[other], strict=True))
     }
 

@@ -37,7 +37,7 @@ from vaekit.course.questions.variants import variants
 
 ELSE, GRADIENTS = "all else", "gradients"  # parts beside the errors
 BROKEN, RIGHT = 0, 1  # what was done with a part; from 2 on, its slips; and, where no edit tells:
-OTHER, NO_NUMBER, UNTOUCHED, CONSTANT, FACTOR, HIDDEN = -1, -2, -3, -4, -5, -6
+OTHER, NO_NUMBER, UNTOUCHED, CONSTANT, FACTOR, HIDDEN, BEYOND = -1, -2, -3, -4, -5, -6, -7
 MOST_SLIPS = 2
 MOST_BROKEN = 2  # errors beside a change that nobody foresaw
 MANY = 10_000  # such a change is numbered from here on
@@ -78,6 +78,8 @@ class Mend(Question):
         errors: dict: (edits of `answer`, message while it is broken) by part.
         slips: list of (part, name, edits of `answer`, message): other wrong things to do with a part; with None
             for the part, with a line that was right. Of two that give the same loss, the first one counts.
+        beyond: (part, name, edits of `answer`, message): a mending that is right as a formula, and in float32 not
+            finite in some of the cases. () if there is none.
         broken: the answer with all errors in it.
     """
 
@@ -87,6 +89,7 @@ class Mend(Question):
     answer: str
     errors: dict
     slips: list = ()
+    beyond: tuple = ()
     gradients: str = ""
     requires_first: bool = False
 
@@ -110,6 +113,9 @@ class Mend(Question):
             step = len(self.edits[part or ELSE]) - 1
             self._slips.append((part or ELSE, step))
             self.mistakes.append(self._mistake(name, part or ELSE, step, message, edits))
+        if self.beyond:
+            part, name, edits, message = self.beyond
+            self.mistakes.append(self._mistake(name, part, BEYOND, message, edits))
         for name, step, everywhere, message in _GENERAL:
             parts = [*self.errors, ELSE] if everywhere else [ELSE]
             steps = {part: float(step) for part in parts}
@@ -150,13 +156,22 @@ class Mend(Question):
     def derived(self, inputs, observations):
         """Finds what was done with each part; of the gradients, for each argument whether it is right."""
         losses = [observation.get(VALUE, np.empty(0)) for observation in observations]
-        if not all(loss.size and np.isfinite(loss).all() for loss in losses):
+        finite = [bool(loss.size and np.isfinite(loss).all()) for loss in losses]
+        if not all(finite) and not (self.beyond and any(finite)):
             return self._all(NO_NUMBER)
+        losses, inputs, observations = ([*itertools.compress(each, finite)] for each in (losses, inputs, observations))
         repair = self._identified(inputs, np.array([loss.mean() for loss in losses]))
         if repair is None:
             return self._all(OTHER)
         observed = {part: float(step) for part, step in repair.steps.items()}
         observed |= dict.fromkeys(self._hidden(repair.steps, inputs), float(HIDDEN))
+        if repair.steps[ELSE] >= MANY and (part := self._mended_otherwise(repair)):
+            observed |= {part: observed[ELSE], ELSE: float(RIGHT)}
+        if not all(finite):
+            part = self.beyond[0]
+            if observed[part] != RIGHT:
+                return self._all(NO_NUMBER)
+            observed[part] = float(BEYOND)
         if any(loss.shape for loss in losses):
             observed[ELSE] = float(NO_NUMBER)
         if RIGHT not in [observed[part] for part in self.errors]:  # the loss as it was given earns nothing
@@ -177,6 +192,16 @@ class Mend(Question):
                 if text and self._same([other(**arguments) for arguments in inputs], loss):
                     hidden.append(part)
         return hidden
+
+    def _mended_otherwise(self, repair):
+        """Names the part of which a change that nobody foresaw is the mending; None where it spoils what was right."""
+        i = int(repair.steps[ELSE]) // MANY - 1
+        place, line, changed = _changed_line(self._text(self._few_broken[i]), repair.text)
+        for part in [part for part in self.errors if repair.steps[part] == RIGHT]:
+            its_place, _, broken = _changed_line(self.text, self._text({part: BROKEN}))
+            if its_place == place and not _was_there(broken, line, changed):
+                return part
+        return None
 
     def _all(self, step):
         """Gives all parts the same step, where the loss does not tell them apart."""
@@ -263,7 +288,7 @@ class Mend(Question):
         follows = []
         for name, slope in slopes.items():
             observed, slope = observation.get(f"gradient of {name}"), slope * size * repair.factor
-            near = 1e-3 * np.abs(slope).max()
+            near = 1e-3 * np.abs(slope).max() + 1e-6  # of what the loss does not depend on, rounding is left
             right = observed is not None and observed.shape == slope.shape and np.abs(observed - slope).max() <= near
             follows.append(float(RIGHT if right else OTHER))
         return follows
@@ -274,12 +299,14 @@ class Mend(Question):
 
     def explained(self, inputs, observation, observed, target):
         """Explains gradients, and a change that nobody foresaw."""
-        if observation == ELSE and observed >= MANY:
+        if observation != GRADIENTS and observed >= MANY:
             i, j = divmod(int(observed), MANY)
             text = self._text(self._few_broken[i - 1])
             clause, changed = variants(text, told=True)[j]
-            which = _changed_line(text, changed)
-            where = f"in `{which} = …`" if which else "in the last line"
+            if observation != ELSE:
+                return Explanation("variant", f"changed, but not right yet: of the code as it should be, {clause}.")
+            line = _changed_line(text, changed)[1]
+            where = f"in `{ast.unparse(line.targets[0])} = …`" if isinstance(line, ast.Assign) else "in the last line"
             return Explanation(
                 "variant", f"something that was right has changed, {where}. Of the code as it should be, {clause}."
             )
@@ -298,7 +325,27 @@ class Mend(Question):
 
 
 def _changed_line(text, other):
-    """Names what the one line assigns in which two texts differ; "" where it assigns nothing."""
+    """Finds the first line in which two texts differ: its number, what it is in the one, and in the other."""
     pairs = zip(*(ast.parse(str(each)).body[0].body for each in (text, other)), strict=True)
-    line = next(one for one, changed in pairs if ast.dump(one) != ast.dump(changed))
-    return ast.unparse(line.targets[0]) if isinstance(line, ast.Assign) else ""
+    return next((i, *pair) for i, pair in enumerate(pairs) if len({*map(ast.dump, pair)}) == 2)
+
+
+def _was_there(broken, line, changed):
+    """Whether a line that was mended, and changed beside, was changed in something that the broken one has, too."""
+    node, before = line, broken  # `before` is what stands in the same place
+    while True:
+        children = [[*ast.iter_child_nodes(each)] for each in (node, changed)]
+        differ = [i for i, pair in enumerate(zip(*children, strict=False)) if len({*map(ast.dump, pair)}) == 2]
+        if len(children[0]) != len(children[1]) or len(differ) != 1 or _alone(node) != _alone(changed):
+            break
+        (i,) = differ
+        others = [*ast.iter_child_nodes(before)] if before else []
+        node, changed, before = children[0][i], children[1][i], others[i] if i < len(others) else None
+    occurs = any(ast.dump(node) == ast.dump(other) for other in ast.walk(broken))
+    return occurs or (before is not None and _alone(node) == _alone(before))
+
+
+def _alone(node):
+    """What a node is without what it is made of: its kind, its operator, its name."""
+    own = [value for _, value in ast.iter_fields(node) if not isinstance(value, (ast.expr, list))]
+    return type(node), [ast.dump(value) if isinstance(value, ast.AST) else value for value in own]

@@ -61,7 +61,6 @@ class TrainedVAE(Question):
 
     derives = True
     fixed = True
-    misread = 2.0  # nats by which the bound has to be better where the encoder is read in another way
 
     def __post_init__(self):
         super().__post_init__()
@@ -86,6 +85,10 @@ class TrainedVAE(Question):
             Case({"images": training, "seed": seed}),
             Case({"images": 1.0 * (rng.random(others.shape) < others)}),
         ]
+
+    def misread(self, name):
+        """By how many nats the bound has to be better where the encoder is read in another way, for that to be told."""
+        return MISREAD[name]
 
     def expected(self, case):
         bounds = {part: AtLeast(nats) for part, nats in self.bounds.items()}
@@ -159,15 +162,21 @@ class TrainedVAE(Question):
         read, low, high = observed["read"], self.good_kl[0], self.good_kl[1]
         best = max(read, key=lambda name: np.nan_to_num(read[name], nan=-np.inf))
         as_it_is = observed.get("read_as_it_is", bound)
-        if read[best] > max(np.nan_to_num(as_it_is, nan=-np.inf) + self.misread, self.coins):
+        if read[best] > max(np.nan_to_num(as_it_is, nan=-np.inf) + self.misread(best), self.coins):
             return "not_log_variance", (
                 f"Your encoder seems to return {best} as its second value: read so, the bound is {read[best]:.2f} "
                 r"nats. Asked for is $\log\sigma^2$."
             )
         priors = observed.get("priors", {})
         for name, message in OTHER_PRIORS.items() if priors else ():
-            if priors[name] > max(np.nan_to_num(bound, nan=-np.inf) + 2, self.coins):
+            if priors[name] > max(np.nan_to_num(bound, nan=-np.inf) + MISREAD[name], self.coins):
                 return name.replace(" ", "_"), message.format(priors[name])
+        one_normal = priors.get(ONE_NORMAL, -np.inf)
+        if one_normal > max(np.nan_to_num(bound, nan=-np.inf) + 2, min(self.bounds.values())):
+            return "prior_elsewhere", (
+                f"With one normal distribution in the place of your prior, of the codes' mean and variance, the bound "
+                f"is better, {one_normal:.2f} nats: {ELSEWHERE}"
+            )
         if not np.isfinite(bound):
             return "not_finite", (
                 "The shapes are right, but some numbers of the decoder or of the encoder are not finite, or so large "
@@ -215,15 +224,21 @@ class TrainedVAE(Question):
         )
 
 
+ELSEWHERE = (
+    "the components are not where the codes are. Are they the answers of *this* encoder, after training, to "
+    r"pseudo-inputs within the pixels' range? Have $\mu$ and $\log\sigma^2$ changed places?"
+)
+
 OTHER_PRIORS = {  # with which the bound is better than with the prior that came
     "prior not log variance": "Read as variances or as standard deviations, your `prior_log_variance` gives a bound of "
     r"{:.2f} nats, which is better. Asked for is $\log\sigma^2$.",
-    "prior elsewhere": r"With $\mathcal N(0, I)$ in the place of your prior the bound is better, {:.2f} nats: the "
-    "components are not where the codes are. Are they the answers of *this* encoder, after training, to pseudo-inputs "
-    "within the pixels' range?",
+    "prior elsewhere": r"With $\mathcal N(0, I)$ in the place of your prior the bound is better, {:.2f} nats: "
+    + ELSEWHERE,
 }
 
 
+MISREAD = {"prior not log variance": 0.5, "log σ": 0.6}  # nats; by the same noise, and what is learned is best as it is
+MISREAD |= dict.fromkeys(("σ²", "σ", "prior elsewhere"), 2.0)
 ONE_NORMAL = "one normal"
 FALLEN = (
     " If so, prior and encoder may have fallen into each other: while codes say little, the cheapest is that both are "

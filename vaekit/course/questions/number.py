@@ -53,7 +53,10 @@ class Number(Question):
 
     def explained(self, inputs, observation, observed, target):
         if np.shape(observed) == ():
-            return Explanation(OTHER, f"{float(observed):g} is not the number.")
+            right, received = float(target.value), float(observed)
+            if any(received == float(f"{right:.{digits}g}") for digits in (1, 2)):
+                return Explanation("rounded", f"{received:g} is rounded too far: give more digits.")
+            return Explanation(OTHER, f"{received:g} is not the number, and no usual mistake gives it.")
         return None
 
 

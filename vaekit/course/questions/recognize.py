@@ -9,7 +9,7 @@ import numpy as np
 from vaekit.course.observe import Fault
 from vaekit.course.questions.explain import Explanation
 from vaekit.course.questions.question import Limit, Near, Prediction, fits
-from vaekit.course.questions.variants import Variant, variants
+from vaekit.course.questions.variants import ORDER, Variant, variants
 
 UNFORESEEN = ("variant", "two", "terms")  # names of what no question lists
 MOST_IN_PAIRS = 120  # variants
@@ -83,6 +83,8 @@ def unforeseen(question, rows_by_part, parts):
         if all(row.name == part and not row.gradient for row in rows_by_part[part]):  # values, and ordinary ones
             rows = rows_by_part[part]
             alone = _explain_by_variant(question, {part: rows}, {part})
+            if alone and ORDER in alone.message:  # of one value alone nobody knows
+                alone = None
             explanations[part] = alone or _explain_by_terms(question, rows)
     explanations = {part: explanation for part, explanation in explanations.items() if explanation}
     if not explanations and (two := _explain_by_two_variants(question, values_first, wrong)):

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from vaekit.course.questions.language import Text
 
+ORDER = "what is returned is in another order"
 REDUCTIONS = ("sum", "mean")
 _REARRANGE = ("transpose", "reshape", "stop_gradient", "shape")
 _INSTEAD = {  # functions that are taken for each other
@@ -209,7 +210,7 @@ def _changes(node, origins):
             if other != node.id and origins[other] == [other]:
                 yield f"`{other}` stands where {what} belongs", _expression(other)
     elif isinstance(node, ast.Tuple):
-        yield "what is returned is in another order", ast.Tuple(node.elts[::-1], ast.Load())
+        yield ORDER, ast.Tuple(node.elts[::-1], ast.Load())
 
 
 def _sum_changes(node, origins):
