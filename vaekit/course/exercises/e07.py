@@ -18,7 +18,7 @@ TITLE = "Hierarchies, convolutions, PixelCNN"
 
 def _windows(mask):
     def draw(rng):
-        for N, H, W, C, M, R, S in (1, 3, 4, 2, 2, 3, 3), (2, 3, 5, 1, 1, 3, 5):
+        for N, H, W, C, M, R, S in (1, 3, 4, 2, 2, 3, 3), (1, 4, 5, 1, 1, 3, 5):
             yield dict(x=rng.normal(size=(N, H, W, C)), value=rng.normal(size=(R, S, C, M)),
                        gate=rng.normal(size=(R, S, C, M)), value_bias=rng.normal(size=M),
                        gate_bias=rng.normal(size=M), mask=mask)  # fmt: skip
@@ -34,7 +34,7 @@ GATED_MASK = Function(
     "gated_masked_conv", "A gated convolution that sees the past alone", points=4, minutes=20, difficulty=2,
     takes="x[N,H,W,C], value[R,S,C,M], gate[R,S,C,M], value_bias[M], gate_bias[M], mask",
     axes={"N": "images", "H": "rows", "W": "columns", "C": "channels", "M": "filters"},
-    draw={"mask A": _windows("A"), "mask B": _windows("B")}, gradients="x value gate", requires_first=False, atol=1e-4,
+    draw={"mask A": _windows("A"), "mask B": _windows("B")}, gradients="x value", requires_first=False, atol=1e-4,
     because="a convolution adds up a few dozen products, each in float32, and backends do so in different orders.",
     answer=f"""
         rows, columns = value.shape[:2]  # of the kernels
@@ -206,9 +206,9 @@ BYTES = Function(
          "logarithm apart first: sigmoid(b) − sigmoid(a) is a product."),
         ("log_of_each", {_INSIDE: "ops.softplus(-low) - ops.softplus(-high)"}, "this is $\\log F(b) - \\log F(a)$. "
          "The logarithm of a difference is another thing."),
-        ("bounded_scale", {"ops.exp(-log_scale)": "ops.exp(-np.clip(log_scale, -4.5, 0.0))"}, "$\\log s$ is kept "
+        ("bounded_scale", {"ops.exp(-log_scale)": "ops.exp(-ops.minimum(ops.maximum(log_scale, -4.5), 0.0))"}, "$\\log s$ is kept "
          "within the lesson's bounds. Here it has none."),
-        ("bounded_mean", {"256 * mean": "256 * np.clip(mean, 1 / 512, 511 / 512)"}, "$\\mu$ is kept within the "
+        ("bounded_mean", {"256 * mean": "256 * ops.minimum(ops.maximum(mean, 1 / 512), 511 / 512)"}, "$\\mu$ is kept within the "
          "lesson's bounds. Here it has none."),
         ("wide_bells", {"-ops.expm1(-width)": "1 - ops.exp(-width)"}, "for bells that are wide the digits of "
          "$1 - e^{-\\text{width}}$ are lost: `-ops.expm1(-width)` keeps them."),
