@@ -136,8 +136,7 @@ ODD = {
     ],
     "byte_log_prob": [
         *(("floor", _FLOOR.format(value)) for value in (
-            "ops.log(ops.maximum(upper - lower, 1e-7))", "ops.log(upper - lower + 1e-12)",
-            "ops.maximum(ops.log(upper - lower), -50.0)")),
+            "ops.log(ops.maximum(upper - lower, 1e-7))", "ops.log(upper - lower + 1e-12)")),
         ("refused", {"return ops.where(k == 0": "ops.where(k == 0"}),
         ("sign", {"return ops": "return -ops"}),
         ("sum_over_pixels", {"return ops": "return ops.sum(ops", "low), inside))": "low), inside)), axis=1)"}),
