@@ -334,7 +334,7 @@ def test_images_are_mirrored_in_four_ways():
 def test_points_come_in_steps(monkeypatch):
     given, steps = TRAINED.cases(1), list(TRAINED.bounds.values())
     assert steps == sorted(steps) and len(steps) == 3
-    read = dict.fromkeys(("leak", "relu", "linear", "as it is"), -50.0)
+    read = dict.fromkeys(("leak", "relu", "linear", "as it is", "grey"), -50.0)
     for reached, earned in ((-51.0, 0), (-49.0, 1), (steps[1] + 0.1, 3), (steps[2] + 0.1, 5)):
         derived = dict.fromkeys([*TRAINED.bounds, "reached"], np.array(reached)) | {"read": read}
         monkeypatch.setattr(TRAINED, "derived", lambda *_, derived=derived: derived, raising=False)

@@ -448,9 +448,8 @@ def train_pixels(images, seed):
 # better than pixels that know nothing of each other but know *where* they are. A convolution is not told. It sees where
 # it is only near the border, by the zeros around the image.
 #
-# The two layers of codes of exercise 05 reached $-41.6$ on images like these. Pixels were tossed independently of each
-# other, given the grey picture, so neighbours tell of the picture, and no more; a code can say it outright. On full
-# digits the lesson's comparison came out the other way. Which is better is a question of the data, too.
+# More is to be had: with $5 \times 5$ kernels in all layers after the first, and six epochs at a learning rate of 0.01,
+# a run ended at $-42.4$. Tossing the pixels anew in each epoch made no difference to it ($-42.6$).
 
 # %% [markdown]
 # ## That was exercise 07

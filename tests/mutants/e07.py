@@ -64,6 +64,11 @@ for place in range(noise.shape[1] * noise.shape[2]):
     log_p = log_p + ops.where(x > 0, ops.log_sigmoid(a), ops.log_sigmoid(-a))
 return canvas[:, 1:, 1:-1], log_p
 """
+_FLOOR = """
+upper = ops.where(k == 255, 1.0, ops.sigmoid(((k + 1) / 256 - mean) / ops.exp(log_scale)))
+lower = ops.where(k == 0, 0.0, ops.sigmoid((k / 256 - mean) / ops.exp(log_scale)))
+return {}
+"""
 _LOSS = "-ops.mean(ops.sum(each, axis=(1, 2, 3)))"
 
 ALIKE = {
@@ -130,6 +135,8 @@ ODD = {
         ("variant", {"h * ops.sigmoid(v)": "h * ops.sigmoid(-v)"}),
     ],
     "byte_log_prob": [
+        *(("floor", _FLOOR.format(value)) for value in (
+            "ops.log(ops.maximum(upper - lower, 1e-7))", "ops.log(upper - lower + 1e-12)")),
         ("refused", {"return ops.where(k == 0": "ops.where(k == 0"}),
         ("sign", {"return ops": "return -ops"}),
         ("sum_over_pixels", {"return ops": "return ops.sum(ops", "low), inside))": "low), inside)), axis=1)"}),
@@ -164,6 +171,7 @@ ODD = {
         ("leak", _regression((_SCALE, "30.0, 0.01, 1.0"))),
         ("relu", _regression((_RETURNED, _BOTH_SIGNS))),
         ("linear", _regression((_SCALE, "0.0, 1.0, 1.0"))),
+        ("grey", _regression(("x = 1.0 * (np.random.default_rng(seed).random(grey.shape) < grey)", "x = grey"))),
         ("worse_than_coins", _regression((_SCALE, "0.0, 0.01, -1.0"))),
         ("not_finite", _regression((_SCALE, "0.0, 0.01, np.nan"))),
         ("shapes", _regression(("one / scale, none]", "one / scale, np.zeros(2)]"))),

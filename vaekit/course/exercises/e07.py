@@ -4,7 +4,9 @@ import functools
 
 import numpy as np
 
+from vaekit.course.observe import VALUE
 from vaekit.course.questions import Experiment, Function, Mend, Number, TrainedPixels
+from vaekit.course.questions.explain import Explanation
 from vaekit.course.questions.question import AtMost
 from vaekit.datasets import load
 
@@ -16,7 +18,7 @@ TITLE = "Hierarchies, convolutions, PixelCNN"
 
 def _windows(mask):
     def draw(rng):
-        for N, H, W, C, M, R, S in (2, 3, 4, 2, 3, 3, 3), (1, 4, 6, 1, 2, 3, 5):
+        for N, H, W, C, M, R, S in (1, 3, 4, 2, 2, 3, 3), (1, 4, 5, 1, 1, 3, 5):
             yield dict(x=rng.normal(size=(N, H, W, C)), value=rng.normal(size=(R, S, C, M)),
                        gate=rng.normal(size=(R, S, C, M)), value_bias=rng.normal(size=M),
                        gate_bias=rng.normal(size=M), mask=mask)  # fmt: skip
@@ -32,7 +34,7 @@ GATED_MASK = Function(
     "gated_masked_conv", "A gated convolution that sees the past alone", points=4, minutes=20, difficulty=2,
     takes="x[N,H,W,C], value[R,S,C,M], gate[R,S,C,M], value_bias[M], gate_bias[M], mask",
     axes={"N": "images", "H": "rows", "W": "columns", "C": "channels", "M": "filters"},
-    draw={"mask A": _windows("A"), "mask B": _windows("B")}, gradients="x", requires_first=False, atol=1e-4,
+    draw={"mask A": _windows("A"), "mask B": _windows("B")}, gradients="x value", requires_first=False, atol=1e-4,
     because="a convolution adds up a few dozen products, each in float32, and backends do so in different orders.",
     answer=f"""
         rows, columns = value.shape[:2]  # of the kernels
@@ -73,8 +75,11 @@ GATED_MASK = Function(
          "own row, have been painted as well."),
         ("own_row", {_HALF: "(rows // 2 + 1) * columns"}, "the whole row of the pixel is seen, what is to the right of "
          "it, too."),
-        ("rows_below", {f"(place < {_HALF})": f"((place < {_HALF}) | (place >= (rows // 2 + 1) * columns))"}, "the own "
-         "row is masked, and the rows below are seen. They come later, all of them."),
+        ("itself_alone", {f"place < {_HALF}": 'place != rows * columns // 2 + (mask == "B") * rows * columns'}, "the "
+         "pixel itself is hidden, and nothing of what comes after it: the rest of its row, and all rows below."),
+        *(("square", {_HALF: f"{row} * columns + {column} + (mask == 'B')"}, "the pixel itself is looked for in the "
+           "wrong place: a kernel need not be square. Its row is `rows // 2`, its column `columns // 2`.")
+          for row, column in (("rows // 2", "rows // 2"), ("columns // 2", "columns // 2"))),
         ("left_half", {"seen = (place <": "seen = (place % columns <= columns // 2) * (place <"}, "in the rows above "
          "only the left half is seen. All of these rows has been painted, the upper right, too."),
         ("no_gate", {"h * ops.sigmoid(v)": "h"}, "there is no gate: the value is to be multiplied by the sigmoid of "
@@ -86,10 +91,11 @@ GATED_MASK = Function(
         ("gates_itself", {"ops.sigmoid(v)": "ops.sigmoid(h)"}, "the value is its own gate. The gate has weights of its "
          "own, `gate` and `gate_bias`."),
         ("halves_exchanged", {"h * ops.sigmoid(v)": "v * ops.sigmoid(h)"}, "value and gate have changed places: the "
-         "sigmoid is taken of the gate."),
+         "sigmoid belongs to the gate."),
         ("added", {"h * ops.sigmoid(v)": "h + ops.sigmoid(v)"}, "the gate is added; it multiplies."),
-        ("sum_gated", {"h * ops.sigmoid(v)": "ops.sigmoid(h * v)"}, "the sigmoid is taken of the product. It is taken "
-         "of the gate alone, before it multiplies the value."),
+        ("biases_exchanged", {f"h = {_VALUE} + value_bias\nv = {_GATE} + gate_bias":
+         f"h = {_VALUE} + gate_bias\nv = {_GATE} + value_bias"}, "the biases have changed "
+         "places: `value_bias` belongs to the value, `gate_bias` to the gate."),
         ("no_biases", {f"h = {_VALUE} + value_bias\nv = {_GATE} + gate_bias": f"h = {_VALUE}\nv = {_GATE}"},
          "both biases are missing, `value_bias` and `gate_bias`."),
         ("no_gate_bias", {" + gate_bias": ""}, "the gate's bias is missing; both convolutions have one."),
@@ -135,7 +141,7 @@ _INSIDE = "ops.log(-ops.expm1(-width)) - ops.softplus(low) - ops.softplus(-high)
 _EDGES = "ops.where(k == 0, -ops.softplus(-high), ops.where(k == 255, -ops.softplus(low), inside))"
 _PLAIN = "ops.log(ops.sigmoid(high) - ops.sigmoid(low))"
 _ALL_PLAIN = "ops.where(k == 255, 1.0, ops.sigmoid(high)) - ops.where(k == 0, 0.0, ops.sigmoid(low))"
-_LOST = "float32 has no more than seven digits, and cannot tell the sigmoids of neighbouring ends apart there"
+_LOST = "float32 has seven digits, float64 sixteen, and neither tells the sigmoids of neighbouring ends apart there"
 
 BYTES = Function(
     "byte_log_prob", "The probability of a byte", points=5, minutes=25, difficulty=3,
@@ -196,17 +202,14 @@ BYTES = Function(
         ("underflow", {_INSIDE: _PLAIN, _EDGES: "ops.where(k == 0, ops.log(ops.sigmoid(high)), ops.where(k == 255, "
          "ops.log(1 - ops.sigmoid(low)), inside))"}, f"the formula is right, and some bins are lost: {_LOST}. "
          "Take the logarithm apart first: sigmoid(b) − sigmoid(a) is a product."),
-        ("underflow", {_INSIDE: _PLAIN}, f"inside, the formula is right, and some bins are lost: {_LOST}. Take the "
+        ("underflow", {_INSIDE: _PLAIN}, f"the formula is right, and some bins inside are lost: {_LOST}. Take the "
          "logarithm apart first: sigmoid(b) − sigmoid(a) is a product."),
-        *(("floor", {_INSIDE: _PLAIN.replace("low))", f"low) + {e})")}, "a small number is added before the logarithm. "
-           f"It hides that the difference is lost: {_LOST}. A bin far away then costs as much as any other that is "
-           "far.") for e in (1e-7, 1e-12)),
-        *(("floor", {_INSIDE: _PLAIN.replace("(ops.sigmoid(high) - ops.sigmoid(low))", "(ops.maximum(ops.sigmoid(high) "
-           f"- ops.sigmoid(low), {e}))")}, "the difference is kept above a small number. That hides that it is lost: "
-           f"{_LOST}. A bin far away then costs as much as any other that is far.") for e in (1e-7, 1e-12)),
-        *(("floor", {_INSIDE: _PLAIN, _EDGES: f"ops.log(ops.maximum({_ALL_PLAIN}, {e}))"}, "the probability is kept "
-           f"above a small number. That hides that it is lost: {_LOST}. A bin far away then costs as much as any other "
-           "that is far.") for e in (1e-7, 1e-12)),
+        ("log_of_each", {_INSIDE: "ops.softplus(-low) - ops.softplus(-high)"}, "this is $\\log F(b) - \\log F(a)$. "
+         "The logarithm of a difference is another thing."),
+        ("bounded_scale", {"ops.exp(-log_scale)": "ops.exp(-ops.minimum(ops.maximum(log_scale, -4.5), 0.0))"},
+         "$\\log s$ is kept within the lesson's bounds. Here it has none."),
+        ("bounded_mean", {"256 * mean": "256 * ops.minimum(ops.maximum(mean, 1 / 512), 511 / 512)"}, "$\\mu$ is "
+         "kept within the lesson's bounds. Here it has none."),
         ("wide_bells", {"-ops.expm1(-width)": "1 - ops.exp(-width)"}, "for bells that are wide the digits of "
          "$1 - e^{-\\text{width}}$ are lost: `-ops.expm1(-width)` keeps them."),
         ("bits", {f"return {_EDGES}": f"return {_EDGES} / np.log(2)"}, "this is in bits; nats are asked for."),
@@ -214,6 +217,23 @@ BYTES = Function(
          "asked for."),
     ],
 )  # fmt: skip
+
+
+def _floor(inputs, observation, observed, target):
+    """Explains bins far away that all have one and the same logarithm, whatever the small number is that made it."""
+    if observation != VALUE or np.shape(observed) != np.shape(target.value):
+        return None
+    far = observed[(target.value < -50) & (np.abs(observed - target.value) > 1)]
+    if far.size < 4 or not np.ptp(far) < 1e-3:
+        return None
+    return Explanation(
+        "floor",
+        "bins far away all cost the same: the probability is kept above a small number, or one is added. That hides "
+        f"that it is lost: {_LOST}.",
+    )
+
+
+BYTES.explained = _floor
 
 
 # ---- 3
@@ -244,15 +264,28 @@ NOISE = Number(
         ("at_the_middle", "0.5 * log2(2 * pi / 12) - 8", "the exponent is missing, and eight bits, the width "
          "of a bin."),
         ("width_of_one", "0.5 * log2(2 * pi) + 1 / (24 * log(2))", "that is the price with a deviation of one bin. The "
-         "least one is asked for: which $w$ is best?"),
+         "least one is asked for: which $s$ is best?"),
         ("not_centred", "0.5 * log2(2 * pi * e / 3)", r"you took the mean of $u^2$, which is $\frac13$. The bell "
          r"stands in the middle of the bin: $(u - \frac12)^2$ counts."),
         ("farthest", "0.5 * log2(2 * pi * e / 4)", r"$\frac14$ is the largest $(u - \frac12)^2$. The mean over $u$ is "
          "asked for."),
-        ("standard", "0.5 * log2(2 * pi * e)", "that is the entropy of $\\mathcal N(0, 1)$. The best $w$ is that of "
-         "the noise in its bin."),
-        ("deviation", "log2(sqrt(2 * pi) / 12) + 6 / log(2)", r"$\frac1{12}$ is the best $w^2$. You put it in "
-         "for $w$."),
+        ("standard", "0.5 * log2(2 * pi * e)", "that is the entropy of $\\mathcal N(0, 1)$. The best $s$ is the "
+         "deviation of the noise in its bin."),
+        ("deviation", "log2(sqrt(2 * pi) / 12) + 6 / log(2)", r"$\frac1{12}$ is the best *variance*, in bins. You "
+         "put it in for the deviation."),
+        ("half", "log2(2 * pi * e / 12)", r"the density divides by a root, $\sqrt{2\pi s^2}$: "
+         r"$\frac12$ stands before its logarithm."),
+        ("half_of_one", "0.5 * log2(2 * pi * e) - log2(12)", r"$\frac1{12}$ is the best *variance*, in bins. Its root "
+         "belongs into the logarithm."),
+        ("nats_inside", "0.5 * log2(2 * pi / 12) + 0.5", "the exponent is counted in nats, half a nat. In bits, that "
+         r"is $1/(2 \ln 2)$."),
+        ("pi", "0.5 * log2(pi * e / 12)", "this is below zero, and no bits of a discrete model can be. "
+         r"Is a 2 lost, that of $2\pi$ or of $2 s^2$?"),
+        ("half_a_bin", "log2(sqrt(2 * pi) / 2) + 1 / (6 * log(2))", "that is the price with a deviation of half a bin. "
+         "The least one is asked for: which $s$ is best?"),
+        ("best_width", "1 / sqrt(12)", "this is the best $s$, in bins. Its price is asked for."),
+        ("best_scale", "1 / (256 * sqrt(12))", "this is the best $s$. Its price is asked for."),
+        ("rounded", "0.25", "a quarter of a bit is near. A digit more, please."),
         ("discrete", "0", "nothing is what the *discretized* pixel costs, which is certain. A density with noise "
          "cannot do as well: a normal bell is not as flat as a bin, and does not end where the bin ends."),
     ],
@@ -264,7 +297,7 @@ NOISE = Number(
 
 
 def _hierarchies(rng):
-    for N, D, K, L, M in (3, 4, 5, 2, 6), (4, 5, 2, 6, 3):
+    for N, D, K, L, M in (3, 4, 4, 2, 5), (4, 3, 2, 5, 3):
         yield dict(x=1.0 * (rng.random((N, D)) < 0.5), pseudo_inputs=rng.random((K, D)),
                    noise_2=rng.normal(size=(N, M)), noise_1=rng.normal(size=(N, L)), to_z2=rng.normal(size=(D, M)) / 2,
                    log_variance_2=rng.uniform(-1.5, 0.5, size=M), to_z1=rng.normal(size=(D, L)) / 2,
@@ -281,7 +314,8 @@ HIERARCHY = Function(
     "hierarchical_bound", "The bound of a hierarchy with a VampPrior", points=5, minutes=25, difficulty=2,
     takes="x[N,D], pseudo_inputs[K,D], noise_2[N,M], noise_1[N,L], to_z2[D,M], log_variance_2[M], to_z1[D,L], "
     "across[M,L], log_variance_1[L], down[M,L], z1_to_x[L,D], z2_to_x[M,D]",
-    returns="bound, k1, k2", gradients="pseudo_inputs to_z2 down", draw=_hierarchies, requires_first=False,
+    returns="bound, k1, k2", gradients="pseudo_inputs to_z2 down log_variance_1", draw=_hierarchies,
+    requires_first=False,
     axes={"N": "images", "D": "pixels", "K": "pseudo-inputs", "L": "units of z1", "M": "units of z2"},
     parts={"bound": 1.5, "k1": 1, "k2": 1.5, "gradients": 1},
     answer=f"""
@@ -351,6 +385,11 @@ HIERARCHY = Function(
          "less noise."),
         ("k1_reversed", {_LOWER: "0.5 * ops.sum((1 + (q1_mean - p1_mean) ** 2) / ops.exp(log_variance_1) - 1 + "
          "log_variance_1, axis=1)"}, r"$K_1$ is $\mathrm{KL}(p\,\|\,q)$, the wrong way round."),
+        ("k1_of_draw", {_LOWER: _LOWER.replace("(q1_mean -", "(q1_mean + ops.exp(log_variance_1 / 2) * noise_1 -")},
+         "in the closed form of $K_1$ stands the $z_1$ that was drawn. It has the mean of $q(z_1|x, z_2)$ there; the "
+         r"spread of the draws is its $e^{\lambda_1}$."),
+        ("k1_no_one", {" - 1 - log_variance_1": " - log_variance_1"}, "in $K_1$ the $-1$ of each unit is missing: of "
+         "two equal normals the divergence is 0."),
         ("no_z2_line", {" + ops.matmul(z2, z2_to_x)": ""}, "the pixels do not see $z_2$. This decoder has a line to "
          "both latents; lesson 05's had not, and its upper layer starved."),
         ("no_z1_line", {"ops.matmul(z1, z1_to_x) + ": ""}, "the pixels do not see $z_1$; they have a line to "
@@ -443,6 +482,14 @@ PAINT = Function(
            "it: an index of −1 is the last place, and not one outside. Zeros lie around the image.") for edits in (
               {_LEFT: "kernel[1, 0] * (x[i + 1][j] if j else x[i][W])"},
               {"kernel[0, 0] * x[i][j] ": "kernel[0, 0] * (x[i][j] if j else x[i][W]) "})),
+        ("clamped", {"kernel[0, 2] * x[i][j + 2]": "kernel[0, 2] * x[i][min(j + 2, W)]"}, "in the last column the "
+         "pixel above takes the place of the one to the upper right, which lies outside of the image, and is 0. "
+         "Some backends take the last place where an index is too large."),
+        ("masked_taps", {_LEFT: "kernel[1, 1] * x[i + 1][j]"}, "the pixel to the left is multiplied by `kernel[1, 1]`. "
+         "That is masked, being the pixel's own place; to its left is `kernel[1, 0]`."),
+        ("transposed", {_ABOVE: "kernel[0, 0] * x[i][j] + kernel[0, 1] * x[i + 1][j] + kernel[1, 0] * x[i][j + 1]",
+         f" + {_LEFT}": ""}, "rows and columns of the kernel have changed places: `kernel[0, 1]` is for the pixel "
+         "above, `kernel[1, 0]` for the one to the left."),
         ("above_twice", {_LEFT: "kernel[1, 0] * x[i][j]"}, "`kernel[1, 0]` is for the pixel to the left in the own "
          "row, not for one above."),
         ("no_bias", {"bias + ": ""}, "the bias is missing; it belongs to each of the logits."),
@@ -461,13 +508,14 @@ PAINT = Function(
     ],
 )  # fmt: skip
 PAINT.variants = ()  # of a loop's lines no words would say what has changed
+PAINT.note = "Each pixel had to wait for those before it; the log-probability came along for nothing."
 
 
 # ---- 6
 
 
 def _stacks(rng):
-    for N, H, W, F in (2, 4, 5, 3), (3, 5, 4, 2):
+    for N, H, W, F in (2, 4, 5, 3), (3, 5, 3, 2):
         yield dict(x=1.0 * (rng.random((N, H, W, 1)) < 0.5), above_1=rng.normal(size=(1, 3, 1, F)),
                    left_1=rng.normal(size=(1, F)), link_1=rng.normal(size=(F, F)),
                    across_2=rng.normal(size=(1, 3, F, F)),
@@ -512,8 +560,6 @@ MENDED = Mend(
                    "log-probabilities of the pixels are averaged. By the chain rule they add up."),
     },
     slips=[
-        ("row above", "two_rows", {"moved(x, 1, 0), above_1": "moved(x, 2, 0), above_1"}, "now it looks two rows up, "
-         "and the row above is missing."),
         ("row above", "diagonal", {"moved(x, 1, 0), above_1": "moved(x, 1, 1), above_1"}, "now the image is moved to "
          "the right, too. The row above has been painted to both sides: down by one is enough."),
         ("row above", "sideways", {"moved(x, 1, 0), above_1": "moved(x, 0, 1), above_1"}, "now the image is moved to "
@@ -528,8 +574,11 @@ MENDED = Mend(
          "looks at the features of the place above. Its own are meant."),
         ("pixels", "over_all", {"ops.mean(ops.sum(each, axis=(1, 2, 3)))": "ops.sum(each)"}, "now everything is "
          "summed, the images, too: over the pixels a sum, over the images a mean."),
-        ("pixels", "over_rows", {"axis=(1, 2, 3)": "axis=(1, 3)"}, "now the sum is over the rows alone: over rows and "
-         "columns it is."),
+        ("blind spot", "row_lost", {"ops.conv(v1, across_2": "ops.conv(moved(v1, 1, 0), across_2"}, "now the second "
+         "layer looks at `v1` one row up. At its own place `v1` knows rows above and no others, so nothing has to be "
+         "moved; this way the row just above is lost to it."),
+        (None, "leak_2", {"moved(h1, 0, 1), left_2": "h1, left_2"}, "`left_2` is for the features to the left; that "
+         "line was right."),
         (None, "sign", {"return -ops": "return ops"}, r"this is $\log p(x)$. It was a loss, minus that."),
         (None, "no_link", {" + ops.matmul(v2, link_2)": ""}, "the horizontal stack is not told of `v2` any more; it "
          "was right."),
@@ -560,11 +609,11 @@ WEIGHTS = {  # for each pair of feature maps in a layer
 def _textures(rng):
     """Draws three textures: the pixel that another one follows lies where 3×3 masks see it, 5×5 masks, or neither."""
     up = int(rng.integers(3, 6))
-    places = [(up, int(rng.integers(-up, up)))]
+    places = [(up, int(rng.integers(-up, 0)))]  # to the left: who looks to the right alone does not find it
     up = int(rng.integers(2, 5))
-    places.append((up, int(rng.integers(up + 1, 2 * up + 1))))
+    places.append((up, int(rng.integers(2 * up - 1, 2 * up + 1))))
     up = int(rng.integers(1, 3))
-    places.append((up, int(rng.integers(2 * up + 1, 8))))
+    places.append((up, int(rng.integers(6, 9))))
     return [
         {"sheets": _sheets(rng, *place, correlation), "up": place[0], "right": place[1], "correlation": correlation}
         for place in places
@@ -670,7 +719,8 @@ FIELD = Experiment(
         (None, "blind_spot", _ALWAYS.format("masked", "3x3", 12),
          lambda seen, **rest: not seen and _in_blind_spot(**rest), "In at least one of the textures the pixel that "
          "counts lies in the network's blind spot, farther to the right than these kernels come on their way up. More "
-         "layers do not help: wider kernels or two stacks do."),
+         "layers do not help: wider kernels or two stacks do. Or was the place looked for on the wrong side? To the "
+         "right is $r > 0$."),
         (None, "too_shallow", _ALWAYS.format("two stacks", "3x3", 2),
          lambda seen, **_: not seen, "In at least one of the textures the pixel that counts is farther away than the "
          "field reaches: more layers, or wider kernels. How far away is it?"),

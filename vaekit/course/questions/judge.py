@@ -73,11 +73,11 @@ def unobserved(question, fault):
 FOLLOWS = (OTHER, "factor", "shift", "term", "constant", "twice", "half", "sign")  # of a variant
 
 _NOTES = {
-    NUMPY: "But what comes back is an array of NumPy, through which no gradient passes: what uses it later cannot be "
+    NUMPY: "what comes back is an array of NumPy, through which no gradient passes: what uses it later cannot be "
     "trained. Compute with `ops` throughout.",
-    GLOBAL: "But to make it changes the global random state (`keras.utils.set_random_seed`, `np.random.seed`?), on "
+    GLOBAL: "to make it changes the global random state (`keras.utils.set_random_seed`, `np.random.seed`?), on "
     "which others rely. A seed of its own is an initializer's argument.",
-    DOUBLE: "But it computes in float64, and the inputs are float32, as all of Keras is: what uses it later may fail, "
+    DOUBLE: "it computes in float64, and the inputs are float32, as all of Keras is: what uses it later may fail, "
     'since the two do not mix. Hand `dtype="float32"` to what NumPy makes, or `ops.cast` it.',
 }
 
@@ -85,7 +85,8 @@ _NOTES = {
 def _note(observations):
     """Returns a note on an answer that is right, and will be trouble later."""
     kinds = {kind for kind in _NOTES for o in observations if not isinstance(o, Fault) and kind in o}
-    return " ".join(message for kind, message in _NOTES.items() if kind in kinds)
+    messages = [message for kind, message in _NOTES.items() if kind in kinds]
+    return " ".join(f"{word} {message}" for word, message in zip(("But", "And", "And"), messages, strict=False))
 
 
 # ---- parts

@@ -10,6 +10,7 @@ from vaekit.course.questions.question import AtLeast, Case, Observe, Question, g
 LAYERS = 4  # the last one gives the logits
 ARRAYS = [f"{name}_{layer}" for layer in range(1, LAYERS + 1) for name in ("kernel", "bias")]
 TOSSES = 2  # of each image
+TELLING = 12.0  # nats; on grey images as they are a PixelCNN that was trained on tossed ones gains five
 FAR = 1.1  # times what pixels reach that know nothing of each other: something is wrong
 
 
@@ -74,6 +75,7 @@ class TrainedPixels(Question):
                 "relu": log_likelihood(few, layers, activation=lambda h: np.maximum(h, 0)),
                 "linear": log_likelihood(few, layers, activation=lambda h: h),
                 "as it is": log_likelihood(few, layers),
+                "grey": log_likelihood(grey[::20].astype(np.float32), layers),
             }
         return dict.fromkeys([*self.bounds, "reached"], reached) | {"read": read}
 
@@ -108,6 +110,11 @@ class TrainedPixels(Question):
                 f"If the first layer were shown the pixel itself, it would be {read['leak']:.2f} nats: so it was "
                 "trained. A first layer has mask A; the check puts it on."
             )
+        if read["grey"] > max(read["as it is"], FAR * self.coins) + TELLING:
+            return "grey", (
+                f"Of the grey images as they are it would be {read['grey']:.2f} nats, so it seems to be trained on "
+                "these. Grey values are probabilities: toss the pixels first."
+            )
         for name, what in (("relu", "a ReLU"), ("linear", "nothing")):
             if read[name] > max(read["as it is"] + 1, FAR * self.coins):
                 return name, (
@@ -118,13 +125,14 @@ class TrainedPixels(Question):
             return "not_finite", "Some of the weights are not finite, or so large that logits are not. Did it diverge?"
         if reached < FAR * self.coins:
             return "worse_than_coins", (
-                f"Pixels that know nothing of each other reach {self.coins}. Was the model trained with masks A, B, B, "
-                "B, with zeros around the image, on the images as they came, with minus the log-likelihood as the "
-                "loss, and are its arrays in the order of the layers?"
+                f"Pixels that know nothing of each other reach {self.coins}. Was the model trained long enough, with "
+                "a learning rate that is large at first? Or else: with masks A, B, B, B, with zeros around the image, "
+                "on the images as they came, with minus the log-likelihood as the loss, and are its arrays in the "
+                "order of the layers?"
             )
         return "bound", (
-            "Nothing looks wrong, so it is not trained well enough, or sees too little: wider kernels, 16 filters or "
-            "more, more steps, a large learning rate at first and a small one in the end."
+            "No usual mistake shows. Probably it is not trained well enough, or sees too little: wider kernels, 16 "
+            "filters or more, more steps, a large learning rate at first and a small one in the end."
         )
 
 
