@@ -87,7 +87,7 @@ def test_a_function_within_is_told_by_its_own_arguments():
 def test_what_is_told_of_unknown_answers_holds_for_other_inputs(monkeypatch):
     """Two changes at once, by chance: a sentence that is told is true of numbers that were not looked at."""
     monkeypatch.setattr(recognize, "MOST_IN_PAIRS", 0)
-    assert sum(map(sentences_that_hold, FUNCTIONS)) > 10
+    assert sum(sentences_that_hold(question) for question in FUNCTIONS if question.variants) > 10
 
 
 def sentences_that_hold(question):
@@ -95,7 +95,7 @@ def sentences_that_hold(question):
     rng, of_sentence, told = np.random.default_rng(0), {}, 0
     for variant in question.variants:
         of_sentence.setdefault(variant.clause, []).append(variant.text)
-    for _ in range(2 + 150 // len(question.variants)):
+    for _ in range(1 + 50 // len(question.variants)):
         again = variants(question.variants[rng.integers(len(question.variants))].text)
         answer = again[rng.integers(len(again))].text
         try:
