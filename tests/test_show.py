@@ -43,7 +43,7 @@ def test_every_sentence_of_the_questions_reads_well():
     for markdown in told:
         code = re.compile("`[^`]*`")
         plain = show.plain(code.sub("", markdown))
-        assert not re.search(r"[\\${}]|\bd?frac|[a-z]log\b", plain), plain
+        assert not re.search(r"[\\${}]|\bd?frac(?!tion)|[a-z]log\b", plain), plain
         page = show.page(markdown)
         assert "$" not in code.sub("", page) and "\\" not in re.sub("<code>.*?</code>", "", page), page
         xml.etree.ElementTree.fromstring(f"<p>{page}</p>")

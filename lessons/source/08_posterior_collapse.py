@@ -40,7 +40,7 @@ from keras.optimizers import Adam
 from vaekit.backend import tfd
 from vaekit.batches import DynamicBinarization
 from vaekit.papers import dieng2018 as paper
-from vaekit.plotting import COLORS, Figure
+from vaekit.plotting import CLASSES, COLORS, Figure
 
 BLUE, ORANGE = COLORS[:2]  # the model p, the encoder q
 plt.rcParams.update({"figure.dpi": 80, "figure.constrained_layout.use": True, "axes.spines.top": False})
@@ -806,7 +806,7 @@ for axis, (title, (codes, perplexity)) in zip(figure.subplots(1, 3), panels.item
     with threadpool_limits(1):  # its threads would wait for each other
         places = tsne.fit_transform(codes)
     digits = images.labels.test[:number] if title != "the prior, perplexity 4" else None
-    axis.scatter(*places.T, c="0.5" if digits is None else digits, cmap=None if digits is None else "tab10", s=6)
+    axis.scatter(*places.T, c="0.5" if digits is None else np.array(CLASSES)[digits], s=6)
     axis.set(title=title, xticks=[], yticks=[])
 half, digits, right = len(few) // 2, images.labels.test[: len(few)], {}
 for name, codes in (("means", means), ("draws", drawn)):

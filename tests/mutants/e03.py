@@ -122,7 +122,11 @@ ODD = {
         ("overflow", {_ESTIMATE: "ops.log(ops.mean(ops.exp(log_weights), axis=0) + 1e-38)"}),
         ("other", {"np.log(log_weights.shape[0])": "np.log(log_weights.shape[0] - 1)"}),
     ],
-    "samples_needed": [("other", "samples_needed = 100"), ("refused", "samples_needed = [118]")],
+    "samples_needed": [
+        ("rounded", "samples_needed = 100"),
+        ("other", "samples_needed = 101"),
+        ("refused", "samples_needed = [118]"),
+    ],
     "plan": [
         ("settings", "def plan(pilot):\n    return dict(estimator='log of mean', error='seeds', samples=0, images=9)"),
         ("refused", "def plan(pilot):\n    return 200, 300"),

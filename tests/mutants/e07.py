@@ -141,7 +141,7 @@ ODD = {
         ("sign", {"return ops": "return -ops"}),
         ("sum_over_pixels", {"return ops": "return ops.sum(ops", "low), inside))": "low), inside)), axis=1)"}),
     ],
-    "noise_price": [("other", "noise_price = 0.3"), ("refused", "noise_price = [0.2546]")],
+    "noise_price": [("other", "noise_price = 0.33"), ("refused", "noise_price = [0.2546]")],
     "hierarchical_bound": [
         ("refused", {", k1, k2": ""}),
         ("error", {"ops.matmul(z2, down)": "ops.matmul(down, z2)"}),
