@@ -41,22 +41,18 @@ def graded(path, cells, questions, limits=None):
     return grade_notebook(path, limits, exercise=types.SimpleNamespace(number="90", title="Cells", questions=questions))
 
 
-def test_solutions_earn_every_point(tmp_path):
-    """Handed in as learners do: the exercises, with the solutions' answers. (What else solutions show, others run.)
-
-    All exercises, one after the other in one notebook: a process for each takes most of its time to start.
-    """
-    cells, expected = [], {}
-    for number in numbers():
-        answers = {cell["id"]: cell for cell in json.loads(notebook("solutions", number).read_text())["cells"]}
-        for cell in json.loads(notebook("exercises", number).read_text())["cells"]:
-            if cell["id"] in points(number):
-                cell["source"] = answers[cell["id"]]["source"]
-            cells.append(cell)
-        expected |= points(number)
-    questions = {name: question for number in numbers() for name, question in Exercise(number).questions.items()}
-    report = graded(tmp_path / "handed_in.ipynb", cells, questions)
-    assert {verdict.question: verdict.earned for verdict in report.verdicts} == expected and not report.notes
+@pytest.mark.parametrize("number", numbers())
+def test_solutions_earn_every_point(number, tmp_path):
+    """Handed in as learners do: the exercise, with the solutions' answers. (What else solutions show, others run.)"""
+    answers = {cell["id"]: cell for cell in json.loads(notebook("solutions", number).read_text())["cells"]}
+    book = json.loads(notebook("exercises", number).read_text())
+    for cell in book["cells"]:
+        if cell["id"] in points(number):
+            cell["source"] = answers[cell["id"]]["source"]
+    path = tmp_path / "handed_in.ipynb"
+    path.write_text(json.dumps(book))
+    report = grade_notebook(path)
+    assert {verdict.question: verdict.earned for verdict in report.verdicts} == points(number) and not report.notes
 
 
 def test_stubs_earn_none(tmp_path, fast_processes):
