@@ -2,32 +2,42 @@
 
 from vaekit.evaluation.bidirectional import Bracket, bidirectional
 from vaekit.evaluation.classification import Accuracy, classification_accuracy
-from vaekit.evaluation.frechet import FID, LeNetFeatures, fid, frechet_distance, lenet_features
+from vaekit.evaluation.frechet import FID, LeNetFeatures, fid, frame_fid, frechet_distance, lenet_features
+from vaekit.evaluation.futures import BestOf, Curve, best_of
 from vaekit.evaluation.likelihood import LogLikelihood, hmc_log_likelihood, log_likelihood, terms
 from vaekit.evaluation.mutual_information import Information, information
 from vaekit.evaluation.perplexity import Perplexity, perplexity
 from vaekit.evaluation.pruning import remove_inactive
 from vaekit.evaluation.units import ActiveUnits, active_units
+from vaekit.evaluation.video import FrameBound, bound_per_frame, psnr, ssim
 
 __all__ = [
     "FID",
     "Accuracy",
     "ActiveUnits",
+    "BestOf",
     "Bracket",
+    "Curve",
+    "FrameBound",
     "Information",
     "LeNetFeatures",
     "LogLikelihood",
     "Perplexity",
     "active_units",
+    "best_of",
     "bidirectional",
+    "bound_per_frame",
     "classification_accuracy",
     "fid",
+    "frame_fid",
     "frechet_distance",
     "hmc_log_likelihood",
     "information",
     "lenet_features",
     "log_likelihood",
     "perplexity",
+    "psnr",
     "remove_inactive",
+    "ssim",
     "terms",
 ]

@@ -122,6 +122,35 @@ def fid(images, real, features, name=None, mean=False, batch_size=500, seed=0):
     return FID(frechet_distance(extract(images), extract(real)), name, (len(images), len(real)))
 
 
+def frame_fid(videos, real, features, name=None, batch_size=500):
+    """Computes the Fréchet distance between frames of videos and of real ones, each frame an image.
+
+    It is blind to time: shuffled frames have the same. FVD is not; its features are of whole clips, from a network that
+    was trained on videos and does not come with vaekit. To one who has it, `fid(videos, real, network, "I3D")` is FVD.
+    Frames of one video are much alike, so that many videos are worth more than long ones.
+
+    Args:
+        videos: array `[N, T, H, W, C]`.
+        real: array `[M, T, H, W, C]`, the length may be another.
+        features, name, batch_size: as for `fid`; features of images, such as `lenet_features(...)`.
+
+    Returns: `FID`.
+
+    Raises:
+        ValueError: as for `fid`, and other shapes.
+
+    Source: Heusel et al. 2017; FVD: Unterthiner et al. 2018.
+    """
+    videos, real = np.asarray(videos), np.asarray(real)
+    if videos.ndim != 5 or real.ndim != 5:
+        raise ValueError(
+            f"frame_fid expects videos [N, T, H, W, C]; received {list(videos.shape)} and {list(real.shape)}. "
+            "For images there is fid."
+        )
+    videos, real = (v.reshape(-1, *v.shape[2:]) for v in (videos, real))
+    return fid(videos, real, features, name, batch_size=batch_size)
+
+
 @dataclass(frozen=True)
 class LeNetFeatures:
     """Features of images: the 84 activations before the output of a LeNet trained here to classify them.

@@ -52,12 +52,12 @@ class LogLikelihood:
 
         A length of code if p(x) is a probability, of bytes for instance; a density depends on the data's unit.
         """
-        return -self.mean / (self.dimensions * math.log(2))
+        return bits_per_dimension(self.mean, self.dimensions)
 
     @property
     def bits_standard_error(self):
         """Standard error of `bits_per_dimension`."""
-        return self.standard_error / (self.dimensions * math.log(2))
+        return -bits_per_dimension(self.standard_error, self.dimensions)
 
     def __repr__(self):
         bits = f", {self.bits_per_dimension:.3f} ± {self.bits_standard_error:.3f} bits per dimension"
@@ -66,6 +66,11 @@ class LogLikelihood:
             f"({len(self.per_example)} examples, {self.samples} samples each, median effective sample size "
             f"{np.median(self.effective_sample_size):.1f})"
         )
+
+
+def bits_per_dimension(nats, dimensions):
+    r"""Converts log p(x) of `dimensions` numbers, in nats, to $-\log p(x) / (D \ln 2)$."""
+    return -nats / (dimensions * math.log(2))
 
 
 def _log_weights(model, chunk, chunks):
