@@ -10,7 +10,7 @@ from vaekit.evaluation.errors import standard_error
 from vaekit.evaluation.likelihood import bits_per_dimension
 
 WINDOW = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))  # of SSIM: 11 pixels, σ = 1.5
-VALUES = 2**17  # of frames at a time, in float64: what a processor's cache holds
+VALUES = 2**16  # of frames at a time, in float64: what a processor's cache holds
 
 
 # ---- distances of frames

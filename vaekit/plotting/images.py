@@ -26,7 +26,7 @@ def image_grid(images, columns=None, titles=None, value_range=(0, 1), cmap="gray
     Raises:
         ValueError: another shape, NaN, values far outside `value_range`, a wrong number of titles.
     """
-    images = _images(images, "image_grid")
+    images = check_images(images, "image_grid")
     n, _, w, _ = images.shape
     titles = [""] * n if titles is None else titles
     if len(titles) != n:
@@ -35,7 +35,7 @@ def image_grid(images, columns=None, titles=None, value_range=(0, 1), cmap="gray
     inches = min(WIDTH / columns, 1.5)  # of an image's width
     row, column = np.divmod(np.arange(n), columns)
     above = np.full(row.max() + 1, 0.22 * w / inches if any(str(title) for title in titles) else 0)  # a line of text
-    axes, left, top = _grid(images, row, column, above, inches, value_range, cmap)
+    axes, left, top = draw_grid(images, row, column, above, inches, value_range, cmap)
     for title, x, y in zip(titles, left, top, strict=True):
         axes.text(x + w / 2, y + 0.03 * w, title, ha="center", va="bottom", fontsize=9)
     return axes.figure
@@ -56,7 +56,7 @@ def reconstructions(x, reconstruction, columns=10, labels=("x", "reconstruction"
     Raises:
         ValueError: as `image_grid`, and if the shapes differ.
     """
-    x, reconstruction = _images(x, "reconstructions"), _images(reconstruction, "reconstructions")
+    x, reconstruction = check_images(x, "reconstructions"), check_images(reconstruction, "reconstructions")
     if x.shape != reconstruction.shape:
         raise ValueError(
             f"reconstructions expects two arrays of one shape; received {list(x.shape)} and "
@@ -68,7 +68,7 @@ def reconstructions(x, reconstruction, columns=10, labels=("x", "reconstruction"
     above = np.resize([0.15 * w, 0], row.max() + 1)  # room between pairs
     inches = min((WIDTH - 1) / min(n, columns), 1.2)  # of an image's width; one inch for the labels
     images = np.concatenate([x, reconstruction])
-    axes, _, top = _grid(images, row, np.tile(column, 2), above, inches, value_range, cmap, margin=1)
+    axes, _, top = draw_grid(images, row, np.tile(column, 2), above, inches, value_range, cmap, margin=1)
     axes.set_yticks(np.unique(top)[::-1] - h / 2, np.resize(labels, row.max() + 1))
     return axes.figure
 
@@ -93,7 +93,7 @@ def manifold(decode, n=20, value_range=(0, 1), cmap="gray", axes=None):
     """
     u, normal = (np.arange(n) + 0.5) / n, NormalDist()
     quantiles = [normal.inv_cdf(u_i) for u_i in u]
-    images = _images(decode(pairs(quantiles, quantiles).astype("float32")), "manifold")
+    images = check_images(decode(pairs(quantiles, quantiles).astype("float32")), "manifold")
     if len(images) != n * n:
         raise ValueError(f"manifold expects decode to return {n * n} images, one a row of z; it gave {len(images)}.")
     shape = images.shape[1] / images.shape[2]
@@ -109,7 +109,7 @@ def manifold(decode, n=20, value_range=(0, 1), cmap="gray", axes=None):
     return axes.figure
 
 
-def _images(images, function):
+def check_images(images, function):
     """Checks images, and converts them to float32 `[N, H, W, 1|3]`."""
     images = np.asarray(images, dtype="float32")
     shape = list(images.shape)
@@ -128,7 +128,7 @@ def _images(images, function):
     return images
 
 
-def _grid(images, row, column, above, inches, value_range, cmap, margin=0):
+def draw_grid(images, row, column, above, inches, value_range, cmap, margin=0):
     """Draws images `[N, H, W, C]`, `inches` wide, at their rows and columns, with room `above` each row (in pixels).
 
     Returns: axes, and the images' left `[N]` and top `[N]`.
@@ -146,7 +146,13 @@ def _grid(images, row, column, above, inches, value_range, cmap, margin=0):
 
 
 def _show(axes, images, left, top, size, value_range, cmap):
-    """Draws images `[N, H, W, C]` with their upper left corners at (left, top), as shades from 0 to 1."""
+    """Draws images `[N, H, W, C]` with their upper left corners at (left, top)."""
+    for shade, x, y in zip(shades(images, value_range), left, top, strict=True):
+        axes.imshow(shade, cmap=cmap, vmin=0, vmax=1, extent=(x, x + size[0], y - size[1], y))
+
+
+def shades(images, value_range):
+    """Returns images as shades from 0 to 1; raises ValueError for values far outside `value_range`."""
     low, high = (images.min(), images.max()) if value_range is None else value_range
     shades = (images - low) / ((high - low) or 1)
     if np.abs(shades).max() > 10:
@@ -154,5 +160,4 @@ def _show(axes, images, left, top, size, value_range, cmap):
             f"The images' values run from {images.min():g} to {images.max():g}, far outside value_range=({low:g}, "
             f"{high:g}). Say value_range=(0, 255) for bytes, or None for the images' own range."
         )
-    for shade, x, y in zip(np.clip(shades, 0, 1), left, top, strict=True):
-        axes.imshow(shade, cmap=cmap, vmin=0, vmax=1, extent=(x, x + size[0], y - size[1], y))
+    return np.clip(shades, 0, 1)
