@@ -175,6 +175,8 @@ def test_fid_of_frames_is_that_of_images_and_blind_to_time():
     images = [v.reshape(-1, *SHAPE[2:]) for v in (X, Y[:, :2])]
     assert result == fid(*images, features, "rows") and result.images == (6, 4)
     assert frame_fid(X[:, ::-1], Y[:, :2], features, "rows").distance == pytest.approx(result.distance)
+    clips = [fid(x, Y, lambda clips: clips.mean(axis=(2, 3))[..., 0], "clips").distance for x in (X, X[:, ::-1])]
+    assert clips[0] != pytest.approx(clips[1])  # features of clips see their order
 
 
 def test_the_bound_of_a_frame():

@@ -101,7 +101,7 @@ def best_of(truth, futures, measures=MEASURES, data_range=1.0):
     Raises:
         ValueError: no futures, other shapes, NaN, values out of range, unknown measures.
 
-    Source: Babaeizadeh et al. 2018; Denton & Fergus 2018, section 4 (n = 100).
+    Source: Babaeizadeh et al. 2018; Denton & Fergus 2018 (n = 100).
     """
     if isinstance(measures, str) or not measures or not set(measures) <= set(MEASURES):
         raise ValueError(f"best_of expects a list of measures among {list(MEASURES)}; received {measures!r}.")

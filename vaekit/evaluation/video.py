@@ -36,12 +36,13 @@ def psnr(x, y, data_range=1.0):
 
 
 def ssim(x, y, data_range=1.0):
-    r"""Computes the structural similarity of each frame: 1 for equal ones, about 0 for unrelated ones.
+    r"""Computes the structural similarity of each frame: 1 for equal ones, about 0 where nothing agrees.
 
     $$\frac{(2 \mu_x \mu_y + c_1)(2 \sigma_{xy} + c_2)}{(\mu_x^2 + \mu_y^2 + c_1)(\sigma_x^2 + \sigma_y^2 + c_2)}$$
 
     with $c_1 = (0.01 R)^2$, $c_2 = (0.03 R)^2$, and moments in a Gaussian window of 11 × 11 pixels, σ = 1.5, wherever
-    it fits into the frame; averaged over places and channels.
+    it fits into the frame; averaged over places and channels. Where both frames are black it is 1: unrelated digits on
+    black are well above 0.
 
     It is Wang et al.'s index, and what Franceschi et al. measured for their table of stochastic moving MNIST. In
     scikit-image it is `structural_similarity(x, y, data_range=R, gaussian_weights=True, use_sample_covariance=False)`.
@@ -56,7 +57,7 @@ def ssim(x, y, data_range=1.0):
     Raises:
         ValueError: as for `psnr`, and frames of less than 11 × 11 pixels.
 
-    Source: Wang et al. 2004, eq. 13; Franceschi et al. 2020, section 5.
+    Source: Wang et al. 2004, eq. 13; Franceschi et al. 2020.
     """
     x, y = check_pair("ssim", x, y, data_range)
     return per_frame(similarity(data_range), x, y)
