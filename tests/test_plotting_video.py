@@ -74,7 +74,7 @@ def test_futures_follow_the_past_in_rows(known):
 
 def test_bounces_of_one_video_are_marked():
     kl, bounces = np.array([1.0, 4.0, 2.0, 5.0]), np.array([False, True, False, True])
-    axes = plotting.kl_over_time(kl, bounces).axes[0]
+    axes = plotting.kl_over_time(kl, bounces, first=1).axes[0]
     line, *bars, marks = axes.lines
     np.testing.assert_array_equal(line.get_xydata(), [(1, 1), (2, 4), (3, 2), (4, 5)])
     np.testing.assert_array_equal(marks.get_xydata(), [(2, 4), (4, 5)])
@@ -85,7 +85,7 @@ def test_bounces_of_one_video_are_marked():
 
 def test_the_mean_of_several_videos_has_standard_errors():
     kl = RNG.gamma(1, size=(6, 4))
-    (bars,) = plotting.kl_over_time(kl, first=0).axes[0].containers
+    (bars,) = plotting.kl_over_time(kl).axes[0].containers
     np.testing.assert_allclose(bars.lines[0].get_xydata(), np.stack([range(4), kl.mean(axis=0)], axis=1))
     reach = np.array([part[:, 1] for part in bars.lines[2][0].get_segments()])
     error = kl.std(axis=0, ddof=1) / np.sqrt(6)
@@ -96,7 +96,7 @@ def test_videos_that_bounce_are_told_from_those_that_do_not(recwarn):
     kl, bounces = np.array([[5.0, 1], [3, 2], [1, 3]]), np.array([[True, False], [True, False], [False, False]])
     axes = plotting.kl_over_time(kl, bounces, event="cut").axes[0]
     with_, without = (bars.lines[0].get_ydata() for bars in axes.containers)
-    np.testing.assert_array_equal(with_, [4, np.nan])  # nothing bounces at t = 2
+    np.testing.assert_array_equal(with_, [4, np.nan])  # nothing bounces at t = 1
     np.testing.assert_array_equal(without, [1, 2])
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["cut at t", "no cut at t"]
     axes.figure.savefig(io.BytesIO())

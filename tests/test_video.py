@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from vaekit.evaluation import FrameBound, best_of, bound_per_frame, fid, frame_fid, psnr, ssim
+from vaekit.evaluation import best_of, bits_per_dimension, fid, frame_fid, psnr, ssim
 
 pytestmark = pytest.mark.once
 
@@ -153,10 +153,6 @@ def test_futures_may_come_one_by_one():
         (lambda: best_of(X, [Y], "psnr"), "received 'psnr'"),
         (lambda: best_of(X[:0], [Y]), r"received \[0, 3, 16, 13, 1\]"),
         (lambda: frame_fid(X, X[0], len, "n"), r"\[2, 3, 16, 13, 1\] and \[3, 16, 13, 1\]. For images there is fid"),
-        (lambda: bound_per_frame(np.zeros((2, 3)), X), r"\[2\]; received shape \[2, 3\].*sum\(axis=1\)"),
-        (lambda: bound_per_frame([0, np.nan], X), "1 not finite"),
-        (lambda: bound_per_frame([0, 0], X, frames=4), "at most the 3 frames of x; received frames=4"),
-        (lambda: bound_per_frame([0, 0], X, frames=0), "integer of at least 1"),
     ],
 )
 def test_what_cannot_be_compared(function, message):
@@ -164,7 +160,7 @@ def test_what_cannot_be_compared(function, message):
         function()
 
 
-# ---------------------------------------------------------------- frames for FID; the bound
+# ---------------------------------------------------------------- frames for FID, and for bits
 
 
 def test_fid_of_frames_is_that_of_images_and_blind_to_time():
@@ -179,12 +175,6 @@ def test_fid_of_frames_is_that_of_images_and_blind_to_time():
     assert clips[0] != pytest.approx(clips[1])  # features of clips see their order
 
 
-def test_the_bound_of_a_frame():
-    bound = bound_per_frame([-100.0, -140.0], X, frames=2)
-    assert isinstance(bound, FrameBound) and bound.mean == -60 and bound.standard_error == pytest.approx(10)
-    assert bound.bits_per_dimension == pytest.approx(60 / (16 * 13) / math.log(2))
-    assert bound.bits_standard_error == pytest.approx(10 / (16 * 13) / math.log(2))
-    assert repr(bound) == (
-        "bound = -60.00 ± 10.00 nats a frame, 0.4162 ± 0.0694 bits per dimension (2 videos of 2 frames)"
-    )
-    assert bound_per_frame([-6.0, -6.0], X).mean == -2
+def test_bits_of_frames():
+    assert bits_per_dimension(-8 * math.log(2), dimensions=8) == pytest.approx(1)  # eight fair coins
+    np.testing.assert_allclose(bits_per_dimension(np.array([-math.log(256), 0]), 1), [8, 0])

@@ -4,12 +4,12 @@ from vaekit.evaluation.bidirectional import Bracket, bidirectional
 from vaekit.evaluation.classification import Accuracy, classification_accuracy
 from vaekit.evaluation.frechet import FID, LeNetFeatures, fid, frame_fid, frechet_distance, lenet_features
 from vaekit.evaluation.futures import BestOf, Curve, best_of
-from vaekit.evaluation.likelihood import LogLikelihood, hmc_log_likelihood, log_likelihood, terms
+from vaekit.evaluation.likelihood import LogLikelihood, bits_per_dimension, hmc_log_likelihood, log_likelihood, terms
 from vaekit.evaluation.mutual_information import Information, information
 from vaekit.evaluation.perplexity import Perplexity, perplexity
 from vaekit.evaluation.pruning import remove_inactive
 from vaekit.evaluation.units import ActiveUnits, active_units
-from vaekit.evaluation.video import FrameBound, bound_per_frame, psnr, ssim
+from vaekit.evaluation.video import psnr, ssim
 
 __all__ = [
     "FID",
@@ -18,7 +18,6 @@ __all__ = [
     "BestOf",
     "Bracket",
     "Curve",
-    "FrameBound",
     "Information",
     "LeNetFeatures",
     "LogLikelihood",
@@ -26,7 +25,7 @@ __all__ = [
     "active_units",
     "best_of",
     "bidirectional",
-    "bound_per_frame",
+    "bits_per_dimension",
     "classification_accuracy",
     "fid",
     "frame_fid",

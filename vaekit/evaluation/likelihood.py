@@ -69,7 +69,12 @@ class LogLikelihood:
 
 
 def bits_per_dimension(nats, dimensions):
-    r"""Converts log p(x) of `dimensions` numbers, in nats, to $-\log p(x) / (D \ln 2)$."""
+    r"""Converts nats to bits per dimension, $-\log p(x) / (D \ln 2)$.
+
+    Args:
+        nats: log p(x) or a bound of it, a number or an array; of an image, a frame, a whole video.
+        dimensions: D, how many numbers it describes: H · W · C of a frame, T times as many of a video.
+    """
     return -nats / (dimensions * math.log(2))
 
 

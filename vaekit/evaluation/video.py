@@ -1,19 +1,11 @@
-r"""Measures of video `[N, T, H, W, C]`: how near its frames come to others, and what they cost."""
+r"""How near the frames of videos `[N, T, H, W, C]` come to others."""
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 
-from vaekit.batches import check_counts
-from vaekit.evaluation.errors import standard_error
-from vaekit.evaluation.likelihood import bits_per_dimension
-
 WINDOW = np.exp(-(np.arange(-5, 6) ** 2) / (2 * 1.5**2))  # of SSIM: 11 pixels, σ = 1.5
 VALUES = 2**16  # of frames at a time, in float64: what a processor's cache holds
-
-
-# ---- distances of frames
 
 
 def psnr(x, y, data_range=1.0):
@@ -112,92 +104,14 @@ def per_frame(function, x, y):
     return np.concatenate(parts).reshape(n, t)
 
 
-# ---- the bound
-
-
-@dataclass(frozen=True)
-class FrameBound:
-    """A bound of log p(x) of videos, for each frame and for each number in it.
-
-    Attributes:
-        per_video: array `[N]`, in nats.
-        frames: T, of each video, that the bound describes.
-        dimensions: D = H · W · C, numbers in a frame.
-    """
-
-    per_video: np.ndarray
-    frames: int
-    dimensions: int
-
-    @property
-    def mean(self):
-        """Mean over the videos, in nats per frame."""
-        return float(self.per_video.mean()) / self.frames
-
-    @property
-    def standard_error(self):
-        """Standard error of `mean`."""
-        return standard_error(self.per_video) / self.frames
-
-    @property
-    def bits_per_dimension(self):
-        r"""$-\mathrm{bound} / (T D \ln 2)$; of densities it depends on the data's unit, and may be below 0."""
-        return bits_per_dimension(self.mean, self.dimensions)
-
-    @property
-    def bits_standard_error(self):
-        """Standard error of `bits_per_dimension`."""
-        return -bits_per_dimension(self.standard_error, self.dimensions)
-
-    def __repr__(self):
-        bits = f"{self.bits_per_dimension:.4f} ± {self.bits_standard_error:.4f} bits per dimension"
-        videos = f"{len(self.per_video)} videos of {self.frames} frames"
-        return f"bound = {self.mean:.2f} ± {self.standard_error:.2f} nats a frame, {bits} ({videos})"
-
-
-def bound_per_frame(bound, x, frames=None):
-    r"""Divides a bound of whole videos among their frames, in nats, and the numbers in these, in bits.
-
-    Args:
-        bound: array `[N]`, in nats, such as `terms(model, x, ELBO())["bound"]`.
-        x: the videos that it is of, `[N, T, H, W, C]`.
-        frames: how many frames of each the bound describes; None: T. SVG is given the first one, and describes T − 1.
-
-    Returns: `FrameBound`.
-
-    Raises:
-        ValueError: other shapes, NaN, more frames than there are.
-    """
-    x, bound = check_rank("bound_per_frame", "x", x), np.asarray(bound, "float64")
-    if bound.shape != x.shape[:1] or not np.isfinite(bound).all():
-        raise ValueError(
-            f"bound_per_frame expects a finite bound of each video, [{len(x)}]; received shape {list(bound.shape)}, "
-            f"{np.count_nonzero(~np.isfinite(bound))} not finite. Sum terms of frames: bound.sum(axis=1)."
-        )
-    frames = x.shape[1] if frames is None else frames
-    check_counts("bound_per_frame", frames=frames)
-    if frames > x.shape[1]:
-        raise ValueError(f"bound_per_frame expects at most the {x.shape[1]} frames of x; received frames={frames}.")
-    return FrameBound(bound, frames, math.prod(x.shape[2:]))
-
-
-# ---- what is no video
-
-
-def check_rank(function, name, values):
-    """Returns videos as an array, `[N, T, H, W, C]`; raises ValueError of another shape."""
+def check_video(function, name, values, data_range):
+    """Returns videos as an array, `[N, T, H, W, C]`; raises ValueError for other shapes, NaN, values out of range."""
     values = np.asarray(values)
     if values.ndim != 5 or not values.size:
         raise ValueError(
             f"{function} expects {name} to be videos [N, T, H, W, C]; received {list(values.shape)}. One video needs "
             "a batch axis, video[None]; grey frames without channel need it last, videos[..., None]."
         )
-    return values
-
-
-def check_video(function, name, values, data_range):
-    """Returns videos as an array, `[N, T, H, W, C]`; raises ValueError for other shapes, NaN, values out of range."""
-    values = check_rank(function, name, values)
     low, high = float(values.min()), float(values.max())
     if not (low >= -1e-6 * data_range and high <= (1 + 1e-6) * data_range):  # also for NaN
         raise ValueError(

@@ -65,7 +65,7 @@ def futures(past, futures, truth=None, labels=None, times=None, value_range=(0, 
     return axes.figure
 
 
-def kl_over_time(kl, bounces=None, first=1, event="bounce", axes=None):
+def kl_over_time(kl, bounces=None, first=0, event="bounce", axes=None):
     r"""Draws the KL of each frame's latent, in nats, over time: what a frame tells that its past did not.
 
     Of one video a line, with its bounces marked. Of several their mean, ± a standard error; given bounces, one mean of
@@ -73,9 +73,9 @@ def kl_over_time(kl, bounces=None, first=1, event="bounce", axes=None):
 
     Args:
         kl: array `[T]` or `[N, T]`: $\mathrm{KL}(q(z_t | x_{\le t}) \,\|\, p(z_t | x_{<t}))$.
-        bounces: booleans of the same shape: whether something unforeseen is seen in this frame.
-        first: t of the first column: SVG's first latent is that of frame 1.
-        event: what to call it.
+        bounces: booleans of the same shape: whether this frame is the first to show what could not be foreseen.
+        first: t of the first column.
+        event: what bounces are, if something else.
         axes: matplotlib axes to draw into; None: a new figure.
 
     Returns: `Figure`.
