@@ -132,7 +132,7 @@ def test_futures_may_come_one_by_one():
     one_by_one, at_once = best_of(X, draws(), ["ssim"])["ssim"], best_of(X, futures, ["ssim"])["ssim"]
     assert taken == [0, 1, 2]
     np.testing.assert_allclose(one_by_one.scores, at_once.scores, rtol=1e-5)
-    assert repr(at_once).startswith("SSIM: best of 3 0.") and "2 videos of 3 frames" in repr(at_once)
+    assert repr(at_once).startswith("SSIM, best of 3: 0.") and "2 videos of 3 frames" in repr(at_once)
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ class BestOf:
         unit = " dB" if self.measure == "psnr" else ""
         best, average = (f"{c.mean:.4g} ± {c.standard_error:.2g}{unit}" for c in (self.best, self.average))
         (n, videos), frames = self.scores.shape, self.best.per_frame.shape[1]
-        return f"{self.measure.upper()}: best of {n} {best}, all {average} ({videos} videos of {frames} frames)"
+        return f"{self.measure.upper()}, best of {n}: {best}; all: {average} ({videos} videos of {frames} frames)"
 
 
 def best_of(truth, futures, measures=MEASURES, data_range=1.0):
