@@ -164,7 +164,7 @@ def steps_of(model, values, names):
     for part in steps:
         if absent := [name for name in part.given if name not in {*here, *values} and variable(name) not in here]:
             raise ValueError(
-                f"{part.name!r} depends on {absent}, which is not drawn here: a sequence whose steps depend on the data "
-                "before them is drawn together with the data, by model.draw or model.sample."
+                f"{part.name!r} depends on {absent}, which is not drawn here: a sequence whose steps depend on the "
+                "data before them is drawn together with the data, by model.draw or model.sample."
             )
     return steps

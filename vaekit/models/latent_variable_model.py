@@ -337,7 +337,7 @@ class LatentVariableModel(Trainer):
         return decode(self, {**self.latent_values(data, mean, seed), **values}, mean, seed)[1]
 
     def futures(self, x, n=1, length=None, *, mean=True, batch_size=100, seed=None):
-        r"""Continues sequences: draws of what comes after their first steps, step by step, $x_{t} \sim p(x_t | x_{<t})$.
+        r"""Continues sequences: draws what comes after their first steps, step by step, $x_t \sim p(x_t | x_{<t})$.
 
         Latents of the steps that are given are drawn from $q(z | x_{\le k})$, later ones from the prior.
 
@@ -474,11 +474,7 @@ class LatentVariableModel(Trainer):
         options = {name: value for name, value in config.items() if name not in saving.STRUCTURE}
         options["refinement"] = refinement
         if "features" in config:
-            features = [
-                (tuple(name) if isinstance(name, list) else name, layers[i], tuple(given))
-                for name, i, given in config["features"]
-            ]
-            options["features"] = [Feature(*row) for row in features]
+            options["features"] = [Feature(name, layers[i], given) for name, i, given in config["features"]]
         return cls._assemble(factors(config["generative"]), factors(config["inference"]), options)
 
     @classmethod

@@ -7,7 +7,7 @@ from vaekit.backend import tfp
 from vaekit.layers.over_time import TimeDistributed, output_layer
 from vaekit.layers.stepping import check_causality, first_states, step
 from vaekit.models.means import mean_or_draw
-from vaekit.models.past import Feature, of_past, variable
+from vaekit.models.past import Feature, of_past, past, variable
 
 
 def is_sequence(factor):
@@ -17,10 +17,12 @@ def is_sequence(factor):
 
 def check_sequences(model):
     """Raises ValueError for factors that are given the past, but could not be drawn step by step."""
+    computed = names(model.features)
+    for feature in model.features:
+        if any(past(name) in factor.given for factor in model.generative for name in feature.names):
+            check_causality(feature.layer, feature.name)
     for factor in (*model.inference, *model.generative):
-        drawn = (
-            model.latents if factor in model.inference else (*model.latents, *model.observed, *names(model.features))
-        )
+        drawn = model.latents if factor in model.inference else (*model.latents, *model.observed, *computed)
         if any(of_past(name) in drawn for name in factor.given):
             if not is_sequence(factor):
                 raise ValueError(

@@ -74,6 +74,8 @@ class Feature:
 
     def __post_init__(self):
         given = (self.given,) if isinstance(self.given, str) else tuple(self.given or ())
+        if isinstance(self.name, list):
+            object.__setattr__(self, "name", tuple(self.name))
         if not given or not all(isinstance(name, str) for name in (*self.names, *given)):
             raise ValueError(
                 f'Feature expects names, Feature("h", network, given="x"); received {self.name!r} given {self.given!r}.'
