@@ -48,7 +48,7 @@ class OverTime(Mean, tfd.Distribution):
         return self._event_shape()
 
     def log_prob_steps(self, x):
-        """log p(x_t) of each step, `[..., N, T]` in nats, of sequences `[..., N, T, ...]`; 0 at those that are known."""
+        """log p(x_t) of each step, `[..., N, T]` in nats, of sequences `[..., N, T, ...]`; 0 where they are known."""
         event = len(self.steps.event_shape)
         paid = x[(..., slice(self.known, None), *[slice(None)] * event)]
         shape = ops.shape(paid)

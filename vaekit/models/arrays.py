@@ -104,7 +104,7 @@ def event_shape(model, name):
 
 def fits(model, name, shape):
     """Returns whether data of a shape are of a variable: `[N, *event_shape]`, of sequences also shorter ones (of any
-    length, if a factor describes them step by step); where the event's shape is not known yet, whether there are rows at all.
+    length, if a factor describes them step by step); where the event's shape is not known yet, whether there are rows.
     """
     expected = event_shape(model, name)
     if expected is not None and name in model.sequences:
