@@ -42,10 +42,10 @@ class LatentVariableModel(Trainer):
     Args:
         generative: factors of p, each after those it depends on.
         inference: factors of q, each after those it depends on.
-        features: `vaekit.Feature`s, functions of data that factors may be given.
         refinement: a `vaekit.inference.Refinement`, for semi-amortized inference; None: q is that of its networks.
         seed: integer for all of the model's sampling and shuffling; None: from Keras' own
             (`keras.utils.set_random_seed`).
+        features: list of `vaekit.Feature`, functions of data that factors may be given.
 
     Raises:
         ValueError: factorizations that do not fit together.
@@ -53,7 +53,7 @@ class LatentVariableModel(Trainer):
 
     arguments = ()  # of a subclass's `__init__`, beside what the configuration names
 
-    def __init__(self, generative, inference, features=(), refinement=None, seed=None, **kwargs):
+    def __init__(self, generative, inference, refinement=None, seed=None, features=(), **kwargs):
         super().__init__(**kwargs)
         if refinement is not None and not callable(refinement):
             raise ValueError(
