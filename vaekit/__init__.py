@@ -23,7 +23,8 @@ try:
         priors,
         training,
     )
-    from vaekit.models import VAE, Factor, Feature, LatentVariableModel, load, past
+    from vaekit.models import VAE, Factor, Feature, LatentVariableModel, load
+    from vaekit.names import past
 except ImportError as _error:  # no usable backend; `vaekit doctor` must start all the same, to say what to do about it
     _fault = _error
 

@@ -1,6 +1,7 @@
 """Measures of a model: log p(x), what its latents tell about data, the units it uses, how good its samples are."""
 
 from vaekit.evaluation.bidirectional import Bracket, bidirectional
+from vaekit.evaluation.by_step import ByStep, by_step
 from vaekit.evaluation.classification import Accuracy, classification_accuracy
 from vaekit.evaluation.frechet import FID, LeNetFeatures, fid, frechet_distance, lenet_features
 from vaekit.evaluation.likelihood import LogLikelihood, hmc_log_likelihood, log_likelihood, terms
@@ -14,12 +15,14 @@ __all__ = [
     "Accuracy",
     "ActiveUnits",
     "Bracket",
+    "ByStep",
     "Information",
     "LeNetFeatures",
     "LogLikelihood",
     "Perplexity",
     "active_units",
     "bidirectional",
+    "by_step",
     "classification_accuracy",
     "fid",
     "frechet_distance",

@@ -9,7 +9,8 @@ from vaekit.backend import tfd
 from vaekit.layers import DistributionLayer
 from vaekit.layers.distribution import event_shape
 from vaekit.layers.over_time import OverTime, TimeDistributed, output_layer
-from vaekit.models.past import Feature, of_past, past, variable
+from vaekit.models.features import Feature
+from vaekit.names import of_past, past, variable
 from vaekit.priors import Prior
 
 

@@ -8,9 +8,10 @@ from vaekit import backend
 from vaekit.backend import tfd
 from vaekit.layers.over_time import output_layer
 from vaekit.models.arrays import fits
+from vaekit.models.features import completed
 from vaekit.models.means import mean_or_draw
 from vaekit.models.over_time import draw_steps
-from vaekit.models.past import completed, past, variable
+from vaekit.names import past, variable
 
 
 def parents(model):

@@ -10,10 +10,11 @@ from vaekit import backend
 from vaekit.layers.distribution import origin_of
 from vaekit.layers.over_time import output_layer
 from vaekit.models.factors import check_shapes
+from vaekit.models.features import completed, with_pasts
 from vaekit.models.means import mean_or_draw
 from vaekit.models.over_time import draw_steps
-from vaekit.models.past import completed, of_past, variable, with_pasts
 from vaekit.models.trace import Trace, fold, tile, unfold
+from vaekit.names import of_past, variable
 from vaekit.training.losses import counting
 
 

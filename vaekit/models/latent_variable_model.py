@@ -13,13 +13,14 @@ from vaekit.models.arrays import check_conditions, named, row_batches
 from vaekit.models.data import arrays, as_batches, fixed_arrays, observe
 from vaekit.models.export import export
 from vaekit.models.factors import Factor, check_factorizations, event_shapes
+from vaekit.models.features import Feature, completed
 from vaekit.models.generate import decode, decoder_inputs, draw, draw_sequences, parents, sampler
 from vaekit.models.given import Given
 from vaekit.models.means import mean_or_draw
 from vaekit.models.over_time import check_sequences, is_sequence, names
-from vaekit.models.past import Feature, completed, of_past, past, variable
 from vaekit.models.split import split
 from vaekit.models.supports import supports
+from vaekit.names import of_past, past, variable
 from vaekit.training.finite import require_finite, require_numbers
 from vaekit.training.losses import no_losses
 from vaekit.training.trainer import Trainer

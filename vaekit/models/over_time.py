@@ -6,8 +6,9 @@ from vaekit import backend
 from vaekit.backend import tfp
 from vaekit.layers.over_time import TimeDistributed, output_layer
 from vaekit.layers.stepping import check_causality, first_states, step
+from vaekit.models.features import Feature
 from vaekit.models.means import mean_or_draw
-from vaekit.models.past import Feature, of_past, past, variable
+from vaekit.names import of_past, past, variable
 
 
 def is_sequence(factor):
