@@ -83,7 +83,8 @@ class Memory:
     def _run_operation(self, operation, *args, **kwargs):
         if not isinstance(operation, keras.layers.Layer):
             return operation(*args, **kwargs)
-        return self.run(operation, *args, **kwargs)
+        options = {name: value for name, value in kwargs.items() if name not in ("training", "mask")}
+        return self.run(operation, *args, **options)
 
     def _state(self, first):
         """The state that is next in order; before the first step it is made."""

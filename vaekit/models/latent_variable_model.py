@@ -8,6 +8,7 @@ from keras import ops
 
 from vaekit import backend
 from vaekit.batches import check_counts
+from vaekit.layers.over_time import output_layer
 from vaekit.models import saving
 from vaekit.models.arrays import check_conditions, named, row_batches
 from vaekit.models.data import arrays, as_batches, fixed_arrays, observe
@@ -364,6 +365,9 @@ class LatentVariableModel(Trainer):
         data = fixed_arrays(self, x)
         steps = len(data[observed[0]][0])
         length = self.event_shapes[observed[0]][0] if length is None else length
+        needed = max(output_layer(f.layer).known for f in self.generative if f.name in observed)
+        if steps < needed:
+            raise ValueError(f"This model describes {observed} given their first {needed} steps; there are {steps}.")
         if steps > length:
             raise ValueError(f"{steps} steps are given, more than the {length} that futures should have.")
         source, means = self.seed_source(seed), tuple(observed) if mean else ()
@@ -371,8 +375,11 @@ class LatentVariableModel(Trainer):
         def continued(batch):
             count = ops.shape(batch[observed[0]])[0]
             beginning = {k: v[:, :steps] if k in self.conditions and v.ndim > 2 else v for k, v in batch.items()}
-            z = self.latent_values(beginning, False, source)
             values = {name: batch[name] for name in self.conditions}
+            if steps > needed:
+                z = self.latent_values(beginning, False, source)
+            else:  # nothing is described yet
+                z = draw(self, count, values, [name for name in self.latents if name not in self.sequences], source)
             values |= {name: value for name, value in z.items() if name not in self.sequences}
             known = {name: value for name, value in {**batch, **z}.items() if name in self.sequences}
             drawn = draw_sequences(
