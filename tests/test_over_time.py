@@ -298,7 +298,7 @@ def test_known_steps_cost_nothing_and_have_to_be_given():
     assert not array(trace.values["z"])[0, :, :2].any()
     with pytest.raises(ValueError, match=r"given its first 2 steps: draw by model.futures\(x\[:, :2\]\)"):
         model.sample(2)
-    with pytest.raises(ValueError, match="given its first 2 steps; there are 1"):
+    with pytest.raises(ValueError, match="given their first 2 steps; there are 1"):
         model.futures(x[:, :1])
     assert model.futures(x[:, :2]).shape == (1, 3, T, 2, 2, 1)
 
