@@ -23,7 +23,8 @@ try:
         priors,
         training,
     )
-    from vaekit.models import VAE, Factor, LatentVariableModel, load
+    from vaekit.models import VAE, Factor, Feature, LatentVariableModel, load
+    from vaekit.names import past
 except ImportError as _error:  # no usable backend; `vaekit doctor` must start all the same, to say what to do about it
     _fault = _error
 
@@ -37,6 +38,7 @@ finally:
 __all__ = [
     "VAE",
     "Factor",
+    "Feature",
     "LatentVariableModel",
     "backend",
     "batches",
@@ -49,6 +51,7 @@ __all__ = [
     "models",
     "objectives",
     "papers",
+    "past",
     "plotting",
     "priors",
     "training",

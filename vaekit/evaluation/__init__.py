@@ -1,6 +1,7 @@
 """Measures of a model: log p(x), what its latents tell about data, the units it uses, how good its samples are."""
 
 from vaekit.evaluation.bidirectional import Bracket, bidirectional
+from vaekit.evaluation.by_step import ByStep, by_step
 from vaekit.evaluation.classification import Accuracy, classification_accuracy
 from vaekit.evaluation.frechet import FID, LeNetFeatures, fid, frame_fid, frechet_distance, lenet_features
 from vaekit.evaluation.futures import BestOf, Curve, best_of
@@ -17,6 +18,7 @@ __all__ = [
     "ActiveUnits",
     "BestOf",
     "Bracket",
+    "ByStep",
     "Curve",
     "Information",
     "LeNetFeatures",
@@ -26,6 +28,7 @@ __all__ = [
     "best_of",
     "bidirectional",
     "bits_per_dimension",
+    "by_step",
     "classification_accuracy",
     "fid",
     "frame_fid",

@@ -18,6 +18,7 @@ from vaekit.layers.likelihoods.one_hot_categorical import OneHotCategorical
 from vaekit.layers.likelihoods.poisson import Poisson
 from vaekit.layers.likelihoods.student_t import StudentT
 from vaekit.layers.likelihoods.tokens import Tokens
+from vaekit.layers.over_time import Hold, TimeDistributed
 from vaekit.layers.sequences import AutoregressiveTokens
 from vaekit.layers.stacks import Join, Stack
 from vaekit.layers.variational import VariationalWeights
@@ -40,6 +41,7 @@ __all__ = [
     "GatedConv2DTranspose",
     "GatedDense",
     "GatedPixelConv2D",
+    "Hold",
     "Join",
     "Masked",
     "MaskedConv2D",
@@ -50,6 +52,7 @@ __all__ = [
     "ResidualBlock",
     "Stack",
     "StudentT",
+    "TimeDistributed",
     "Tokens",
     "VariationalWeights",
 ]

@@ -18,6 +18,11 @@ def origin_of(distribution):
     return _ORIGINS.get(distribution)
 
 
+def remember(distribution, layer, parameters):
+    """Keeps for `origin_of` what made a distribution."""
+    _ORIGINS[distribution] = layer, parameters
+
+
 def pixelwise(distribution):
     """Decorates a layer's method `distribution` that treats each pixel alone, and all of them alike.
 
@@ -109,7 +114,7 @@ class DistributionLayer(DenseBlock):
         """Turns features `[B, ...]` into a `tfd.Distribution` of batch shape `[B]` and this event shape."""
         parameters = self.parameter_values(inputs)
         distribution = self.distribution(**parameters)
-        _ORIGINS[distribution] = self, parameters
+        remember(distribution, self, parameters)
         return distribution
 
     def distribution(self, **parameters):
@@ -136,23 +141,30 @@ class DistributionLayer(DenseBlock):
         return {**super().get_config(), "event_shape": self.event_shape}
 
 
-def event_shape(network, inputs, call=None):
-    """Finds the event shape of a network's distribution, and builds the network.
+def output_spec(network, inputs, call=None):
+    """Finds what a network returns, and builds it: symbolic tensors `[None, ...]`, of a distribution its events.
 
     Args:
-        network: Keras layer or model that ends in a distribution.
+        network: Keras layer or model.
         inputs: symbolic tensor `[None, ...]`, or a list of them.
         call: function that is called with the inputs; None: the network.
     """
     call = network if call is None else call
     if _infers_shape(network):
-        return tuple(call(inputs).shape[1:])
+        return call(inputs)
     example = keras.tree.map_structure(lambda tensor: ops.zeros((1, *tensor.shape[1:]), "float32"), inputs)
-    shape = tuple(int(n) for n in call(example).event_shape)
+    output = call(example)
     # what Keras keeps of symbolic inputs, for files and for priors that are made of this network
     shapes = [tuple(tensor.shape) for tensor in keras.tree.flatten(inputs)]
     network._build_shapes_dict = {"input_shape": shapes[0] if len(shapes) == 1 else shapes}
-    return shape
+    if hasattr(output, "event_shape"):
+        return keras.KerasTensor((None, *(int(n) for n in output.event_shape)))
+    return keras.tree.map_structure(lambda tensor: keras.KerasTensor((None, *tensor.shape[1:])), output)
+
+
+def event_shape(network, inputs, call=None):
+    """Finds the event shape of a network's distribution, and builds the network, see `output_spec`."""
+    return tuple(output_spec(network, inputs, call).shape[1:])
 
 
 def _infers_shape(network):

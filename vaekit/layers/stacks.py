@@ -36,11 +36,19 @@ class Join(keras.layers.Layer):
     As soon as one of them is a feature map `[B, H, W, C]`, or `[B, T, C]` along one axis, each vector becomes a map
     `[B, H, W, 1]` or `[B, T, 1]` by a linear layer of its own, and maps are concatenated by channels.
 
+    Args:
+        over_time: whether tensors `[B, T, C]` are sequences of T steps, however many: a vector then joins each step as
+            it is.
+
     Raises:
         ValueError: maps of different sizes, or tensors that are neither vectors nor maps.
 
     Source: Dieng et al. 2019, section 4 (z as a channel of a PixelCNN's layers).
     """
+
+    def __init__(self, over_time=False, **kwargs):
+        super().__init__(**kwargs)
+        self.over_time = bool(over_time)
 
     def build(self, input_shape):
         shapes = shapes_of(input_shape)
@@ -53,7 +61,7 @@ class Join(keras.layers.Layer):
         self.map_size = next(iter(sizes), None)  # (H, W) or (T,)
         self.maps = [
             L.Dense(math.prod(self.map_size), name=f"map_{i}", dtype=self.dtype_policy)
-            if self.map_size and len(shape) == 2
+            if self.map_size and len(shape) == 2 and not self.over_time
             else None
             for i, shape in enumerate(shapes)
         ]
@@ -63,6 +71,9 @@ class Join(keras.layers.Layer):
 
     def call(self, inputs):
         inputs = inputs if isinstance(inputs, (list, tuple)) else [inputs]  # [B, D] or [B, H, W, C]
+        if self.over_time and self.map_size:
+            length = next(ops.shape(tensor)[1] for tensor in inputs if len(tensor.shape) > 2)
+            inputs = [ops.repeat(t[:, None], length, axis=1) if len(t.shape) == 2 else t for t in inputs]
         parts = [
             tensor if linear is None else ops.reshape(linear(tensor), (-1, *self.map_size, 1))  # [B, H, W, 1]
             for linear, tensor in zip(self.maps, inputs, strict=True)
@@ -72,7 +83,11 @@ class Join(keras.layers.Layer):
     def compute_output_shape(self, input_shape):
         shapes = shapes_of(input_shape)
         largest = max(shapes, key=len)
-        return (*largest[:-1], sum(shape[-1] if len(shape) == len(largest) else 1 for shape in shapes))
+        one = (lambda shape: shape[-1]) if self.over_time else (lambda shape: 1)
+        return (*largest[:-1], sum(shape[-1] if len(shape) == len(largest) else one(shape) for shape in shapes))
+
+    def get_config(self):
+        return {**super().get_config(), "over_time": self.over_time}
 
 
 @keras.saving.register_keras_serializable("vaekit")
@@ -92,6 +107,7 @@ class Stack(keras.layers.Layer):
     Args:
         layers: list of layers; the last may be a distribution layer, which z enters too.
         skip: whether the inputs enter every layer.
+        over_time: whether the layers treat sequences `[B, T, C]`: a vector among the inputs then joins each step.
 
     Raises:
         ValueError: what is no layer; a distribution layer before the last one; with `skip`, layers with layers inside.
@@ -99,9 +115,9 @@ class Stack(keras.layers.Layer):
     Source: Dieng et al. 2019, eqs. 6-8.
     """
 
-    def __init__(self, layers, skip=False, **kwargs):
+    def __init__(self, layers, skip=False, over_time=False, **kwargs):
         super().__init__(**kwargs)
-        self.layers, self.skip = list(layers), bool(skip)
+        self.layers, self.skip, self.over_time = list(layers), bool(skip), bool(over_time)
         wrong = [layer for layer in self.layers if not isinstance(layer, keras.layers.Layer)]
         if wrong or not self.layers:
             raise ValueError(f"{type(self).__name__} expects a list of Keras layers; received {wrong or layers!r}.")
@@ -117,7 +133,7 @@ class Stack(keras.layers.Layer):
                 f"skip=True sends z into every layer of this list, but {inner} have layers inside, of which it would "
                 "reach the first alone: list those layers one by one."
             )
-        self.joins = [Join(name=f"join_{i}", dtype=self.dtype_policy) for i in range(len(self.layers))]
+        self.joins = [Join(over_time, name=f"join_{i}", dtype=self.dtype_policy) for i in range(len(self.layers))]
 
     def layer_inputs(self, i, h, first, skips):
         """Lists layer i's inputs, tensors or shapes: the first layer's, or the output h before it and `skips`."""
@@ -138,11 +154,15 @@ class Stack(keras.layers.Layer):
             h = tuple(layer.compute_output_spec(keras.KerasTensor(joined, self.compute_dtype)).shape)
         self.features = h[1:]
 
-    def forward(self, first, skips, training):
-        """Computes the last layer's output from lists of the first layer's inputs and those that enter every layer."""
+    def forward(self, first, skips, training=False, run=None):
+        """Computes the last layer's output from lists of the first layer's inputs and those that enter every layer.
+
+        `run`, a function of a layer and its input, stands in for calling the layer.
+        """
         h = None
         for i, (join, layer) in enumerate(zip(self.joins, self.layers, strict=True)):
-            h = layer(join(self.layer_inputs(i, h, first, skips)), training=training)  # [B, ...]
+            h = join(self.layer_inputs(i, h, first, skips))
+            h = layer(h, training=training) if run is None else run(layer, h)  # [B, ...]
         return h
 
     def build(self, input_shape):
@@ -160,7 +180,7 @@ class Stack(keras.layers.Layer):
 
     def get_config(self):
         layers = [keras.saving.serialize_keras_object(layer) for layer in self.layers]
-        return {**super().get_config(), "layers": layers, "skip": self.skip}
+        return {**super().get_config(), "layers": layers, "skip": self.skip, "over_time": self.over_time}
 
     @classmethod
     def from_config(cls, config):

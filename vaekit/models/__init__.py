@@ -6,9 +6,10 @@ samples drawn through the inference factors, and every log-density at them.
 """
 
 from vaekit.models.factors import Factor
+from vaekit.models.features import Feature
 from vaekit.models.latent_variable_model import LatentVariableModel
 from vaekit.models.saving import load
 from vaekit.models.trace import Trace
 from vaekit.models.vae import VAE
 
-__all__ = ["VAE", "Factor", "LatentVariableModel", "Trace", "load"]
+__all__ = ["VAE", "Factor", "Feature", "LatentVariableModel", "Trace", "load"]

@@ -103,10 +103,12 @@ def event_shape(model, name):
 
 
 def fits(model, name, shape):
-    """Returns whether data of a shape are of a variable: `[N, *event_shape]`, of sequences also shorter ones; where the
-    event's shape is not known yet, whether there are rows at all.
+    """Returns whether data of a shape are of a variable: `[N, *event_shape]`, of sequences also shorter ones (of any
+    length, if a factor describes them step by step); where the event's shape is not known yet, whether there are rows.
     """
     expected = event_shape(model, name)
+    if expected is not None and name in model.sequences:
+        return len(shape) == 1 + len(expected) and tuple(shape[2:]) == tuple(expected[1:])
     if not len(shape) or expected is None or tuple(shape[1:]) == tuple(expected):
         return len(shape) > 0
     if not getattr(_support(model, name), "shorter", False) or len(shape) != 1 + len(expected):

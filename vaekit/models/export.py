@@ -6,7 +6,8 @@ import keras
 from keras import ops
 
 from vaekit import backend
-from vaekit.models.generate import NoMeanError, decode
+from vaekit.models.generate import decode
+from vaekit.models.means import NoMeanError
 
 FORMATS = ("tf_saved_model", "onnx")
 

@@ -6,8 +6,11 @@ from numbers import Real
 import keras
 
 from vaekit.backend import tfd
-from vaekit.layers import DistributionLayer, Stack, VariationalWeights
+from vaekit.layers import DistributionLayer
 from vaekit.layers.distribution import event_shape
+from vaekit.layers.over_time import OverTime, TimeDistributed, output_layer
+from vaekit.models.features import Feature
+from vaekit.names import of_past, past, variable
 from vaekit.priors import Prior
 
 
@@ -71,17 +74,19 @@ class Factor:
         """Returns the distribution, given a list of the variables it depends on, each `[N, ...]`."""
         if not self.given:
             return self.layer.distribution()
-        if keys := _keys(self.layer):
-            inputs = dict(zip(self.given if len(keys) > 1 else keys, inputs, strict=True))
-        elif len(inputs) == 1:
-            inputs = inputs[0]
-        output = self._run(inputs, training)
+        output = self._run(self.arranged(inputs), training)
         if not isinstance(output, (tfd.Distribution, keras.KerasTensor)):
             raise ValueError(
                 f"The network of {self.name!r} ({self.layer.name}) must end in a distribution layer, such as "
                 f"vaekit.layers.DiagonalNormal or Bernoulli; it returned a {type(output).__name__}."
             )
         return output
+
+    def arranged(self, inputs):
+        """Arranges a list of the variables as the network is called with them."""
+        if keys := _keys(self.layer):
+            return dict(zip(self.given if len(keys) > 1 else keys, inputs, strict=True))
+        return inputs if len(inputs) > 1 else inputs[0]
 
     def _run(self, inputs, training):
         try:
@@ -107,20 +112,33 @@ def inputs_of(network, given):
     return [network.input[name] for name in (given if len(keys) > 1 else keys)] if keys else network.inputs
 
 
-def event_shapes(factors, shapes):
+def event_shapes(model, shapes):
     """Finds the shape of one event of every variable, dict of tuples by name; builds the networks.
 
     Args:
-        factors: of q, then of p.
+        model: its features come first, then the factors of q, then those of p.
         shapes: dict of those of data.
 
     Raises:
         ValueError: a factor of p that describes events of another shape than the variable has.
     """
     specs = {name: keras.KerasTensor((None, *shape), name=name) for name, shape in shapes.items()}
-    for factor in factors:
+    length = next((shape[0] for name, shape in shapes.items() if name in model.sequences), None)
+
+    def given(factor):
+        for name in factor.given:
+            if name not in specs and of_past(name) in specs:
+                specs[name] = keras.KerasTensor(specs[of_past(name)].shape)
+            elif name not in specs:  # the past of what is yet to be described
+                specs[name] = keras.KerasTensor((None, *_declared_shape(model, of_past(name), length)))
+        return [specs[name] for name in factor.given]
+
+    for feature in model.features:
+        given(feature)
+        specs |= feature.spec(specs)
+    for factor in (*model.inference, *model.generative):
         if factor.given:
-            shape = event_shape(factor.layer, [specs[name] for name in factor.given], factor)
+            shape = event_shape(factor.layer, given(factor), factor)
             specs.setdefault(factor.name, keras.KerasTensor((None, *shape), name=factor.name))
         else:
             if not factor.layer.built:
@@ -135,8 +153,25 @@ def event_shapes(factors, shapes):
     return {name: tuple(spec.shape[1:]) for name, spec in specs.items()}
 
 
+def _declared_shape(model, name, length):
+    """The event shape of a sequence, as the distribution layer at the end of its network says."""
+    layer = next(output_layer(factor.layer) for factor in model.inference if factor.name == name)
+    head = getattr(layer, "head", None)
+    if head is None:
+        raise ValueError(
+            f"A factor is given the past of {name!r}, whose shape is not known: let the network of q({name}|…) end in "
+            "vaekit.layers.TimeDistributed(distribution layer)."
+        )
+    return (length, *head.event_shape)
+
+
 def check_shapes(factor, distribution, expected):
-    """Raises ValueError unless a factor's distribution has the event shape `expected`, and a batch of rows alone."""
+    """Raises ValueError unless a factor's distribution has the event shape `expected`, and a batch of rows alone.
+
+    (Of a sequence the number of steps may differ.)
+    """
+    if isinstance(output_layer(factor.layer), TimeDistributed) or isinstance(distribution, OverTime):
+        return
     batch, event = distribution.batch_shape, distribution.event_shape
     rank = 1 if factor.given else 0
     if None in (batch.rank if hasattr(batch, "rank") else 0, getattr(event, "rank", 0)):
@@ -163,24 +198,13 @@ def _before_last(network):
     return [operation for operation in getattr(network, "operations", ()) if operation is not last]
 
 
-def output_layer(network):
-    """Finds the distribution layer that a network ends in; None: not to be found."""
-    if isinstance(network, DistributionLayer):
-        return network
-    if isinstance(network, VariationalWeights):
-        return output_layer(network.network)
-    if isinstance(network, (keras.Sequential, Stack)):
-        return output_layer(network.layers[-1]) if network.layers else None
-    if hasattr(network, "operations"):  # functional
-        return output_layer(network.outputs[0]._keras_history.operation)
-    return None
-
-
-def check_factorizations(generative, inference):
+def check_factorizations(generative, inference, features=()):
     """Raises ValueError for lists of factors that are no model together."""
     for name, factors in {"generative": generative, "inference": inference}.items():
         if not isinstance(factors, (list, tuple)) or not all(isinstance(f, Factor) for f in factors):
             raise ValueError(f"{name} should be a list of vaekit.Factor(...); received {factors!r}.")
+    if not isinstance(features, (list, tuple)) or not all(isinstance(f, Feature) for f in features):
+        raise ValueError(f"features should be a list of vaekit.Feature(...); received {features!r}.")
     latents, generated = [f.name for f in inference], [f.name for f in generative]
     observed = [name for name in generated if name not in latents]
     missing = [name for name in latents if name not in generated]
@@ -193,10 +217,13 @@ def check_factorizations(generative, inference):
         raise ValueError(
             f"A weight belongs to a generative factor, a latent's prior for its KL; in q one has {weighted}."
         )
-    given = {name for f in (*inference, *generative) for name in f.given}
-    conditions = given - {*latents, *observed}
-    _check_order("inference", inference, {*observed, *conditions})
-    _check_order("generative", generative, conditions)
+    computed = {name for feature in features for name in feature.names}
+    given = {variable(name) for f in (*features, *inference, *generative) for name in f.given}
+    conditions = given - {*latents, *observed, *computed}
+    if wrong := sorted(name for feature in features for name in feature.given if variable(name) in latents):
+        raise ValueError(f"A Feature is computed of data; one is given the latent {wrong}.")
+    _check_order("inference", inference, {*observed, *conditions}, features, {*observed, *latents})
+    _check_order("generative", generative, conditions, features, {*observed, *latents})
     _check_shared(generative, inference)
 
 
@@ -213,11 +240,20 @@ def _check_shared(generative, inference):
             )
 
 
-def _check_order(kind, factors, known):
-    """Raises ValueError for a factor that is given what comes after it; `known`: names before the first factor."""
+def _check_order(kind, factors, known, features, described):
+    """Raises ValueError for a factor that is given what comes after it.
+
+    Args:
+        known: names before the first factor.
+        features: each is known as soon as all that it is given is.
+        described: names whose pasts are known at any place.
+    """
     known = set(known)
+    pasts = {past(name) for name in {*known, *described, *(n for feature in features for n in feature.names)}}
     for factor in factors:
-        unknown = [name for name in factor.given if name not in known]
+        for feature in features:
+            known |= set(feature.names) if set(feature.given) <= known | pasts else set()
+        unknown = [name for name in factor.given if name not in known | pasts]
         if unknown:
             raise ValueError(
                 f"The {kind} factor of {factor.name!r} is given {unknown}, which no earlier factor provides; "

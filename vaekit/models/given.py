@@ -8,9 +8,13 @@ from keras import ops
 
 from vaekit import backend
 from vaekit.layers.distribution import origin_of
+from vaekit.layers.over_time import output_layer
 from vaekit.models.factors import check_shapes
-from vaekit.models.generate import mean_or_draw
+from vaekit.models.features import completed, with_pasts
+from vaekit.models.means import mean_or_draw
+from vaekit.models.over_time import draw_steps
 from vaekit.models.trace import Trace, fold, tile, unfold
+from vaekit.names import of_past, variable
 from vaekit.training.losses import counting
 
 
@@ -31,7 +35,9 @@ class Given:
     """
 
     def __init__(self, model, data, training=False, frozen="", sides="pq", offsets=None):
-        self.model, self.data, self.training, self.frozen, self.offsets = model, data, training, frozen, offsets
+        self.model, self.training, self.frozen, self.offsets = model, training, frozen, offsets
+        self.data = completed(model, data, training)
+        self.fixed = keras.tree.map_structure(ops.stop_gradient, self.data) if frozen and model.features else self.data
         self.p, self.q, self.q_constant = {}, {}, {}  # by name: a distribution, or h(x), from where g goes on
         for factor in model.inference if "q" in sides else ():
             state = values_of(factor.layer) if "q" in frozen else None
@@ -39,10 +45,10 @@ class Given:
                 self.q[factor.name] = self._h(factor)
             if "q" in frozen:
                 with constant(factor.layer, state):
-                    self.q_constant[factor.name] = self._h(factor)
+                    self.q_constant[factor.name] = self._h(factor, self.fixed)
         for factor in model.generative if "p" in sides else ():
             with self._running_p(factor, "h"):
-                self.p[factor.name] = self._h(factor)
+                self.p[factor.name] = self._h(factor, self.fixed if "p" in frozen else self.data)
 
     def refined(self, offsets):
         """Returns a copy with other parameters of q: its networks' plus `offsets`."""
@@ -60,13 +66,19 @@ class Given:
 
         Returns: `Trace`.
         """
-        z, q, log_q = {}, {}, {}
+        z, q, log_q, drawn = {}, {}, {}, {}
         keys = backend.seeds(self.model.seed_source(seed), len(self.model.inference))
         for factor, key in zip(self.model.inference, keys, strict=True):
             name, state = factor.name, values_of(factor.layer) if "q" in self.frozen else None
+            if self._sees_own_past(factor) and name not in drawn:
+                drawn = self._draw_steps(z, samples, key)
+            if name in drawn:
+                z[name] = drawn[name]
             with counting(factor, "g"):
                 q[name] = self.posterior(factor, z)  # batch [S·B] or [B]
-            if self._has_latents(factor):
+            if name in drawn:
+                sample = drawn[name]
+            elif self._has_latents(factor):
                 sample = unfold(q[name].sample(seed=key), samples)  # [S·B, ...] to [S, B, ...]
             else:
                 sample = q[name].sample(samples, seed=key)  # [S, B, ...]
@@ -110,26 +122,48 @@ class Given:
         q, values = {}, {}
         for factor in self.model.inference:
             name = factor.name
+            if self._sees_own_past(factor) and name not in values:
+                z = {parent: value[None] for parent, value in values.items()}
+                drawn = self._draw_steps(z, 1, backend.seed(self.model.seed_source(seed)), mean)
+                values |= {latent: value[0] for latent, value in drawn.items()}
             q[name] = self.posterior(factor, {parent: value[None] for parent, value in values.items()})  # S = 1
-            if any(name in other.given for other in self.model.inference):
+            if name not in values and any(name in other.given for other in self.model.inference):
                 values[name] = mean_or_draw(name, q[name], mean, seed)  # [B, ...]
         return q, values
+
+    def _sees_own_past(self, factor):
+        """Returns whether a factor of q depends on earlier steps of latents, so that it is drawn step by step."""
+        return any(of_past(name) in self.model.latents for name in factor.given)
+
+    def _draw_steps(self, z, samples, key, mean=False):
+        """Draws all latent sequences that come after z, step by step: dict by name of `[S, B, T, ...]`."""
+        factors = [f for f in self.model.inference if f.name in self.model.sequences and f.name not in z]
+        rows = {name: fold(tile(value, samples)) for name, value in self.data.items()}  # [S·B, ...]
+        rows |= {name: fold(value) for name, value in with_pasts(z, self.model.pasts, axis=2).items()}
+        like = next(rows[name] for name in self.model.observed if name in self.model.sequences)
+        n, length, means = ops.shape(like)[0], like.shape[1], self.model.latents if mean else ()
+        shapes = self.model.event_shapes
+        known = {f.name: output_layer(f.layer).known for f in factors}
+        known = {name: ops.zeros((n, k, *shapes[name][1:])) for name, k in known.items() if k}
+        drawn = draw_steps(factors, shapes, rows, n, length, backend.seed(key), means, known)
+        return {name: unfold(value, samples) for name, value in drawn.items()}
 
     # ---------------------------------------------------------------- a factor is f(x, z) = g(h(x), z)
 
     def _has_latents(self, factor):
         """Returns whether a factor is given latents, so that it has a distribution for each sample."""
-        return any(name in self.model.latents for name in factor.given)
+        return any(variable(name) in self.model.latents for name in factor.given)
 
-    def _h(self, factor):
+    def _h(self, factor, data=None):
         """Computes h(x), a list of tensors `[B, ...]`; of a factor without latents the distribution."""
         h, _ = self.model.split(factor)
-        return h(self.data, self.training)
+        return h(self.data if data is None else data, self.training)
 
     def _g(self, factor, h, z):
         """Computes the distribution of a factor from h(x), of batch `[S·B]` if it is given latents."""
         if self._has_latents(factor):
-            latents = [z[name] for name in factor.given if name in self.model.latents]  # [S, B, ...]
+            z = with_pasts(z, factor.given, axis=2)
+            latents = [z[name] for name in factor.given if variable(name) in self.model.latents]  # [S, B, ...]
             rows = [fold(tile(tensor, latents[0].shape[0])) for tensor in h]  # [S·B, ...]
             _, g = self.model.split(factor)
             h = g([*rows, *map(fold, latents)], self.training)

@@ -8,15 +8,20 @@ from keras import ops
 
 from vaekit import backend
 from vaekit.batches import check_counts
+from vaekit.layers.over_time import output_layer
 from vaekit.models import saving
 from vaekit.models.arrays import check_conditions, named, row_batches
 from vaekit.models.data import arrays, as_batches, fixed_arrays, observe
 from vaekit.models.export import export
 from vaekit.models.factors import Factor, check_factorizations, event_shapes
-from vaekit.models.generate import decode, decoder_inputs, draw, mean_or_draw, parents
+from vaekit.models.features import Feature, completed
+from vaekit.models.generate import decode, decoder_inputs, draw, draw_sequences, parents, sampler
 from vaekit.models.given import Given
+from vaekit.models.means import mean_or_draw
+from vaekit.models.over_time import check_sequences, is_sequence, names
 from vaekit.models.split import split
 from vaekit.models.supports import supports
+from vaekit.names import of_past, past, variable
 from vaekit.training.finite import require_finite, require_numbers
 from vaekit.training.losses import no_losses
 from vaekit.training.trainer import Trainer
@@ -42,6 +47,7 @@ class LatentVariableModel(Trainer):
         refinement: a `vaekit.inference.Refinement`, for semi-amortized inference; None: q is that of its networks.
         seed: integer for all of the model's sampling and shuffling; None: from Keras' own
             (`keras.utils.set_random_seed`).
+        features: list of `vaekit.Feature`, functions of data that factors may be given.
 
     Raises:
         ValueError: factorizations that do not fit together.
@@ -49,30 +55,39 @@ class LatentVariableModel(Trainer):
 
     arguments = ()  # of a subclass's `__init__`, beside what the configuration names
 
-    def __init__(self, generative, inference, refinement=None, seed=None, **kwargs):
+    def __init__(self, generative, inference, refinement=None, seed=None, features=(), **kwargs):
         super().__init__(**kwargs)
         if refinement is not None and not callable(refinement):
             raise ValueError(
                 f"A refinement is a vaekit.inference.Refinement(steps=20) or None; received {refinement!r}."
             )
-        check_factorizations(generative, inference)
-        self.refinement, self.generative, self.inference = refinement, tuple(generative), tuple(inference)
+        check_factorizations(generative, inference, features)
+        self.refinement, self.features = refinement, tuple(features)
+        self.generative, self.inference = tuple(generative), tuple(inference)
         self.latents = tuple(f.name for f in self.inference)
         self.observed = tuple(f.name for f in self.generative if f.name not in self.latents)
-        given = dict.fromkeys(name for f in (*self.inference, *self.generative) for name in f.given)
-        self.conditions = tuple(name for name in given if name not in (*self.latents, *self.observed))
+        given = dict.fromkeys(name for f in (*self.inference, *self.features, *self.generative) for name in f.given)
+        self.pasts = tuple(name for name in given if of_past(name))
+        computed = names(self.features)
+        described = (*self.latents, *self.observed, *computed)
+        self.conditions = tuple(dict.fromkeys(n for n in map(variable, given) if n not in described))
+        self.sequences = tuple(f.name for f in self.generative if is_sequence(f))
         self.generative_conditions = tuple(name for name in self.conditions if name in parents(self))
         self.data_names = (*self.observed, *self.conditions)
         # Inference first: a network that a prior contains must be met before the prior (see get_config).
-        self.networks = list({id(f.layer): f.layer for f in (*self.inference, *self.generative)}.values())
+        parts = (*self.inference, *self.features, *self.generative)
+        self.networks = list({id(part.layer): part.layer for part in parts}.values())
         self.seed_generator = backend.seed_generator(seed)
+        check_sequences(self)
 
     def build(self, input_shape):
         """Builds the networks for data of a shape `[None, ...]`, or of a dict of them by variable name."""
         factors = (*self.inference, *self.generative)
-        self.event_shapes = event_shapes(factors, {name: shape[1:] for name, shape in named(self, input_shape).items()})
+        self.event_shapes = event_shapes(self, {name: shape[1:] for name, shape in named(self, input_shape).items()})
         # functions, since Keras would track dicts
-        self.split = {f: split(f, self.latents, self.event_shapes) for f in factors}.__getitem__  # factor to h and g
+        drawn = {*self.latents, *map(past, self.latents)}
+        self.split = {f: split(f, drawn, self.event_shapes) for f in factors}.__getitem__  # factor to h and g
+        self.sampler = sampler(self)  # of sequences
         self.support = supports(self).get  # observed variable to an object that checks its values, or None
 
     # ---------------------------------------------------------------- densities
@@ -237,6 +252,11 @@ class LatentVariableModel(Trainer):
         if not `mean`, draws of them by `seed`.
         """
         p, _ = decode(self, decoder_inputs(self, z), mean, self.seed_source(seed), outputs=parents(self))
+        if set(p) != set(self.observed):
+            raise ValueError(
+                f"The distribution of a step of {self.observed} depends on the steps before, which latents do not say: "
+                "use model.trace(x).p, or model.decode(z), in which each step is given what came out before."
+            )
         return self._one_or_all(p)
 
     def decode(self, z, *, mean=True, seed=None):
@@ -253,14 +273,17 @@ class LatentVariableModel(Trainer):
         _, x = decode(self, decoder_inputs(self, z), mean, self.seed_source(seed))
         return self._output("decode", [x])
 
-    def draw(self, n, conditions=None, observed=True, seed=None):
+    def draw(self, n, conditions=None, observed=True, seed=None, means=()):
         """Draws all variables from p in the order of the generative factors: dict of tensors `[n, ...]` by name.
+
+        Sequences whose steps depend on earlier ones are drawn step by step, all variables of a step before the next.
 
         Args:
             n: how many.
             conditions: dict of arrays `[n, ...]`, for a model whose p has conditions.
             observed: False leaves out the observed variables (which no latent may depend on then), names all but those.
             seed: an int or a `keras.random.SeedGenerator`; None: the model's own.
+            means: names of sequences of which each step is the mean, given the steps before, not a draw.
 
         Raises:
             ValueError: missing conditions, or another number of them than n; an unbuilt model.
@@ -277,7 +300,8 @@ class LatentVariableModel(Trainer):
                 raise ValueError(f"{n} draws need {n} rows of the condition {name!r}; received {value.shape[0]}.")
         observed = self.observed if observed is True else observed or ()
         names = [f.name for f in self.generative if f.name in self.latents or f.name in observed]
-        return draw(self, n, values, names, self.seed_source(seed))
+        drawn = draw(self, n, values, names, self.seed_source(seed), means)
+        return {name: drawn[name] for name in (*values, *names)}
 
     def sample(self, n, conditions=None, mean=False, seed=None):
         """Draws new data from the model, NumPy array `[n, ...]`; several observed variables: a dict of them.
@@ -286,7 +310,7 @@ class LatentVariableModel(Trainer):
             n: how many.
             conditions: dict of arrays `[n, ...]`, for a model whose p has conditions.
             mean: return the mean of p(x|z) for the drawn z, the usual picture, instead of a draw from p(x|z). (An
-                observed variable that others depend on is drawn.)
+                observed variable that others depend on is drawn; of a sequence each step is given the means before it.)
             seed: an int, for the same draws again; None: the model's own generator.
 
         Raises:
@@ -294,8 +318,10 @@ class LatentVariableModel(Trainer):
         """
         self.require_built()
         source, conditions = self.seed_source(seed), check_conditions(self, conditions)
-        values = self.draw(n, conditions, observed=parents(self) if mean else True, seed=source)
-        if mean:
+        means = tuple(name for name in self.observed if name in self.sequences) if mean else ()
+        observed = {*parents(self), *means} if mean else True
+        values = self.draw(n, conditions, observed, source, means)
+        if not set(self.observed) <= set(values):
             _, values = decode(self, values, True, source)
         return self._output("sample", [{name: values[name] for name in self.observed}])
 
@@ -307,8 +333,66 @@ class LatentVariableModel(Trainer):
         return self._one_or_all(self._reconstruct(self.observe(inputs), True, self.seed_generator))
 
     def _reconstruct(self, data, mean, seed):
-        conditions = {name: data[name] for name in self.conditions}
-        return decode(self, {**self.latent_values(data, mean, seed), **conditions}, mean, seed)[1]
+        values = {name: data[name] for name in self.conditions}
+        if self.sequences:  # each step is given the data before it
+            values |= {name: v for name, v in completed(self, data).items() if name not in self.data_names}
+        return decode(self, {**self.latent_values(data, mean, seed), **values}, mean, seed)[1]
+
+    def futures(self, x, n=1, length=None, *, mean=True, batch_size=100, seed=None):
+        r"""Continues sequences: draws what comes after their first steps, step by step, $x_t \sim p(x_t | x_{<t})$.
+
+        Latents of the steps that are given are drawn from $q(z | x_{\le k})$, later ones from the prior.
+
+        Args:
+            x: the first k steps, `[N, k, ...]`; with conditions, or several observed variables, a dict by name.
+            n: futures of each.
+            length: T, how many steps they have, those given among them; None: as many as the model was built with.
+            mean: whether each step is the mean of its distribution, and later ones are given that, as video models'
+                papers do; False: a draw.
+            batch_size: sequences at a time.
+            seed: an int, for the same futures again; None: the model's own generator.
+
+        Returns: NumPy array `[n, N, T, ...]`, which repeats x in its first k steps; several observed variables: a dict.
+
+        Raises:
+            ValueError: a model without sequences, fewer steps than the model has to be given, or more than `length`.
+        """
+        self.require_built()
+        observed = [name for name in self.observed if name in self.sequences]
+        if not observed:
+            raise ValueError("futures continues sequences, of which this model has none: see vaekit.past.")
+        check_counts("futures", n=n, batch_size=batch_size)
+        data = fixed_arrays(self, x)
+        steps = len(data[observed[0]][0])
+        length = self.event_shapes[observed[0]][0] if length is None else length
+        needed = max(output_layer(f.layer).known for f in self.generative if f.name in observed)
+        if steps < needed:
+            raise ValueError(f"This model describes {observed} given their first {needed} steps; there are {steps}.")
+        if steps > length:
+            raise ValueError(f"{steps} steps are given, more than the {length} that futures should have.")
+        source, means = self.seed_source(seed), tuple(observed) if mean else ()
+
+        def continued(batch):
+            count = ops.shape(batch[observed[0]])[0]
+            beginning = {k: v[:, :steps] if k in self.conditions and v.ndim > 2 else v for k, v in batch.items()}
+            values = {name: batch[name] for name in self.conditions}
+            if steps > needed:
+                z = self.latent_values(beginning, False, source)
+            else:  # nothing is described yet
+                z = draw(self, count, values, [name for name in self.latents if name not in self.sequences], source)
+            values |= {name: value for name, value in z.items() if name not in self.sequences}
+            known = {name: value for name, value in {**batch, **z}.items() if name in self.sequences}
+            drawn = draw_sequences(
+                self, count, completed(self, values), list(self.sequences), source, length, means, known
+            )
+            return {name: drawn[name] for name in observed}
+
+        def once():
+            parts = [continued(batch) for batch, _ in row_batches(data, batch_size)]
+            return {name: np.concatenate([ops.convert_to_numpy(part[name]) for part in parts]) for name in observed}
+
+        draws = [once() for _ in range(n)]
+        return self._one_or_all({name: np.stack([d[name] for d in draws]) for name in observed})
 
     def reconstruct(self, x, batch_size=500, *, mean=True, seed=None):
         r"""Computes the mean of p(x|z) at the mean of q(z|x), NumPy array `[N, ...]`; several variables: a dict.
@@ -349,13 +433,17 @@ class LatentVariableModel(Trainer):
     def get_config(self):
         def rows(factors):
             index = {id(layer): i for i, layer in enumerate(self.networks)}
-            return [[f.name, index[id(f.layer)], f.given, *([f.weight] if f.weight != 1 else [])] for f in factors]
+            return [
+                [f.name, index[id(f.layer)], f.given, *([f.weight] if getattr(f, "weight", 1) != 1 else [])]
+                for f in factors
+            ]
 
         return {
             "name": self.name,
             "seed": self.seed_generator.get_config()["seed"],
             **saving.serialize(self.networks),
             "inference": rows(self.inference),
+            **({"features": rows(self.features)} if self.features else {}),
             "generative": rows(self.generative),
             "refinement": keras.saving.serialize_keras_object(self.refinement),
         }
@@ -393,6 +481,8 @@ class LatentVariableModel(Trainer):
         refinement = keras.saving.deserialize_keras_object(config.get("refinement"), custom_objects)
         options = {name: value for name, value in config.items() if name not in saving.STRUCTURE}
         options["refinement"] = refinement
+        if "features" in config:
+            options["features"] = [Feature(name, layers[i], given) for name, i, given in config["features"]]
         return cls._assemble(factors(config["generative"]), factors(config["inference"]), options)
 
     @classmethod

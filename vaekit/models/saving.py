@@ -127,7 +127,13 @@ def check_path(filepath, zipped):
             )
 
 
-STRUCTURE = {"layers", "shared_layers", "inference", "generative"}  # of a configuration: the rest are arguments
+STRUCTURE = {
+    "layers",
+    "shared_layers",
+    "inference",
+    "generative",
+    "features",
+}  # of a configuration: the rest are arguments
 
 
 def check_class(model, base):

@@ -10,6 +10,7 @@ from vaekit.layers import Bernoulli, DistributionLayer
 from vaekit.layers.distribution import origin_of
 from vaekit.layers.likelihoods.discretized import Discretized
 from vaekit.layers.likelihoods.support import check_values, warn_of_scale
+from vaekit.layers.over_time import OverTime, TimeDistributed
 from vaekit.models.factors import output_layer
 
 
@@ -23,6 +24,8 @@ def supports(model):
 
 def _support_by_layer(factor, shapes):
     layer, distribution = output_layer(factor.layer), None
+    if isinstance(layer, TimeDistributed):
+        layer = layer.head  # of a step
     if layer is None or type(layer).distribution is DistributionLayer.distribution:
         distribution = factor([ops.zeros((1, *shapes[name]), dtype="float32") for name in factor.given])
         layer, _ = origin_of(distribution) or (layer, None)
@@ -85,7 +88,9 @@ CONTINUOUS = {"Identity": REALS, "Softplus": NOT_NEGATIVE, "Exp": POSITIVE, "Sig
 def _inner(distribution):
     """Returns the distribution of a single entry within those around it."""
     while True:  # tfd.Independent has several classes
-        if hasattr(distribution, "components_distribution"):
+        if isinstance(distribution, OverTime):
+            distribution = distribution.steps
+        elif hasattr(distribution, "components_distribution"):
             distribution = distribution.components_distribution
         elif hasattr(distribution, "distribution") and not hasattr(distribution, "bijector"):
             distribution = distribution.distribution

@@ -8,6 +8,7 @@ from keras import ops
 
 from vaekit import backend
 from vaekit.backend import tfd
+from vaekit.names import variable
 from vaekit.objectives.base import (
     Objective,
     check_gradient,
@@ -105,12 +106,12 @@ class ELBO(Objective):
 
     def _closed_form_kl(self, trace, model):
         """KL(q‖p) of each latent: dict of `[S, B]`, of a single latent `[1, B]`."""
-        kl, known = {}, set(model.data_names)
+        kl, known = {}, {*model.data_names, *(name for f in model.features for name in f.names)}
         rows = self.samples if len(model.latents) > 1 else 1  # one latent: the same for all its samples
         for factor in model.inference:
             name = factor.name
             prior = next(f for f in model.generative if f.name == name)
-            later = [parent for parent in prior.given if parent not in known]
+            later = [parent for parent in prior.given if variable(parent) not in known]
             if later:
                 raise ValueError(
                     f"No closed-form KL for {name!r}: its prior depends on {later}, which q draws after it. "

@@ -1,0 +1,149 @@
+"""Networks of sequences, one step at a time: what a layer needs of earlier steps is kept, not computed again."""
+
+import keras
+from keras import ops
+from keras.src.layers.merging.base_merge import Merge
+from keras.src.models.functional import Functional
+
+from vaekit.layers.over_time import TimeDistributed
+from vaekit.layers.stacks import ELEMENTWISE, Join, Stack
+
+L = keras.layers
+# Layers that treat each step alone
+STEPWISE = (
+    *(TimeDistributed, L.TimeDistributed, L.Dense, L.EinsumDense, L.Embedding, L.LayerNormalization),
+    *(L.RMSNormalization, L.InputLayer, Join, Merge, *ELEMENTWISE),
+)
+
+
+def first_states(network, inputs):
+    """Finds the states before the first step: list of tensors, or lists of them, `[N, ...]`, zeros as a rule.
+
+    Args:
+        network: layer or model.
+        inputs: of one step, tensor or list of `[N, 1, ...]` (vectors for all steps: `[N, D]`).
+    """
+    memory = Memory(None, 0)
+    memory.run(network, inputs)
+    return memory.before
+
+
+def step(network, inputs, states, t):
+    """Runs a network on one step, numbered t from 0, in inference mode.
+
+    Args:
+        network, inputs: as for `first_states`.
+        states: those after the step before.
+
+    Returns: the network's output, of a sequence of length 1 (or a distribution over such), and the states after it.
+    """
+    memory = Memory(states, t)
+    return memory.run(network, inputs), memory.after
+
+
+class Memory:
+    """Runs layers on one step of their sequences, and keeps their states in the order in which they come.
+
+    Recurrent layers keep their state, causal convolutions the inputs that they reach back to, and a layer with methods
+    `first_state(inputs)` and `step(inputs, state, t)`, such as `Hold`, what these say.
+    """
+
+    def __init__(self, states, t):
+        self.states, self.t, self.before, self.after = states, t, [], []
+
+    def run(self, layer, inputs, **options):
+        """Computes a layer's output for one step `[N, 1, ...]`."""
+        if isinstance(layer, keras.Sequential):
+            return self._in_sequence(layer.layers, inputs)
+        if isinstance(layer, Functional):
+            given = layer._standardize_inputs(inputs)
+            run = lambda part: lambda *args, **kwargs: self._run_operation(part, *args, **kwargs)  # noqa: E731
+            output = layer._run_through_graph(given, operation_fn=run)
+            return output[0] if isinstance(output, (list, tuple)) and len(output) == 1 else output
+        if isinstance(layer, Stack):
+            tensors = list(inputs) if isinstance(inputs, (list, tuple)) else [inputs]
+            return layer.forward(tensors, tensors if layer.skip else [], run=self.run)
+        if isinstance(layer, L.RNN):
+            return self._recurrent(layer, inputs, **options)
+        if isinstance(layer, L.Conv1D):
+            return self._convolution(layer, inputs)
+        if hasattr(layer, "step") and hasattr(layer, "first_state"):
+            output, state = layer.step(inputs, self._state(lambda: layer.first_state(inputs)), self.t)
+            self.after.append(state)
+            return output
+        if isinstance(layer, TimeDistributed):
+            return layer.at_step(inputs)
+        return layer(inputs, **options)
+
+    def _in_sequence(self, layers, h):
+        for layer in layers:
+            h = self.run(layer, h)
+        return h
+
+    def _run_operation(self, operation, *args, **kwargs):
+        if not isinstance(operation, keras.layers.Layer):
+            return operation(*args, **kwargs)
+        options = {name: value for name, value in kwargs.items() if name not in ("training", "mask")}
+        return self.run(operation, *args, **options)
+
+    def _state(self, first):
+        """The state that is next in order; before the first step it is made."""
+        if self.states is None:
+            self.before.append(first())
+            return self.before[-1]
+        return self.states[len(self.after)]
+
+    def _recurrent(self, layer, inputs, initial_state=None):
+        n = ops.shape(inputs)[0]
+        state = self._state(lambda: _listed(layer.cell.get_initial_state(batch_size=n)))
+        if initial_state is not None:
+            state = [ops.where(self.t == 0, a, b) for a, b in zip(_listed(initial_state), state, strict=True)]
+        output, state = layer.cell(inputs[:, 0], state, training=False)
+        self.after.append(_listed(state))
+        return (output[:, None], *_listed(state)) if layer.return_state else output[:, None]  # [N, 1, units]
+
+    def _convolution(self, layer, inputs):
+        n, reach = ops.shape(inputs)[0], (layer.kernel_size[0] - 1) * layer.dilation_rate[0]
+        earlier = self._state(lambda: ops.zeros((n, reach, inputs.shape[-1]), layer.compute_dtype))
+        window = ops.concatenate([earlier, ops.cast(inputs, layer.compute_dtype)], axis=1)  # [N, reach + 1, C]
+        self.after.append(window[:, 1:])
+        return layer(window)[:, -1:]
+
+
+def _listed(value):
+    return list(value) if isinstance(value, (list, tuple)) else [value]
+
+
+def check_causality(network, name):
+    """Raises ValueError if a network has layers that may let a step see later ones, or that cannot run step by step.
+
+    Args:
+        name: of the variable that the network describes.
+    """
+    for layer in _parts(network):
+        recurrent = isinstance(layer, L.RNN) and layer.return_sequences and not (layer.go_backwards or layer.stateful)
+        causal = isinstance(layer, L.Conv1D) and layer.padding == "causal" and layer.strides == (1,)
+        own = hasattr(layer, "step") and hasattr(layer, "first_state")
+        axis = getattr(layer, "axis", -1)
+        stepwise = isinstance(layer, STEPWISE) and axis not in (1, [1], (1,))
+        if not (recurrent or causal or own or stepwise):
+            raise ValueError(
+                f"The network of {name!r} is given the past, so that no step may see later ones; its layer "
+                f"{layer.name!r} ({type(layer).__name__}) may let it. Such networks are made of LSTM, GRU or other "
+                'recurrent layers with return_sequences=True, Conv1D with padding="causal", Dense, elementwise layers, '
+                "vaekit.layers.Hold, and vaekit.layers.TimeDistributed(network) around all that treats a step alone "
+                "(images' convolutions, say)."
+            )
+
+
+def _parts(network):
+    """Yields the layers that a network runs, those within others instead of these."""
+    if isinstance(network, (keras.Sequential, Stack)):
+        for layer in network.layers:
+            yield from _parts(layer)
+    elif isinstance(network, Functional):
+        for layer in network.operations:
+            if isinstance(layer, keras.layers.Layer):
+                yield from _parts(layer)
+    else:
+        yield network
