@@ -8,14 +8,14 @@ from keras import ops
 
 from vaekit import backend
 from vaekit.batches import check_counts
-from vaekit.layers.over_time import output_layer
 from vaekit.models import saving
 from vaekit.models.arrays import check_conditions, named, row_batches
 from vaekit.models.data import arrays, as_batches, fixed_arrays, observe
 from vaekit.models.export import export
 from vaekit.models.factors import Factor, check_factorizations, event_shapes
 from vaekit.models.features import Feature, completed
-from vaekit.models.generate import decode, decoder_inputs, draw, draw_sequences, parents, sampler
+from vaekit.models.futures import draw_futures
+from vaekit.models.generate import decode, decoder_inputs, draw, parents, sampler
 from vaekit.models.given import Given
 from vaekit.models.means import mean_or_draw
 from vaekit.models.over_time import check_sequences, is_sequence, names
@@ -358,41 +358,8 @@ class LatentVariableModel(Trainer):
             ValueError: a model without sequences, fewer steps than the model has to be given, or more than `length`.
         """
         self.require_built()
-        observed = [name for name in self.observed if name in self.sequences]
-        if not observed:
-            raise ValueError("futures continues sequences, of which this model has none: see vaekit.past.")
-        check_counts("futures", n=n, batch_size=batch_size)
-        data = fixed_arrays(self, x)
-        steps = len(data[observed[0]][0])
-        length = self.event_shapes[observed[0]][0] if length is None else length
-        needed = max(output_layer(f.layer).known for f in self.generative if f.name in observed)
-        if steps < needed:
-            raise ValueError(f"This model describes {observed} given their first {needed} steps; there are {steps}.")
-        if steps > length:
-            raise ValueError(f"{steps} steps are given, more than the {length} that futures should have.")
-        source, means = self.seed_source(seed), tuple(observed) if mean else ()
-
-        def continued(batch):
-            count = ops.shape(batch[observed[0]])[0]
-            beginning = {k: v[:, :steps] if k in self.conditions and v.ndim > 2 else v for k, v in batch.items()}
-            values = {name: batch[name] for name in self.conditions}
-            if steps > needed:
-                z = self.latent_values(beginning, False, source)
-            else:  # nothing is described yet
-                z = draw(self, count, values, [name for name in self.latents if name not in self.sequences], source)
-            values |= {name: value for name, value in z.items() if name not in self.sequences}
-            known = {name: value for name, value in {**batch, **z}.items() if name in self.sequences}
-            drawn = draw_sequences(
-                self, count, completed(self, values), list(self.sequences), source, length, means, known
-            )
-            return {name: drawn[name] for name in observed}
-
-        def once():
-            parts = [continued(batch) for batch, _ in row_batches(data, batch_size)]
-            return {name: np.concatenate([ops.convert_to_numpy(part[name]) for part in parts]) for name in observed}
-
-        draws = [once() for _ in range(n)]
-        return self._one_or_all({name: np.stack([d[name] for d in draws]) for name in observed})
+        futures = draw_futures(self, x, n, length, mean, batch_size, self.seed_source(seed))
+        return self._one_or_all({name: np.stack(draws) for name, draws in futures.items()})
 
     def reconstruct(self, x, batch_size=500, *, mean=True, seed=None):
         r"""Computes the mean of p(x|z) at the mean of q(z|x), NumPy array `[N, ...]`; several variables: a dict.
