@@ -1,0 +1,54 @@
+"""Continuations of sequences, whose first steps are known."""
+
+import numpy as np
+from keras import ops
+
+from vaekit.batches import check_counts
+from vaekit.layers.over_time import output_layer
+from vaekit.models.arrays import row_batches
+from vaekit.models.data import fixed_arrays
+from vaekit.models.features import completed
+from vaekit.models.generate import draw, draw_sequences
+
+
+def draw_futures(model, x, n, length, mean, batch_size, seed):
+    """Draws what comes after the first steps of sequences, see `LatentVariableModel.futures`.
+
+    Returns: dict by observed variable of lists of n arrays `[N, T, ...]`.
+    """
+    observed = [name for name in model.observed if name in model.sequences]
+    if not observed:
+        raise ValueError("futures continues sequences, of which this model has none: see vaekit.past.")
+    check_counts("futures", n=n, batch_size=batch_size)
+    data = fixed_arrays(model, x)
+    steps = data[observed[0]].shape[1]
+    length = model.event_shapes[observed[0]][0] if length is None else length
+    needed = max(output_layer(f.layer).known for f in model.generative if f.name in observed)
+    if steps < needed:
+        raise ValueError(f"This model describes {observed} given their first {needed} steps; there are {steps}.")
+    if steps > length:
+        raise ValueError(f"{steps} steps are given, more than the {length} that futures should have.")
+
+    def latents(batch, conditions):
+        """Draws latents of the known steps, and those that are no sequences."""
+        if steps > needed:
+            seen = {k: v[:, :steps] if k in model.conditions and v.ndim > 2 else v for k, v in batch.items()}
+            return model.latent_values(seen, False, seed)
+        rows, static = len(batch[observed[0]]), [name for name in model.latents if name not in model.sequences]
+        return draw(model, rows, conditions, static, seed)  # nothing is described yet
+
+    def continued(batch):
+        conditions = {name: batch[name] for name in model.conditions}
+        everything = {**batch, **latents(batch, conditions)}
+        values = {name: value for name, value in everything.items() if name not in model.sequences}
+        known = {name: value for name, value in everything.items() if name in model.sequences}
+        rows, means = len(batch[observed[0]]), observed if mean else ()
+        values = completed(model, values)
+        return draw_sequences(model, rows, values, list(model.sequences), seed, length, means, known)
+
+    def once():
+        parts = [continued(batch) for batch, _ in row_batches(data, batch_size)]
+        return {name: np.concatenate([ops.convert_to_numpy(part[name]) for part in parts]) for name in observed}
+
+    draws = [once() for _ in range(n)]
+    return {name: [d[name] for d in draws] for name in observed}
