@@ -37,12 +37,12 @@ def require_no_targets(y):
 
 
 def as_array(name, value):
-    """Converts arrays, tables and lists to a NumPy array of real numbers; leaves dynamically binarized data unchanged.
+    """Converts arrays, tables and lists to a NumPy array of real numbers; leaves data unchanged that passes draw anew.
 
     Raises:
         ValueError: masked entries, sparse matrices, rows of different lengths, text and other objects.
     """
-    if isinstance(value, DynamicBinarization):
+    if isinstance(value, Redrawn):
         return value
     if np.ma.isMaskedArray(value) and (masked := np.ma.count_masked(value)):
         raise ValueError(
@@ -67,7 +67,7 @@ def as_array(name, value):
 
 def is_array(x):
     """Returns whether data are an array or a dict of arrays, rather than batches."""
-    return isinstance(x, (dict, DynamicBinarization)) or is_list(x) or is_array_like(x)
+    return isinstance(x, (dict, Redrawn)) or is_list(x) or is_array_like(x)
 
 
 def is_list(x):
@@ -80,7 +80,16 @@ def is_array_like(x):
     return hasattr(x, "__array__") or hasattr(x, "to_numpy") or hasattr(x, "tocsr")
 
 
-class DynamicBinarization:
+class Redrawn:
+    """Data that stand where an array could stand, and of which training sees another draw in every pass.
+
+    They have `shape`, `ndim` and `dtype`; `np.asarray` is one fixed draw, which evaluation uses. `draw(generator, index)`
+    makes the rows `index` of a new one by a NumPy generator, as a float32 array. `identity` is an array that tells the
+    data from others.
+    """
+
+
+class DynamicBinarization(Redrawn):
     r"""Binary data whose every pass is a new draw, $x \sim \mathrm{Bernoulli}(p)$ for grey values $p$.
 
     It stands where an array could stand: `len`, `shape`, slicing and `np.asarray` work, and so does
@@ -111,6 +120,7 @@ class DynamicBinarization:
     shape = property(lambda self: self.probabilities.shape)
     ndim = property(lambda self: self.probabilities.ndim)
     dtype = property(lambda self: self.probabilities.dtype)
+    identity = property(lambda self: self.probabilities)
 
     def __len__(self):
         return len(self.probabilities)
@@ -134,9 +144,9 @@ class Batches(keras.utils.PyDataset):
     """Minibatches of an array, or of a dict of arrays of equal length, in an order that the seed decides.
 
     Args:
-        data: an array `[N, ...]`, a `DynamicBinarization`, or a dict of them.
+        data: an array `[N, ...]`, a `DynamicBinarization` or other `Redrawn` data, or a dict of them.
         batch_size: rows a batch; the last batch may be smaller.
-        shuffle: a new order in every epoch, and new draws of dynamically binarized data.
+        shuffle: a new order in every epoch, and new draws of `Redrawn` data.
         seed: integer, or list of integers; batch `i` of epoch `e` depends on (seed, e, i) alone.
 
     A model keeps a copy of the data on its device, as long as these `Batches` live: later changes in the arrays go
@@ -175,7 +185,7 @@ class Batches(keras.utils.PyDataset):
         generator = np.random.default_rng([*self.seed, self.epoch, 1 + i])
 
         def rows(array):
-            return array.draw(generator, index) if _is_dynamic(array) else np.asarray(array[index])
+            return array.draw(generator, index) if isinstance(array, Redrawn) else np.asarray(array[index])
 
         return (_bare({name: rows(array) for name, array in self.arrays.items()}),)
 
@@ -194,7 +204,8 @@ class Batches(keras.utils.PyDataset):
     def chunks(self):
         """Yields triples (tensors, index `[n, b]`, keys `[n, 2]`), n batches for `take`; the last batch may be smaller.
 
-        All data are one chunk where they fit on the device; otherwise the rows of some batches are.
+        All data are one chunk where they fit on the device; otherwise the rows of some batches are. Dynamically
+        binarized data are drawn on the device, other `Redrawn` ones here, a chunk at a time.
         """
         keys = np.random.default_rng([*self.seed, self.epoch, 0, 1]).integers(2**31, size=(len(self), 2))
         keys = keys.astype(backend.SEED_DTYPE)
@@ -204,14 +215,19 @@ class Batches(keras.utils.PyDataset):
         starts = [*range(0, full, most), *([full] if full < len(self) else [])]
         for start, stop in zip(starts, [*starts[1:], len(self)], strict=True):
             rows = self.order[start * self.batch_size : stop * self.batch_size].astype("int32")
-            tensors = self._resident if resident else self._tensors(rows)
+            tensors = self._resident if resident else self._drawn(start, stop) if self._draws else self._tensors(rows)
             index = rows if resident else np.arange(len(rows), dtype="int32")
             yield tensors, index.reshape(stop - start, -1), keys[start:stop]  # [n, b], [n, 2]
 
     @property
     def resident(self):
         """Whether the data stay on the device as a whole."""
-        return self._row_bytes * self.length <= DEVICE_BYTES
+        return not self._draws and self._row_bytes * self.length <= DEVICE_BYTES
+
+    @property
+    def _draws(self):
+        """Whether rows are drawn here, not on the device."""
+        return any(isinstance(array, Redrawn) and not _is_dynamic(array) for array in self.arrays.values())
 
     @property
     def _row_bytes(self):
@@ -221,6 +237,13 @@ class Batches(keras.utils.PyDataset):
     @cached_property
     def _resident(self):
         return self._tensors(slice(None))
+
+    def _drawn(self, start, stop):
+        """Draws some batches and puts their rows on the device, as `_tensors` does."""
+        batches = [self[i][0] for i in range(start, stop)]
+        batches = batches if isinstance(self.data, dict) else [{UNNAMED: batch} for batch in batches]
+        rows = {name: np.concatenate([batch[name] for batch in batches]) for name in self.arrays}
+        return {name: ops.convert_to_tensor(_device_array(array)) for name, array in rows.items()}, {}
 
     def _tensors(self, rows):
         """Puts rows on the device: a dict by name of fixed arrays, and one of dynamically binarized ones."""

@@ -8,6 +8,7 @@ A new data set is one more file in this folder: its `File` records and a loader 
 """
 
 from . import (  # noqa: F401  (each registers its loaders)
+    bair,
     caltech101_silhouettes,
     celeba,
     cifar10,
@@ -15,10 +16,13 @@ from . import (  # noqa: F401  (each registers its loaders)
     digits,
     docstrings,
     frey_faces,
+    frey_video,
     grammar,
     histopathology,
     mnist,
     mnist_10k,
+    moving_digits,
+    moving_mnist,
     omniglot,
     omniglot_rebuilt,
     ptb,
@@ -28,6 +32,7 @@ from . import (  # noqa: F401  (each registers its loaders)
 )
 from .arrays import from_arrays
 from .files import DatasetError, File, fetch
+from .motion import moving
 from .registry import Availability, Dataset, Splits, available, load, names, register
 from .vocabulary import Vocabulary
 
@@ -42,6 +47,7 @@ __all__ = [
     "fetch",
     "from_arrays",
     "load",
+    "moving",
     "names",
     "register",
 ]

@@ -165,8 +165,11 @@ def _numpy(value):
 
 def _checksums(batches):
     """Name, shape and checksum of each array."""
-    arrays = {name: getattr(array, "probabilities", array) for name, array in batches.arrays.items()}
-    return [[name, list(a.shape), zlib.crc32(np.ascontiguousarray(a).tobytes())] for name, a in arrays.items()]
+    arrays = {name: getattr(array, "identity", array) for name, array in batches.arrays.items()}
+    return [
+        [name, list(batches.arrays[name].shape), zlib.crc32(np.ascontiguousarray(a).tobytes())]
+        for name, a in arrays.items()
+    ]
 
 
 def settings_by_path(model, config):
