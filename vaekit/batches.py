@@ -83,9 +83,9 @@ def is_array_like(x):
 class Redrawn:
     """Data that stand where an array could stand, and of which training sees another draw in every pass.
 
-    They have `shape`, `ndim` and `dtype`; `np.asarray` is one fixed draw, which evaluation uses. `draw(generator, index)`
-    makes the rows `index` of a new one by a NumPy generator, as a float32 array. `identity` is an array that tells the
-    data from others.
+    They have `shape`, `ndim` and `dtype`; `np.asarray` is one fixed draw, which evaluation uses; and
+    `draw(generator, index)` makes the rows `index` of a new one by a NumPy generator, as a float32 array. `identity` is
+    an array that tells the data from others.
     """
 
 

@@ -47,7 +47,7 @@ def frey_video(frames=10, step=1):
         **splits._asdict(),
         "labels": None,
         "description": f"28×20 grey video of one face, (x + 0.5)/256, in clips of {frames} frames without jumps "
-        f"(a mean square difference of neighbours above {JUMP}). Split by time, {sizes(splits._asdict())}: the first 1565 "
-        f"frames, the next 200, the last 200. Training clips begin every {step} frames, the others do not overlap.",
+        f"(a mean square difference of neighbours above {JUMP}). Split by time, {sizes(splits._asdict())}: the first "
+        f"1565 frames, the next 200, the last 200. Training clips begin every {step} frames, others do not overlap.",
         "source": "Roweis & Frey; https://github.com/jmtomczak/vae_vampprior/tree/master/datasets/Freyfaces",
     }

@@ -11,7 +11,7 @@ from PIL import Image
 
 from .mnist import FILES, mnist
 from .motion import RULES, Motion, moved, moving
-from .registry import Splits, register
+from .registry import Splits, register, unit_interval
 
 SIZE, SPEED, DIGITS = 64, 4, 2
 SIDES = {"clamped": 32, "reflected": 28}  # pixels of a digit
@@ -20,12 +20,12 @@ TEST_SEED, TEST_FRAMES = 42, 100  # published: digits are drawn, then paths of 1
 
 def resized(images, side):
     """Pictures `[N, h, w, 1]` of bytes/255 resized as SVG's code does, bilinear: float32 `[N, side, side, 1]`."""
-    if images.shape[1:3] == (side, side):
-        return images
-    x = np.empty((len(images), side, side, 1), "float32")
-    for row, image in zip(x, np.rint(images[..., 0] * 255).astype("uint8"), strict=True):
-        row[..., 0] = Image.fromarray(image).resize((side, side), Image.Resampling.BILINEAR)
-    return np.divide(x, 255, out=x)
+    x = np.rint(images[..., 0] * 255).astype("uint8")  # [N, h, w]
+    for _ in "columns", "rows":  # all pictures at once, one below the other
+        n, height, width = x.shape
+        wide = Image.fromarray(x.reshape(-1, width)).resize((side, n * height), Image.Resampling.BILINEAR)
+        x = np.asarray(wide).reshape(n, height, side).transpose(0, 2, 1)
+    return unit_interval(x[..., None])
 
 
 def motion_of_the_test_set(digits, frames, rule):
@@ -53,7 +53,8 @@ def moving_mnist(frames=15, rule="clamped", train=10_000, validation=1000, seed=
     if not (isinstance(frames, int) and 1 <= frames <= TEST_FRAMES):
         raise ValueError(f"moving_mnist expects 1 <= frames <= {TEST_FRAMES}; received {frames!r}.")
     still = mnist()
-    images = Splits(*(resized(still[split], SIDES[rule]) for split in Splits._fields))
+    side = SIDES[rule]
+    images = Splits(*(resized(still[split], side) for split in Splits._fields))
     options = dict(frames=frames, objects=DIGITS, size=SIZE, speed=SPEED, rule=rule)
     digits = len(images.test)
     splits = Splits(
@@ -66,9 +67,9 @@ def moving_mnist(frames=15, rule="clamped", train=10_000, validation=1000, seed=
         **splits._asdict(),
         "labels": None,
         "description": f"{SIZE}×{SIZE} videos of {frames} frames, made with seed {seed}: {DIGITS} digits of MNIST, "
-        f"{SIDES[rule]}×{SIDES[rule]}, that move by at most {SPEED} pixels a frame and leave a wall with a new "
-        f"velocity, drawn by chance (rule {rule!r}). {train}/{validation}/{len(splits.test)}, of disjoint digits; train anew in "
-        "every pass, test with seed 42, each test digit once"
+        f"{side}×{side}, that move by at most {SPEED} pixels a frame and leave a wall with a new "
+        f"velocity, drawn by chance (rule {rule!r}). {train}/{validation}/{len(splits.test)}, of disjoint digits; "
+        "train anew in every pass, test with seed 42, each test digit once"
         + ("." if rule == "clamped" else ": the test set of Franceschi et al. 2020."),
         "source": "Denton & Fergus 2018, https://github.com/edenton/svg"
         + ("" if rule == "clamped" else "; Franceschi et al. 2020, https://github.com/edouardelasalles/srvp")
