@@ -1,5 +1,6 @@
 """Videos: moving pictures against the rule and its truth, Frey Faces in order, robot videos from made files."""
 
+import gzip
 import hashlib
 import pickle
 
@@ -172,7 +173,11 @@ def small_mnist(publish):  # noqa: F811
     """Files like MNIST's, of 60 training and 20 test images."""
     arrays = [rng.integers(0, 256, shape, "uint8") for shape in [(60, 28, 28), (60,), (20, 28, 28), (20,)]]
     headers = (bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">i4").tobytes() for array in arrays)
-    publish(mnist, "FILES", *(header + array.tobytes() for header, array in zip(headers, arrays, strict=True)))
+    publish(
+        mnist,
+        "FILES",
+        *(gzip.compress(header + array.tobytes()) for header, array in zip(headers, arrays, strict=True)),
+    )
     return arrays
 
 

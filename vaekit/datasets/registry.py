@@ -31,7 +31,8 @@ class Dataset:
         name: the name it is loaded by.
         title: what tables and figures call it; it says where the data are not the papers' own.
         train, validation, test: float32 arrays `[N, H, W, C]`; `train` of dynamically binarized data is a
-            `DynamicBinarization`, new 0/1 draws in every pass. Of text, int32 tokens `[N, T]`.
+            `DynamicBinarization`, new 0/1 draws in every pass. Of text, int32 tokens `[N, T]`; of video, float32
+            `[N, T, H, W, C]`, or `Videos` that are made when they are asked for.
         labels: `Splits` of integer arrays `[N]`, or None where the data have none.
         description: what it is, how it is split, how binarized.
         source: address and citation.
@@ -50,7 +51,7 @@ class Dataset:
 
     @property
     def event_shape(self):
-        """Shape of one example, `(H, W, C)`, or `(T,)`."""
+        """Shape of one example, `(H, W, C)`, `(T,)` or `(T, H, W, C)`."""
         return tuple(self.train.shape[1:])
 
     def __repr__(self):
