@@ -3,7 +3,7 @@
 Files come from the mirror directory that VAEKIT_DATA names, else from the cache (VAEKIT_CACHE, by default
 the user's cache directory), else from their official addresses. `load("mnist_10k")`, a part of MNIST, comes with
 vaekit, and `load("celeba", folder=...)` reads a folder of yours. `from_arrays(x)` makes the same of arrays of your own.
-`load("grammar")` makes sentences, `load("moving_digits")` videos, and `moving(images, n=1000)` videos of pictures of yours.
+`load("grammar")` makes sentences, `load("moving_digits")` videos, and `moving(images, n=1000)` those of your pictures.
 A new data set is one more file in this folder: its `File` records and a loader under `@register`.
 """
 
