@@ -19,7 +19,7 @@ def blocks():
 
 def test_readme_code_runs(mirror, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    ten_lines, spelled_out, hierarchy, others, sentences = blocks()
+    ten_lines, spelled_out, hierarchy, others, sentences, videos = blocks()
     fewer = {"mnist.train,": "mnist.train[:1000],", "mnist.test,": "mnist.test[:50],", "epochs=10": "epochs=1"}
     fewer |= {"mnist.validation": "mnist.validation[:100]", "samples=500": "samples=20"}
     for whole, few in fewer.items():
@@ -54,6 +54,15 @@ def test_readme_code_runs(mirror, tmp_path, monkeypatch, capsys):
         sentences = sentences.replace(whole, few)
     exec(sentences, space)
     assert "perplexity" in capsys.readouterr().out
+    for whole, few in {
+        '"moving_digits"': '"moving_digits", frames=6, train=50, validation=10, test=20',
+        "LSTM(128": "LSTM(8",
+        "epochs=10": "epochs=1",
+    }.items():
+        assert whole in videos
+        videos = videos.replace(whole, few)
+    exec(videos, space)
+    assert space["futures"].shape == (4, 10, 6, 16, 16, 1) and "nats a step" in capsys.readouterr().out
 
 
 def test_readme_links_lead_somewhere():
