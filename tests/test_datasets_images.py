@@ -359,7 +359,7 @@ def test_celeba_explains_what_it_misses(faces, monkeypatch):
 def test_command_explains_data_that_it_cannot_download(publish):
     from typer.testing import CliRunner
 
-    for name, way_out in (("celeba", "folder=..."), ("omniglot_rebuilt", "VAEKIT_DATA")):
+    for name, way_out in (("celeba", "folder=..."), ("bair", "folder=..."), ("omniglot_rebuilt", "VAEKIT_DATA")):
         result = CliRunner().invoke(cli.app, ["data", name])
         assert result.exit_code == 1 and way_out in result.output
 

@@ -62,7 +62,7 @@ def test_readme_code_runs(mirror, tmp_path, monkeypatch, capsys):
         assert whole in videos
         videos = videos.replace(whole, few)
     exec(videos, space)
-    assert space["futures"].shape == (4, 10, 6, 16, 16, 1) and "nats a step" in capsys.readouterr().out
+    assert space["futures"].shape == (10, 4, 6, 16, 16, 1) and "nats a step" in capsys.readouterr().out
 
 
 def test_readme_links_lead_somewhere():
