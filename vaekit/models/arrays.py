@@ -3,7 +3,7 @@
 import numpy as np
 from keras import ops
 
-from vaekit.batches import DynamicBinarization, as_array
+from vaekit.batches import DynamicBinarization, Redrawn, as_array
 from vaekit.models.factors import output_layer
 
 CHUNK_BYTES = 2**26  # of an array whose values are checked at a time
@@ -43,7 +43,7 @@ def checked(model, x):
     for name, array in checked.items():
         support = _support(model, name)
         if support is not None and not isinstance(array, DynamicBinarization):
-            for chunk in _chunks(array):
+            for chunk in _checked_chunks(array):
                 support.check_values(chunk)
     return checked
 
@@ -125,6 +125,11 @@ def shape_message(name, expected, shape):
     return f"{message}A single example needs a batch axis, x[None]; grey images need a channel axis, x[..., None]."
 
 
+def _checked_chunks(array):
+    """Yields the rows whose values are checked: all of an array, the first of what is drawn anew in every pass."""
+    return [np.asarray(array[:100])] if isinstance(array, Redrawn) else _chunks(array)
+
+
 def _chunks(array):
     """Yields rows of an array, some at a time, since arrays as large as memory leave no room for results."""
     rows = max(1, CHUNK_BYTES // max(1, array[:1].nbytes))
@@ -155,7 +160,7 @@ def _check_numbers(model, name, array):
         return
     missing = getattr(_support(model, name), "missing", False)
     bad = large = 0
-    for chunk in _chunks(array):
+    for chunk in _checked_chunks(array):
         with np.errstate(over="ignore"):
             finite = np.isfinite(chunk.astype("float32", copy=False))
         if not finite.all():
