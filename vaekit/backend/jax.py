@@ -11,6 +11,7 @@ import jax
 import keras
 
 from vaekit.backend.common import Scope
+from vaekit.backend.jax_convolutions import canonical_convolutions
 from vaekit.backend.tfp_on_jax import tfp  # noqa: F401
 
 SEED_DTYPE = "uint32"
@@ -175,7 +176,8 @@ def _with_state(make, variables):
     def call(*arrays):
         nonlocal program
         while True:
-            result, new = program([v.value for v in variables], *arrays)
+            with canonical_convolutions():
+                result, new = program([v.value for v in variables], *arrays)
             if not unknown:
                 break
             _require_values(unknown.values())
@@ -250,7 +252,8 @@ def _compile_loops(body, variables):
         return [list(v) for v in zip(*values, strict=True)]
 
     def call(start, stop, *arrays):
-        new = together([[v.value for v in model] for model in variables], start, stop, *arrays)
+        with canonical_convolutions():
+            new = together([[v.value for v in model] for model in variables], start, stop, *arrays)
         if unknown:
             names = sorted(v.path for v in unknown.values())
             unknown.clear()
