@@ -23,7 +23,7 @@ import jax
 from jax import lax
 from jax.interpreters import mlir
 
-CHUNK = 2048  # terms of a sum at a time in a gradient by the kernel
+CHUNK, IMAGES = 600, 4  # terms of a sum, and images, that are at least taken at a time in a gradient by the kernel
 
 
 def convolution(x, kernel, strides, padding, x_dilation, kernel_dilation, dimensions, **options):
@@ -47,8 +47,9 @@ def convolution(x, kernel, strides, padding, x_dilation, kernel_dilation, dimens
 
     pieces, over_batch = 1, c == 0 and i == 0  # a sum over the batch: the gradient by a kernel
     if over_batch:
-        terms = x.shape[0] * math.prod(kernel.shape[a] for a in window)
-        pieces = max(g for g in range(1, x.shape[0] + 1) if x.shape[0] % g == 0 and g <= max(1, terms / CHUNK))
+        terms = x.shape[0] * math.prod(kernel.shape[a] for a in window) // math.prod(x_dilation)
+        most = max(1, min(terms // CHUNK, x.shape[0] // IMAGES))
+        pieces = max(g for g in range(1, most + 1) if x.shape[0] % g == 0)
     if pieces == 1:
         return part(x, kernel).transpose(back)
     x, kernel = (a.reshape(pieces, -1, *a.shape[1:]) for a in (x, kernel))
@@ -59,10 +60,10 @@ def convolution(x, kernel, strides, padding, x_dilation, kernel_dilation, dimens
 
 def _canonical(x, kernel, strides, padding, x_dilation, kernel_dilation, options, may_swap):
     """A convolution of `[N, ..., C]` and `[..., I, O]`."""
-    if any(s > 1 for s in x_dilation):
-        return _dilated(x, kernel, padding, x_dilation, options, may_swap)
-    if may_swap and kernel.shape[-1] < x.shape[0] and max(*strides, *kernel_dilation) == 1:
+    if may_swap and max(*strides, *x_dilation, *kernel_dilation) == 1 and _goes_first(x, kernel):
         return _swapped(x, kernel, padding, options)
+    if max(x_dilation) > 1:
+        return _dilated(x, kernel, padding, x_dilation, options, may_swap)
     if any(n < 0 for pair in padding for n in pair):
         x = _pad(x, [(0, 0), *((min(lo, 0), min(hi, 0)) for lo, hi in padding), (0, 0)])
         padding = [(max(lo, 0), max(hi, 0)) for lo, hi in padding]
@@ -74,16 +75,10 @@ def _canonical(x, kernel, strides, padding, x_dilation, kernel_dilation, options
 def _dilated(x, kernel, padding, dilation, options, may_swap):
     """The same without strides, of a dilated image: y[lo + s·g − ρ] = Σ_u x[g + u] k[s·u + ρ]."""
     nd, ones, outputs = len(dilation), (1,) * len(dilation), kernel.shape[-1]
-    windows, sides, left = kernel.shape[:-2], x.shape[1:-1], [lo for lo, _ in padding]
-    length = [(n - 1) * s + lo + hi - k + 2 for n, s, (lo, hi), k in zip(sides, dilation, padding, windows, strict=True)]
-    first = [-(lo // s) for lo, s in zip(left, dilation, strict=True)]  # g
-    last = [-((lo - j + 1) // s) for lo, s, j in zip(left, dilation, length, strict=True)]
-    taps = [-(-k // s) for k, s in zip(windows, dilation, strict=True)]  # u
-    groups = [b - a + 1 for a, b in zip(first, last, strict=True)]
-    pads = [(-a, b + u - n) for a, b, u, n in zip(first, last, taps, sides, strict=True)]
+    plans = [_plan(*each) for each in zip(x.shape[1:-1], kernel.shape, padding, dilation, strict=False)]
+    more, taps, groups, pads, start, end = zip(*plans, strict=True)
 
     # [K, ..., I, O] → [u, ..., I, s − 1 − ρ, ..., O]
-    more = [(0, u * s - k) for u, s, k in zip(taps, dilation, windows, strict=True)]
     kernel = _pad(kernel, [*more, (0, 0), (0, 0)])
     kernel = kernel.reshape(*sum(zip(taps, dilation, strict=True), ()), *kernel.shape[-2:])
     kernel = lax.rev(kernel, range(1, 2 * nd, 2))
@@ -95,20 +90,37 @@ def _dilated(x, kernel, padding, dilation, options, may_swap):
     y = y.reshape(-1, *groups, *dilation, outputs)
     y = y.transpose(0, *sum(((1 + d, 1 + nd + d) for d in range(nd)), ()), 1 + 2 * nd)
     y = y.reshape(-1, *(g * s for g, s in zip(groups, dilation, strict=True)), outputs)
-    start = [s - 1 - lo - s * g for lo, s, g in zip(left, dilation, first, strict=True)]
-    end = [a + j for a, j in zip(start, length, strict=True)]
     return lax.slice(y, (0, *start, 0), (y.shape[0], *end, outputs))
+
+
+def _plan(n, k, padding, s):
+    """Along one axis of n pixels, a kernel of k, dilated by s: zeros before the kernel's first offset ρ = 0 and after
+    its last, numbers of u and of g, padding of x, and where the result begins and ends among s times g pixels."""
+    plans = []
+    j = (n - 1) * s + sum(padding) - k + 2
+    for before in range(s):  # zeros may spare a group
+        lo, taps = padding[0] + before, -(-(k + before) // s)
+        first, last = -(lo // s), -((lo - j + 1) // s)  # g
+        start = s - 1 - lo - s * first
+        plan = (before, taps * s - k - before), taps, last - first + 1, (-first, last + taps - n), start, start + j
+        plans.append(plan)
+    return min(plans, key=lambda plan: plan[1] * plan[2])
+
+
+def _goes_first(x, kernel):
+    """Returns whether a kernel is better taken for the image: XLA is slow where it is the larger one."""
+    image, window = math.prod(x.shape[1:-1]), math.prod(kernel.shape[:-2])
+    return window > image or (window == image and kernel.shape[-1] < x.shape[0])
 
 
 def _swapped(x, kernel, padding, options):
     """The same without strides, x `[N, ..., C]` and a large kernel `[..., C, O]` in each other's place."""
     nd, ones = len(padding), (1,) * len(padding)
-    pads = []
-    for n, k, (lo, hi) in zip(x.shape[1:-1], kernel.shape, padding, strict=False):
-        j = n + lo + hi - k  # the last pixel of the result
-        pads.append((j - lo, n - k + lo))
+    sizes = zip(x.shape[1:-1], kernel.shape, padding, strict=False)
+    pads = [(n + hi - k, n + lo - k) for n, k, (lo, hi) in sizes]
     kernel = kernel.transpose(nd + 1, *range(nd), nd)
-    y = _canonical(kernel, x.transpose(*range(1, nd + 1), nd + 1, 0), ones, pads, ones, ones, options, False)
+    x = x.transpose(*range(1, nd + 1), nd + 1, 0)
+    y = _canonical(kernel, x, ones, pads, ones, ones, options, False)
     return lax.rev(y.transpose(nd + 1, *range(1, nd + 1), 0), range(1, nd + 1))
 
 
