@@ -170,8 +170,8 @@ def losses_collected():
 
 
 def values_restored(variables):
-    """A context that restores variables' values after an error: Keras' own loop on JAX takes them away for a step,
-    and does not restore them when the first step fails."""
+    """A context for Keras' own loop, which restores variables' values after an error: on JAX that loop takes them away
+    for a step, and does not restore them when the first step fails. Convolutions are compiled as in `compile`."""
     return _implementation.values_restored(variables)
 
 
@@ -202,6 +202,8 @@ def compile(function, variables=(), differentiable=False):
             that later training is seen and updates are not lost. (A variable missing here is found when the program
             runs; on JAX this costs compiling twice.)
         differentiable: whether gradients are taken through calls.
+
+    On JAX's processors, convolutions and their gradients take forms that XLA computes fast (`jax_convolutions`).
     """
     return _implementation.compile(function, variables, differentiable)
 

@@ -129,7 +129,8 @@ def losses_collected():
 def values_restored(variables):
     before = [(variable, variable.value) for variable in variables]
     try:
-        yield
+        with canonical_convolutions():
+            yield
     except BaseException:
         for variable, value in before:
             if variable._value is None and not value.is_deleted():

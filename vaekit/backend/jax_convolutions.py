@@ -1,17 +1,17 @@
 r"""Convolutions as XLA's processor code does them fast, on JAX.
 
-XLA has a fast convolution for processors (Eigen's), for images `[N, H, W, C]` and kernels `[H, W, I, O]` alone. Others,
-such as the gradients that JAX makes, are brought to that form only outside of loops; within a loop of training steps,
-and wherever the image is dilated (the gradient of a convolution with strides; a transposed convolution with strides),
-they are plain loops over pixels. So here they are brought to that form before XLA sees them. It is the same sum, in
-another order:
+XLA has fast convolutions for processors (YNNPACK, Eigen), of images `[N, H, W, C]` and kernels `[H, W, I, O]` alone.
+Others, such as the gradients that JAX makes, are brought to that form outside of loops only; within a loop of training
+steps, and wherever the image is dilated (the gradient of a convolution with strides; a transposed convolution with
+strides), they are plain loops over pixels. So here they are brought to that form before XLA sees them. It is the same
+sum, in another order:
 
 - The axes are transposed.
 - **A dilated image**, $y_j = \sum_u \sum_\rho x_{g+u}\, k_{su+\rho}$ for $j = sg - \rho$: of the s offsets ρ between a
   pixel of the result and the next pixel of x, each has a kernel of its own, $k_{su+\rho}$ over u. They are the
   channels of one convolution without dilation (Shi et al. 2016, arXiv 1609.05158), which are then pixels again.
 - **A gradient by the kernel** is a convolution whose channels are the batch. It runs over a few images at a time, which
-  stay in the processor's cache, with the narrower of its two arguments in the place of the image.
+  stay in the processor's cache. The larger of its two arguments, or else the narrower one, takes the image's place.
 """
 
 import contextlib
@@ -20,6 +20,7 @@ import os
 import threading
 
 import jax
+import keras
 from jax import lax
 from jax.interpreters import mlir
 
@@ -55,7 +56,7 @@ def convolution(x, kernel, strides, padding, x_dilation, kernel_dilation, dimens
     x, kernel = (a.reshape(pieces, -1, *a.shape[1:]) for a in (x, kernel))
     total = jax.eval_shape(part, x[0], kernel[0])
     zero = jax.numpy.zeros(total.shape, total.dtype)
-    return lax.scan(lambda sum, pair: (sum + part(*pair), None), zero, (x, kernel))[0].transpose(back)
+    return lax.scan(lambda total, pair: (total + part(*pair), None), zero, (x, kernel))[0].transpose(back)
 
 
 def _canonical(x, kernel, strides, padding, x_dilation, kernel_dilation, options, may_swap):
@@ -136,13 +137,19 @@ def _pad(x, pads):
 # ---- where JAX asks for the convolutions of a program that runs on processors ----------------------------------------
 
 _scope = threading.local()
-_original = mlir._platform_specific_lowerings["cpu"][lax.conv_general_dilated_p].rule
+_rules = getattr(mlir, "_platform_specific_lowerings", {}).get("cpu", {})
+_original = getattr(_rules.get(lax.conv_general_dilated_p), "rule", None)  # None: a JAX that keeps it elsewhere
 
 
 @contextlib.contextmanager
 def canonical_convolutions():
-    """A context in which JAX compiles convolutions as here, unless VAEKIT_XLA_CONVOLUTIONS is set to 1."""
-    before, _scope.on = getattr(_scope, "on", False), os.environ.get("VAEKIT_XLA_CONVOLUTIONS") != "1"
+    """A context in which JAX compiles convolutions for processors as here.
+
+    The environment variable VAEKIT_XLA_CONVOLUTIONS=1 leaves them to XLA; so does `keras.distribution`, whose devices
+    share each batch.
+    """
+    off = os.environ.get("VAEKIT_XLA_CONVOLUTIONS") == "1" or keras.distribution.distribution() is not None
+    before, _scope.on = getattr(_scope, "on", False), not off
     try:
         yield
     finally:
@@ -153,10 +160,10 @@ def _lower(context, x, kernel, **params):
     rest = {**params}
     names = ("window_strides", "padding", "lhs_dilation", "rhs_dilation", "dimension_numbers")
     strides, padding, x_dilation, kernel_dilation, dimensions = (rest.pop(name) for name in names)
-    moved = max(x_dilation, default=1) > 1 or tuple(map(tuple, dimensions)) != tuple(_dimensions(len(dimensions[0])))
     if (
-        moved
-        and getattr(_scope, "on", False)
+        getattr(_scope, "on", False)
+        and x_dilation
+        and (max(x_dilation) > 1 or dimensions != _dimensions(len(dimensions[0])))
         and all(a.dtype == "float32" and 0 not in a.shape for a in (*context.avals_in, *context.avals_out))
         and params["feature_group_count"] == params["batch_group_count"] == 1
         and (max(x_dilation) == 1 or max(*strides, *kernel_dilation) == 1)
@@ -168,4 +175,5 @@ def _lower(context, x, kernel, **params):
     return _original(context, x, kernel, **params)
 
 
-mlir.register_lowering(lax.conv_general_dilated_p, _lower, platform="cpu")
+if _original:
+    mlir.register_lowering(lax.conv_general_dilated_p, _lower, platform="cpu")
