@@ -15,7 +15,14 @@ BACKENDS = ("JAX", "TensorFlow")
 
 def records():
     """Benchmarks by name, in the order of their questions' importance."""
-    order = ["training_step", "log_likelihood", "mixture_density", "pixelcnn_sampling", "import_time"]
+    order = [
+        "training_step",
+        "convolutional_step",
+        "log_likelihood",
+        "mixture_density",
+        "pixelcnn_sampling",
+        "import_time",
+    ]
     found = {path.stem: json.loads(path.read_text()) for path in RECORDS.glob("*.json")}
     order += sorted(set(found) - set(order))
     return {name: found[name] for name in order if name in found}
