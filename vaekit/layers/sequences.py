@@ -9,6 +9,7 @@ from vaekit.layers.autoregressive import AutoregressiveDistribution
 from vaekit.layers.blocks import float32_by_default
 from vaekit.layers.likelihoods.tokens import NEVER, Tokens, without
 from vaekit.layers.stacks import ELEMENTWISE, Stack, shapes_of
+from vaekit.layers.stepping import Memory
 
 L = keras.layers
 RECURRENT = (L.LSTM, L.GRU, L.SimpleRNN)
@@ -189,7 +190,7 @@ class AutoregressiveTokens(Stack):
                 return tokens, new, ended | (new == self.head.end), states
 
             start = ops.full((n, length), self.head.padding, "int32"), ops.full((n,), self.start, "int32")
-            state = *start, ops.zeros((n,), "bool"), sampler.first_states(z)
+            state = *start, ops.zeros((n,), "bool"), sampler.first_states()
             return ops.cast(ops.fori_loop(0, length, step, state)[0], "float32")  # [N, T]
 
     def _searched(self, values, z, beams):
@@ -219,7 +220,7 @@ class AutoregressiveTokens(Stack):
 
             first = ops.where(ops.arange(n * beams) % beams == 0, 0.0, NEVER)  # all beams begin alike: with one
             start = ops.full((n * beams, length), head.padding, "int32"), ops.full((n * beams,), self.start, "int32")
-            state = *start, first, ops.zeros((n * beams,), "bool"), sampler.first_states(z)
+            state = *start, first, ops.zeros((n * beams,), "bool"), sampler.first_states()
             tokens, _, score, *_ = ops.fori_loop(0, length, step, state)
             return ops.reshape(tokens, (n, beams, length))[:, 0], ops.reshape(score, (n, beams))[:, 0]
 
@@ -229,9 +230,7 @@ class AutoregressiveTokens(Stack):
 
 
 class WordSampler:
-    """Runs an `AutoregressiveTokens` network word by word: each layer computes one place, and keeps what others need.
-
-    Kept are a recurrent layer's state, and of a convolution's inputs as many as it reaches back to.
+    """Runs an `AutoregressiveTokens` network word by word, see `vaekit.layers.stepping`.
 
     Args:
         network: `AutoregressiveTokens`, built.
@@ -241,39 +240,27 @@ class WordSampler:
     def __init__(self, network, z):
         self.network, self.n = network, ops.shape(z[0])[0]
         self.places = [along(tensor, network.head.event_shape[0]) for tensor in z]  # [N, T, C]
+        self.starts = network.first_states(z)
 
-    def first_states(self, z):
-        """The states before the first word: dict by the layers' numbers, as text, of lists of tensors `[N, ...]`."""
-        states = {}
-        given = self.network.first_states(z)
-        for i, (layer, width) in enumerate(zip(self.network.layers, self.network.widths, strict=True)):
-            if isinstance(layer, RECURRENT):
-                states[str(i)] = given.get(i) or [
-                    ops.zeros((self.n, layer.units), layer.compute_dtype) for _ in range(1 + isinstance(layer, L.LSTM))
-                ]
-            elif isinstance(layer, L.Conv1D):
-                states[str(i)] = [ops.zeros((self.n, reach(layer), width), layer.compute_dtype)]
-        return states
+    def first_states(self):
+        """The layers' states before the first word: list of tensors, or lists of them, `[N, ...]`."""
+        memory = Memory(None, 0)
+        self._run(memory, ops.zeros((self.n,), "int32"))
+        return memory.before
 
     def logits(self, last, states, t):
         """Computes the logits `[N, V]` of the word at place t, from the last one, `[N]`, and the states after it."""
-        network, states = self.network, dict(states)
-        here = [ops.slice(z, (0, t, 0), (self.n, 1, z.shape[-1])) for z in self.places]  # [N, 1, C]
-        h = None
+        memory = Memory(states, t)
+        return self._run(memory, last), memory.after
+
+    def _run(self, memory, last):
+        network, h = self.network, None
+        here = [ops.slice(z, (0, memory.t, 0), (self.n, 1, z.shape[-1])) for z in self.places]  # [N, 1, C]
         for i, (join, layer) in enumerate(zip(network.joins, network.layers, strict=True)):
             h = join(network.layer_inputs(i, h, [last[:, None], *here], network.skip))  # [N, 1, C]
-            state = states.get(str(i))
-            if isinstance(layer, RECURRENT):
-                h, new = layer.cell(h[:, 0], state, training=False)
-                states[str(i)], h = list(new) if isinstance(new, (list, tuple)) else [new], h[:, None]
-            elif isinstance(layer, L.Conv1D):
-                window = ops.concatenate([state[0], ops.cast(h, layer.compute_dtype)], axis=1)  # [N, reach + 1, C]
-                states[str(i)], h = [window[:, 1:]], layer(window)[:, -1:]
-            elif layer is network.head:
-                h = without(layer.parameter_values(h)["logits"], layer.padding)
-            else:
-                h = layer(h, training=False)
-        return h[:, 0], states
+            if layer is network.head:
+                return without(layer.parameter_values(h)["logits"], layer.padding)[:, 0]
+            h = memory.run(layer, h, **({"initial_state": self.starts[i]} if i in self.starts else {}))
 
 
 def along(tensor, length):
@@ -281,11 +268,6 @@ def along(tensor, length):
     if len(tensor.shape) == 2:
         return ops.repeat(tensor[:, None], length, axis=1)
     return tensor[:, :length]
-
-
-def reach(layer):
-    """How many earlier places a causal convolution sees."""
-    return (layer.kernel_size[0] - 1) * layer.dilation_rate[0]
 
 
 def _check_layers(layers, start):
