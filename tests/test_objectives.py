@@ -445,6 +445,7 @@ def test_free_bits_of_units_add_up_to_those_of_latents(options):
 
 @pytest.mark.once
 def test_free_bits_of_units_say_what_they_need():
+    assert ELBO.from_config(ELBO(free_bits=1.0, free_bits_of="unit").get_config()).free_bits_of == "unit"
     with pytest.raises(ValueError, match='"latent" or "unit"'):
         ELBO(free_bits_of="pixel")
     with pytest.raises(ValueError, match="goes with gradient"):

@@ -92,27 +92,27 @@ class AggressiveInference(keras.optimizers.Optimizer):
         variables = list(self._trainable_variables if trainable_variables is None else trainable_variables)
         if not self.built:
             self.build(variables)
-        together = ops.logical_not(self.aggressive)
-        of_p = ops.convert_to_tensor(self.turn_of_p)
+        of_p, aggressive = map(ops.convert_to_tensor, (self.turn_of_p, self.aggressive))
         for optimizer, is_q, turn in ((self.of_q, True, ops.logical_not(of_p)), (self.of_p, False, of_p)):
-            side = self._side(variables, is_q)
+            side, moves = self._side(variables, is_q), ops.logical_or(turn, ops.logical_not(aggressive))
             state = [*side, *optimizer.variables]
             old = [ops.copy(v) for v in state]
             optimizer.apply(self._side(grads, is_q), side)
             for variable, value in zip(state, old, strict=True):
-                variable.assign(ops.where(ops.logical_or(turn, together), variable, value))
-        self._next(of_p)
+                variable.assign(ops.where(moves, ops.convert_to_tensor(variable), value))
+        self._decide(of_p, aggressive)
 
-    def _next(self, of_p):
-        """Decides whose turn the next step is."""
-        steps = ops.where(of_p, 0, self.steps_of_q + 1)
-        ends = steps % self.window == 0  # of a window, or of p's step
-        mean = ops.where(of_p, math.inf, self.total / self.window)
-        worse = ops.logical_and(ends, ops.logical_not(mean < self.before))
-        p_next = ops.logical_and(ops.logical_or(worse, steps >= self.most), ops.logical_not(of_p))
-        self.turn_of_p.assign(ops.logical_and(p_next, self.aggressive))
-        self.before.assign(ops.where(ends, mean, self.before))
-        self.total.assign(ops.where(ops.logical_or(ends, p_next), 0.0, self.total))
+    def _decide(self, of_p, aggressive):
+        """Decides whose turn the next step is, after one of p or of q."""
+        steps, total, before = map(ops.convert_to_tensor, (self.steps_of_q, self.total, self.before))
+        steps = ops.where(of_p, 0, steps + 1)
+        ends = steps % self.window == 0  # of a window, or after p's step
+        mean = ops.where(of_p, math.inf, total / self.window)
+        over = ops.logical_or(ops.logical_and(ends, mean >= before), steps >= self.most)
+        p_next = ops.logical_and(ops.logical_and(over, ops.logical_not(of_p)), aggressive)
+        self.turn_of_p.assign(p_next)
+        self.before.assign(ops.where(ends, mean, before))
+        self.total.assign(ops.where(ops.logical_or(ends, p_next), 0.0, total))
         self.steps_of_q.assign(steps)
 
     # ---------------------------------------------------------------- the state is that of both sides, and of the turns
