@@ -147,10 +147,11 @@ def test_wrong_uses_get_one_clear_message():
         plain.fit(X, callbacks=[vk.evaluation.WhileInformationRises(X)], verbose=0)
     with pytest.raises(ValueError, match="of a vaekit model"):
         AggressiveInference().build([keras.Variable(1.0)])
-    vae = model()
+    vae = small_vae()
+    vae.build((None, *X.shape[1:]))
     vae.decoder.trainable = False
     with pytest.raises(ValueError, match="weights of both"):
-        vae.fit(X, verbose=0)
+        vae.compile(AggressiveInference())
     other = model()
     with pytest.raises(ValueError, match="trains on arrays"):
         other.fit((x for x in [X, X]), verbose=0)
