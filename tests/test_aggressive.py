@@ -115,6 +115,7 @@ def test_it_ends_when_information_rises_no_more(monkeypatch):
 def test_a_broken_training_goes_on_to_the_same_bits_and_a_file_keeps_the_turns(tmp_path):
     def train(*epochs):
         for n in epochs:
+            keras.utils.set_random_seed(0)  # of the first weights
             vae = model(keras.optimizers.Adam(0.01), window=2, most=4)
             vae.fit(X, batch_size=20, epochs=n, verbose=0, checkpoint=tmp_path / f"{len(epochs)}.npz")
         return vae
