@@ -256,13 +256,14 @@ def with_prior(make):
 @pytest.mark.alternate
 def test_sentences_come_back_and_go_over_into_each_other():
     """The most probable ones of all sequences, for the codes' means, and for the line between them."""
-    every, x = every_sequence(), every_sequence()[[3, 40, 200, 260]]
+    every, x = every_sequence(), every_sequence()[[3, 40, 200, 260, 100, 300]]
     model = vae(skip=True, initial_state=True)
     model.build((None, LENGTH))
     randomize(model.decoder)
+    log_p = vk.backend.compile(lambda z: model.decoder(z).log_prob(every[:, None]), model.variables)
 
     def best(z):
-        return every[array(model.decoder(np.float32(z)).log_prob(every[:, None])).argmax(axis=0)]
+        return every[array(log_p(ops.convert_to_tensor(np.float32(z)))).argmax(axis=0)]
 
     z = model.encode(x)
     found = model.reconstruct(x, beams=200)
@@ -270,15 +271,13 @@ def test_sentences_come_back_and_go_over_into_each_other():
     np.testing.assert_array_equal(model.decode(z, beams=200), found)
     greedy = array(model.decoder.generate(z, temperature=0))
     np.testing.assert_array_equal(model.reconstruct(x, beams=1), greedy)
-    line = model.interpolate(x[:2], x[2:], steps=3, beams=200)
-    assert line.shape == (2, 3, LENGTH)
-    np.testing.assert_array_equal(line[:, 1], best((z[:2] + z[2:]) / 2))
-    np.testing.assert_array_equal(line[:, 0], found[:2])
-    np.testing.assert_array_equal(line[:, 2], found[2:])
+    line = model.interpolate(x[:2], x[2:4], steps=3, beams=200)
+    a, b = z[:2], z[2:4]
+    between = np.stack([a, (a + b) / 2, b], axis=1)
+    np.testing.assert_array_equal(line, best(between.reshape(6, -1)).reshape(2, 3, LENGTH))
     accuracy = vk.evaluation.word_accuracy(model, x)
     right = ((greedy == x) & (x > 0)).sum()
     assert accuracy.words == right / (x > 0).sum() and accuracy.sentences == (greedy == x).all(axis=1).mean()
-    assert vk.evaluation.word_accuracy(model, found, beams=200, mean=False).tokens.sum() == (found > 0).sum()
     assert "% of words" in repr(accuracy)
 
 
@@ -315,11 +314,8 @@ def test_a_language_model_is_a_model_without_latents(tmp_path):
     model = language_model()
     log_p = vk.evaluation.log_likelihood(model, x)
     assert np.exp(log_p.per_example).sum() == pytest.approx(1, rel=1e-5) and log_p.samples == 1
-    np.testing.assert_allclose(
-        vk.evaluation.terms(model, x, vk.objectives.IWAE(3))["bound"], log_p.per_example, rtol=1e-5
-    )
-    found = vk.evaluation.perplexity(model, x[:20], samples=9)
-    assert found.mean == pytest.approx(log_p.per_example[:20].mean(), rel=1e-5) and "log p(x) -" in repr(found)
+    found = vk.evaluation.perplexity(model, x[:100], samples=9)
+    assert found.mean == pytest.approx(log_p.per_example[:100].mean(), rel=1e-5) and "log p(x) -" in repr(found)
     before = model.evaluate(x[:40], verbose=0)
     assert set(before) == {"loss", "bound", "reconstruction"} and before["loss"] == pytest.approx(-before["bound"])
     few = vk.batches.BatchesByLength(x[:40], 20)
@@ -329,7 +325,6 @@ def test_a_language_model_is_a_model_without_latents(tmp_path):
     assert drawn.shape == (50, LENGTH) and {tuple(row) for row in drawn} <= {tuple(row) for row in x}
     model.save(tmp_path / "model.keras")
     loaded = vk.load(tmp_path / "model.keras")
-    np.testing.assert_allclose(loaded.log_p({"x": x}), model.log_p({"x": x}), rtol=1e-5)
     np.testing.assert_array_equal(loaded.sample(5, seed=1), model.sample(5, seed=1))
     tokens, score = model.networks[0].search(np.zeros((1, LENGTH, 0)), beams=200)
     every = array(model.log_p({"x": x}))
