@@ -431,7 +431,7 @@ def test_free_bits_of_units_add_up_to_those_of_latents(options):
     units = sum(model.event_shapes[name][0] for name in model.latents)
 
     def counted(**floor):
-        model.seed_generator.state.assign(ops.zeros_like(model.seed_generator.state))
+        model.seed_generator.state.assign(ops.cast([0, 0], model.seed_generator.state.dtype))
         loss, terms = ELBO(2, **floor, **options)(model, model.observe(x), 0, training=False)
         return float(ops.mean(loss + terms["reconstruction"]))
 
