@@ -220,7 +220,13 @@ PARTS = {
     "batches of a number": (lambda: vk.batches.Batches(3), ValueError, "single numbers"),
     "size of batches": (lambda: vk.batches.Batches(X, 2.5), ValueError, "integer of at least 1; received 2.5"),
     "unequal lengths": (lambda: vk.batches.Batches({"x": X, "y": X[:3]}), ValueError, "equal length"),
-    "factor without given": (lambda: vk.Factor("z", MLP(2)), ValueError, "must be a prior"),
+    "factor without given": (
+        lambda: vk.LatentVariableModel(
+            [vk.Factor("z", vk.priors.StandardNormal(2)), vk.Factor("x", MLP(2))], [vk.Factor("z", MLP(2), given="x")]
+        ),
+        ValueError,
+        "must be a prior",
+    ),
     "prior with given": (
         lambda: vk.Factor("z", vk.priors.StandardNormal(), given="x"),
         ValueError,

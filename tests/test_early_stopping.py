@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from oracles import binary_images, small_vae
 
-from vaekit.objectives import ELBO, WarmUp
+from vaekit.objectives import ELBO, Cyclic, WarmUp
 from vaekit.training import EarlyStopping
 
 X = binary_images()
@@ -73,8 +73,19 @@ def test_epochs_within_warm_up_neither_count_nor_can_be_the_best():
 def test_warm_up_that_outlasts_training_keeps_the_last_weights_and_says_so_once():
     with pytest.warns(UserWarning, match="warming up") as said:
         model, watch = fitted([-1, -2, -3], EarlyStopping(patience=1), warm_up=True)
-    assert len([w for w in said if "step 3 of 4" in str(w.message)]) == 1
+    assert len([w for w in said if "step 3, WarmUp(steps=4" in str(w.message)]) == 1
     assert_weights_of_epoch(model, watch, 3)
+
+
+def test_epochs_within_a_cycle_that_rises_neither_count_nor_can_be_the_best():
+    values = [-1, -1, -9, -4, -1, -1, -8, -3, -1]  # β rises over the steps 0 and 1 of each 4, for two cycles
+    model = small_vae(objective=ELBO(beta=Cyclic(4, cycles=2)))
+    rising = [model.objective.beta.rises(step) for step in range(1, 10)]
+    assert rising == [True, False, False, True, True, False, False, False, False]
+    assert rising == [float(model.objective.beta(step)) < 1 for step in range(1, 10)]
+    watch = Watch(values)
+    model.fit(X, batch_size=60, epochs=9, validation_data=X, callbacks=[watch, EarlyStopping(patience=4)], verbose=0)
+    assert_weights_of_epoch(model, watch, 2)
 
 
 def test_gains_below_min_delta_are_none():

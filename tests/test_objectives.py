@@ -410,6 +410,46 @@ def test_free_bits_count_the_mean_over_the_batch_and_are_weighted():
         np.testing.assert_allclose(loss, -terms["reconstruction"] + 0.5 * counts, rtol=1e-4)
         np.testing.assert_allclose(terms["kl"], kl, rtol=1e-4)
         np.testing.assert_allclose(terms["bound"], terms["reconstruction"] - kl, rtol=1e-4, atol=1e-4)
+    units = 0.5 * (mean**2 + variance - 1 - np.log(variance))  # [N, L]
+    floor = units.mean(axis=0).mean()
+    counts = np.where(units.mean(axis=0) < floor, floor, units).sum(axis=1)
+    loss, terms = ELBO(analytic_kl=True, free_bits=floor, free_bits_of="unit")(pca.model, data, 0, training=False)
+    loss, terms = ops.convert_to_numpy(loss), {name: ops.convert_to_numpy(v) for name, v in terms.items()}
+    np.testing.assert_allclose(loss, -terms["reconstruction"] + counts, rtol=1e-4)
+    np.testing.assert_allclose(terms["kl"], kl, rtol=1e-4)
     objective = ELBO.from_config(ELBO(2, free_bits=0.25).get_config())
     assert objective.free_bits == 0.25
     assert ELBO.from_config({"samples": 3, "beta": 1.0}).free_bits == 0  # as files before it say
+
+
+@pytest.mark.alternate
+@pytest.mark.parametrize("options", [{}, {"gradient": "score_function"}, {"analytic_kl": True}], ids=str)
+def test_free_bits_of_units_add_up_to_those_of_latents(options):
+    """Under a floor that no unit reaches each counts λ; above one that all do, their sum is the KL."""
+    model, x = two_latents("top-down"), binary_images(12)
+    model.build((None, *x.shape[1:]))
+    units = sum(model.event_shapes[name][0] for name in model.latents)
+
+    def counted(**floor):
+        model.seed_generator.state.assign(ops.cast([0, 0], model.seed_generator.state.dtype))
+        loss, terms = ELBO(2, **floor, **options)(model, model.observe(x), 0, training=False)
+        return float(ops.mean(loss + terms["reconstruction"]))
+
+    high, low = (counted(free_bits=floor, free_bits_of="unit") for floor in (50.0, 1e-9))
+    assert high == pytest.approx(50 * units, rel=1e-5)
+    if "analytic_kl" in options:
+        assert low == pytest.approx(counted(), rel=1e-4)
+    else:  # a unit whose estimate is negative counts 0
+        assert low >= counted() - 1e-4
+
+
+@pytest.mark.once
+def test_free_bits_of_units_say_what_they_need():
+    assert ELBO.from_config(ELBO(free_bits=1.0, free_bits_of="unit").get_config()).free_bits_of == "unit"
+    with pytest.raises(ValueError, match='"latent" or "unit"'):
+        ELBO(free_bits_of="pixel")
+    with pytest.raises(ValueError, match="goes with gradient"):
+        ELBO(free_bits_of="unit", gradient="stl")
+    model, x = small_vae(prior=vk.priors.MixtureOfNormals(2)), binary_images(12)
+    with pytest.raises(ValueError, match="units that are independent"):
+        ELBO(free_bits=1.0, free_bits_of="unit")(model, model.observe(x), 0, training=False)

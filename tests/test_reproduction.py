@@ -483,7 +483,7 @@ def failed(*arguments):
         (["burda2015", "--set", "latents=3", "--set", "latents=4"], "--set latents is there twice; choose one value"),
         (["burda2015", "--set", "prior=3"], "burda2015 has no setting 'prior'; there are: "),
         ([], "Say which paper"),
-        (["dieng2018", "--model", "lstm_lm"], "cannot be run: a language model without a latent variable is none of"),
+        (["kingma2013", "--method", "mcem"], "cannot be run: vaekit.inference.monte_carlo_em trains it"),
     ],
 )
 def test_a_wrong_command_ends_with_one_message(arguments, message, tmp_path, monkeypatch):

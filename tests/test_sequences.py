@@ -168,6 +168,40 @@ def test_layers_that_are_no_language_model_are_refused(message):
         AutoregressiveTokens(WRONG[message]())
 
 
+VOCABULARY_OF_TWO = vk.datasets.Vocabulary(["fox", "owl"])
+OF_THREE = vk.datasets.Vocabulary(["bear", "fox", "owl"])
+BAD_SENTENCES = {
+    "Vocabulary.of\\(sentences\\).tokens": lambda: ["the fox", "the owl"],
+    "of different lengths are padded": lambda: [[4, 3], [4, 5, 3]],
+    "Leave empty lines out": lambda: VOCABULARY_OF_TWO.tokens(["fox", ""]),
+    "at least the end mark, 3; 1 of 2 have none": lambda: np.array([[4, 3, 0, 0], [0, 0, 0, 0]]),
+    "at most 4 tokens.*shape \\[2, 6\\]": lambda: VOCABULARY_OF_TWO.tokens(["fox", "owl owl owl fox fox"]),
+    "have 3 words and the end mark; one has 5": lambda: VOCABULARY_OF_TWO.tokens(["owl owl owl fox fox"], LENGTH),
+    "the vocabulary that the model was made with": lambda: OF_THREE.tokens(["bear fox owl"]),
+    "from 0 to 5": lambda: np.array([[-1, 3, 0, 0]]),
+    "needs a batch axis": lambda: np.array([4, 3, 0, 0]),
+}
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("message", BAD_SENTENCES)
+def test_bad_sentences_get_one_clear_message(message):
+    """Words that a vocabulary does not know are `<unk>`, and that is no error."""
+    assert VOCABULARY_OF_TWO.tokens(["bear fox"]).tolist() == [[1, 4, 3]]
+    model = vae()
+    with pytest.raises(ValueError, match=message):
+        model.fit(BAD_SENTENCES[message](), verbose=0)
+
+
+@pytest.mark.once
+def test_marks_have_one_home():
+    from vaekit.marks import END, MARKS, PADDING, START, UNKNOWN
+
+    assert tuple(VOCABULARY_OF_TWO.words[:4]) == MARKS and MARKS[START] == "<s>" and MARKS[UNKNOWN] == "<unk>"
+    network = decoder()
+    assert (network.start, network.unknown, network.head.padding, network.head.end) == (START, UNKNOWN, PADDING, END)
+
+
 @pytest.mark.once
 def test_wrong_uses_get_one_clear_message():
     network, z = decoder(), normal(2, 2)
@@ -217,6 +251,119 @@ def bare(**options):
 def with_prior(make):
     q = encoder()
     return vk.VAE(q, bare(), prior=make(q), seed=0)
+
+
+@pytest.mark.alternate
+def test_sentences_come_back_and_go_over_into_each_other():
+    """The most probable ones of all sequences, for the codes' means, and for the line between them."""
+    every, x = every_sequence(), every_sequence()[[3, 40, 200, 260, 100, 300]]
+    model = vae(skip=True, initial_state=True)
+    model.build((None, LENGTH))
+    randomize(model.decoder)
+    log_p = vk.backend.compile(lambda z: model.decoder(z).log_prob(every[:, None]), model.variables)
+
+    def best(z):
+        return every[array(log_p(ops.convert_to_tensor(np.float32(z)))).argmax(axis=0)]
+
+    z = model.encode(x)
+    found = model.reconstruct(x, beams=200)
+    np.testing.assert_array_equal(found, best(z))
+    np.testing.assert_array_equal(model.decode(z, beams=200), found)
+    greedy = array(model.decoder.generate(z, temperature=0))
+    np.testing.assert_array_equal(model.reconstruct(x, beams=1), greedy)
+    line = model.interpolate(x[:2], x[2:4], steps=3, beams=200)
+    a, b = z[:2], z[2:4]
+    between = np.stack([a, (a + b) / 2, b], axis=1)
+    np.testing.assert_array_equal(line, best(between.reshape(6, -1)).reshape(2, 3, LENGTH))
+    accuracy = vk.evaluation.word_accuracy(model, x)
+    right = ((greedy == x) & (x > 0)).sum()
+    assert accuracy.words == right / (x > 0).sum() and accuracy.sentences == (greedy == x).all(axis=1).mean()
+    assert "% of words" in repr(accuracy)
+
+
+@pytest.mark.once
+def test_what_has_no_search_says_so():
+    from oracles import binary_images, small_vae
+
+    model, x = small_vae(), binary_images()
+    line = model.interpolate(x[:2], x[2:4], steps=5)
+    assert line.shape == (2, 5, *x.shape[1:])
+    np.testing.assert_allclose(line[:, 4], model.reconstruct(x[2:4]), rtol=1e-5)
+    np.testing.assert_allclose(line[:, 2], model.decode(model.encode(x[:4]).reshape(2, 2, -1).mean(axis=0)), rtol=1e-5)
+    for wrong, message in [
+        (lambda: model.reconstruct(x, beams=3), "beams are of a search for sentences"),
+        (lambda: model.interpolate(x[:2], x[:3]), "as many x as y; received 2 and 3"),
+        (lambda: model.interpolate(x[:2], x[:2], steps=1), "steps to be an integer of at least 2"),
+        (lambda: vk.evaluation.word_accuracy(model, x), "word_accuracy counts the words of sentences"),
+        (lambda: vae().reconstruct(every_sequence()[:2]), "with beams=10"),
+        (lambda: vae().reconstruct(every_sequence()[:2], beams=0), "at least one beam"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            wrong()
+
+
+def language_model():
+    model = vk.LatentVariableModel([vk.Factor("x", bare())], inference=[], seed=0)
+    model.compile(keras.optimizers.Adam(0.01))
+    return model
+
+
+@pytest.mark.alternate
+def test_a_language_model_is_a_model_without_latents(tmp_path):
+    x = every_sequence()
+    model = language_model()
+    log_p = vk.evaluation.log_likelihood(model, x)
+    assert np.exp(log_p.per_example).sum() == pytest.approx(1, rel=1e-5) and log_p.samples == 1
+    found = vk.evaluation.perplexity(model, x[:100], samples=9)
+    assert found.mean == pytest.approx(log_p.per_example[:100].mean(), rel=1e-5) and "log p(x) -" in repr(found)
+    before = model.evaluate(x[:40], verbose=0)
+    assert set(before) == {"loss", "bound", "reconstruction"} and before["loss"] == pytest.approx(-before["bound"])
+    few = vk.batches.BatchesByLength(x[:40], 20)
+    history = model.fit(few, epochs=5, validation_data=x[:40], verbose=0).history
+    assert history["val_bound"][-1] > before["bound"]
+    drawn = model.sample(50, seed=0)
+    assert drawn.shape == (50, LENGTH) and {tuple(row) for row in drawn} <= {tuple(row) for row in x}
+    model.save(tmp_path / "model.keras")
+    loaded = vk.load(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded.sample(5, seed=1), model.sample(5, seed=1))
+    tokens, score = model.networks[0].search(np.zeros((1, LENGTH, 0)), beams=200)
+    every = array(model.log_p({"x": x}))
+    assert array(score)[0] == pytest.approx(every.max(), rel=1e-4) and (array(tokens)[0] == x[every.argmax()]).all()
+
+
+@pytest.mark.once
+def test_what_is_about_latents_says_that_there_are_none():
+    model, x = language_model(), every_sequence()[:5]
+    model.build((None, LENGTH))
+    uses = [
+        lambda: model.encode(x), lambda: model.posterior(x), lambda: model.reconstruct(x), lambda: model(x),
+        lambda: model.decode(x), lambda: model.sample(2, mean=True), lambda: vk.evaluation.information(model, x),
+        lambda: vk.evaluation.active_units(model, x),
+    ]  # fmt: skip
+    for use in uses:
+        with pytest.raises(ValueError, match="this model has none"):
+            use()
+    with pytest.raises(ValueError, match="leave it out"):
+        vk.LatentVariableModel([vk.Factor("x", bare())], [], refinement=vk.inference.Refinement())
+    with pytest.raises(ValueError, match="observed variable"):
+        vk.LatentVariableModel([], [])
+
+
+@pytest.mark.alternate
+def test_a_pixelcnn_alone_and_what_is_given_it():
+    """p(x) p(y|x): log p(x, y) is the sum; of all images p(x) adds up to 1."""
+    x = np.array(list(itertools.product([0, 1], repeat=6)), "float32").reshape(-1, 3, 2, 1)
+    layers = [vk.layers.GatedPixelConv2D(2, mask="A"), vk.layers.GatedPixelConv2D(2), vk.layers.Bernoulli((3, 2, 1))]
+    y_given_x = keras.Sequential([L.Flatten(), vk.layers.Normal(2)])
+    factors = [vk.Factor("x", vk.layers.Autoregressive(layers, skip=True)), vk.Factor("y", y_given_x, given="x")]
+    model = vk.LatentVariableModel(factors, [], seed=0)
+    model.compile(keras.optimizers.Adam(0.1))
+    data = {"x": x, "y": np.ones((64, 2), "float32")}
+    assert model.fit(data, epochs=3, batch_size=32, verbose=0).history["bound"][-1] > -20
+    terms = vk.evaluation.terms(model, data, vk.objectives.ELBO(analytic_kl=True))
+    assert np.exp(terms["reconstruction_x"]).sum() == pytest.approx(1, rel=1e-5)
+    np.testing.assert_allclose(terms["bound"], terms["reconstruction_x"] + terms["reconstruction_y"], rtol=1e-5)
+    assert model.sample(3, seed=0)["x"].shape == (3, 3, 2, 1)
 
 
 def of_sentences(q):

@@ -14,6 +14,7 @@ from keras import ops
 
 from vaekit import backend
 from vaekit.backend import tfd
+from vaekit.marks import PADDING
 
 DEVICE_BYTES = 2**31  # data up to this size stay on the device as a whole; larger ones go there in chunks
 TARGETS = (
@@ -54,13 +55,16 @@ def as_array(name, value):
     try:
         array = np.asarray(value.to_numpy() if hasattr(value, "to_numpy") else value)  # pandas
     except ValueError as error:
-        raise ValueError(f"{name!r} should be an array of numbers; NumPy made none of it: {error}") from error
+        raise ValueError(
+            f"{name!r} should be an array of numbers; NumPy made none of it: {error} (Sentences of different lengths "
+            "are padded, as vaekit.datasets.Vocabulary.tokens does.)"
+        ) from error
     if array.dtype.kind not in "fiub":
         frame = ", frame.select_dtypes('number')" if hasattr(value, "columns") else ""
         raise ValueError(
             f"{name!r} should hold numbers; received an array of dtype {array.dtype}. Leave text out{frame}; labels in "
             "words become numbers by numpy.unique(y, return_inverse=True)[1], and those one-hot rows by "
-            "keras.utils.to_categorical."
+            "keras.utils.to_categorical; sentences become numbers by vaekit.datasets.Vocabulary.of(sentences).tokens."
         )
     return array
 
@@ -273,7 +277,9 @@ class BatchesByLength(Batches):
         padding: its number.
     """
 
-    def __init__(self, data, batch_size=100, shuffle=True, seed=0, multiple=8, fixed=False, tokens=UNNAMED, padding=0):
+    def __init__(
+        self, data, batch_size=100, shuffle=True, seed=0, multiple=8, fixed=False, tokens=UNNAMED, padding=PADDING
+    ):
         check_counts("BatchesByLength", multiple=multiple)
         if isinstance(data, dict) and tokens not in data:
             raise ValueError(f"BatchesByLength expects the name of the tokens in {list(data)}; received {tokens!r}.")
@@ -282,7 +288,7 @@ class BatchesByLength(Batches):
             raise ValueError(f"BatchesByLength expects tokens [N, T]; received the shape {list(sequences.shape)}.")
         lengths = np.count_nonzero(sequences != padding, axis=1)
         self.widths = np.minimum(-(-lengths // multiple) * multiple, sequences.shape[1]).clip(1)  # [N]
-        self.fixed, self.tokens = fixed, tokens
+        self.multiple, self.fixed, self.tokens, self.padding = multiple, fixed, tokens, padding
         super().__init__(data, batch_size, shuffle, seed)
 
     def _new_order(self):

@@ -16,9 +16,11 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import entr, rel_entr, softmax, xlogy
 
+from vaekit.marks import END, MARKS, PADDING
+
 from .grammar_words import ADVERBS, DETERMINERS, PREPOSITIONS, TOPICS
 from .registry import Splits, register
-from .vocabulary import END, MARKS, PADDING, Vocabulary
+from .vocabulary import Vocabulary
 
 TENSES = ("past", "present", "future")
 SOME, THE = 0.5, 0.4  # probability of an optional part; of "the" among determiners

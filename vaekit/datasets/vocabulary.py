@@ -4,8 +4,7 @@ from collections import Counter
 
 import numpy as np
 
-MARKS = ("<pad>", "<unk>", "<s>", "</s>")
-PADDING, UNKNOWN, START, END = range(4)
+from vaekit.marks import END, MARKS, PADDING, UNKNOWN
 
 
 class Vocabulary:

@@ -1,5 +1,6 @@
 """Measures of a model: log p(x), what its latents tell about data, the units it uses, how good its samples are."""
 
+from vaekit.evaluation.aggression import WhileInformationRises
 from vaekit.evaluation.bidirectional import Bracket, bidirectional
 from vaekit.evaluation.by_step import ByStep, by_step
 from vaekit.evaluation.classification import Accuracy, classification_accuracy
@@ -11,6 +12,7 @@ from vaekit.evaluation.perplexity import Perplexity, perplexity
 from vaekit.evaluation.pruning import remove_inactive
 from vaekit.evaluation.units import ActiveUnits, active_units
 from vaekit.evaluation.video import psnr, ssim
+from vaekit.evaluation.word_accuracy import WordAccuracy, word_accuracy
 
 __all__ = [
     "FID",
@@ -24,6 +26,8 @@ __all__ = [
     "LeNetFeatures",
     "LogLikelihood",
     "Perplexity",
+    "WhileInformationRises",
+    "WordAccuracy",
     "active_units",
     "best_of",
     "bidirectional",
@@ -42,4 +46,5 @@ __all__ = [
     "remove_inactive",
     "ssim",
     "terms",
+    "word_accuracy",
 ]

@@ -104,7 +104,8 @@ def log_likelihood(model, x, samples=None, batch_size=100, chunk=None, seed=0, p
     Args:
         model: a `LatentVariableModel`.
         x: data `[N, ...]`.
-        samples: S; None: 5000 of importance sampling, 16 chains of annealed importance sampling.
+        samples: S; None: 5000 of importance sampling, 16 chains of annealed importance sampling. A model without
+            latents needs one, and the result is exact.
         batch_size: examples at a time.
         chunk: samples of each example at a time; None: such that about 1000 are decoded at once, on a GPU 10,000.
         seed: an int; the same one gives the same estimate.
@@ -119,6 +120,8 @@ def log_likelihood(model, x, samples=None, batch_size=100, chunk=None, seed=0, p
     annealed = isinstance(method, inference.AIS)
     if not annealed and method != "importance":
         raise ValueError(f'log_likelihood expects method="importance", "ais" or an AIS; received {method!r}.')
+    if not model.latents:  # each weight is p(x)
+        samples, annealed, method = 1, False, "importance"
     samples = (16 if annealed else 5000) if samples is None else samples
     check_counts("log_likelihood", samples=samples, batch_size=batch_size, chunk=1 if chunk is None else chunk)
     data = fixed_arrays(model, x)

@@ -84,6 +84,7 @@ def information(model, x, samples=1, batch_size=500, seed=0, progress=True):
 
     Source: Hoffman & Johnson 2016, ELBO surgery; Dieng et al. 2019, section 4.
     """
+    model.require_latents("information")
     check_counts("information", samples=samples, batch_size=batch_size)
     for factor in model.generative:
         if factor.name in model.latents and not set(factor.given) <= set(model.latents):

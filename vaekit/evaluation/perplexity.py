@@ -23,11 +23,13 @@ class Perplexity:
         per_sentence: array `[N]`, log p(x) or a bound of it, in nats.
         tokens: array `[N]`, T: words and end mark of each sentence. The start mark is no event.
         samples: S of importance sampling; None: the bound, whose perplexity is too high.
+        exact: whether log p(x) is known, since the model has no latents.
     """
 
     per_sentence: np.ndarray
     tokens: np.ndarray
     samples: int | None
+    exact: bool = False
 
     @property
     def value(self):
@@ -46,6 +48,7 @@ class Perplexity:
 
     def __repr__(self):
         what = "bound" if self.samples is None else f"log p(x), {self.samples} samples"
+        what = "log p(x)" if self.exact else what
         return (
             f"perplexity {self.value:.2f} ({what} {self.mean:.2f} ± {self.standard_error:.2f} nats a sentence; "
             f"{len(self.tokens)} sentences of {self.tokens.mean():.2f} tokens, end marks included)"
@@ -58,7 +61,8 @@ def perplexity(model, x, samples=None, batch_size=None, chunk=None, seed=0, prog
     Args:
         model: a `LatentVariableModel` of sentences, with `vaekit.layers.Tokens` at the end of its decoder.
         x: tokens `[N, T]`, or a dict of data.
-        samples: S of importance sampling; None: by the bound, as papers do that sample once.
+        samples: S of importance sampling; None: by the bound, as papers do that sample once. (Without latents the bound
+            is log p(x).)
         batch_size, chunk: as for `log_likelihood`; None: such that the logits of all words at once fit half a gigabyte.
         seed, progress: as for `log_likelihood`.
 
@@ -69,18 +73,23 @@ def perplexity(model, x, samples=None, batch_size=None, chunk=None, seed=0, prog
 
     Source: Kim et al. 2018; Dieng et al. 2019, section 5.3 (200 samples).
     """
-    heads = {f.name: output_layer(f.layer) for f in model.generative if f.name in model.observed}
-    if len(heads) != 1 or not isinstance(*heads.values(), Tokens):
-        raise ValueError(
-            "perplexity counts the words of sentences: it expects one observed variable, described by "
-            f"vaekit.layers.Tokens; the model's are {list(heads)}."
-        )
-    ((name, head),) = heads.items()
+    name, head = sentences_of(model, "perplexity")
     tokens = np.count_nonzero(fixed_arrays(model, x)[name] != head.padding, axis=1)
     rows = max(1, LOGITS // math.prod(head.parameter_shapes()["logits"]))
     batch_size = min(100, rows) if batch_size is None else batch_size
-    if samples is None:
-        return Perplexity(terms(model, x, ELBO(), batch_size, seed)["bound"], tokens, None)
+    if samples is None or not model.latents:
+        return Perplexity(terms(model, x, ELBO(), batch_size, seed)["bound"], tokens, None, not model.latents)
     chunk = max(1, rows // batch_size) if chunk is None else chunk
     estimate = log_likelihood(model, x, samples, batch_size, chunk, seed, progress)
     return Perplexity(estimate.per_example, tokens, samples)
+
+
+def sentences_of(model, what):
+    """Finds a model's one observed variable, which `Tokens` describe: its name, and that layer; else a ValueError."""
+    heads = {f.name: output_layer(f.layer) for f in model.generative if f.name in model.observed}
+    if len(heads) != 1 or not isinstance(*heads.values(), Tokens):
+        raise ValueError(
+            f"{what} counts the words of sentences: it expects one observed variable, described by "
+            f"vaekit.layers.Tokens; the model's are {list(heads)}."
+        )
+    return next(iter(heads.items()))

@@ -60,6 +60,7 @@ def active_units(model, x, threshold=0.01, batch_size=500, samples=None, seed=0)
 
     Source: Burda et al. 2016, section 5.2.
     """
+    model.require_latents("active_units")
     check_counts("active_units", batch_size=batch_size, samples=1 if samples is None else samples)
     if not (isinstance(threshold, Real) and threshold >= 0):
         raise ValueError(f"active_units expects a threshold of at least 0; received {threshold!r}.")

@@ -8,6 +8,7 @@ from vaekit.layers.likelihoods.bernoulli import Bernoulli
 from vaekit.layers.likelihoods.bitwise_categorical import BitwiseCategorical
 from vaekit.layers.likelihoods.categorical import Categorical
 from vaekit.layers.likelihoods.categorical_labels import CategoricalLabels
+from vaekit.layers.likelihoods.committed_normal import CommittedNormal
 from vaekit.layers.likelihoods.diagonal_normal import DiagonalNormal
 from vaekit.layers.likelihoods.discretized_logistic import DiscretizedLogistic
 from vaekit.layers.likelihoods.discretized_logistic_mixture import DiscretizedLogisticMixture
@@ -31,6 +32,7 @@ __all__ = [
     "BitwiseCategorical",
     "Categorical",
     "CategoricalLabels",
+    "CommittedNormal",
     "DenseBlock",
     "DiagonalNormal",
     "DiscretizedLogistic",

@@ -50,3 +50,33 @@ class Mean:
 @backend.converts_to_mean
 class Events(Mean, tfd.Independent):
     """`tfd.Independent` parts of one event."""
+
+
+class Single(tfd.Distribution):
+    """The one distribution in a batch of shape `[1]`, of batch shape `[]`; events may be shorter than its longest.
+
+    Args:
+        distribution: of batch shape `[1]`.
+    """
+
+    def __init__(self, distribution):
+        self.inner = distribution
+        super().__init__(distribution.dtype, tfd.NOT_REPARAMETERIZED, False, True, name=distribution.name)
+
+    def _batch_shape(self):
+        return ()
+
+    def _batch_shape_tensor(self):
+        return ops.zeros((0,), "int32")
+
+    def _event_shape(self):
+        return self.inner.event_shape
+
+    def _event_shape_tensor(self):
+        return self.inner.event_shape_tensor()
+
+    def _log_prob(self, x):
+        return self.inner.log_prob(ops.expand_dims(x, -1 - len(self.inner.event_shape)))[..., 0]  # [..., 1] to [...]
+
+    def _sample_n(self, n, seed=None):
+        return self.inner.sample(n, seed=seed)[:, 0]

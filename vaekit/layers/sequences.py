@@ -10,12 +10,12 @@ from vaekit.layers.blocks import float32_by_default
 from vaekit.layers.likelihoods.tokens import NEVER, Tokens, without
 from vaekit.layers.stacks import ELEMENTWISE, Stack, shapes_of
 from vaekit.layers.stepping import Memory
+from vaekit.marks import START, UNKNOWN
 
 L = keras.layers
 RECURRENT = (L.LSTM, L.GRU, L.SimpleRNN)
 # Layers without a weight matrix, which treat each place alone
 PLACEWISE = (*ELEMENTWISE, L.LayerNormalization, L.RMSNormalization)
-UNKNOWN, START = 1, 2  # numbers of the unknown word, and of the mark before the first one, as in a `Vocabulary`
 
 
 @keras.saving.register_keras_serializable("vaekit")

@@ -89,7 +89,7 @@ def _array(model, name, value):
     """Converts a variable's data to an array; raises ValueError for another shape than the variable's."""
     array = as_array(name, ops.convert_to_numpy(value) if ops.is_tensor(value) else value)
     if not fits(model, name, array.shape):
-        raise ValueError(shape_message(name, event_shape(model, name) or array.shape[1:], array.shape))
+        raise ValueError(shape_message(model, name, array.shape))
     if len(array) == 0:
         raise ValueError(f"{name!r} is empty: received an array of shape {list(array.shape)}.")
     return array
@@ -116,8 +116,15 @@ def fits(model, name, shape):
     return (shape[1] is None or 0 < shape[1] <= expected[0]) and tuple(shape[2:]) == tuple(expected[1:])
 
 
-def shape_message(name, expected, shape):
-    """The error's text for data of another shape than `['N', *expected]`."""
+def shape_message(model, name, shape):
+    """The error's text for data of another shape than a variable's."""
+    expected = event_shape(model, name) or shape[1:]
+    if len(shape) == 1 + len(expected) and getattr(_support(model, name), "shorter", False):
+        return (
+            f"{name!r} should have sequences of at most {expected[0]} tokens, as the model was built; received an "
+            f"array of shape {list(shape)}. Leave longer ones out, and cut padding off, {name}[:, :{expected[0]}]; or "
+            "build a model of a greater length."
+        )
     message = f"{name!r} should have shape {['N', *expected]}; received an array of shape {list(shape)}. "
     single = tuple(shape) == tuple(expected)
     if len(expected) == 1 and expected[0] > 1 and not single and tuple(shape[1:]) in ((), (1,)):

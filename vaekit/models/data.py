@@ -52,7 +52,7 @@ def observe(model, x):
     if all(ops.is_tensor(value) and not backend.is_concrete(value) for value in x.values()):
         for name, value in x.items() if model.built else ():
             if not fits(model, name, value.shape):
-                raise ValueError(shape_message(name, model.event_shapes[name], value.shape))
+                raise ValueError(shape_message(model, name, value.shape))
     else:
         x = fixed_arrays(model, x)
     return tensors(model, x)

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from numbers import Real
 
 import keras
+from keras import ops
 
 from vaekit.backend import tfd
-from vaekit.layers import DistributionLayer
+from vaekit.layers import Autoregressive, AutoregressiveTokens, DistributionLayer
+from vaekit.layers.density import Single
 from vaekit.layers.distribution import event_shape
 from vaekit.layers.over_time import OverTime, TimeDistributed, output_layer
 from vaekit.models.features import Feature
@@ -20,15 +22,17 @@ class Factor:
 
     Args:
         name: the variable, for instance `"z"`.
-        layer: a network (layer or model) that ends in a distribution layer; or, with nothing given, a prior.
+        layer: a network (layer or model) that ends in a distribution layer; or, with nothing given, a prior. In a model
+            without latents `AutoregressiveTokens` and `Autoregressive` may be given nothing, too: p(x) word by word, or
+            pixel by pixel.
         given: name, or tuple of names, of the variables the distribution depends on. A network of several is
             called with the list of them, in this order; a functional one whose inputs are a dict, with a dict by name.
         weight: a positive number that multiplies, in the loss alone, log p(x|·) of an observed variable or the KL of a
             latent; reported bounds leave it out. Of a generative factor.
 
     Raises:
-        ValueError: a weight that is not positive; a network with nothing given, a prior with something given; when
-            called, a network that does not end in a distribution.
+        ValueError: a weight that is not positive; a prior with something given; when called, a network that does not
+            end in a distribution.
     """
 
     name: str
@@ -51,11 +55,6 @@ class Factor:
                 f"Factor({self.name!r}) expects a Keras layer or model, or a prior (vaekit.priors); received "
                 f"{self.layer!r}."
             )
-        if not self.given and not isinstance(self.layer, Prior):
-            raise ValueError(
-                f"Factor({self.name!r}) is conditioned on nothing, so its layer must be a prior (vaekit.priors); "
-                f'received {type(self.layer).__name__}. Say given="x" for a network whose input is x.'
-            )
         if self.given and isinstance(self.layer, Prior):
             raise ValueError(f"Factor({self.name!r}) has a prior for its layer: a prior can be given nothing.")
         if inner := [layer.name for layer in _before_last(self.layer) if isinstance(layer, DistributionLayer)]:
@@ -72,9 +71,18 @@ class Factor:
 
     def __call__(self, inputs, training=False):
         """Returns the distribution, given a list of the variables it depends on, each `[N, ...]`."""
-        if not self.given:
+        if self.is_prior:
             return self.layer.distribution()
-        output = self._run(self.arranged(inputs), training)
+        if not self.given:
+            return Single(self._checked(self._run(ops.zeros((1, *_nothing(self.layer))), training)))
+        return self._checked(self._run(self.arranged(inputs), training))
+
+    @property
+    def is_prior(self):
+        return isinstance(self.layer, Prior)
+
+    def _checked(self, output):
+        """Returns a network's output; raises ValueError unless it is a distribution."""
         if not isinstance(output, (tfd.Distribution, keras.KerasTensor)):
             raise ValueError(
                 f"The network of {self.name!r} ({self.layer.name}) must end in a distribution layer, such as "
@@ -98,6 +106,11 @@ class Factor:
                     f"given {self.given}: write vaekit.layers.Stack([...]), which joins them."
                 ) from error
             raise
+
+
+def _nothing(network):
+    """The shape of what an autoregressive network is given where it is given nothing: a map without channels."""
+    return (*network.head.places, 0)
 
 
 def _keys(network):
@@ -137,8 +150,9 @@ def event_shapes(model, shapes):
         given(feature)
         specs |= feature.spec(specs)
     for factor in (*model.inference, *model.generative):
-        if factor.given:
-            shape = event_shape(factor.layer, given(factor), factor)
+        if not factor.is_prior:
+            inputs = (given(factor), factor) if factor.given else (keras.KerasTensor((None, *_nothing(factor.layer))),)
+            shape = event_shape(factor.layer, *inputs)
             specs.setdefault(factor.name, keras.KerasTensor((None, *shape), name=factor.name))
         else:
             if not factor.layer.built:
@@ -208,11 +222,19 @@ def check_factorizations(generative, inference, features=()):
     latents, generated = [f.name for f in inference], [f.name for f in generative]
     observed = [name for name in generated if name not in latents]
     missing = [name for name in latents if name not in generated]
-    if missing or not latents or not observed:
+    if missing or not observed:
         raise ValueError(
-            "A model needs a latent variable, an observed one, and a generative factor for each; latent: "
+            "A model needs an observed variable, and a generative factor for each latent; latent: "
             f"{tuple(latents)}, observed: {tuple(observed)}, without a generative factor: {missing}."
         )
+    autoregressive = () if latents else (Autoregressive, AutoregressiveTokens)
+    for factor in (*inference, *generative):
+        if not (factor.given or factor.is_prior or isinstance(factor.layer, autoregressive)):
+            raise ValueError(
+                f"Factor({factor.name!r}) is conditioned on nothing, so its layer must be a prior (vaekit.priors); "
+                f'received {type(factor.layer).__name__}. Say given="x" for a network whose input is x. (In a model '
+                "without latents, inference=[], it may be an AutoregressiveTokens or Autoregressive.)"
+            )
     if weighted := [f.name for f in inference if f.weight != 1]:
         raise ValueError(
             f"A weight belongs to a generative factor, a latent's prior for its KL; in q one has {weighted}."

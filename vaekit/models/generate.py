@@ -6,6 +6,7 @@ from keras import ops
 
 from vaekit import backend
 from vaekit.backend import tfd
+from vaekit.layers import AutoregressiveTokens
 from vaekit.layers.over_time import output_layer
 from vaekit.models.arrays import fits
 from vaekit.models.features import completed
@@ -29,6 +30,7 @@ def decoder_inputs(model, z):
         ValueError: missing or unknown names, wrong shapes; an unbuilt model.
     """
     model.require_built()
+    model.require_latents("decode")
     names = (*model.latents, *model.generative_conditions)
     z = z if isinstance(z, dict) else {model.latents[0]: z}
     if not set(names) <= set(z) <= {*names, *model.conditions}:
@@ -41,7 +43,7 @@ def decoder_inputs(model, z):
     return values
 
 
-def decode(model, values, mean, seed, outputs=None):
+def decode(model, values, mean, seed, outputs=None, beams=None):
     """Computes distributions of the observed variables, and their means or draws: two dicts by name.
 
     Of a sequence that is given its own past, and of which `values` has none, each step is given what came out before:
@@ -53,7 +55,17 @@ def decode(model, values, mean, seed, outputs=None):
         mean: True for means, False for draws.
         seed: an int, or a `keras.random.SeedGenerator`.
         outputs: names of observed variables whose mean or draw to compute; None: all.
+        beams: of a search for the most probable sequence, in the place of mean and draw; None: no search.
+
+    Raises:
+        ValueError: beams, where no observed variable is described by `AutoregressiveTokens`.
     """
+    searched = [f.name for f in model.generative if isinstance(f.layer, AutoregressiveTokens)]
+    if beams is not None and not searched:
+        raise ValueError(
+            "beams are of a search for sentences, which vaekit.layers.AutoregressiveTokens describes; here "
+            f"{model.observed} are described by others, which have means (mean=True) or draws (mean=False)."
+        )
     p, x, values = {}, {}, completed(model, values)
     n = ops.shape(values[model.latents[0]])[0]
     for factor in model.generative:
@@ -71,6 +83,9 @@ def decode(model, values, mean, seed, outputs=None):
             p[name] = tfd.BatchBroadcast(p[name], with_shape=[n])
         if name in values:
             x[name] = values[name]
+        elif beams is not None and name in searched:
+            tokens, _ = factor.layer.search([values[parent] for parent in factor.given], beams)
+            x[name] = values[name] = ops.cast(tokens, "float32")
         elif outputs is None or name in outputs:
             x[name] = values[name] = mean_or_draw(name, p[name], mean, seed)
     return p, x

@@ -67,7 +67,7 @@ class Given:
         Returns: `Trace`.
         """
         z, q, log_q, drawn = {}, {}, {}, {}
-        keys = backend.seeds(self.model.seed_source(seed), len(self.model.inference))
+        keys = backend.seeds(self.model.seed_source(seed), len(self.model.inference)) if self.model.inference else ()
         for factor, key in zip(self.model.inference, keys, strict=True):
             name, state = factor.name, values_of(factor.layer) if "q" in self.frozen else None
             if self._sees_own_past(factor) and name not in drawn:
@@ -86,17 +86,17 @@ class Given:
             if "q" in self.frozen:
                 with constant(factor.layer, state):
                     q_constant = self._posterior(factor, z, self.q_constant, ops.stop_gradient)
-                    log_q[name] = self._log_prob(factor, q_constant, {**z, name: sample})  # [S, B]
+                    log_q[name] = self._log_prob(factor, q_constant, {**z, name: sample}, samples)  # [S, B]
             else:
-                log_q[name] = self._log_prob(factor, q[name], {**z, name: sample})  # [S, B]
+                log_q[name] = self._log_prob(factor, q[name], {**z, name: sample}, samples)  # [S, B]
             z[name] = sample
-        p, log_p = self._generative(z)
+        p, log_p = self._generative(z, samples)
         weights = {factor.name: factor.weight for factor in self.model.generative if factor.weight != 1}
         return Trace(samples, {**self.data, **z}, q, p, log_q, log_p, weights)
 
     def log_factors(self, z):
         """The terms of log p(x, z), one a factor of p: dict by name of `[S, B]`, in nats."""
-        return self._generative(z)[1]
+        return self._generative(z, _samples(z))[1]
 
     def log_p(self, z):
         """log p(x, z) `[S, B]`, in nats."""
@@ -104,7 +104,7 @@ class Given:
 
     def log_q(self, z):
         """log q(z|x) `[S, B]`, in nats."""
-        return sum(self._log_prob(factor, self.posterior(factor, z), z) for factor in self.model.inference)
+        return sum(self._log_prob(f, self.posterior(f, z), z, _samples(z)) for f in self.model.inference)
 
     def posterior(self, factor, z):
         """Returns a factor of q as a `tfd.Distribution`, of batch `[S·B]` if it is given latents, else `[B]`."""
@@ -182,13 +182,13 @@ class Given:
             offsets = {name: fold(tile(offset, samples)) for name, offset in offsets.items()}  # [S·B, ...]
         return layer.distribution(**{name: value + offsets[name] for name, value in parameters.items()})
 
-    def _generative(self, z):
+    def _generative(self, z, samples):
         """Computes the factors of p at z: distributions, and log-densities `[S, B]`, two dicts by name."""
         p, log_p = {}, {}
         for factor in self.model.generative:
             with self._running_p(factor, "g"):
                 p[factor.name] = self._g(factor, self.p[factor.name], z)
-                log_p[factor.name] = self._log_prob(factor, p[factor.name], z)
+                log_p[factor.name] = self._log_prob(factor, p[factor.name], z, samples)
         return p, log_p
 
     @contextmanager
@@ -202,9 +202,8 @@ class Given:
             else:
                 yield
 
-    def _log_prob(self, factor, distribution, z):
+    def _log_prob(self, factor, distribution, z, samples):
         """Computes log-densities `[S, B]` under a distribution of batch `[S·B]`, `[B]` or `[]`."""
-        samples = next(iter(z.values())).shape[0]
         if factor.name in z:
             value = z[factor.name]  # [S, B, ...]
             folded = self._has_latents(factor) or not factor.given  # a prior sees [S·B, ...], as networks do
@@ -213,6 +212,11 @@ class Given:
         if self._has_latents(factor):
             return unfold(distribution.log_prob(fold(tile(value, samples))), samples)  # [S·B] to [S, B]
         return tile(distribution.log_prob(value), samples)  # [B] to [S, B]
+
+
+def _samples(z):
+    """S, of a dict of latents `[S, B, ...]`; 1 where there are none."""
+    return next(iter(z.values())).shape[0] if z else 1
 
 
 def values_of(layer):

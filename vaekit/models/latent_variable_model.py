@@ -9,7 +9,7 @@ from keras import ops
 from vaekit import backend
 from vaekit.batches import check_counts
 from vaekit.models import saving
-from vaekit.models.arrays import check_conditions, named, row_batches
+from vaekit.models.arrays import check_conditions, named, row_batches, row_count, tensors
 from vaekit.models.data import arrays, as_batches, fixed_arrays, observe
 from vaekit.models.export import export
 from vaekit.models.factors import Factor, check_factorizations, event_shapes
@@ -39,11 +39,12 @@ class LatentVariableModel(Trainer):
 
     Variables of `inference` are latent, the other ones of `generative` are observed; names that are only ever
     given (labels, say) are conditions. Data are an array if one variable is observed and none is a condition,
-    otherwise a dict of arrays by name.
+    otherwise a dict of arrays by name. With `inference=[]` there are no latents, and the bound is log p(x): such is a
+    language model, `LatentVariableModel([Factor("x", decoder)], inference=[])`.
 
     Args:
         generative: factors of p, each after those it depends on.
-        inference: factors of q, each after those it depends on.
+        inference: factors of q, each after those it depends on; an empty list for a model without latents.
         refinement: a `vaekit.inference.Refinement`, for semi-amortized inference; None: q is that of its networks.
         seed: integer for all of the model's sampling and shuffling; None: from Keras' own
             (`keras.utils.set_random_seed`).
@@ -62,6 +63,8 @@ class LatentVariableModel(Trainer):
                 f"A refinement is a vaekit.inference.Refinement(steps=20) or None; received {refinement!r}."
             )
         check_factorizations(generative, inference, features)
+        if refinement is not None and not inference:
+            raise ValueError("A refinement moves q(z|x), and this model has no latents: leave it out.")
         self.refinement, self.features = refinement, tuple(features)
         self.generative, self.inference = tuple(generative), tuple(inference)
         self.latents = tuple(f.name for f in self.inference)
@@ -164,6 +167,12 @@ class LatentVariableModel(Trainer):
             return self.seed_generator
         return backend.SeedSequence(seed) if isinstance(seed, Real) else seed
 
+    def inference_weights(self):
+        """Lists the trainable weights of q's networks, those of the features that it is given among them."""
+        given = {variable(name) for factor in self.inference for name in factor.given}
+        parts = (*self.inference, *(feature for feature in self.features if given & set(feature.names)))
+        return [weight for part in parts for weight in part.layer.trainable_weights]
+
     def constants(self):
         return (*super().constants(), self.refinement)
 
@@ -194,6 +203,14 @@ class LatentVariableModel(Trainer):
                 "model.build((None, 28, 28, 1)) with the data's shape."
             )
 
+    def require_latents(self, what):
+        """Raises ValueError if the model has no latent variables."""
+        if not self.latents:
+            raise ValueError(
+                f"{what} is about latent variables, and this model has none. It has log p(x), by "
+                "vaekit.evaluation.log_likelihood, and draws, by sample."
+            )
+
     # ---------------------------------------------------------------- encoding, decoding, sampling
 
     def posterior(self, x, *, mean=True, seed=None):
@@ -202,6 +219,7 @@ class LatentVariableModel(Trainer):
         With several latents: a dict of them by name, each given the means of those before it, or draws of them if not
         `mean`. `seed` is that of draws, and of the noise of a refinement, if the model has one.
         """
+        self.require_latents("posterior")
         require_finite(self, "posterior")
         source = self.seed_source(seed)
         return self._one_or_all(self.given(x, sides="q", seed=source).encode(mean, source)[0])
@@ -222,6 +240,7 @@ class LatentVariableModel(Trainer):
         Raises:
             ValueError: unusable data; a posterior that has no mean in closed form, with `mean`.
         """
+        self.require_latents("encode")
         source = self.seed_source(seed)
         parts = [self.latent_values(batch, mean, source) for batch in self._in_batches("encode", x, batch_size)]
         return self._output("encode", parts)
@@ -259,19 +278,51 @@ class LatentVariableModel(Trainer):
             )
         return self._one_or_all(p)
 
-    def decode(self, z, *, mean=True, seed=None):
+    def decode(self, z, *, mean=True, beams=None, seed=None):
         r"""Computes the mean of p(x|z), NumPy array `[N, ...]`; several observed variables: a dict of them.
 
         Args:
             z: latents `[N, ...]`, a dict of them and of conditions if several.
             mean: False for draws $x \sim p(x|z)$ instead.
+            beams: of sentences the most probable one is found by beam search, 1: word by word; None: as `mean` says.
             seed: an int, for the same draws again; None: the model's own generator.
 
         Raises:
             ValueError: latents of another shape; a likelihood that has no mean in closed form (PixelCNN), with `mean`.
         """
-        _, x = decode(self, decoder_inputs(self, z), mean, self.seed_source(seed))
+        _, x = decode(self, decoder_inputs(self, z), mean, self.seed_source(seed), beams=beams)
         return self._output("decode", [x])
+
+    def interpolate(self, x, y, steps=7, *, beams=None):
+        r"""Decodes the straight line from x's code to y's, $(1 - t)\,z_x + t\,z_y$, z being the means of q.
+
+        ```python
+        line = vae.interpolate(text.test[:1], text.test[1:2], beams=10)[0]
+        text.vocabulary.decode(line)  # 7 sentences
+        ```
+
+        Args:
+            x, y: data `[N, ...]`, as many of each. Conditions are x's.
+            steps: how many, both ends among them.
+            beams: as for `decode`.
+
+        Returns: array `[N, steps, ...]`, of means of p(x|z), or of tokens; several observed variables: a dict of them.
+
+        Raises:
+            ValueError: unusable data, another number of x than of y, fewer than two steps.
+        """
+        self.require_latents("interpolate")
+        check_counts("interpolate", least=2, steps=steps)
+        first, last = (fixed_arrays(self, data) for data in (x, y))
+        if row_count(first) != row_count(last):
+            raise ValueError(f"interpolate expects as many x as y; received {row_count(first)} and {row_count(last)}.")
+        a, b = (self.latent_values(tensors(self, data), True, self.seed_generator) for data in (first, last))
+        z = {name: ops.stack([(1 - t) * a[name] + t * b[name] for t in np.linspace(0, 1, steps)], axis=1) for name in a}
+        values = {name: ops.reshape(value, (-1, *value.shape[2:])) for name, value in z.items()}  # [N·steps, ...]
+        values |= {name: ops.repeat(ops.cast(first[name], "float32"), steps, axis=0) for name in self.conditions}
+        _, decoded = decode(self, values, True, self.seed_generator, beams=beams)
+        lines = {name: ops.reshape(value, (-1, steps, *value.shape[1:])) for name, value in decoded.items()}
+        return self._output("interpolate", [lines])
 
     def draw(self, n, conditions=None, observed=True, seed=None, means=()):
         """Draws all variables from p in the order of the generative factors: dict of tensors `[n, ...]` by name.
@@ -322,6 +373,7 @@ class LatentVariableModel(Trainer):
         observed = {*parents(self), *means} if mean else True
         values = self.draw(n, conditions, observed, source, means)
         if not set(self.observed) <= set(values):
+            self.require_latents("A sample's mean")
             _, values = decode(self, values, True, source)
         return self._output("sample", [{name: values[name] for name in self.observed}])
 
@@ -330,13 +382,14 @@ class LatentVariableModel(Trainer):
         symbolic = not backend.is_concrete(keras.tree.flatten(inputs)[0])
         if self._within_keras_loop and (symbolic or self.run_eagerly):
             return inputs  # for Keras' steps, where the objective alone runs the networks
+        self.require_latents("A call, which reconstructs,")
         return self._one_or_all(self._reconstruct(self.observe(inputs), True, self.seed_generator))
 
-    def _reconstruct(self, data, mean, seed):
+    def _reconstruct(self, data, mean, seed, beams=None):
         values = {name: data[name] for name in self.conditions}
         if self.sequences:  # each step is given the data before it
             values |= {name: v for name, v in completed(self, data).items() if name not in self.data_names}
-        return decode(self, {**self.latent_values(data, mean, seed), **values}, mean, seed)[1]
+        return decode(self, {**self.latent_values(data, mean, seed), **values}, mean, seed, beams=beams)[1]
 
     def futures(self, x, n=1, length=None, *, mean=True, batch_size=100, seed=None):
         r"""Continues sequences: draws what comes after their first steps, step by step, $x_t \sim p(x_t | x_{<t})$.
@@ -361,20 +414,23 @@ class LatentVariableModel(Trainer):
         futures = draw_futures(self, x, n, length, mean, batch_size, self.seed_source(seed))
         return self._one_or_all({name: np.stack(draws) for name, draws in futures.items()})
 
-    def reconstruct(self, x, batch_size=500, *, mean=True, seed=None):
+    def reconstruct(self, x, batch_size=500, *, mean=True, beams=None, seed=None):
         r"""Computes the mean of p(x|z) at the mean of q(z|x), NumPy array `[N, ...]`; several variables: a dict.
 
         Args:
             x: data `[N, ...]`.
             batch_size: examples at a time.
             mean: False for draws $z \sim q(z|x)$ and $x' \sim p(x|z)$ instead.
+            beams: of sentences the most probable one is found by beam search, 1: word by word; None: as `mean` says.
             seed: an int, for the same draws again; None: the model's own generator.
 
         Raises:
             ValueError: unusable data; a distribution that has no mean in closed form (PixelCNN), with `mean`.
         """
+        self.require_latents("reconstruct")
         source = self.seed_source(seed)
-        parts = [self._reconstruct(batch, mean, source) for batch in self._in_batches("reconstruct", x, batch_size)]
+        batches = self._in_batches("reconstruct", x, batch_size)
+        parts = [self._reconstruct(batch, mean, source, beams) for batch in batches]
         return self._output("reconstruct", parts)
 
     def predict(self, x, batch_size=None, verbose="auto", **kwargs):

@@ -44,6 +44,10 @@ class WarmUp:
         progress = ops.minimum(ops.cast(step, "float32") / self.steps, 1.0)
         return self.start + (self.end - self.start) * progress
 
+    def rises(self, step):
+        """Whether β has not come to its end at a step, an int."""
+        return step < self.steps
+
     def get_config(self):
         return asdict(self)
 
@@ -90,6 +94,11 @@ class Cyclic:
         if self.cycles is not None:
             progress = ops.where(step < self.cycles * self.period, progress, 1.0)
         return self.start + (self.end - self.start) * progress
+
+    def rises(self, step):
+        """Whether β is below its end at a step, an int."""
+        over = self.cycles is not None and step >= self.cycles * self.period
+        return not over and step % self.period < self.rising * self.period
 
     def get_config(self):
         return asdict(self)
@@ -145,7 +154,7 @@ class Objective:
         """Names of the terms that `__call__` returns for this model, in the order of the progress bar."""
         terms = ["bound"]
         for kind, names in {"reconstruction": model.observed, "kl": model.latents}.items():
-            terms += [kind, *(f"{kind}_{name}" for name in names if len(names) > 1)]
+            terms += [kind, *(f"{kind}_{name}" for name in names if len(names) > 1)] if names else []
         return terms
 
     def weight(self, step):
@@ -183,6 +192,8 @@ def report(bound, reconstructions, kl):
     """
     terms = {"bound": bound}
     for kind, values in {"reconstruction": reconstructions, "kl": kl}.items():
+        if not values:  # no latents
+            continue
         means = {name: ops.mean(value, axis=0) for name, value in values.items()}  # [B]
         terms[kind] = sum(means.values())
         terms |= {f"{kind}_{name}": mean for name, mean in means.items()} if len(means) > 1 else {}

@@ -39,17 +39,23 @@ class ELBO(Objective):
             below λ nothing pulls it down: $\sum_j \max(\lambda, \mathrm{KL}_j)$ in place of $\sum_j \mathrm{KL}_j$,
             where $\mathrm{KL}_j$ is the mean over the batch, and over the S samples where it is estimated from them
             (whose noise lifts the maximum a little). Reported terms are without it.
+        free_bits_of: what λ is of: a `"latent"` as a whole, all units of a vector z together; or each `"unit"`, where
+            posterior and prior have independent units, such as `DiagonalNormal` and `StandardNormal`. (A floor for the
+            whole may be met by few units; one for each makes all of them speak.)
 
     Raises:
-        ValueError: negative free bits; for a pathwise gradient through a posterior that cannot be reparameterized;
-            with `analytic_kl`, when TFP knows no closed form, or when a latent's prior depends on latents that the
-            posterior draws after it (no closed form can exist for that order).
+        ValueError: negative free bits; free bits of units that are not independent; for a pathwise gradient through a
+            posterior that cannot be reparameterized; with `analytic_kl`, when TFP knows no closed form, or when a
+            latent's prior depends on latents that the posterior draws after it (no closed form can exist for that
+            order).
 
     Source: Kingma & Welling 2014, eq. 6 (A) and eq. 7 (B); Higgins et al. 2017 (β); Roeder et al. 2017 (`"stl"`);
     Kingma et al. 2016, appendix C.8 (free bits).
     """
 
-    def __init__(self, samples=1, analytic_kl=False, beta=1.0, gradient="pathwise", free_bits=0.0):
+    def __init__(
+        self, samples=1, analytic_kl=False, beta=1.0, gradient="pathwise", free_bits=0.0, free_bits_of="latent"
+    ):
         super().__init__(samples, beta)
         self.gradient = check_gradient(self, gradient, ("pathwise", "stl", "score_function"))
         self.analytic_kl = bool(analytic_kl)
@@ -60,7 +66,11 @@ class ELBO(Objective):
             )
         if not (isinstance(free_bits, Real) and free_bits >= 0):
             raise ValueError(f"ELBO expects free_bits to be a number of nats, 0 or more; received {free_bits!r}.")
-        self.free_bits = float(free_bits)
+        if free_bits_of not in ("latent", "unit"):
+            raise ValueError(f'ELBO expects free_bits_of to be "latent" or "unit"; received {free_bits_of!r}.')
+        if free_bits_of == "unit" and gradient == "stl":
+            raise ValueError('free_bits_of="unit" goes with gradient="pathwise" or "score_function".')
+        self.free_bits, self.free_bits_of = float(free_bits), free_bits_of
 
     def __call__(self, model, data, step, training):
         trace, beta = self._trace(model, data, training), self.weight(step)
@@ -70,7 +80,7 @@ class ELBO(Objective):
         # by latent, [S, B]: KL(q(z|x) ‖ p(z)) in estimator B, log q(z_s|x) − log p(z_s) in A
         kl = self._closed_form_kl(trace, model) if self.analytic_kl else sampled_kl(trace)
         bound = total(log_p) - total(kl)  # [S, B]
-        objective = total(log_p, trace.weights) - beta * total(self._with_floor(kl), trace.weights)
+        objective = total(log_p, trace.weights) - beta * total(self._with_floor(kl, trace, model), trace.weights)
         loss = -ops.mean(objective, axis=0)  # [B]
         if self.gradient == "score_function":
             loss = loss + self._score(objective, trace)
@@ -78,7 +88,7 @@ class ELBO(Objective):
 
     def _trace(self, model, data, training):
         options = dict(detach=self.gradient == "score_function", frozen="q" if self.gradient == "stl" else "")
-        if not self.analytic_kl or len(model.latents) == 1:
+        if not self.analytic_kl or len(model.latents) <= 1:
             return model.trace(data, self.samples, training, **options)
         # closed forms compare factors of one batch, [S·B]: each example comes S times, with one sample
         s = self.samples
@@ -87,12 +97,38 @@ class ELBO(Objective):
         log_q, log_p = ({n: ops.reshape(v, (s, -1)) for n, v in log.items()} for log in (trace.log_q, trace.log_p))
         return replace(trace, samples=s, log_q=log_q, log_p=log_p)
 
-    def _with_floor(self, kl):
+    def _with_floor(self, kl, trace, model):
         """KLs `[S, B]` by latent; one whose mean is below λ becomes the number λ, so that means are max(λ, KL)."""
         if not self.free_bits:
             return kl
-        means = {name: backend.mean_over_replicas(ops.mean(value)) for name, value in kl.items()}
-        return {name: ops.where(means[name] < self.free_bits, self.free_bits, kl[name]) for name in kl}
+        if self.free_bits_of == "unit":
+            kl = {factor.name: self._unit_kl(factor, trace, model) for factor in model.inference}  # [S, B, ...]
+        floored = {}
+        for name, value in kl.items():
+            means = backend.mean_over_replicas(ops.mean(value, axis=(0, 1)))  # of the units, []: of the latent
+            value = ops.where(means < self.free_bits, self.free_bits, value)
+            floored[name] = ops.sum(ops.reshape(value, (*ops.shape(value)[:2], -1)), axis=-1)  # [S, B]
+        return floored
+
+    def _unit_kl(self, factor, trace, model):
+        """KL(q‖p) of each unit of a latent, `[S, B, *event]`, or `[1, B, *event]`."""
+        name = factor.name
+        if not all(isinstance(side[name], tfd.Independent) for side in (trace.q, trace.p)):
+            raise ValueError(
+                f'free_bits_of="unit" needs units that are independent in posterior and prior; of {name!r} these are '
+                f'{trace.q[name].name} and {trace.p[name].name}. Use free_bits_of="latent".'
+            )
+        q, p, z = trace.q[name].distribution, trace.p[name].distribution, trace.values[name]  # [S, B, *event]
+        shape, event = ops.shape(z), model.event_shapes[name]
+        if self.analytic_kl:
+            rows = self.samples if len(model.latents) > 1 else 1
+            return ops.reshape(tfd.kl_divergence(q, p), (rows, -1, *event))
+        of_q = any(parent in model.latents for parent in factor.given)  # batch [S·B] then, else [B]
+        prior = next(f for f in model.generative if f.name == name)
+        of_p = any(parent in model.latents for parent in prior.given)
+        flat = ops.reshape(z, (-1, *event))
+        log_q, log_p = (d.log_prob(flat if folded else z) for d, folded in ((q, of_q), (p, of_p)))
+        return ops.reshape(log_q, shape) - ops.reshape(log_p, shape)
 
     def _score(self, f, trace):
         """A term `[B]` of value zero whose gradient is the score function's, −1/S Σ_s (f_s − b_s) ∇ log q(z_s|x).
@@ -130,4 +166,5 @@ class ELBO(Objective):
 
     def get_config(self):
         config = {"analytic_kl": self.analytic_kl, "gradient": self.gradient, "free_bits": self.free_bits}
+        config["free_bits_of"] = self.free_bits_of
         return {**super().get_config(), **config}

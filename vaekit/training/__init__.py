@@ -1,7 +1,8 @@
 """Training: the step, the loop over epochs, checkpoints, early stopping."""
 
+from vaekit.training.aggressive import AggressiveInference
 from vaekit.training.early_stopping import EarlyStopping
 from vaekit.training.optimizers import NormalizedGradients
 from vaekit.training.together import fit_together
 
-__all__ = ["EarlyStopping", "NormalizedGradients", "fit_together"]
+__all__ = ["AggressiveInference", "EarlyStopping", "NormalizedGradients", "fit_together"]

@@ -16,6 +16,7 @@ from vaekit.training.finite import StopAtNaN
 from vaekit.training.progress import Progress
 
 SECONDS = 60.0  # between two files
+BY_LENGTH = ("multiple", "fixed", "tokens", "padding")  # settings of batches of sequences
 
 
 class CheckpointError(RuntimeError):
@@ -48,6 +49,7 @@ class Checkpoint:
             "seed": model.seed_generator.get_config()["seed"],
             "networks": {".".join(map(str, k)): str(v) for k, v in settings_by_path(model, model.get_config()).items()},
             "batch size": batches.batch_size,
+            "batches": {name: getattr(batches, name) for name in BY_LENGTH if hasattr(batches, name)},
             "shuffle": batches.shuffle,
             "weights": [[list(v.shape), str(v.dtype)] for v in self.variables],
             "optimizer": model.optimizer_config(),
@@ -72,6 +74,7 @@ class Checkpoint:
             return 0
         state, arrays = read(self.path)
         saved, present = _without_names(state["identity"]), _without_names(self.identity)
+        saved.setdefault("batches", present["batches"])  # older files do not say
         if others := [name for name in present if saved.get(name) != present[name]]:
             name = min(others, key=lambda name: len(str(present[name])))
             where, a, b = _difference(saved.get(name), present[name], name)

@@ -6,15 +6,14 @@ from numbers import Integral
 
 import keras
 
-from vaekit.objectives import WarmUp
-
 
 class EarlyStopping(keras.callbacks.EarlyStopping):
     """Stops when a term has not become better for `patience` epochs, and restores the weights of its best epoch.
 
-    Epochs that end while β warms up (`objectives.WarmUp`) neither count nor can be the best: what is trained then is
-    not yet the bound, which may fall and rise again. The best weights come back also when training ends by its last
-    epoch, and with them the model's step. If warm-up outlasts training, the last weights stay, and a warning says so.
+    Epochs that end while β warms up (`objectives.WarmUp`, or in a cycle of `Cyclic`) neither count nor can be the best:
+    what is trained then is not yet the bound, which may fall and rise again. The best weights come back also when
+    training ends by its last epoch, and with them the model's step. If warm-up outlasts training, the last weights
+    stay, and a warning says so.
 
     Args:
         patience: epochs.
@@ -60,11 +59,11 @@ class EarlyStopping(keras.callbacks.EarlyStopping):
         super().on_train_end(logs)
         if self.best is None and self._warming_up():
             warnings.warn(
-                f"β was still warming up when training ended (step {int(self.model.step)} of "
-                f"{self.model.objective.beta.steps}): EarlyStopping compared no epochs and keeps the last weights.",
+                f"β was still warming up when training ended (step {int(self.model.step)}, "
+                f"{self.model.objective.beta}): EarlyStopping compared no epochs and keeps the last weights.",
                 stacklevel=2,
             )
 
     def _warming_up(self):
         beta = getattr(getattr(self.model, "objective", None), "beta", None)
-        return isinstance(beta, WarmUp) and int(self.model.step) < beta.steps
+        return hasattr(beta, "rises") and beta.rises(int(self.model.step))

@@ -12,6 +12,7 @@ from vaekit import backend
 from vaekit.batches import Batches, BatchesByLength, check_counts, is_array, require_no_targets
 from vaekit.objectives.state import read_state
 from vaekit.training import loop, step
+from vaekit.training.aggressive import AggressiveInference
 from vaekit.training.arguments import build_loss, checked_objective, weights_like
 from vaekit.training.callbacks import with_progress
 from vaekit.training.finite import StopAtNaN, require_numbers
@@ -23,7 +24,8 @@ from vaekit.training.programs import Programs
 class Trainer(KerasLoop):
     """Base of `LatentVariableModel`: how a model is trained, whatever its densities.
 
-    A subclass has `batches(x, batch_size, shuffle)`, which checks data, and `seed_generator`, for all of its noise.
+    A subclass has `batches(x, batch_size, shuffle)`, which checks data, `inference_weights()`, those of q, and
+    `seed_generator`, for all of its noise.
 
     Attributes:
         step: variable, training steps taken since `compile`.
@@ -58,6 +60,8 @@ class Trainer(KerasLoop):
         kwargs.setdefault("jit_compile", backend.prefers_jit() and not kwargs.get("run_eagerly"))
         self._trained = None  # ids of weights, from the first fit on
         super().compile(optimizer=optimizer, **kwargs)
+        if isinstance(self.optimizer, AggressiveInference):
+            self.optimizer.bind(self.inference_weights)
         if self.built:
             self.build_optimizer()
         self.objective = objective
@@ -178,6 +182,10 @@ class Trainer(KerasLoop):
             raise ValueError(
                 "fit keeps a checkpoint where it trains on arrays by its own loop, with no options but epochs, "
                 "callbacks, validation and verbose. keras.callbacks.BackupAndRestore serves other data and loops."
+            )
+        if isinstance(self.optimizer, AggressiveInference):
+            raise ValueError(
+                "AggressiveInference trains on arrays, or vaekit.batches, with no options but those above."
             )
         # shuffle=False: `Batches` have an order of their own, other iterables keep theirs
         options["callbacks"] = [StopAtNaN(), *options["callbacks"], FollowSettings()]

@@ -8,8 +8,8 @@ from vaekit.backend import tfd
 from vaekit.layers.density import Density, event_axes
 from vaekit.layers.distribution import DistributionLayer
 from vaekit.layers.likelihoods.support import check_classes, check_values
+from vaekit.marks import END, PADDING
 
-PADDING, END = 0, 3  # numbers of tokens, as `vaekit.datasets.Vocabulary` gives them
 NEVER = -1e9  # a logit; exp(NEVER) is 0
 
 

@@ -4,7 +4,7 @@ r"""Sentences: LSTM models with skip connections and semi-amortized inference (D
 from vaekit.papers.dieng2018 import text as paper
 
 ptb = vk.datasets.load("ptb")
-model = paper.lstm(ptb, settings=paper.PTB)  # skip=True: Skip-VAE; refined=True: SA-VAE
+model = paper.lstm(ptb, settings=paper.PTB)  # skip=True: Skip-VAE; refined=True: SA-VAE; latents=0: the LSTM alone
 paper.fit(model, ptb, settings=paper.PTB)
 print(vk.evaluation.perplexity(model, ptb.test))
 ```
@@ -28,7 +28,7 @@ from vaekit import evaluation
 from vaekit.batches import BatchesByLength
 from vaekit.inference import Refinement
 from vaekit.layers import AutoregressiveTokens, DiagonalNormal, Tokens
-from vaekit.models import VAE
+from vaekit.models import VAE, Factor, LatentVariableModel
 from vaekit.objectives import ELBO, WarmUp
 from vaekit.papers.cell import Figure, mean, numbers
 
@@ -121,11 +121,11 @@ class Halving(keras.callbacks.Callback):
 
 
 def lstm(data, latents=32, skip=False, refined=False, settings=SETTINGS, seed=None):
-    r"""VAE of sentences, compiled: an LSTM that reads, and one that writes.
+    r"""VAE of sentences, compiled: an LSTM that reads, and one that writes. Without latents the latter alone.
 
     Args:
         data: a `vaekit.datasets.Dataset` of sentences, which has a vocabulary.
-        latents: units of z; the paper's are 32 and 64.
+        latents: units of z; the paper's are 32 and 64. 0: a language model, p(x) without z.
         skip: whether z enters the softmax, too (Skip-VAE).
         refined: whether inference is semi-amortized (SA-VAE).
 
@@ -138,23 +138,26 @@ def lstm(data, latents=32, skip=False, refined=False, settings=SETTINGS, seed=No
             f"{getattr(data, 'name', type(data).__name__)!r}, which has no vocabulary."
         )
     s, (length,), words = settings, data.event_shape, len(data.vocabulary)
-    reading = [L.Embedding(words, s.embedding, mask_zero=True), L.LSTM(s.units)]
-    encoder = keras.Sequential([*reading, DiagonalNormal(latents)])
     drop = (L.Dropout(s.dropout, seed=None if seed is None else seed + i) for i in (1, 2))
     decoder = AutoregressiveTokens(
         [L.Embedding(words, s.embedding), next(drop), L.LSTM(s.units, return_sequences=True)]
         + [next(drop), Tokens(length, words)],
         skip=skip,
-        initial_state=True,
+        initial_state=latents > 0,
     )
-    model = VAE(encoder, decoder, refinement=refinement(s) if refined else None, seed=seed)
+    if latents:
+        reading = [L.Embedding(words, s.embedding, mask_zero=True), L.LSTM(s.units)]
+        encoder = keras.Sequential([*reading, DiagonalNormal(latents)])
+        model = VAE(encoder, decoder, refinement=refinement(s) if refined else None, seed=seed)
+    else:
+        model = LatentVariableModel([Factor("x", decoder)], inference=[], seed=seed)
     model.build((None, length))
     start = np.random.default_rng(seed)
     for variable in model.trainable_variables:
         variable.assign(start.uniform(-s.spread, s.spread, variable.shape))
     kind = keras.optimizers.Adam if s.adam else keras.optimizers.SGD
     batches = len(BatchesByLength(data.train, s.batch_size, multiple=s.multiple))
-    beta = WarmUp(s.warm_up * batches, start=0.1) if s.warm_up else 1.0
+    beta = WarmUp(s.warm_up * batches, start=0.1) if s.warm_up and latents else 1.0
     model.compile(kind(s.learning_rate, global_clipnorm=s.clip), objective=ELBO(analytic_kl=True, beta=beta))
     return model
 
@@ -190,9 +193,11 @@ def fit(model, data, epochs=None, settings=SETTINGS, **options):
 
 
 def measure(model, data, seed=0, progress=True, settings=SETTINGS):
-    """Perplexity, ELBO, KL, mutual information and active units on the test sentences."""
-    bound = evaluation.terms(model, data.test, ELBO(analytic_kl=True), batch_size=32, seed=seed)
+    """Perplexity, ELBO, KL, mutual information and active units on the test sentences; without latents log p(x)."""
     by_samples = evaluation.perplexity(model, data.test, settings.samples or None, seed=seed, progress=progress)
+    if not model.latents:
+        return {"perplexity": Figure(by_samples.value), "log p(x)": mean(by_samples.per_sentence)}
+    bound = evaluation.terms(model, data.test, ELBO(analytic_kl=True), batch_size=32, seed=seed)
     info = evaluation.information(model, data.test, seed=seed, progress=progress)
     return {
         "perplexity": Figure(by_samples.value),
@@ -204,12 +209,14 @@ def measure(model, data, seed=0, progress=True, settings=SETTINGS):
 
 
 def build(data, model, settings=SETTINGS, seed=None):
-    """The model of a cell, by its name: "skip-sa-vae-32"."""
+    """The model of a cell, by its name: "skip-sa-vae-32", or "lstm_lm"."""
     return lstm(data, **parts(model), settings=settings, seed=seed)
 
 
 def parts(model):
     """What a cell's model has, by its name: dict of options of `lstm`."""
+    if model == "lstm_lm":
+        return dict(latents=0, skip=False, refined=False)
     *words, latents = model.split("-")
     return dict(latents=int(latents), skip="skip" in words, refined="sa" in words)
 
@@ -221,7 +228,7 @@ def operations(model, words, settings=SETTINGS):
     itself differentiated: thrice as many.
     """
     s, has = settings, parts(model)
-    encoder = 4 * s.units * (s.embedding + s.units)
+    encoder = 4 * s.units * (s.embedding + s.units) if has["latents"] else 0
     decoder = 4 * s.units * (s.embedding + has["latents"] + s.units) + words * (s.units + has["latents"] * has["skip"])
     return 6 * (encoder + decoder * (1 + 3 * s.refinement_steps * has["refined"]))
 
@@ -231,6 +238,7 @@ METRIC = (
     "closed form. Mutual information: KL less that of the aggregate posterior. Active units: variance of posterior "
     "means above 0.01 over all sentences (the published code: above 0.02, over the last batch)."
 )
+ALONE = "All test sentences. Perplexity a word, end marks included, by log p(x), which is exact without latents."
 
 # Yahoo answers. model: (perplexity, ELBO, KL, active units).
 YAHOO = {
@@ -248,4 +256,5 @@ TREEBANK = {
     "Skip-VAE-32": (None, None, None, None),
     "SA-VAE-32": (None, None, None, None),
     "Skip-SA-VAE-32": (None, None, None, None),
+    "LSTM LM": (None, None, None, None),
 }
