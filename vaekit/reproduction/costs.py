@@ -13,7 +13,7 @@ from vaekit.papers.presets import stand_in
 
 GREY = 0.5 / 256
 
-# Training images of each data set: how many, their shape, and a value that a pixel can take.
+# Training images, or videos, of each data set: how many, their shape, and a value that a pixel can take.
 IMAGES = {
     "static_mnist": (50_000, (28, 28, 1), 0.0),
     "dynamic_mnist": (50_000, (28, 28, 1), 0.0),
@@ -27,6 +27,9 @@ IMAGES = {
     "cifar10_jpeg": (9_000, (32, 32, 3), 0.0),
     "svhn": (68_257, (32, 32, 3), 0.0),
     "celeba": (162_770, (32, 32, 3), 0.0),
+    "bair": (43_008, (12, 64, 64, 3), 0.0),
+    "moving_mnist": (10_000, (15, 64, 64, 1), 0.0),
+    "moving_digits": (2_000, (16, 16, 16, 1), 0.0),
 }
 
 

@@ -114,10 +114,10 @@ def svg(data, decoder="optimal", prior="learned", settings=BAIR, seed=None):
     model = LatentVariableModel(
         features=[Feature(("h", *skips), TimeDistributed(encoder), given="x")],
         generative=[
-            Factor("z", _gaussian(s), given=past("h")) if prior == "learned" else Factor("z", fixed),
-            Factor("x", _frames(frame, decoder, encoder.outputs, s), given=(past("h"), "z", *map(past, skips))),
+            Factor("z", gaussian(s), given=past("h")) if prior == "learned" else Factor("z", fixed),
+            Factor("x", frames(frame, decoder, encoder.outputs, s), given=(past("h"), "z", *map(past, skips))),
         ],
-        inference=[Factor("z", _gaussian(s), given="h")],
+        inference=[Factor("z", gaussian(s), given="h")],
         seed=seed,
     )
     model.build((None, *data.event_shape))
@@ -209,14 +209,14 @@ def _start(settings):
 # ---- networks over time
 
 
-def _gaussian(settings):
+def gaussian(settings):
     """q(z_t | x_≤t) of codes, p(z_t | x_<t) of their past: a linear layer, an LSTM, mean and log variance."""
     s = settings
     z = DiagonalNormal(s.latents, **_start(s))
     return Stack([L.Dense(s.units, **_start(s)), _lstm(s), TimeDistributed(z, known=1)], over_time=True)
 
 
-def _frames(shape, decoder, outputs, settings):
+def frames(shape, decoder, outputs, settings):
     """p(x_t | x_<t, z_≤t): LSTMs on (h_<t, z_≤t), then the frame decoder with the skips of the last known frame."""
     s, (code, *maps) = settings, outputs
     h, z = keras.Input((None, code.shape[-1])), keras.Input((None, s.latents))
@@ -282,7 +282,7 @@ METRIC = (
 
 
 def build(data, model, decoder, beta=None, settings=BAIR, seed=None):
-    """The model of a cell, by the cell's options, "svg" or "svg-fp"; β names it, the decoder finds it in the settings."""
+    """The model of a cell, by the cell's options; β names the cell, the decoder finds it in the settings."""
     return svg(data, decoder, "fixed" if model == "svg-fp" else "learned", settings, seed)
 
 
@@ -298,7 +298,14 @@ def own(cell):
     reported = {f"{name} a frame" if name == "−ELBO" else name: value for name, value in cell.reported.items()}
     measured = dict(samples=settings.samples, past=settings.past, videos=settings.videos)
     return dict(
-        **dict(build=build, fit=fit, measure=partial(measure, settings=settings), settings=settings, quirks=None, reported=reported),
+        **dict(
+            build=build,
+            fit=fit,
+            measure=partial(measure, settings=settings),
+            settings=settings,
+            quirks=None,
+            reported=reported,
+        ),
         **dict(epochs=schedule(videos, settings), metric=METRIC.format(**measured)),
         differs=DIFFERS.get(cell.options["decoder"], "") if reported else "",
     )
