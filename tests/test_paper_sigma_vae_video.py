@@ -182,9 +182,12 @@ def test_beta_hides_a_sigma():
 def test_trains_continues_is_measured_and_reloads(prior, convolutions, tmp_path):
     settings = dataclasses.replace(TINY, filters=(3, 2), convolutions=convolutions)
     data = videos(16, 1)
-    model = paper.build(data, "svg" if prior == "learned" else "svg-fp", "shared", settings=settings, seed=0)
+    model = paper.build(data, "svg" if prior == "learned" else "svg-fp", "optimal", settings=settings, seed=0)
+    running = [v for v in model.non_trainable_variables if "running" in v.path or "moving" in v.path]
+    before = [array(v).copy() for v in running]
     history = paper.fit(model, data, epochs=1, settings=settings, verbose=0).history
     assert np.isfinite(list(history.values())).all() and int(model.step) == 2
+    assert running and all((array(v) != old).any() for v, old in zip(running, before, strict=True))
     known = data.test[:3, :2]
     futures = model.futures(known, n=2, length=T + 2, seed=0)
     assert futures.shape == (2, 3, T + 2, 16, 16, 1) and (futures[:, :, :2] == known).all()

@@ -41,7 +41,8 @@ def count(cell):
     """Counts floating-point operations of a cell's whole schedule (early stopping may end it before), as XLA does.
 
     They are those of one training step on blank images, times the steps: no data are needed. (Of sentences, whose loops
-    XLA does not count, they are worked out for each token.) None for a cell that cannot be run.
+    XLA does not count, they are worked out for each token; of videos, whose convolutions outweigh them, an LSTM's loop
+    counts as a step of it.) None for a cell that cannot be run.
     """
     if cell.missing:
         return None
