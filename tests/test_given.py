@@ -9,6 +9,7 @@ from oracles import ProbabilisticPCA, binary_images, two_latents
 import vaekit as vk
 from vaekit import backend
 from vaekit.inference import Refinement
+from vaekit.models.split import split
 
 
 class Counted(keras.layers.Layer):
@@ -59,6 +60,20 @@ def test_a_side_that_is_not_asked_for_does_not_run():
     for s in range(3):
         by_hand = model.log_p({"x": ops.convert_to_tensor(x), "z": ops.convert_to_tensor(z[s])})
         np.testing.assert_allclose(log_p[s], numpy(by_hand), rtol=1e-5)
+
+
+def test_both_parts_of_a_functional_network_know_whether_they_train():
+    x, z = keras.Input((40,)), keras.Input((30,))
+    joined = keras.layers.Concatenate()([keras.layers.Dropout(0.5)(x), keras.layers.Dropout(0.5)(z)])
+    factor = vk.Factor("z2", keras.Model([x, z], vk.layers.DiagonalNormal(2)(joined)), given=("x", "z1"))
+    h, g = split(factor, ("z1",), {"x": (40,), "z1": (30,)})
+    ones = {"x": np.ones((1, 40), "float32"), "z1": np.ones((1, 30), "float32")}
+    for training in (True, False):
+        (of_x,) = h(ones, training)
+        assert (numpy(of_x) == 0).any() == training
+        means = [numpy(g([of_x, ones["z1"]], training).mean()) for _ in range(2)]
+        assert (means[0] != means[1]).any() == training
+    np.testing.assert_allclose(means[0], numpy(factor([ones["x"], ones["z1"]]).mean()), rtol=1e-5)
 
 
 def test_log_q_is_the_exact_posterior_of_a_linear_model():

@@ -93,7 +93,7 @@ class Memory:
             return self.before[-1]
         return self.states[len(self.after)]
 
-    def _recurrent(self, layer, inputs, initial_state=None):
+    def _recurrent(self, layer, inputs, initial_state=None, mask=None, training=False):
         n = ops.shape(inputs)[0]
         state = self._state(lambda: _listed(layer.cell.get_initial_state(batch_size=n)))
         if initial_state is not None:

@@ -14,7 +14,13 @@ class Subnetwork(keras.layers.Layer):
         self.function = keras.Function(inputs, outputs)
 
     def call(self, inputs, training=False):
-        return self.function(inputs)  # layers find `training` in the context of this call
+        def run(operation):  # which has kept the `training` that it found when the network was made
+            def call(*args, **kwargs):
+                return operation(*args, **(kwargs | {"training": training} if "training" in kwargs else kwargs))
+
+            return call
+
+        return self.function._run_through_graph(inputs, operation_fn=run)
 
 
 def split(factor, latents, shapes):

@@ -13,7 +13,7 @@ from vaekit.papers.presets import stand_in
 
 GREY = 0.5 / 256
 
-# Training images of each data set: how many, their shape, and a value that a pixel can take.
+# Training images, or videos, of each data set: how many, their shape, and a value that a pixel can take.
 IMAGES = {
     "static_mnist": (50_000, (28, 28, 1), 0.0),
     "dynamic_mnist": (50_000, (28, 28, 1), 0.0),
@@ -27,6 +27,9 @@ IMAGES = {
     "cifar10_jpeg": (9_000, (32, 32, 3), 0.0),
     "svhn": (68_257, (32, 32, 3), 0.0),
     "celeba": (162_770, (32, 32, 3), 0.0),
+    "bair": (43_008, (12, 64, 64, 3), 0.0),
+    "moving_mnist": (10_000, (15, 64, 64, 1), 0.0),
+    "moving_digits": (2_000, (16, 16, 16, 1), 0.0),
 }
 
 
@@ -38,7 +41,8 @@ def count(cell):
     """Counts floating-point operations of a cell's whole schedule (early stopping may end it before), as XLA does.
 
     They are those of one training step on blank images, times the steps: no data are needed. (Of sentences, whose loops
-    XLA does not count, they are worked out for each token.) None for a cell that cannot be run.
+    XLA does not count, they are worked out for each token; of videos, whose convolutions outweigh them, an LSTM's loop
+    counts as a step of it.) None for a cell that cannot be run.
     """
     if cell.missing:
         return None

@@ -1,5 +1,7 @@
 r"""Simple and Effective VAE Training with Calibrated Decoders, σ-VAE (Rybkin, Daniilidis & Levine, arXiv 2006.13202).
 
+Images; videos stand in `vaekit.papers.rybkin2020.video`.
+
 ```python
 from vaekit.papers import rybkin2020 as paper
 
@@ -27,13 +29,15 @@ from functools import partial
 import keras
 import numpy as np
 
-from vaekit import evaluation, layers
-from vaekit.layers import DiagonalNormal, Join, Normal, Stack
+from vaekit import evaluation
+from vaekit.layers import DiagonalNormal, Join, Stack
 from vaekit.models import VAE, Factor, LatentVariableModel
 from vaekit.objectives import ELBO
 from vaekit.papers.cell import Figure, mean, on, table, titled
 from vaekit.papers.common import event_shape
 from vaekit.papers.presets import Presets
+from vaekit.papers.rybkin2020 import video
+from vaekit.papers.rybkin2020.decoders import DECODERS, head
 from vaekit.priors import StandardNormal
 
 L = keras.layers
@@ -87,31 +91,6 @@ class Quirks:
 
 
 NONE = Quirks()
-
-
-def _normal(scale, clipped=True):
-    def layer(shape, settings):
-        bound = dict(soft_clip=settings.soft_clip) if clipped else {}
-        return Normal(shape, scale(settings) if callable(scale) else scale, "sigmoid", **bound)
-
-    return layer
-
-
-# The rows of table 2: name to the likelihood layer, given the images' shape and settings. "bernoulli" is for binary
-# data (the paper trained it on grey ones, and so reports no likelihood); the next three are for bytes.
-DECODERS = {
-    "bernoulli": lambda shape, settings: layers.Bernoulli(shape),
-    "categorical": lambda shape, settings: layers.Categorical(shape),
-    "bitwise": lambda shape, settings: layers.BitwiseCategorical(shape),
-    "logistic_mixture": lambda shape, settings: layers.DiscretizedLogisticMixture(shape),
-    "unit": _normal(1.0, clipped=False),
-    "pixel": _normal("pixel"),
-    "student_t": lambda shape, settings: layers.StudentT(shape, mean_activation="sigmoid"),
-    "beta": _normal(lambda settings: math.sqrt(settings.beta / 2), clipped=False),  # ‖x − μ‖² + β KL, as a density
-    "shared": _normal("shared"),
-    "optimal": _normal("optimal"),
-    "optimal_image": _normal("optimal_image"),
-}
 
 
 def vae(data, decoder="optimal", latents=None, beta=1.0, settings=SETTINGS, quirks=NONE, seed=None):
@@ -202,14 +181,11 @@ def _transposed(data, decoder, settings):
     The last one has as many channels as the likelihood has numbers for a pixel, at most as many as the widest
     layer (which the 256-way categorical alone would exceed).
     """
-    if decoder not in DECODERS:
-        raise ValueError(f"The paper's decoders are {', '.join(map(repr, DECODERS))}; received {decoder!r}.")
-    head = DECODERS[decoder](data.event_shape, settings)
-    numbers = sum(shape[-1] for shape in head.parameter_shapes().values())
+    layer, numbers = head(decoder, data.event_shape, settings)
     channels = (*settings.decoder_filters, min(numbers, settings.filters[-1]))
     activations = [*("relu" for _ in settings.decoder_filters), None]
     parts = zip(channels, settings.decoder_kernels, settings.decoder_strides, activations, strict=True)
-    return [*(L.Conv2DTranspose(n, k, stride, padding="same", activation=f) for n, k, stride, f in parts), head]
+    return [*(L.Conv2DTranspose(n, k, stride, padding="same", activation=f) for n, k, stride, f in parts), layer]
 
 
 def _compiled(model, data, beta, settings, quirks):
@@ -333,11 +309,11 @@ DIFFERS = {
 def _each(cell):
     """What a cell has of its own: why it cannot be run, how it differs from the paper's, β."""
     data, model, decoder = (cell.options[name] for name in OPTIONS)
-    if model == "svg":
-        return dict(build=None, missing="vaekit has no model of video yet")
     if decoder == "bernoulli" and data != "dynamic_mnist":
         missing = "a Bernoulli density of grey images is none; mnist has that row for binarized ones"
         return dict(build=None, missing=missing)
+    if model.startswith("svg"):
+        return video.own(cell)
     differs = ["a network in the paper's spirit, not its own"] if model == "hvae" else []
     differs += [DIFFERS[data]] if data in DIFFERS else []
     return dict(differs="; ".join(differs), settings=replace(SETTINGS, beta=cell.options.get("beta", SETTINGS.beta)))
@@ -348,12 +324,17 @@ SHARED = dict(paper="rybkin2020", epochs=SETTINGS.epochs, build=build, fit=fit, 
 SHARED |= dict(settings=SETTINGS, quirks=NONE)
 
 cells = partial(table, options=OPTIONS, figures=("−ELBO", "FID"), shared=SHARED, each=_each)
+VIDEOS = [(model, decoder) for model in ("SVG", "SVG-FP") for decoder in ("optimal", "shared")]
+BETAS, ON_DIGITS = (1e-5, 1e-4, 1e-3), dict(data="moving_digits", model="SVG", decoder="beta")
 betas = {beta: row for beta, row in BETAS_SVHN.items() if beta != SETTINGS.beta}  # that one is in table 2
 CELLS = [
     *cells("table 2", TABLE_2),
     *cells("table 2, on CIFAR-10 (JPEG)", on("cifar10", TABLE_2), data="cifar10_jpeg"),
     *cells("MNIST", MNIST | {("mnist", "VAE", "optimal"): (None, None)}),  # the last one is ours alone
     *cells("β-VAE on SVHN", betas, options=(*OPTIONS, "beta"), data="svhn", model="VAE", decoder="beta"),
+    *cells("SVG, stochastic moving MNIST", dict.fromkeys(VIDEOS, ()), figures=(), data="moving_mnist"),
+    *cells("SVG, moving digits", dict.fromkeys(VIDEOS, ()), figures=(), data="moving_digits"),
+    *cells("SVG, moving digits", dict.fromkeys(BETAS, ()), options=(*OPTIONS, "beta"), figures=(), **ON_DIGITS),
 ]
 
 others = ("categorical", "bitwise", "logistic_mixture", "student_t", "optimal_image")  # in no table on MNIST
