@@ -69,7 +69,8 @@ def variables_gradient(function, variables):
     gradient = tape.gradient(value, variables)  # None where the value does not depend on a variable
     # An embedding's has rows only, a word's as often as the word: Keras' Adam and clipping would take these for
     # different rows, and square each. As a tensor it has their sum.
-    dense = [tf.zeros_like(v.value) if g is None else tf.convert_to_tensor(g) for v, g in zip(variables, gradient)]
+    pairs = zip(variables, gradient, strict=True)
+    dense = [tf.zeros_like(v.value) if g is None else tf.convert_to_tensor(g) for v, g in pairs]
     return value, dense
 
 
