@@ -18,9 +18,11 @@ def records():
     order = [
         "training_step",
         "convolutional_step",
+        "text_training",
         "log_likelihood",
         "mixture_density",
         "pixelcnn_sampling",
+        "text_sampling",
         "import_time",
     ]
     found = {path.stem: json.loads(path.read_text()) for path in RECORDS.glob("*.json")}

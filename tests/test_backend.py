@@ -105,6 +105,23 @@ print("trained")
 """
 
 
+def test_a_word_that_comes_twice_has_one_gradient():
+    table = keras.Variable(np.zeros((4, 2), "float32"))
+    slopes = np.array([[1, 2], [3, -1], [1, 1]], "float32")  # of words 1, 1 and 2
+
+    def loss():
+        return ops.sum(ops.take(table, np.array([1, 1, 2]), axis=0) * slopes)
+
+    gradient = backend.variables_gradient(loss, [table])[1]
+    summed = np.array([[0, 0], [4, 1], [1, 1], [0, 0]], "float32")
+    np.testing.assert_allclose(ops.convert_to_numpy(gradient[0]), summed)
+    norm = np.sqrt(np.sum(summed**2))  # which clipping sees
+    sgd = keras.optimizers.SGD(1.0, global_clipnorm=1.0)
+    sgd.build([table])
+    backend.apply_gradient(sgd, gradient, [table])
+    np.testing.assert_allclose(ops.convert_to_numpy(table), -summed / norm, rtol=1e-5)
+
+
 @pytest.mark.once
 def test_both_backends_agree_and_jax_needs_no_tensorflow(other_backend, tmp_path, monkeypatch):
     model = two_latents("top-down")

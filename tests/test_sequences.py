@@ -464,6 +464,11 @@ def test_orders_of_batches_by_length():
     assert fixed[0] == fixed[1] != {b.tobytes() for b in first}
     named = vk.batches.BatchesByLength({"x": x, "y": np.arange(len(x))}, 7, multiple=1, tokens="x")
     assert named[0][0]["x"].shape[1] <= LENGTH and len(named[0][0]["y"]) == len(named[0][0]["x"])
+    full = vk.batches.BatchesByLength(x, 7, multiple=2, full=True)
+    chunks = [next(iter(tensors.values())) for (tensors, _), *_ in full.chunks()]
+    assert {tuple(chunk.shape) for chunk in chunks} <= {(7, 2), (7, 4), (len(x) % 7, 4)}  # JAX's programs
+    assert all(np.array_equal(array(chunk), full[i][0]) for i, chunk in enumerate(chunks))
+    assert rows(map(array, chunks)) == rows([x])
     for wrong, message in [({"x": x}, "name of the tokens"), (x[:, 0], "tokens \\[N, T\\]")]:
         with pytest.raises(ValueError, match=message):
             vk.batches.BatchesByLength(wrong)

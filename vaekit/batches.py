@@ -267,18 +267,28 @@ class BatchesByLength(Batches):
 
     Args:
         data: tokens `[N, T]`, words, then padding; or a dict of arrays, of which `tokens` is these.
-        batch_size: rows a batch; the last one of each length may be smaller.
+        batch_size: rows a batch; the last one of each length may be smaller, with `full` only the last one of all.
         shuffle: new batches of each length in every epoch, and a new order of all.
         seed: as for `Batches`.
-        multiple: lengths are rounded up to multiples of this number, since each length compiles a program; 1: none of
-            a batch's sequences is shorter than others.
+        multiple: lengths are rounded up to multiples of this number: on JAX each shape of a batch compiles a program;
+            1: none of a batch's sequences is shorter than others.
+        full: whether a batch that would be smaller takes sequences of the next length: fewer shapes.
         fixed: whether the same sequences share a batch in every epoch; the order of batches is new.
         tokens: the name of the tokens in a dict.
         padding: its number.
     """
 
     def __init__(
-        self, data, batch_size=100, shuffle=True, seed=0, multiple=8, fixed=False, tokens=UNNAMED, padding=PADDING
+        self,
+        data,
+        batch_size=100,
+        shuffle=True,
+        seed=0,
+        multiple=8,
+        fixed=False,
+        tokens=UNNAMED,
+        padding=PADDING,
+        full=False,
     ):
         check_counts("BatchesByLength", multiple=multiple)
         if isinstance(data, dict) and tokens not in data:
@@ -288,14 +298,14 @@ class BatchesByLength(Batches):
             raise ValueError(f"BatchesByLength expects tokens [N, T]; received the shape {list(sequences.shape)}.")
         lengths = np.count_nonzero(sequences != padding, axis=1)
         self.widths = np.minimum(-(-lengths // multiple) * multiple, sequences.shape[1]).clip(1)  # [N]
-        self.multiple, self.fixed, self.tokens, self.padding = multiple, fixed, tokens, padding
+        self.multiple, self.fixed, self.full, self.tokens, self.padding = multiple, fixed, full, tokens, padding
         super().__init__(data, batch_size, shuffle, seed)
 
     def _new_order(self):
         rng = np.random.default_rng([*self.seed, self.epoch, 0])
         order = rng.permutation(self.length) if self.shuffle and not self.fixed else np.arange(self.length)
         order = order[np.argsort(self.widths[order], kind="stable")]
-        groups = np.split(order, np.flatnonzero(np.diff(self.widths[order])) + 1)  # by width
+        groups = [order] if self.full else np.split(order, np.flatnonzero(np.diff(self.widths[order])) + 1)  # by width
         self.parts = [group[i : i + self.batch_size] for group in groups for i in range(0, len(group), self.batch_size)]
         if self.shuffle:
             self.parts = [self.parts[i] for i in rng.permutation(len(self.parts))]
@@ -305,25 +315,18 @@ class BatchesByLength(Batches):
         return len(self.parts)
 
     def __getitem__(self, i):
-        index = self.parts[i]
-        rows = {name: np.asarray(array[index]) for name, array in self.arrays.items()}
-        return (_bare(self._cut(rows, self.widths[index[0]])),)
+        return (_bare(self._rows(self.parts[i])),)
 
-    def _cut(self, arrays, width):
-        return {**arrays, self.tokens: arrays[self.tokens][:, :width]}
+    def _rows(self, index):
+        rows = {name: np.asarray(array[index]) for name, array in self.arrays.items()}
+        return {**rows, self.tokens: rows[self.tokens][:, : self.widths[index].max()]}
 
     def chunks(self):
-        """Yields what `Batches.chunks` does, one batch at a time."""
+        """Yields what `Batches.chunks` does, one batch at a time, with no other rows."""
         keys = np.zeros((1, 2), backend.SEED_DTYPE)  # nothing is drawn
         for index in self.parts:
-            (fixed, _), width = self._resident, int(self.widths[index[0]])
-            if width not in self._by_width:
-                self._by_width[width] = self._cut(fixed, width)
-            yield (self._by_width[width], {}), index[None].astype("int32"), keys
-
-    @cached_property
-    def _by_width(self):
-        return {}
+            rows = {name: ops.convert_to_tensor(_device_array(array)) for name, array in self._rows(index).items()}
+            yield (rows, {}), np.arange(len(index), dtype="int32")[None], keys
 
 
 class Stacked:

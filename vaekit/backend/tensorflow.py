@@ -67,12 +67,15 @@ def variables_gradient(function, variables):
     with tf.GradientTape() as tape:
         value = function()
     gradient = tape.gradient(value, variables)  # None where the value does not depend on a variable
-    return value, [tf.zeros_like(v.value) if g is None else g for v, g in zip(variables, gradient, strict=True)]
+    # An embedding's has rows only, a word's as often as the word: Keras' Adam and clipping would take these for
+    # different rows, and square each. As a tensor it has their sum.
+    pairs = zip(variables, gradient, strict=True)
+    dense = [tf.zeros_like(v.value) if g is None else tf.convert_to_tensor(g) for v, g in pairs]
+    return value, dense
 
 
 def apply_gradient(optimizer, gradient, variables, jit_compile):
-    dense = all(isinstance(g, tf.Tensor) for g in gradient)  # an embedding's gradient has rows only
-    if jit_compile and dense and not tf.executing_eagerly() and replicas() == 1:
+    if jit_compile and not tf.executing_eagerly() and replicas() == 1:
         step = tf.function(lambda *g: optimizer.apply(g, variables), autograph=False, jit_compile=True)
         return step(*gradient)
     return optimizer.apply(gradient, variables)

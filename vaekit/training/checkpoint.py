@@ -16,7 +16,7 @@ from vaekit.training.finite import StopAtNaN
 from vaekit.training.progress import Progress
 
 SECONDS = 60.0  # between two files
-BY_LENGTH = ("multiple", "fixed", "tokens", "padding")  # settings of batches of sequences
+BY_LENGTH = ("multiple", "fixed", "full", "tokens", "padding")  # settings of batches of sequences
 
 
 class CheckpointError(RuntimeError):

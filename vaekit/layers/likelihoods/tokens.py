@@ -33,9 +33,11 @@ class TokensDistribution(Density):
         return self.logits.shape[-2:-1]
 
     def _log_prob(self, x):
-        tokens = ops.cast(x, "int32")  # [..., T]
-        chosen = ops.take_along_axis(self.logits, tokens[..., None], axis=-1)[..., 0]
-        log_p = chosen - ops.logsumexp(self.logits, axis=-1)
+        tokens, logits = ops.cast(x, "int32"), self.logits  # [..., T], [..., T, tokens]
+        if tokens.shape != logits.shape[:-1]:
+            tokens = tokens + ops.zeros_like(logits[..., 0], "int32")
+            logits = logits + ops.zeros_like(tokens[..., None], logits.dtype)
+        log_p = -ops.sparse_categorical_crossentropy(tokens, logits, from_logits=True)
         return ops.sum(ops.where(tokens == self.padding, 0.0, log_p), axis=-1)
 
     def _sample_n(self, n, seed=None):
@@ -48,7 +50,8 @@ class TokensDistribution(Density):
 def without(logits, padding):
     """Makes logits `[..., tokens]` in which padding never comes."""
     logits = ops.convert_to_tensor(logits)
-    return ops.where(ops.arange(logits.shape[-1]) == padding, ops.cast(NEVER, logits.dtype), logits)
+    # a sum, whose gradient costs nothing
+    return logits + ops.cast(ops.where(ops.arange(logits.shape[-1]) == padding, NEVER, 0.0), logits.dtype)
 
 
 @keras.saving.register_keras_serializable("vaekit")
@@ -91,6 +94,13 @@ class Tokens(DistributionLayer):
 
     def parameter_shapes(self):
         return {"logits": (*self.event_shape, self.vocabulary)}
+
+    def parameter_values(self, inputs):
+        if not self.local["logits"]:
+            return super().parameter_values(inputs)
+        # as a product of two matrices: of tensors with more axes, XLA would copy the logits' gradient, transposed
+        logits = self.heads["logits"](ops.reshape(inputs, (-1, inputs.shape[-1])))  # [B·T, tokens]
+        return {"logits": ops.reshape(logits, (*ops.shape(inputs)[:-1], self.vocabulary))}
 
     def distribution(self, logits):
         return TokensDistribution(logits, self.padding, self.end)
