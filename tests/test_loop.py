@@ -9,7 +9,7 @@ from vaekit import batches as batches_module
 from vaekit.batches import DynamicBinarization
 from vaekit.training.program import Program
 
-X = (np.random.default_rng(0).random((48, 4, 4, 1)) < 0.5).astype("float32")
+X = (np.random.default_rng(0).random((48, 4, 4, 1)) < 0.5).astype("float32")  # whole batches: one program
 
 
 def small_vae(**options):
