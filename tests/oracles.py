@@ -87,7 +87,8 @@ def two_latents(order, units=(3, 2), event_shape=(4, 4, 1), seed=0):
     return vk.LatentVariableModel(generative, inference, seed=seed)
 
 
-def binary_images(n=60, event_shape=(4, 4, 1), seed=0):
+def binary_images(n=64, event_shape=(4, 4, 1), seed=0):
+    """Two of Keras' batches: a program is compiled for each size of a batch."""
     return (np.random.default_rng(seed).random((n, *event_shape)) < 0.4).astype("float32")
 
 

@@ -347,7 +347,7 @@ MODELS = {
     "kind, objective", [*(("VAE", name) for name in OBJECTIVES), ("bottom-up", "IWAE"), ("top-down", "wake–sleep")]
 )
 def test_model_trains_and_reloads_whole(kind, objective, tmp_path):
-    x = binary_images()
+    x = binary_images(60)
     model = MODELS[kind]()
     model.compile(keras.optimizers.SGD(0.01), objective=OBJECTIVES[objective]())
     history = model.fit(x, batch_size=20, epochs=2, validation_data=x[:20], verbose=0).history
@@ -366,7 +366,7 @@ def test_model_trains_and_reloads_whole(kind, objective, tmp_path):
 
 @pytest.mark.parametrize("kind", MODELS)
 def test_model_outputs(kind):
-    model, x = MODELS[kind](), binary_images()
+    model, x = MODELS[kind](), binary_images(32)
     with pytest.raises(ValueError, match="shape of its data"):
         model.sample(3)
     model.build((None, *IMAGE))
@@ -375,16 +375,16 @@ def test_model_outputs(kind):
     means = model.sample(3, mean=True, seed=1)
     assert np.all((0 < means) & (means < 1))
     np.testing.assert_array_equal(means, model.sample(3, mean=True, seed=1))
-    assert model.log_weights(x, 4).shape == (4, 60)
+    assert model.log_weights(x, 4).shape == (4, 32)
     assert model.reconstruct(x).shape == x.shape
     np.testing.assert_allclose(model.predict(x, verbose=0), ops.convert_to_numpy(model(x)), rtol=1e-5)
     encoded = model.encode(x, batch_size=7)
     if kind == "VAE":
-        assert encoded.shape == (60, 2)
+        assert encoded.shape == (32, 2)
         np.testing.assert_allclose(encoded, ops.convert_to_numpy(model.posterior(x).mean()), rtol=1e-5)
         assert model.decode(encoded).shape == x.shape
     else:
-        assert {name: z.shape for name, z in encoded.items()} == {"z1": (60, 3), "z2": (60, 2)}
+        assert {name: z.shape for name, z in encoded.items()} == {"z1": (32, 3), "z2": (32, 2)}
         assert model.decode(encoded).shape == x.shape
         assert set(model.posterior(x)) == {"z1", "z2"}
     a, b = (model.trace(x, 2, seed=5).log_weights() for _ in range(2))
@@ -399,7 +399,7 @@ def test_same_seed_same_result(kind):
         keras.utils.set_random_seed(3)
         model = MODELS[kind]()
         model.compile(keras.optimizers.SGD(0.01), objective=vk.objectives.ELBO())
-        results.append(model.fit(binary_images(), batch_size=20, epochs=2, verbose=0).history)
+        results.append(model.fit(binary_images(60), batch_size=20, epochs=2, verbose=0).history)
     assert results[0] == results[1]
 
 
@@ -449,7 +449,7 @@ def test_two_calls_of_fit_go_on_with_new_orders_and_draws():
 
 
 def test_conditions_make_a_conditional_vae(tmp_path):
-    x, y = binary_images(), np.eye(3, dtype="float32")[np.arange(60) % 3]
+    x, y = binary_images(60), np.eye(3, dtype="float32")[np.arange(60) % 3]
 
     def joined(a, b, head):
         inputs_ = [keras.Input(a), keras.Input(b)]

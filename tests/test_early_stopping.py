@@ -36,7 +36,7 @@ def fitted(values, stop, warm_up=False):
     """A model that took one step an epoch, warming up for four if at all, while its validation bounds were `values`."""
     model, watch = compiled(warm_up), Watch(values)
     model.step.assign(0)
-    model.fit(X, batch_size=60, epochs=len(values), validation_data=X, callbacks=[watch, stop], verbose=0)
+    model.fit(X, batch_size=64, epochs=len(values), validation_data=X, callbacks=[watch, stop], verbose=0)
     return model, watch
 
 
@@ -99,7 +99,7 @@ def test_the_best_epoch_is_the_one_by_the_terms_own_direction():
     model, watch = small_vae(), Watch()
     best = {"val_bound": np.argmax, "reconstruction": np.argmax, "val_loss": np.argmin, "kl": np.argmin}
     stops = {monitor: EarlyStopping(patience=50, monitor=monitor) for monitor in best}
-    model.fit(X, batch_size=30, epochs=5, validation_data=X, callbacks=[watch, *stops.values()], verbose=0)
+    model.fit(X, batch_size=32, epochs=5, validation_data=X, callbacks=[watch, *stops.values()], verbose=0)
     for monitor, stop in stops.items():
         epoch = best[monitor]([logs[monitor] for logs in watch.logs])
         assert stop.best == watch.logs[epoch][monitor]

@@ -240,6 +240,7 @@ def test_a_cut_gradient_costs_the_gradients_alone(cut):
     assert verdict.diagnosis == "cut" and "encoder_hidden" in verdict.faults()[0]
 
 
+@pytest.mark.once  # what a judge sees are arrays
 def test_what_learners_are_shown_runs_and_earns_nothing():
     verdict = checked("mended_loss", run(str(Text("mended_loss", MEND.text.arguments, MEND.broken)), "mended_loss"))
     assert verdict.earned == 0 and not any(part.right for part in verdict.parts)

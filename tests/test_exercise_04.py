@@ -271,6 +271,7 @@ def test_every_set_of_errors_is_a_loss_of_its_own():
         assert (np.abs(a - b) > 5 * (1e-5 + 1e-4 * np.abs(b))).any(), (steps[i], steps[j])
 
 
+@pytest.mark.once  # what a judge sees are arrays
 def test_what_learners_are_shown_runs_and_earns_nothing():
     broken = Text(STEP.name, STEP.text.arguments, STEP.broken).function(ops=ops)
     verdict = checked(STEP, broken)

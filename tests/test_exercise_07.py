@@ -165,6 +165,7 @@ def test_every_set_of_errors_is_a_loss_of_its_own():
         assert (np.abs(a - b) > 5 * (1e-5 + 1e-4 * np.abs(b))).any()
 
 
+@pytest.mark.once  # what a judge sees are arrays
 def test_what_learners_are_shown_runs_and_earns_nothing():
     broken = Text(MENDED.name, MENDED.text.arguments, MENDED.broken).function(ops=ops)
     verdict = checked(MENDED, broken)

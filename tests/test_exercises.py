@@ -39,6 +39,7 @@ QUESTIONS = [
 TRAINED = [param for param in QUESTIONS if param.values[1].seconds > 100]
 QUICK = [param for param in QUESTIONS if param not in TRAINED]
 FUNCTIONS = [param for param in QUESTIONS if isinstance(param.values[1], Function)]
+OTHERS = [param for param in QUICK if param not in FUNCTIONS]
 BANKS = {number: importlib.import_module(f"mutants.e{number}") for number in EXERCISES}
 
 
@@ -76,12 +77,16 @@ MUTANTS = {  # {(number, question): [(diagnosis, code)]}
     for number, exercise in EXERCISES.items()
     for name, question in exercise.questions.items()
 }
-ALIKE = [
-    pytest.param(number, name, code(number, EXERCISES[number].questions[name], change), id=f"{number}-{name}-{i}")
-    for number, bank in BANKS.items()
-    for name, changes in bank.ALIKE.items()
-    for i, change in enumerate(changes)
-]
+ALIKE = {  # whether the question is a function of tensors: right answers to it
+    function: [
+        pytest.param(number, name, code(number, question, change), id=f"{number}-{name}-{i}")
+        for number, bank in BANKS.items()
+        for name, changes in bank.ALIKE.items()
+        if isinstance(question := EXERCISES[number].questions[name], Function) == function
+        for i, change in enumerate(changes)
+    ]
+    for function in (True, False)
+}
 WRONG = [
     pytest.param(number, name, diagnosis, wrong, id=f"{number}-{name}-{i}-{diagnosis}")
     for (number, name), rows in MUTANTS.items()
@@ -194,20 +199,26 @@ def _judged(question, cases, answer):
     return judge(question, list(cases), [observe(observer, answer, case.inputs, options) for case in cases])
 
 
-@pytest.mark.parametrize("seed", (1,) if vk.backend.NAME == "jax" else (1, 2))
-@pytest.mark.parametrize(("number", "question"), QUICK)
-def test_solution_earns_every_point(number, question, seed):
-    found = verdict(number, question.name, solutions(number)[question.name], seed)
+@pytest.mark.parametrize(("number", "question"), OTHERS)
+def test_solution_earns_every_point(number, question):
+    found = verdict(number, question.name, solutions(number)[question.name], 1)
     assert found.right and found.earned == question.points, found
     assert type(found.earned) is float
+
+
+@pytest.mark.alternate  # TensorFlow meets all of them in test_grading_exercises.py
+@pytest.mark.parametrize(("number", "question"), FUNCTIONS)
+def test_solution_that_is_a_function_earns_every_point(number, question):
+    test_solution_earns_every_point(number, question)
 
 
 @pytest.mark.alternate
 @pytest.mark.parametrize(("number", "question"), TRAINED)
 def test_solution_that_trains_earns_every_point(number, question):
-    test_solution_earns_every_point(number, question, 1)
+    test_solution_earns_every_point(number, question)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("number", "question"), QUESTIONS)
 def test_stub_raises_not_implemented_and_earns_nothing(number, question):
     verdict = EXERCISES[number].verdict(question.name, stub(number, question.name), 1)
@@ -216,10 +227,16 @@ def test_stub_raises_not_implemented_and_earns_nothing(number, question):
 
 
 @pytest.mark.alternate
-@pytest.mark.parametrize(("number", "name", "code"), ALIKE)
+@pytest.mark.parametrize(("number", "name", "code"), ALIKE[False])
 def test_right_answers_written_otherwise_earn_every_point(number, name, code):
     found = verdict(number, name, run(code, name), 3)
     assert found.earned == EXERCISES[number].questions[name].points, found
+
+
+@pytest.mark.once  # what a judge sees are arrays
+@pytest.mark.parametrize(("number", "name", "code"), ALIKE[True])
+def test_right_functions_written_otherwise_earn_every_point(number, name, code):
+    test_right_answers_written_otherwise_earn_every_point(number, name, code)
 
 
 @functools.cache

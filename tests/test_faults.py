@@ -53,9 +53,9 @@ def added(objective, batches=None, **options):
         model, hidden = regularized(strength, **options)
         model.compile(keras.optimizers.SGD(0.0), objective=objective)
         data = X if batches is None else batches()
-        losses.append(model.fit(data, **({"batch_size": 60} if batches is None else {}), verbose=0).history["loss"][0])
-    h = ops.convert_to_numpy(hidden(X.reshape(60, -1)))
-    return losses[0] - losses[1], 0.1 * (h**2).sum() / 60
+        losses.append(model.fit(data, **({"batch_size": 64} if batches is None else {}), verbose=0).history["loss"][0])
+    h = ops.convert_to_numpy(hidden(X.reshape(64, -1)))
+    return losses[0] - losses[1], 0.1 * (h**2).sum() / 64
 
 
 o = vk.objectives
@@ -90,7 +90,7 @@ def test_losses_of_layers_inside_count_too():
     inner = keras.Sequential([Penalized(), Bernoulli(IMAGE)])
     pixels = [vk.layers.MaskedConv2D(2, mask="A"), keras.layers.Activation("tanh", activity_regularizer="l2")]
     for decoder, least in {
-        vk.layers.VariationalWeights(inner, 60, seed=0): 7.0,
+        vk.layers.VariationalWeights(inner, 64, seed=0): 7.0,
         vk.layers.Autoregressive([*pixels, Bernoulli(IMAGE)]): 1e-4,
     }.items():
         model = vk.VAE(DiagonalNormal(2), decoder, seed=0)
@@ -123,7 +123,7 @@ def betas(objective, change=None, data=None, epochs=3):
     """β of each epoch, from loss = −reconstruction + β kl."""
     model = small_vae(objective=objective)
     x = X if data is None else data
-    options = {"batch_size": 60} if data is None else {"steps_per_epoch": 1}
+    options = {"batch_size": 64} if data is None else {"steps_per_epoch": 1}
     callbacks = [SetBeta(change)] if change else []
     h = model.fit(x, epochs=epochs, callbacks=callbacks, verbose=0, **options).history
     return [(loss + r) / kl for loss, r, kl in zip(h["loss"], h["reconstruction"], h["kl"], strict=True)]
@@ -167,12 +167,12 @@ def test_numbers_are_followed_whatever_ran_in_between():
         return (loss + reconstruction) / kl
 
     batches = lambda: (batch for batch in [(X,)])  # noqa: E731
-    model.fit(X, batch_size=60, verbose=0)
+    model.fit(X, batch_size=64, verbose=0)
     model.train_on_batch(X)
     for value in (100.0, 7.0):
         model.objective.beta = value
         model.evaluate(X, verbose=0)
-        for history in (model.fit(batches(), verbose=0), model.fit(X, batch_size=60, verbose=0)):
+        for history in (model.fit(batches(), verbose=0), model.fit(X, batch_size=64, verbose=0)):
             assert beta(**{name: v[0] for name, v in history.history.items()}) == pytest.approx(value, rel=1e-3)
         for ask in (model.test_on_batch, model.train_on_batch):
             model.reset_metrics()
@@ -184,10 +184,10 @@ def test_a_number_changed_within_an_epoch_is_refused():
         def on_train_batch_begin(self, batch, logs=None):
             self.model.objective.beta = float(batch)
 
-    for data in (X, (batch for batch in [(X[:20],), (X[20:],)])):
+    for data in (X, (batch for batch in [(X[:32],), (X[32:],)])):
         model = small_vae(objective=o.ELBO(beta=0.0))
         with pytest.raises(ValueError, match="within an epoch.*keras.Variable"):
-            model.fit(data, callbacks=[Change()], verbose=0, **({"batch_size": 20} if data is X else {}))
+            model.fit(data, callbacks=[Change()], verbose=0, **({"batch_size": 32} if data is X else {}))
 
 
 def test_an_objective_that_changes_when_it_is_called_compiles_once():
@@ -272,9 +272,9 @@ def test_an_objectives_variables_are_saved_and_not_trained(tmp_path):
 # ---------------------------------------------------------------- weights of examples, terms
 
 
-@pytest.mark.parametrize("shape, dtype", [((60,), "float32"), ((60, 1), "float32"), ((60, 1), "float64")])
+@pytest.mark.parametrize("shape, dtype", [((64,), "float32"), ((64, 1), "float32"), ((64, 1), "float64")])
 def test_weights_of_examples(shape, dtype):
-    w = np.linspace(0, 2, 60)
+    w = np.linspace(0, 2, 64)
     model = small_vae(objective=o.ELBO(analytic_kl=True))
     model.build((None, *IMAGE))
     start = ops.convert_to_numpy(model.seed_generator.state)
@@ -283,7 +283,7 @@ def test_weights_of_examples(shape, dtype):
     each = ops.convert_to_numpy(model.objective(model, X, 0, False)[0])
     assert float(loss) == pytest.approx((w * each).mean(), rel=1e-5)
     with pytest.raises(ValueError, match=r"\[B\] or \[B, 1\]"):
-        model.compute_loss(X, sample_weight=np.ones((60, 2)))
+        model.compute_loss(X, sample_weight=np.ones((64, 2)))
 
 
 def test_an_objective_of_ones_own_reports_what_it_reports():
@@ -309,7 +309,7 @@ def test_a_training_that_diverges_says_so_and_stops(tmp_path):
     model = small_vae()
     model.compile(keras.optimizers.SGD(1e30))
     with pytest.warns(UserWarning, match="epoch 1 .*NaN or infinite: training stops.*learning rate.*1e\\+30"):
-        history = model.fit(X, epochs=5, batch_size=10, verbose=0, checkpoint=tmp_path / "training.npz").history
+        history = model.fit(X, epochs=5, batch_size=16, verbose=0, checkpoint=tmp_path / "training.npz").history
     assert len(history["loss"]) == 1 and not (tmp_path / "training.npz").exists()
     for what in (lambda x: model.sample(3), model.log_weights, model.posterior):
         with pytest.raises(ValueError, match="weights hold NaN"):
@@ -333,7 +333,7 @@ def test_early_stopping_puts_no_nan_back(batches):
     model = small_vae()
     model.compile(keras.optimizers.SGD(1e-3))
     stop = vk.training.EarlyStopping(monitor="bound")
-    options = {"batch_size": 10} if batches is None else {"steps_per_epoch": 6}
+    options = {"batch_size": 16} if batches is None else {"steps_per_epoch": 4}
     with pytest.warns(UserWarning, match="epoch 2 .*NaN or infinite"):
         model.fit(X if batches is None else batches(), epochs=4, callbacks=[Break(), stop], verbose=0, **options)
     assert np.isfinite(model.evaluate(X, verbose=0)["bound"])
@@ -367,12 +367,12 @@ def test_a_distribution_of_other_shapes_than_declared_is_refused():
     encoder, decoder = keras.Sequential([MLP(8), DiagonalNormal(2)]), Bernoulli(IMAGE)
     for model in (
         vk.VAE(encoder, Forgetful(IMAGE)),
-        vk.VAE(Forgetful(60), decoder),  # as many units as examples
-        vk.VAE(DiagonalNormal(60), decoder, ForgetfulPrior()),
+        vk.VAE(Forgetful(64), decoder),  # as many units as examples
+        vk.VAE(DiagonalNormal(64), decoder, ForgetfulPrior()),
     ):
         model.compile("sgd")
         with pytest.raises(ValueError, match="self.independent"):
-            model.fit(X, verbose=0, batch_size=60)
+            model.fit(X, verbose=0, batch_size=64)
         with pytest.raises(ValueError, match="self.independent"):
             model.log_weights(X)
 
@@ -434,7 +434,7 @@ def test_a_posterior_without_a_mean():
     model.build((None, *IMAGE))
     with pytest.raises(ValueError, match="no mean in closed form"):
         vk.evaluation.active_units(model, X)
-    assert model.encode(X, mean=False, seed=0).shape == (60, 4)
+    assert model.encode(X, mean=False, seed=0).shape == (64, 4)
 
 
 def test_seeds_of_any_integer():

@@ -73,14 +73,14 @@ def test_batch_normalization_is_updated_once_a_step():
     )
     model = vk.VAE(encoder, keras.Sequential([MLP(8), Bernoulli((4, 4, 1))]), seed=0)
     model.compile("sgd")
-    model.fit(X, batch_size=60, verbose=0)
+    model.fit(X, batch_size=64, verbose=0)
     moving = ops.convert_to_numpy(encoder.layers[1].moving_mean)
-    np.testing.assert_allclose(moving, 0.1 * X.reshape(60, 16).mean(axis=0), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(moving, 0.1 * X.reshape(64, 16).mean(axis=0), rtol=1e-4, atol=1e-6)
 
 
 def test_variational_weights_pass_the_training_mode_on():
     inner = keras.Sequential([keras.layers.BatchNormalization(momentum=0.9), Bernoulli((4, 4, 1))])
-    model = vk.VAE(keras.Sequential([MLP(8), DiagonalNormal(2)]), VariationalWeights(inner, 60, seed=0), seed=0)
+    model = vk.VAE(keras.Sequential([MLP(8), DiagonalNormal(2)]), VariationalWeights(inner, 64, seed=0), seed=0)
     model.compile("sgd")
     model.fit(X, verbose=0)
     assert np.all(ops.convert_to_numpy(inner.layers[0].moving_variance) != 1)
@@ -101,7 +101,7 @@ def test_a_likelihood_without_a_mean_trains_and_reconstructs():
 
 
 def test_several_observed_variables():
-    y = X.reshape(60, 16)[:, :3]
+    y = X.reshape(64, 16)[:, :3]
 
     def joined(head):
         z, x = keras.Input((2,)), keras.Input((4, 4, 1))
@@ -199,8 +199,8 @@ def test_arrays_of_the_other_framework_are_arrays():
     module = pytest.importorskip(other)
     make = module.asarray if other == "jax.numpy" else module.convert_to_tensor
     model = small_vae()
-    model.fit(make(X), batch_size=10, verbose=0)
-    assert int(model.step) == 6
+    model.fit(make(X), batch_size=16, verbose=0)
+    assert int(model.step) == 4
 
 
 def test_hmc_refuses_what_it_cannot_follow():
@@ -210,7 +210,7 @@ def test_hmc_refuses_what_it_cannot_follow():
 
     with pytest.raises(ValueError, match="continuous latents"):
         vk.inference.hmc(small_vae(prior=Coins()), X[:2], samples=2, burn_in=2)
-    decoder = VariationalWeights(keras.Sequential([MLP(3), Bernoulli((4, 4, 1))]), 60)
+    decoder = VariationalWeights(keras.Sequential([MLP(3), Bernoulli((4, 4, 1))]), 64)
     model = vk.VAE(DiagonalNormal(2), decoder)
     with pytest.raises(ValueError, match="no fixed density"):
         vk.inference.hmc(model, X[:2], samples=2, burn_in=2)
@@ -231,9 +231,9 @@ def test_monte_carlo_em_counts_the_weight_prior():
 def test_progress_counts_steps_also_when_several_run_at_once(capsys):
     model = small_vae()
     model.compile("sgd", steps_per_execution=3)
-    model.fit(X, batch_size=10, verbose=1)
-    assert "6/6" in capsys.readouterr().err
-    model.fit(X, batch_size=10, verbose=2)
+    model.fit(X, batch_size=16, verbose=1)
+    assert "4/4" in capsys.readouterr().err
+    model.fit(X, batch_size=16, verbose=2)
     line = capsys.readouterr().out
     assert line.startswith("epoch 1/1: loss ") and "bound -" in line and "e+" not in line
 
@@ -256,7 +256,7 @@ def test_run_eagerly_gives_the_same():
         keras.utils.set_random_seed(0)
         model = small_vae()
         model.compile("sgd", run_eagerly=eager)
-        histories.append(model.fit(X, batch_size=30, verbose=0).history)
+        histories.append(model.fit(X, batch_size=32, verbose=0).history)
     for name, values in histories[0].items():
         assert values == pytest.approx(histories[1][name], rel=1e-4)
 

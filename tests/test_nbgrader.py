@@ -34,7 +34,8 @@ pytestmark = pytest.mark.once
 ROOT = Path(__file__).parents[1]
 SMALL = Path(__file__).parent / "small_course"
 NAME, SEED = "99_small", "48151623"
-COURSE = publishing.sources(ROOT)
+# The first set and the last one: numbers, functions, layers, what is trained. All sets: test_grading_exercises.py
+COURSE = [publishing.sources(ROOT)[i] for i in (0, -1)]
 
 RIGHT = {
     "scaled": "def scaled(x, rate):\n    return x * ops.exp(rate)",
@@ -270,10 +271,9 @@ def test_marks(rooms, who):
     assert tuple(rooms[who].marks(who)[name] for name in RIGHT) == CLASS[who][1]
 
 
-@pytest.mark.parametrize("who", CLASS)
-def test_vaekit_grade_gives_the_same_marks(rooms, who, monkeypatch):
+@pytest.mark.parametrize("who", [who for who in CLASS if who not in ("stub", "hangs")])  # those: test_attacks.py
+def test_vaekit_grade_gives_the_same_marks(rooms, who, monkeypatch, fast_processes):
     monkeypatch.setattr(exercises, "__path__", [*exercises.__path__, str(SMALL / "exercises")])
-    monkeypatch.setattr(backend, "NAME", rooms[who].backend)  # of the process that runs the notebook
     report = grade_notebook(rooms[who].submitted(who), Limits(cell=3.0))
     assert tuple(verdict.earned for verdict in report.verdicts) == BY_VAEKIT.get(who, CLASS[who][1])
     edited = [note for note in report.notes if "was edited" in note]
