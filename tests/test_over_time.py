@@ -195,7 +195,7 @@ def test_no_frame_sees_itself_or_the_future_and_z_reaches_all_later_ones():
     def log_p(t, name):
         def of(x, z):
             given = model._given({"x": x}, sides="p")
-            distributions, _ = given._generative({"z": z[None]})
+            distributions, _ = given._generative({"z": z[None]}, 1)
             value = {"x": ops.stop_gradient(x), "z": ops.stop_gradient(z)}[name]
             return ops.sum(distributions[name].log_prob_steps(value)[:, t])
 
@@ -262,7 +262,7 @@ def test_a_drawn_sequences_density_is_that_of_the_whole(make):
     """Draws whose later frames are the means given the earlier ones are the teacher-forced means, bit by bit almost."""
     model = make()
     values = model.draw(3, seed=1, means=("x",))
-    trace_means = model.given({"x": values["x"]}, sides="p")._generative({"z": values["z"][None]})[0]["x"].mean()
+    trace_means = model.given({"x": values["x"]}, sides="p")._generative({"z": values["z"][None]}, 1)[0]["x"].mean()
     np.testing.assert_allclose(array(values["x"]), array(trace_means), atol=1e-5)
 
 
