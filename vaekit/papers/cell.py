@@ -35,6 +35,12 @@ FIGURES = {
     "perplexity": ("", -1),
     "PSNR": ("dB", 1),
     "SSIM": ("", 1),
+    "KL(grammar‖model)": ("nats", -1),
+    "grammatical samples": ("%", 1),
+    "samples of one topic": ("%", 0),
+    "distinct samples": ("", 0),
+    "topic kept": ("%", 1),
+    "tense kept": ("%", 1),
     "FID": ("", -1),
     "FID, LeNet features": ("", -1),
     "effective sample size": ("", 0),
@@ -51,6 +57,7 @@ class Cell:
         options: dict that tells the cell from the paper's others, in the order in which its name is made of them;
             `"data"` is a name in `vaekit.datasets`.
         reported: what the paper has, dict by names of `FIGURES`; values that the paper leaves out are left out.
+        reference: whose figures `reported` are: "paper", or "exact" where they are known of the data.
         epochs: of training, or at most as many.
         build: function of (data set, settings, quirks, seed, **options), which returns a compiled model; options are
             the cell's but for `"data"`, quirks are left out where there are none.
@@ -82,6 +89,7 @@ class Cell:
     differs: str = ""
     examples: int | None = None
     missing: str = ""
+    reference: str = "paper"
 
     @property
     def name(self):

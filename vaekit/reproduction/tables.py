@@ -16,6 +16,7 @@ curves). `vaekit results` writes this page; a test compares it with the records.
 "Ours" is a mean over the test images ± its standard error; with several seeds, the mean of their means, and the
 standard deviation between them. "Difference" is ours less the paper's; "better" or "worse" stands there only if data
 and model are the paper's, the schedule was run to its end, and more than two standard errors lie between the two.
+A table of data whose best possible figures are known has these, "exact", in place of a paper's.
 A cell with a "+" is the one before it with other settings, or with what the paper's code does otherwise: it shows what
 a figure owes to them (`vaekit reproduce … --set learning_rate=5e-4`).
 "Epochs" says where a schedule was not run to its end; those with early stopping end by themselves. `vaekit reproduce
@@ -63,7 +64,7 @@ def difference(name, runs):
         return ""
     value, better = statistics.mean(values) - reported, FIGURES[name][1]
     error = 2 * (runs[0].figures[name]["standard_error"] or 0.0)
-    comparable = better and abs(value) > error and all(r.complete and not r.differs and not r.varied for r in runs)
+    comparable = better and abs(value) > error and all(r.comparable and not r.varied for r in runs)
     word = "" if not comparable else " better" if value * better > 0 else " worse"
     return f"{'+' if value > 0 else ''}{number(value)}{word}"
 
@@ -73,7 +74,9 @@ def report(record):
     lines = [f"{record.paper} {record.name}, seed {record.seed}, {_epochs(record)} epochs, {record.data['title']}"]
     for name, figure in record.figures.items():
         paper = (
-            f"   paper {number(figure['paper'])}   {difference(name, [record])}" if figure["paper"] is not None else ""
+            f"   {record.reference} {number(figure['paper'])}   {difference(name, [record])}"
+            if figure["paper"] is not None
+            else ""
         )
         lines.append(f"  {name:<22} {ours(name, [record])} {FIGURES[name][0]}{paper}")
     return "\n".join(lines)
@@ -94,7 +97,7 @@ def listing(cells, results):
         theirs = ", ".join(f"{name} {number(value)}" for name, value in cell.reported.items())
         value = ", ".join(f"{name} {ours(name, mine)}" for name in cell.reported if ours(name, mine))
         row = (cell.name, theirs, value, _cost(cell, mine, counts, rates, places))
-        rows.setdefault(f"{cell.paper}, {cell.table}", [("cell", "paper", "ours", "cost")]).append(row)
+        rows.setdefault(f"{cell.paper}, {cell.table}", [("cell", cell.reference, "ours", "cost")]).append(row)
     lines = []
     for title, table in rows.items():
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
@@ -155,7 +158,7 @@ def _table(paper, cells, runs):
     lines += [f"*{metric}*" for metric in dict.fromkeys(runs[paper, cell.name][0].metric for cell in cells)]
     lines += [
         "",
-        "| cell | figure | paper | ours | difference | epochs | training |",
+        f"| cell | figure | {cells[0].reference} | ours | difference | epochs | training |",
         "|---|---|---:|---:|---:|---:|---|",
     ]
     notes = []
@@ -200,7 +203,7 @@ def summary(results):
     runs = _by_cell(results)
     for name in papers.__all__:
         for cell in getattr(papers, name).CELLS:
-            whole = [r for r in runs.get((name, cell.name), []) if r.complete and not r.differs]
+            whole = [r for r in runs.get((name, cell.name), []) if r.comparable]
             main = next(iter(cell.reported), None)
             if whole and main and ours(main, whole):
                 rest = "-".join(str(value) for key, value in cell.options.items() if key != "data")
