@@ -131,6 +131,13 @@ class Grammar:
         """Computes the probabilities of the topics given tokens `[N, T]`, `[N, topics]`; NaN for no sentence."""
         return softmax(self.joint(tokens), axis=1)
 
+    def tenses(self, tokens):
+        """Reads the tenses of tokens `[N, T]`: numbers of `TENSES`, `[N]`; −1 for no sentence."""
+        rows = np.asarray(tokens).astype(int)
+        words = [[self._readings[number] for number in row] for row in rows]
+        found = [next((word.tense for word in row if word and word.tense is not None), -1) for row in words]
+        return np.where(np.isfinite(self.log_prob(rows)), found, -1)
+
     def joint(self, tokens):
         """Computes log p(topic, x), `[N, topics]`."""
         readings = [self._read(row) for row in np.asarray(tokens).astype(int)]
@@ -217,6 +224,11 @@ class Grammar:
     def topic_information(self):
         r"""$I(x; k) = H(k) - H(k|x)$ in nats: what a sentence tells about its topic."""
         return math.log(len(self.topics)) - sum(p * self._left(n) for n, p in self._topic_words.items())
+
+    @property
+    def information(self):
+        """What a sentence tells about its topic and its tense, in nats: it always shows its tense."""
+        return self.topic_information + math.log(len(TENSES))
 
     def _mean_entropy(self, kind):
         """The entropy of a word given its topic; topics are equally probable, whatever the sentence's is."""

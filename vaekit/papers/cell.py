@@ -47,6 +47,7 @@ class Cell:
         options: dict that tells the cell from the paper's others, in the order in which its name is made of them;
             `"data"` is a name in `vaekit.datasets`.
         reported: what the paper has, dict by names of `FIGURES`; values that the paper leaves out are left out.
+        reference: whose figures `reported` are: "paper", or "exact" where they are known of the data.
         epochs: of training, or at most as many.
         build: function of (data set, settings, quirks, seed, **options), which returns a compiled model; options are
             the cell's but for `"data"`, quirks are left out where there are none.
@@ -78,6 +79,7 @@ class Cell:
     differs: str = ""
     examples: int | None = None
     missing: str = ""
+    reference: str = "paper"
 
     @property
     def name(self):

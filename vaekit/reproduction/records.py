@@ -45,6 +45,7 @@ class Record:
         finished: date.
         note: why a figure is as it is.
         varied: dict, settings and quirks of the paper's code that are not as in the cell.
+        reference: whose figures stand beside ours: "paper", or "exact" where they are known of the data.
     """
 
     paper: str
@@ -67,11 +68,17 @@ class Record:
     finished: str
     note: str = ""
     varied: dict = field(default_factory=dict)
+    reference: str = "paper"
 
     @property
     def complete(self):
         """Whether the schedule was run to its end, or to an early stop."""
         return self.epochs >= self.schedule or self.stopped_early
+
+    @property
+    def comparable(self):
+        """Whether it was run to its end, on the paper's data and model."""
+        return self.complete and not self.differs and self.reference == "paper"
 
     @property
     def place(self):

@@ -262,6 +262,7 @@ def _record(cell, data, seed, state, figures, seconds, together, ran_on):
         metric=cell.metric,
         settings=json.loads(json.dumps(dataclasses.asdict(cell.settings))),
         varied=json.loads(json.dumps(cell.varied)),
+        reference=cell.reference,
         seed=seed,
         epochs=state["epochs"],
         schedule=cell.epochs,

@@ -63,7 +63,7 @@ def difference(name, runs):
         return ""
     value, better = statistics.mean(values) - reported, FIGURES[name][1]
     error = 2 * (runs[0].figures[name]["standard_error"] or 0.0)
-    comparable = better and abs(value) > error and all(r.complete and not r.differs and not r.varied for r in runs)
+    comparable = better and abs(value) > error and all(r.comparable and not r.varied for r in runs)
     word = "" if not comparable else " better" if value * better > 0 else " worse"
     return f"{'+' if value > 0 else ''}{number(value)}{word}"
 
@@ -73,7 +73,7 @@ def report(record):
     lines = [f"{record.paper} {record.name}, seed {record.seed}, {_epochs(record)} epochs, {record.data['title']}"]
     for name, figure in record.figures.items():
         paper = (
-            f"   paper {number(figure['paper'])}   {difference(name, [record])}" if figure["paper"] is not None else ""
+            f"   {record.reference} {number(figure['paper'])}   {difference(name, [record])}" if figure["paper"] is not None else ""
         )
         lines.append(f"  {name:<22} {ours(name, [record])} {FIGURES[name][0]}{paper}")
     return "\n".join(lines)
@@ -155,7 +155,7 @@ def _table(paper, cells, runs):
     lines += [f"*{metric}*" for metric in dict.fromkeys(runs[paper, cell.name][0].metric for cell in cells)]
     lines += [
         "",
-        "| cell | figure | paper | ours | difference | epochs | training |",
+        f"| cell | figure | {cells[0].reference} | ours | difference | epochs | training |",
         "|---|---|---:|---:|---:|---:|---|",
     ]
     notes = []
@@ -200,7 +200,7 @@ def summary(results):
     runs = _by_cell(results)
     for name in papers.__all__:
         for cell in getattr(papers, name).CELLS:
-            whole = [r for r in runs.get((name, cell.name), []) if r.complete and not r.differs]
+            whole = [r for r in runs.get((name, cell.name), []) if r.comparable]
             main = next(iter(cell.reported), None)
             if whole and main and ours(main, whole):
                 rest = "-".join(str(value) for key, value in cell.options.items() if key != "data")

@@ -29,7 +29,7 @@ from vaekit.batches import BatchesByLength
 from vaekit.inference import Refinement
 from vaekit.layers import AutoregressiveTokens, DiagonalNormal, Tokens
 from vaekit.models import VAE
-from vaekit.objectives import ELBO, WarmUp
+from vaekit.objectives import ELBO, Cyclic
 from vaekit.papers.cell import Figure, mean, numbers
 
 L = keras.layers
@@ -50,6 +50,9 @@ class Settings:
         warm_up: epochs in which β rises from 0.1 to 1.
         patience, first_halving, lasting, least_rate, most_halvings: see `Halving`.
         refinement_steps, refinement_rate, refinement_momentum, refinement_clip: of semi-amortized inference.
+        word_dropout: probability that an earlier word is hidden from the decoder in training.
+        free_bits: nats of each latent's KL that cost nothing.
+        cycles: how often β rises; each time it stays at 1 as long as it took.
         samples: of importance sampling, for the perplexity; 0: by the bound.
         threshold: of activity, for a unit to count as active.
     """
@@ -75,6 +78,9 @@ class Settings:
     refinement_rate: float = 1.0
     refinement_momentum: float = 0.5
     refinement_clip: float = 5.0
+    word_dropout: float = 0.0
+    free_bits: float = 0.0
+    cycles: int = 1
     samples: int = 200
     threshold: float = 0.01
 
@@ -146,6 +152,7 @@ def lstm(data, latents=32, skip=False, refined=False, settings=SETTINGS, seed=No
         + [next(drop), Tokens(length, words)],
         skip=skip,
         initial_state=True,
+        word_dropout=s.word_dropout,
     )
     model = VAE(encoder, decoder, refinement=refinement(s) if refined else None, seed=seed)
     model.build((None, length))
@@ -154,8 +161,9 @@ def lstm(data, latents=32, skip=False, refined=False, settings=SETTINGS, seed=No
         variable.assign(start.uniform(-s.spread, s.spread, variable.shape))
     kind = keras.optimizers.Adam if s.adam else keras.optimizers.SGD
     batches = len(BatchesByLength(data.train, s.batch_size, multiple=s.multiple))
-    beta = WarmUp(s.warm_up * batches, start=0.1) if s.warm_up else 1.0
-    model.compile(kind(s.learning_rate, global_clipnorm=s.clip), objective=ELBO(analytic_kl=True, beta=beta))
+    beta = Cyclic(2 * s.warm_up * batches, start=0.1, cycles=s.cycles) if s.warm_up else 1.0
+    objective = ELBO(analytic_kl=True, beta=beta, free_bits=s.free_bits)
+    model.compile(kind(s.learning_rate, global_clipnorm=s.clip), objective=objective)
     return model
 
 
