@@ -9,7 +9,9 @@ import pytest
 from oracles import numbers
 
 import vaekit as vk
+from vaekit.datasets.grammar import Grammar
 from vaekit.papers import dieng2018
+from vaekit.papers.cell import FIGURES
 from vaekit.papers.dieng2018 import text as paper
 
 TINY = dataclasses.replace(
@@ -99,11 +101,47 @@ def test_the_rate_is_halved_as_the_papers_say():
 @pytest.mark.once
 def test_cells_of_text():
     cells = {cell.name: cell for cell in dieng2018.CELLS if cell.table.startswith("text")}
-    assert len(cells) == 17 and [name for name, cell in cells.items() if cell.missing] == ["yahoo-lstm_lm"]
+    assert len(cells) == 21 and [name for name, cell in cells.items() if cell.missing] == ["yahoo-lstm_lm"]
     ptb = cells["ptb-vae-32"]
     assert ptb.reported == {"perplexity": 105.48, "ELBO": -102.1} and ptb.settings == paper.PTB and not ptb.differs
     assert np.exp(102.1 / 21.917) == pytest.approx(105.48, abs=0.01)  # as many tokens a sentence as the test file has
     assert cells["yahoo-skip-vae-32"].settings.units == 1024 and cells["yahoo_validation-vae-32"].differs
+
+
+@pytest.mark.once
+def test_cells_of_the_grammar_have_its_exact_figures(sentences):
+    grammar = Grammar()
+    exact = {"perplexity": grammar.perplexity, "ELBO": -grammar.entropy, "MI": grammar.information}
+    cells = [cell for cell in dieng2018.CELLS if cell.data == "grammar"]
+    assert len(cells) == 4
+    for cell in cells:
+        assert cell.reported == {name: round(value, 2) for name, value in exact.items()} and cell.reference == "exact"
+        assert f"topic ({grammar.topic_information:.2f} nats)" in cell.metric and cell.settings == paper.GRAMMAR
+        assert cell.build(sentences, cell.options["model"], paper.GRAMMAR, 0).refinement is None or "sa" in cell.name
+
+
+@pytest.mark.once
+def test_the_grammar_judges_a_model_by_its_probabilities_and_samples(sentences):
+    """A model of the grammar's own sentences would keep everything; one that knows nothing draws no sentence."""
+    settings = dataclasses.replace(TINY, samples=2)
+    model = paper.build(sentences, "vae-3", settings, seed=0)
+    figures = paper.measure_grammar(model, sentences, progress=False, settings=settings)
+    assert set(figures) <= set(FIGURES)
+    log_p = vk.evaluation.perplexity(model, sentences.test, 2, seed=0, progress=False).mean
+    exact = Grammar().log_prob(sentences.test).mean()
+    assert figures["KL(grammar‖model)"].value == pytest.approx(exact - log_p, rel=1e-5) and exact - log_p > 10
+    assert figures["grammatical samples"].value == figures["topic kept"].value == figures["tense kept"].value == 0
+    assert figures["distinct samples"].value == 20
+
+    class Copy:  # decodes and draws the test sentences themselves
+        decoder = property(lambda self: self)
+        sample = lambda self, n, seed: sentences.test  # noqa: E731
+        encode = lambda self, x, seed: x  # noqa: E731
+        generate = lambda self, z, temperature: z  # noqa: E731
+
+    judged = paper.judged(Copy(), sentences, seed=0)
+    assert judged["grammatical samples"].value == judged["topic kept"].value == judged["tense kept"].value == 100
+    assert judged["samples of one topic"].value > 80
 
 
 @pytest.mark.once

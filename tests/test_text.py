@@ -112,16 +112,18 @@ def _phrase_log_prob(grammar, words):
     "source", [Grammar(TINY, noise=0.3), Grammar(TINY, noise=0.0), Grammar()], ids=["tiny", "no noise", "whole"]
 )
 def test_entropy_and_information_are_those_of_draws(source):
-    tokens, topics, _ = source.sample(4000, np.random.default_rng(1))
+    tokens, topics, tenses = source.sample(4000, np.random.default_rng(1))
+    np.testing.assert_array_equal(source.tenses(tokens), tenses)
     log_p, posterior = source.log_prob(tokens), source.posterior(tokens)
     assert source.entropy == pytest.approx(-log_p.mean(), abs=4 * log_p.std() / 4000**0.5)
-    with np.errstate(divide="ignore", invalid="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):  # 0 · log 0
         left = -np.nansum(posterior * np.log(posterior), axis=1)
     expected = math.log(len(source.topics)) - left
     assert source.topic_information == pytest.approx(expected.mean(), abs=4 * expected.std() / 4000**0.5 + 1e-9)
     counts = (tokens > 0).sum(axis=1)
     assert source.tokens_per_sentence == pytest.approx(counts.mean(), abs=4 * counts.std() / 4000**0.5)
     assert source.perplexity == pytest.approx(math.exp(source.entropy / source.tokens_per_sentence))
+    assert source.information == pytest.approx(source.topic_information + math.log(3))
     # calibrated: of topics with probability p, a share p is right
     assert posterior[np.arange(4000), topics].mean() == pytest.approx((posterior**2).sum(axis=1).mean(), abs=0.02)
 
@@ -142,6 +144,8 @@ def test_what_is_no_sentence_has_no_probability(tiny):
     ]
     log_p = tiny.log_prob(tiny.vocabulary.tokens([good, *wrong]))
     assert np.isfinite(log_p[0]) and np.all(log_p[1:] == -np.inf)
+    assert tiny.tenses(tiny.vocabulary.tokens([good, *wrong])).tolist() == [0] + [-1] * len(wrong)
+    assert np.isnan(tiny.posterior(tiny.vocabulary.tokens(wrong))).all()
     no_end = tiny.vocabulary.tokens([good])[:, :-1]
     assert tiny.log_prob(no_end) == -np.inf
 

@@ -129,7 +129,8 @@ class Grammar:
 
     def posterior(self, tokens):
         """Computes the probabilities of the topics given tokens `[N, T]`, `[N, topics]`; NaN for no sentence."""
-        return softmax(self.joint(tokens), axis=1)
+        with np.errstate(invalid="ignore"):
+            return softmax(self.joint(tokens), axis=1)
 
     def tenses(self, tokens):
         """Reads the tenses of tokens `[N, T]`: numbers of `TENSES`, `[N]`; −1 for no sentence."""

@@ -31,7 +31,12 @@ IMAGES = {
 
 
 # Training sentences of each data set: words of the vocabulary, and tokens, end marks included.
-SENTENCES = {"ptb": (10_002, 929_589), "yahoo": (20_001, 7_990_000), "yahoo_validation": (16_660, 720_104)}
+SENTENCES = {
+    "ptb": (10_002, 929_589),
+    "yahoo": (20_001, 7_990_000),
+    "yahoo_validation": (16_660, 720_104),
+    "grammar": (892, 191_879),
+}
 
 
 def count(cell):

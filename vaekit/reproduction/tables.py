@@ -73,7 +73,9 @@ def report(record):
     lines = [f"{record.paper} {record.name}, seed {record.seed}, {_epochs(record)} epochs, {record.data['title']}"]
     for name, figure in record.figures.items():
         paper = (
-            f"   {record.reference} {number(figure['paper'])}   {difference(name, [record])}" if figure["paper"] is not None else ""
+            f"   {record.reference} {number(figure['paper'])}   {difference(name, [record])}"
+            if figure["paper"] is not None
+            else ""
         )
         lines.append(f"  {name:<22} {ours(name, [record])} {FIGURES[name][0]}{paper}")
     return "\n".join(lines)

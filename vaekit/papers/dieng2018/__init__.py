@@ -283,15 +283,15 @@ def _each(cell):
     return dict(reported=reported, measure=partial(measure, accuracy=True), metric=METRIC + ACCURACY_METRIC, **differs)
 
 
-def _sentences(settings, how, differs=""):
+def _sentences(settings, metric, differs="", measure=text.measure, reference="paper"):
     """What cells of text have of their own: a function of one."""
 
     def each(cell):
         if cell.options["model"] == "lstm_lm":
             return dict(build=None, missing="a language model without a latent variable is none of vaekit's")
-        measure = partial(text.measure, settings=settings)
-        own = dict(build=text.build, fit=text.fit, measure=measure, settings=settings, epochs=settings.epochs)
-        return own | dict(quirks=None, metric=text.METRIC.format(how=how), differs=differs)
+        own = dict(build=text.build, fit=text.fit, measure=partial(measure, settings=settings), settings=settings)
+        own |= dict(epochs=settings.epochs, quirks=None, metric=metric, differs=differs)
+        return own | dict(reference=reference)
 
     return each
 
@@ -303,22 +303,28 @@ SHARED |= dict(settings=SETTINGS, quirks=NONE)
 cells = partial(table, options=OPTIONS, figures=FIGURES, shared=SHARED, each=_each)
 by_depth = {key: row for key, row in PIXELCNN_BY_DEPTH.items() if key[:2] != ("dynamic_mnist", 9)}  # by latents, too
 rebuilt = partial(cells, "PixelCNN, by layers, on OMNIGLOT (rebuilt)", data="dynamic_omniglot_rebuilt")
-sentences = partial(
-    table, options=("data", "model"), figures=("perplexity", "ELBO", "KL", "active units"), shared=SHARED
-)
-BY_SAMPLES = "200 importance samples"
+sentences = partial(table, options=("data", "model"), shared=SHARED)
+published = partial(sentences, figures=("perplexity", "ELBO", "KL", "active units"))
+BY_SAMPLES = text.METRIC.format(how="200 importance samples")
 CELLS = [
     *cells("PixelCNN, by latents", PIXELCNN_BY_LATENTS, data="dynamic_mnist", decoder="pixelcnn", layers=9),
     *cells("PixelCNN, by layers", by_depth, decoder="pixelcnn", latents=20),
     *rebuilt(on("dynamic_omniglot", PIXELCNN_BY_DEPTH), decoder="pixelcnn", latents=20),
     *cells("MLP, by layers", MLP_BY_LAYERS, data="dynamic_mnist", decoder="mlp", latents=50),
-    *sentences("text, Yahoo answers", text.YAHOO, data="yahoo", each=_sentences(text.SETTINGS, BY_SAMPLES)),
-    *sentences(
+    *published("text, Yahoo answers", text.YAHOO, data="yahoo", each=_sentences(text.SETTINGS, BY_SAMPLES)),
+    *published(
         "text, Yahoo answers (validation file as training data)",
         {name: row for name, row in text.YAHOO.items() if "VAE" in name}, data="yahoo_validation",
         each=_sentences(text.SETTINGS, BY_SAMPLES, "the papers' validation file is the training data"),
     ),
-    *sentences("text, Penn Treebank", text.TREEBANK, data="ptb", each=_sentences(text.PTB, "the bound")),
+    *published(
+        "text, Penn Treebank", text.TREEBANK, data="ptb",
+        each=_sentences(text.PTB, text.METRIC.format(how="the bound")),
+    ),
+    *sentences(
+        "text, vaekit's grammar", text.EXACT, data="grammar", figures=("perplexity", "ELBO", "MI"),
+        each=_sentences(text.GRAMMAR, text.GRAMMAR_METRIC, measure=text.measure_grammar, reference="exact"),
+    ),
 ]  # fmt: skip
 
 OTHERS = cells("", {("dynamic_mnist", "mlp", 2, 50, "Skip-SA-VAE"): ()}, figures=())  # in no table
