@@ -92,7 +92,7 @@ PTB = Settings(
     patience=2, first_halving=0, lasting=False, least_rate=0.0, most_halvings=5, samples=0,
 )  # fmt: skip
 GRAMMAR = replace(
-    PTB, embedding=64, units=64, batch_size=100, multiple=7, fixed=False, learning_rate=3e-3, epochs=20, warm_up=0,
+    PTB, embedding=64, units=64, batch_size=100, multiple=5, fixed=False, learning_rate=3e-3, epochs=20, warm_up=0,
     refinement_steps=5, refinement_rate=10.0, samples=100,
 )  # fmt: skip
 
