@@ -114,6 +114,18 @@ def test_a_varied_run_stands_below_its_cell(record, tmp_path, monkeypatch):
     assert rows == [name, f"{name}+latents=5", f"{name}+latents=5+stages=2"]
 
 
+def test_exact_figures_are_not_a_papers(record, tmp_path, monkeypatch):
+    monkeypatch.setattr(papers.burda2015, "CELLS", [tiny(reference="exact")])
+    figures = {"NLL": {"ours": 87.0, "standard_error": 0.25, "paper": 86.0}}
+    whole = dataclasses.replace(record, schedule=2, figures=figures, differs="")
+    assert whole.comparable and tables.difference("NLL", [whole]) == "+1.00 worse"
+    exact = dataclasses.replace(whole, reference="exact")
+    assert tables.difference("NLL", [exact]) == "+1.00" and "exact 86.00   +1.00" in tables.report(exact)
+    exact.write(tmp_path)
+    assert "| cell | figure | exact | ours |" in tables.markdown(tmp_path)
+    assert len(tables.summary(tmp_path).splitlines()) == 2  # the head alone
+
+
 def test_readme_gets_a_summary_where_it_has_a_place(tmp_path):
     (tmp_path / "README.md").write_text(f"before\n{tables.BEGIN}\nold\n{tables.END}\nafter\n")
     (tmp_path / "results").mkdir()

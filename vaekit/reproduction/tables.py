@@ -16,6 +16,7 @@ curves). `vaekit results` writes this page; a test compares it with the records.
 "Ours" is a mean over the test images ± its standard error; with several seeds, the mean of their means, and the
 standard deviation between them. "Difference" is ours less the paper's; "better" or "worse" stands there only if data
 and model are the paper's, the schedule was run to its end, and more than two standard errors lie between the two.
+A table of data whose best possible figures are known has these, "exact", in place of a paper's.
 A cell with a "+" is the one before it with other settings, or with what the paper's code does otherwise: it shows what
 a figure owes to them (`vaekit reproduce … --set learning_rate=5e-4`).
 "Epochs" says where a schedule was not run to its end; those with early stopping end by themselves. `vaekit reproduce
