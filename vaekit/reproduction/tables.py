@@ -97,7 +97,7 @@ def listing(cells, results):
         theirs = ", ".join(f"{name} {number(value)}" for name, value in cell.reported.items())
         value = ", ".join(f"{name} {ours(name, mine)}" for name in cell.reported if ours(name, mine))
         row = (cell.name, theirs, value, _cost(cell, mine, counts, rates, places))
-        rows.setdefault(f"{cell.paper}, {cell.table}", [("cell", "paper", "ours", "cost")]).append(row)
+        rows.setdefault(f"{cell.paper}, {cell.table}", [("cell", cell.reference, "ours", "cost")]).append(row)
     lines = []
     for title, table in rows.items():
         widths = [max(map(len, column)) for column in zip(*table, strict=True)]
