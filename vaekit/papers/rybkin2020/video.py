@@ -17,11 +17,10 @@ as soon as frames are its own.
 
 SVG's loss, a squared error *averaged* over the D pixels of a frame + β KL, hides a σ: see `hidden_sigma`.
 
-Otherwise than in SVG's code: posterior and prior, whose LSTMs it starts with frame 1, have seen frame 0, and the
-decoder's has run once on zeros, before that frame; skips come from the last known frame (its loop keeps those of the
-last but one); batch normalization takes its moments over all frames of a batch together (there: over those at one
-time), and its running ones when a model is measured (there: the batch's, at tests, too); an LSTM has one bias, not two.
-"optimal_image" has a σ for each frame.
+Otherwise than in SVG's code: LSTMs run at frame 0 already, q's on that frame, the prior's and the decoder's on zeros;
+skips come from the last known frame (its loop keeps those of the last but one); batch normalization takes its moments
+over all frames of a batch together (there: over those at one time), and its running ones when a model is measured
+(there: the batch's, at tests, too); an LSTM has one bias, not two. "optimal_image" has a σ for each frame.
 
 The table's unit is not said; by their size its −log p are those of a frame, as ours are. That of "unit" can be none
 of a density: with σ = 1 and D = 64 · 64 · 3 no frame has less than D/2 · log 2π = 11,292 nats, and −10,379 is reported.
