@@ -126,7 +126,7 @@ def test_no_frame_sees_itself_or_later_ones(model):
     turned = np.repeat(x, T + 1, axis=0)
     turned[range(T), range(T)] = 1 - turned[range(T), range(T)]
     given = model._given({"x": ops.convert_to_tensor(turned)})
-    p, _ = given._generative({"z": ops.convert_to_tensor(z[None])})
+    p, _ = given._generative({"z": ops.convert_to_tensor(z[None])}, 1)
     fixed = np.repeat(x, T + 1, axis=0)  # what is described stays: the condition alone is turned
     for values, first in (
         (array(p["x"].log_prob_steps(fixed)), 1),
