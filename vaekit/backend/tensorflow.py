@@ -154,8 +154,21 @@ def _without_gradients(program):
 
 
 def _program(function, jit_compile=None):
-    """Makes a `tf.function` of a fresh partial: TensorFlow warns of retracing by callable, and programs share code."""
-    return tf.function(functools.partial(function), reduce_retracing=True, autograph=False, jit_compile=jit_compile)
+    """Makes a `tf.function` of a fresh partial: TensorFlow warns of retracing by callable, and programs share code.
+
+    It leaves open how many rows there are, and how many tokens, `[N, T]`. Networks over time are made for a T: for each
+    shape `[T, ...]` of the arrays' rows there is one.
+    """
+
+    @functools.cache
+    def program(shapes):
+        return tf.function(functools.partial(function), reduce_retracing=True, autograph=False, jit_compile=jit_compile)
+
+    def run(*arrays):
+        shapes = (tuple(getattr(array, "shape", ())) for array in tf.nest.flatten(arrays))
+        return program(tuple(shape[1:] for shape in shapes if len(shape) > 2))(*arrays)
+
+    return run
 
 
 def dry_run(function):
