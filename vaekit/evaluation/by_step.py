@@ -9,9 +9,9 @@ from keras import ops
 from vaekit import backend
 from vaekit.batches import check_counts
 from vaekit.evaluation.errors import standard_error
-from vaekit.layers.over_time import output_layer
 from vaekit.models.arrays import row_batches
 from vaekit.models.data import fixed_arrays
+from vaekit.models.over_time import known_steps
 from vaekit.models.trace import fold, tile, unfold
 from vaekit.names import variable
 from vaekit.training.finite import require_numbers
@@ -82,7 +82,7 @@ def by_step(model, x, samples=1, batch_size=100, seed=0):
         raise ValueError("by_step expects a model of sequences, described step by step: see vaekit.past.")
     data = fixed_arrays(model, x)
     generator = backend.seed_generator(seed)
-    known = next(output_layer(f.layer).known for f in model.generative if f.name == observed[0])
+    known = next(known_steps(f) for f in model.generative if f.name == observed[0])
 
     def terms(values):
         trace = model.trace(values, samples, seed=generator)

@@ -4,11 +4,11 @@ import numpy as np
 from keras import ops
 
 from vaekit.batches import check_counts
-from vaekit.layers.over_time import output_layer
 from vaekit.models.arrays import row_batches
 from vaekit.models.data import fixed_arrays
 from vaekit.models.features import completed
 from vaekit.models.generate import draw, draw_sequences
+from vaekit.models.over_time import known_steps
 
 
 def draw_futures(model, x, n, length, mean, batch_size, seed):
@@ -23,7 +23,7 @@ def draw_futures(model, x, n, length, mean, batch_size, seed):
     data = fixed_arrays(model, x)
     steps = data[observed[0]].shape[1]
     length = model.event_shapes[observed[0]][0] if length is None else length
-    needed = max(output_layer(f.layer).known for f in model.generative if f.name in observed)
+    needed = max(known_steps(f) for f in model.generative if f.name in observed)
     if steps < needed:
         raise ValueError(f"This model describes {observed} given their first {needed} steps; there are {steps}.")
     if steps > length:

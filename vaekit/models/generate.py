@@ -7,11 +7,10 @@ from keras import ops
 from vaekit import backend
 from vaekit.backend import tfd
 from vaekit.layers import AutoregressiveTokens
-from vaekit.layers.over_time import output_layer
 from vaekit.models.arrays import fits
 from vaekit.models.features import completed
 from vaekit.models.means import mean_or_draw
-from vaekit.models.over_time import draw_steps
+from vaekit.models.over_time import draw_steps, known_steps
 from vaekit.names import past, variable
 
 
@@ -129,7 +128,7 @@ def draw_sequences(model, n, values, names, seed, length=None, means=(), known=N
     factors = steps_of(model, values, names)
     length, known = length or model.event_shapes[names[0]][0], dict(known or {})
     for factor in factors:
-        needed = getattr(output_layer(factor.layer) or factor.layer, "known", 0)
+        needed = known_steps(factor)
         if needed and factor.name in model.latents:
             known.setdefault(factor.name, ops.zeros((n, needed, *model.event_shapes[factor.name][1:])))
         elif needed and (factor.name not in known or known[factor.name].shape[1] < needed):

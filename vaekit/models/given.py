@@ -8,11 +8,10 @@ from keras import ops
 
 from vaekit import backend
 from vaekit.layers.distribution import origin_of
-from vaekit.layers.over_time import output_layer
 from vaekit.models.factors import check_shapes
 from vaekit.models.features import completed, with_pasts
 from vaekit.models.means import mean_or_draw
-from vaekit.models.over_time import draw_steps
+from vaekit.models.over_time import draw_steps, known_steps
 from vaekit.models.trace import Trace, fold, tile, unfold
 from vaekit.names import of_past, variable
 from vaekit.training.losses import counting
@@ -143,7 +142,7 @@ class Given:
         like = next(rows[name] for name in self.model.observed if name in self.model.sequences)
         n, length, means = ops.shape(like)[0], like.shape[1], self.model.latents if mean else ()
         shapes = self.model.event_shapes
-        known = {f.name: output_layer(f.layer).known for f in factors}
+        known = {f.name: known_steps(f) for f in factors}
         known = {name: ops.zeros((n, k, *shapes[name][1:])) for name, k in known.items() if k}
         drawn = draw_steps(factors, shapes, rows, n, length, backend.seed(key), means, known)
         return {name: unfold(value, samples) for name, value in drawn.items()}

@@ -16,8 +16,21 @@ def is_sequence(factor):
     return isinstance(output_layer(factor.layer), TimeDistributed) or getattr(factor.layer, "over_time", False)
 
 
+def known_steps(factor):
+    """Returns how many steps at the beginning of a factor's sequence are given, and have no density."""
+    return getattr(output_layer(factor.layer) or factor.layer, "known", 0)
+
+
 def check_sequences(model):
-    """Raises ValueError for factors that are given the past, but could not be drawn step by step."""
+    """Raises ValueError for factors that could not be drawn step by step, or where q and p know unlike steps of a latent."""
+    described = {factor.name: factor for factor in model.generative}
+    for factor in model.inference:
+        q, p = known_steps(factor), known_steps(described[factor.name])
+        if q != p:
+            raise ValueError(
+                f"Of {factor.name!r}, {q} steps are known in q and {p} in p, so that the others' terms would not be a "
+                "bound: give both factors the same known=, in TimeDistributed or IndependentSteps."
+            )
     computed = names(model.features)
     for feature in model.features:
         if any(past(name) in factor.given for factor in model.generative for name in feature.names):
