@@ -331,6 +331,38 @@ def test_shorter_and_longer_sequences_go_through_the_same_model():
     model.compile("sgd")
     model.fit(x, epochs=1, verbose=0)
     assert model.reconstruct(x).shape == x.shape and model.encode(x[:, :2]).shape == (3, 2, 2)
+    costs = [model.evaluate(x[:, :steps], seed=0)["loss"] for steps in (T + 2, 3)]  # one program after the other
+    assert np.isfinite(costs).all() and costs[1] < costs[0]
+
+
+def test_q_and_p_know_the_same_steps():
+    def build(q, p):
+        prior = vk.Factor("z", recurrent(DiagonalNormal(2), known=p), given=vk.past("x"))
+        decoder = vk.Factor("x", recurrent(Normal(3)), given=(vk.past("x"), "z"))
+        return vk.LatentVariableModel([prior, decoder], [vk.Factor("z", recurrent(DiagonalNormal(2), known=q), "x")])
+
+    build(1, 1)
+    for q, p in ((1, 0), (0, 1)):
+        with pytest.raises(ValueError, match=f"{q} steps are known in q and {p} in p"):
+            build(q, p)
+
+
+def test_gaps_in_a_time_series():
+    filled = vk.Feature("f", vk.layers.FillMissing(), given="x")
+    gaps = recurrent(vk.layers.Masked(Normal(3)))
+    model = vk.LatentVariableModel(
+        generative=[
+            vk.Factor("z", recurrent(DiagonalNormal(2)), given=vk.past("f")),
+            vk.Factor("x", gaps, given=(vk.past("f"), "z")),
+        ],
+        inference=[vk.Factor("z", recurrent(DiagonalNormal(2)), given="f")],
+        features=[filled],
+    )
+    x = np.random.default_rng(0).normal(size=(4, 3, 3)).astype("float32")
+    x[1, 0, 2] = x[2, 1] = np.nan
+    steps = vk.evaluation.by_step(model, x)
+    assert steps.reconstruction[2, 1] == 0 and np.isfinite(steps.per_example).all()
+    assert np.isfinite(model.futures(x[:, :2])[..., 2:, :]).all()
 
 
 def test_a_prior_of_independent_steps_is_the_normal_one():

@@ -5,6 +5,7 @@ from keras import ops
 from keras.src.layers.merging.base_merge import Merge
 from keras.src.models.functional import Functional
 
+from vaekit.layers.likelihoods.masked import FillMissing
 from vaekit.layers.over_time import TimeDistributed
 from vaekit.layers.stacks import ELEMENTWISE, Join, Stack
 
@@ -12,7 +13,7 @@ L = keras.layers
 # Layers that treat each step alone
 STEPWISE = (
     *(TimeDistributed, L.TimeDistributed, L.Dense, L.EinsumDense, L.Embedding, L.LayerNormalization),
-    *(L.RMSNormalization, L.InputLayer, Join, Merge, *ELEMENTWISE),
+    *(L.RMSNormalization, L.InputLayer, FillMissing, Join, Merge, *ELEMENTWISE),
 )
 
 

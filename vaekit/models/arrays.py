@@ -165,7 +165,8 @@ def _check_numbers(model, name, array):
     """Raises ValueError unless all values are finite, in float32 too; NaN may mean missing."""
     if isinstance(array, DynamicBinarization) or array.dtype.kind != "f":
         return
-    missing = getattr(_support(model, name), "missing", False)
+    support = _support(model, name)
+    missing = getattr(getattr(support, "head", support), "missing", False)  # a sequence's steps have a head
     bad = large = 0
     for chunk in _checked_chunks(array):
         with np.errstate(over="ignore"):
