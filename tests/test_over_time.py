@@ -347,6 +347,19 @@ def test_q_and_p_know_the_same_steps():
             build(q, p)
 
 
+def test_one_number_a_step_has_an_axis_of_its_own():
+    decoder = recurrent(Normal(1))
+    model = vk.LatentVariableModel(
+        generative=[
+            vk.Factor("z", recurrent(DiagonalNormal(2)), given=vk.past("x")),
+            vk.Factor("x", decoder, given=(vk.past("x"), "z")),
+        ],
+        inference=[vk.Factor("z", recurrent(DiagonalNormal(2)), given="x")],
+    )
+    with pytest.raises(ValueError, match="an axis of its own"):
+        model.build((None, 5))
+
+
 def test_gaps_in_a_time_series():
     filled = vk.Feature("f", vk.layers.FillMissing(), given="x")
     gaps = recurrent(vk.layers.Masked(Normal(3)))

@@ -133,8 +133,17 @@ def event_shapes(model, shapes):
         shapes: dict of those of data.
 
     Raises:
-        ValueError: a factor of p that describes events of another shape than the variable has.
+        ValueError: a factor of p that describes events of another shape than the variable has; data that are no
+            sequences where steps are described.
     """
+    for factor in model.generative:
+        layer, shape = output_layer(factor.layer), shapes.get(factor.name)
+        head = layer.head if isinstance(layer, TimeDistributed) else None
+        if shape is not None and isinstance(head, DistributionLayer) and len(shape) != 1 + len(head.event_shape):
+            raise ValueError(
+                f"{factor.name!r} is described step by step, {['N', 'T', *head.event_shape]}; received "
+                f"{['N', *shape]}. One number a step needs an axis of its own, x[..., None]."
+            )
     specs = {name: keras.KerasTensor((None, *shape), name=name) for name, shape in shapes.items()}
     length = next((shape[0] for name, shape in shapes.items() if name in model.sequences), None)
 
@@ -160,9 +169,15 @@ def event_shapes(model, shapes):
             shape = factor.layer.event_shape
         expected = tuple(specs[factor.name].shape[1:])
         if shape != expected:
+            advice = "Give its last layer that event shape."
+            if factor.name in model.sequences and len(shape) != len(expected):
+                advice = (
+                    "It is a sequence in p: let all its networks keep the steps (return_sequences=True), end in "
+                    "vaekit.layers.TimeDistributed, and have steps with an axis of their own, [N, T, 1] for numbers."
+                )
             raise ValueError(
                 f"The generative factor of {factor.name!r} ({factor.layer.name}) describes events of shape "
-                f"{shape}, but {factor.name!r} has shape {expected}. Give its last layer that event shape."
+                f"{shape}, but {factor.name!r} has shape {expected}. {advice}"
             )
     return {name: tuple(spec.shape[1:]) for name, spec in specs.items()}
 
@@ -277,9 +292,11 @@ def _check_order(kind, factors, known, features, described):
             known |= set(feature.names) if set(feature.given) <= known | pasts else set()
         unknown = [name for name in factor.given if name not in known | pasts]
         if unknown:
+            earlier = [past(name) for name in unknown if past(name) in pasts]
             raise ValueError(
                 f"The {kind} factor of {factor.name!r} is given {unknown}, which no earlier factor provides; "
-                f"at that place there are {sorted(known)}."
+                f"at that place there are {sorted(known)}"
+                + (f", and of sequences the past, {earlier}: see vaekit.past." if earlier else ".")
             )
         if factor.name in known:
             raise ValueError(f"Two {kind} factors have the name {factor.name!r}, or it names data.")

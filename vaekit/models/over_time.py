@@ -22,7 +22,7 @@ def known_steps(factor):
 
 
 def check_sequences(model):
-    """Raises ValueError for factors that could not be drawn step by step, or where q and p know unlike steps of a latent."""
+    """Raises ValueError for factors that could not be drawn step by step, or of whose steps q and p know others."""
     described = {factor.name: factor for factor in model.generative}
     for factor in model.inference:
         q, p = known_steps(factor), known_steps(described[factor.name])
