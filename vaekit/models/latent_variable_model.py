@@ -408,7 +408,8 @@ class LatentVariableModel(Trainer):
         Returns: NumPy array `[n, N, T, ...]`, which repeats x in its first k steps; several observed variables: a dict.
 
         Raises:
-            ValueError: a model without sequences, fewer steps than the model has to be given, or more than `length`.
+            ValueError: a model without sequences, fewer steps than the model has to be given, or more than `length`; a
+                likelihood that has no mean in closed form (PixelCNN), with `mean`.
         """
         self.require_built()
         futures = draw_futures(self, x, n, length, mean, batch_size, self.seed_source(seed))

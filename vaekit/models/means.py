@@ -18,6 +18,6 @@ def mean_or_draw(name, distribution, mean, seed):
     except NotImplementedError:
         raise NoMeanError(
             f"The distribution of {name!r} ({distribution.name}) has no mean in closed form. Ask for a draw from "
-            "it: encode, decode and reconstruct take mean=False and a seed, and sample draws by itself. Of sentences "
+            "it: encode, decode, reconstruct, futures take mean=False and a seed; sample draws by itself. Of sentences "
             "decode and reconstruct find the most probable one, with beams=10."
         ) from None
