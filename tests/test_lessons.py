@@ -101,6 +101,13 @@ def test_lesson_08_quotes_the_records():
         assert tuple(round(figures[key]["ours"], 2) for key in ("ELBO", "KL", "active units")) == row, name
 
 
+def test_lesson_10_quotes_the_records():
+    for decoder, row in _quoted("10_calibrated_decoders", "OURS").items():
+        record = json.loads((ROOT / f"results/rybkin2020/mnist-vae-{decoder}-seed0.json").read_text())
+        figures = [record["figures"][name]["ours"] for name in ("−ELBO", "KL", "FID, LeNet features")]
+        assert (*(round(value, 2) for value in figures), record["epochs"]) == row, decoder
+
+
 def test_epochs(monkeypatch):
     for value, expected in (("", 100), ("0", 100), ("1", 1)):
         monkeypatch.setenv("VAEKIT_FAST", value)
