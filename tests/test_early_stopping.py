@@ -84,7 +84,7 @@ def test_epochs_within_a_cycle_that_rises_neither_count_nor_can_be_the_best():
     assert rising == [True, False, False, True, True, False, False, False, False]
     assert rising == [float(model.objective.beta(step)) < 1 for step in range(1, 10)]
     watch = Watch(values)
-    model.fit(X, batch_size=60, epochs=9, validation_data=X, callbacks=[watch, EarlyStopping(patience=4)], verbose=0)
+    model.fit(X, batch_size=64, epochs=9, validation_data=X, callbacks=[watch, EarlyStopping(patience=4)], verbose=0)
     assert_weights_of_epoch(model, watch, 2)
 
 

@@ -97,7 +97,7 @@ def test_losses_of_layers_inside_count_too():
         model.compile("sgd")
         result = model.evaluate(X, seed=0, verbose=0)
         priors = sum(float(v.regularizer(v)) for v in model.trainable_variables if v.regularizer is not None)
-        assert result["loss"] + result["bound"] - priors >= least
+        assert result["loss"] + result["bound"] - priors >= least * (1 - 1e-5)  # of float32
 
 
 def test_half_precision_with_an_activity_penalty():
