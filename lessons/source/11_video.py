@@ -719,7 +719,7 @@ if epochs(1, 0) and files.locate(frey_faces.FREY_FACES):
         pixels = vk.layers.Normal((28, 20, 1), scale="optimal")
         vae = vk.VAE(encoder, Sequential([vk.layers.MLP(200, "relu"), pixels]), seed=1)
         vae.compile(Adam(0.002), objective=vk.objectives.ELBO(analytic_kl=True))
-        run = vae.fit(train, batch_size=50, epochs=40, validation_data=faces, verbose=0).history
+        run = vae.fit(train, batch_size=50, epochs=25, validation_data=faces, verbose=0).history
         print(f"VAE of frames, {name}: training {run['bound'][-1]:.0f}, test {run['val_bound'][-1]:.0f} nats")
 
 # %% [markdown]
