@@ -46,16 +46,26 @@ plt.rcParams.update({"axes.spines.right": False, "legend.frameon": False, "axes.
 
 # %%
 T, SEEN = 12, 4  # frames of a video; frames that are given when the rest is to be predicted
-video = vk.datasets.load("moving_digits", frames=T, train=epochs(2000, 100))
-test = np.asarray(video.test)[: epochs(200, 20)]  # [200, 12, 16, 16, 1], grey values from 0 to 1
-surprises = video.test.surprises[: len(test)]  # [200, 12], yes or no
+digits = vk.datasets.load("digits")  # 8×8 pixels, grey values from 0 to 1
+pictures = np.stack([digits.train[digits.labels.train == k][0] for k in (0, 4, 7)])
+
+
+def videos(n, seed, **options):
+    return vk.datasets.moving(pictures, n, frames=T, objects=1, size=16, speed=2, seed=seed, **options)
+
+
+training = videos(epochs(2000, 100), seed=0, endless=True)  # others in every epoch
+unseen = videos(500, seed=1)
+test = unseen[: epochs(200, 20)]  # [200, 12, 16, 16, 1]
+surprises = unseen.surprises[: len(test)]  # [200, 12], yes or no
 vk.plotting.animation(test[:8], columns=8)
 
 # %% [markdown]
-# These are **moving digits**, which come with vaekit: a digit of 8×8 pixels in a frame of 16×16. It goes on at the same
-# velocity, a whole number of rows and columns a frame, from $-2$ to $2$ each, until it would cross a wall. There it
-# stops, and leaves with a new velocity, *drawn by chance*: one or two pixels a frame away from the wall, and $-2$ to
-# $2$ along it. That makes ten possibilities, equally likely. The training videos are others in every epoch.
+# These are **moving digits**: a digit of 8×8 pixels in a frame of 16×16. It goes on at the same velocity, a whole number
+# of rows and columns a frame, from $-2$ to $2$ each, until it would cross a wall. There it stops, and leaves with a new
+# velocity, *drawn by chance*: one or two pixels a frame away from the wall, and $-2$ to $2$ along it. That makes ten
+# possibilities, equally likely. There are three pictures of digits, so that a small network learns in a minute what
+# they look like, and we can attend to how they move. (`vk.datasets.load("moving_digits")` has hundreds.)
 #
 # All that is not decided by chance follows from the frames before. The first frame that shows something new is a
 # **surprise**: frame 0, frame 1 (the first to show a velocity), and each frame after a wall was met. The generator
@@ -247,7 +257,7 @@ def svg(learned=True, scale="optimal"):
     )
     model.build((None, T, 16, 16, 1))
     model.compile(Adam(0.004), objective=vk.objectives.ELBO(analytic_kl=True))
-    model.fit(video.train, batch_size=50, epochs=epochs(PASSES, 0), verbose=0)
+    model.fit(training, batch_size=50, epochs=epochs(PASSES, 0), verbose=0)
     return model
 
 
@@ -302,9 +312,9 @@ def continued(network, past):
     return x
 
 
-many = np.asarray(vk.datasets.load("moving_digits", frames=T, train=epochs(8000, 50)).train)
+many = videos(epochs(8000, 50), seed=2)[:]
 mean = predictor()
-mean.fit(many[:, :-1], many[:, 1:], batch_size=50, epochs=epochs(4, 1), verbose=0)
+fitted = mean.fit(many[:, :-1], many[:, 1:], batch_size=50, epochs=epochs(4, 1), verbose=0)
 
 # %% tags=["hide-input"]
 hit = np.flatnonzero(surprises[:, SEEN])  # videos whose digit has met a wall in the last frame that is given
@@ -520,7 +530,7 @@ quiz.ask("best")
 n = epochs(40, 3)
 some = test[: epochs(100, 10)]
 rng = np.random.default_rng(5)
-strangers = (np.asarray(video.test)[rng.permutation(500)[: len(some)], SEEN:] for _ in range(n))
+strangers = (unseen[:][rng.permutation(500)[: len(some)], SEEN:] for _ in range(n))
 futures = {
     "optimal σ": model.futures(some[:, :SEEN], n=n, seed=4)[:, :, SEEN:],
     "σ = 0.45": coarse.futures(some[:, :SEEN], n=n, seed=4)[:, :, SEEN:],
