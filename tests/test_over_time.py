@@ -277,6 +277,12 @@ def test_futures_repeat_their_past_and_differ_after_it(make, past):
     np.testing.assert_array_equal(futures, model.futures(x[:, :past], n=2, length=T + 1, seed=1, batch_size=3))
 
 
+def test_one_model_continues_pasts_of_any_length():
+    model, x = video(), frames(2)
+    for past in (1, 3, 2):
+        np.testing.assert_array_equal(model.futures(x[:, :past], seed=1)[0, :, :past], x[:, :past])
+
+
 def test_more_steps_than_the_future_has_are_refused():
     with pytest.raises(ValueError, match="5 steps are given, more than the 4"):
         video().futures(frames(), length=4)

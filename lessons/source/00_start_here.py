@@ -421,7 +421,7 @@ figure
 # | **[08 posterior collapse][08]** | when the decoder ignores $z$, and skips against it | [Skip-VAE] |
 # | 09 text | sentences in place of pictures; encoders that get a second try | Skip-VAE |
 # | **[10 calibrated decoders][10]** | how sure a decoder should be of its pixels | [σ-VAE] |
-# | 11 sequences | video | σ-VAE |
+# | **[11 video][11]** | a code for each frame; many futures of one past | σ-VAE |
 # | 12 capstone | your data, your model, all five papers in one table | all |
 #
 # The lessons in **bold** are here, the others are being written. Lessons 01 to 08 have exercises, which are graded on
@@ -437,6 +437,7 @@ figure
 # [07]: 07_hierarchies_and_pixelcnn.ipynb
 # [08]: 08_posterior_collapse.ipynb
 # [10]: 10_calibrated_decoders.ipynb
+# [11]: 11_video.ipynb
 # [e01]: ../exercises/01_the_reparameterization_trick/01_the_reparameterization_trick.ipynb
 # [e02]: ../exercises/02_the_variational_autoencoder/02_the_variational_autoencoder.ipynb
 # [e03]: ../exercises/03_measuring_likelihood/03_measuring_likelihood.ipynb

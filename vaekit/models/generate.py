@@ -141,14 +141,16 @@ def draw_sequences(model, n, values, names, seed, length=None, means=(), known=N
     key = backend.seed(seed)
     if not all(backend.is_concrete(tensor) for tensor in [key, *given.values(), *known.values()]):
         return draw_steps(factors, model.event_shapes, given, n, length, key, means, known)
-    return model.sampler(tuple(factors), n, length, tuple(means))(given, known, key)
+    counts = tuple(value.shape[1] for value in known.values())
+    return model.sampler(tuple(factors), n, length, tuple(means), counts)(given, known, key)
 
 
 def sampler(model):
-    """Makes a function that compiles `draw_steps` for factors, numbers of rows and steps, and names of means."""
+    """Makes a function that compiles `draw_steps` for factors, numbers of rows and steps, names of means, and numbers
+    of steps that are known: were they one program, TensorFlow would forget how many there are."""
 
     @functools.cache
-    def compiled(factors, n, length, means):
+    def compiled(factors, n, length, means, counts):
         def run(given, known, key):
             return draw_steps(factors, model.event_shapes, given, n, length, key, means, known)
 
