@@ -319,3 +319,389 @@ if epochs(1, 0):
 # %%
 plain, curve = sentence_vae()
 print("KL by epoch:", *(f"{kl:.2f}" for kl in curve))
+
+# %% [markdown]
+# PLACEHOLDER_COLLAPSE
+
+# %% [markdown]
+# ## Cures at equal budget
+#
+# Four of them, three epochs each. *Warm-up*, and *free bits* of four nats, are lesson 08's, as are *skips*: here $z$
+# joins the word at the entrance in any case, so with a single LSTM layer a skip is one thing, $z$ in front of the
+# softmax. New is **word dropout**: in training, each word that the decoder is shown is hidden with probability 0.5, and
+# `<unk>` stands in its place. It is a way to weaken the decoder: what it cannot read it has to know from $z$.
+#
+# To see what a code says, decode its mean greedily, and ask the grammar: has the sentence its topic still? Its tense?
+# By chance, one in ten has the topic, and one in three the tense.
+
+# %%
+quiz.ask("cures")
+
+
+# %% tags=["hide-input"]
+def kept(model, x):
+    """Shares of sentences whose most probable topic, and tense, comes back in the greedy decoding of their code."""
+    again = np.asarray(model.decoder.generate(model.encode(x), temperature=0)).astype(int)
+    topics = [np.nan_to_num(grammar.posterior(some), nan=-1.0) for some in (x, again)]
+    read = [np.where((p < 0).any(axis=1), -1, p.argmax(axis=1)) for p in topics]
+    return np.mean(read[0] == read[1]), np.mean(grammar.tenses(x) == grammar.tenses(again))
+
+
+def row_of(model, x):
+    info = vk.evaluation.information(model, x, progress=False)
+    ppl = vk.evaluation.perplexity(model, x[:500], samples=epochs(20, 2), progress=False).value
+    topic, tense = kept(model, x)
+    return {"bound": info.elbo, "KL": info.kl, "I": abs(info.mutual_information), "PPL": ppl, "topic": topic, "tense": tense}
+
+
+def show_rows(rows):
+    print(f"{'':22s}  bound    KL     I    PPL   topic   tense")
+    for name, row in rows.items():
+        print(f"{name:22s}{row['bound']:7.2f}{row['KL']:6.2f}{row['I']:6.2f}{row['PPL']:7.1f}", end="")
+        print(f"{row['topic']:8.0%}{row['tense']:8.0%}")
+
+
+# %%
+cures = {
+    "warm-up": dict(objective=ELBO(beta=vk.objectives.WarmUp(150))),
+    "free bits, 4": dict(objective=ELBO(free_bits=4.0)),
+    "word dropout, 0.5": dict(word_dropout=0.5),
+    "skips": dict(skip=True),
+}
+models = {"plain": plain}
+for name, options in list(cures.items())[: epochs(4, 1)]:
+    models[name], _ = sentence_vae(**options)
+
+# %% tags=["hide-input"]
+rows = {name: row_of(model, few) for name, model in models.items()}
+alone = vk.evaluation.perplexity(language_model, few)
+show_rows(rows)
+print(f"language model alone, five epochs: log p(x) {alone.mean:.2f}, PPL {alone.value:.1f}")
+
+# %%
+quiz.discuss("cures")
+
+# %% [markdown]
+# PLACEHOLDER_CURES
+
+# %% [markdown]
+# ### After twenty epochs
+#
+# The two trained models, and the exact numbers for comparison. Which does the code of the Skip-VAE say, the topic or
+# the tense?
+
+# %%
+quiz.ask("says")
+
+# %%
+skipped = dieng2018.load("grammar_skip_vae")
+long_rows = {"VAE": row_of(collapsed, few), "Skip-VAE": row_of(skipped, few)}
+
+# %% tags=["hide-input"]
+show_rows(long_rows)
+print(f"{'exact':22s}{-grammar.entropy:7.2f}{'':6s}{grammar.information:6.2f}{grammar.perplexity:7.1f}")
+
+# %%
+quiz.discuss("says")
+
+# %% tags=["hide-input"]
+if epochs(1, 0):
+    holds(long_rows["Skip-VAE"]["topic"] > 0.9, long_rows["Skip-VAE"]["tense"] < 0.5)
+    holds(long_rows["VAE"]["topic"] < 0.2, 2.2 < long_rows["Skip-VAE"]["I"] < 3.1)
+    holds(0.7 < long_rows["VAE"]["bound"] - long_rows["Skip-VAE"]["bound"] < 1.6)
+
+# %% [markdown]
+# The code of the Skip-VAE says the topic of nearly every sentence, and of the tense next to nothing. Both would be
+# paid back in full, by lesson 08's argument. But they are not alike for the decoder. The tense is shown by one word, or
+# two: there is nothing to gather. The topic is in many words, and an LSTM that is not told has to work it out from
+# noisy hints, which it never does quite as well as Bayes' rule would. **A code says what the decoder finds hard to
+# find out by itself.**
+#
+# Is it the better model? No. Its bound is a nat below that of the collapsed one, and its perplexity, which forgives
+# most of the gap, is half a word above. On the ridge a code wins nothing. What it wins is that there *is* a code: one
+# can ask for a topic, compare sentences, change one thing and keep the rest. Whoever only wants low perplexity should
+# not train a VAE.
+
+# %% [markdown]
+# ## Semi-amortized inference
+#
+# Lesson 02 split the gap of the bound in two: what the family of $q$ cannot do, and what the encoder does not find
+# though the family could, the **amortization gap**. And it closed the second by taking steps up the bound for each
+# image. **Semi-amortized inference** (SA-VAE; Kim and others, 2018) does so always. The encoder proposes parameters
+# $\lambda_0 = (\mu, \log\sigma^2)$, and some gradient steps improve them, for this sentence alone:
+#
+# $$v \leftarrow \alpha v + \nabla_\lambda\, \mathcal L(\lambda; x), \qquad \lambda \leftarrow \lambda + \eta\, v.$$
+#
+# ($v$ is the velocity of gradient ascent with momentum $\alpha$; $\mathcal L$ is estimated by a draw of $z$, as always.)
+# After $K$ steps, $q(z; \lambda_K)$ is the posterior. In training, the loss is the bound there, and its gradient goes
+# through all of the steps, back to the encoder, which so learns to propose a good *start*. Lesson 08's ridge says why
+# this should help against collapse: what drives the code out is the encoder's lag, and steps for each sentence make up
+# for it. In ten lines, without momentum, for a posterior of our Skip-VAE:
+
+
+# %%
+def refine(model, x, steps, rate=0.1):
+    """Means and log-variances of q for each sentence, after some steps up the bound."""
+    q = model.posterior(x)
+    mean, log_variance = q.mean(), 2 * ops.log(q.stddev())
+
+    def bound(mean, log_variance, noise):
+        z = mean + ops.exp(log_variance / 2) * noise
+        kl = ops.sum(mean**2 + ops.exp(log_variance) - 1 - log_variance, axis=1) / 2
+        return ops.sum(model.decoder(z).log_prob(x) - kl)  # sentences do not know each other
+
+    rng = np.random.default_rng(0)
+    for _ in range(steps):
+        noise = rng.standard_normal(mean.shape).astype("float32")
+        _, (up, widen, _) = vk.backend.value_and_gradient(bound, mean, log_variance, noise)
+        mean, log_variance = mean + rate * up, log_variance + rate * widen
+    return mean, log_variance
+
+
+# %% [markdown]
+# In vaekit any model of any shape has it by an argument, `vk.VAE(encoder, decoder, refinement=Refinement(steps=5))`,
+# and then in all that it does: training, measuring, encoding. We give it to the two trained models, which have not been
+# trained with it, and look at the bound. Their decoders stay as they are, so $\log p_\theta(x)$ does, too.
+
+# %%
+quiz.ask("steps")
+
+
+# %%
+def refined(model, steps):
+    again = vk.VAE(model.encoder, model.decoder, refinement=Refinement(steps, 0.1, fresh_noise=True), seed=1)
+    again.build((None, length))
+    again.compile("adam", objective=ELBO())
+    return again
+
+
+counts = (0, 1, 2, 5, 10, 20)[: epochs(6, 2)]
+some = text.test[: epochs(500, 20)]
+bounds = {}
+for name, model in {"VAE": collapsed, "Skip-VAE": skipped}.items():
+    ladder_of = [model, *(refined(model, steps) for steps in counts[1:])]
+    bounds[name] = [each.evaluate(some, verbose=0, seed=0)["bound"] for each in ladder_of]
+
+# %% tags=["hide-input"]
+figure = Figure(figsize=(7, 3.2))
+axis = figure.add_subplot()
+levels = {}
+for (name, values), style in zip(bounds.items(), ("o--", "o-"), strict=True):
+    axis.plot(counts, values, style, color=ORANGE, label=f"{name}: bound")
+    model = {"VAE": collapsed, "Skip-VAE": skipped}[name]
+    levels[name] = vk.evaluation.perplexity(model, some, samples=epochs(100, 2), progress=False).mean
+    axis.axhline(levels[name], linestyle=style[1:], color=BLUE, linewidth=1, label=f"{name}: log p(x)")
+    print(f"{name:9s}", *(f"{value:8.2f}" for value in values), f"   log p(x) {levels[name]:.2f}")
+axis.set(xlabel="steps of refinement", ylabel="nats a sentence")
+axis.legend(loc="center right")
+figure
+
+# %%
+quiz.discuss("steps")
+
+# %% [markdown]
+# PLACEHOLDER_STEPS
+
+# %% [markdown]
+# ## From one sentence to another
+#
+# A code that says the topic can be moved. On the straight line between the codes of two sentences, each point is
+# decoded by **beam search**: greedy decoding that keeps the best five beginnings at each word, not one.
+
+# %%
+sure = grammar.posterior(text.test).max(axis=1) > 0.99
+a, b = text.test[sure & (text.labels.test == 0)][:1], text.test[sure & (text.labels.test == 4)][:1]
+line = np.asarray(skipped.interpolate(a, b, steps=7, beams=5)[0]).astype(int)
+for sentence, topics in zip(text.vocabulary.decode(line), grammar.posterior(line), strict=True):
+    best = topics.argmax()
+    print(f"{grammar.topics[best]:12s}{topics[best]:5.0%}   {sentence}")
+
+# %% tags=["hide-input"]
+ends = [skipped.encode(each) for each in (a, b)]
+
+
+def between(t):
+    z = ((1 - t) * ends[0] + t * ends[1]).astype("float32")
+    sentence = np.asarray(skipped.decoder.generate(z, temperature=0)).astype(int)
+    figure = Figure(figsize=(7, 2.8))
+    axis = figure.add_subplot()
+    axis.bar(grammar.topics, np.nan_to_num(grammar.posterior(sentence)[0]), color=BLUE)
+    axis.set(ylabel="p(topic | sentence)", ylim=(0, 1.05), title=text.vocabulary.decode(sentence)[0])
+    axis.tick_params(axis="x", rotation=30)
+    return figure
+
+
+explore(between, t=ipywidgets.FloatSlider(0.5, min=-0.5, max=1.5, step=0.05, description="t"))
+
+# %% [markdown]
+# The ends of the line are not the two sentences. The code says what they are about, not which words they have, and the
+# decoder writes the most probable sentence on that topic. In between, the topic changes at once, or by way of a third.
+#
+# **Arithmetic** with codes: take the difference of the mean codes of two topics, and add it to the codes of sentences
+# on the first.
+
+# %%
+means = skipped.encode(text.test)
+labels = text.labels.test
+difference = means[labels == 4].mean(axis=0) - means[labels == 0].mean(axis=0)
+moved = (means[labels == 0] + difference).astype("float32")
+moved = np.asarray(skipped.decoder.generate(moved, temperature=0)).astype(int)
+arrived = np.mean(np.nan_to_num(grammar.posterior(moved)).argmax(axis=1) == 4)
+print(f"from {grammar.topics[0]} to {grammar.topics[4]}: {arrived:.0%} of {len(moved)} sentences arrive")
+
+# %% [markdown]
+# PLACEHOLDER_ARITHMETIC
+
+# %% [markdown]
+# ## The papers' numbers
+#
+# On the left Yahoo's answers (long: 79 words), as the papers report them. On the right vaekit's runs on the grammar;
+# they are kept in `results/dieng2018`.
+
+# %% tags=["hide-input"]
+print("Yahoo's answers, the papers'            the grammar, ours")
+print("                 PPL   bound     KL       PPL   bound     KL      I")
+OURS = {  # PPL, bound, KL, I: from the records in results/dieng2018, seed 0
+    "VAE-32": (22.29, -30.00, 0.01, 0.00),
+    "Skip-VAE-32": (22.86, -31.14, 3.26, 2.67),
+    "Skip-SA-VAE-32": (25.70, -33.53, 4.78, 3.96),
+}
+for name, (ppl, elbo, kl, _) in paper.YAHOO.items():
+    theirs = f"{ppl:6.2f}" + ("" if elbo is None else f"{elbo:8.1f}{kl:7.2f}")
+    ours = "{:9.2f}{:8.2f}{:7.2f}{:7.2f}".format(*OURS[name]) if name in OURS else ""
+    print(f"{name:15s}{theirs:21s}{ours}")
+print(f"{'exact':36s}{grammar.perplexity:9.2f}{-grammar.entropy:8.2f}{'':7s}{grammar.information:7.2f}")
+for name in ("vae", "skip_vae"):
+    figures, own = dieng2018.record(f"grammar_{name}")["figures"], OURS[name.replace("_", "-").upper().replace("SKIP", "Skip") + "-32"]
+    holds(*(abs(figures[key]["ours"] - value) < 0.01 for key, value in zip(("perplexity", "ELBO", "KL", "MI"), own, strict=True)))
+
+# %% [markdown]
+# On Yahoo's answers the VAE has collapsed as ours has, to a language model (`LSTM LM`) that is a little worse. Skips
+# alone bring back a third of a nat there; semi-amortized inference brings back more, and has the best perplexity. With
+# both the code is largest, fifteen nats. Bound and perplexity pay for it, though: compare `SA-VAE-32` with
+# `Skip-SA-VAE-32`. (Our run of the latter had six epochs of twenty, for each of its epochs takes many times as long. Its decoder is
+# far from trained, so compare it with nothing. Its $I$ is above what there is to say of topic and tense: the rest are
+# single words.)
+#
+# The most reported data set is the Penn Treebank, of which we have no file to ship. In the literature an ordinary VAE
+# has, on its test sentences, a bound of $-102.10$ nats, and a perplexity of 105.48. vaekit has that cell,
+# `vaekit reproduce dieng2018 --data ptb --model vae-32`, and has not run it yet. But we can check one with the other:
+
+# %% tags=["nbval-check-output"]
+print(f"{82_430} tokens in {3_761} sentences: PPL {np.exp(102.10 / (82_430 / 3_761)):.1f}")
+
+# %% tags=["hide-input"]
+holds(abs(np.exp(102.10 / (82_430 / 3_761)) - 105.48) < 0.3)
+
+# %% [markdown]
+# So it is the perplexity *of the bound*, with the end mark among the words. Which brings us to what can go wrong.
+
+# %% [markdown]
+# ## When it goes wrong
+#
+# ### Perplexity with and without the end mark
+
+# %%
+quiz.ask("end")
+
+# %% tags=["hide-input"]
+per_sentence = vk.evaluation.perplexity(collapsed, few).per_sentence
+count = np.count_nonzero(few, axis=1)
+ways = {
+    "end mark is a word": np.exp(-per_sentence.sum() / count.sum()),
+    "divided by words alone": np.exp(-per_sentence.sum() / (count - 1).sum()),
+    "padding counted, too": np.exp(-per_sentence.sum() / few.size),
+    "mean over sentences": np.mean(np.exp(-per_sentence / count)),
+}
+for name, value in ways.items():
+    print(f"{name:24s}{value:6.1f}")
+
+# %%
+quiz.discuss("end")
+
+# %% tags=["hide-input"]
+if epochs(1, 0):
+    holds(ways["divided by words alone"] > ways["end mark is a word"] + 6, ways["padding counted, too"] < 12)
+
+# %% [markdown]
+# One model, one bound, four perplexities. Whoever pays for the end mark but does not count it has half as much again;
+# who counts padding is far below the floor that no model can pass. On long sentences the first difference is small, and
+# then hard to notice. *Test:* print nats a sentence and tokens a sentence beside the perplexity, and give a model with
+# uniform probabilities: it should have the size of the vocabulary.
+#
+# ### A negative mutual information
+#
+# $I$ is a KL divergence, so it cannot be negative. Its estimates can. A common one takes the KL by its formula, and
+# takes from it an estimate, by draws, of the misfit $\mathrm{KL}(q(z)\|p(z))$. For the collapsed model, in batches of 50:
+
+# %% tags=["hide-input"]
+naive, paired = [], []
+for start in range(0, epochs(1000, 50), 50):
+    x = text.test[start : start + 50]
+    q = collapsed.posterior(x)
+    mean, variance = (ops.convert_to_numpy(value) for value in (q.mean(), q.stddev() ** 2))
+    exact = (mean**2 + variance - 1 - np.log(variance)).sum(axis=1).mean() / 2
+    info = vk.evaluation.information(collapsed, x, seed=start, progress=False)
+    naive.append(exact - info.aggregate_kl)
+    paired.append(info.mutual_information)
+naive, paired = np.array(naive), np.array(paired)
+print(f"formula minus draws: {naive.min():.2f} to {naive.max():.2f} nats, {(naive < 0).mean():.0%} negative")
+print(f"the same draws for both: {paired.min():.3f} to {paired.max():.3f} nats")
+
+# %% [markdown]
+# PLACEHOLDER_NEGATIVE
+#
+# ### Greedy decoding
+#
+# "The model writes short, dull sentences." So it may, and they may be the decoding's. The most probable sentence is not
+# a typical one, as the most probable result of a hundred throws of a biased coin, heads each time, is not. For the codes
+# of test sentences, by the Skip-VAE:
+
+# %%
+z = skipped.encode(few[: epochs(500, 20)])
+decoded = {"greedy": 0.0, "half": 0.5, "drawn": 1.0}
+print("                 tokens   different words   log p of the grammar, where it has one")
+tokens_of = {}
+for name, temperature in decoded.items():
+    out = np.asarray(skipped.decoder.generate(z, temperature=temperature, seed=0)).astype(int)
+    scores = grammar.log_prob(out)
+    tokens_of[name] = np.count_nonzero(out, axis=1).mean()
+    print(f"{name:14s}{tokens_of[name]:9.1f}{len(np.unique(out)):18d}{scores[np.isfinite(scores)].mean():12.1f}")
+print(f"{'test sentences':14s}{np.count_nonzero(few, axis=1).mean():9.1f}{len(np.unique(few)):18d}{grammar.log_prob(few).mean():12.1f}")
+
+# %% tags=["hide-input"]
+if epochs(1, 0):
+    holds(tokens_of["greedy"] < tokens_of["drawn"] - 1)
+
+# %% [markdown]
+# (A *temperature* $\tau$ draws from $p^{1/\tau}$, scaled: at 1 the model's own draws, at 0 greedy.) Greedy sentences are
+# short, made of few words, and far more probable than real ones. Probability is no measure of quality here: real
+# sentences have their entropy, and it is owed. On real text the same thing shows as sentences full of `<unk>`, which is
+# the most probable word wherever many rare ones compete. *Test:* report the decoding with every sample, and compare
+# lengths, and number of words, with the data's.
+#
+# ### Refined bounds beside unrefined ones
+#
+# A table has a VAE at one bound, and an SA-VAE a nat above it. Is it the better model? Look at the picture above again:
+# the same decoder has another bound after each step. To compare *models*, compare $\log p_\theta(x)$, or give both the
+# same inference. And there is a way to cheat without noticing: refine $\lambda$ at one draw of the noise, and report
+# the bound at the same draw. With our `refine`, and one sample kept for all steps, $z$ may be moved to where the sentence
+# is most probable, and $\sigma$ made as small as one likes, at the price of the KL: the result is no bound.
+# *Test:* take fresh noise for the number that you report (vaekit does), and look whether a bound is above $\log p$.
+
+# %% [markdown]
+# ## Take-aways
+#
+# A language model is a product of conditional probabilities, and teacher forcing is that formula. An LSTM keeps a memory
+# that is scaled and added to, not multiplied by a matrix.
+#
+# Perplexity is $e$ to the nats a word, the end mark among the words, and has a floor: the entropy. It does not see
+# collapse. Greedy samples do, at a glance, and mutual information does in nats.
+#
+# On text the decoder can do without a code, and a code wins no likelihood. It says what the decoder finds hard to find
+# out: of our grammar the topic, not the tense.
+#
+# Refinement closes the encoder's part of the gap, for a pass through the decoder and back for each step. It changes the
+# bound, not the model, unless the model was trained with it.
+#
+# **To do next:** exercise 09. Lesson 10 goes back to images, and to pixels that are real numbers.
