@@ -149,7 +149,7 @@ language_model.fit(train, batch_size=100, epochs=epochs(5, 1), verbose=0)
 # Is it what was said above? By hand, with the weights of the trained model, and the teacher in the last line:
 
 # %%
-table, kernel, recurrent, bias, to_logits, logit_bias = language_model.get_weights()
+table, kernel, recurrent, bias, to_logits, logit_bias = language_model.generative[0].layer.get_weights()
 
 
 def log_p_by_hand(sentence):
@@ -666,9 +666,9 @@ if epochs(1, 0):
 #
 # ### A negative mutual information
 #
-# $I$ is a KL divergence, so it cannot be negative. Estimates can: they are means of $\log q(z|x) - \log q(z)$ over draws,
-# and a single such difference is as often below zero as above, if there is nothing to know. The collapsed model, in
-# twenty batches of 50 sentences:
+# $I$ is a KL divergence, so it cannot be negative. Estimates can: they are means of $\log q(z|x) - \log q(z)$ over
+# draws, and a single such difference is as often below zero as above, if there is nothing to know. The collapsed
+# model, in twenty batches of 50 sentences:
 
 # %%
 batches = [text.test[start : start + 50] for start in range(0, epochs(1000, 50), 50)]
@@ -714,8 +714,8 @@ if epochs(1, 0):
 # %% [markdown]
 # (A *temperature* $\tau$ draws from $p^{1/\tau}$, scaled: at 1 the model's own draws, at 0 greedy.) Greedy sentences
 # are a little shorter, are made of some sixty words instead of more than six hundred, and are some thirteen nats more
-# probable than real ones. Probability is no measure of quality here: a real sentence has its share of chance, and without
-# it, it is dull. On real text the same thing shows as sentences full of `<unk>`, which is the most probable word
+# probable than real ones. Probability is no measure of quality here: a real sentence has its share of chance, and is
+# dull without it. On real text the same thing shows as sentences full of `<unk>`, which is the most probable word
 # wherever many rare ones compete. *Test:* report the decoding with every sample, and compare lengths, and the number of
 # words, with the data's.
 #
