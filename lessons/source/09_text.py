@@ -541,9 +541,9 @@ if epochs(1, 0):
     holds(old[-1] < old[0] + 0.2, noisy < old[0] - 0.3, level > old[0] + 0.4)
 
 # %% [markdown]
-# From an encoder that knows nothing, twenty steps gain some seven nats, most of them in the first five. They come within
-# a nat of a network that was trained for twenty epochs. From the trained encoder they buy nothing, and cost a few tenths
-# of a nat. Two things are to be learned from that.
+# From an encoder that knows nothing, twenty steps gain some seven nats, most of them in the first five. They come
+# within a nat of a network that was trained for twenty epochs. From the trained encoder they buy nothing, and cost a
+# few tenths of a nat. Two things are to be learned from that.
 #
 # *The gap need not be the encoder's.* $\log p_\theta(x)$ is about a nat above the bound, and if that were the
 # encoder's fault, steps would find it. It is the other part, the family's: of a sentence whose topic is in doubt, a
@@ -778,7 +778,7 @@ if epochs(1, 0):
 # On text the decoder can do without a code, and a code wins no likelihood. It says what the decoder finds hard to find
 # out: of our grammar the topic, not the tense.
 #
-# Refinement closes the encoder's part of the gap, where there is one, for a pass through the decoder and back for each step. It changes the
-# bound, not the model, unless the model was trained with it.
+# Refinement closes the encoder's part of the gap, where there is one, for a pass through the decoder and back for each
+# step. It changes the bound, not the model, unless the model was trained with it.
 #
 # **To do next:** exercise 09. Lesson 10 goes back to images, and to pixels that are real numbers.
