@@ -143,7 +143,7 @@ train = text.train[: epochs(10_000, 200)]
 keras.utils.set_random_seed(1)
 language_model = vk.LatentVariableModel([vk.Factor("x", decoder())], inference=[], seed=1)
 language_model.compile(Adam(0.005), objective=ELBO())
-language_model.fit(train, batch_size=100, epochs=epochs(5, 1), verbose=0)
+fitted = language_model.fit(train, batch_size=100, epochs=epochs(5, 1), verbose=0)
 
 # %% [markdown]
 # Is it what was said above? By hand, with the weights of the trained model, and the teacher in the last line:
