@@ -37,7 +37,7 @@ class TokensDistribution(Density):
         if tokens.shape != logits.shape[:-1]:
             tokens = tokens + ops.zeros_like(logits[..., 0], "int32")
             logits = logits + ops.zeros_like(tokens[..., None], logits.dtype)
-        log_p = -ops.sparse_categorical_crossentropy(tokens, logits, from_logits=True)
+        log_p = -ops.cast(ops.sparse_categorical_crossentropy(tokens, logits, from_logits=True), logits.dtype)
         return ops.sum(ops.where(tokens == self.padding, 0.0, log_p), axis=-1)
 
     def _sample_n(self, n, seed=None):
