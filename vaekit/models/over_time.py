@@ -101,18 +101,12 @@ def draw_steps(factors, shapes, given, n, length, seed, means=(), known=None):
         return here, after
 
     before = {name: ops.zeros((n, 1, *shapes[name][1:]), "float32") for name in described}
+
+    def first(name):
+        return before[variable(name)] if variable(name) in described else _at(given[name], 0, length)
+
     states = [
-        first_states(
-            factor.layer,
-            factor.arranged(
-                [
-                    before[variable(name)] if variable(name) in described else _at(given[name], 0, length)
-                    for name in factor.given
-                ]
-            ),
-        )
-        if factor.given
-        else []
+        first_states(factor.layer, factor.arranged([first(name) for name in factor.given])) if factor.given else []
         for factor in factors
     ]
     wanted = [factor.name for factor in factors if not isinstance(factor, Feature)]
