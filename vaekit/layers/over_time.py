@@ -136,6 +136,8 @@ class TimeDistributed(keras.layers.Layer):
                                   vk.layers.TimeDistributed(vk.layers.DiagonalNormal(10))])
     ```
 
+    In training, batch normalization inside takes its mean over later frames, too: there alone a step sees them.
+
     Called on `[B, T, ...]`, or a list of such tensors for a network of several inputs; T may differ from call to call.
     A network with several outputs gives a list of them.
 
