@@ -103,7 +103,10 @@ def build(
     check: Annotated[bool, typer.Option(help="Only compare the notebooks with their sources.")] = False,
     only: Annotated[list[str] | None, typer.Option(help="Number of an exercise, such as 01; all unless given.")] = None,
 ):
-    """Generate solutions/, executed, and exercises/ from solutions/source, and tables for instructors; or check them."""
+    """Generate solutions/, executed, and exercises/ from solutions/source, or check that they still agree.
+
+    Instructors' tables of what there is, in exercises/instructors, are written or checked with them.
+    """
     try:
         from vaekit.course.publishing import exercises as tool
         from vaekit.course.publishing import instructors

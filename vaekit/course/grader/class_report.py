@@ -167,7 +167,7 @@ def _exercise(number, told):
     lines = [
         f"## Exercise {number}{title}",
         "",
-        f"{max(one.notebooks for one in told)} notebooks, {mean:.1f} of {points(worth)} points in the mean. *Failed* is "
+        f"{max(one.notebooks for one in told)} notebooks, {mean:.1f} of {points(worth)} points in the mean. *Failed*: "
         "less than half of a question's points, tried or not.",
         "",
         "| question | tried | right | failed | mean | of | most frequent diagnoses |",
@@ -202,7 +202,7 @@ def _what_to_do(one):
 
 
 def _advice(one, question):
-    """Says what to do: who has not tried needs time, one mistake a discussion, many different ones the section again."""
+    """Says what to do: no answer asks for time, one mistake for a discussion, many for the section again."""
     wrong = sum(n for _, n, _ in one.diagnoses)
     if 2 * (one.notebooks - one.tried) >= one.failed:
         return f"Most of those have not tried. It takes {question.minutes} minutes: give time for it, or leave it out."

@@ -14,7 +14,7 @@ from vaekit.course.questions.question import points
 from vaekit.course.quiz import Quiz
 
 FOLDER = Path("exercises", "instructors")
-REGION = re.compile(r"(<!-- table: (\w+) -->\n).*?(\n<!-- end -->)", re.DOTALL)
+REGION = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 LAST = 12  # number of the last lesson
 WEEKS = [f"{number:02}" for number in range(1, LAST + 1)]
 CORE = 3  # importance of the questions that six weeks have room for
@@ -37,7 +37,7 @@ def pages(directory: Path) -> dict[Path, str]:
         if unknown := {name for _, name, _ in REGION.findall(text)} - set(TABLES):
             raise NotebookError(f"{path}: no table {', '.join(sorted(unknown))}; there are: {', '.join(TABLES)}.")
         course = _Course(Path(directory))
-        made[path] = REGION.sub(lambda found, course=course: found[1] + TABLES[found[2]](course) + found[3], text)
+        made[path] = REGION.sub(lambda found, course=course: f"{found[1]}{TABLES[found[2]](course)}\n{found[3]}", text)
     return made
 
 
