@@ -53,7 +53,7 @@ def submissions(folder, number, learners, seed):
             diagnosis = {"right": "", "mistake": mistake.name, "nothing": "unanswered"}[str(kind)]
             put_in[f"{name}/{released.stem}", question.name] = diagnosis
         path = Path(folder, name, released.name)
-        path.parent.mkdir(parents=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(book), "utf-8")
     return put_in
 
@@ -84,10 +84,11 @@ def main():
     parser.add_argument("--learners", type=int, default=30)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--folder", type=Path, help="for notebooks and marks, to be kept")
     parser.add_argument("--out", type=Path, default=PAGE)
     options = parser.parse_args()
-    with TemporaryDirectory() as folder:
-        folder = Path(folder)
+    with TemporaryDirectory() as temporary:
+        folder = options.folder or Path(temporary)
         put_in = submissions(folder / "class", "01", options.learners, options.seed)
         grade = ["grade", folder / "class", "--out", folder / "marks", "--jobs", options.jobs, "--seed", options.seed]
         took, processors, memory = watched([*VAEKIT, *map(str, grade)])

@@ -74,7 +74,7 @@ def test_summaries_count_notebooks(graded):
 
 def test_report_says_what_to_do(graded):
     text = report(graded).output
-    assert "1 notebooks could not be graded" in text
+    assert "1 notebook could not be graded" in text
     assert "| 3 · Change the variable: a sample and its density | 4 | 1 | **2** | 1.5 | 4 |" in text
     hard = dict(zip(*[iter(re.split(r"^\*\*\d · .*?\*\*, `(\w+)`", text, flags=re.MULTILINE)[1:])] * 2, strict=True))
     assert list(hard) == ["log_normal", "score_function", "mixture_path"]

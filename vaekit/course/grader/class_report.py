@@ -155,7 +155,8 @@ def as_markdown(rows):
     told, ungraded = summaries(rows), sum(row["earned"] is None for row in rows)
     lines = ["# Report on a class", ""]
     if ungraded:
-        lines += [f"{ungraded} notebooks could not be graded: the column `problem` of marks.csv says why.", ""]
+        notebooks = "1 notebook" if ungraded == 1 else f"{ungraded} notebooks"
+        lines += [f"{notebooks} could not be graded: the column `problem` of marks.csv says why.", ""]
     for number in dict.fromkeys(one.exercise for one in told):
         lines += [*_exercise(number, [one for one in told if one.exercise == number]), ""]
     return "\n".join(lines).rstrip() + "\n"
@@ -209,7 +210,7 @@ def _advice(one, question):
     name, most, _ = one.diagnoses[0]
     if 2 * most >= wrong:
         return f"One mistake, `{name}`, is most of it: talk about its sentence above, and let all hand in once more."
-    hint = f" Begin with its first hint: {question.hints[0]}" if question.hints else ""
+    hint = f" Begin with its first hint: {show.harmless(question.hints[0])}" if question.hints else ""
     return f"No mistake stands out, so what is missing is no detail: teach the section again.{hint}"
 
 
