@@ -1,8 +1,8 @@
 """nbgrader for a class that works on vaekit's exercises; nbgrader reads this file where it is started.
 
-Four steps are added to nbgrader's own, one of them for looks. As it comes, it gives full marks where it finds no number and none where a
-warning is printed, leaves a deleted test to be graded by hand, stops for the whole class at one notebook with metadata
-that it does not know, and sends hidden tests back in the feedback.
+Three steps are added to nbgrader's own, and one for looks. As it comes, it gives full marks where it finds no number
+and none where a warning is printed, leaves a deleted test to be graded by hand, stops for the whole class at one
+notebook with metadata that it does not know, and sends hidden tests back in the feedback.
 """
 
 import os
