@@ -128,6 +128,9 @@ graded in one run, and what came out was compared with what had been put in:
 {told}
 ```
 
+What processors worked is what a class takes; the clock's seconds depend on what else the computer does. Memory is that
+of all notebooks that are graded at once, with pages that they share counted for each.
+
 What `vaekit course report marks` then says:
 
 {report}"""

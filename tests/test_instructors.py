@@ -1,6 +1,7 @@
 """What instructors are given: reports on a class from `vaekit grade`'s answers, and tables of lessons and questions."""
 
 import csv
+import importlib.util
 import io
 import re
 from pathlib import Path
@@ -214,3 +215,25 @@ def test_links_for_instructors_lead_somewhere():
     for page in [ROOT / "exercises" / "README.md", *(ROOT / instructors.FOLDER).glob("*.md")]:
         for target in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text("utf-8")):
             assert (page.parent / target).exists(), (page.name, target)
+
+
+def test_a_class_is_made_by_its_seed(tmp_path):
+    spec = importlib.util.spec_from_file_location("class_of_thirty", ROOT / "benchmarks" / "class_of_thirty.py")
+    spec.loader.exec_module(program := importlib.util.module_from_spec(spec))
+    first, again = (program.submissions(tmp_path / name, "01", learners=4, seed=0) for name in "ab")
+    other = program.submissions(tmp_path / "c", "01", learners=4, seed=1)
+    assert first == again != other and len(first) == 4 * len(Exercise("01").questions)
+    contents = [[path.read_text("utf-8") for path in sorted((tmp_path / name).glob("*/*"))] for name in "abc"]
+    assert contents[0] == contents[1] != contents[2]
+    known = {name: {mistake.name for mistake in q.mistakes} for name, q in Exercise("01").questions.items()}
+    assert all(diagnosis in known[name] | {"", "unanswered"} for (_, name), diagnosis in first.items())
+    assert {"", "unanswered"} < {*first.values()}
+
+
+def test_the_class_of_thirty_was_diagnosed_as_made():
+    """What the page states of its run."""
+    told = (ROOT / instructors.FOLDER / "class_of_thirty.md").read_text("utf-8")
+    as_made, answers = re.search(
+        r"^(\d+) of (\d+) answers got the diagnosis that was put in$", told, re.MULTILINE
+    ).groups()
+    assert as_made == answers == "240" and re.search(r"processors worked \d+ s; at most [\d.]+ GB of memory", told)

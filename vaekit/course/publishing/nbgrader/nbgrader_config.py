@@ -89,7 +89,8 @@ class RoomyTables(pre.NbGraderPreprocessor):
     """Parts the columns of tables on nbgrader's pages, which run into each other as they come."""
 
     def preprocess(self, notebook, resources):
-        style = "<style>#notebook-container :is(th, td) { padding: 0.1em 0.8em 0.1em 0 }</style>"
+        cells = "#notebook-container :is(th, td) { padding: 0.1em 0.8em 0.1em 0 }"
+        style = f"<style>{cells} #notebook-container table {{ margin-bottom: 1em }}</style>"
         notebook.cells.append(new_markdown_cell(style))
         return notebook, resources
 
