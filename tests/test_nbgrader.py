@@ -375,6 +375,14 @@ def test_step_that_lets_numbers_alone_count():
     assert grade(new_output("stream", name="stderr", text="careful"), result("2.0")) == (0, 2)
 
 
+def test_pages_have_roomy_tables(rooms):
+    """One cell more, with a style, in feedback and formgrader; what else is there stays."""
+    (step,) = configuration(".").HTMLExporter.preprocessors
+    notebook = new_notebook(cells=[new_code_cell("1")])
+    (first, style) = step().preprocess(copy.deepcopy(notebook), {})[0].cells
+    assert first == notebook.cells[0] and style.source in rooms["part"].feedback("part")
+
+
 def test_check_in_nbgraders_hands(monkeypatch, tmp_path):
     monkeypatch.setattr(exercises, "__path__", [*exercises.__path__, str(SMALL / "exercises")])
     monkeypatch.setenv("VAEKIT_PROGRESS", str(tmp_path / "progress.json"))

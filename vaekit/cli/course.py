@@ -93,7 +93,7 @@ def notebooks(
         fail(error)
 
 
-course = typer.Typer(help="Exercises as notebooks; a class directory for nbgrader.", no_args_is_help=True)
+course = typer.Typer(help="Exercises as notebooks; a class directory for nbgrader; reports.", no_args_is_help=True)
 app.add_typer(course, name="course")
 
 
@@ -103,15 +103,20 @@ def build(
     check: Annotated[bool, typer.Option(help="Only compare the notebooks with their sources.")] = False,
     only: Annotated[list[str] | None, typer.Option(help="Number of an exercise, such as 01; all unless given.")] = None,
 ):
-    """Generate solutions/, executed, and exercises/ from solutions/source, or check that they still agree."""
+    """Generate solutions/, executed, and exercises/ from solutions/source, or check that they still agree.
+
+    Instructors' tables of what there is, in exercises/instructors, are written or checked with them.
+    """
     try:
         from vaekit.course.publishing import exercises as tool
+        from vaekit.course.publishing import instructors
+        from vaekit.course.publishing.lessons import save
     except ImportError as error:
         fail(error)
     try:
         sources = tool.sources(directory, only or ())
         if check:
-            if problems := tool.check(sources):
+            if problems := [*tool.check(sources), *instructors.check(directory)]:
                 fail("\n".join(problems))
             typer.echo(f"Exercises agree with their sources: {', '.join(source.stem for source in sources)}.")
             return
@@ -120,6 +125,8 @@ def build(
             solution, exercise = tool.build(source)
             typer.echo(f"{solution}: {time.perf_counter() - start:.0f} s, {solution.stat().st_size / 1e6:.2f} MB")
             typer.echo(exercise)
+        for page, text in instructors.pages(directory).items():
+            save(page, text)
     except (tool.NotebookError, OSError) as error:
         fail(error)
 
@@ -146,6 +153,36 @@ def init(
     typer.echo(f"  source/             with solutions: {', '.join(names)}")
     typer.echo("  README.md           the commands")
     typer.echo(f"Next: cd {directory} && nbgrader generate_assignment {names[0]}")
+
+
+@course.command()
+def report(
+    marks: Annotated[Path, typer.Argument(help="Folder that `vaekit grade FOLDER --out` wrote.")],
+    out: Annotated[Path, typer.Option(help="File to write, NAME.md or NAME.csv; printed unless given.")] = None,
+):
+    """Report on a class, question by question: tried, mean points, frequent diagnoses, and what to do about them."""
+    try:
+        from vaekit.course.grader import class_report
+    except ImportError as error:
+        fail(f"{error}. Reports need the course's packages: pip install 'vaekit[course]'")
+    from vaekit.files import replacing
+
+    formats = {".md": class_report.as_markdown, ".csv": class_report.as_csv}
+    if out and out.suffix not in formats:
+        fail(f"Expected --out with a name that ends in .md or .csv; received {str(out)!r}.")
+    try:
+        rows = class_report.read(marks)
+        if not any(row["earned"] is not None for row in rows):
+            fail(f"No notebook in {str(marks)!r} was graded, so there is nothing to report.")
+        text = formats[out.suffix if out else ".md"](rows)
+        if not out:
+            typer.echo(text, nl=False)
+            return
+        with replacing(out) as stream:
+            stream.write(text.encode())
+        typer.echo(f"{out}: a report on {len({row['learner'] for row in rows})} notebooks.")
+    except (class_report.ReportError, OSError) as error:
+        fail(error)
 
 
 @app.command("progress")

@@ -63,7 +63,7 @@ class Exercise:
         """Table of its questions, in Markdown."""
         rows = ["| question | points | minutes | difficulty | importance |", "|:--|--:|--:|:--|:--|"]
         for i, q in enumerate(self.questions.values(), start=1):
-            columns = f"{points(q.points)} | {q.minutes} | {_stars('●', q.difficulty)} | {_stars('★', q.importance)}"
+            columns = f"{points(q.points)} | {q.minutes} | {stars('●', q.difficulty)} | {stars('★', q.importance)}"
             rows.append(f"| {i}. {q.title} | {columns} |")
         minutes = sum(q.minutes for q in self.questions.values())
         return "\n".join([*rows, f"| together | {points(self.points)} | {minutes} | | |"])
@@ -164,7 +164,8 @@ class Exercise:
         return ", ".join(f"`{name}`" for name in self.questions)
 
 
-def _stars(sign, number):
+def stars(sign, number):
+    """Writes a number from 0 to 3 as signs, "●●○"."""
     return sign * number + "○☆"[sign == "★"] * (3 - number)
 
 

@@ -87,6 +87,15 @@ def plain(markdown):
     return PIECES.sub(lambda found: _letters(found[2]) if found[2] else found[found.lastindex], markdown)
 
 
+def harmless(markdown):
+    """As Markdown for a file: what looks like HTML is escaped where it is neither code nor TeX, lines become one."""
+    told, start, markdown = "", 0, " ".join(markdown.split())
+    for found in PIECES.finditer(markdown):
+        kept = found[0] if found[1] or found[2] else html.escape(found[0], quote=False)
+        told, start = told + html.escape(markdown[start : found.start()], quote=False) + kept, found.end()
+    return told + html.escape(markdown[start:], quote=False)
+
+
 def page(markdown):
     """As HTML, TeX as MathML. All else is escaped: it may be of a learner's making."""
     told, start = "", 0

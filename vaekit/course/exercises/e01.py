@@ -25,6 +25,7 @@ _SPREADS = [
 
 GAUSSIAN = Function(
     "gaussian_sample", "A Gaussian", points=2, minutes=5,
+    section="The encoder of a VAE", aims=(3,),
     takes="mean, log_variance, noise", gradients="mean log_variance", parts={"value": 2, "gradients": 2},
     draw=_numbers,
     answer="return mean + ops.exp(log_variance / 2) * noise",
@@ -65,6 +66,7 @@ _CLIPPED = (
 
 EXPONENTIAL = Function(
     "exponential_sample", "Invert a distribution function", points=3, minutes=10, importance=2,
+    section="Three recipes", aims=(3,),
     takes="rate, uniform", gradients="rate", parts={"value": 3, "gradient of rate": 1, "stable": 2},
     draw={None: _times, "stable": _very_short_and_long_times},
     answer="return -ops.log1p(-uniform) / rate",
@@ -125,6 +127,7 @@ _STANDS_STILL = (
 
 LOG_NORMAL = Function(
     "log_normal", "Change the variable: a sample and its density", points=4, minutes=20, difficulty=2,
+    section="The density comes along", aims=(3,),
     takes="mean[B,D], scale[B,D], noise[B,D]", returns="sample, log density", axes={"D": "dimensions"},
     gradients="mean scale", parts={"sample": 1, "log density": 2, "gradients": 3, "stable": 2},
     draw={None: _logarithms, "stable": _huge_and_tiny},
@@ -217,6 +220,7 @@ _NOT_BELOW = (
 
 TRUNCATED = Function(
     "truncated_normal_sample", "A truncated Gaussian, far out too", points=5, minutes=30, difficulty=3, importance=2,
+    section="Three recipes", aims=(3,),
     takes="mean, scale, low, high, uniform", gradients="mean scale",
     parts={"value": 4, "gradient of mean": 1, "gradient of scale": 2, "tails": 3},
     draw={None: _windows, "tails": _far_windows},
@@ -310,6 +314,7 @@ _LOG_DENSITY = "(-(t**2) / 2 - log_scale - LOG_2PI / 2)"
 
 SCORE = Function(
     "score_function", "Without a path: the score function", points=4, minutes=15, difficulty=2,
+    section="Leave the darts where they are and change their weight", aims=(1,),
     takes="sample[S,D], cost[S], mean[D], log_scale[D], baseline=0.0", returns="for mean, for log scale",
     axes={"S": "samples", "D": "dimensions"}, parts={"for mean": 3, "for log scale": 3, "baseline": 2},
     requires_first=False, draw={None: _costs, "baseline": _costs_and_baseline},
@@ -367,6 +372,7 @@ SCORE = Function(
 
 WORTH = Number(
     "samples_worth", "By hand: what a path is worth", points=2, minutes=20, difficulty=2, importance=2,
+    section="How noisy?", aims=(2,),
     value="5",
     note="(The ratio of the second moments without a baseline, $5e/e$, is 5 as well, by accident.)",
     hints=r"""
@@ -400,6 +406,7 @@ WORTH = Number(
 
 LAYER = Layer(
     "Reparameterize", "A Keras layer", points=5, minutes=20, difficulty=2,
+    section="Dice in a Keras layer", aims=(3,),
     takes="mean[N,D], log_variance[N,D]",
     draw=lambda rng: [dict(mean=2 * rng.normal(size=(2, 3)), log_variance=rng.uniform(-5, 3, size=(2, 3)))],
     answer="return mean + ops.exp(log_variance / 2) * noise",
@@ -463,6 +470,7 @@ return sample + (path - ops.stop_gradient(path))"""
 
 MIXTURE = Function(
     "mixture_path", "A path without an inverse: mixtures", points=6, minutes=60, difficulty=3, importance=2,
+    section="Following a path without knowing it", aims=(3, 4),
     takes="sample[S], logits[S,K], means[S,K], scales[S,K]", gradients="means scales logits",
     parts={"value": 0, "gradient of means": 2, "gradient of scales": 2, "gradient of logits": 2, "tails": 2},
     draw={None: _mixtures, "tails": _far_samples},

@@ -24,6 +24,7 @@ _NO_VARIANCE = (
 
 KL = Function(
     "kl_divergence", "The KL divergence, in closed form", points=2, minutes=5,
+    section="The bound, derived twice", aims=(1,),
     takes="mean[N,L], log_variance[N,L]", gradients="mean log_variance", axes={"N": "images", "L": "latents"},
     draw=_posteriors,
     answer="return 0.5 * ops.sum(mean**2 + ops.exp(log_variance) - 1 - log_variance, axis=-1)",
@@ -86,6 +87,7 @@ _CLIPPED = (
 
 BERNOULLI = Function(
     "bernoulli_log_prob", "Bernoulli pixels, however sure the decoder is", points=3, minutes=8,
+    section="By hand", aims=(2,),
     takes="x[N,D], logits[N,D]", gradients="logits", axes={"N": "images", "D": "pixels"},
     draw={None: _pixels, "stable": _sure_pixels}, parts={"value": 1, "gradient of logits": 0.5, "stable": 1.5},
     because="float32 carries seven digits; of logits of 10,000 and of 40 in one sum, the smaller ones keep three.",
@@ -153,6 +155,7 @@ _BOUNDED = (
 
 GAUSSIAN = Function(
     "gaussian_log_prob", "Grey pixels: a normal distribution for each", points=3, minutes=8, importance=2,
+    section="Grey pixels as Bernoulli", aims=(2, 4),
     takes="x[N,D], mean[N,D], log_variance[N,D]", gradients="mean log_variance",
     axes={"N": "images", "D": "pixels"}, values_only=("stable",), atol=2e-5,
     draw={None: _grey_pixels, "stable": _dead_pixels},
@@ -221,6 +224,7 @@ _CONSTANTS = (
 
 ESTIMATORS = Function(
     "elbo_estimators", "Two estimators of the bound", points=4, minutes=15, difficulty=2,
+    section="Two estimators", aims=(1, 2),
     takes="x[N,D], mean[N,L], log_variance[N,L], noise[S,N,L], weights[L,D], bias[D]", returns="A, B",
     gradients="mean log_variance weights bias", axes={"S": "draws", "L": "latents", "D": "pixels"},
     draw=_linear_decoders, parts={"A": 1.5, "B": 1.5, "gradients": 1}, requires_first=False,
@@ -311,6 +315,7 @@ _SCALE = "`noise_scale` is the standard deviation $s$; the density has $s^2$."
 
 LINEAR = Function(
     "bound_and_gap", "A model whose gap is known exactly", points=5, minutes=50, difficulty=3, importance=2,
+    section="Two latents: a posterior one can see", aims=(3,),
     takes="x[N,D], weights[L,D], bias[D], noise_scale, mean[N,L], log_variance[N,L]", returns="bound, gap",
     axes={"L": "latents", "D": "pixels"}, draw=_linear_models, requires_first=False, rtol=1e-3, atol=1e-3,
     because="the gap is a difference of two numbers of some ten nats, each from a matrix inverted in float32.",
@@ -389,6 +394,7 @@ def _layers(rng):
 
 LAYER = DistributionLayer(
     "GaussianImage", "A layer whose output is a distribution", points=4, minutes=40, difficulty=3, importance=2,
+    section="The same with vaekit", aims=(2,),
     weights="kernel[F,P], bias[P], log_scale", draw=_layers,
     answer="""
         mean = ops.reshape(ops.sigmoid(ops.matmul(features, kernel) + bias), (-1, *event_shape))
@@ -435,6 +441,7 @@ _REDUCED = "Sum over pixels and over latents, axis 1, then take the mean over th
 
 BROKEN = Mend(
     "mended_loss", "Five errors in a VAE", points=5, minutes=20, difficulty=2, draw=_networks,
+    section="When it goes wrong", aims=(4,),
     takes="x[N,D], noise[N,L], encoder_hidden[D,H], encoder_mean[H,L], encoder_log_variance[H,L], decoder_hidden[L,H], "
     "decoder_mean[H,D], pixel_log_variance[D]",
     gradients="encoder_hidden encoder_mean encoder_log_variance decoder_hidden decoder_mean pixel_log_variance",
@@ -547,6 +554,7 @@ def _digits():
 
 TRAINED = TrainedVAE(
     "train_vae", "Train one that reaches a bound", points=4, minutes=25, difficulty=2,
+    section="The same with vaekit", aims=(2,),
     bounds={"codes": -180.0, "fair": -138.0, "good": -128.0, "very good": -122.5},
     images=_digits, coins=-206.0, good_kl=(22.0, 26.5),
     because="8 runs of the solution, each with another seed, on both backends, ended between −120.3 and −118.7. Its "

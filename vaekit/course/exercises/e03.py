@@ -44,6 +44,7 @@ _OVER_ALL = (
 
 LOG_MEAN = Function(
     "log_mean_weight", "The logarithm of a mean, however large its terms", points=3, minutes=8,
+    section="Importance weights", aims=(1,),
     takes="log_weights[S,N]", returns="estimate, effective sample size", axes={"S": "samples", "N": "images"},
     draw={None: _log_weights, "stable": _huge_and_tiny_weights}, requires_first=False,
     parts={"estimate": 1, "effective sample size": 1, "stable": 1.5},
@@ -130,6 +131,7 @@ LOG_MEAN = Function(
 
 NEEDED = Number(
     "samples_needed", "By hand: an encoder that is a little beside", points=2, minutes=20, difficulty=2,
+    section="Importance weights", aims=(1,),
     value="(exp(3.2) - 1) / 0.2",
     rtol=4e-3,
     because="the number is 117.7; 0.4 % leave room for who rounds up to 118 whole samples.",
@@ -271,6 +273,7 @@ _OF_BIAS, _OF_COST = ("nearly unbiased", "unbiased"), ("cheap", "cheaper")  # pa
 
 PLAN = Experiment(
     "plan", "An experiment to design: how many samples, of how many images?", points=5, minutes=30, difficulty=2,
+    section="Importance weights", aims=(1, 2),
     takes="pilot[S,N]", draw=_models, run=_report,
     settings={"estimator": ESTIMATORS, "error": {"images", "seeds", "weights"}, "samples": (1, 2000),
               "images": (10, 2000)},
@@ -391,6 +394,7 @@ _LOOP = f"for _ in range(steps):\n    momentum = {_KICK}\n    z = z + step_size 
 
 LEAPFROG = Function(
     "leapfrog", "Leapfrog: a path that could be walked back", points=4, minutes=25, difficulty=2,
+    section="Hamiltonian Monte Carlo", aims=(3,),
     takes="z[N,L], momentum[N,L], x[N,D], weights[L,D], bias[D], noise_scale, step_size, steps",
     returns="position, end momentum, log acceptance", axes={"N": "images", "L": "latents", "D": "pixels"},
     draw={None: _paths, "rejected": _paths_that_fly_off}, requires_first=False,
@@ -537,6 +541,7 @@ _UP, _DOWN = "ops.logsumexp(log_up, axis=0) - log_S", "log_S - ops.logsumexp(-lo
 
 BRACKET = Function(
     "ais_bracket", "Annealed importance sampling, from both sides", points=4, minutes=25, difficulty=2,
+    section="In both directions", aims=(4,),
     takes="betas[K], up[K,S,N], down[K,S,N]", returns="from below, from above", axes={"S": "runs", "N": "images"},
     draw={None: _runs, "whole images": _runs_for_images},
     parts={"from below": 2, "from above": 2, "whole images": 1}, requires_first=False,
@@ -635,6 +640,7 @@ def _phases(rng):
 
 WAKE_SLEEP = Function(
     "wake_sleep", "An objective in two phases that must not touch", points=5, minutes=25, difficulty=3, importance=2,
+    section="Learning without a bound",
     takes="x[N,D], weights[L,D], bias[D], noise_scale, encoder[D,L], log_variance[L], noise[N,L], dream_z[N,L], "
     "dream_noise[N,D]",
     returns="wake, sleep", gradients="weights bias encoder log_variance", requires_first=False,
@@ -744,6 +750,7 @@ _MEAN = "log_p = ops.logsumexp(log_w, axis=1) - np.log(noise.shape[1])  # 3. log
 
 REPORT = Mend(
     "mended_report", "Five errors in a reported likelihood", points=5, minutes=20, difficulty=2, draw=_reports,
+    section="When it goes wrong", aims=(5,),
     takes="x[N,D], uniform[N,D], mean[N,L], log_variance[N,L], noise[R,S,N,L], weights[L,D], bias[D]",
     because="float32 carries seven digits. The reports of different sets of errors differ by far more than that.",
     answer="""
@@ -879,6 +886,7 @@ def _digits():
 
 FIT = FittedPosterior(
     "fit_posterior", "An encoder is lost: fit a posterior to each image", points=4, minutes=30, difficulty=2,
+    section="Importance weights", aims=(1,),
     bounds={"codes": -10.0, "close": -2.0, "better": 0.2, "much better": 0.6},
     model=_decoder_and_encoder, images=_digits,
     because="on both backends and fifteen sets of images the solution was between 0.85 and 1.48 nats above the "

@@ -26,6 +26,7 @@ _NOISE = "ops.mean(within, axis=0) / S"
 
 UNITS = Function(
     "active_units", "Active units, without the noise", points=3, minutes=12,
+    section="Units in use", aims=(2,),
     takes="samples[S,N,L]", returns="activity, noise", axes={"S": "samples", "N": "images", "L": "latents"},
     draw=_codes, parts={"activity": 2, "noise": 1}, requires_first=False,
     answer="""
@@ -168,6 +169,7 @@ def _by(score, columns=""):
 
 AUDIT = Experiment(
     "broken_ruler", "Which of four programs breaks the chain?", points=4, minutes=25, difficulty=2,
+    section="A chain of bounds", aims=(1,),
     takes="tables[T,4,4,N]", draw=_tables, run=_audit, settings={"program": [0, 3]},
     goals={
         "most": AtLeast(0.75, "of the tables", of="found"),
@@ -247,6 +249,7 @@ _POWER = "(ops.logsumexp((1 - alpha) * log_weights, axis=0) - np.log(log_weights
 
 RENYI = Objective(
     "Renyi", "An objective of your own: from the worst code to the mean", points=5, minutes=25, difficulty=2,
+    section="Train on what you measure", aims=(1,),
     takes="log_weights[k,B], alpha", axes={"k": "codes", "B": "images"},
     draw={None: _weights_and_order, "alpha = 1": _elbo, "stable": _whole_images}, values_only=("stable",),
     parts={"bound": 2, "gradient of bound for log_weights": 1, "alpha = 1": 1, "stable": 1, "restored": 1,
@@ -326,6 +329,7 @@ OFF, CODES = 0.5, 100
 
 SIGNAL = Number(
     "gradients_needed", "By hand: how loudly does the bound speak to the encoder?", points=3, minutes=30, difficulty=3,
+    section="More codes, better gradients?", aims=(4,),
     importance=2,
     value="100 * 1.25 / (0.25 * exp(0.25))",
     rtol=4e-3,
@@ -396,6 +400,7 @@ _VALUE = "-ops.mean(surrogate + held(bound - surrogate))"
 
 DREG = Function(
     "dreg_loss", "DReG: two gradients in one loss", points=5, minutes=30, difficulty=3,
+    section="More codes, better gradients?", aims=(4,),
     takes="x[B,D], mean[B,L], log_variance[B,L], noise[k,B,L], weights[L,D], bias[D]",
     gradients="mean log_variance weights bias",
     axes={"k": "codes", "B": "images", "L": "latents", "D": "pixels"},
@@ -575,6 +580,7 @@ _CODES = "(36 if np.std(log_weights, axis=0).mean() > 1.9 else 4)"  # as each of
 
 PLAN = Experiment(
     "design", "An experiment to design: how many groups, of how many codes?", points=5, minutes=30, difficulty=2,
+    section="Groups and mixtures", aims=(3, 4),
     takes="log_weights[S,N], path[S,N], score[S,N]", draw=_encoders, run=_trained,
     settings={"gradient": {"pathwise", "stl", "dreg"}, "groups": (1, MOST), "codes": (1, MOST)},
     parts={"tight": 1, "true": 1, "heard": 1.5, "cheap": 0.5, "cheaper": 1},
@@ -656,6 +662,7 @@ def _steps(rng):
 
 STEP = Mend(
     "mended_step", "Five errors in a training step", points=5, minutes=20, difficulty=2, draw=_steps,
+    section="When it goes wrong", aims=(5,),
     takes="x[B,D], mean[B,L], log_variance[B,L], noise[k,B,L], weights[L,D], bias[D]",
     gradients="mean weights",
     because="float32 carries seven digits. The losses of different sets of errors differ by far more than that.",
@@ -755,6 +762,7 @@ def _small_digits():
 
 TRAINED = TrainedVAE(
     "train_iwae", "Train one for the bound of fifty codes", points=4, minutes=25, difficulty=2,
+    section="The paper's table, and the bill", aims=(1, 3),
     bounds={"codes": -47.0, "fair": -42.5, "good": -41.5, "very good": -41.0},
     images=_small_digits, coins=-52.4, good_kl=(3.5, 6.5), most_latents=5, most_units=100, codes=50,
     because="four runs of the solution, on both backends, ended between −40.75 and −40.69. 60 epochs by the ELBO alone "

@@ -33,6 +33,7 @@ _DRAW_1, _DRAW_2 = "ops.exp(log_variance_1 / 2) * noise_1", "ops.exp(log_varianc
 
 LOG_WEIGHT = Function(
     "log_weight", "The log-weight of two layers", points=4, minutes=20, difficulty=2,
+    section="As factors", aims=(1,),
     takes="x[N,D], noise_1[N,K], noise_2[N,M], up_1[D,K], log_variance_1[K], up_2[K,M], log_variance_2[M], "
     "down_1[M,K], log_variance_p[K], down_x[K,D]",
     returns="log weight, lower, upper", gradients="up_1 log_variance_1 log_variance_2 log_variance_p",
@@ -148,6 +149,7 @@ _TOP = "0.5 * (q2_mean**2 + ops.exp(q2_log_variance) - 1 - q2_log_variance)"
 
 LAYER_KLS = Function(
     "layer_kls", "What each layer costs, with as little noise as possible", points=4, minutes=20, difficulty=2,
+    section="The closed form where none exists", aims=(4, 5),
     takes="h1[S,N,K], q1_mean[N,K], q1_log_variance[N,K], p1_mean[S,N,K], p1_log_variance[S,N,K], q2_mean[S,N,M], "
     "q2_log_variance[S,N,M]",
     returns="k1, k2, by unit", axes={"S": "samples", "N": "images", "K": "units of h1", "M": "units of h2"},
@@ -236,6 +238,7 @@ LAYER_KLS = Function(
 
 LOWER = Number(
     "lower_cost", "By hand: a divergence below zero?", points=3, minutes=25, difficulty=3, importance=2,
+    section="The closed form where none exists", aims=(5,),
     value="0.5 * log(1 + 1 / 4) + 0.5 * log(1 - 0.81)",
     rtol=4e-3,
     because="the number is −0.7188; 0.4 % leave room for −0.72.",
@@ -295,6 +298,7 @@ def _layers(rng):
 
 FREE_BITS = Function(
     "free_bits", "An objective: a floor for each layer", points=3, minutes=12,
+    section="Four remedies", aims=(3,),
     takes="reconstruction[S,N], kl[J,S,N], floor, beta", gradients="reconstruction kl",
     axes={"J": "layers", "S": "samples", "N": "images"}, draw=_layers, parts={"value": 1.5, "gradients": 1.5},
     answer="""
@@ -389,6 +393,7 @@ _SPREAD = "e to the power of 180 is infinite in float32, and e to the power of �
 
 OPINIONS = Function(
     "two_opinions", "Two opinions on a code, combined", points=4, minutes=18, difficulty=2, importance=1,
+    section="Guessing two codes", aims=(1,),
     takes="mean[N,K], log_variance[N,K], prior_mean[N,K], prior_log_variance[N,K]",
     returns="combined mean, combined log variance", gradients="mean log_variance prior_mean prior_log_variance",
     axes={"N": "images", "K": "units"}, draw={None: _opinions, "stable": _decided_opinions}, values_only=("stable",),
@@ -483,6 +488,7 @@ _SQUARES = "(h1 - p_mean) ** 2 / ops.exp(p_log_variance) - (h1 - h1_mean) ** 2 /
 
 MENDED = Mend(
     "mended_hierarchy", "Five errors in two layers", points=5, minutes=20, difficulty=2, draw=_losses,
+    section="When it goes wrong", aims=(5,),
     takes="x[N,D], noise_1[N,K], noise_2[N,K], up_1[D,K], log_variance_1[K], up_2[K,K], log_variance_2[K], "
     "down_1[K,K], log_variance_p[K], down_x[K,D]",
     gradients="up_1 up_2 down_1 down_x",
@@ -662,6 +668,7 @@ _WORTH = "0.5 * np.log(1 + units * correlation / (1 - correlation + 0.25))"
 
 REMEDY = Experiment(
     "remedy", "An experiment to design: keep the upper layer alive", points=5, minutes=30, difficulty=3, importance=2,
+    section="Four remedies", aims=(3,),
     takes="units, correlation", draw=_data, run=_trained,
     settings={"floor": (0.0, 10.0), "warm_up": (0, 600), "weighted": {"upper layer", "both layers"}},
     goals={
@@ -742,6 +749,7 @@ def _digits():
 
 TRAINED = TrainedHierarchy(
     "train_hierarchy", "Train two layers, both alive", points=5, minutes=30, difficulty=2,
+    section="Four remedies", aims=(1, 3),
     bounds={"codes": -50.0, "fair": -46.0, "good": -42.5}, alive=3.8,
     parts={"codes": 1, "fair": 1, "good": 1.5, "alive": 1.5},
     images=_digits, coins=-52.5, good_kl=(6.0, 9.0), most={"h1": 20, "h2": 10, "hidden": 100},

@@ -41,6 +41,7 @@ _IN_FLOAT32 = "In float32 $e^{-104}$ is 0, and $e^{89}$ infinite"
 
 MIXTURE = Function(
     "mixture_log_density", "A mixture's log-density, in float32", points=4, minutes=18, difficulty=2, importance=3,
+    section="The density as one matrix product", aims=(3,),
     takes="z[B,D], mean[K,D], log_variance[K,D]", gradients="z mean log_variance",
     axes={"B": "codes", "K": "components", "D": "latents"},
     draw={None: _mixtures, "extreme": _extremes, "narrow": _narrow}, values_only=("extreme", "narrow"),
@@ -161,6 +162,7 @@ _RESULT = "ops.mean(own - log_p), ops.mean(own - aggregate), ops.mean(aggregate 
 
 SPLIT = Function(
     "split_kl", "What codes say, and what a misfit costs", points=4, minutes=18, difficulty=2, importance=3,
+    section="What the holes cost", aims=(2,),
     takes="log_q[S,N,N], log_p[S,N]", returns="kl, information, misfit",
     axes={"S": "samples", "N": "images"}, draw={None: _posteriors, "sharp": _names},
     parts={"kl": 0.5, "information": 1.5, "misfit": 1, "sharp": 1}, requires_first=False,
@@ -239,6 +241,7 @@ SPLIT = Function(
 
 BEST = Number(
     "best_prior", "By hand: what the best prior is worth", points=3, minutes=15, difficulty=2, importance=2,
+    section="The best prior of all", aims=(3,),
     value="0.5 * (1.5**2 + 0.5**2 + 1.5**2 - 1 - log(1.5**2 + 0.5**2))", rtol=3e-3,
     because="1.42, the number to three digits, is off by 0.22 %.",
     hints=r"""
@@ -309,6 +312,7 @@ _TAKEN = "ops.take(mean, k, axis=0) + ops.exp(ops.take(log_variance, k, axis=0) 
 
 DRAW = Function(
     "draw_codes", "Draw from a mixture", points=3, minutes=10, importance=3,
+    section="Images that nobody took", aims=(3,),
     takes="weights[K], mean[K,D], log_variance[K,D], uniform[S], noise[S,D]", gradients="mean log_variance",
     axes={"S": "draws", "K": "components", "D": "latents"}, draw=_weighted, parts={"value": 2, "gradients": 1},
     answer=f"""
@@ -403,6 +407,7 @@ def _priors(rng):
 
 VAMP = Prior(
     "VampPrior", "A prior: the VampPrior as a layer", points=5, minutes=25, difficulty=3, importance=3, draw=_priors,
+    section="A prior of your own", aims=(4,),
     parts={"log density": 1.5, "gradient of log density for pseudo_inputs": 0.5, "after a step": 1.5, "restored": 1.5},
     log_density="""
         u = ops.clip(pseudo_inputs, 0, 1)
@@ -506,6 +511,7 @@ class VampPrior(vk.priors.Prior):
 
 MENDED = Mend(
     "mended_vamp", "Mend the VampPrior", points=5, minutes=25, difficulty=2, importance=3,
+    section="When it goes wrong", aims=(5,),
     takes="x[B,P], noise[B,D], pseudo_inputs[K,P], to_mean[P,D], to_log_variance[P,D], first_to_mean[P,D], down[D,P]",
     gradients="pseudo_inputs to_mean to_log_variance down", draw=_batches,
     answer=f"""
@@ -648,6 +654,7 @@ return {"components": 150, "width": widths[np.argmax([log_p(width) for width in 
 
 WIDENED = Experiment(
     "widened_prior", "An experiment to design: a prior of training images", points=4, minutes=25, difficulty=2,
+    section="Four priors", aims=(3, 4),
     importance=2, takes="codes[N,D], deviation", draw=_data_sets, run=_widened,
     settings={"components": (1, MOST), "width": (1.0, 30.0)},
     goals={
@@ -699,6 +706,7 @@ def _digits():
 
 TRAINED = TrainedVAE(
     "train_vamp", "Train a VAE with a VampPrior", points=5, minutes=30, difficulty=2,
+    section="Four priors", aims=(4,),
     bounds={"codes": -50.0, "fair": -47.0, "good": -44.0}, worth=1.0,
     parts={"codes": 1, "fair": 1, "good": 1.5, "prior": 1.5},
     images=_digits, coins=-52.5, good_kl=(6.0, 9.0), most_latents=20, most_units=100, components=50,

@@ -32,6 +32,7 @@ _GATE = 'ops.conv(x, gate * seen, padding="same")'
 
 GATED_MASK = Function(
     "gated_masked_conv", "A gated convolution that sees the past alone", points=4, minutes=20, difficulty=2,
+    section="A test by gradients", aims=(3,),
     takes="x[N,H,W,C], value[R,S,C,M], gate[R,S,C,M], value_bias[M], gate_bias[M], mask",
     axes={"N": "images", "H": "rows", "W": "columns", "C": "channels", "M": "filters"},
     draw={"mask A": _windows("A"), "mask B": _windows("B")}, gradients="x value", requires_first=False, atol=1e-4,
@@ -145,6 +146,7 @@ _LOST = "float32 has seven digits, float64 sixteen, and neither tells the sigmoi
 
 BYTES = Function(
     "byte_log_prob", "The probability of a byte", points=5, minutes=25, difficulty=3,
+    section="Grey pixels", aims=(2,),
     takes="k[N,D], mean[N,D], log_scale[N,D]", axes={"N": "images", "D": "pixels"}, gradients="mean log_scale",
     draw={"inside": _bytes(True), "edges": _bytes(False), "stable": _far_bytes}, values_only=("stable",),
     parts={"inside": 1.5, "edges": 1.5, "stable": 2}, requires_first=False, rtol=2e-4, atol=2e-4,
@@ -240,6 +242,7 @@ BYTES.explained = _floor
 
 NOISE = Number(
     "noise_price", "What uniform noise costs", points=3, minutes=20, difficulty=2, importance=2,
+    section="What uniform noise has to do with it", aims=(2,),
     value="0.5 * log2(2 * pi * e / 12)",
     hints=r"""
         Count in bins: with $w = 256\,s$ and $u$ for the noise, the density of a bin is a normal one in $u$, of mean
@@ -312,6 +315,7 @@ _RETURNED = "return reconstruction - k1 - k2, k1, k2"
 
 HIERARCHY = Function(
     "hierarchical_bound", "The bound of a hierarchy with a VampPrior", points=5, minutes=25, difficulty=2,
+    section="A hierarchy that lives", aims=(1,),
     takes="x[N,D], pseudo_inputs[K,D], noise_2[N,M], noise_1[N,L], to_z2[D,M], log_variance_2[M], to_z1[D,L], "
     "across[M,L], log_variance_1[L], down[M,L], z1_to_x[L,D], z2_to_x[M,D]",
     returns="bound, k1, k2", gradients="pseudo_inputs to_z2 down log_variance_1", draw=_hierarchies,
@@ -428,6 +432,7 @@ _DRAWN = "ops.where(noise[:, i, j] < ops.sigmoid(logit), 1.0, 0.0)"
 
 PAINT = Function(
     "paint", "Pixel by pixel", points=4, minutes=20, difficulty=2, takes="noise[N,H,W], kernel[R,S], bias",
+    section="Pixel by pixel", aims=(4,),
     returns="images, log probability", axes={"N": "images", "H": "rows", "W": "columns"}, draw=_noises,
     parts={"images": 2.5, "log probability": 1.5},
     answer=f"""
@@ -526,6 +531,7 @@ def _stacks(rng):
 
 MENDED = Mend(
     "mended_stacks", "Five errors in two stacks", points=5, minutes=25, difficulty=2, draw=_stacks,
+    section="A test by gradients", aims=(3,),
     takes="x[N,H,W,C], above_1[R,S,C,F], left_1[C,F], link_1[F,F], across_2[R,S,F,F], own_2[F,F], left_2[F,F], "
     "link_2[F,F], out[F,C]",
     gradients="above_1 left_1 link_2 out",
@@ -693,6 +699,7 @@ def _in_blind_spot(kind, kernel, up, right, **_):
 
 FIELD = Experiment(
     "texture_network", "An experiment to design: a field for each texture", points=5, minutes=35, difficulty=3,
+    section="A decoder that looks at its own work", aims=(3,),
     takes="sheets[S,H,W]", draw=_textures, run=_painted,
     settings={"kind": {"masked", "two stacks"}, "kernel": {"3x3", "5x5"}, "layers": (1, MOST_LAYERS)},
     goals={
@@ -755,6 +762,7 @@ def _digits():
 
 TRAINED = TrainedPixels(
     "train_pixels", "Train a PixelCNN", points=5, minutes=30, difficulty=2,
+    section="Learning, without a bound", aims=(3,),
     bounds={"neighbours": -50.0, "fair": -47.5, "good": -46.0},
     parts={"neighbours": 1, "fair": 2, "good": 2},
     images=_digits, coins=-52.5,

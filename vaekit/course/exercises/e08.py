@@ -35,6 +35,7 @@ _WITHIN, _END = 'ops.cast(step % period, "float32")', "step >= cycles * period, 
 
 BETA = Function(
     "beta_at", "A schedule: β in cycles", points=2, minutes=8, importance=2,
+    section="Cures at equal budget", aims=(3,),
     takes="step[T], period, ramp, cycles", axes={"T": "steps"},
     draw={"value": _steps, "late": _late_steps}, parts={"value": 1.5, "late": 0.5},
     answer=f"""
@@ -132,6 +133,7 @@ _SQUARES = "(z[:, :, None] - mean) ** 2 * ops.exp(-log_variance)"
 
 INFORMATION = Function(
     "unit_information", "What each unit says, and what all say together", points=4, minutes=22, difficulty=2,
+    section="Measured four ways", aims=(2,),
     takes="mean[N,L], log_variance[N,L], noise[S,N,L]", returns="by unit, together",
     axes={"N": "images", "L": "latents", "S": "samples"},
     draw={None: _posteriors, "sharp": _sharp_posteriors}, parts={"by unit": 1.5, "together": 1.5, "sharp": 1},
@@ -230,6 +232,7 @@ INFORMATION = Function(
 
 COST = Number(
     "live_cost", "By hand: which units live?", points=3, minutes=30, difficulty=3, importance=2,
+    section="The code costs what it says", aims=(1,),
     value="0.5 * log(4 / 0.8) + 0.5 * log(1.5 / 0.8)",
     rtol=4e-3,
     because="the number is 1.1190; 0.4 % leave room for 1.12 and 1.115.",
@@ -305,6 +308,7 @@ _SAID = "v + 2 * ops.log_sigmoid(logit)"
 
 DELTA = Function(
     "delta_posterior", "A posterior that cannot be the prior", points=4, minutes=22, difficulty=2,
+    section="Cures at equal budget", aims=(3,),
     takes="mean[N,L], logit[N,L], delta", returns="log variance, kl", gradients="mean logit",
     axes={"N": "images", "L": "latents"}, draw={None: _encoders, "extreme": _extreme_encoders},
     values_only=("extreme",), parts={"log variance": 1.5, "kl": 1, "gradients": 0.5, "extreme": 1},
@@ -397,6 +401,7 @@ _THIRD = "ops.matmul(h, kernel_3) + ops.matmul(features, skip_3) + bias_3"
 
 SKIPS = DistributionLayer(
     "SkipDecoder", "A decoder that hears its code in every layer", points=5, minutes=30, difficulty=2,
+    section="Skip connections", aims=(3,),
     weights="kernel_1[L,H], bias_1[H], kernel_2[H,H], skip_2[L,H], bias_2[H], kernel_3[H,P], skip_3[L,P], bias_3[P]",
     draw=_decoders,
     answer=f"""
@@ -476,6 +481,7 @@ _MEAN_DENSITY = "aggregate = ops.logsumexp(log_q, axis=1) - np.log(mean.shape[0]
 
 MENDED = Mend(
     "mended_codes", "Five errors in a report on codes", points=5, minutes=20, difficulty=2, draw=_codes,
+    section="When it goes wrong", aims=(2, 5),
     takes="mean[N,L], log_variance[N,L], noise[N,L], beta",
     because="float32 carries seven digits. The reports of different sets of errors differ by far more than that.",
     answer=f"""
@@ -642,6 +648,7 @@ return {"neighbours": max(k for k in range(1, 5) if abs(band[k] - rest) > 0.6)}
 
 SIGHT = Experiment(
     "sight", "An experiment to design: how far may a decoder see?", points=5, minutes=30, difficulty=3, importance=2,
+    section="A decoder with two sources", aims=(1,),
     takes="x[N,D]", draw=_sheets, run=_decoded, settings={"neighbours": (0, PIXELS - 1)},
     goals={
         "likelihood": AtMost(0.2, "nats", of="lost"),
@@ -698,6 +705,7 @@ def _digits():
 
 TRAINED = TrainedDeep(
     "train_deep", "Train a deep decoder that listens", points=5, minutes=30, difficulty=2,
+    section="Depth, and the number of latents", aims=(3,),
     bounds={"codes": -50.0, "fair": -43.0, "good": -41.4}, informed=5.4,
     parts={"codes": 1, "fair": 1, "good": 1.5, "informed": 1.5},
     images=_digits, coins=-52.5, good_kl=(6.0, 12.0), most_latents=20, most_units=100,

@@ -1,4 +1,4 @@
-"""Grades a folder of notebooks: a mark for each in `marks.csv`, a page of feedback for each, in parallel, resumable.
+"""Grades a folder of notebooks: marks in `marks.csv`, a page of feedback for each, in parallel, resumable.
 
 A notebook whose content, questions and settings are those of its record is not graded again unless asked for. What goes
 wrong with one is its own problem: the others are graded.
@@ -68,6 +68,7 @@ def grade_folder(folder, out, jobs=1, limits=None, seed=None, require_isolation=
         finally:
             grader.stopped.set()
             pool.shutdown(cancel_futures=True)
+            marks.write_answers(out, records)
 
 
 class _Grader:

@@ -1,4 +1,4 @@
-"""Writes the results of a class to its folder: `marks.csv`, places of pages of feedback, and records to go on from.
+"""Writes the results of a class to its folder: `marks.csv`, `answers.csv`, pages of feedback, records to go on from.
 
 A record is believed if this folder's own key signed it: whoever can write a file there cannot write a mark.
 """
@@ -17,7 +17,9 @@ import secrets
 from vaekit.files import replacing, write_json
 
 LONGEST = 200  # bytes of a name that is a file's; most systems take 255
-FIELDS = {"key", "exercise", "earned", "points", "questions", "diagnoses", "exposed", "seed", "seconds", "problem"}
+FIELDS = set("key exercise earned points questions worth diagnoses messages exposed seed seconds problem".split())
+ANSWER = ("learner", "exercise", "question", "earned", "points", "diagnosis", "message")  # columns of `answers.csv`
+UNGRADED = "ungraded"  # the diagnosis of what could not be graded
 
 
 def page_of(out, name):
@@ -45,7 +47,9 @@ def record_of(report, key):
         "earned": report.earned,
         "points": report.points,
         "questions": {verdict.question: verdict.earned for verdict in report.verdicts},
+        "worth": {verdict.question: float(verdict.points) for verdict in report.verdicts},
         "diagnoses": {v.question: v.diagnosis for v in report.verdicts if not v.right},
+        "messages": {v.question: v.message for v in report.verdicts if not v.right},
         "exposed": report.exposed,
         "seed": report.seed,
         "seconds": report.seconds,
@@ -102,7 +106,26 @@ def _digest(name):
     return hashlib.sha256(os.fsencode(name)).hexdigest()[:24]
 
 
-# ---- marks.csv
+# ---- answers.csv and marks.csv
+
+
+def write_answers(out, records):
+    """Writes `answers.csv`: a row for each submission and question, with what is wrong with the answer.
+
+    What could not be graded has one row, with the problem. Reports on a class are made of it.
+    """
+    table = io.StringIO()
+    rows = csv.writer(table)
+    rows.writerow(ANSWER)
+    for name, record in sorted(records.items()):
+        if record["problem"]:
+            rows.writerow(map(_harmless, [name, "", "", "", "", UNGRADED, record["problem"]]))
+        for question, earned in record.get("questions", {}).items():
+            told = [record[key].get(question, "") for key in ("diagnoses", "messages")]
+            row = [name, record["exercise"], question, _exact(earned), _exact(record["worth"][question]), *told]
+            rows.writerow(map(_harmless, row))
+    with replacing(out / "answers.csv") as stream:
+        stream.write(table.getvalue().encode("utf-8", "backslashreplace"))
 
 
 def write_marks(out, records):

@@ -127,6 +127,8 @@ class Question:
         points: float.
         minutes: that it takes.
         difficulty, importance: from 1 to 3.
+        section: heading in its lesson under which is taught what it takes.
+        aims: numbers, from 1, of those of the lesson's aims ("After it, you will be able to …") that it measures.
         hints: Markdown, parted by blank lines, from a nudge to nearly the answer.
         parts: dict: weight of each part; None: observations count alike. A part is an observation, "gradients" (all of
             them), or what cases name.
@@ -144,6 +146,8 @@ class Question:
     minutes: int = 5
     difficulty: int = 1
     importance: int = 3
+    section: str = ""
+    aims: tuple = ()
     hints: str = ""
     parts: dict | None = None
     requires_first: bool = True

@@ -58,6 +58,11 @@ class Verdict:
         return next((part.diagnosis for part in self.parts if not part.right), "")
 
     @property
+    def message(self):
+        """What is wrong with the first part that is; "" if none is."""
+        return next((part.message for part in self.parts if not part.right), "")
+
+    @property
     def sign(self):
         """Sign for all, some or no points: ✓, ◐ or ✗."""
         return "✓" if self.right else "◐" if self.share else "✗"

@@ -1,8 +1,8 @@
 """nbgrader for a class that works on vaekit's exercises; nbgrader reads this file where it is started.
 
-Three steps are added to nbgrader's own. As it comes, it gives full marks where it finds no number and none where a
-warning is printed, leaves a deleted test to be graded by hand, stops for the whole class at one notebook with metadata
-that it does not know, and sends hidden tests back in the feedback.
+Three steps are added to nbgrader's own, and one for looks. As it comes, it gives full marks where it finds no number
+and none where a warning is printed, leaves a deleted test to be graded by hand, stops for the whole class at one
+notebook with metadata that it does not know, and sends hidden tests back in the feedback.
 """
 
 import os
@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from nbconvert.preprocessors import ClearMetadataPreprocessor, CSSHTMLHeaderPreprocessor, TagRemovePreprocessor
-from nbformat.v4 import new_code_cell, new_output
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_output
 from nbgrader import preprocessors as pre
 from nbgrader.api import Gradebook
 from nbgrader.utils import is_grade
@@ -85,6 +85,16 @@ class HideTests(pre.ClearHiddenTests):
         return super().preprocess_cell(cell, resources, index)
 
 
+class RoomyTables(pre.NbGraderPreprocessor):
+    """Parts the columns of tables on nbgrader's pages, which run into each other as they come."""
+
+    def preprocess(self, notebook, resources):
+        cells = "#notebook-container :is(th, td) { padding: 0.1em 0.8em 0.1em 0 }"
+        style = f"<style>{cells} #notebook-container table {{ margin-bottom: 1em }}</style>"
+        notebook.cells.append(new_markdown_cell(style))
+        return notebook, resources
+
+
 c = get_config()  # noqa: F821  nbgrader provides it
 
 # ---- the class
@@ -143,3 +153,7 @@ c.Autograde.autograde_preprocessors = [
 # ---- feedback
 
 c.GenerateFeedback.preprocessors = [pre.GetGrades, HideTests, CSSHTMLHeaderPreprocessor]
+
+# ---- pages: formgrader, feedback
+
+c.HTMLExporter.preprocessors = [RoomyTables]
