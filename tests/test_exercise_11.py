@@ -210,10 +210,33 @@ def test_a_string_keeps_its_size_and_other_coordinates_are_as_good():
     order = [2, 3, 0, 1]
 
     def gap(c):
-        arrays = a[order][:, order], np.log(drift[order]), c, np.array(np.log(noise))
-        return STRING.derived([g], [dict(zip(dynamics.ARRAYS, arrays, strict=True))])["reached"]
+        return judged(g, a[order][:, order], drift[order], c, noise)["reached"]
 
     assert abs(gap(c[:, order])) < 1e-5 and gap(c) > 0.3
+
+
+def judged(given, a, drift, c, noise):
+    arrays = a, np.log(drift), c, np.array(np.log(noise))
+    return STRING.derived([given], [dict(zip(dynamics.ARRAYS, arrays, strict=True))])
+
+
+@once
+def test_advice_tells_kinds_of_failure_apart():
+    (case,) = STRING.cases(3)
+    a, drift, c, noise = e11._string(np.random.default_rng(3))
+    mixed = np.eye(4) + 0.5 * np.eye(4, k=1)  # coordinates in which a matrix and its transpose are not alike
+    c_mixed, a_mixed = c @ mixed, np.linalg.solve(mixed, a @ mixed)
+
+    def advice(*arrays):
+        return STRING.advice(judged(case.inputs, *arrays), "all")[0]
+
+    assert advice(a_mixed.T, drift, c_mixed, noise) == "transposed"
+    assert advice(a, drift**0.5, c, noise**0.5) == "not_log_variance"
+    assert advice(a, drift, c, 1.5 * noise) == "unfinished"
+    assert advice(np.diag(np.diagonal(a)), drift, c, noise) == "nothing_swings"
+    assert advice(0 * a, drift**0, c, noise) == "no_time"
+    assert advice(a[:2, :2], drift[:2], c[:, :2], noise) == "few_latents"
+    assert advice(a, drift, c, np.nan) == "not_finite"
 
 
 @once

@@ -92,7 +92,10 @@ def kl_of_frames(mean, log_variance, prior_mean, prior_log_variance, known):
 
 
 # %% question="price_of_the_future"
-price_of_the_future = ...
+price_of_the_future = ...  # a number
+### BEGIN SOLUTION
+price_of_the_future = 0.5 - 0.5 * np.log(1.5)
+### END SOLUTION
 
 # %% tags=["solution"]
 rng = np.random.default_rng(0)
@@ -249,7 +252,10 @@ for k in 1, 3, 10, 30, 100:
 
 
 # %% question="lost_by_beta"
-lost_by_beta = ...
+lost_by_beta = ...  # a number
+### BEGIN SOLUTION
+lost_by_beta = 128 * (np.log(0.128 / 0.02) + 0.02 / 0.128 - 1)
+### END SOLUTION
 
 # %% [markdown] tags=["solution"]
 # A hundred and thirty nats a frame, and not a weight has changed. Beside it the nine nats of the KL look small; all
@@ -347,8 +353,8 @@ for n in 1, 2, 4, 10, 50, 300:
     print(f"n = {n:3d}: the best of n is won by a width of {flatter(x, n)['best']:.2f}")
 
 # %% [markdown] tags=["solution"]
-# With one draw the winner does not vary at all: it is the smear. With few draws it varies too little, and from ten or
-# so on, too much, up to $\sqrt 2$ in the limit of many. (In two directions the best way to scatter $n$ points for a
+# With one draw the winner does not vary at all: it is the smear. With few draws it varies too little, and with many, too
+# much, up to $\sqrt 2$ in the limit of many. (In two directions the best way to scatter $n$ points for a
 # density $p$ is by $\sqrt p$, which is a normal with twice the variance.) At one $n$, between, the truth happens to
 # win. So a model that is right loses to one that is wrong, whatever $n$ is reported, and only the likelihood is won by
 # the truth.
@@ -373,9 +379,9 @@ for n in 1, 2, 4, 10, 50, 300:
 # you: gradients of $\log p(x)$, a VAE whose prior is a factor over time (`vk.past("z")`), or algebra.
 #
 # **How it is judged.** By $\log p(x)$ of 300 other films of the same string, in nats a frame, and by how far it is
-# below that of the string itself. There are points for at most 1.9 (*frames*: what can be had frame by frame), 1.35 (*time*),
-# 0.3 (*velocity*) and 0.05 (*all*). At most 12 latents. It takes ten seconds or so of a laptop's CPU; you have three
-# minutes.
+# below that of the string itself. There are points for at most 1.9 (*frames*: what can be had frame by frame), 1.35
+# (*time*), 0.3 (*velocity*) and 0.05 (*all*). At most 12 latents. It takes ten seconds or so of a laptop's CPU;
+# you have three minutes.
 
 # %% [markdown] tags=["solution"]
 # **Solution.** The filter as a Keras layer that returns $\log p(x)$, and its gradient. With a diagonal noise, all that

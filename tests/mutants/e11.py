@@ -2,36 +2,59 @@
 
 _COMPONENTS = """
 def fit_string(films, seed):
-    # nothing is trained: two principal components, which do or do not fade
-    x, fades = ops.convert_to_numpy(films), True
-    frames = x.reshape(-1, 16)
-    size, axes = np.linalg.eigh(np.cov(frames, rowvar=False))
+    # nothing is trained: principal components, which fade
+    L, x = 2, ops.convert_to_numpy(films)
+    size, axes = np.linalg.eigh(np.cov(x.reshape(-1, 16), rowvar=False))
     noise = size[:-2].mean()
-    emission = axes[:, -2:] * np.sqrt(size[-2:] - noise)
+    emission = axes[:, -L:] * np.sqrt(np.maximum(size[-L:] - noise, 1e-3))
     z = x @ np.linalg.pinv(emission).T
-    keep = np.mean(z[:, 1:] * z[:, :-1], axis=(0, 1)) * fades
+    keep = np.clip(np.mean(z[:, 1:] * z[:, :-1], axis=(0, 1)) / np.mean(z**2, axis=(0, 1)), -0.99, 0.99)
     return np.diag(keep), np.log(1 - keep**2), emission, np.log(noise)
 """
+_FOUR = "L, x = 4,"
 
-# The string's own, by algebra: how windows of eight frames go on to the next eight (Ho and Kalman 1966), then both
-# variances from what is left.
-_SUBSPACE = """
+# By algebra: a start from how windows of eight frames go on to the next eight (Ho and Kalman 1966); then expectation
+# maximization, whose expectations are those of the Kalman smoother (Shumway and Stoffer 1982).
+_EM = """
 def fit_string(films, seed):
     x, L, W = ops.convert_to_numpy(films).astype("float64"), 4, 8
     N, T, D = x.shape
     lag = [np.einsum("ntd,nte->de", x[:, k:], x[:, : T - k]) / (N * (T - k)) for k in range(2 * W)]  # of x_t+k and x_t
-    blocks = np.block([[lag[i + j + 1] for j in range(W)] for i in range(W)])
-    u, s, v = np.linalg.svd(blocks)
-    sees = u[:, :L] * np.sqrt(s[:L])
+    u, s, v = np.linalg.svd(np.block([[lag[i + j + 1] for j in range(W)] for i in range(W)]))
+    sees, reach = u[:, :L] * np.sqrt(s[:L]), np.sqrt(s[:L])[:, None] * v[:L]
     C, A = sees[:D], np.linalg.lstsq(sees[:-D], sees[D:], rcond=None)[0]
-    reach = np.sqrt(s[:L])[:, None] * v[:L]  # A P Cᵀ, A² P Cᵀ, ...
     P = np.linalg.solve(A, reach[:, :D]) @ np.linalg.pinv(C).T
-    P = (P + P.T) / 2
-    root = np.linalg.cholesky(P)  # coordinates in which z has the variance 1
+    root = np.linalg.cholesky((P + P.T) / 2)  # coordinates in which z has the variance 1
     A, C = np.linalg.solve(root, A @ root), C @ root
-    noise = np.trace(lag[0] - C @ C.T) / D
+    r = np.trace(lag[0] - C @ C.T) / D
     size, turn = np.linalg.eigh(np.eye(L) - A @ A.T)  # and whose drifts are independent
-    return turn.T @ A @ turn, np.log(np.maximum(size, 1e-4)), C @ turn, np.log(noise)
+    A, C, q = turn.T @ A @ turn, C @ turn, np.maximum(size, 0.02)
+    for _ in range(60):
+        m, P, means, covariances = np.zeros((N, L)), np.eye(L), [], []
+        for t in range(T):
+            if t:
+                m, P = m @ A.T, A @ P @ A.T + np.diag(q)
+            K = P @ C.T @ np.linalg.inv(C @ P @ C.T + r * np.eye(D))
+            m, P = m + (x[:, t] - m @ C.T) @ K.T, P - K @ C @ P
+            means.append(m)
+            covariances.append(P)
+        zz, ahead, before = covariances[-1] * N + m.T @ m, np.zeros((L, L)), np.zeros((L, L))
+        first, xz = 0.0, x[:, -1].T @ m
+        M, V = m, P
+        for t in reversed(range(T - 1)):
+            m, P = means[t], covariances[t]
+            J = P @ A.T @ np.linalg.inv(A @ P @ A.T + np.diag(q))
+            m, last, lastV = m + (M - m @ A.T) @ J.T, M, V
+            V = P + J @ (V - A @ P @ A.T - np.diag(q)) @ J.T
+            M = m
+            ahead += N * lastV @ J.T + last.T @ M  # of z_t+1 and z_t
+            first = N * V + M.T @ M
+            before, zz, xz = before + first, zz + first, xz + x[:, t].T @ M
+        A = ahead @ np.linalg.inv(before)
+        q = np.diagonal(zz - first - A @ ahead.T) / (N * (T - 1))
+        C = xz @ np.linalg.inv(zz)
+        r = (np.sum(x**2) - np.trace(C @ xz.T)) / (N * T * D)
+    return A, np.log(q), C, np.log(r)
 """
 
 
@@ -92,7 +115,7 @@ def flatter(x, n):
     return {"likely": scale, "best": max(0.0, -b / (2 * a))}
         """,
     ],
-    "fit_string": [_SUBSPACE],
+    "fit_string": [_EM],
 }  # fmt: skip
 
 ODD = {
@@ -107,6 +130,13 @@ ODD = {
         ("last_axis_only", {"ndims=2": "ndims=1"}),
         ("sees_itself", {_PAST: "past = h"}),
         ("sees_the_future", {_PAST: "past = ops.concatenate([h[:, 1:], ops.zeros_like(h[:, :1])], axis=1)"}),
+        ("shifted_twice", {_PAST: "past = ops.concatenate([ops.zeros_like(h[:, :2]), h[:, :-2]], axis=1)"}),
+        ("first_repeated", {"ops.zeros_like(h[:, :1]), ": "h[:, :1], "}),
+        ("state_before", {f"{_STATE}\n            states.append(s)": f"states.append(s)\n            {_STATE}"}),
+        ("no_tanh", {"ops.tanh(": "("}),
+        ("bias_outside", {" + self.bias)": ") + self.bias"}),
+        ("log_scale_for_scale", {"ops.exp(self.log_scale)": "ops.abs(self.log_scale)"}),
+        ("variance_for_scale", {"ops.exp(self.log_scale)": "ops.exp(self.log_scale / 2)"}),
         ("rolled", {_PAST: "past = ops.roll(h, 1, axis=1)"}),
         ("forgets", {" + s @ self.recurrent": ""}),
         ("no_bias", {" + s @ self.recurrent + self.bias": " + s @ self.recurrent"}),
@@ -120,8 +150,8 @@ ODD = {
     ],
     "lost_by_beta": [("other", "lost_by_beta = 40"), ("refused", "lost_by_beta = 'many'")],
     "mended_report": [
-        ("something_else", {"squares = ops.sum((x - guess) ** 2, axis=2)": "squares = ops.sum(ops.abs(x - guess), "
-                            "axis=2)"}),
+        ("something_else", {"squares = ops.sum((x - guess) ** 2, axis=2)": "squares = ops.sum(ops.sin(x - guess) "
+                            "** 2, axis=2)"}),
         ("not_a_number", {"return ops.sum(counted * (log_p - kl)) / (N * np.sum(counted))": "return counted * (log_p - "
                           "kl)"}),
         ("factor", {"return ": "return 1.5 * "}),
@@ -133,20 +163,14 @@ ODD = {
     ],
     "fit_string": [
         ("few_latents", _COMPONENTS),
-        ("few_latents", _changed(_COMPONENTS, ("fades = ops.convert_to_numpy(films), True", "fades = "
-                                               "ops.convert_to_numpy(films), False"))),
-        ("not_log_variance", _changed(_SUBSPACE, ("np.log(np.maximum(size, 1e-4))", "np.maximum(size, 1e-4)"),
-                                      ("np.log(noise)\n", "noise\n"))),
-        ("not_log_variance", _changed(_SUBSPACE, ("np.log(np.maximum(size, 1e-4))", "np.log(np.maximum(size, 1e-4)) / "
-                                                  "2"), ("np.log(noise)\n", "np.log(noise) / 2\n"))),
-        ("transposed", _changed(_SUBSPACE, ("return turn.T @ A @ turn", "return turn.T @ A.T @ turn"))),
-        ("no_time", _changed(_SUBSPACE, ("return turn.T @ A @ turn, np.log(np.maximum(size, 1e-4))", "return 0 * A, "
-                                         "np.zeros(L)"))),
-        ("nothing_swings", _changed(_SUBSPACE, ("return turn.T @ A @ turn, np.log(np.maximum(size, 1e-4))", "return "
-                                                "0.5 * np.eye(L), np.full(L, np.log(0.75))"))),
-        ("unfinished", _changed(_SUBSPACE, ("np.log(noise)\n", "np.log(noise) + 0.7\n"))),
-        ("not_finite", _changed(_SUBSPACE, ("np.log(noise)\n", "np.nan\n"))),
-        ("shapes", _changed(_SUBSPACE, ("C @ turn, np", "(C @ turn).T, np"))),
-        ("refused", _changed(_SUBSPACE, (", np.log(noise)\n", "\n"))),
+        ("nothing_swings", _changed(_COMPONENTS, ("L, x = 2,", _FOUR))),
+        ("no_time", _changed(_COMPONENTS, ("L, x = 2,", _FOUR), ("np.diag(keep), np.log(1 - keep**2)",
+                                                                "np.zeros((L, L)), np.zeros(L)"))),
+        ("not_log_variance", _changed(_COMPONENTS, ("np.log(1 - keep**2)", "1 - keep**2"), ("np.log(noise)", "noise"))),
+        ("not_log_variance", _changed(_COMPONENTS, ("np.log(1 - keep**2)", "np.log(1 - keep**2) / 2"),
+                                      ("np.log(noise)", "np.log(noise) / 2"))),
+        ("not_finite", _changed(_COMPONENTS, ("np.log(noise)", "np.nan"))),
+        ("shapes", _changed(_COMPONENTS, ("emission, np.log", "emission.T, np.log"))),
+        ("refused", _changed(_COMPONENTS, (", np.log(noise)\n", "\n"))),
     ],
 }  # fmt: skip

@@ -141,11 +141,13 @@ def simulated(rng, process, shape):
 def log_p(x, a, drift, c, noise):
     """log p(x) of films `[N, T, D]`, by the Kalman filter; all variances, no logarithms: `[N]`."""
     m, p, total = np.zeros((len(x), len(a))), np.eye(len(a)), 0.0
+    if not (noise > 0 and np.all(drift >= 0)):  # nan among them
+        return np.full(len(x), np.nan)
     for t in range(x.shape[1]):
         if t:
             m, p = m @ a.T, a @ p @ a.T + np.diag(drift)
         seen = c @ p @ c.T + noise * np.eye(len(c))  # the covariance of x_t, given the frames before
-        if not np.isfinite(seen).all() or np.linalg.slogdet(seen)[0] <= 0:
+        if not np.isfinite(seen).all():
             return np.full(len(x), np.nan)
         off = x[:, t] - m @ c.T
         solved = np.linalg.solve(seen, np.concatenate([off.T, c @ p], axis=1))
