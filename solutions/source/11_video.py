@@ -353,11 +353,10 @@ for n in 1, 2, 4, 10, 50, 300:
     print(f"n = {n:3d}: the best of n is won by a width of {flatter(x, n)['best']:.2f}")
 
 # %% [markdown] tags=["solution"]
-# With one draw the winner does not vary at all: it is the smear. With few draws it varies too little, and with many, too
-# much, up to $\sqrt 2$ in the limit of many. (In two directions the best way to scatter $n$ points for a
-# density $p$ is by $\sqrt p$, which is a normal with twice the variance.) At one $n$, between, the truth happens to
-# win. So a model that is right loses to one that is wrong, whatever $n$ is reported, and only the likelihood is won by
-# the truth.
+# With one draw the winner does not vary at all: it is the smear. With few draws it varies too little, and with many too
+# much, up to $\sqrt 2$ in the limit of many. (In two directions the best way to scatter $n$ points for a density $p$
+# is by $\sqrt p$, which is a normal with twice the variance.) At some $n$ between them the truth happens to win. At all
+# others it loses to a model that is wrong. The likelihood is won by the truth, and there is no $n$ in it.
 
 # %% [markdown]
 # ## {fit_string}
