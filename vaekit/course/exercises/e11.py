@@ -39,6 +39,7 @@ _VIDEO = "ops.mean(ops.sum(frame, axis=1))"
 
 KL = Function(
     "kl_of_frames", "What each frame told", points=3, minutes=15,
+    section="Time as factors", aims=(1,),
     takes="mean[N,T,L], log_variance[N,T,L], prior_mean[N,T,L], prior_log_variance[N,T,L], known",
     returns="by frame, a video", gradients="mean log_variance prior_mean prior_log_variance",
     axes={"N": "videos", "T": "frames", "L": "latents"},
@@ -118,6 +119,7 @@ KL = Function(
 
 GAP = Number(
     "price_of_the_future", "By hand: what does it cost not to see the future?", points=3, minutes=25, difficulty=3,
+    section="A sequence whose $p(x)$ is known", aims=(1,),
     importance=2, value="0.5 - 0.5 * log(1.5)",
     rtol=4e-3, because="the number is 0.29727; 0.4 % leave room for three digits.",
     hints=r"""
@@ -178,6 +180,7 @@ _MEAN = "mean = ops.sigmoid(ops.matmul(ops.stack(states, axis=1), out_kernel) + 
 
 DECODER = DistributionLayer(
     "NextFrame", "A likelihood that sees the past alone", points=5, minutes=30, difficulty=2,
+    section="A network that carries a state", aims=(2,),
     weights="kernel[F,H], recurrent[H,H], bias[H], out_kernel[H,D], out_bias[D], log_scale",
     draw=_decoders,
     answer=f"""
@@ -255,6 +258,7 @@ _DB = "-10 * ops.log10(ops.mean(smallest))"
 
 BEST = Function(
     "best_of_k", "The best of k, from all that were drawn", points=4, minutes=25, difficulty=2, importance=2,
+    section="How good is a future?", aims=(5,),
     takes="error[n,N], k", returns="smallest, psnr", axes={"n": "draws", "N": "videos"},
     draw={None: _errors, "many": _many_errors}, parts={"smallest": 2, "psnr": 1, "many": 1},
     answer=f"""
@@ -319,6 +323,7 @@ BEST = Function(
 
 SIGMA = Number(
     "lost_by_beta", "By hand: what a β costs", points=2, minutes=12, difficulty=2,
+    section="The σ in a loss that has none", aims=(4,),
     value="128 * (log(0.128 / 0.02) + 0.02 / 0.128 - 1)",
     hints=r"""
         $\sigma^2 = \beta D / 2$, with $D = 256$: which $\sigma^2$ is that?
@@ -379,6 +384,7 @@ _RETURNED = "return ops.sum(counted * (log_p - kl)) / (N * np.sum(counted))  # 5
 
 MENDED = Mend(
     "mended_report", "Five errors in a report on videos", points=5, minutes=20, difficulty=2, draw=_reports,
+    section="When it goes wrong", aims=(5,),
     takes="x[N,T,D], guess[N,T,D], mean[N,T,L], log_variance[N,T,L], prior_mean[N,T,L], prior_log_variance[N,T,L], "
     "known",
     answer=f"""
@@ -501,6 +507,7 @@ return {"best": widths[np.argmin(errors)], "likely": scale}
 
 WIDTH = Experiment(
     "flatter", "An experiment to design: futures that win", points=4, minutes=30, difficulty=3, importance=2,
+    section="How good is a future?", aims=(3, 5),
     takes="x[M,D], n", draw=_misjudged, run=_flattered, settings={"best": (0.0, 20.0), "likely": (0.0, 20.0)},
     goals={
         "likely": AtMost(0.01, "nats", digits=3, of="lost"),
@@ -567,6 +574,7 @@ def _string(rng):
 
 STRING = FittedDynamics(
     "fit_string", "Train a model of a film to its bound", points=5, minutes=35, difficulty=3,
+    section="A sequence whose $p(x)$ is known", aims=(1, 2),
     gaps={"frames": 1.9, "time": 1.35, "velocity": 0.3, "all": 0.05},
     parts={"frames": 0.5, "time": 1, "velocity": 2, "all": 1.5},
     process=_string, shape=(FILMS, FRAMES, PIXELS), latents=4,
