@@ -52,7 +52,7 @@ def run_observer(name, answer, inputs, options):
 
     def arrays_by_name():
         if name in ("call", "gradients"):
-            functions.takes(answer, inputs)
+            functions.takes(answer, functions.shown(inputs, options.get("told")))
         with full_precision():
             values = OBSERVERS[name](answer, inputs, **options)
             of_kind = kinds(list(values.values())) if name in ("call", "gradients") else ()

@@ -34,8 +34,17 @@ def takes(answer, inputs):
         raise Wrong(f"{wanted}; it takes ({has}): {error}.") from None
 
 
-def call(answer, inputs, names=None):
-    """Calls a function, and returns its value, or several values by `names`; twice, where noise is given."""
+def shown(inputs, told):
+    """Returns the inputs that an answer is given: those that are `told`, all of them if that is None."""
+    return {name: inputs[name] for name in told} if told else inputs
+
+
+def call(answer, inputs, names=None, told=None):
+    """Calls a function, and returns its value, or several values by `names`; twice, where noise is given.
+
+    It is given all inputs, or those that are `told`: the rest is for who judges.
+    """
+    inputs = shown(inputs, told)
     returned = by_name(callable_or_wrong(answer)(**tensors(inputs)), names)
     if any("noise" in name for name in inputs) and all(map(keras.ops.is_tensor, returned.values())):
         _same(returned, by_name(callable_or_wrong(answer)(**tensors(inputs)), names))

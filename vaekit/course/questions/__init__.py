@@ -2,6 +2,7 @@
 
 from vaekit.course.questions.deep import TrainedDeep as TrainedDeep
 from vaekit.course.questions.distribution_layer import DistributionLayer as DistributionLayer
+from vaekit.course.questions.dynamics import FittedDynamics as FittedDynamics
 from vaekit.course.questions.experiment import Experiment as Experiment
 from vaekit.course.questions.function import Function as Function
 from vaekit.course.questions.hierarchy import TrainedHierarchy as TrainedHierarchy
