@@ -184,7 +184,7 @@ def test_mixed_precision_tells_all_words_apart(policy, tmp_path):
     assert len(np.unique(codes[:, 0])) == 4 and q.layers[1].compute_dtype != "float32"
     model.save(tmp_path / "model.keras")
     np.testing.assert_array_equal(vk.load(tmp_path / "model.keras").encode(x), codes)
-    late = keras.Sequential([L.Embedding(4000, 3, mask_zero=True), L.Flatten(), vk.layers.DiagonalNormal(2)])
+    late = keras.Sequential([L.Embedding(4000, 3), L.Flatten(), vk.layers.DiagonalNormal(2)])
     late(x)
     with pytest.raises(ValueError, match="cannot tell its tokens apart"):
         vk.VAE(late, p).build((None, LENGTH))
