@@ -24,6 +24,7 @@ if os.environ.get("VAEKIT_DATA"):  # tests change directories
     os.environ["VAEKIT_DATA"] = str(Path(os.environ["VAEKIT_DATA"]).resolve())
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # there are as many workers as cores
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads of scikit-learn's wait for each other by counting
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # small programs: compiling them is what takes time
 os.environ.setdefault(  # the same for TensorFlow; without fusion emitters an operation compiles in half the time
     "XLA_FLAGS",
