@@ -112,6 +112,7 @@ def test_omniglot_has_twice_the_components_and_pseudo_inputs_start_where_the_dat
         assert prior.pseudo_inputs.mean() == pytest.approx(mean, abs=0.005)
 
 
+@pytest.mark.once
 def test_quirks_are_off_unless_asked_for():
     data, quirks = dataset(), paper.Quirks(True, True, True)
     z = np.full((1, 3), 100, "float32")
