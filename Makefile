@@ -25,7 +25,7 @@ test-tensorflow test-jax: test-%: .venv/installed
 	$(ACTIVATE) && KERAS_BACKEND=$* pytest -p no:nbval -n 3 --dist worksteal tests
 
 test-lessons: .venv/installed
-	$(ACTIVATE) && KERAS_BACKEND=tensorflow VAEKIT_FAST=1 \
+	$(ACTIVATE) && KERAS_BACKEND=tensorflow VAEKIT_FAST=1 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
 	    pytest -n 2 --dist loadfile --nbval-lax --nbval-current-env --nbval-cell-timeout=300 lessons/*.ipynb
 
 check: .venv/installed  ## style, lessons and exercises that differ from their sources, tables that differ from their records
