@@ -48,7 +48,8 @@ L = keras.layers
 
 @dataclass(frozen=True)
 class Settings:
-    """SVG's settings for BAIR; `MOVING_MNIST` has those for stochastic moving MNIST, `MOVING_DIGITS` are ours.
+    """SVG's settings for BAIR; `MOVING_MNIST` has those for stochastic moving MNIST. Ours, for processors:
+    `MOVING_DIGITS`, and `NARROW`, moving MNIST with a quarter of the channels and half the units.
 
     Attributes:
         past: how many frames are known where a model predicts.
@@ -87,6 +88,9 @@ class Settings:
 
 BAIR = Settings()
 MOVING_MNIST = Settings(past=5, convolutions=(), latents=10)
+NARROW = replace(
+    MOVING_MNIST, filters=(16, 32, 64, 128), units=128, batch_size=10, updates=3000, videos=100, samples=20
+)
 MOVING_DIGITS = Settings(
     past=4, filters=(16, 32), convolutions=(), code=32, latents=8, units=64, predictor_layers=1,
     batch_size=20, updates=3000, videos=100, samples=20,
@@ -293,6 +297,7 @@ DIFFERS = {"beta": "β is SVG's own, the paper's is not said", "unit": "no densi
 def own(cell):
     """What a cell of video has of its own: a dict of attributes of `vaekit.papers.cell.Cell`."""
     videos, settings = DATA[cell.data]
+    settings = NARROW if cell.options["model"] == "svg-narrow" else settings
     settings = replace(settings, beta=cell.options.get("beta", settings.beta))
     reported = {f"{name} a frame" if name == "−ELBO" else name: value for name, value in cell.reported.items()}
     measured = dict(samples=settings.samples, past=settings.past, videos=settings.videos)
