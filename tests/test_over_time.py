@@ -277,6 +277,15 @@ def test_futures_repeat_their_past_and_differ_after_it(make, past):
     np.testing.assert_array_equal(futures, model.futures(x[:, :past], n=2, length=T + 1, seed=1, batch_size=3))
 
 
+def test_futures_of_few_sequences_are_drawn_together():
+    """Five of each of two, two of each at a time: all of them differ, and each goes on from its own past."""
+    model, x = video(), frames(2)
+    futures = model.futures(x[:, :2], n=5, seed=1, batch_size=4)
+    assert futures.shape == (5, 2, T, 2, 2, 1)
+    np.testing.assert_array_equal(futures[:, :, :2], np.broadcast_to(x[:, :2], (5, 2, 2, 2, 2, 1)))
+    assert len(np.unique(futures[:, :, -1, 0, 0, 0])) == 10
+
+
 def test_one_model_continues_pasts_of_any_length():
     model, x = video(), frames(2)
     for past in (1, 3, 2):

@@ -1,5 +1,7 @@
 """Continuations of sequences, whose first steps are known."""
 
+import math
+
 import numpy as np
 from keras import ops
 
@@ -14,7 +16,9 @@ from vaekit.models.over_time import known_steps
 def draw_futures(model, x, n, length, mean, batch_size, seed):
     """Draws what comes after the first steps of sequences, see `LatentVariableModel.futures`.
 
-    Returns: dict by observed variable of lists of n arrays `[N, T, ...]`.
+    As many futures of all sequences are drawn at once as make a batch.
+
+    Returns: dict by observed variable of arrays `[n, N, T, ...]`.
     """
     observed = [name for name in model.observed if name in model.sequences]
     if not observed:
@@ -46,9 +50,15 @@ def draw_futures(model, x, n, length, mean, batch_size, seed):
         values = completed(model, values)
         return draw_sequences(model, rows, values, list(model.sequences), seed, length, means, known)
 
+    rows = len(data[observed[0]])
+    rounds = math.ceil(n / max(1, min(n, batch_size // rows)))
+    copies = math.ceil(n / rounds)
+    data = {name: np.concatenate([value] * copies) for name, value in data.items()}
+
     def once():
         parts = [continued(batch) for batch, _ in row_batches(data, batch_size)]
-        return {name: np.concatenate([ops.convert_to_numpy(part[name]) for part in parts]) for name in observed}
+        whole = {name: np.concatenate([ops.convert_to_numpy(part[name]) for part in parts]) for name in observed}
+        return {name: value.reshape(copies, rows, *value.shape[1:]) for name, value in whole.items()}
 
-    draws = [once() for _ in range(n)]
-    return {name: [d[name] for d in draws] for name in observed}
+    draws = [once() for _ in range(rounds)]
+    return {name: np.concatenate([d[name] for d in draws])[:n] for name in observed}
