@@ -5,6 +5,7 @@ import math
 import numpy as np
 from keras import ops
 
+from vaekit import backend
 from vaekit.batches import check_counts
 from vaekit.models.arrays import row_batches
 from vaekit.models.data import fixed_arrays
@@ -35,10 +36,11 @@ def draw_futures(model, x, n, length, mean, batch_size, seed):
 
     def latents(batch, conditions):
         """Draws latents of the known steps, and those that are no sequences."""
+        rows = len(batch[observed[0]])
         if steps > needed:
             seen = {k: v[:, :steps] if k in model.conditions and v.ndim > 2 else v for k, v in batch.items()}
-            return model.latent_values(seen, False, seed)
-        rows, static = len(batch[observed[0]]), [name for name in model.latents if name not in model.sequences]
+            return encoded(model, steps, rows)(seen, backend.seed(seed))
+        static = [name for name in model.latents if name not in model.sequences]
         return draw(model, rows, conditions, static, seed)  # nothing is described yet
 
     def continued(batch):
@@ -62,3 +64,13 @@ def draw_futures(model, x, n, length, mean, batch_size, seed):
 
     draws = [once() for _ in range(rounds)]
     return {name: np.concatenate([d[name] for d in draws])[:n] for name in observed}
+
+
+def encoded(model, steps, rows):
+    """Compiles draws of the latents of known steps: a function of data and a seed; one for each length, as TensorFlow
+    would forget it."""
+
+    def run(seen, key):
+        return model.latent_values(seen, False, backend.SeedSequence(key))
+
+    return model.program(("encoded", steps, rows), lambda: backend.compile(run, model.variables))
