@@ -11,7 +11,7 @@ from vaekit.models.arrays import row_batches
 from vaekit.models.data import fixed_arrays
 from vaekit.models.features import completed
 from vaekit.models.generate import draw, draw_sequences
-from vaekit.models.over_time import known_steps
+from vaekit.models.over_time import first_steps, known_steps
 
 
 def draw_futures(model, x, n, length, mean, batch_size, seed):
@@ -30,7 +30,7 @@ def draw_futures(model, x, n, length, mean, batch_size, seed):
     length = model.event_shapes[observed[0]][0] if length is None else length
     needed = max(known_steps(f) for f in model.generative if f.name in observed)
     if steps < needed:
-        raise ValueError(f"This model describes {observed} given their first {needed} steps; there are {steps}.")
+        raise ValueError(f"This model describes {observed} given their {first_steps(needed)}; there are {steps}.")
     if steps > length:
         raise ValueError(f"{steps} steps are given, more than the {length} that futures should have.")
 

@@ -281,6 +281,8 @@ class LatentVariableModel(Trainer):
     def decode(self, z, *, mean=True, beams=None, seed=None):
         r"""Computes the mean of p(x|z), NumPy array `[N, ...]`; several observed variables: a dict of them.
 
+        Of a sequence that is given its own past, each step is given the steps that came out before it.
+
         Args:
             z: latents `[N, ...]`, a dict of them and of conditions if several.
             mean: False for draws $x \sim p(x|z)$ instead.
@@ -416,6 +418,8 @@ class LatentVariableModel(Trainer):
 
     def reconstruct(self, x, batch_size=500, *, mean=True, beams=None, seed=None):
         r"""Computes the mean of p(x|z) at the mean of q(z|x), NumPy array `[N, ...]`; several variables: a dict.
+
+        Of a sequence that is given its own past, each step is given the true steps before it.
 
         Args:
             x: data `[N, ...]`.
