@@ -279,6 +279,15 @@ def test_futures_repeat_their_past_and_differ_after_it(make):
         np.testing.assert_array_equal(futures, model.futures(x[:, :past], n=2, length=T + 1, seed=1, batch_size=3))
 
 
+def test_futures_of_few_sequences_are_drawn_together():
+    """Five of each of two, two of each at a time: all of them differ, and each goes on from its own past."""
+    model, x = video(), frames(2)
+    futures = model.futures(x[:, :2], n=5, seed=1, batch_size=4)
+    assert futures.shape == (5, 2, T, 2, 2, 1)
+    np.testing.assert_array_equal(futures[:, :, :2], np.broadcast_to(x[:, :2], (5, 2, 2, 2, 2, 1)))
+    assert len(np.unique(futures[:, :, -1, 0, 0, 0])) == 10
+
+
 def test_more_steps_than_the_future_has_are_refused():
     with pytest.raises(ValueError, match="5 steps are given, more than the 4"):
         video().futures(frames(), length=4)
@@ -536,3 +545,42 @@ def test_words_one_by_one_are_the_same_composition_as_frames():
         steps.append(array(output))
     p = head(np.concatenate(steps, axis=1))
     np.testing.assert_allclose(log_p, array(p.log_prob(x.astype("float32"))), atol=1e-5)
+
+
+# ---------------------------------------------------------------- with objectives of samples, a refinement, export
+
+
+@pytest.mark.parametrize("make", [video, vrnn], ids=["video", "vrnn"])
+def test_sequences_train_by_importance_weights(make):
+    model = make()
+    model.compile("adam", objective=vk.objectives.IWAE(samples=3, gradient="dreg"))
+    assert np.isfinite(model.fit(frames(), verbose=0).history["loss"]).all()
+
+
+def test_a_posterior_over_time_is_refined():
+    """Two small steps raise the bound of a sequence; its number of steps has to be known."""
+    plain, x = video(), frames()
+    parts = dict(features=plain.features, generative=plain.generative, inference=plain.inference, seed=0)
+    model = vk.LatentVariableModel(refinement=vk.inference.Refinement(steps=2, learning_rate=0.02, samples=20), **parts)
+    model.build((None, T, 2, 2, 1))
+    before, after = (m.log_weights(x, samples=2000, seed=1).mean() for m in (plain, model))
+    assert after > before
+    other = vrnn()
+    parts = dict(features=other.features, generative=other.generative, inference=other.inference)
+    with pytest.raises(ValueError, match="'z' is drawn step by step"):
+        vk.LatentVariableModel(refinement=vk.inference.Refinement(steps=2), **parts)
+    head = TimeDistributed(DiagonalNormal(2))
+    head.build((None, None, 3))
+    with pytest.raises(ValueError, match=r"model.build\(\(None, T, ...\)\)"):
+        head.parameter_shapes()
+
+
+@pytest.mark.once
+def test_a_decoder_of_frames_is_exported_and_drawn_latents_are_not(tmp_path):
+    tf = pytest.importorskip("tensorflow")
+    model, z = video(), normal(2, T, 2)
+    model.export(tmp_path / "decoder", part="decode", verbose=False)
+    loaded = tf.saved_model.load(str(tmp_path / "decoder"))
+    np.testing.assert_allclose(loaded.decode(z), model.decode(z), atol=1e-5)
+    with pytest.raises(ValueError, match="drawn step by step"):
+        vrnn().export(tmp_path / "vrnn", part="encode")

@@ -223,10 +223,13 @@ def test_what_does_not_fit_is_refused():
 @pytest.mark.once
 def test_cells_of_video():
     cells = {cell.name: cell for cell in rybkin2020.CELLS if cell.options["model"].startswith("svg")}
+    narrow = cells.pop("moving_mnist-svg-narrow-optimal")
+    assert (narrow.settings, narrow.epochs) == (paper.NARROW, 15)
     assert [cell.name for cell in cells.values() if cell.missing] == ["bair-svg-bernoulli"]
     assert cells["bair-svg-optimal"].reported == {"−ELBO a frame": -14173, "FID": 34.13}
     assert {name for name, cell in cells.items() if cell.differs} == {"bair-svg-beta", "bair-svg-unit"}
     assert cells["moving_digits-svg-beta-0.001"].settings == dataclasses.replace(paper.MOVING_DIGITS, beta=1e-3)
+    assert isinstance(cells["moving_digits-svg-optimal"].load().train, vk.batches.Redrawn)  # new in every pass
     epochs = {cell.data: cell.epochs for cell in cells.values() if not cell.missing}
     assert epochs == {"bair": 418, "moving_mnist": 1800, "moving_digits": 30}
     assert {name: costs.IMAGES[name][0] for name in paper.DATA} == {name: n for name, (n, _) in paper.DATA.items()}
