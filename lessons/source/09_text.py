@@ -30,7 +30,9 @@ from vaekit.course.show import explore
 
 quiz = Quiz("09")
 
+import ast
 from collections import Counter
+from pathlib import Path
 
 import ipywidgets
 import keras
@@ -63,14 +65,14 @@ def ELBO(**options):
 #
 # Of real text nobody knows how probable a sentence is, so nobody knows how good a model could be. We shall take a
 # language of which we do know: a small **grammar**, ours. First a *topic* is drawn, one of ten, and a *tense*, one of
-# three. Then come subject, verb, object, and in half of the sentences more. Four nouns, verbs and adjectives of five
-# are of the topic (one of five is of any topic), the frequent ones far more often than the rare. Whoever sees only
-# sentences sees neither topic nor tense. But they are what sentences have in common: just what a code is for.
+# three. Then come subject, verb, object, and in half of the sentences more. Of the nouns, verbs and adjectives four in
+# five are of the topic, frequent ones far more often than rare ones. The fifth is noise, of any topic. A reader is told
+# neither topic nor tense. But a topic is what the words of a sentence have in common: just what a code is for.
 
 # %%
 text = vk.datasets.load("grammar")
 grammar = Grammar()
-length, words = text.event_shape[0], len(text.vocabulary)
+words = len(text.vocabulary)
 for sentence, topic in zip(text.vocabulary.decode(text.test[:6]), text.labels.test, strict=False):
     print(f"{grammar.topics[topic]:12s}{sentence}")
 print(f"\n{words} tokens; the first sentence as numbers:\n{text.test[0]}")
@@ -100,8 +102,9 @@ print(f"\n{words} tokens; the first sentence as numbers:\n{text.test[0]}")
 # $\tilde c$ is what the new word would like to add. The three others are **gates**, numbers between 0 and 1 for each
 # unit: how much of the memory to keep ($f$, forget), how much of the new to let in ($i$, input), how much to show
 # ($o$, output). With $f$ near 1 and $i$ near 0 a number stays where it is for as long as needed, and so does its
-# gradient. All four are computed from the word and the last $h$, by one layer. Words go in as vectors: an **embedding**
-# is a table with a row of numbers for each word, which are weights like all others.
+# gradient. All four come from one linear layer of the word and the last $h$, through a sigmoid for the gates, a tanh
+# for $\tilde c$. Words go in as vectors: an **embedding** is a table with a row of numbers for each word, and these are
+# weights like all others.
 
 # %% tags=["hide-input"]
 figure = Figure(figsize=(8, 2.6))
@@ -129,12 +132,14 @@ figure
 # bar. So all places of a sentence are trained at once, as a PixelCNN trains all pixels. To *draw* a sentence, there is
 # no teacher: what was drawn is shown next.
 #
-# In vaekit such a network is `AutoregressiveTokens`. Usually it is a decoder, given $z$; a model without latents has it
-# alone, and its bound is $\log p_\theta(x)$.
+# In vaekit such a network is `AutoregressiveTokens`: an embedding, an LSTM, and `Tokens`, the linear layer with the
+# softmax. Usually it is a decoder, given $z$. A model without latents (`inference=[]`) has it alone, and its bound is
+# $\log p_\theta(x)$ itself.
 
 
 # %%
-def decoder(skip=False, word_dropout=0.0):  # both: for later
+def decoder(data=text, skip=False, word_dropout=0.0):  # both: for later
+    (length,), words = data.event_shape, len(data.vocabulary)
     layers = [Embedding(words, 64), LSTM(64, return_sequences=True), vk.layers.Tokens(length, words)]
     return vk.layers.AutoregressiveTokens(layers, skip=skip, word_dropout=word_dropout)
 
@@ -143,10 +148,11 @@ train = text.train[: epochs(10_000, 200)]
 keras.utils.set_random_seed(1)
 language_model = vk.LatentVariableModel([vk.Factor("x", decoder())], inference=[], seed=1)
 language_model.compile(Adam(0.005), objective=ELBO())
-fitted = language_model.fit(train, batch_size=100, epochs=epochs(5, 1), verbose=0)
+fitted = language_model.fit(train, batch_size=100, epochs=epochs(3, 1), verbose=0)
 
 # %% [markdown]
-# Is it what was said above? By hand, with the weights of the trained model, and the teacher in the last line:
+# Is it what was said above? By hand, with the weights of the trained model (the teacher is in the last line of the
+# loop):
 
 # %%
 table, kernel, recurrent, bias, to_logits, logit_bias = language_model.generative[0].layer.get_weights()
@@ -248,16 +254,18 @@ if epochs(1, 0):
 
 
 # %%
-def encoder(latents=16):
-    return Sequential([Embedding(words, 64, mask_zero=True), LSTM(64), vk.layers.DiagonalNormal(latents)])
+def encoder(data=text):
+    words = len(data.vocabulary)
+    reader = [Embedding(words, 64, mask_zero=True), LSTM(64)]  # the mask: no steps on padding, number 0
+    return Sequential([*reader, vk.layers.DiagonalNormal(16)])
 
 
-def sentence_vae(objective=None, **options):
+def sentence_vae(objective=None, optimizer=None, callbacks=None, **options):
     keras.utils.set_random_seed(1)
     model = vk.VAE(encoder(), decoder(**options), seed=1)
-    model.compile(Adam(0.005), objective=objective or ELBO())
-    fitted = model.fit(train, batch_size=100, epochs=epochs(3, 1), verbose=0)
-    return model, fitted.history["kl"]
+    model.compile(optimizer or Adam(0.005), objective=objective or ELBO())
+    how = dict(batch_size=100, epochs=epochs(3, 1), callbacks=callbacks, verbose=0)
+    return model, model.fit(train, **how).history["kl"]
 
 
 # %% [markdown]
@@ -301,7 +309,7 @@ if epochs(1, 0):
 few = text.test[: epochs(2000, 50)]
 said = vk.evaluation.information(collapsed, few, progress=False)
 log_p = vk.evaluation.perplexity(collapsed, few[:500], samples=epochs(20, 2), progress=False)
-print(f"KL {said.kl:.2f}, I {abs(said.mutual_information):.2f} nats; PPL {log_p.value:.1f}")
+print(f"KL {said.kl:.2f}, I {said.mutual_information:z.2f} nats; PPL {log_p.value:.1f}")
 print(f"there is to say: topic {grammar.topic_information:.2f}, tense {np.log(3):.2f} nats")
 
 # %% tags=["hide-input"]
@@ -334,10 +342,12 @@ if epochs(1, 0):
 # %% [markdown]
 # ## Cures at equal budget
 #
-# Four of them, three epochs each. *Warm-up*, and *free bits* of four nats, are lesson 08's, as are *skips*: here $z$
-# joins the word at the entrance in any case, so with a single LSTM layer a skip is one thing, $z$ in front of the
-# softmax. New is **word dropout**: in training, each word that the decoder is shown is hidden with probability 0.5, and
-# `<unk>` stands in its place. It is a way to weaken the decoder: what it cannot read it has to know from $z$.
+# Four of them, three epochs each. *Free bits*, here of four nats for the whole code, *skips*, and *aggressive
+# inference* are lesson 08's. The last was made for sentences: in the first epoch nine of ten steps train the encoder
+# alone. Skips are one thing here. $z$ joins the word at the entrance in any case, so with a single LSTM layer what is
+# left is $z$ in front of the softmax. New is **word dropout**, of Bowman and others: in training, each word that the
+# decoder is shown is hidden with probability 0.5, and `<unk>` stands in its place. It is a way to weaken the decoder:
+# what it cannot read it has to know from $z$.
 #
 # To see what a code says, decode its mean greedily, and ask the grammar: has the sentence its topic still? Its tense?
 # By chance, one in ten has the topic, and one in three the tense.
@@ -359,62 +369,70 @@ def row_of(model, x):
     info = vk.evaluation.information(model, x, progress=False)
     ppl = vk.evaluation.perplexity(model, x[:500], samples=epochs(20, 2), progress=False).value
     topic, tense = kept(model, x)
-    row = {"bound": info.elbo, "KL": info.kl, "I": abs(info.mutual_information), "PPL": ppl}
+    row = {"bound": info.elbo, "KL": info.kl, "I": info.mutual_information, "PPL": ppl}
     return row | {"topic": topic, "tense": tense}
 
 
 def show_rows(rows):
     print(f"{'':22s}  bound    KL     I    PPL   topic   tense")
     for name, row in rows.items():
-        print(f"{name:22s}{row['bound']:7.2f}{row['KL']:6.2f}{row['I']:6.2f}{row['PPL']:7.1f}", end="")
+        print(f"{name:22s}{row['bound']:7.2f}{row['KL']:6.2f}{row['I']:z6.2f}{row['PPL']:7.1f}", end="")
         print(f"{row['topic']:8.0%}{row['tense']:8.0%}")
 
 
 # %%
+by_turns = vk.training.AggressiveInference(Adam(0.005), most=9)  # steps of q for one of p
+together = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: by_turns.aggressive.assign(False))
 cures = {
-    "warm-up": dict(objective=ELBO(beta=vk.objectives.WarmUp(150))),
-    "free bits, 4": dict(objective=ELBO(free_bits=4.0)),
     "word dropout, 0.5": dict(word_dropout=0.5),
+    "free bits, 4": dict(objective=ELBO(free_bits=4.0)),
+    "aggressive": dict(optimizer=by_turns, callbacks=[together]),
     "skips": dict(skip=True),
 }
 models = {"plain": plain}
-for name, options in list(cures.items())[: epochs(4, 1)]:
+for name, options in list(cures.items())[: epochs(4, 0)]:
     models[name], _ = sentence_vae(**options)
 
 # %% tags=["hide-input"]
-rows = {name: row_of(model, few) for name, model in models.items()}
-alone = vk.evaluation.perplexity(language_model, few)
+rows = {name: row_of(model, few[:1000]) for name, model in models.items()}
+alone = vk.evaluation.perplexity(language_model, few[:1000])
 show_rows(rows)
-print(f"language model alone, five epochs: log p(x) {alone.mean:.2f}, PPL {alone.value:.1f}")
+print(f"{'language model':22s}{alone.mean:7.2f}{'':12s}{alone.value:7.1f}")
 
 # %%
 quiz.discuss("cures")
 
 # %% [markdown]
-# One of the four has a code, and it is the skips: about a nat after three epochs, nearly all of it information, and a
-# better bound than without. The others, at this budget, are language models.
+# One of the four has a code worth the name, and it is the skips: more than a nat after three epochs, nearly all of it
+# information. It says the topic of nine sentences in ten. And the bound is higher than without.
 #
-# - *Warm-up* had a code while it was cheap, more than a nat and a half in its first epoch. With $\beta$ at 1 it has
-#   gone again: in so short a time the decoder had not learned to use it.
+# - *Word dropout* has weakened the decoder, whose bound is lower, and the code has gone all the same.
 # - *Free bits* have not even four nats. Below the floor a nat costs nothing, but nothing asks for one either, if the
-#   decoder does not listen. What KL there is, is misfit: $I$ is next to zero. The floor takes the price away, and does
-#   not pay for speaking.
-# - *Word dropout* has weakened the decoder, whose bound is the lowest, and the code has gone all the same.
+#   decoder does not listen. More than half of the KL is misfit: the posterior is not the prior, but nearly the same for
+#   all sentences. What it does say, some half a nat, is neither topic nor tense, and it is paid for with a nat.
+# - *Aggressive inference* has given nine steps of an epoch's ten to an encoder whose decoder could not speak yet. The
+#   code is lost all the same, and the decoder is an epoch behind.
 #
 # With skips $z$ is added to the logits of the words themselves. "More of these words" is the easiest thing that a code
-# can say, it is what a topic is, and it is heard from the first step on, however little the LSTM has learned. (Longer
-# warm-ups and longer training revive codes without skips, too. Equal budget is a hard rule, as in lesson 08.)
+# can say, it is what a topic is, and it is heard from the first step on, however little the LSTM has learned. (Equal
+# budget is a hard rule, as in lesson 08. Cures that spend steps on something else than the decoder are made for long
+# trainings.)
 
 # %% tags=["hide-input"]
 if epochs(1, 0):
-    holds(rows["skips"]["I"] > 0.4, all(row["I"] < 0.3 for name, row in rows.items() if name != "skips"))
-    holds(rows["skips"]["bound"] > rows["plain"]["bound"] + 0.2, rows["free bits, 4"]["KL"] < 3)
+    holds(rows["skips"]["I"] > 0.8, all(row["I"] < 0.8 for name, row in rows.items() if name != "skips"))
+    holds(rows["skips"]["bound"] > rows["plain"]["bound"] + 0.3, rows["free bits, 4"]["KL"] < 3)
+    holds(rows["skips"]["topic"] > 0.75, all(row["topic"] < 0.2 for name, row in rows.items() if name != "skips"))
+    holds(rows["free bits, 4"]["I"] < 0.6 * rows["free bits, 4"]["KL"])
+    holds(rows["free bits, 4"]["bound"] < rows["plain"]["bound"] - 0.4)
+    holds(all(rows[name]["bound"] < rows["plain"]["bound"] - 0.1 for name in ("word dropout, 0.5", "aggressive")))
 
 # %% [markdown]
 # ### After twenty epochs
 #
-# The two trained models, and the exact numbers for comparison. Which does the code of the Skip-VAE say, the topic or
-# the tense?
+# The two trained models, and, from vaekit's records, two cures of the same training without skips: warm-up of $\beta$
+# in five epochs, which Bowman and others used on sentences, and word dropout. Which does the code of the Skip-VAE say,
+# the topic or the tense?
 
 # %%
 quiz.ask("says")
@@ -424,6 +442,12 @@ skipped = dieng2018.load("grammar_skip_vae")
 long_rows = {"VAE": row_of(collapsed, few), "Skip-VAE": row_of(skipped, few)}
 
 # %% tags=["hide-input"]
+LONG = {  # bound, KL, I, PPL, topic, tense: from the records in results/dieng2018
+    "warm_up=5": (-30.09, 0.00, 0.00, 22.50, 11, 34),
+    "word_dropout=0.5": (-34.76, 2.06, 1.82, 35.39, 10, 67),
+}
+for name, (*figures, topic, tense) in LONG.items():
+    long_rows[name] = dict(zip(("bound", "KL", "I", "PPL"), figures, strict=True), topic=topic / 100, tense=tense / 100)
 show_rows(long_rows)
 print(f"{'exact':22s}{-grammar.entropy:7.2f}{'':6s}{grammar.information:6.2f}{grammar.perplexity:7.1f}")
 
@@ -443,10 +467,15 @@ if epochs(1, 0):
 # noisy hints, which it never does quite as well as Bayes' rule would. **A code says what the decoder finds hard to
 # find out by itself.**
 #
-# Is it the better model? No. Its bound is a nat below that of the collapsed one, and its perplexity, which forgives
-# most of the gap, is half a word above. On the ridge a code wins nothing. What it wins is that there *is* a code: one
-# can ask for a topic, compare sentences, change one thing and keep the rest. Whoever only wants low perplexity should
-# not train a VAE.
+# Word dropout, given time, confirms it from the other side. Its decoder cannot read every other word, so it does not
+# know how far the sentence has come, and whether a `will` has been. Its code, of nearly two nats, tells it such things:
+# it gets the tense of two sentences in three, and says nothing of the topic. The price is five nats of bound. Warm-up
+# has ended where no cure did.
+#
+# Is the Skip-VAE the better model? No. Its bound is a nat below that of the collapsed one, and its perplexity, which
+# forgives most of the gap, is half a word above. On the ridge a code wins nothing. What it wins is that there *is* a
+# code: one can ask for a topic, compare sentences, change one thing and keep the rest. Whoever only wants low
+# perplexity should not train a VAE.
 
 # %% [markdown]
 # ## Semi-amortized inference
@@ -458,77 +487,80 @@ if epochs(1, 0):
 #
 # $$v \leftarrow \alpha v + \nabla_\lambda\, \mathcal L(\lambda; x), \qquad \lambda \leftarrow \lambda + \eta\, v.$$
 #
-# ($v$ is the velocity of gradient ascent with momentum $\alpha$; $\mathcal L$ is estimated by a draw of $z$, as
-# always.) After $K$ steps, $q(z; \lambda_K)$ is the posterior. In training, the loss is the bound there, and its
+# ($v$ is the velocity of gradient ascent with momentum $\alpha$; $\mathcal L$ is estimated by draws of $z$, as always.)
+# After $K$ steps, $q(z; \lambda_K)$ is the posterior. Steps from the prior, $\lambda_0 = 0$, without any encoder, are
+# older than the VAE: **stochastic variational inference**. In training, the loss is the bound at $\lambda_K$, and its
 # gradient goes through all of the steps, back to the encoder, which so learns to propose a good *start*. Lesson 08's
 # ridge says why this should help against collapse: what drives the code out is the encoder's lag, and steps for each
-# sentence make up for it. Without momentum, for any VAE of ours with normal posteriors:
+# sentence make up for it. Without momentum:
 
 
 # %%
 def bound_at(model, x, mean, log_variance, noise):
-    """The bound of each sentence, [B], at one draw of its code."""
-    z = mean + ops.exp(log_variance / 2) * noise
+    """The bound of each sentence, [B], a mean over draws of its code by noise [B, S, L]."""
+    draws, latents = noise.shape[1:]
+    z = mean[:, None] + ops.exp(log_variance / 2)[:, None] * noise
+    log_p = model.decoder(ops.reshape(z, (-1, latents))).log_prob(np.repeat(x, draws, axis=0))
     kl = ops.sum(mean**2 + ops.exp(log_variance) - 1 - log_variance, axis=1) / 2
-    return model.decoder(z).log_prob(x) - kl
+    return ops.mean(ops.reshape(log_p, (-1, draws)), axis=1) - kl
 
 
-def refine(model, x, steps, rate=0.1, fresh=True):
-    """Means and log-variances of q for each sentence, after some steps up the bound; and the last noise."""
+def slopes_of(model, x):
+    """A program for the gradients by mean and log-variance, each sentence's own: [B, L] both."""
 
-    def total(*of_q):
-        return ops.sum(bound_at(model, x, *of_q))  # sentences do not know each other
+    def total(mean, log_variance, noise):
+        return ops.sum(bound_at(model, x, mean, log_variance, noise))  # sentences do not know each other
 
-    slopes = vk.backend.compile(lambda *of_q: vk.backend.value_and_gradient(total, *of_q)[1], model.variables)
-    q, rng = model.posterior(x), np.random.default_rng(0)
-    mean, log_variance = q.mean(), 2 * ops.log(q.stddev())
+    return vk.backend.compile(lambda *of_q: vk.backend.value_and_gradient(total, *of_q)[1][:2], model.variables)
+
+
+def refine(model, x, mean, log_variance, steps, draws=4, rate=0.1, fresh=True):
+    """The parameters of q after 0, 1, 2, … steps up the bound, a list of pairs; and the last noise."""
+    slopes, rng, path = slopes_of(model, x), np.random.default_rng(0), [(mean, log_variance)]
     for step in range(steps):
         if fresh or step == 0:
-            noise = rng.standard_normal(mean.shape).astype("float32")
-        up, widen, _ = slopes(mean, log_variance, ops.convert_to_tensor(noise))
+            noise = rng.standard_normal((len(x), draws, mean.shape[1])).astype("float32")
+        up, widen = slopes(mean, log_variance, noise)
         mean, log_variance = mean + rate * up, log_variance + rate * widen
-    return mean, log_variance, noise
+        path.append((mean, log_variance))
+    return path, noise
 
 
 # %% [markdown]
-# In vaekit any model has it by an argument, `vk.VAE(encoder, decoder, refinement=Refinement(steps=5))`, and then in all
-# that it does: training, measuring, encoding. To see what a step buys, take the trained Skip-VAE's decoder, which stays
-# as it is, and two encoders: its own, and a new one that knows nothing, and proposes the prior for every sentence. Each
-# step takes four draws.
+# What does a step buy? Take the trained Skip-VAE's decoder, which stays as it is, and two starts for 200 test
+# sentences: the prior, and what its encoder proposes. Each step takes four draws. After each, we measure the bound, at
+# draws that no step has seen.
 
 # %%
 quiz.ask("steps")
 
-
 # %%
-def refined(q, steps, **options):
-    options = {"momentum": 0.0, "samples": 4, "fresh_noise": True} | options
-    how = Refinement(steps, 0.1, **options) if steps else None
-    model = vk.VAE(q, skipped.decoder, refinement=how, seed=1)
-    model.build((None, length))
-    model.compile("adam", objective=ELBO())
-    return model.evaluate(some, verbose=0, seed=0)["bound"]
-
-
-keras.utils.set_random_seed(1)
-untrained = encoder(32)
-counts, some = (0, 1, 2, 5, 10, 20)[: epochs(6, 2)], text.test[: epochs(200, 20)]
-starts = {"untrained encoder": untrained, "trained encoder": skipped.encoder}
-bounds = {name: [refined(q, steps) for steps in counts] for name, q in starts.items()}
-noisy = refined(skipped.encoder, 5, momentum=0.5, samples=1)
+some = text.test[: epochs(200, 20)]
+proposed = skipped.posterior(some)
+nothing = ops.zeros((len(some), 32))  # μ = 0 and log σ² = 0: the prior
+starts = {"from the prior": (nothing, nothing)}
+starts["from the encoder"] = proposed.mean(), 2 * ops.log(proposed.stddev())
+unseen = np.random.default_rng(1).standard_normal((len(some), 8, 32)).astype("float32")
+measured_at = vk.backend.compile(lambda *of_q: bound_at(skipped, some, *of_q), skipped.variables)
+bounds = {}
+for name, start in starts.items():
+    path, _ = refine(skipped, some, *start, steps=epochs(20, 2))
+    bounds[name] = [float(ops.mean(measured_at(*of_q, unseen))) for of_q in path]
 
 # %% tags=["hide-input"]
 level = vk.evaluation.perplexity(skipped, some, samples=epochs(100, 2), progress=False).mean
 figure = Figure(figsize=(7, 3.2))
 axis = figure.add_subplot()
 for (name, values), style in zip(bounds.items(), ("o--", "o-"), strict=True):
-    axis.plot(counts, values, style, color=ORANGE, label=name)
-    print(f"{name:18s}", *(f"{value:7.2f}" for value in values))
-print(f"trained encoder, five steps of one draw with momentum: {noisy:.2f}")
-print(f"log p(x) of the model: {level:.2f}")
-axis.axhline(level, color=BLUE, linewidth=1, label="log p(x)")
-axis.set(xlabel="steps of refinement", ylabel="bound, nats a sentence")
+    axis.plot(values, style, markersize=4, color=ORANGE, label=name)
+axis.axhline(level, color=BLUE, linewidth=1, label=r"$\log p_\theta(x)$")
+axis.set(xlabel="steps of refinement", ylabel="bound, nats a sentence", xticks=range(0, 21, 5))
 axis.legend(loc="lower right")
+columns = [k for k in (0, 1, 2, 5, 10, 20) if k < len(bounds["from the prior"])]
+print(f"{'steps':18s}", *(f"{k:7d}" for k in columns))
+for name, values in bounds.items():
+    print(f"{name:18s}", *(f"{values[k]:7.2f}" for k in columns))
+print(f"log p(x) of the model: {level:.2f}")
 figure
 
 # %%
@@ -537,23 +569,36 @@ quiz.discuss("steps")
 # %% tags=["hide-input"]
 if epochs(1, 0):
     new, old = bounds.values()
-    holds(new[-1] > new[0] + 4, new[3] - new[0] > new[-1] - new[3], new[-1] < old[0])
-    holds(old[-1] < old[0] + 0.2, noisy < old[0] - 0.3, level > old[0] + 0.4)
+    holds(new[-1] > new[0] + 4, new[5] - new[0] > new[-1] - new[5], new[-1] < old[0] + 0.1)
+    holds(old[-1] < old[0] + 0.2, level > old[0] + 0.3)
 
 # %% [markdown]
-# From an encoder that knows nothing, twenty steps gain some seven nats, most of them in the first five. They come
-# within a nat of a network that was trained for twenty epochs. From the trained encoder they buy nothing, and cost a
-# few tenths of a nat. Two things are to be learned from that.
+# In vaekit any model has it by an argument, and then in all that it does: training, measuring, encoding.
+
+# %%
+how = Refinement(steps=5, learning_rate=0.1, momentum=0.0, samples=4, fresh_noise=True)
+semi_amortized = vk.VAE(skipped.encoder, skipped.decoder, refinement=how, seed=1)
+semi_amortized.build(some.shape)
+semi_amortized.compile("adam", objective=ELBO(samples=8))
+refined = semi_amortized.evaluate(some, verbose=0, seed=0)["bound"]
+print(f"bound after five steps: by hand {bounds['from the encoder'][:6][-1]:.2f}, vaekit's {refined:.2f}")
+
+# %% tags=["hide-input"]
+if epochs(1, 0):
+    holds(abs(refined - bounds["from the encoder"][5]) < 0.4)
+
+# %% [markdown]
+# From the prior, twenty steps gain some seven nats, most of them in the first five. They come within a nat of a network
+# that was trained for twenty epochs. From the encoder's proposal they buy nothing, and cost a few tenths of a nat. Two
+# things are to be learned from that.
 #
-# *The gap need not be the encoder's.* $\log p_\theta(x)$ is about a nat above the bound, and if that were the
-# encoder's fault, steps would find it. It is the other part, the family's: of a sentence whose topic is in doubt, a
-# normal distribution cannot say "this one or that one". Semi-amortized inference is for encoders that lag: early in
-# training, on sentences of eighty words, with decoders that change faster than the encoder. For the authors it was the
-# cure.
+# *The gap need not be the encoder's.* $\log p_\theta(x)$ is well above the bound, and if that were the encoder's fault,
+# steps would find it. It is the other part, the family's: of a sentence whose topic is in doubt, a normal distribution
+# cannot say "this one or that one". Semi-amortized inference is for encoders that lag, as in training on long
+# sentences, where the decoder changes faster than the encoder. For its authors it was the cure.
 #
 # *Steps are noisy.* Their gradients are estimates, and around the best $\lambda$ they push it about. Each push is paid
-# in KL. With one draw a step, and momentum, five steps lose the better part of a nat or more. More draws, or a smaller
-# rate, make it less.
+# in KL. More draws, or a smaller rate, make it less.
 #
 # And they are dear: each step is the decoder forward and back, for each draw, and in training the way back leads
 # through all of them once more.
@@ -596,64 +641,158 @@ explore(between, t=ipywidgets.FloatSlider(0.5, min=-0.5, max=1.5, step=0.05, des
 # **Arithmetic** with codes: take the difference of the mean codes of two topics, and add it to the codes of sentences
 # on the first.
 
+
 # %%
-means = skipped.encode(text.test)
-labels = text.labels.test
+def greedy_of(model, z):
+    return np.asarray(model.decoder.generate(z.astype("float32"), temperature=0)).astype(int)
+
+
+means, labels = skipped.encode(text.test), text.labels.test
 difference = means[labels == 4].mean(axis=0) - means[labels == 0].mean(axis=0)
-moved = (means[labels == 0] + difference).astype("float32")
-moved = np.asarray(skipped.decoder.generate(moved, temperature=0)).astype(int)
-arrived = np.mean(np.nan_to_num(grammar.posterior(moved)).argmax(axis=1) == 4)
-print(f"from {grammar.topics[0]} to {grammar.topics[4]}: {arrived:.0%} of {len(moved)} sentences arrive")
+arrived = []
+for shift in (0, difference):
+    topics = np.nan_to_num(grammar.posterior(greedy_of(skipped, means[labels == 0] + shift)))
+    arrived.append(np.mean(topics.argmax(axis=1) == 4))
+print(f"from {grammar.topics[0]} to {grammar.topics[4]}, of {(labels == 0).sum()} sentences")
+print(f"there before the move: {arrived[0]:.0%}, after it: {arrived[1]:.0%}")
+
+# %% tags=["hide-input"]
+if epochs(1, 0):
+    holds(arrived[0] < 0.05, arrived[1] > 0.9)
 
 # %% [markdown]
-# All arrive, or nearly all. That is less of a wonder than such experiments are usually made to look: one direction in
-# the space of codes says "more court, less kitchen", and the decoder hears it. Count, as here, in place of showing the
-# one sentence that came out best.
+# All arrive, or nearly all, and none had been there before. That is less of a wonder than such experiments are usually
+# made to look: one direction in the space of codes says "more court, less kitchen", and the decoder hears it. Count, as
+# here, in place of showing the one sentence that came out best.
+
+# %% [markdown]
+# ## Sentences of your own Python
+#
+# There is real text on your disk: the docstrings of Python's standard library. `docstrings` has the first sentence of
+# each, of up to twelve words (it reads the files with `ast`, and imports none). Which sentences they are depends on
+# your version of Python, and your numbers will differ a little from ours. We take the 1,500 most frequent tokens, and
+# `<unk>` for all others, and a Skip-VAE as above.
+
+# %%
+folder = None if epochs(1, 0) else Path(ast.__file__).parent / "logging"  # None: all of it; in tests a part
+docs = vk.datasets.load("docstrings", folder=folder, longest=12, size=1500)
+keras.utils.set_random_seed(1)
+documented = vk.VAE(encoder(docs), decoder(docs, skip=True), seed=1)
+documented.compile(Adam(0.005), objective=ELBO())
+fitted = documented.fit(docs.train, batch_size=50, epochs=epochs(8, 0), verbose=0)
+
+# %% tags=["hide-input"]
+info = vk.evaluation.information(documented, docs.test, progress=False)
+ppl = vk.evaluation.perplexity(documented, docs.test, samples=epochs(20, 2), progress=False).value
+print(f"{len(docs.train)} sentences to learn from, {len(docs.test)} to test")
+print(f"bound {info.elbo:.1f}, KL {info.kl:.1f}, I {info.mutual_information:z.1f}, PPL {ppl:.0f}")
+read = docs.vocabulary.decode(docs.train)
+firsts = np.array([sentence.split()[0] for sentence in read])
+two = [next((i for i, s in enumerate(read) if s.startswith(word)), 0) for word in ("return true if", "create a")]
+a, b = (docs.train[i : i + 1] for i in two)
+line = np.asarray(documented.interpolate(a, b, steps=7, beams=5)[0]).astype(int)
+print(f"\nfrom  {read[two[0]]}")
+print("\n".join(f"      {sentence}" for sentence in docs.vocabulary.decode(line)))
+print(f"to    {read[two[1]]}")
+
+# %% [markdown]
+# The code says a nat or so, and again it is what many words have in common: what *kind* of sentence it is. On the line
+# one kind gives way to another. But look at the words. Nearly all that carry meaning are `<unk>`, of which real
+# sentences have one in twenty or so. It is the most probable word wherever many rare ones compete; we come back to
+# that. And is such a perplexity good? Nobody knows the floor. It may be compared with other models of *these* sentences
+# with *this* vocabulary: a smaller one has more `<unk>`, which is easily guessed.
+#
+# Arithmetic, once more: the mean code of the sentences that begin with "return", less that of those with "set", is
+# added to the codes of the latter. Of the greedy decodings, more than nine in ten begin with "return".
+
+# %%
+quiz.ask("arithmetic")
+
+# %% tags=["hide-input"]
+codes = documented.encode(docs.train)
+arrivals = {}
+for a, b in (("set", "return"), ("return", "set")):
+    here, there = codes[firsts == a], codes[firsts == b]
+    for shift in (0, there.mean(axis=0) - here.mean(axis=0)):
+        again = docs.vocabulary.decode(greedy_of(documented, here + shift))
+        arrivals.setdefault((a, b), []).append(np.mean([s.startswith(b) for s in again]))
+for (a, b), (before, after) in arrivals.items():
+    print(f'{(firsts == a).sum():4d} sentences with "{a}", decoded with "{b}":', end="")
+    print(f"{before:5.0%} before the move, {after:4.0%} after it")
+
+# %%
+quiz.discuss("arithmetic")
+
+# %% tags=["hide-input"]
+if epochs(1, 0):
+    there, back = arrivals.values()
+    holds(there[1] > 0.9, there[0] > 0.4, back[0] < 0.1, back[1] < 0.6, back[1] < there[1] - 0.3)
+    holds(info.kl > 0.6, info.mutual_information > 0.5)
+
+# %% [markdown]
+# It was no feat: most of the "set" sentences had been decoded with "return" before anything was moved. It is the most
+# frequent first word, and where the code says too little, greedy decoding falls back on it. Only the way back is a
+# test, and most do not arrive. On the grammar we could say "none had been there before". **Arithmetic without the count
+# before the move shows nothing.**
 
 # %% [markdown]
 # ## The papers' numbers
 #
-# On the left Yahoo's answers (long: 79 words), as the papers report them. On the right vaekit's runs on the grammar;
-# they are kept in `results/dieng2018`.
+# First Yahoo's answers (long: 79 words), as [the paper](https://arxiv.org/abs/1807.04863) reports them. Below,
+# vaekit's runs on the grammar; they are kept in `results/dieng2018`.
 
 # %% tags=["hide-input"]
-print("Yahoo's answers, the papers'            the grammar, ours")
-print("                 PPL   bound     KL       PPL   bound     KL      I")
-OURS = {  # PPL, bound, KL, I: from the records in results/dieng2018, seed 0
-    "VAE-32": (22.29, -30.00, 0.01, 0.00),
-    "Skip-VAE-32": (22.86, -31.14, 3.26, 2.67),
-    "Skip-SA-VAE-32": (25.70, -33.53, 4.78, 3.96),
+OURS = {  # PPL, bound, KL, I, topic, tense, epochs: from the records in results/dieng2018, seed 0
+    "VAE-32": (22.29, -30.00, 0.01, 0.00, 11, 34, 20),
+    "Skip-VAE-32": (22.86, -31.14, 3.26, 2.67, 98, 39, 20),
+    "SA-VAE-32": (35.07, -35.75, 1.54, 1.50, 10, 34, 6),
+    "Skip-SA-VAE-32": (25.70, -33.53, 4.78, 3.96, 94, 35, 6),
 }
+print("Yahoo, the paper       PPL   bound     KL")
 for name, (ppl, elbo, kl, _) in paper.YAHOO.items():
-    theirs = f"{ppl:6.2f}" + ("" if elbo is None else f"{elbo:8.1f}{kl:7.2f}")
-    ours = "{:9.2f}{:8.2f}{:7.2f}{:7.2f}".format(*OURS[name]) if name in OURS else ""
-    print(f"{name:15s}{theirs:21s}{ours}")
-print(f"{'exact':36s}{grammar.perplexity:9.2f}{-grammar.entropy:8.2f}{'':7s}{grammar.information:7.2f}")
+    print(f"{name:18s}{ppl:8.2f}" + ("" if elbo is None else f"{elbo:8.1f}{kl:7.2f}"))
+print("\nthe grammar, ours      PPL   bound     KL      I   topic   tense   epochs")
+for name, (ppl, elbo, kl, said, topic, tense, passes) in OURS.items():
+    print(f"{name:18s}{ppl:8.2f}{elbo:8.2f}{kl:7.2f}{said:7.2f}{topic:6d} %{tense:6d} %{passes:9d}")
+print(f"{'exact':18s}{grammar.perplexity:8.2f}{-grammar.entropy:8.2f}{'':7s}{grammar.information:7.2f}")
+
+# %% tags=["hide-input"]
 for preset, name in {"grammar_vae": "VAE-32", "grammar_skip_vae": "Skip-VAE-32"}.items():
     figures = dieng2018.record(preset)["figures"]
     figures = [figures[key]["ours"] for key in ("perplexity", "ELBO", "KL", "MI")]
-    holds(np.allclose(figures, OURS[name], atol=0.01))
+    holds(np.allclose(figures, OURS[name][:4], atol=0.01))
 
 # %% [markdown]
-# On Yahoo's answers the VAE has collapsed as ours has, to a language model (`LSTM LM`) that is a little worse. Skips
-# alone bring back a third of a nat there; semi-amortized inference brings back more, and has the best perplexity. With
-# both the code is largest, fifteen nats. Bound and perplexity pay for it, though: compare `SA-VAE-32` with
-# `Skip-SA-VAE-32`. (Our run of the latter had six epochs of twenty, for each of its epochs takes many times as long.
-# Its decoder is far from trained, so compare it with nothing. Its $I$ is above what there is to say of topic and tense:
-# the rest are single words.)
+# On Yahoo's answers the VAE has collapsed as ours has, and is a little worse than a language model (`LSTM LM`). Skips
+# alone bring back a third of a nat there. Semi-amortized inference brings back more, and has the best perplexity. With
+# both the code is largest, fifteen nats; bound and perplexity pay for it: compare `SA-VAE-32` with `Skip-SA-VAE-32`.
 #
-# The most reported data set is the Penn Treebank, of which we have no file to ship. In the literature an ordinary VAE
-# has, on its test sentences, a bound of $-102.10$ nats, and a perplexity of 105.48. vaekit has that cell,
-# `vaekit reproduce dieng2018 --data ptb --model vae-32`, and has not run it yet. But we can check one with the other:
+# Our two runs with refinement had six epochs of twenty, for an epoch takes many times as long. Their decoders are far
+# from trained, so compare their bounds and perplexities with nothing. But `SA-VAE-32` has a code, and no skips: that
+# much of the paper's story comes back. What it says after six epochs is neither topic nor tense. With skips there is
+# the topic, and more than topic and tense together are worth: the rest are single words.
+#
+# ### The Penn Treebank
+#
+# The data set that most papers report is the Penn Treebank, newspaper sentences over 10,000 words, of which we may ship
+# no file. In the literature an ordinary VAE, of 256 units each way, has a bound of $-102.10$ nats on its test
+# sentences, and a perplexity of 105.48. We can check one with the other, for it has 82,430 tokens in 3,761 sentences:
 
 # %% tags=["nbval-check-output"]
-print(f"{82_430} tokens in {3_761} sentences: PPL {np.exp(102.10 / (82_430 / 3_761)):.1f}")
+TREEBANK = {  # PPL, bound; of ours also the epochs
+    "VAE-32, published": (105.48, -102.10),
+}
+for name, (ppl, elbo, *how_long) in TREEBANK.items():
+    by_bound = np.exp(-elbo / (82_430 / 3_761))
+    print(f"{name:20s} PPL {ppl:.2f}; by its bound {by_bound:.1f}", *how_long)
 
 # %% tags=["hide-input"]
-holds(abs(np.exp(102.10 / (82_430 / 3_761)) - 105.48) < 0.3)
+holds(all(abs(np.exp(-row[1] / (82_430 / 3_761)) - row[0]) < 0.3 for row in TREEBANK.values()))
 
 # %% [markdown]
-# So it is the perplexity *of the bound*, with the end mark among the words. Which brings us to what can go wrong.
+# So it is the perplexity *of the bound*, with the end mark among the words, and an upper bound of the model's own.
+# vaekit has that model as a cell, `vaekit reproduce dieng2018 --data ptb --model vae-32`. There is no record of ours
+# yet, for it takes up to a hundred passes over 42,000 sentences. Which brings us to what can go wrong.
 
 # %% [markdown]
 # ## When it goes wrong
@@ -691,11 +830,11 @@ if epochs(1, 0):
 # ### A negative mutual information
 #
 # $I$ is a KL divergence, so it cannot be negative. Estimates can: they are means of $\log q(z|x) - \log q(z)$ over
-# draws, and a single such difference is as often below zero as above, if there is nothing to know. The collapsed
-# model, in twenty batches of 50 sentences:
+# draws, and when there is next to nothing to know, a single such difference is below zero nearly as often as above. The
+# collapsed model, in ten batches of 50 sentences:
 
 # %%
-batches = [text.test[start : start + 50] for start in range(0, epochs(1000, 50), 50)]
+batches = [text.test[start : start + 50] for start in range(0, epochs(500, 50), 50)]
 informed = [vk.evaluation.information(collapsed, x, seed=1, progress=False) for x in batches]
 found = np.array([each.mutual_information for each in informed])
 error = informed[0].standard_errors["mutual_information"]
@@ -751,15 +890,14 @@ if epochs(1, 0):
 # bound at the same draw.
 
 # %%
-x = text.test[: epochs(200, 20)]
-mean, log_variance, noise = refine(skipped, x, epochs(20, 2), fresh=False)
-other = np.random.default_rng(1).standard_normal(noise.shape).astype("float32")
-same, fresh = (float(ops.mean(bound_at(skipped, x, mean, log_variance, e))) for e in (noise, other))
-print(f"at the noise of the steps {same:.2f}, at fresh noise {fresh:.2f} nats")
+path, noise = refine(skipped, some, *starts["from the encoder"], steps=epochs(20, 2), draws=1, fresh=False)
+of_steps, honest = (float(ops.mean(measured_at(*path[-1], e))) for e in (noise, unseen))
+print(f"at the draw of the steps {of_steps:.2f}, at draws that no step has seen {honest:.2f} nats")
+print(f"log p(x) {level:.2f}")
 
 # %% tags=["hide-input"]
 if epochs(1, 0):
-    holds(same > fresh + 0.2)
+    holds(of_steps > honest + 2, of_steps > level + 0.5)
 
 # %% [markdown]
 # The parameters were fitted to that draw, as weights are to training images, and what is measured on it flatters.
