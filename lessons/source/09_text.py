@@ -5,8 +5,9 @@
 # model of sentences all by itself. Give it a code, as lesson 08 gave one to a PixelCNN, and it does what lesson 08 made
 # us expect: it does not listen. Sentences are where posterior collapse was first noticed, where most of its cures were
 # tried, and where a number alone, the perplexity, says least about it. This lesson goes from a language model to a VAE
-# of sentences, and revives its code; by skips, the idea of [lesson 08's paper](https://arxiv.org/abs/1807.04863), and
-# by the one that the paper adds to it for text, [semi-amortized inference](https://arxiv.org/abs/1802.02550).
+# of sentences, and tries to revive its code. Among the cures are the skips of [lesson 08's
+# paper](https://arxiv.org/abs/1807.04863), and the one that the paper joins to them for text, [semi-amortized
+# inference](https://arxiv.org/abs/1802.02550).
 #
 # **After it, you will be able to**
 #
@@ -573,11 +574,20 @@ quiz.discuss("steps")
 # %% tags=["hide-input"]
 if epochs(1, 0):
     new, old = bounds.values()
-    holds(new[-1] > new[0] + 4, new[5] - new[0] > new[-1] - new[5], new[-1] < old[0] + 0.1)
-    holds(old[-1] < old[0] + 0.2, level > old[0] + 0.3)
+    holds(new[-1] > new[0] + 6, new[5] - new[0] > 5 * (new[-1] - new[5]), abs(new[-1] - old[0]) < 0.3)
+    holds(0 < old[-1] - old[0] < 0.25, level - old[0] > 0.5)
 
 # %% [markdown]
-# In vaekit any model has it by an argument, and then in all that it does: training, measuring, encoding.
+# From the prior, twenty steps gain more than eight nats, nearly all of them in the first five. They come within a tenth
+# of a nat of a network that was trained for twenty epochs. And to what that network proposes they add a tenth.
+#
+# **The gap need not be the encoder's.** Lesson 02's two parts can be read off here: of some eight tenths of a nat
+# between the bound and $\log p_\theta(x)$, steps find one. The others are the family's.
+# Semi-amortized inference is for encoders that lag, as in training on long sentences, where the decoder changes faster
+# than the encoder. For its authors it was the cure.
+#
+# In vaekit any model has it by an argument, and then in all that it does: training, measuring, encoding. Its steps know
+# no formula for the KL; they take all of the bound at draws of $z$, as lesson 02's estimator A does.
 
 # %%
 how = Refinement(steps=5, learning_rate=0.1, momentum=0.0, samples=4, fresh_noise=True)
@@ -585,24 +595,18 @@ semi_amortized = vk.VAE(skipped.encoder, skipped.decoder, refinement=how, seed=1
 semi_amortized.build(some.shape)
 semi_amortized.compile("adam", objective=ELBO(samples=8))
 refined = semi_amortized.evaluate(some, verbose=0, seed=0)["bound"]
-print(f"bound after five steps: by hand {bounds['from the encoder'][:6][-1]:.2f}, vaekit's {refined:.2f}")
+by_hand = bounds["from the encoder"][: how.steps + 1]
+print(f"without steps {by_hand[0]:.2f}; five steps by hand {by_hand[-1]:.2f}, of vaekit {refined:.2f}")
 
 # %% tags=["hide-input"]
 if epochs(1, 0):
-    holds(abs(refined - bounds["from the encoder"][5]) < 0.4)
+    holds(-1.2 < refined - by_hand[0] < -0.1)
 
 # %% [markdown]
-# From the prior, twenty steps gain some seven nats, most of them in the first five. They come within a nat of a network
-# that was trained for twenty epochs. From the encoder's proposal they buy nothing, and cost a few tenths of a nat. Two
-# things are to be learned from that.
-#
-# *The gap need not be the encoder's.* $\log p_\theta(x)$ is well above the bound, and if that were the encoder's fault,
-# steps would find it. It is the other part, the family's: of a sentence whose topic is in doubt, a normal distribution
-# cannot say "this one or that one". Semi-amortized inference is for encoders that lag, as in training on long
-# sentences, where the decoder changes faster than the encoder. For its authors it was the cure.
-#
-# *Steps are noisy.* Their gradients are estimates, and around the best $\lambda$ they push it about. Each push is paid
-# in KL. More draws, or a smaller rate, make it less.
+# The same number of steps, of the same size, and they lose a few tenths of a nat instead. **Steps are noisy.** With
+# some three nats among 32 latents, most posteriors are nearly the prior. There, lesson 02 found, the gradient of A
+# fluctuates as ever, that of B hardly: A's steps push each latent about, and each push is paid in KL. More draws, or a
+# smaller rate, make it less.
 #
 # And they are dear: each step is the decoder forward and back, for each draw, and in training the way back leads
 # through all of them once more.
