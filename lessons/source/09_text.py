@@ -911,8 +911,8 @@ if epochs(1, 0):
 
 # %% [markdown]
 # The parameters were fitted to that draw, as weights are to training images, and what is measured on it flatters. It is
-# no bound, and lies above $\log p_\theta(x)$. The true one is lower than before any step. *Test:* take fresh noise for the number that you report
-# (vaekit does), and look whether a "bound" is above $\log p_\theta(x)$.
+# no bound, and lies above $\log p_\theta(x)$. The true one is lower than before any step. *Test:* take fresh noise for
+# the number that you report (vaekit does), and look whether a "bound" is above $\log p_\theta(x)$.
 
 # %% [markdown]
 # ## Take-aways
