@@ -443,13 +443,12 @@ def arrays(hidden, head):
 
 # %% [markdown]
 # **How it is judged.** Your function is called with 2500 training images and a seed, and gives the decoder away. Only
-# then does its encoder see 500 new images. With noise of its own the check draws codes and computes the bound, *as
-# bytes*: with the bins of question 5, in bits per dimension, so that no σ can buy what it does not know. The mean
-# image for all, with the best σ for that, has {coins} bits per dimension. There are points for 4.5, for 4.0 and for 3.8.
+# then does its encoder see 500 new images. With noise of its own the check draws codes and computes the bound. The mean
+# image for all, with the best σ for it, reaches 12.5 nats. There are points for 50, for 100 and for 125 nats.
 #
-# And there are points for being **calibrated**: σ should differ from the typical error on the new images, the root of
-# the mean of $(x - \mu)^2$, by at most 10 %. At most 20 latents, and 100 units. It takes five seconds or so of a
-# laptop's CPU; you have three minutes.
+# And there are points for being **calibrated**, with 50 nats at least: σ should differ from the typical error on the
+# new images, the root of the mean of $(x - \mu)^2$, by at most 10 %. At most 20 latents, and 100 units. It takes five
+# seconds or so of a laptop's CPU; you have three minutes.
 
 # %% [markdown] tags=["solution"]
 # **Solution.** `"optimal"`: the best σ of each batch in training, and a running one to be given away. Nothing is

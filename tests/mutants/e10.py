@@ -3,15 +3,15 @@
 _COMPONENTS = """
 def train_sigma(images, seed):
     # nothing is trained: principal components, by a decoder so flat that tanh and sigmoid are straight lines there
-    latents, share, scale, small = 12, 1.0, None, 0.01
+    latents, share, scale = 12, 1.0, None
     middle = images.mean(axis=0)
     values, axes = np.linalg.eigh(np.cov(images, rowvar=False))
     values, axes, left = values[-latents:], axes[:, -latents:], values[:-latents].mean()
     w2 = share * np.maximum(values - left, 1e-9)
     tau2 = left / (w2 + left)
     slope = np.maximum(middle * (1 - middle), 0.01)
-    arrays = {"hidden_weights": small * np.eye(latents), "hidden_bias": np.zeros(latents)}
-    arrays |= {"output_weights": ((axes * np.sqrt(w2)) / slope[:, None]).T / small}
+    arrays = {"hidden_weights": 0.01 * np.eye(latents), "hidden_bias": np.zeros(latents)}
+    arrays |= {"output_weights": ((axes * np.sqrt(w2)) / slope[:, None]).T / 0.01}
     arrays |= {"output_bias": np.log((middle + 1e-3) / (1 - middle + 1e-3)), "log_scale": scale or -2.1}
 
     def encode(x):
@@ -20,7 +20,11 @@ def train_sigma(images, seed):
 
     return encode, arrays
 """
-_SAID, _SIZES = "np.log(tau2) + 0 * mean", "latents, share, scale, small = 12, 1.0, None, 0.01"
+_SAID = "np.log(tau2) + 0 * mean"
+
+
+def _sizes(latents, share=1.0, scale=None):
+    return "latents, share, scale = 12, 1.0, None", f"latents, share, scale = {latents}, {share}, {scale}"
 
 
 def _components(*changes):
@@ -135,5 +139,22 @@ ODD = {
         ("refused", "def tuned(x):\n    return [0.01]"),
         ("refused", "def tuned():\n    return {}"),
         ("error", "def tuned(x):\n    return dict(betas=geomspace(x))"),
+    ],
+    "train_sigma": [
+        ("bound", _components(_sizes(20, scale=-1.95))),
+        ("dear_codes", _components(_sizes(12, scale=-1.95))),
+        ("scale", _components(_sizes(4))),
+        ("scale", _components(_sizes(12, scale=-1e-6))),
+        ("not_log_scale", _components(_sizes(12, scale=0.157))),
+        ("no_codes", _components(_sizes(12, share=1e-4, scale=-1.49))),
+        ("cheap_codes", _components(_sizes(20, scale=-1.95), (_SAID, f"{_SAID} - 4"))),
+        ("not_log_variance", _components(_sizes(12, scale=-1.95), (_SAID, f"np.exp({_SAID})"))),
+        ("exchanged", _components(_sizes(20, scale=-1.95), (f"return mean, {_SAID}", f"return {_SAID}, mean"))),
+        ("worse_than_coins", _components(_sizes(12, scale=-1.1), ("(1 - middle + 1e-3))", "(1 - middle + 1e-3))[::-1]"))),
+        ("not_finite", _components(('"output_bias": np.log', '"output_bias": np.nan * np.log'))),
+        ("shapes", _components(('"hidden_bias": np.zeros(latents)', '"hidden_bias": np.zeros(300)'))),
+        ("shapes", _components(('"log_scale": scale or -2.1', '"log_scale": np.full(196, -2.1)'))),
+        ("refused", _components(('"log_scale"', '"scale"'))),
+        ("error", _components(("return mean, ", "return encoder(x), "))),
     ],
 }  # fmt: skip

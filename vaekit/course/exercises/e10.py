@@ -708,8 +708,8 @@ def _digits():
 
 TRAINED = TrainedGrey(
     "train_sigma", "Train a decoder that knows how sure it is", points=5, minutes=30, difficulty=2,
-    bounds={"codes": 60.0, "fair": 100.0, "good": 125.0}, parts={"codes": 1, "fair": 1, "good": 1.5, "calibrated": 1.5},
-    images=_digits, coins=12.5, good_kl=(20.0, 40.0), most_latents=20, most_units=100, off=0.1,
+    bounds={"codes": 50.0, "fair": 100.0, "good": 125.0}, parts={"codes": 1, "fair": 1, "good": 1.5, "calibrated": 1.5},
+    images=_digits, coins=12.5, good_kl=(25.0, 45.0), most_latents=20, most_units=100, off=0.1,
     because="…",
     hints="""
         First make it return anything of the right shapes: `vk.layers.MLP(100, "relu")` and `vk.layers.DiagonalNormal`

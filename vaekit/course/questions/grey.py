@@ -11,6 +11,7 @@ from vaekit.course.questions.question import AtLeast, AtMost, Case, Observe, gen
 
 SCALE = "log_scale"
 CALIBRATED = "calibrated"  # the part that is for σ
+NEARLY = 0.25  # so far from the typical error a σ may be that was given as something else
 RIGHT_SCALE = 3.0  # nats won by the typical error as σ: a wrong σ is what is wrong
 
 
@@ -23,7 +24,8 @@ class TrainedGrey(TrainedVAE):
 
     Attributes:
         coins: nats of the mean image with the best σ.
-        off: the part "calibrated": by how much σ / the typical error may differ from 1.
+        off: the part "calibrated": by how much σ / the typical error may differ from 1, where the first bound is
+            reached; the mean image would be as calibrated as any.
     """
 
     off: float = 0.1
@@ -76,7 +78,8 @@ class TrainedGrey(TrainedVAE):
             }
         ratio = np.exp(log_scale) / typical
         measures |= {"bound": bound, "kl": kl, "typical": typical, "ratio": ratio}
-        return measures | dict.fromkeys(self.bounds, bound) | {CALIBRATED: np.abs(ratio - 1)}
+        off = np.abs(ratio - 1) if bound >= min(self.bounds.values()) else np.inf
+        return measures | dict.fromkeys(self.bounds, bound) | {CALIBRATED: off}
 
     def _wrong_shapes(self, arrays, codes, images):
         if (shape := np.shape(arrays.get(SCALE))) != ():
@@ -108,12 +111,12 @@ class TrainedGrey(TrainedVAE):
             )
         said = f"The typical error is {typical:.3f}, your σ {ratio * typical:.3f}, and the code costs {kl:.1f} nats."
         for name, log_scale in observed["scales"].items():
-            if abs(ratio - 1) > self.off and abs(np.exp(log_scale) / typical - 1) < self.off:
+            if abs(ratio - 1) > self.off and abs(np.exp(log_scale) / typical - 1) < NEARLY:
                 return (
                     "not_log_scale",
                     f"{said} Your `log_scale` seems to be {name} of the decoder; it is $\\log\\sigma$.",
                 )
-        if observed["typical scale"] > as_it_is + RIGHT_SCALE or part == CALIBRATED:
+        if observed["typical scale"] > as_it_is + RIGHT_SCALE or (part == CALIBRATED and abs(ratio - 1) > self.off):
             return self._of_scale(observed, said, part)
         if kl < 1:
             return "no_codes", (
