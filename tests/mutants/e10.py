@@ -150,7 +150,7 @@ ODD = {
         ("cheap_codes", _components(_sizes(20, scale=-1.95), (_SAID, f"{_SAID} - 4"))),
         ("not_log_variance", _components(_sizes(12, scale=-1.95), (_SAID, f"np.exp({_SAID})"))),
         ("exchanged", _components(_sizes(20, scale=-1.95), (f"return mean, {_SAID}", f"return {_SAID}, mean"))),
-        ("worse_than_coins", _components(_sizes(12, scale=-1.1), ("(1 - middle + 1e-3))", "(1 - middle + 1e-3))[::-1]"))),
+        ("worse_than_coins", _components(_sizes(12, scale=-1.1), ("- middle + 1e-3))", "- middle + 1e-3))[::-1]"))),
         ("not_finite", _components(('"output_bias": np.log', '"output_bias": np.nan * np.log'))),
         ("shapes", _components(('"hidden_bias": np.zeros(latents)', '"hidden_bias": np.zeros(300)'))),
         ("shapes", _components(('"log_scale": scale or -2.1', '"log_scale": np.full(196, -2.1)'))),

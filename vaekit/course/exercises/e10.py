@@ -709,8 +709,10 @@ def _digits():
 TRAINED = TrainedGrey(
     "train_sigma", "Train a decoder that knows how sure it is", points=5, minutes=30, difficulty=2,
     bounds={"codes": 50.0, "fair": 100.0, "good": 125.0}, parts={"codes": 1, "fair": 1, "good": 1.5, "calibrated": 1.5},
-    images=_digits, coins=12.5, good_kl=(25.0, 45.0), most_latents=20, most_units=100, off=0.1,
-    because="…",
+    images=_digits, coins=12.5, good_kl=(25.0, 42.0), most_latents=20, most_units=100, off=0.1,
+    because="six runs of the solution, with different seeds, on both backends, ended between 131 and 139 nats, with σ "
+    "3 to 5 % below the typical error. One run each: with σ fixed at 1 −185, at 0.3 21, at 0.1 123 nats; with a shared "
+    "σ that is learned 109, and σ 16 % too large. Principal components without any training: 73.",
     hints="""
         First make it return anything of the right shapes: `vk.layers.MLP(100, "relu")` and `vk.layers.DiagonalNormal`
         for the encoder; a `keras.layers.Dense(100, "tanh")` and `vk.layers.Normal(196, ..., mean_activation="sigmoid")`
