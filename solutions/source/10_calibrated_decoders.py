@@ -32,6 +32,8 @@ from keras import ops
 
 from vaekit.backend import tfd
 
+LOG_2PI = float(np.log(2 * np.pi))
+
 exercise
 
 # %% [markdown]
@@ -503,8 +505,8 @@ def train_sigma(images, seed):
 # | `"optimal"` | 131 to 139 | 34 to 38 | 0.098 to 0.104 | 0.95 to 0.97 |
 #
 # With $\sigma = 1$ all images get the mean image, and a bell four times too wide. 0.1 is a lucky guess. `"shared"`
-# would come to the same place as `"optimal"`, but in a thousand steps of at most 0.005, that get shorter and shorter, it
-# has not arrived: its σ is still too large, so its codes are too dear.
+# would come to the same place as `"optimal"`. But in a thousand steps of at most 0.005, which get shorter and shorter,
+# it has not arrived: its σ is still too large, so its codes are too dear.
 #
 # And why is σ some percent too small for `"optimal"`? It is that of the *training* images, of which there are few, and
 # which the model knows a little too well. Calibration, like everything else, is to be measured on images that it has
