@@ -186,7 +186,7 @@ FLOORED = Function(
         ("low_not_added", {"low + ops.softplus(": "ops.softplus("}, "after the softplus `low` is not added again, so "
          r"that $\log\sigma$ is never below 0."),
         ("ceiling", {"low + ops.softplus(log_best - low)": "low - ops.softplus(low - log_best)"}, "this bounds σ from "
-         "*above*."),
+         "*above*. A floor is wanted."),
         ("variance_floored", {_CLIP: "log_scale = (low + ops.softplus(2 * log_best - low)) / 2"}, "the floor is under "
          r"$\log\sigma^2$; `low` is for $\log\sigma$."),
         ("floor_in_log_alone", {"squares * ops.exp(-2 * log_scale)": "squares * ops.exp(-2 * log_best)"}, "the "
@@ -323,7 +323,8 @@ CLIPPED = DistributionLayer(
          "never below 1."),
         ("low_added_twice", {"raw - low": "raw + low"}, r"in the softplus `low` is added; it is subtracted there: "
          r"$l + \mathrm{softplus}(a - l)$."),
-        ("ceiling", {"low + ops.softplus(raw - low)": "low - ops.softplus(low - raw)"}, "this bounds σ from *above*. A floor is wanted."),
+        ("ceiling", {"low + ops.softplus(raw - low)": "low - ops.softplus(low - raw)"}, "this bounds σ from *above*. A floor is "
+         "wanted."),
         ("softplus_for_exp", {"scale = ops.exp(log_scale)": "scale = ops.softplus(log_scale)"}, r"σ is a softplus of "
          r"what should be $\log\sigma$: $\sigma = e^{\log\sigma}$."),
         ("plain_softplus", {"scale = ops.exp(log_scale)": "scale = ops.softplus(raw)"}, "σ is the softplus of the "
