@@ -323,8 +323,8 @@ CLIPPED = DistributionLayer(
          "never below 1."),
         ("low_added_twice", {"raw - low": "raw + low"}, r"in the softplus `low` is added; it is subtracted there: "
          r"$l + \mathrm{softplus}(a - l)$."),
-        ("ceiling", {"low + ops.softplus(raw - low)": "low - ops.softplus(low - raw)"}, "this bounds σ from *above*. A floor is "
-         "wanted."),
+        ("ceiling", {"low + ops.softplus(raw - low)": "low - ops.softplus(low - raw)"}, "this bounds σ from "
+         "*above*. A floor is wanted."),
         ("softplus_for_exp", {"scale = ops.exp(log_scale)": "scale = ops.softplus(log_scale)"}, r"σ is a softplus of "
          r"what should be $\log\sigma$: $\sigma = e^{\log\sigma}$."),
         ("plain_softplus", {"scale = ops.exp(log_scale)": "scale = ops.softplus(raw)"}, "σ is the softplus of the "
