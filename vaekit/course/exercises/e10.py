@@ -181,6 +181,9 @@ FLOORED = Function(
          r"The soft one is $l + \mathrm{softplus}(\log\sigma^* - l)$, which has a slope everywhere."),
         ("no_floor", {"low + ops.softplus(log_best - low)": "log_best"}, r"there is no floor: this is "
          r"$\frac D2\log\mathrm{MSE}$ and a constant, on average."),
+        ("paper", {f"0.5 * ops.sum({_COST}, axis=1)": "0 * ops.sum(squares, axis=1) + 0.5 * x.shape[1] * (LOG_2PI + 1 "
+         "+ 2 * log_best)"}, r"this is $\frac D2\log\mathrm{MSE}$ and its constant, the mean over the batch, without a "
+         "floor. Asked for is the loss of each image, by its own errors, with the floor."),
         ("low_forgotten", {"ops.softplus(log_best - low)": "ops.softplus(log_best)"}, "in the softplus `low` is "
          r"forgotten. Well above the floor, $\log\sigma$ should be $\log\sigma^*$."),
         ("low_not_added", {"low + ops.softplus(": "ops.softplus("}, "after the softplus `low` is not added again, so "
@@ -255,6 +258,8 @@ HIDDEN = Number(
          "of squares."),
         ("sum_of_dead", "2 * (0.6 + 0.3 + 0.15) / 5", r"you took the *sum* of the three variances for $\sigma^2$. σ is "
          "shared by the three axes: their mean."),
+        ("sum_of_dead", "0.6 + 0.3 + 0.15", r"this is the *sum* of the three variances. σ is shared by the three axes: "
+         r"$\sigma^2$ is their mean. And asked for is the factor beside the mean of squares."),
         ("three_units", "2 * (0.3 + 0.15) / 2 / 5", "this is for three units; there are two."),
         ("one_unit", "2 * (1.5 + 0.6 + 0.3 + 0.15) / 4 / 5", "this is for one unit; there are two."),
         ("smallest", "2 * 0.15 / 5", r"you took the smallest variance for $\sigma^2$. One σ serves all three axes that "
@@ -667,7 +672,7 @@ TUNED = Experiment(
          most < 1e-3, "In at least one data set all your β are less than a thousandth of the pixels' variance. Which "
          "unit has β? Pixels of 0 to 255 have another variance than pixels of 0 to 1: choose from `x`."),
         (None, "other_unit", "dict(betas=[65.0, 130.0, 260.0, 520.0])", lambda lost, least, **_: lost > 1 and
-         least > 1, "In at least one data set all your β are larger than the variance of the pixels. A decoder with "
+         least > 1.5, "In at least one data set all your β are larger than the variance of the pixels. A decoder with "
          "such a σ expects larger errors than there are without any code. Which unit has β? Choose from `x`."),
         (None, "far", "dict(betas=[x.var() / 100])", lambda lost, **_: lost > 1, "In at least one data set no β of "
          "yours comes near. It is a σ², not a σ, and has to be somewhere between a hundredth of the pixels' variance "
