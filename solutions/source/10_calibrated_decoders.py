@@ -264,7 +264,7 @@ for c in 0.0, -3.0, -6.0, -12.0, -100.0:
 # per dimension*, but for the code.)
 #
 # In the part *far* bytes are twenty to a hundred σ away from their means. That costs thousands of bits, and these
-# should be right, too. Training runs into such pixels, and a table that says 664 for all of them is wrong.
+# should be right, too. (The lesson's own function says 997 for all of them.)
 #
 # `tfd.Normal(0.0, 1.0)` is the standard normal distribution, with `cdf`, `log_cdf` and `log_prob`.
 
@@ -294,16 +294,15 @@ def bits_of_bytes(k, mean, log_scale):
 
 # %% tags=["solution"]
 k = np.arange(256, dtype="float32")[None]
-for scale in 0.3, 0.03, 0.003, 0.0003:
-    bits = np.asarray(bits_of_bytes(k, np.full_like(k, 0.1), np.full_like(k, np.log(scale))))
-    density = -np.log2(np.exp(-((25 / 255 - 0.1) ** 2) / (2 * scale**2)) / (scale * (2 * np.pi) ** 0.5))
-    print(f"σ = {scale:6.4f}: all P together {np.sum(2.0**-bits):.4f}, byte 25 costs {bits[0, 25]:5.2f} bits, "
+for scale in 1.0, 0.1, 0.01, 0.001:
+    bits = np.asarray(bits_of_bytes(k, np.full_like(k, 25 / 255), np.full_like(k, np.log(scale))))
+    density = np.log2(scale * (2 * np.pi) ** 0.5)  # at its mean
+    print(f"σ = {scale:5.3f}: all P together {np.sum(2.0**-bits):.4f}, byte 25 costs {bits[0, 25]:5.2f} bits, "
           f"by the density {density:6.2f}")  # fmt: skip
 
 # %% [markdown] tags=["solution"]
 # For a wide bell a byte costs $\log_2 255 = 8$ bits more than by the density, whose unit is the whole range of grey. As
-# the bell gets narrower than a bin, the density earns more and more; the mass cannot be more than 1. (In the last line
-# the byte is even missed: 0.1 is 25.5 grey values, on the edge of two bins.)
+# the bell gets narrower than a bin, the density earns more and more, and the mass cannot be more than 1.
 #
 # What is forgotten most often are the edges. Without them, black pixels, the most frequent ones, cost a bit too much
 # each, and the 256 probabilities do not add up to one.

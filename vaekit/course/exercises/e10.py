@@ -564,8 +564,8 @@ MENDED = Mend(
          r"$S/2\sigma^2$."),
         ("quotient", "variance_squared", {"(2 * sigma**2)": "(2 * mse**2)"}, r"now the squares are divided by "
          r"$\sigma^4$: `mse` is $\sigma^2$ already."),
-        ("quotient", "dropped", {"quotient = ops": "quotient = 0 * ops"}, r"now the quotient is gone. With the best σ it "
-         r"is $\frac D2$ in the mean, a constant, so no gradient misses it; but the loss does."),
+        ("quotient", "dropped", {"quotient = ops": "quotient = 0 * ops"}, r"now the quotient is gone. With the best σ "
+         r"it is $\frac D2$ in the mean, a constant, so no gradient misses it; but the loss does."),
         ("quotient", "whole_batch", {"ops.sum(squares, axis=1)": "ops.sum(squares)"}, "now it sums over the images as "
          "well. The mean over them comes at the end."),
         ("kl", "not_halved", {"kl = 0.5 * ops": "kl = ops"}, "now the ½ before the KL is lost."),
@@ -575,8 +575,8 @@ MENDED = Mend(
         (None, "summed", {"return ops.mean(": "return ops.sum("}, "the loss is summed over the images now. It was "
          "their mean, and that was right."),
         (None, "with_constant", {"return ops.mean(quotient + logarithm + kl)": "return ops.mean(quotient + logarithm + "
-         "kl) + 0.5 * x.shape[1] * LOG_2PI"}, r"the constant $\frac D2\log 2\pi$ is in the loss now. It was left out on "
-         "purpose."),
+         "kl) + 0.5 * x.shape[1] * LOG_2PI"}, r"the constant $\frac D2\log 2\pi$ is in the loss now. It was left out "
+         "on purpose."),
         (None, "kl_subtracted", {"logarithm + kl)": "logarithm - kl)"}, "the KL is subtracted now. In a loss it is "
          "added."),
         (None, "no_kl", {"logarithm + kl)": "logarithm)"}, "the KL is gone. It was in the loss, and belongs there."),
