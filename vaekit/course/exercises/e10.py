@@ -47,6 +47,7 @@ def _all(change):
 
 SCALES = Function(
     "best_scales", "The best σ: one for all, by image, by pixel", points=3, minutes=12,
+    section="The best σ", aims=(2, 3),
     takes="x[N,D], mean[N,D], seen[N,D]", returns="shared, by image, by pixel", axes={"N": "images", "D": "pixels"},
     draw={None: _seen(False), "nan": _seen(True)}, parts={"shared": 1, "by image": 0.75, "by pixel": 0.75, "nan": 0.5},
     requires_first=False,
@@ -138,6 +139,7 @@ _THROUGH_ONE = "Through both places, or the loss and its gradient are no pair."
 
 FLOORED = Function(
     "floored_loss", "The loss with the best σ, and a floor under it", points=4, minutes=18, difficulty=2,
+    section="The best σ", aims=(2,),
     takes="x[N,D], mean[N,D], low", gradients="mean", axes={"N": "images", "D": "pixels"},
     draw={None: _floored, "hit": _hit}, parts={"value": 1.5, "gradients": 1.5, "hit": 1}, rtol=5e-4,
     atol={"gradient of mean": 0.02, None: 1e-4}, because="float32 carries seven digits. Of errors of some thousandths, "
@@ -225,6 +227,7 @@ FLOORED = Function(
 
 HIDDEN = Number(
     "hidden_factor", "By hand: where does σ come to rest?", points=4, minutes=30, difficulty=3, importance=2,
+    section="β and σ² are one", aims=(1,),
     value="2 * (0.6 + 0.3 + 0.15) / 3 / 5",
     because="the number is 0.14; 0.2 % leave room for rounded intermediate results.",
     hints=r"""
@@ -299,6 +302,7 @@ _RAW = "ops.reshape(ops.matmul(features, scale_kernel) + scale_bias, (-1, *event
 
 CLIPPED = DistributionLayer(
     "SoftClippedNormal", "A decoder with a σ for each pixel, and a floor", points=5, minutes=30, difficulty=2,
+    section="The pixel that is always black", aims=(3,),
     weights="kernel[F,P], bias[P], scale_kernel[F,P], scale_bias[P]", draw=_decoders,
     answer=f"""
         mean = ops.reshape(ops.sigmoid(ops.matmul(features, kernel) + bias), (-1, *event_shape))
@@ -390,6 +394,7 @@ _LOST = "so far from the mean the distribution function is 0 or 1 to float32"
 
 BITS = Function(
     "bits_of_bytes", "A normal decoder's bits", points=4, minutes=22, difficulty=2,
+    section="Bytes", aims=(4,),
     takes="k[N,D], mean[N,D], log_scale[N,D]", axes={"N": "images", "D": "pixels"},
     draw={"inside": _bytes(True), "edges": _bytes(False), "far": _far_bytes},
     parts={"inside": 1.5, "edges": 1, "far": 1.5}, requires_first=False, rtol=3e-4, atol=2e-3,
@@ -505,6 +510,7 @@ _KL = "kl = 0.5 * ops.sum(z_mean**2 + ops.exp(z_log_variance) - 1 - z_log_varian
 
 MENDED = Mend(
     "mended_sigma_vae", "Five errors in a σ-VAE", points=5, minutes=20, difficulty=2, draw=_batches,
+    section="When it goes wrong", aims=(1, 2),
     takes="x[N,D], mean[N,D], z_mean[N,L], z_log_variance[N,L]", gradients="mean z_mean z_log_variance",
     because="float32 carries seven digits. The losses of different sets of errors differ by far more than that.",
     answer=f"""
@@ -654,6 +660,7 @@ return dict(betas=[np.mean(variances[:-{LATENTS}])])
 
 TUNED = Experiment(
     "tuned", "An experiment to design: β without tuning", points=5, minutes=25, difficulty=2, importance=2,
+    section="The best σ", aims=(1, 5),
     takes="x[N,D]", draw=_data_sets, run=_tuned, settings={"betas": [1e-9, 1e9]},
     goals={
         "near": AtMost(1.0, "nats", of="lost"),
@@ -721,6 +728,7 @@ def _digits():
 
 TRAINED = TrainedGrey(
     "train_sigma", "Train a decoder that knows how sure it is", points=5, minutes=30, difficulty=2,
+    section="Whose σ?", aims=(2, 5),
     bounds={"codes": 50.0, "fair": 100.0, "good": 125.0}, parts={"codes": 1, "fair": 1, "good": 1.5, "calibrated": 1.5},
     images=_digits, coins=12.5, good_kl=(25.0, 42.0), most_latents=20, most_units=100, off=0.1,
     because="six runs of the solution, with different seeds, on both backends, ended between 131 and 139 nats, with σ "
