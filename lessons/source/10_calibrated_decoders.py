@@ -784,4 +784,5 @@ print(f"2 ln 255 = {2 * np.log(255):.2f};  for 28 × 28 pixels {784 * np.log(255
 #
 # Calibrated, here, means that the average squared error is right. Look whether more than that is.
 #
-# **To do next:** exercise 10, once it is there. Lesson 11 goes on to videos, with a decoder of one $\sigma$.
+# **To do next:** [exercise 10](../exercises/10_calibrated_decoders/10_calibrated_decoders.ipynb). Lesson 11 goes on to
+# videos, with a decoder of one $\sigma$.

@@ -5,6 +5,7 @@ from vaekit.course.questions.distribution_layer import DistributionLayer as Dist
 from vaekit.course.questions.dynamics import FittedDynamics as FittedDynamics
 from vaekit.course.questions.experiment import Experiment as Experiment
 from vaekit.course.questions.function import Function as Function
+from vaekit.course.questions.grey import TrainedGrey as TrainedGrey
 from vaekit.course.questions.hierarchy import TrainedHierarchy as TrainedHierarchy
 from vaekit.course.questions.layer import Layer as Layer
 from vaekit.course.questions.mend import Mend as Mend

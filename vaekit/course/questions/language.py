@@ -141,6 +141,15 @@ class _Normal:
     def cdf(self, x):
         return self.cast(special.ndtr((x - self.loc) / self.scale))
 
+    def log_cdf(self, x):
+        return self.cast(special.log_ndtr((x - self.loc) / self.scale))
+
+    def log_survival_function(self, x):
+        return self.cast(special.log_ndtr((self.loc - x) / self.scale))
+
+    def survival_function(self, x):
+        return self.cast(special.ndtr((self.loc - x) / self.scale))
+
     def quantile(self, p):
         return self.loc + self.scale * self.cast(special.ndtri(p))
 

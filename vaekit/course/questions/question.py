@@ -5,8 +5,8 @@ and returns arrays, and `judge.judge` compares arrays. So the check in a noteboo
 where answers run in another process, judge by the same definition.
 
 The kinds of questions, a file each, define how cases, expected values and mistakes come about: `function`, `layer`,
-`distribution_layer`, `objective`, `prior`, `mend`, `number`, `model`, `deep`, `pixels`, `posterior`, `hierarchy`,
-`experiment`.
+`distribution_layer`, `objective`, `prior`, `mend`, `number`, `model`, `deep`, `grey`, `pixels`, `posterior`,
+`hierarchy`, `experiment`.
 """
 
 import hashlib
