@@ -104,7 +104,7 @@ def floored_loss(x, mean, low):
 # %% [markdown] tags=["solution"]
 # What is forgotten most often is the gradient at $S = 0$. There softplus has a derivative of 0, the root or the
 # logarithm has an infinite one, and the product is NaN. The value looks innocent, and then all weights are NaN after
-# one step. It takes no perfect decoder: a batch of black images is enough.
+# one step. A batch of black images, and a sigmoid that is 0, are enough.
 #
 # By the way, $l + \mathrm{softplus}(\log\sigma^* - l) = \log(e^l + \sigma^*)$. The soft clip just adds a constant to σ.
 

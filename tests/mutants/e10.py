@@ -113,6 +113,14 @@ ODD = {
         ("low_forgotten", {_SCALE: "scale = ops.exp(self.low + ops.softplus(raw))"}),
         ("variance", {_SCALE: "scale = ops.exp(2 * (self.low + ops.softplus(raw - self.low)))"}),
         ("plain_softplus", {_SCALE: "scale = ops.softplus(raw)"}),
+        ("low_not_added", {_SCALE: "scale = ops.exp(ops.softplus(raw - self.low))"}),
+        ("low_added_twice", {_SCALE: "scale = ops.exp(self.low + ops.softplus(raw + self.low))"}),
+        ("ceiling", {_SCALE: "scale = ops.exp(self.low - ops.softplus(self.low - raw))"}),
+        ("softplus_for_exp", {_SCALE: "scale = ops.softplus(self.low + ops.softplus(raw - self.low))"}),
+        ("log_variance", {_SCALE: "scale = ops.exp((self.low + ops.softplus(raw - self.low)) / 2)"}),
+        ("no_exponential", {_SCALE: "scale = self.low + ops.softplus(raw - self.low)"}),
+        ("sigmoid_in_scale", {_SCALE: "scale = ops.exp(self.low + ops.softplus(ops.sigmoid(raw) - self.low))"}),
+        ("scale_without_features", {"ops.matmul(h, self.scale_kernel)": "0 * ops.matmul(h, self.scale_kernel)"}),
         ("no_sigmoid", {"ops.sigmoid(": "("}),
         ("exchanged", {"ops.matmul(h, self.kernel) + self.bias": "ops.matmul(h, self.scale_kernel)+ self.scale_bias",
                        "ops.matmul(h, self.scale_kernel) + self.scale_bias": "ops.matmul(h, self.kernel) + self.bias"}),
@@ -127,6 +135,7 @@ ODD = {
     ],
     "mended_sigma_vae": [
         ("something_else", {"squares = (x - mean) ** 2": "squares = ops.sin(x - mean) ** 2"}),
+        ("constant", {"return ops.mean(quotient + logarithm + kl)": "return ops.mean(quotient + logarithm + kl) + 1"}),
         ("not_a_number", {"return ops.mean(quotient + logarithm + kl)": "return quotient + logarithm + kl"}),
         ("factor", {"return ops.mean(quotient + logarithm + kl)": "return ops.mean(quotient + logarithm + kl) / "
                     "np.log(2)"}),

@@ -344,9 +344,6 @@ CLIPPED = DistributionLayer(
          r"`tfd.Normal`, which takes σ."),
         ("no_exponential", {"scale = ops.exp(log_scale)": "scale = log_scale"}, r"$\log\sigma$ stands where σ is "
          "meant. It may be negative."),
-        ("floor_under_sigma", {"scale = ops.exp(log_scale)": "scale = ops.maximum(ops.exp(raw), ops.exp(low))"},
-         "this is a hard floor. A pixel that lies on it has no gradient, and stays there. The soft one is "
-         r"$l + \mathrm{softplus}(a - l)$."),
         ("no_sigmoid", {"ops.sigmoid(": "("}, "the mean is not bounded: it goes through a sigmoid, so that it lies in "
          "(0, 1) as the grey values do."),
         ("exchanged", {"ops.matmul(features, kernel) + bias": "ops.matmul(features, scale_kernel)+ scale_bias",
