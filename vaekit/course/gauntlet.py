@@ -116,8 +116,8 @@ class Patient:
         mean, log_variance = self.posterior(x)
         return self.reconstruction(x, self.draw(mean, log_variance)), self.kl(mean, log_variance)
 
-    def fit(self):
-        """Trains for all epochs; returns itself."""
+    def fit(self, epochs=None):
+        """Trains for so many epochs, None: all of its own; returns itself."""
         optimizer = keras.optimizers.Adam(0.003)
         optimizer.build(self.variables)
         found = [keras.Variable(0.0, trainable=False) for _ in self.curves]
@@ -135,7 +135,7 @@ class Patient:
             return ops.stack([variable.value for variable in found])
 
         program = backend.compile(step, [*self.variables, *optimizer.variables, *found, self.noise.state])
-        for _ in range(self.epochs):
+        for _ in range(self.epochs if epochs is None else epochs):
             images = self.seen(self.rng.permutation(self.train))
             batches = images[: len(images) // BATCH * BATCH].reshape(-1, BATCH, D)
             logged = np.mean([ops.convert_to_numpy(program(batch)) for batch in batches], axis=0)
@@ -430,23 +430,22 @@ LESSON = ("mean_over_pixels", "cut_path", "wrong_pairs", "decoder_sees_x")  # le
 TWELVE = tuple(name for name in FAULTS if name not in LESSON)
 
 
-def admit(name=None, repaired=False, seed=0):
+def admit(name=None, repaired=False, seed=0, epochs=None):
     """Trains a patient.
 
     Args:
         name: of a fault; None: a healthy one.
         repaired: the same without the fault.
         seed: an int.
+        epochs: None: as many as it takes for symptoms to show.
 
     Raises:
         ValueError: an unknown fault.
     """
-    if name is None:
-        return Patient(seed).fit()
-    if name not in FAULTS:
+    if name is not None and name not in FAULTS:
         raise ValueError(f"The faults are {', '.join(FAULTS)}; received {name!r}.")
-    fault = FAULTS[name]
-    return (fault.healthy if repaired else fault.patient)(seed).fit()
+    fault = Fault(Patient, "", "", "") if name is None else FAULTS[name]
+    return (fault.healthy if repaired else fault.patient)(seed).fit(epochs)
 
 
 def case(number, repaired=False, seed=0):
