@@ -39,7 +39,7 @@ SYMPTOMS = {
     "mean_over_latents": lambda s: (
         s.log["KL"] < s.measured["KL"] / 6 and np.isclose(s.log["loss"], s.log["KL"] - s.log["reconstruction"])
     ),
-    "variance_for_scale": lambda s: s.tests["draws"][0] < 0.8 and s.log["reconstruction"] > -20,
+    "variance_for_scale": lambda s: s.tests["draws"][0] < 0.8 and abs(s.tests["draws"][1]) < 0.3,
     "one_noise_for_all": lambda s: s.tests["draws"][1] > 0.9 and abs(s.tests["draws"][2]) < 0.8 and _rough(s) > 0.2,
     "same_noise_always": lambda s: s.tests["draws"][2] > 0.9 and -s.log["loss"] > s.measured["bound"] + 20,
     "sigmoid_twice": lambda s: s.measured["ink: samples"] > s.measured["ink: images"] + 0.15,
