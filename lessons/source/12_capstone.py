@@ -589,9 +589,9 @@ holds(charts["A"].curves["KL"][3] > 5 * charts["C"].curves["KL"][3], logs["A"]["
 # %% [markdown]
 # The trained models are the same: all three have a decoder that paints the mean image. What tells them apart is the
 # *way* there. B gives itself away before the first step, by a loss that no sum over 64 pixels could be. C's encoder
-# hears of nothing but the KL, so it falls at once (in the picture it lies under B's, whose reconstruction weighs next to
-# nothing). A's encoder does have a gradient, and for some epochs it tries:
-# the KL rises before it falls, since the network looks for something in an image that would help with *another* one,
+# hears of nothing but the KL, so it falls at once. (In the picture it lies under B's, whose reconstruction weighs next
+# to nothing.) A's encoder does have a gradient, and for some epochs it tries: the KL rises before it falls, since the
+# network looks for something in an image that would help with *another* one,
 # and there is nothing. Move the slider to see the first epochs. **Keep the first numbers of every run. They are what a
 # wrong program cannot have trained away.**
 #
