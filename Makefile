@@ -25,7 +25,7 @@ test-tensorflow test-jax: test-%: .venv/installed
 	$(ACTIVATE) && KERAS_BACKEND=$* pytest -p no:nbval -n 3 --dist worksteal tests
 
 test-lessons: .venv/installed
-	$(ACTIVATE) && KERAS_BACKEND=tensorflow VAEKIT_FAST=1 \
+	$(ACTIVATE) && KERAS_BACKEND=tensorflow VAEKIT_FAST=1 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
 	    pytest -n 2 --dist loadfile --nbval-lax --nbval-current-env --nbval-cell-timeout=300 lessons/*.ipynb
 
 check: .venv/installed  ## style, lessons and exercises that differ from their sources, tables that differ from their records
@@ -37,8 +37,8 @@ notebooks: .venv/installed  ## generate and execute all lessons, or make noteboo
 exercises: .venv/installed  ## generate solutions/ and exercises/ from solutions/source
 	$(ACTIVATE) && vaekit course build
 
-benchmark: .venv/rivals  ## time vaekit beside PyTorch and pythae (a quiet machine, 25 minutes); writes benchmarks/README.md
-	$(ACTIVATE) && for name in training_step convolutional_step log_likelihood mixture_density pixelcnn_sampling text_training text_sampling import_time; do \
+benchmark: .venv/rivals  ## time vaekit beside PyTorch and pythae (a quiet machine, 30 minutes); writes benchmarks/README.md
+	$(ACTIVATE) && for name in training_step convolutional_step log_likelihood mixture_density pixelcnn_sampling text_training text_sampling video_training video_sampling import_time; do \
 	    python benchmarks/$$name.py || exit 1; done && python benchmarks/mixture_accuracy.py && python benchmarks/table.py
 
 lock: .venv/installed  ## pin pyproject.toml's dependencies in requirements.lock

@@ -90,6 +90,8 @@ class Worker:
 def work(contestant, case):
     """The worker's side: one repeat for each line of stdin."""
     repeat = contestant.prepare(case)
+    if {"torch", "tensorflow"} <= set(sys.modules):
+        raise SystemExit("TensorFlow is loaded beside PyTorch, whose steps then take up to twice as long.")
     repeat()  # warm-up: compiling is not timed
     for _ in sys.stdin:
         start = time.perf_counter()

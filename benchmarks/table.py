@@ -19,10 +19,12 @@ def records():
         "training_step",
         "convolutional_step",
         "text_training",
+        "video_training",
         "log_likelihood",
         "mixture_density",
         "pixelcnn_sampling",
         "text_sampling",
+        "video_sampling",
         "import_time",
     ]
     found = {path.stem: json.loads(path.read_text()) for path in RECORDS.glob("*.json")}

@@ -24,6 +24,7 @@ if os.environ.get("VAEKIT_DATA"):  # tests change directories
     os.environ["VAEKIT_DATA"] = str(Path(os.environ["VAEKIT_DATA"]).resolve())
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # there are as many workers as cores
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # threads of scikit-learn's wait for each other by counting
 os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # small programs: compiling them is what takes time
 os.environ.setdefault(  # the same for TensorFlow; without fusion emitters an operation compiles in half the time
     "XLA_FLAGS",
@@ -61,7 +62,10 @@ def pytest_collection_finish():
 
 
 def pytest_collection_modifyitems(config, items):
-    """With both backends installed, tests marked `once` run on TensorFlow alone, cases of `alternate` on one each."""
+    """With both backends installed, tests run once where they are marked so.
+
+    Those marked `once` run on TensorFlow alone, those marked `on_jax` on JAX alone, cases of `alternate` on one each.
+    """
     if not all(map(importlib.util.find_spec, ("tensorflow", "jax"))):
         return
     import keras
@@ -71,8 +75,8 @@ def pytest_collection_modifyitems(config, items):
     def runs(item):
         case = seen[item.function]
         seen[item.function] += 1
-        place = 0 if item.get_closest_marker("once") else case % 2 if item.get_closest_marker("alternate") else here
-        return place == here
+        places = {"once": 0, "on_jax": 1, "alternate": case % 2}
+        return all(place == here for mark, place in places.items() if item.get_closest_marker(mark))
 
     kept = {item: runs(item) for item in items}
     config.hook.pytest_deselected(items=[item for item in items if not kept[item]])

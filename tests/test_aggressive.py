@@ -153,7 +153,11 @@ def test_wrong_uses_get_one_clear_message():
     vae.decoder.trainable = False
     with pytest.raises(ValueError, match="weights of both"):
         vae.compile(AggressiveInference())
+    with pytest.raises(ValueError, match="which mixed_float16 scales"):
+        small_vae().compile(keras.optimizers.LossScaleOptimizer(AggressiveInference()))
     other = model()
+    with pytest.raises(ValueError, match="should have shape"):
+        other.fit(X, callbacks=[vk.evaluation.WhileInformationRises(X[:, :1])], verbose=0)
     with pytest.raises(ValueError, match="trains on arrays"):
         other.fit((x for x in [X, X]), verbose=0)
     optimizer = model().optimizer

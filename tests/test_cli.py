@@ -75,6 +75,7 @@ def test_doctor_without_any_environment_variable(monkeypatch, tmp_path):
     assert doctor._selected_backend() == "tensorflow"
 
 
+@pytest.mark.once
 def test_doctor_with_another_backend():
     result = process("doctor", KERAS_BACKEND="torch")
     assert result.returncode == 1, result.stderr
@@ -82,6 +83,7 @@ def test_doctor_with_another_backend():
     assert "KERAS_BACKEND" in result.stdout and "jupyterlab" in result.stdout  # and it went on to the end
 
 
+@pytest.mark.once
 def test_doctor_with_a_backend_that_does_not_start():
     result = process("doctor", before="sys.modules['jax'] = None", KERAS_BACKEND="jax")
     assert result.returncode == 1, result.stderr
@@ -118,6 +120,7 @@ def test_doctor_with_a_cache_that_cannot_be_written(monkeypatch, tmp_path):
     assert result.exit_code == 1 and "set VAEKIT_CACHE" in result.output
 
 
+@pytest.mark.once
 def test_data():
     result = run("data", "digits")
     assert result.exit_code == 0 and "train" in result.output
@@ -137,6 +140,7 @@ def test_notebooks_without_their_tools(monkeypatch):
     assert result.exit_code == 1 and "pip install 'vaekit[course]'" in result.output
 
 
+@pytest.mark.once
 def test_notebooks_check(tmp_path):
     result = run("notebooks", "--check", str(tmp_path))
     assert result.exit_code == 1 and "No lessons" in result.output
@@ -150,6 +154,7 @@ def test_notebooks_check(tmp_path):
     assert result.exit_code == 0 and "1 notebooks agree" in result.output
 
 
+@pytest.mark.once
 def test_try_says_which_papers_and_models_there_are():
     result = run("try", "kingma2014")
     assert result.exit_code == 1 and "known: burda2015, dieng2018, kingma2013" in result.output
@@ -157,6 +162,7 @@ def test_try_says_which_papers_and_models_there_are():
     assert result.exit_code == 1 and "1 layer, IWAE, k=50" in result.output
 
 
+@pytest.mark.once
 def test_try_trains_and_prints_a_row():
     name = "1 layer, VAE, k=1"
     options = ["--data", "dynamic_digits", "--epochs", "1", "--examples", "40", "--samples", "2", "--images", "5"]

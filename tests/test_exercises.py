@@ -199,6 +199,10 @@ def _judged(question, cases, answer):
     return judge(question, list(cases), [observe(observer, answer, case.inputs, options) for case in cases])
 
 
+# On TensorFlow `vaekit grade` marks every solution: test_grading_exercises.py.
+
+
+@pytest.mark.on_jax
 @pytest.mark.parametrize(("number", "question"), OTHERS)
 def test_solution_earns_every_point(number, question):
     found = verdict(number, question.name, solutions(number)[question.name], 1)
@@ -206,12 +210,14 @@ def test_solution_earns_every_point(number, question):
     assert type(found.earned) is float
 
 
-@pytest.mark.alternate  # TensorFlow meets all of them in test_grading_exercises.py
+@pytest.mark.on_jax
+@pytest.mark.alternate
 @pytest.mark.parametrize(("number", "question"), FUNCTIONS)
 def test_solution_that_is_a_function_earns_every_point(number, question):
     test_solution_earns_every_point(number, question)
 
 
+@pytest.mark.on_jax
 @pytest.mark.alternate
 @pytest.mark.parametrize(("number", "question"), TRAINED)
 def test_solution_that_trains_earns_every_point(number, question):

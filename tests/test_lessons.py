@@ -13,6 +13,7 @@ import pytest
 from vaekit.course import epochs, holds
 from vaekit.course.publishing import lessons as notebooks
 from vaekit.course.publishing.lessons import NotebookError
+from vaekit.papers.dieng2018 import text
 
 pytestmark = pytest.mark.once
 
@@ -99,6 +100,26 @@ def test_lesson_08_quotes_the_records():
         name = f"dynamic_mnist-mlp-{layers}-50-{model.lower()}{'+' * bool(varied)}{varied}-seed0"
         figures = json.loads((ROOT / f"results/dieng2018/{name}.json").read_text())["figures"]
         assert tuple(round(figures[key]["ours"], 2) for key in ("ELBO", "KL", "active units")) == row, name
+
+
+def test_lesson_09_quotes_the_records():
+    folder = ROOT / "results/dieng2018"
+    for cell, row in _quoted("09_text", "OURS").items():
+        record = json.loads((folder / f"grammar-{cell.lower()}-seed0.json").read_text())
+        figures = [record["figures"][name]["ours"] for name in ("perplexity", "ELBO", "KL", "MI")]
+        assert (*(round(value, 2) for value in figures), record["epochs"]) == row, cell
+    for cell, row in _quoted("09_text", "LONG").items():
+        record = json.loads((folder / f"grammar-vae-32+{cell}-seed0.json").read_text())
+        figures = [record["figures"][name]["ours"] for name in ("ELBO", "KL", "MI", "perplexity")]
+        shares = [record["figures"][f"{name} kept"]["ours"] for name in ("topic", "tense")]
+        assert (*(round(value, 2) for value in figures), *(round(share) for share in shares)) == row, cell
+        assert record["epochs"] == 20
+    published, *ours = _quoted("09_text", "TREEBANK").values()
+    assert (*published, None, None) == text.TREEBANK["VAE-32"]
+    for ppl, elbo, epochs_ in ours:
+        record = json.loads((folder / "ptb-vae-32-seed0.json").read_text())
+        figures = [round(record["figures"][name]["ours"], 2) for name in ("perplexity", "ELBO")]
+        assert [ppl, elbo, epochs_] == [*figures, f"{record['epochs']} of {record['schedule']} epochs"]
 
 
 def test_lesson_10_quotes_the_records():

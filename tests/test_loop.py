@@ -125,6 +125,7 @@ def test_training_stops_within_an_epoch():
     assert [batch for batch, _, _ in stopped.ended] == [0, 1, 2] and len(history["bound"]) == 1
 
 
+@pytest.mark.once
 def test_callbacks_of_epochs_alone_do_not_slow_training(monkeypatch, tmp_path):
     told, epoch = [], Program.epoch
     monkeypatch.setattr(
@@ -171,6 +172,7 @@ def test_a_training_step_of_ones_own_is_taken():
         own.fit(X, verbose=0)
 
 
+@pytest.mark.once
 def test_training_goes_on_from_a_backup(tmp_path):
     class Interrupt(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):

@@ -49,6 +49,7 @@ def test_a_right_objective_earns_every_point():
     ]
 
 
+@pytest.mark.alternate
 @pytest.mark.parametrize("mistake", FLOORED.mistakes, ids=lambda mistake: mistake.name)
 def test_each_mistake_gets_its_diagnosis(mistake):
     found = verdict(mistake.code)
@@ -57,6 +58,7 @@ def test_each_mistake_gets_its_diagnosis(mistake):
     assert told == mistake.message if mistake.message else len(told) > 40  # the observer's own words
 
 
+@pytest.mark.alternate
 @pytest.mark.parametrize(
     ("edits", "name", "part"),
     [

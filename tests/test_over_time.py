@@ -266,21 +266,26 @@ def test_a_drawn_sequences_density_is_that_of_the_whole(make):
     np.testing.assert_allclose(array(values["x"]), array(trace_means), atol=1e-5)
 
 
+@pytest.mark.alternate
 @pytest.mark.parametrize("make", [video, vrnn], ids=["video", "vrnn"])
-@pytest.mark.parametrize("past", [1, 3, T])
-def test_futures_repeat_their_past_and_differ_after_it(make, past):
+def test_futures_repeat_their_past_and_differ_after_it(make):
+    """One model continues pasts of any length."""
     model, x = make(), frames(4)
-    futures = model.futures(x[:, :past], n=2, length=T + 1, seed=1, batch_size=3)  # [2, 4, T + 1, ...]
-    assert futures.shape == (2, 4, T + 1, 2, 2, 1)
-    np.testing.assert_array_equal(futures[:, :, :past], np.broadcast_to(x[:, :past], (2, 4, past, 2, 2, 1)))
-    assert (np.abs(futures[0, :, past:] - futures[1, :, past:]) > 1e-4).any()
-    np.testing.assert_array_equal(futures, model.futures(x[:, :past], n=2, length=T + 1, seed=1, batch_size=3))
+    for past in (3, 1, T):
+        futures = model.futures(x[:, :past], n=2, length=T + 1, seed=1, batch_size=3)  # [2, 4, T + 1, ...]
+        assert futures.shape == (2, 4, T + 1, 2, 2, 1)
+        np.testing.assert_array_equal(futures[:, :, :past], np.broadcast_to(x[:, :past], (2, 4, past, 2, 2, 1)))
+        assert (np.abs(futures[0, :, past:] - futures[1, :, past:]) > 1e-4).any()
+        np.testing.assert_array_equal(futures, model.futures(x[:, :past], n=2, length=T + 1, seed=1, batch_size=3))
 
 
-def test_one_model_continues_pasts_of_any_length():
+def test_futures_of_few_sequences_are_drawn_together():
+    """Five of each of two, two of each at a time: all of them differ, and each goes on from its own past."""
     model, x = video(), frames(2)
-    for past in (1, 3, 2):
-        np.testing.assert_array_equal(model.futures(x[:, :past], seed=1)[0, :, :past], x[:, :past])
+    futures = model.futures(x[:, :2], n=5, seed=1, batch_size=4)
+    assert futures.shape == (5, 2, T, 2, 2, 1)
+    np.testing.assert_array_equal(futures[:, :, :2], np.broadcast_to(x[:, :2], (5, 2, 2, 2, 2, 1)))
+    assert len(np.unique(futures[:, :, -1, 0, 0, 0])) == 10
 
 
 def test_more_steps_than_the_future_has_are_refused():
@@ -478,6 +483,7 @@ def test_a_shared_feature_of_images_is_the_same_model_written_twice():
             np.testing.assert_allclose(one, other, atol=1e-5, err_msg=frozen)
 
 
+@pytest.mark.alternate
 @pytest.mark.parametrize("make", [video, vrnn], ids=["video", "vrnn"])
 def test_files_keep_the_model(make, tmp_path):
     model, x = make(), frames()
@@ -490,14 +496,18 @@ def test_files_keep_the_model(make, tmp_path):
 
 
 def test_training_goes_on_bit_for_bit(tmp_path):
-    def trained(*epochs):
-        for n in epochs:
-            model = video(known=1)
-            model.compile(keras.optimizers.Adam(0.01))
-            model.fit(frames(8), epochs=n, batch_size=4, verbose=0, checkpoint=tmp_path / f"{len(epochs)}.ckpt")
+    """A model that was trained to the end goes on from a file of another, and comes to its own end again."""
+
+    def trained(model, epochs, path=None):
+        model.fit(frames(8), epochs=epochs, batch_size=4, verbose=0, checkpoint=path)
         return model.get_weights()
 
-    for one, other in zip(trained(3), trained(2, 3), strict=True):
+    first, second = video(known=1), video(known=1)
+    for model in (first, second):
+        model.compile(keras.optimizers.Adam(0.01))
+    whole, path = trained(first, 3), tmp_path / "training.npz"
+    trained(second, 2, path)
+    for one, other in zip(whole, trained(first, 3, path), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
@@ -535,3 +545,42 @@ def test_words_one_by_one_are_the_same_composition_as_frames():
         steps.append(array(output))
     p = head(np.concatenate(steps, axis=1))
     np.testing.assert_allclose(log_p, array(p.log_prob(x.astype("float32"))), atol=1e-5)
+
+
+# ---------------------------------------------------------------- with objectives of samples, a refinement, export
+
+
+@pytest.mark.parametrize("make", [video, vrnn], ids=["video", "vrnn"])
+def test_sequences_train_by_importance_weights(make):
+    model = make()
+    model.compile("adam", objective=vk.objectives.IWAE(samples=3, gradient="dreg"))
+    assert np.isfinite(model.fit(frames(), verbose=0).history["loss"]).all()
+
+
+def test_a_posterior_over_time_is_refined():
+    """Two small steps raise the bound of a sequence; its number of steps has to be known."""
+    plain, x = video(), frames()
+    parts = dict(features=plain.features, generative=plain.generative, inference=plain.inference, seed=0)
+    model = vk.LatentVariableModel(refinement=vk.inference.Refinement(steps=2, learning_rate=0.02, samples=20), **parts)
+    model.build((None, T, 2, 2, 1))
+    before, after = (m.log_weights(x, samples=2000, seed=1).mean() for m in (plain, model))
+    assert after > before
+    other = vrnn()
+    parts = dict(features=other.features, generative=other.generative, inference=other.inference)
+    with pytest.raises(ValueError, match="'z' is drawn step by step"):
+        vk.LatentVariableModel(refinement=vk.inference.Refinement(steps=2), **parts)
+    head = TimeDistributed(DiagonalNormal(2))
+    head.build((None, None, 3))
+    with pytest.raises(ValueError, match=r"model.build\(\(None, T, ...\)\)"):
+        head.parameter_shapes()
+
+
+@pytest.mark.once
+def test_a_decoder_of_frames_is_exported_and_drawn_latents_are_not(tmp_path):
+    tf = pytest.importorskip("tensorflow")
+    model, z = video(), normal(2, T, 2)
+    model.export(tmp_path / "decoder", part="decode", verbose=False)
+    loaded = tf.saved_model.load(str(tmp_path / "decoder"))
+    np.testing.assert_allclose(loaded.decode(z), model.decode(z), atol=1e-5)
+    with pytest.raises(ValueError, match="drawn step by step"):
+        vrnn().export(tmp_path / "vrnn", part="encode")

@@ -8,6 +8,8 @@ import vaekit as vk
 from vaekit.papers import burda2015 as paper
 from vaekit.papers import trial
 
+pytestmark = pytest.mark.once  # layers, objectives and training run on both
+
 
 def dense(*widths):
     """Weights and biases of fully connected layers one after the other."""

@@ -174,6 +174,7 @@ def test_full_variational_bayes_trains_and_checks_its_data(tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.once
 def test_settings_are_the_papers():
     s = paper.SETTINGS
     assert (s.batch_size, s.samples, s.hidden_mnist, s.hidden_frey) == (100, 1, 500, 200)

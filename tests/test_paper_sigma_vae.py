@@ -62,6 +62,7 @@ def test_the_network_has_the_codes_weights(shape, decoder):
     assert set(paper.DECODERS) == set(NUMBERS)
 
 
+@pytest.mark.once
 def test_the_hierarchy_has_the_weights_of_its_docstring():
     model = paper.hvae(images((32, 32, 3)), "optimal")
     features = conv(3, 3, 32) + conv(4, 32, 64) + conv(5, 64, 128)
@@ -101,6 +102,7 @@ def test_trains_and_reloads(architecture, decoder, tmp_path):
     np.testing.assert_allclose(numbers(model, data.test[:2]), numbers(loaded, data.test[:2]), rtol=1e-5)
 
 
+@pytest.mark.once
 def test_scales_are_the_papers():
     data = images((8, 8, 1))
 
@@ -147,6 +149,7 @@ def test_summed_gradients_are_a_smaller_epsilon():
     assert epsilons == pytest.approx([1e-8, 1e-8 / 6])
 
 
+@pytest.mark.once
 def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="multiples of 4"):
         paper.vae(images((6, 6, 1)))
@@ -157,6 +160,7 @@ def test_what_does_not_fit_is_refused():
         paper.fit(paper.vae(grey, "bernoulli", settings=TINY), grey, epochs=1, settings=TINY, verbose=0)
 
 
+@pytest.mark.once
 def test_settings_and_models():
     s = paper.SETTINGS
     assert (s.batch_size, s.learning_rate, s.latents, s.soft_clip) == (128, 1e-3, 20, -6.0)

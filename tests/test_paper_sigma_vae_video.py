@@ -119,6 +119,7 @@ def changes(before, after):
     return (np.abs(after - before) > 1e-6 * np.abs(before).max()).tolist()
 
 
+@pytest.mark.once  # the parts do it on both: test_over_time.py
 def test_no_frame_sees_itself_or_later_ones(model):
     """Frame s is turned into its negative, s = 0 … T − 1: log p(x_t | x_<t, z) changes from frame s + 1 on."""
     rng, x = np.random.default_rng(2), videos().train[:1]
@@ -138,6 +139,7 @@ def test_no_frame_sees_itself_or_later_ones(model):
         assert changes(values[-1:], values[:-1]) == expected
 
 
+@pytest.mark.once  # the parts do it on both: test_over_time.py
 def test_skips_come_from_the_last_known_frame(model):
     rng, network = np.random.default_rng(3), model.generative[-1].layer
     h, z, skip = (
@@ -149,6 +151,7 @@ def test_skips_come_from_the_last_known_frame(model):
     assert changes(values[-1:], values[:-1]) == [[t > 0 and s == min(t, TINY.past) for t in range(T)] for s in range(T)]
 
 
+@pytest.mark.alternate
 @pytest.mark.parametrize("decoder", ["optimal", "optimal_image"])
 def test_optimal_sigma_is_that_of_all_frames_or_of_each(model, decoder):
     x, rng = videos().train, np.random.default_rng(4)
@@ -166,6 +169,7 @@ def test_optimal_sigma_is_that_of_all_frames_or_of_each(model, decoder):
     np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
+@pytest.mark.once
 def test_beta_hides_a_sigma():
     sigma = lambda beta, *shape: round(paper.hidden_sigma(beta, shape), 3)  # noqa: E731
     assert (sigma(1e-4, 64, 64, 1), sigma(1e-4, 64, 64, 3), sigma(1e-6, 64, 64, 1)) == (0.453, 0.784, 0.045)
@@ -219,10 +223,13 @@ def test_what_does_not_fit_is_refused():
 @pytest.mark.once
 def test_cells_of_video():
     cells = {cell.name: cell for cell in rybkin2020.CELLS if cell.options["model"].startswith("svg")}
+    narrow = cells.pop("moving_mnist-svg-narrow-optimal")
+    assert (narrow.settings, narrow.epochs) == (paper.NARROW, 15)
     assert [cell.name for cell in cells.values() if cell.missing] == ["bair-svg-bernoulli"]
     assert cells["bair-svg-optimal"].reported == {"−ELBO a frame": -14173, "FID": 34.13}
     assert {name for name, cell in cells.items() if cell.differs} == {"bair-svg-beta", "bair-svg-unit"}
     assert cells["moving_digits-svg-beta-0.001"].settings == dataclasses.replace(paper.MOVING_DIGITS, beta=1e-3)
+    assert isinstance(cells["moving_digits-svg-optimal"].load().train, vk.batches.Redrawn)  # new in every pass
     epochs = {cell.data: cell.epochs for cell in cells.values() if not cell.missing}
     assert epochs == {"bair": 418, "moving_mnist": 1800, "moving_digits": 30}
     assert {name: costs.IMAGES[name][0] for name in paper.DATA} == {name: n for name, (n, _) in paper.DATA.items()}

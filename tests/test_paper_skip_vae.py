@@ -39,6 +39,7 @@ def residual(before, after):
     return weights + (conv(1, 1, before, after) if before != after else 0)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("skip", [False, True])
 @pytest.mark.parametrize("layers", [2, 4])
 def test_mlp_has_the_papers_weights(layers, skip):
@@ -49,6 +50,7 @@ def test_mlp_has_the_papers_weights(layers, skip):
     assert count(model.decoder) == dense(50, 512) + later + dense(512 + 50 * skip, 784)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("skip", [False, True])
 @pytest.mark.parametrize("depth", [1, 9])
 def test_pixelcnn_has_the_papers_weights(depth, skip):
@@ -92,6 +94,7 @@ def test_z_reaches_the_pixels_past_silent_layers_only_by_skips(kind):
         assert reached > 1e-3 if skip else reached == pytest.approx(0, abs=1e-5)
 
 
+@pytest.mark.once
 def test_wiring_of_the_codes_mlp():
     quirks = paper.Quirks(mlp_wiring=True)
     for skip in (False, True):
@@ -101,6 +104,7 @@ def test_wiring_of_the_codes_mlp():
     assert model.decoder.layers[0].layers[0].activation is keras.activations.linear
 
 
+@pytest.mark.once
 def test_warm_up_is_off_unless_asked_for():
     data = binary((4, 4, 1))  # two batches an epoch
     for warm_up, betas in (0, (1, 1, 1)), (5, (0.1, 0.55, 1)):
@@ -158,6 +162,7 @@ def test_refinement_steps_as_on_the_mean_loss_of_a_batch():
         np.testing.assert_allclose(ops.convert_to_numpy(offsets["z"]["mean"])[:, 0], expected, rtol=0.05)
 
 
+@pytest.mark.once
 def test_settings_and_tables():
     s = paper.SETTINGS
     assert (s.batch_size, s.epochs, s.learning_rate, s.clip, s.threshold) == (50, 100, 1e-3, 5.0, 0.01)

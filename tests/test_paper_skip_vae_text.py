@@ -64,23 +64,22 @@ def test_models_train_and_are_measured(sentences, name, tmp_path):
 
 @pytest.mark.once
 def test_a_broken_training_goes_on_to_the_same_bits(sentences, tmp_path):
-    """Dropout, batches by length, and the halving of the rate included."""
+    """Dropout, batches by length, and the halving of the rate included; from a file, into a model that has gone on."""
 
-    def train(*epochs):
-        model = None
-        for n in epochs:
-            model = paper.lstm(sentences, 3, settings=TINY, seed=4)
-            path = tmp_path / f"{len(epochs)}.npz"
-            paper.fit(model, sentences, n, TINY, verbose=0, checkpoint=path)
+    def trained(model, epochs, path=None):
+        paper.fit(model, sentences, epochs, TINY, verbose=0, checkpoint=path)
         return model.get_weights()
 
-    for a, b in zip(train(3), train(2, 3), strict=True):
+    first, second = (paper.lstm(sentences, 3, settings=TINY, seed=4) for _ in range(2))
+    whole, path = trained(first, 3), tmp_path / "training.npz"
+    trained(second, 2, path)
+    for a, b in zip(whole, trained(first, 3, path), strict=True):
         np.testing.assert_array_equal(a, b)
-    model, other = paper.lstm(sentences, 3, settings=TINY, seed=4), dataclasses.replace(TINY, multiple=3)
+    other = dataclasses.replace(TINY, multiple=3)
     with pytest.raises(
         vk.training.checkpoint.CheckpointError, match="other batches \\(its batches multiple: 7, now: 3"
     ):
-        paper.fit(model, sentences, 4, other, verbose=0, checkpoint=tmp_path / "1.npz")
+        paper.fit(first, sentences, 4, other, verbose=0, checkpoint=path)
 
 
 def rates(bounds, **options):

@@ -70,6 +70,7 @@ def test_networks_have_the_papers_sizes():
     assert sizes(paper.pixel_hvae(data)) == {**convolutional, "p_x": 2 * gated(40, 784) + masked + head(64, 1, 1)}
 
 
+@pytest.mark.alternate
 @pytest.mark.parametrize("prior", paper.PRIORS)
 def test_priors(prior):
     model = paper.vae(dataset(), prior, settings=SMALL, seed=0)
@@ -101,6 +102,7 @@ def test_architectures_train_and_reload(architecture, name, tmp_path):
     assert paper.prior_of(loaded).encoder is loaded.inference[0].layer
 
 
+@pytest.mark.once
 def test_omniglot_has_twice_the_components_and_pseudo_inputs_start_where_the_data_want():
     data = dataset(name="static_mnist")
     omniglot = replace(data, name="dynamic_omniglot_rebuilt")
@@ -110,6 +112,7 @@ def test_omniglot_has_twice_the_components_and_pseudo_inputs_start_where_the_dat
         assert prior.pseudo_inputs.mean() == pytest.approx(mean, abs=0.005)
 
 
+@pytest.mark.once
 def test_quirks_are_off_unless_asked_for():
     data, quirks = dataset(), paper.Quirks(True, True, True)
     z = np.full((1, 3), 100, "float32")

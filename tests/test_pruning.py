@@ -102,6 +102,7 @@ def test_marginals_of_mixtures(make, tmp_path):
         np.testing.assert_allclose(ops.convert_to_numpy(again), exact, rtol=1e-4)
 
 
+@pytest.mark.once
 def test_a_hierarchy_without_units_trains_and_is_saved(tmp_path):
     model = two_latents("top-down")
     model.build((None, 4, 4, 1))

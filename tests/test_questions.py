@@ -121,6 +121,7 @@ def _kl(changed="", sign=1.0):
     return eval(f"lambda mean, log_variance: {code}", {"ops": ops})
 
 
+@pytest.mark.alternate
 @pytest.mark.parametrize(
     ("answer", "diagnosis", "says"),
     [

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
 
 pytestmark = pytest.mark.once
@@ -19,7 +20,7 @@ def blocks():
 
 def test_readme_code_runs(mirror, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    ten_lines, spelled_out, hierarchy, others, sentences, videos = blocks()
+    ten_lines, spelled_out, hierarchy, others, sentences, videos, state_space = blocks()
     fewer = {"mnist.train,": "mnist.train[:1000],", "mnist.test,": "mnist.test[:50],", "epochs=10": "epochs=1"}
     fewer |= {"mnist.validation": "mnist.validation[:100]", "samples=500": "samples=20"}
     for whole, few in fewer.items():
@@ -63,6 +64,9 @@ def test_readme_code_runs(mirror, tmp_path, monkeypatch, capsys):
         videos = videos.replace(whole, few)
     exec(videos, space)
     assert space["futures"].shape == (10, 4, 6, 16, 16, 1) and "nats a step" in capsys.readouterr().out
+    exec(state_space, space)
+    space["state_space"].compile("adam")
+    space["state_space"].fit(np.zeros((4, 5, 1)), verbose=0)
 
 
 def test_readme_links_lead_somewhere():

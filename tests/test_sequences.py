@@ -168,6 +168,40 @@ def test_layers_that_are_no_language_model_are_refused(message):
         AutoregressiveTokens(WRONG[message]())
 
 
+@pytest.mark.parametrize("policy", ["mixed_float16", "mixed_bfloat16"])
+def test_mixed_precision_tells_all_words_apart(policy, tmp_path):
+    """Narrow numbers would not: 3001 is 3000 in them."""
+    keras.config.set_dtype_policy(policy)
+    q = keras.Sequential(
+        [L.Embedding(4000, 3, mask_zero=True), L.GlobalAveragePooling1D(), vk.layers.DiagonalNormal(2)]
+    )
+    p = AutoregressiveTokens(
+        [L.Embedding(4000, 3), L.Conv1D(2, 2, padding="causal"), Tokens(LENGTH, vocabulary=4000)], skip=True
+    )
+    model, x = vk.VAE(q, p), np.array([[word, 3, 0, 0] for word in range(3000, 3004)])
+    model.build((None, LENGTH))
+    codes = model.encode(x)
+    assert len(np.unique(codes[:, 0])) == 4 and q.layers[1].compute_dtype != "float32"
+    model.save(tmp_path / "model.keras")
+    np.testing.assert_array_equal(vk.load(tmp_path / "model.keras").encode(x), codes)
+    late = keras.Sequential([L.Embedding(4000, 3), L.Flatten(), vk.layers.DiagonalNormal(2)])
+    late(x)
+    with pytest.raises(ValueError, match="cannot tell its tokens apart"):
+        vk.VAE(late, p).build((None, LENGTH))
+
+
+@pytest.mark.once
+def test_networks_have_an_embedding_for_each_token():
+    q = keras.Sequential([L.Embedding(VOCABULARY - 1, 3), L.LSTM(2), vk.layers.DiagonalNormal(2)])
+    with pytest.raises(ValueError, match="an Embedding of 5 tokens, and is given \\('x',\\), of 6"):
+        vk.VAE(q, bare()).build((None, LENGTH))
+    for x, options in [(every_sequence(), {"stddev": 0.1}), (every_sequence() + 2, {})]:
+        with pytest.raises(ValueError, match="tokens, whole numbers from 0 to 5; received"):
+            with_prior(
+                lambda q, x=x, o=options: vk.priors.VampPrior.from_data(q, x, components=300, value_range=None, **o)
+            ).build((None, LENGTH))
+
+
 VOCABULARY_OF_TWO = vk.datasets.Vocabulary(["fox", "owl"])
 OF_THREE = vk.datasets.Vocabulary(["bear", "fox", "owl"])
 BAD_SENTENCES = {
@@ -178,6 +212,9 @@ BAD_SENTENCES = {
     "at most 4 tokens.*shape \\[2, 6\\]": lambda: VOCABULARY_OF_TWO.tokens(["fox", "owl owl owl fox fox"]),
     "have 3 words and the end mark; one has 5": lambda: VOCABULARY_OF_TWO.tokens(["owl owl owl fox fox"], LENGTH),
     "the vocabulary that the model was made with": lambda: OF_THREE.tokens(["bear fox owl"]),
+    "start with padding, 0. Padding comes last": lambda: keras.utils.pad_sequences([[4, 3], [5, 4, 3]], LENGTH),
+    "1 of 2 are cut off": lambda: np.array([[4, 3, 0], [4, 5, 4]]),
+    "begin with the start mark, 2": lambda: np.array([[2, 4, 3, 0], [2, 5, 4, 3]]),
     "from 0 to 5": lambda: np.array([[-1, 3, 0, 0]]),
     "needs a batch axis": lambda: np.array([4, 3, 0, 0]),
 }
@@ -209,8 +246,13 @@ def test_wrong_uses_get_one_clear_message():
         network.generate(z, temperature=-1, seed=0)
     with pytest.raises(ValueError, match="pass a seed"):
         network.generate(z)
-    with pytest.raises(ValueError, match="at least one beam"):
-        network.search(z, beams=0)
+    with pytest.raises(ValueError, match="A temperature is at least 0; received 'hot'"):
+        network.generate(z, temperature="hot", seed=0)
+    for beams in (0, 2.5):
+        with pytest.raises(ValueError, match="beams to be an integer of at least 1"):
+            network.search(z, beams)
+    with pytest.raises(ValueError, match=r"of shapes \[\['B', 2\]\]; received \[\['B', 3\]\]"):
+        network.generate(normal(2, 3), seed=0)
     with pytest.raises(ValueError, match="padding and end mark"):
         Tokens(4, 6, end=6)
     with pytest.raises(ValueError, match="length of the longest"):
@@ -296,7 +338,7 @@ def test_what_has_no_search_says_so():
         (lambda: model.interpolate(x[:2], x[:2], steps=1), "steps to be an integer of at least 2"),
         (lambda: vk.evaluation.word_accuracy(model, x), "word_accuracy counts the words of sentences"),
         (lambda: vae().reconstruct(every_sequence()[:2]), "with beams=10"),
-        (lambda: vae().reconstruct(every_sequence()[:2], beams=0), "at least one beam"),
+        (lambda: vae().reconstruct(every_sequence()[:2], beams=0), "beams to be an integer of at least 1"),
     ]:
         with pytest.raises(ValueError, match=message):
             wrong()
@@ -326,7 +368,7 @@ def test_a_language_model_is_a_model_without_latents(tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = vk.load(tmp_path / "model.keras")
     np.testing.assert_array_equal(loaded.sample(5, seed=1), model.sample(5, seed=1))
-    tokens, score = model.networks[0].search(np.zeros((1, LENGTH, 0)), beams=200)
+    tokens, score = model.networks[0].search(1, beams=200)
     every = array(model.log_p({"x": x}))
     assert array(score)[0] == pytest.approx(every.max(), rel=1e-4) and (array(tokens)[0] == x[every.argmax()]).all()
 

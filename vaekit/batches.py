@@ -265,6 +265,9 @@ class BatchesByLength(Batches):
     vae.fit(BatchesByLength(text.train, 32), validation_data=BatchesByLength(text.validation, shuffle=False))
     ```
 
+    An encoder has to leave padding out, by `Embedding(..., mask_zero=True)`: one that reads it as a word gives a
+    sentence other codes in longer batches.
+
     Args:
         data: tokens `[N, T]`, words, then padding; or a dict of arrays, of which `tokens` is these.
         batch_size: rows a batch; the last one of each length may be smaller, with `full` only the last one of all.

@@ -226,15 +226,20 @@ class VampPrior(Prior):
                 f"VampPrior's encoder ({self.encoder.name}) describes a latent of shape {event}, but the prior is of "
                 f"one of shape {tuple(input_shape)}: give it the encoder of its own latent."
             )
-        if self.learned and any(
-            isinstance(part, keras.layers.Embedding) for part in getattr(self.encoder, "layers", ())
-        ):
+        parts = getattr(self.encoder, "layers", ())
+        words = min((part.input_dim for part in parts if isinstance(part, keras.layers.Embedding)), default=None)
+        if self.learned and words is not None:
             raise ValueError(
                 "VampPrior learns pseudo-inputs by their gradient, and the tokens of an Embedding have none; mixtures "
                 "of words, which have one, are no sentences. Take sentences: VampPrior.from_data(encoder, tokens, "
                 "components=100, value_range=None)."
             )
         data, self._data = self._data, None  # which the weight has from here on
+        if words is not None and data is not None and ((data % 1).any() or data.min() < 0 or data.max() >= words):
+            raise ValueError(
+                f"The pseudo-inputs of an Embedding are tokens, whole numbers from 0 to {words - 1}; received "
+                f"{data.min():g} to {data.max():g}. Take sentences of the model's vocabulary, and no noise, stddev=0."
+            )
         normal = keras.initializers.RandomNormal(self.mean, self.stddev, seed=self.seed)
         self.unclipped_inputs = self.add_weight(
             shape=(self.components, *shape),

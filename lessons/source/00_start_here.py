@@ -419,7 +419,7 @@ figure
 # | **[06 VampPrior][06]** | a prior that learns where the codes are | [VampPrior] |
 # | **[07 hierarchies and PixelCNN][07]** | better posteriors, stronger decoders | VampPrior |
 # | **[08 posterior collapse][08]** | when the decoder ignores $z$, and skips against it | [Skip-VAE] |
-# | 09 text | sentences in place of pictures; encoders that get a second try | Skip-VAE |
+# | **[09 text][09]** | sentences in place of pictures; encoders that get a second try | Skip-VAE |
 # | **[10 calibrated decoders][10]** | how sure a decoder should be of its pixels | [σ-VAE] |
 # | **[11 video][11]** | a code for each frame; many futures of one past | σ-VAE |
 # | **[12 capstone][12]** | your data, your model, all five papers in one table | all |
@@ -436,6 +436,7 @@ figure
 # [06]: 06_vampprior.ipynb
 # [07]: 07_hierarchies_and_pixelcnn.ipynb
 # [08]: 08_posterior_collapse.ipynb
+# [09]: 09_text.ipynb
 # [10]: 10_calibrated_decoders.ipynb
 # [11]: 11_video.ipynb
 # [12]: 12_capstone.ipynb

@@ -15,8 +15,8 @@
 # - find the σ in a loss that mentions none;
 # - recognize seven ways to report a good video model that is none.
 #
-# **You need** lessons 02 and 03, of lesson 05 the prior that is a network, of lesson 07 the PixelCNN, and of lesson 08
-# that a code pays for itself.
+# **You need** lessons 02 and 03, of lesson 05 the prior that is a network, of lesson 07 the PixelCNN, of lesson 08 that
+# a code pays for itself, and of lesson 10 the best σ.
 #
 # **It takes** about {minutes} minutes of yours, and three of a laptop's CPU.
 
@@ -64,18 +64,18 @@ vk.plotting.animation(test[:8], columns=8)
 # These are **moving digits**: a digit of 8×8 pixels in a frame of 16×16. It goes on at the same velocity, a whole
 # number of rows and columns a frame, from $-2$ to $2$ each, until it would cross a wall. There it stops, and leaves
 # with a new velocity, *drawn by chance*: one or two pixels a frame away from the wall, and $-2$ to $2$ along it. That
-# makes ten possibilities, equally likely. There are three pictures of digits, so that a small network learns in a
-# minute what they look like, and we can attend to how they move. (`vk.datasets.load("moving_digits")` has hundreds.)
+# makes ten possibilities, equally likely. There are three pictures of digits only, a 0, a 4 and a 7, so that a small
+# network can learn in a minute how they move. (`vk.datasets.load("moving_digits")` has hundreds.)
 #
-# All that is not decided by chance follows from the frames before. The first frame that shows something new is a
-# **surprise**: frame 0, frame 1 (the first to show a velocity), and each frame after a wall was met. The generator
-# writes them down, so we know where a model *has to be* surprised. Here are three videos, with an asterisk
-# at the surprises of the first.
+# Frames are counted from 0. All that is not decided by chance follows from the frames before. The first frame that
+# shows something new is a **surprise**: frame 0, frame 1 (the first to show a velocity), and each frame after a wall
+# was met. The generator writes them down, so we know where a model *has to be* surprised: from frame 2 on, about every
+# fourth time. Here are three videos, with an asterisk at the surprises of the first.
 
 # %% tags=["hide-input"]
 marks = [f"{t}*" if surprise else t for t, surprise in enumerate(surprises[0])]
 print(f"surprises after frame 1: {surprises[:, 2:].mean():.0%} of the frames")
-holds(0.2 < surprises[:, 2:].mean() < 0.45)
+holds(0.2 < surprises[:, 2:].mean() < 0.32)
 vk.plotting.strip(test[:3], times=marks)
 
 # %% [markdown]
@@ -83,7 +83,7 @@ vk.plotting.strip(test[:3], times=marks)
 #
 # Write $x_{1:T}$ for a video, $x_{<t}$ for the frames before $t$, $x_{\le t}$ for those up to $t$. Lesson 07 split an
 # image into pixels, $p(x) = \prod_d p(x_d|x_{<d})$. Frames can be split in the same way, and then each gets a code
-# $z_t$ of its own:
+# $z_t$ of its own (in formulas the first frame is $t = 1$):
 #
 # $$p_\theta(x, z) = \prod_{t=1}^T p_\theta(z_t|x_{<t})\; p_\theta(x_t|x_{<t}, z_{\le t}), \qquad
 # q_\varphi(z|x) = \prod_{t=1}^T q_\varphi(z_t|x_{\le t}).$$
@@ -131,7 +131,9 @@ print(f"log p(x), mean over 2000 sequences: {kalman(x).mean():.2f} nats")
 # Now the way of a VAE: draw $z_1, z_2, \dots$ from an encoder, and take $\log w = \log p(x, z) - \log q(z|x)$. We try
 # two. The first is the exact posterior. Given $z_{t-1}$ the past says nothing more about $z_t$, so it is
 # $p(z_t|z_{t-1}, x_{\ge t})$: a normal distribution that gathers what this frame and all *later* ones say, by a run
-# from the end to the beginning. The second encoder, $q(z_t|z_{t-1}, x_t)$, does the same without the future.
+# from the end to the beginning. (What the later ones say about $z_{t+1}$, with a variance of $1/\pi$, they say about
+# $z_t$ with $1/\pi + s^2$, a precision of $\pi/(1 + s^2\pi)$, since it drifts in between. It is added to the precision
+# $1/r^2$ of frame $t$.) The second encoder, $q(z_t|z_{t-1}, x_t)$, does the same without the future.
 
 # %%
 quiz.ask("filter")
@@ -172,17 +174,18 @@ holds(abs(kalman(x) - log_weights(x, True)).max() < 1e-9, 3.6 < lost < 4.4, np.p
 # else: $p(x, z) / p(z|x)$ is $p(x)$ for all $z$. So the sum over time is right, term by term. Without the future the
 # bound lies four nats below, a quarter of a nat a frame. Where we see badly, later frames still tell where the dot was.
 #
-# SVG's encoder does without the future, too. It pays for that as little as one can: its frames are sharp, so that frame
-# $t$ says by itself what there is to say; and its prior is given frames, $p_\theta(z_t|x_{<t})$, not $z_{t-1}$, so
-# that no $z$ has to be known from its consequences. In return both sides of each KL depend on frames alone, and lesson
-# 02's formula holds for each.
+# SVG's encoder does without the future, too. It should pay little for that. Its frames are sharp, so that frame $t$
+# says by itself nearly all there is to say about $z_t$; and its prior is given frames, $p_\theta(z_t|x_{<t})$, not
+# $z_{t-1}$, so that later codes do not hang on a guess of this one. In return both sides of each KL depend on frames
+# alone, and lesson 02's formula holds for each.
 
 # %% [markdown]
 # ## A network that carries a state
 #
 # A factor of frame $t$ may use all frames before it, be they three or three hundred. A dense layer wants inputs of
 # fixed size. So the network reads the frames one after the other, and keeps notes: a vector $s_t$, its **state**, made
-# of the new frame and the old state by the same weights at every step,
+# of the new frame and the old state by the same weights at every step, with a squashing function $f$ such as the
+# hyperbolic tangent,
 #
 # $$s_t = f(W x_t + U s_{t-1} + b), \qquad s_0 = 0.$$
 #
@@ -267,6 +270,9 @@ steps = vk.evaluation.by_step(model, test)  # bound and KL of each frame
 print(steps)
 
 # %% [markdown]
+# Grey values have a density, so the bound may be positive, as in lesson 10. A frame costs seven to eight nats of code;
+# what they buy, we ask below. ("0 known": all twelve frames are counted, none is given for nothing.)
+#
 # **Sentences are the same thing.** Put words in the place of frames, and let $z$ be one vector for the whole sequence
 # in place of one for each step: $p(z) \prod_t p(x_t|x_{<t}, z)$ is the decoder of sentences. It, too, carries a state
 # from word to word, sees the past only, and is trained on true words and run on its own. What is said here of leaks, of
@@ -354,13 +360,16 @@ for name, index, k in (
 holds(spread["after a wall"] > 1.5 * spread["on its way"], sharp["after a wall"][0] < sharp["after a wall"][1] - 0.1)
 
 # %% [markdown]
-# The row without $z$ dissolves. The number that makes a mean square as small as possible is the mean, and the mean of
-# a digit in ten places is a smear. It is no failure of training. As a point guess the smear *is* the best answer, and
-# it looks like no frame that was ever seen. Fed back, it gets worse from frame to frame, for the network has never been
-# given a smear to go on from.
+# The row without $z$ dissolves. The number that makes a mean square as small as possible is the mean, and the mean of a
+# digit in ten places is a smear. It is no failure of training. As a point guess the smear *is* the best answer, and it
+# looks like no frame that was ever seen. Fed back, it does not recover, for the network has never been given a smear to
+# go on from. The table says so in numbers: spread over more pixels, the same light has a smaller sum of squares, here
+# half of the truth's, and draws have three quarters of it.
 #
-# Each draw has *one* digit that takes *one* way. The ways differ where they may, after a wall, and much less where the
-# past decides. (The distance is from the draws' middle, in the first frame that is not given.) Where only one frame is
+# Each draw has *one* shape that takes *one* way. Not the right shape: the 7 of the given frames is lost, and what moves
+# is a cross of our three digits, mostly the 0. Training for a minute has not taught the networks to keep what they saw;
+# how things move they know better. The ways differ where they may, after a wall, and half as much where the past
+# decides. (The distance is from the draws' middle, in the first frame that is not given.) Where only one frame is
 # given, nobody can know a velocity, and so they differ again. To say what may come, **show draws, not their mean.** In
 # the video below, the truth is first, then seven draws; frames that were given are framed.
 
@@ -375,8 +384,8 @@ vk.plotting.animation(np.concatenate([test[hit[1:2]], seven]), past=SEEN, column
 # true ones. That is called *teacher forcing*, and it is no cheat: $p_\theta(x_t|x_{<t}, \cdot)$ is what the bound asks
 # for. But errors add up when nobody corrects them, and the bound does not see that.
 #
-# How many frames should be given? Move the slider. With one frame the model has a digit and no velocity; from two on,
-# it has both, unless a wall comes in between.
+# How many frames should be given? Move the slider. With one frame nobody can know the velocity; from two on it can be
+# seen, unless a wall comes in between.
 
 
 # %%
@@ -429,20 +438,20 @@ holds(abs(standard[0] - standard[1]) < 0.25 * standard[1], standard[2] > learned
 # fifteen nats, whatever happens. It is told everything anew in each frame, for $\mathcal N(0, I)$ cannot say "as
 # before". What the learned prior expects costs little, and where its KL rises one can read off *when something happened
 # that could not be foreseen*. That is more than the 2.3 nats of a bounce, on both sides: our frames are learned only
-# roughly, and the code also tells what the decoder would otherwise get wrong, place and shape to a fraction of a pixel.
+# roughly, and the code also tells what the decoder has not kept from frames before, the shape above all.
 #
 # Now look at the bounds. **The fixed prior's is higher**, by more than twenty nats a frame. Nothing in a KL that is
 # constant makes a bad model; the frames it buys for its fifteen nats are better. A learned prior has to follow an
-# encoder that moves, and our guess is that it makes the encoder careful early on. So after equal training one model
-# tells surprises from routine, and the other describes frames better. Which of them foresees frames better is a third
-# question, and we shall ask it.
+# encoder that moves, and our guess is that it makes the encoder careful early on; we have not put it to a test. So
+# after equal training one model tells surprises from routine, and the other describes frames better. Which of them
+# foresees frames better is a third question, and we shall ask it.
 
 # %% [markdown]
 # ## The σ in a loss that has none
 #
 # SVG's loss does not look like a bound. Per frame of $D$ pixels it is a squared error, *averaged* over pixels, plus
-# $\beta$ times the KL, and $\beta$ is a setting. Divide by $\beta$, which changes no minimum, and compare with minus
-# the logarithm of a normal density, summed over pixels:
+# $\beta$ times the KL, and $\beta$ is a setting. Lesson 10 has taken such losses apart. Divide by $\beta$, which
+# changes no minimum, and compare with minus the logarithm of a normal density, summed over pixels:
 #
 # $$\frac1D \|x - \mu\|^2 + \beta\,\mathrm{KL} = \beta\,\Big(\frac{\|x - \mu\|^2}{2 \sigma^2} + \mathrm{KL}\Big)
 # \quad\text{with}\quad \sigma^2 = \frac{\beta D}{2}.$$
@@ -463,10 +472,9 @@ for name, beta, D in (
 
 # %% [markdown]
 # Grey values run from 0 to 1, and $\sigma = 0.45$ is half of that. The same $\beta$ means another $\sigma$ for every
-# size of frame. The σ-VAE's proposal is to leave it to the data: the best $\sigma^2$ for given $\mu$ is the mean
-# square error (set the derivative of $D\log\sigma + \|x - \mu\|^2/2\sigma^2$ to zero). With `scale="optimal"` it is
-# computed anew in each batch, and outside of training a running mean of it is used. That is what our model has had from
-# the start. Now the same model with $\sigma = 0.45$, as long in training.
+# size of frame. The σ-VAE's proposal is to leave it to the data: the best $\sigma^2$ for given $\mu$ is the mean square
+# error. With `scale="optimal"` it is computed anew in each batch, and outside of training a running mean of it is used.
+# That is what our model has had from the start. Now the same model with $\sigma = 0.45$, as long in training.
 
 # %%
 quiz.ask("sigma")
@@ -520,11 +528,11 @@ print(f"ours, moving digits, a frame: σ optimal {-sigmas['optimal'][0]:.0f}, σ
 holds(11290 < floor < 11294)
 
 # %% [markdown]
-# The order is ours: a σ that is learned beats a β that is tuned by hand, and is found without tuning. The numbers
-# cannot be compared, for a density of 12,288 colours is not one of 256 greys; we have not run BAIR, which takes a GPU
-# and the file. And one of them can be checked with a pencil. With $\sigma = 1$ a pixel's density is at most
-# $1/\sqrt{2\pi}$, so a frame costs more than 11,292 nats, *plus*. The table says $-10{,}379$. Whatever was counted
-# there, a constant was left out. **Ask of any likelihood whether it can be one.**
+# A σ that is learned beats a β that is tuned by hand, and is found without tuning. (Ours agree as far as they go; we
+# have tuned no β.) The numbers cannot be compared, for a density of 12,288 colours is not one of 256 greys; we have not
+# run BAIR, which takes a GPU and the file. And one of them can be checked with a pencil. With $\sigma = 1$ a pixel's
+# density is at most $1/\sqrt{2\pi}$, so a frame costs more than 11,292 nats, *plus*. The table says $-10{,}379$.
+# Whatever was counted there, a constant was left out. **Ask of any likelihood whether it can be one.**
 
 # %% [markdown]
 # ## How good is a future?
@@ -581,19 +589,22 @@ quiz.discuss("best")
 
 # %% tags=["hide-input"]
 one, top = ({name: psnr(score, k) for name, score in scores.items()} for k in (1, n))
-holds(one["no z"] > one["optimal σ"], top["optimal σ"] > one["optimal σ"] + 1, top["optimal σ"] > top["no z"])
-holds(top["strangers"] > one["strangers"] + 1, top["fixed prior"] < top["optimal σ"] - 0.3)
+holds(one["no z"] > one["optimal σ"], top["optimal σ"] > max(one["optimal σ"], top["no z"]) + 1)
+holds(top["strangers"] > one["strangers"] + 1, top["fixed prior"] < top["optimal σ"] - 0.7)
+holds(one["σ = 0.45"] > one["optimal σ"], 0 < top["no z"] - top["strangers"] < 1.3)
 
 # %% [markdown]
-# With one draw, the smear wins. With forty it is where it was, and whoever draws has overtaken it, or comes near. But
-# look at the red line: strangers, who know nothing, gain by drawing as all others do. **The best of n rises for
-# whatever varies**, the more, the more it varies. It asks whether the truth is among the draws, and never whether the
-# other thirty-nine are any good. So compare at equal $n$; print the mean of all draws beside it; and draw strangers,
-# to see what the number is worth.
+# With one draw, the smear wins. With forty it is where it was, and our model has overtaken it by more than a decibel.
+# But look at the red line: strangers, who know nothing, gain by drawing as all others do, and have come within a
+# decibel of the smear. And look at the short dashes: with few draws $\sigma = 0.45$, the model with hardly any code, is
+# *ahead* of the one with the better bound, because its frames are nearer to a smear. **The best of n rises for whatever
+# varies**, the more, the more it varies. It asks whether the truth is among the draws, and never whether the other
+# thirty-nine are any good. So compare at equal $n$; print the mean of all draws beside it; and draw strangers, to see
+# what the number is worth.
 #
 # And the question that was left: the fixed prior, whose bound was better, foresees worse. With forty draws it is a
-# decibel behind. A bound counts frames that an encoder has seen before; a future is drawn without one, and a prior that
-# has never seen a frame lets anything happen.
+# decibel behind, in our one run. A bound counts frames whose codes were chosen by an encoder that has seen them; a
+# future is drawn without one, and a prior that has never seen a frame lets anything happen.
 
 # %% [markdown]
 # ## When it goes wrong
@@ -647,9 +658,9 @@ holds(abs(by_frame[1] - by_frame[0]).max() > 1e-5, abs(by_frame[1] - by_frame[0]
 
 # %% [markdown]
 # The network believes that the new video continues the old one. Here that does little harm, since it has learned that
-# the newest frame is what counts. But the numbers differ, and they should not. Where states are of more use, in
-# sentences say, the mistake costs more, and an average over long sequences hides it. *Test:* the number of a video must
-# not depend on which video was measured before.
+# the newest frame is what counts. But the numbers differ, and they should not. Where states are of more use, the
+# mistake can cost more, and an average over long sequences hides it. *Test:* the number of a video must not depend on
+# which video was measured before.
 #
 # ### Predicting with batch normalization in training mode
 #
@@ -679,10 +690,10 @@ print(f"KL: {steps.kl.sum(axis=1).mean():.1f} nats a video, {steps.kl.mean():.1f
 
 # %% [markdown]
 # The best of many against somebody's mean, or against the best of fewer: by the picture above, that is worth more than
-# most papers gain. The range $R$ in PSNR, $10 \log_{10}(R^2/\mathrm{MSE})$: frames from 0 to 1 that are taken for
-# frames from $-1$ to 1 win six decibels by it. (`vk.evaluation.psnr` refuses values outside its range; values that
-# stay inside it cannot tell.) And a KL, or a bound, is of a video or of a frame, with the given frames or without.
-# *Test:* write the unit beside the number: nats a frame, best of 40, mean over frames 4 to 11.
+# anything which sets the models apart. The range $R$ in PSNR, $10 \log_{10}(R^2/\mathrm{MSE})$: frames from 0 to 1 that
+# are taken for frames from $-1$ to 1 win six decibels by it. (`vk.evaluation.psnr` refuses values outside its range;
+# values that stay inside it cannot tell.) And a KL, or a bound, is of a video or of a frame, with the given frames or
+# without. *Test:* write the unit beside the number: nats a frame, best of 40, mean over frames 4 to 11.
 #
 # ### Test clips that lie between training clips
 #
@@ -726,12 +737,13 @@ for name, (error, same) in {"by video": by_video, "shuffled": shuffled}.items():
 quiz.discuss("shuffled")
 
 # %% tags=["hide-input"]
-holds(shuffled[0].mean() < by_video[0].mean() / 8, by_video[0].mean() > 0.6 * by_video[1].mean())
+holds(shuffled[0].mean() < shuffled[1].mean() / 20, by_video[0].mean() > 0.6 * by_video[1].mean())
 
 # %% [markdown]
-# Split by video, the look-up is no better than to repeat the last frame. Shuffled, its error is a thirtieth: it seems
-# to foresee every bounce, though it knows nothing of digits and walls. Nine of ten frames of a test clip are in
-# training clips too, and so is what comes next. A network with many weights can learn by heart as well as a table.
+# Split by video, the look-up is no better than to repeat the last frame. Shuffled, its error is about a thirtieth of
+# that: it seems to foresee nearly every bounce, though it knows nothing of digits and walls. Nearly every frame of a
+# test clip is in training clips too, and so is what comes next. A network with many weights can learn by heart as well
+# as a table.
 #
 # **The Frey faces are such a video**, 1965 frames of one face. Since the first paper, and in the tables of lessons 06
 # and 07, they are shuffled and split as images, and that is how figures on them have to be measured if they are to be
@@ -769,8 +781,8 @@ if epochs(1, 0) and files.locate(frey_faces.FREY_FACES):
 # Here, too, the look-up by time makes twice the error of a repeated frame, and shuffled its error is next to nothing.
 # It need not be clips. A VAE of single frames, as in lesson 02, has a test bound of some 800 nats on shuffled frames,
 # close to its training bound, and less than 500 when the last 200 frames are for testing: the face there does what it
-# did not do before. (A part of that is the film's own change. But it is what a test is for.) **A split must put
-# between training and test what stands between today and tomorrow.**
+# did not do before. (A part of that is the film's own change. But it is what a test is for.) **Split as the model will
+# be used:** if it is to foresee, all that it is tested on has to come after all that it has learned from.
 #
 #
 # ## Take-aways

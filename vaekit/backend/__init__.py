@@ -69,14 +69,19 @@ def seed_generator(seed=None):
 
 
 class SeedSequence:
-    """The seeds of `seed_generator(seed)`, one after the other, without a variable, which no program could make."""
+    """The seeds of `seed_generator(seed)`, one after the other, without a variable, which no program could make.
+
+    Those of one of `seed`'s, a program's argument, are others.
+    """
 
     def __init__(self, seed):
-        self.seed, self.count = integer_seed(seed), 0
+        self.seed, self.count = seed if keras.ops.is_tensor(seed) else integer_seed(seed), 0
 
     def next(self):
         """The next seed, a tensor of two integers."""
         self.count += 1
+        if keras.ops.is_tensor(self.seed):
+            return fold_in(self.seed, self.count - 1)
         return keras.ops.convert_to_tensor(np.array([self.seed, self.count - 1], "uint32"))
 
 

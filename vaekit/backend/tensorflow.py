@@ -15,6 +15,7 @@ with quiet_start():
 
     # wakes devices and data pipeline, which have more to say
     list(tf.data.Dataset.from_generator(lambda: iter([0.0]), output_signature=tf.TensorSpec((), tf.float32)))
+    tf.function(tf.transpose)(tf.zeros((1, 2), tf.int32))  # and oneDNN, which says once that it has no whole numbers
 
 SEED_DTYPE = "int32"
 ONNX = ("onnx", "tf2onnx")

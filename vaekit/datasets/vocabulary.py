@@ -1,6 +1,7 @@
 """Words as numbers."""
 
 from collections import Counter
+from numbers import Integral
 
 import numpy as np
 
@@ -39,8 +40,13 @@ class Vocabulary:
         Args:
             sentences: list of texts, words with a space between them.
             size: how many numbers there may be, the four marks included; None: as many as are needed.
+
+        Raises:
+            ValueError: what is no list of texts; a size without room for a word.
         """
-        counts = Counter(word for sentence in sentences for word in sentence.split())
+        if size is not None and not (isinstance(size, Integral) and size > len(MARKS)):
+            raise ValueError(f"A vocabulary has {len(MARKS)} marks, and words: size > {len(MARKS)}; received {size!r}.")
+        counts = Counter(word for words in _split(sentences) for word in words)
         for mark in MARKS:
             counts.pop(mark, None)
         words = sorted(counts, key=lambda word: (-counts[word], word))
@@ -60,15 +66,19 @@ class Vocabulary:
             length: T; None: what the longest sentence needs.
 
         Raises:
-            ValueError: no sentences, an empty one, or one of more than T − 1 words.
+            ValueError: no sentences, an empty one, one of more than T − 1 words, or one that has a mark in it (but
+                `<unk>`, which is a word like others).
         """
-        if isinstance(sentences, str):
-            raise ValueError(f"tokens expects a list of sentences; received one text, {sentences[:40]!r}.")
-        split = [sentence.split() for sentence in sentences]
+        split = _split(sentences)
         empty = [i for i, words in enumerate(split) if not words]
         if empty or not split:
             where = f"sentence {empty[0]} has none" if split else "there is no sentence"
             raise ValueError(f"Sentences have at least one word: {where}. Leave empty lines out.")
+        if marked := {word for words in split for word in words} & set(MARKS) - {MARKS[UNKNOWN]}:
+            raise ValueError(
+                f"Sentences are words alone: tokens adds end mark and padding, and a decoder its start mark; leave "
+                f"{sorted(marked)} out of them."
+            )
         longest = max(split, key=len)
         if length is None:
             length = len(longest) + 1
@@ -103,3 +113,13 @@ class Vocabulary:
             ends = np.flatnonzero((row == END) | (row == PADDING))
             sentences.append(" ".join(self.words[number] for number in row[: ends[0] if len(ends) else None]))
         return sentences
+
+
+def _split(sentences):
+    """The words of texts, a list of lists; raises ValueError for one text, and for what is none."""
+    if isinstance(sentences, str):
+        raise ValueError(f"A list of sentences is expected; received one text, {sentences[:40]!r}.")
+    sentences = list(sentences)
+    if other := [sentence for sentence in sentences if not isinstance(sentence, str)]:
+        raise ValueError(f"Sentences are texts, words with a space between them; received {other[0]!r}.")
+    return [sentence.split() for sentence in sentences]

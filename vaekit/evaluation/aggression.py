@@ -20,7 +20,7 @@ class WhileInformationRises(keras.callbacks.Callback):
         last: mutual information after the last aggressive epoch, in nats; None before.
 
     Raises:
-        ValueError: when training begins, for a model that was not compiled with `AggressiveInference`.
+        ValueError: when training begins, for a model that was not compiled with `AggressiveInference`, or unusable x.
 
     Source: He et al. 2019, section 4.2.
     """
@@ -35,6 +35,7 @@ class WhileInformationRises(keras.callbacks.Callback):
                 "WhileInformationRises ends what AggressiveInference does: compile the model with "
                 'vaekit.training.AggressiveInference("adam").'
             )
+        self.model.arrays(self.x)
 
     def on_epoch_end(self, epoch, logs=None):
         aggressive = self.model.optimizer.aggressive

@@ -90,7 +90,8 @@ def information(model, x, samples=1, batch_size=500, seed=0, progress=True):
         if factor.name in model.latents and not set(factor.given) <= set(model.latents):
             raise ValueError(
                 f"information compares one aggregate posterior with one prior; here the prior of {factor.name!r} is "
-                f"given {factor.given}, so that each example has its own."
+                f"given {factor.given}, so that each example has its own. What z says beside that is its KL: "
+                "vaekit.evaluation.terms, and of sequences vaekit.evaluation.by_step."
             )
     if model.refinement is not None and any(_parents(model, factor)[0] for factor in model.inference):
         raise ValueError(

@@ -172,6 +172,11 @@ class TimeDistributed(keras.layers.Layer):
 
     def parameter_shapes(self):
         """Shapes of the parameters of all steps that are not known, of sequences as long as those it was built for."""
+        if self.built_length is None:
+            raise ValueError(
+                "A refinement fits the parameters of each step, and needs to know how many there are: build the model "
+                "by their number, model.build((None, T, ...))."
+            )
         rows = self.built_length - self.known
         return {name: (rows, *shape) for name, shape in self.head.parameter_shapes().items()}
 

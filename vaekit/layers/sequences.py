@@ -1,10 +1,13 @@
 """Autoregressive likelihoods of token sequences: language models, given z or nothing but earlier words."""
 
+from numbers import Integral, Real
+
 import keras
 from keras import ops
 
 from vaekit import backend
 from vaekit.backend import tfd, tfp
+from vaekit.batches import check_counts
 from vaekit.layers.autoregressive import AutoregressiveDistribution
 from vaekit.layers.blocks import float32_by_default
 from vaekit.layers.likelihoods.tokens import NEVER, Tokens, without
@@ -59,6 +62,7 @@ class AutoregressiveTokens(Stack):
         self.initial_state, self.start, self.unknown = bool(initial_state), int(start), int(unknown)
         self.head = self.layers[-1]
         _check_layers(self.layers, self.start)
+        self.head.start = self.start
         if not 0 <= word_dropout <= 1:
             raise ValueError(f"word_dropout is a probability; received {word_dropout!r}.")
         self.word_dropout = float(word_dropout)
@@ -85,6 +89,7 @@ class AutoregressiveTokens(Stack):
             raise ValueError(
                 f"AutoregressiveTokens takes vectors [B, D], or sequences [B, {length}, C]; received shapes {wrong}."
             )
+        self.context_shapes = tuple(shape[1:] for shape in z)
         vectors = sum(shape[-1] for shape in z if len(shape) == 2)
         if self.initial_state and not vectors:
             raise ValueError("initial_state=True computes a state from vectors z [B, D]; there are only sequences.")
@@ -130,16 +135,16 @@ class AutoregressiveTokens(Stack):
         r"""Draws a sequence for each z: from $p(w_t | w_{<t}, z)^{1/\tau}$, scaled to add up to 1, word by word.
 
         Args:
-            z: as in a call.
+            z: as in a call; of a language model, which is given none, how many sequences.
             temperature: τ; 1 draws from p(x|z), and 0 takes the most probable word each time (greedy decoding).
             seed: an int, or a `keras.random.SeedGenerator`.
 
         Returns: tokens `[B, T]`.
 
         Raises:
-            ValueError: a negative temperature; a missing seed, where there is something to draw.
+            ValueError: a negative temperature; a missing seed, where there is something to draw; z of other shapes.
         """
-        if not temperature >= 0:
+        if not (isinstance(temperature, Real) and temperature >= 0):
             raise ValueError(f"A temperature is at least 0; received {temperature!r}.")
         if seed is None and temperature > 0:
             raise ValueError("generate draws words: pass a seed, or temperature=0 for the most probable ones.")
@@ -152,17 +157,25 @@ class AutoregressiveTokens(Stack):
         """Looks for the most probable sequence for each z, by beam search: the best `beams` beginnings go on.
 
         Returns: tokens `[B, T]`, and their log p(x|z) `[B]`, in nats.
+
+        Raises:
+            ValueError: no beams, z of other shapes.
         """
-        if beams < 1:
-            raise ValueError(f"search takes at least one beam; received {beams!r}.")
+        check_counts("search", beams=beams)
         if beams not in self._search:
             self._search[beams] = backend.compile(lambda values, z: self._searched(values, z, beams))
         return self._search[beams]([variable.value for variable in self.variables], self._context(z))
 
     def _context(self, z):
+        if isinstance(z, Integral):
+            z = ops.zeros((z, *self.head.places, 0))  # given nothing
         context = [ops.cast(tensor, "float32") for tensor in (z if isinstance(z, (list, tuple)) else [z])]
         if not self.built:
             self(context)
+        shapes = tuple(tuple(tensor.shape[1:]) for tensor in context)
+        if shapes != self.context_shapes:
+            expected, received = ([["B", *shape] for shape in each] for each in (self.context_shapes, shapes))
+            raise ValueError(f"This network is given z of shapes {expected}; received {received}.")
         return context
 
     def _draw(self, values, z, seed):

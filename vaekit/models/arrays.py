@@ -12,17 +12,18 @@ CHUNK_BYTES = 2**26  # of an array whose values are checked at a time
 def named(model, x):
     """Returns data as a dict by variable name; raises ValueError for missing or unknown names."""
     names = model.data_names
+    conditions = "" if not model.conditions else f" (No factor describes {model.conditions}: it is a condition.)"
     if not isinstance(x, dict):
         if len(names) > 1:
             several = isinstance(x, (list, tuple)) and len(x) == len(names)
             raise ValueError(
                 f"This model expects a dict with the arrays {names}; received "
                 f"{'a list of them' if several else 'one alone'}. Write "
-                f"{{{', '.join(f'{name!r}: ...' for name in names)}}}."
+                f"{{{', '.join(f'{name!r}: ...' for name in names)}}}.{conditions}"
             )
         x = {names[0]: x}
     if set(x) != set(names):
-        raise ValueError(f"This model expects data named {names}; received {tuple(x)}.")
+        raise ValueError(f"This model expects data named {names}; received {tuple(x)}.{conditions}")
     return x
 
 

@@ -75,7 +75,8 @@ def _check(model, part, function, names):
     if changed:
         raise ValueError(
             f"{part!r} of this model cannot be exported, since it draws random numbers: a mean is not known in closed "
-            f"form, as in a PixelCNN, or weights or a refinement of the posterior are random ({changed[0]}). "
+            "form, as in a PixelCNN, latents of a sequence are drawn step by step, each given those before, or weights "
+            f"or a refinement of the posterior are random ({changed[0]}). "
             'Name a part that has a mean, such as part="encode". Nothing was written.'
         )
 

@@ -7,10 +7,11 @@ import keras
 from keras import ops
 
 from vaekit.backend import tfd
-from vaekit.layers import Autoregressive, AutoregressiveTokens, DistributionLayer
+from vaekit.layers import Autoregressive, AutoregressiveTokens, DistributionLayer, Stack, Tokens
 from vaekit.layers.density import Single
 from vaekit.layers.distribution import event_shape
 from vaekit.layers.over_time import OverTime, TimeDistributed, output_layer
+from vaekit.layers.stacks import Join
 from vaekit.models.features import Feature
 from vaekit.names import of_past, past, variable
 from vaekit.priors import Prior
@@ -155,6 +156,7 @@ def event_shapes(model, shapes):
                 specs[name] = keras.KerasTensor((None, *_declared_shape(model, of_past(name), length)))
         return [specs[name] for name in factor.given]
 
+    _read_tokens(model)
     for feature in model.features:
         given(feature)
         specs |= feature.spec(specs)
@@ -180,6 +182,35 @@ def event_shapes(model, shapes):
                 f"{shape}, but {factor.name!r} has shape {expected}. {advice}"
             )
     return {name: tuple(spec.shape[1:]) for name, spec in specs.items()}
+
+
+def _read_tokens(model):
+    """Prepares networks that are given tokens, before they are built: numbers that mixed precision would round, a word
+    becoming another one, come to their Embedding as they are.
+
+    Raises:
+        ValueError: an Embedding of fewer tokens than there are, or one that rounds them since it has been built.
+    """
+    heads = {factor.name: output_layer(factor.layer) for factor in model.generative}
+    words = {name: head.vocabulary for name, head in heads.items() if isinstance(head, Tokens)}
+    for part in (*model.inference, *model.features, *model.generative):
+        network, most = part.layer, max((words[name] for name in part.given if name in words), default=0)
+        first = network.layers[0] if most and isinstance(network, keras.Sequential) else None
+        if isinstance(first, keras.layers.Embedding) and first.input_dim < most:
+            raise ValueError(
+                f"The network of {part.name!r} ({network.name}) has an Embedding of {first.input_dim} tokens, and is "
+                f"given {part.given}, of {most}: give it the size of the vocabulary."
+            )
+        for layer in network._flatten_layers() if most else ():
+            on_the_way = isinstance(layer, (keras.Model, Stack, Join, keras.layers.Embedding))
+            if on_the_way and layer.compute_dtype in ("float16", "bfloat16"):
+                layer.dtype_policy = "float32"  # its layers keep theirs
+        if first is not None and network.built and network.inputs[0].dtype in ("float16", "bfloat16"):
+            raise ValueError(
+                f"The network of {part.name!r} ({network.name}) was built for numbers in {network.inputs[0].dtype}, "
+                "which cannot tell its tokens apart: make the model before calling it, or say Embedding(…, "
+                'dtype="float32").'
+            )
 
 
 def _declared_shape(model, name, length):

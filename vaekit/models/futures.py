@@ -1,20 +1,25 @@
 """Continuations of sequences, whose first steps are known."""
 
+import math
+
 import numpy as np
 from keras import ops
 
+from vaekit import backend
 from vaekit.batches import check_counts
 from vaekit.models.arrays import row_batches
 from vaekit.models.data import fixed_arrays
 from vaekit.models.features import completed
 from vaekit.models.generate import draw, draw_sequences
-from vaekit.models.over_time import known_steps
+from vaekit.models.over_time import first_steps, known_steps
 
 
 def draw_futures(model, x, n, length, mean, batch_size, seed):
     """Draws what comes after the first steps of sequences, see `LatentVariableModel.futures`.
 
-    Returns: dict by observed variable of lists of n arrays `[N, T, ...]`.
+    As many futures of all sequences are drawn at once as make a batch.
+
+    Returns: dict by observed variable of arrays `[n, N, T, ...]`.
     """
     observed = [name for name in model.observed if name in model.sequences]
     if not observed:
@@ -25,16 +30,17 @@ def draw_futures(model, x, n, length, mean, batch_size, seed):
     length = model.event_shapes[observed[0]][0] if length is None else length
     needed = max(known_steps(f) for f in model.generative if f.name in observed)
     if steps < needed:
-        raise ValueError(f"This model describes {observed} given their first {needed} steps; there are {steps}.")
+        raise ValueError(f"This model describes {observed} given their {first_steps(needed)}; there are {steps}.")
     if steps > length:
         raise ValueError(f"{steps} steps are given, more than the {length} that futures should have.")
 
     def latents(batch, conditions):
         """Draws latents of the known steps, and those that are no sequences."""
+        rows = len(batch[observed[0]])
         if steps > needed:
             seen = {k: v[:, :steps] if k in model.conditions and v.ndim > 2 else v for k, v in batch.items()}
-            return model.latent_values(seen, False, seed)
-        rows, static = len(batch[observed[0]]), [name for name in model.latents if name not in model.sequences]
+            return encoded(model, steps, rows)(seen, backend.seed(seed))
+        static = [name for name in model.latents if name not in model.sequences]
         return draw(model, rows, conditions, static, seed)  # nothing is described yet
 
     def continued(batch):
@@ -46,9 +52,25 @@ def draw_futures(model, x, n, length, mean, batch_size, seed):
         values = completed(model, values)
         return draw_sequences(model, rows, values, list(model.sequences), seed, length, means, known)
 
+    rows = len(data[observed[0]])
+    rounds = math.ceil(n / max(1, min(n, batch_size // rows)))
+    copies = math.ceil(n / rounds)
+    data = {name: np.concatenate([value] * copies) for name, value in data.items()}
+
     def once():
         parts = [continued(batch) for batch, _ in row_batches(data, batch_size)]
-        return {name: np.concatenate([ops.convert_to_numpy(part[name]) for part in parts]) for name in observed}
+        whole = {name: np.concatenate([ops.convert_to_numpy(part[name]) for part in parts]) for name in observed}
+        return {name: value.reshape(copies, rows, *value.shape[1:]) for name, value in whole.items()}
 
-    draws = [once() for _ in range(n)]
-    return {name: [d[name] for d in draws] for name in observed}
+    draws = [once() for _ in range(rounds)]
+    return {name: np.concatenate([d[name] for d in draws])[:n] for name in observed}
+
+
+def encoded(model, steps, rows):
+    """Compiles draws of the latents of known steps: a function of data and a seed; one for each length, as TensorFlow
+    would forget it."""
+
+    def run(seen, key):
+        return model.latent_values(seen, False, backend.SeedSequence(key))
+
+    return model.program(("encoded", steps, rows), lambda: backend.compile(run, model.variables))

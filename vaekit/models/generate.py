@@ -10,7 +10,7 @@ from vaekit.layers import AutoregressiveTokens
 from vaekit.models.arrays import fits
 from vaekit.models.features import completed
 from vaekit.models.means import mean_or_draw
-from vaekit.models.over_time import draw_steps, known_steps
+from vaekit.models.over_time import draw_steps, first_steps, known_steps
 from vaekit.names import past, variable
 
 
@@ -133,12 +133,12 @@ def draw_sequences(model, n, values, names, seed, length=None, means=(), known=N
             known.setdefault(factor.name, ops.zeros((n, needed, *model.event_shapes[factor.name][1:])))
         elif needed and (factor.name not in known or known[factor.name].shape[1] < needed):
             raise ValueError(
-                f"This model describes {factor.name!r} given its first {needed} steps: draw by "
+                f"This model describes {factor.name!r} given its {first_steps(needed)}: draw by "
                 f"model.futures(x[:, :{needed}])."
             )
     needed = {name for factor in factors for name in factor.given}
     given = {name: value for name, value in values.items() if name in needed}
-    key = backend.seed(seed)
+    key = backend.seed(seed if set(names) - set(means) else 0)  # means alone draw nothing
     if not all(backend.is_concrete(tensor) for tensor in [key, *given.values(), *known.values()]):
         return draw_steps(factors, model.event_shapes, given, n, length, key, means, known)
     counts = tuple(value.shape[1] for value in known.values())

@@ -281,6 +281,8 @@ class LatentVariableModel(Trainer):
     def decode(self, z, *, mean=True, beams=None, seed=None):
         r"""Computes the mean of p(x|z), NumPy array `[N, ...]`; several observed variables: a dict of them.
 
+        Of a sequence that is given its own past, each step is given the steps that came out before it.
+
         Args:
             z: latents `[N, ...]`, a dict of them and of conditions if several.
             mean: False for draws $x \sim p(x|z)$ instead.
@@ -402,7 +404,7 @@ class LatentVariableModel(Trainer):
             length: T, how many steps they have, those given among them; None: as many as the model was built with.
             mean: whether each step is the mean of its distribution, and later ones are given that, as video models'
                 papers do; False: a draw.
-            batch_size: sequences at a time.
+            batch_size: futures at a time.
             seed: an int, for the same futures again; None: the model's own generator.
 
         Returns: NumPy array `[n, N, T, ...]`, which repeats x in its first k steps; several observed variables: a dict.
@@ -412,11 +414,12 @@ class LatentVariableModel(Trainer):
                 likelihood that has no mean in closed form (PixelCNN), with `mean`.
         """
         self.require_built()
-        futures = draw_futures(self, x, n, length, mean, batch_size, self.seed_source(seed))
-        return self._one_or_all({name: np.stack(draws) for name, draws in futures.items()})
+        return self._one_or_all(draw_futures(self, x, n, length, mean, batch_size, self.seed_source(seed)))
 
     def reconstruct(self, x, batch_size=500, *, mean=True, beams=None, seed=None):
         r"""Computes the mean of p(x|z) at the mean of q(z|x), NumPy array `[N, ...]`; several variables: a dict.
+
+        Of a sequence that is given its own past, each step is given the true steps before it.
 
         Args:
             x: data `[N, ...]`.

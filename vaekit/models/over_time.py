@@ -21,6 +21,11 @@ def known_steps(factor):
     return getattr(output_layer(factor.layer) or factor.layer, "known", 0)
 
 
+def first_steps(n):
+    """Words for the first n steps."""
+    return "first step" if n == 1 else f"first {n} steps"
+
+
 def check_sequences(model):
     """Raises ValueError for factors that could not be drawn step by step, or of whose steps q and p know others."""
     described = {factor.name: factor for factor in model.generative}
@@ -30,6 +35,11 @@ def check_sequences(model):
             raise ValueError(
                 f"Of {factor.name!r}, {q} steps are known in q and {p} in p, so that the others' terms would not be a "
                 "bound: give both factors the same known=, in TimeDistributed or IndependentSteps."
+            )
+        if model.refinement is not None and any(of_past(name) in model.latents for name in factor.given):
+            raise ValueError(
+                f"A refinement changes the parameters of all steps at once, and {factor.name!r} is drawn step by step, "
+                "since its posterior is given the past of latents: give it data alone, or leave the refinement out."
             )
     computed = names(model.features)
     for feature in model.features:

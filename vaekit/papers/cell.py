@@ -70,6 +70,7 @@ class Cell:
         after: a cell whose trained weights this one starts from.
         differs: in what data or model are not the paper's, so that figures cannot be compared; "" if they can.
         examples: of training, the first ones; None: all.
+        loading: dict, options of its data set.
         missing: why vaekit cannot run it; "" if it can.
     """
 
@@ -88,6 +89,7 @@ class Cell:
     after: "Cell | None" = None
     differs: str = ""
     examples: int | None = None
+    loading: dict = field(default_factory=dict)
     missing: str = ""
     reference: str = "paper"
 
@@ -104,7 +106,9 @@ class Cell:
 
     def load(self):
         """Its data, a `vaekit.datasets.Dataset`."""
-        data = datasets.load(self.data)
+        data = datasets.load(self.data, **self.loading)
+        if self.examples is None:  # a slice of data that are new in every pass may be an array, which is not
+            return data
         return replace(data, train=data.train[: self.examples])
 
     def model(self, data, seed):

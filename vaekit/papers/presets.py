@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from vaekit.datasets import Dataset
+from vaekit.datasets.vocabulary import Vocabulary
 
 FOLDER = Path(__file__).parent / "trained"
 
@@ -41,7 +42,8 @@ class Presets:
         cell = next(cell for cell in module.CELLS if cell.options == record["cell"]).vary(record.get("varied", {}))
         with np.load(self.folder / f"{name}.npz", allow_pickle=False) as file:
             shape, images = tuple(file["event_shape"].tolist()), record["data"]["images"]["train"]
-            model = cell.model(stand_in(cell.data, shape, file["pixel"], images), record["seed"])
+            words = Vocabulary(file["words"].tolist()) if "words" in file else None
+            model = cell.model(stand_in(cell.data, shape, file["pixel"], images, words), record["seed"])
             weights = [file[f"{i}"] for i in range(len(model.weights))]
         model.set_weights([new.astype(old.dtype) for new, old in zip(weights, model.get_weights(), strict=True)])
         return model
@@ -59,7 +61,8 @@ class Presets:
         return json.loads(path.read_text(encoding="utf-8"))
 
 
-def stand_in(name, event_shape, pixel, images):
-    """A data set of blank images, which tell builders number, shape, and kind of values; they take no memory."""
+def stand_in(name, event_shape, pixel, images, vocabulary=None):
+    """A data set of blank images (or sentences, with their vocabulary), which tell builders number, shape, and kind of
+    values; they take no memory."""
     blank = np.broadcast_to(np.float32(pixel), (images, *event_shape))
-    return Dataset(name, name, blank, blank, blank, None, "blank images", "")
+    return Dataset(name, name, blank, blank, blank, None, "blank images", "", vocabulary)

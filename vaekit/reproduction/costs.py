@@ -55,6 +55,7 @@ def count(cell):
         words, tokens = SENTENCES[cell.data]
         return text.operations(cell.options["model"], words, cell.settings) * tokens * cell.epochs
     images, shape, pixel = IMAGES[cell.data]
+    images = cell.loading.get("train", images)
     keras.utils.set_random_seed(0)
     data = stand_in(cell.data, shape, pixel, images)
     step = cell.model(data, 0).count_operations(data.train[: cell.settings.batch_size])

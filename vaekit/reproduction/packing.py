@@ -8,6 +8,7 @@ import numpy as np
 
 from vaekit import evaluation
 from vaekit.files import replacing, write_json
+from vaekit.marks import MARKS
 from vaekit.papers import presets
 from vaekit.reproduction import records, runs
 
@@ -44,7 +45,10 @@ def pack(cell, name, seed=0, folder="runs", results="results", to=presets.FOLDER
     half = [w.astype("float16") if w.dtype == "float32" else w for w in weights]
     pixel = np.asarray(data.train[:1]).flat[0]
     content = io.BytesIO()
-    np.savez_compressed(content, event_shape=data.event_shape, pixel=pixel, **{f"{i}": w for i, w in enumerate(half)})
+    kept = {"event_shape": data.event_shape, "pixel": pixel, **{f"{i}": w for i, w in enumerate(half)}}
+    if data.vocabulary is not None:
+        kept["words"] = np.array(data.vocabulary.words[len(MARKS) :])
+    np.savez_compressed(content, **kept)
     size = len(content.getvalue())
     if size > BYTES or not all(np.isfinite(w).all() for w in half):
         fault = f"{size / 1e6:.1f} MB of weights" if size > BYTES else "weights above 65504"

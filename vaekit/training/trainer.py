@@ -60,6 +60,11 @@ class Trainer(KerasLoop):
         kwargs.setdefault("jit_compile", backend.prefers_jit() and not kwargs.get("run_eagerly"))
         self._trained = None  # ids of weights, from the first fit on
         super().compile(optimizer=optimizer, **kwargs)
+        if isinstance(getattr(self.optimizer, "inner_optimizer", None), AggressiveInference):
+            raise ValueError(
+                "AggressiveInference decides by the loss, which mixed_float16 scales: train in float32 or "
+                "mixed_bfloat16."
+            )
         if isinstance(self.optimizer, AggressiveInference):
             self.optimizer.bind(self.inference_weights)
         if self.built:

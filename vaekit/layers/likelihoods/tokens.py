@@ -71,11 +71,12 @@ class Tokens(DistributionLayer):
 
     Raises:
         ValueError: fewer than two tokens, marks that are none of them; as the head of a model, data that are no such
-            sequences.
+            sequences, or beginnings of some.
     """
 
     parameters = ("logits",)
     shorter = True
+    start = None  # the mark that `AutoregressiveTokens` puts before the first word: no word of the data
 
     def __init__(self, length, vocabulary, padding=PADDING, end=END, **kwargs):
         super().__init__(length, **kwargs)
@@ -114,7 +115,13 @@ class Tokens(DistributionLayer):
         if empty.any():
             raise ValueError(
                 f"Tokens expects sequences of at least the end mark, {self.end}; {np.count_nonzero(empty)} of "
-                f"{empty.size} have none, and start with padding, {self.padding}."
+                f"{empty.size} have none, and start with padding, {self.padding}. Padding comes last: pad_sequences(…, "
+                'padding="post").'
+            )
+        if self.start is not None and len(x) > 1 and (x[..., 0] == self.start).all():
+            raise ValueError(
+                f"All sequences begin with the start mark, {self.start}. AutoregressiveTokens puts it before the first "
+                "word, and would count this one as a word that is easily known: leave it out, x[:, 1:]."
             )
         after = (x == self.end) | padding  # what may follow is padding alone
         wrong = after[..., :-1] & ~padding[..., 1:] | ~after[..., :-1] & padding[..., 1:]
@@ -123,6 +130,12 @@ class Tokens(DistributionLayer):
                 f"Tokens expects words, the end mark ({self.end}), then padding ({self.padding}); in "
                 f"{np.count_nonzero(wrong.any(axis=-1))} of {empty.size} sequences another token follows the end mark, "
                 "or padding follows a word."
+            )
+        cut = ~after[..., -1]
+        if x.shape[-1] < self.event_shape[0] and cut.any():
+            raise ValueError(
+                f"Tokens expects whole sequences: in arrays of fewer than {self.event_shape[0]} tokens each has its "
+                f"end mark, {self.end}; {np.count_nonzero(cut)} of {cut.size} are cut off before it."
             )
 
     def get_config(self):

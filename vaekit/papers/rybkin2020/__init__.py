@@ -333,6 +333,7 @@ CELLS = [
     *cells("MNIST", MNIST | {("mnist", "VAE", "optimal"): (None, None)}),  # the last one is ours alone
     *cells("β-VAE on SVHN", betas, options=(*OPTIONS, "beta"), data="svhn", model="VAE", decoder="beta"),
     *cells("SVG, stochastic moving MNIST", dict.fromkeys(VIDEOS, ()), figures=(), data="moving_mnist"),
+    *cells("SVG, stochastic moving MNIST", {("SVG-narrow", "optimal"): ()}, figures=(), data="moving_mnist"),  # ours
     *cells("SVG, moving digits", dict.fromkeys(VIDEOS, ()), figures=(), data="moving_digits"),
     *cells("SVG, moving digits", dict.fromkeys(BETAS, ()), options=(*OPTIONS, "beta"), figures=(), **ON_DIGITS),
 ]
