@@ -422,7 +422,7 @@ figure
 # | **[09 text][09]** | sentences in place of pictures; encoders that get a second try | Skip-VAE |
 # | **[10 calibrated decoders][10]** | how sure a decoder should be of its pixels | [σ-VAE] |
 # | **[11 video][11]** | a code for each frame; many futures of one past | σ-VAE |
-# | 12 capstone | your data, your model, all five papers in one table | all |
+# | **[12 capstone][12]** | your data, your model, all five papers in one table | all |
 #
 # The lessons in **bold** are here, the others are being written. Lessons 01 to 08, 10 and 11 have exercises, which
 # are graded on your own computer: [01][e01], [02][e02], [03][e03], [04][e04], [05][e05],
@@ -439,6 +439,7 @@ figure
 # [09]: 09_text.ipynb
 # [10]: 10_calibrated_decoders.ipynb
 # [11]: 11_video.ipynb
+# [12]: 12_capstone.ipynb
 # [e01]: ../exercises/01_the_reparameterization_trick/01_the_reparameterization_trick.ipynb
 # [e02]: ../exercises/02_the_variational_autoencoder/02_the_variational_autoencoder.ipynb
 # [e03]: ../exercises/03_measuring_likelihood/03_measuring_likelihood.ipynb

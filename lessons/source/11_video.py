@@ -805,5 +805,5 @@ if epochs(1, 0) and files.locate(frey_faces.FREY_FACES):
 #
 # Frames next to each other are near copies. Split by time, or by video, before anything else.
 #
-# **To do next:** [exercise 11](../exercises/11_video/11_video.ipynb). Lesson 12 puts all models beside each other, on
-# your data.
+# **To do next:** [exercise 11](../exercises/11_video/11_video.ipynb). [Lesson 12](12_capstone.ipynb) puts all models
+# beside each other, on your data.
