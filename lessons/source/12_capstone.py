@@ -500,6 +500,10 @@ model_card(
 # | Samples all alike, or smears | not drawn from the model's prior | two seeds; codes against the prior | [06] |
 # | NaN, after long | log-sum-exp underflows; no floor for $\sigma$ | a point far away; smallest $\sigma$ | [06], [10] |
 # | Loss below zero | a density, and no mistake; or $\beta$ and units | the unit; bits from bins | [02], [10] |
+# | Perplexity better than anybody's | no end mark, or padding, among the words | count words by hand | [09] |
+# | Information below zero | few images, where a code says nothing | its standard error; more images | [09] |
+# | Samples all the same sentence | greedy decoding | draw; count what is distinct | [09] |
+# | A refined bound beats all others | refined on the noise that it is measured by | fresh noise | [09] |
 # | Errors grow as the loss falls | $\sigma = \mathrm{MSE}$ | $S / 2\sigma^2 = D/2$ | [10] |
 # | A number depends on its batch | batch normalization; carried states | alone, and among others | [11] |
 # | Best weights are of an early epoch | chosen by a loss with $\beta < 1$ in it | choose by the bound | [08] |
@@ -512,6 +516,7 @@ model_card(
 # [06]: 06_vampprior.ipynb
 # [07]: 07_hierarchies_and_pixelcnn.ipynb
 # [08]: 08_posterior_collapse.ipynb
+# [09]: 09_text.ipynb
 # [10]: 10_calibrated_decoders.ipynb
 # [11]: 11_video.ipynb
 #
