@@ -107,7 +107,8 @@ def test_lesson_09_quotes_the_records():
     for cell, row in _quoted("09_text", "OURS").items():
         record = json.loads((folder / f"grammar-{cell.lower()}-seed0.json").read_text())
         figures = [record["figures"][name]["ours"] for name in ("perplexity", "ELBO", "KL", "MI")]
-        assert (*(round(value, 2) for value in figures), record["epochs"]) == row, cell
+        shares = [round(record["figures"][f"{name} kept"]["ours"]) for name in ("topic", "tense")]
+        assert (*(round(value, 2) for value in figures), *shares, record["epochs"]) == row, cell
     for cell, row in _quoted("09_text", "LONG").items():
         record = json.loads((folder / f"grammar-vae-32+{cell}-seed0.json").read_text())
         figures = [record["figures"][name]["ours"] for name in ("ELBO", "KL", "MI", "perplexity")]

@@ -226,6 +226,7 @@ def test_bad_sentences_get_one_clear_message(message):
     """Words that a vocabulary does not know are `<unk>`, and that is no error."""
     assert VOCABULARY_OF_TWO.tokens(["bear fox"]).tolist() == [[1, 4, 3]]
     model = vae()
+    model.build((None, LENGTH))
     with pytest.raises(ValueError, match=message):
         model.fit(BAD_SENTENCES[message](), verbose=0)
 
