@@ -68,9 +68,9 @@ def perplexity(logits, tokens):
 # %% [markdown]
 # ## {exact_floor}
 #
-# A language of forty sentences. The first word is one of eight, equally likely. Then the sentence ends, with probability
-# ¼; or a second word follows, one of four others, equally likely, and it ends after that. **What is the lowest
-# perplexity that a model of this language can have**, with the end mark as a word, to three digits?
+# A language of forty sentences. The first word is one of eight, equally likely. Then the sentence ends, with
+# probability ¼; or a second word follows, one of four others, equally likely, and it ends after that. **What is the
+# lowest perplexity that a model of this language can have**, with the end mark as a word, to three digits?
 
 # %% [markdown] tags=["solution"]
 # **Solution.** The mean of $-\log p_\theta(x)$ is the entropy $H$ plus a KL divergence, so the floor is $e^{H/\bar T}$
@@ -138,8 +138,8 @@ def skip_step(word, z, h, c, kernel, recurrent, bias, out_kernel, out_bias):
 # %% [markdown]
 # ## {shown_words}
 #
-# Word dropout: in training the decoder is shown `<unk>` in place of some words, so that it has to ask its code. At place
-# $t$ it is shown what came before, $w_{t-1}$, and the start mark at the first place.
+# Word dropout: in training the decoder is shown `<unk>` in place of some words, so that it has to ask its code. At
+# place $t$ it is shown what came before, $w_{t-1}$, and the start mark at the first place.
 #
 # `noise[n, t]`, uniform between 0 and 1, belongs to `tokens[n, t]`: where it is below `rate`, the word is hidden. Marks
 # and padding are never hidden.
@@ -163,8 +163,8 @@ def shown_words(tokens, noise, rate):
 
 
 # %% [markdown] tags=["solution"]
-# What the decoder is asked for stays as it is: hidden are words in the condition, not in the event. So the training loss
-# of a model with word dropout is no bound on what it is used for later, with all words shown.
+# What the decoder is asked for stays as it is: hidden are words in the condition, not in the event. So the training
+# loss of a model with word dropout is no bound on what it is used for later, with all words shown.
 
 # %% [markdown]
 # ## {refined}
@@ -266,9 +266,9 @@ def mended_perplexity(log_p, log_ratio, tokens):
 # %% [markdown]
 # ## {temperature}
 #
-# At temperature $\tau$ words are drawn by the softmax of $a/\tau$: $\tau$ near 0 is greedy decoding, 1 is the model as it
-# is. Models that have learned their training sentences too well are too sure of themselves, and so are their samples.
-# How hot should they be drawn?
+# At temperature $\tau$ words are drawn by the softmax of $a/\tau$: $\tau$ near 0 is greedy decoding, 1 is the model as
+# it is. Models that have learned their training sentences too well are too sure of themselves, and so are their
+# samples. How hot should they be drawn?
 #
 # You are given the logits of such a model at places of its training sentences, and at places of sentences that it has
 # not seen, and which words stood there. There are three models, and the worst outcome counts. At further places, of
