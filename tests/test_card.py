@@ -37,7 +37,8 @@ def test_a_card_of_two_seeds(models, data):
     over_images = log_p.mean(axis=0).std(ddof=1) / 2  # of four
     over_seeds = log_p.mean(axis=1).std(ddof=1) / np.sqrt(2)
     assert f"{log_p.mean():.2f}, ± {over_images:.2f} over examples, ± {over_seeds:.2f} over seeds" in str(card)
-    for text in ("| not for | use |", "coins", "32 train, 4 validation, 4 test", "p(z) p(x|z), q(z|x)", "3, 4", "ELBO"):
+    model = r"p(z) p(x\|z), q(z\|x)"
+    for text in ("| not for | use |", "coins", "32 train, 4 validation, 4 test", model, "3, 4", "ELBO"):
         assert text in str(card), text
     assert card._repr_markdown_() == str(card)
 

@@ -3,7 +3,7 @@
 #
 # A sentence is written word by word, and each word is chosen in view of those before it. A network that does so is a
 # model of sentences all by itself. Give it a code, as lesson 08 gave one to a PixelCNN, and it does what lesson 08 made
-# us expect: it does not listen. Sentences are where posterior collapse was first noticed, where most of its cures were
+# us expect: it does not listen. Sentences are where posterior collapse was noticed early, where most of its cures were
 # tried, and where a number alone, the perplexity, says least about it. This lesson goes from a language model to a VAE
 # of sentences, and tries to revive its code. Among the cures are the skips of [lesson 08's
 # paper](https://arxiv.org/abs/1807.04863), and the one that the paper joins to them for text, [semi-amortized
@@ -18,7 +18,8 @@
 # - refine a posterior by gradient steps, and say what each step buys;
 # - recognize four ways in which such models are reported better, or worse, than they are.
 #
-# **You need** lesson 08, and of lesson 02 the two parts of the gap. Of recurrent networks, nothing.
+# **You need** lesson 08, of lesson 02 the two estimators and the two parts of the gap, of lesson 03 importance weights.
+# Of recurrent networks, nothing.
 #
 # **It takes** about {minutes} minutes of yours, and three of a laptop's CPU.
 
@@ -66,9 +67,10 @@ def ELBO(**options):
 #
 # Of real text nobody knows how probable a sentence is, so nobody knows how good a model could be. We shall take a
 # language of which we do know: a small **grammar**, ours. First a *topic* is drawn, one of ten, and a *tense*, one of
-# three. Then come subject, verb, object, and in half of the sentences more. Of the nouns, verbs and adjectives four in
-# five are of the topic, frequent ones far more often than rare ones. The fifth is noise, of any topic. A reader is told
-# neither topic nor tense. But a topic is what the words of a sentence have in common: just what a code is for.
+# three. Then come subject, verb and object, in half of the sentences a further phrase, and in half an adverb. Of the
+# nouns, verbs and adjectives four in five are of the topic, frequent ones far more often than rare ones. The fifth is
+# noise, of any topic. A reader is told neither topic nor tense. But a topic is what the words of a sentence have in
+# common: just what a code is for.
 
 # %%
 text = vk.datasets.load("grammar")
@@ -79,9 +81,10 @@ for sentence, topic in zip(text.vocabulary.decode(text.test[:6]), text.labels.te
 print(f"\n{words} tokens; the first sentence as numbers:\n{text.test[0]}")
 
 # %% [markdown]
-# A sentence is a row of numbers $w_1, \dots, w_T$, one for each word. The last one that counts is an **end mark**,
-# `</s>`, number 3: that a sentence ends is a choice like any other. Then comes padding, number 0, which is no word and
-# costs nothing. Any distribution over sentences can be written word by word,
+# The first sentence is of the kitchen by *grated* and *onion* alone: *clouds*, *drifting* and *surgeons* are noise. For
+# a model, a sentence is a row of numbers $w_1, \dots, w_T$, one for each word. The last one that counts is an **end
+# mark**, `</s>`, number 3: that a sentence ends is a choice like any other. Then comes padding, number 0, which is no
+# word and costs nothing. Any distribution over sentences can be written word by word,
 #
 # $$p(x) = \prod_{t=1}^{T} p(w_t \mid w_{<t}),$$
 #
@@ -101,11 +104,11 @@ print(f"\n{words} tokens; the first sentence as numbers:\n{text.test[0]}")
 # $$c \leftarrow f \odot c + i \odot \tilde c, \qquad h \leftarrow o \odot \tanh(c).$$
 #
 # $\tilde c$ is what the new word would like to add. The three others are **gates**, numbers between 0 and 1 for each
-# unit: how much of the memory to keep ($f$, forget), how much of the new to let in ($i$, input), how much to show
-# ($o$, output). With $f$ near 1 and $i$ near 0 a number stays where it is for as long as needed, and so does its
-# gradient. All four come from one linear layer of the word and the last $h$, through a sigmoid for the gates, a tanh
-# for $\tilde c$. Words go in as vectors: an **embedding** is a table with a row of numbers for each word, and these are
-# weights like all others.
+# unit: how much of the memory to keep ($f$, forget), how much of the new to let in ($i$, input), how much to show ($o$,
+# output). With $f$ near 1 and $i$ near 0 a number stays where it is for as long as needed, and so does its gradient:
+# along $c$, the derivative of the new by the old is $f$. All four come from one linear layer of the word and the last
+# $h$, through a sigmoid for the gates, a tanh for $\tilde c$. Words go in as vectors: an **embedding** is a table with
+# a row of numbers for each word, and these are weights like all others.
 
 # %% tags=["hide-input"]
 figure = Figure(figsize=(8, 2.6))
@@ -130,12 +133,12 @@ figure
 # each of the vocabulary's words, and a softmax makes probabilities of them. The first word that it is shown is a start
 # mark, `<s>`. In training the words shown are those of the sentence, whatever the network has guessed. This is called
 # **teacher forcing**, and it is nothing but the formula: the factor is $p(w_t|w_{<t})$, with the true words behind the
-# bar. So all places of a sentence are trained at once, as a PixelCNN trains all pixels. To *draw* a sentence, there is
-# no teacher: what was drawn is shown next.
+# bar. So all places of a sentence are trained in one pass, as a PixelCNN trains all pixels. To *draw* a sentence, there
+# is no teacher: what was drawn is shown next.
 #
-# In vaekit such a network is `AutoregressiveTokens`: an embedding, an LSTM, and `Tokens`, the linear layer with the
-# softmax. Usually it is a decoder, given $z$. A model without latents (`inference=[]`) has it alone, and its bound is
-# $\log p_\theta(x)$ itself.
+# In vaekit such a network is `AutoregressiveTokens`: an embedding, an LSTM (`return_sequences=True`: with its $h$ at
+# every place, not at the last alone), and `Tokens`, the linear layer with the softmax. Usually it is a decoder, given
+# $z$. A model without latents (`inference=[]`) has it alone, and its bound is $\log p_\theta(x)$ itself.
 
 
 # %%
@@ -185,14 +188,15 @@ print("the same log p(x):", np.allclose(ours, theirs, atol=1e-3))
 #
 # $$\mathrm{PPL} = \exp\Big(-\frac{\sum_n \log p_\theta(x_n)}{\sum_n T_n}\Big).$$
 #
-# Somebody who hesitates between $k$ words, all alike, gives each the probability $1/k$, and has the **perplexity**
-# $k$. It is the number of words between which a model hesitates, on (geometric) average. With a uniform choice from
-# our vocabulary it is the size of the vocabulary.
+# Somebody who hesitates between $k$ words, all alike, gives each the probability $1/k$, and has the **perplexity** $k$.
+# It is the number of words between which a model hesitates, on (geometric) average. With a uniform choice from our
+# vocabulary it is the vocabulary's size: 891, for padding is no word.
 #
-# How low can it be? The mean of $-\log p_\theta(x)$ is the grammar's entropy plus a KL divergence, that of the model
-# from the grammar (lesson 02's Gibbs: never negative). So the entropy is a **floor**, and of the grammar it is known
-# exactly. Between floor and ceiling come two models made by counting: words at their frequencies, and words given the
-# one word before.
+# How low can it be? Let $p$ be the grammar, and take means over its sentences: $\mathbb E_p[-\log p_\theta] = \mathbb
+# E_p[-\log p] + \mathbb E_p[\log p - \log p_\theta]$. The first term is the grammar's **entropy**, in which no model
+# has a part. The second is $\mathrm{KL}(p\,\|\,p_\theta)$, and never negative (lesson 02). So the entropy is a
+# **floor**, and of the grammar it is known exactly. Between floor and ceiling come two models made by counting: words
+# at their frequencies, and words given the one word before.
 
 # %%
 quiz.ask("floor")
@@ -248,10 +252,11 @@ if epochs(1, 0):
 # %% [markdown]
 # ## A code for the sentence
 #
-# The VAE of sentences ([Bowman and others, 2016](https://arxiv.org/abs/1511.06349)) is no surprise by now. The
-# encoder reads the sentence with an LSTM of its own, and makes $\mu$ and $\log\sigma^2$ of its last state. The decoder
-# is the language model, whose LSTM is shown $z$ together with each word: $p_\theta(x|z) = \prod_t p_\theta(w_t|w_{<t},
-# z)$. So $z$ *could* say topic and tense from the first word on, and the decoder need not gather hints.
+# The VAE of sentences ([Bowman and others, 2016](https://arxiv.org/abs/1511.06349)) is no surprise by now. The encoder
+# reads the sentence with an LSTM of its own, and makes $\mu$ and $\log\sigma^2$ of its last state. The decoder is the
+# language model, whose LSTM is shown $z$ together with each word, one vector joined to the other: $p_\theta(x|z) =
+# \prod_t p_\theta(w_t|w_{<t}, z)$. So $z$ *could* say topic and tense from the first word on, and the decoder need not
+# gather hints.
 
 
 # %%
@@ -296,15 +301,21 @@ if epochs(1, 0):
 
 # %% [markdown]
 # A thousand codes, and a handful of greedy sentences. The code has been lost: if $p_\theta(x|z)$ is the same for all
-# $z$, there is one most probable sentence, and everybody gets it. "Every sample of my model is the same sentence" is
-# the usual complaint, and this is the usual reason. The drawn ones are all different, and prove nothing: the variety is
-# the dice's, rolled word by word.
+# $z$, there is one most probable first word, one second word after it, and so on, and everybody gets the same sentence.
+# (A KL of a hundredth is not quite nothing: a few come out.) "Every sample of my model is the same sentence" is the
+# usual complaint, and this is the usual reason. The drawn ones are all different, and prove nothing: the variety is the
+# dice's, rolled word by word.
 #
 # ### What the code says, in nats
 #
 # Lesson 08's instruments: the KL, and the mutual information $I$. Its ceiling there was $\ln N$. Here we also know what
-# there is to say. A sentence tells about its topic a mutual information that can be computed, and its tense it shows
-# completely. (A code may say more, down to the very words. That would be an expensive way to tell them.)
+# there is to say. Of the topic's $\ln 10 = 2.30$ nats, a sentence tells those that the grammar's exact posterior does
+# not leave open. Its tense it shows completely, $\ln 3$ nats. (A code may say more, down to the very words. That would
+# be an expensive way to tell them.)
+#
+# A VAE's perplexity needs $\log p_\theta(x)$, and has no formula for it. `perplexity` estimates it by lesson 03's
+# importance weights, with `samples` draws for each sentence. Without that argument it puts the bound in the place of
+# $\log p_\theta(x)$, and is too high by what the gap is worth.
 
 # %%
 few = text.test[: epochs(2000, 50)]
@@ -319,7 +330,7 @@ if epochs(1, 0):
     holds(said.kl < 0.05, abs(said.mutual_information) < 0.05, 21 < log_p.value < 24)
 
 # %% [markdown]
-# Nothing is said, and the perplexity is two words above the floor: not bad at all. **Perplexity does not see
+# Nothing is said, and the perplexity is not two words above the floor: not bad at all. **Perplexity does not see
 # collapse.** A language model with a broken code is still a language model, and this one has learned to gather its
 # hints. The ridge of lesson 08 again, with words for pixels.
 #
@@ -334,24 +345,25 @@ if epochs(1, 0):
     holds(curve[0] < 0.4, curve[-1] < 0.05)
 
 # %% [markdown]
-# In the first epoch it is a tenth of a nat or less, and then there is none: the code is gone before the decoder has
-# learned much more than which kind of word follows which. To say the topic, the encoder would have to read it off the
-# words, which it has not learned yet. So to the decoder $z$ is noise, and it learns not to listen; then any KL is a
-# price for nothing, and the encoder goes to the prior. Lesson 08 called this the accident, and on sentences it happens
-# in a minute.
+# In the first epoch it is less than a tenth of a nat, and then there is none: the code is gone before the decoder has
+# learned much more than which kind of word follows which. We explain it as lesson 08 did for its deep decoder. To say
+# the topic, the encoder would have to read it off the words, which it has not learned yet. So to the decoder $z$ is
+# noise, and it learns not to listen; then any KL is a price for nothing, and the encoder goes to the prior. On
+# sentences it happens in a minute. Is it the accident, which costs likelihood, or the ridge's choice, which costs none?
+# The next two tables tell.
 
 # %% [markdown]
 # ## Cures at equal budget
 #
 # Four of them, three epochs each. *Free bits*, here of four nats for the whole code, *skips*, and *aggressive
-# inference* are lesson 08's. The last was made for sentences: in the first epoch nine of ten steps train the encoder
-# alone. Skips are one thing here. $z$ joins the word at the entrance in any case, so with a single LSTM layer what is
-# left is $z$ in front of the softmax. New is **word dropout**, of Bowman and others: in training, each word that the
-# decoder is shown is hidden with probability 0.5, and `<unk>` stands in its place. It is a way to weaken the decoder:
-# what it cannot read it has to know from $z$.
+# inference* are lesson 08's. With the last, nine of ten steps of the first epoch train the encoder alone; then
+# `together` ends that, and each step trains both. Of skips there is just one here. $z$ joins the word at the entrance
+# in any case, so with a single LSTM layer what is left is a linear layer of $z$, added to the logits. New is **word
+# dropout**, of Bowman and others: in training, each word that the decoder is shown is hidden with probability 0.5, and
+# `<unk>` stands in its place. It is a way to weaken the decoder: what it cannot read it has to know from $z$.
 #
 # To see what a code says, decode its mean greedily, and ask the grammar: has the sentence its topic still? Its tense?
-# By chance, one in ten has the topic, and one in three the tense.
+# By chance, one in ten has the topic, and one in three the tense. (PPL is that of the first 500 sentences.)
 
 # %%
 quiz.ask("cures")
@@ -404,19 +416,22 @@ print(f"{'language model':22s}{alone.mean:7.2f}{'':12s}{alone.value:7.1f}")
 quiz.discuss("cures")
 
 # %% [markdown]
-# One of the four has a code worth the name, and it is the skips: more than a nat after three epochs, nearly all of it
-# information. It says the topic of nine sentences in ten. And the bound is higher than without.
+# The plain VAE is the language model, to a few hundredths of a nat. One of the four cures has a code worth the name,
+# and it is the skips: more than a nat after three epochs, nearly all of it information. It says the topic of nine
+# sentences in ten. And the bound is higher than without: a young decoder is no good at gathering hints, and this one is
+# told.
 #
 # - *Word dropout* has weakened the decoder, whose bound is lower, and the code has gone all the same.
-# - *Free bits* have not even four nats. Below the floor a nat costs nothing, but nothing asks for one either, if the
-#   decoder does not listen. More than half of the KL is misfit: the posterior is not the prior, but nearly the same for
-#   all sentences. What it does say, some half a nat, is neither topic nor tense, and it is paid for with a nat.
+# - *Free bits* have not even four nats. Below four a nat costs nothing, but nothing asks for one either, if the decoder
+#   does not listen. More than half of the KL is misfit: the posterior is not the prior, but nearly the same for all
+#   sentences. What it does say, some six tenths of a nat, is neither topic nor tense, and it is paid for with a nat of
+#   bound.
 # - *Aggressive inference* has given nine steps of an epoch's ten to an encoder whose decoder could not speak yet. The
 #   code is lost all the same, and the decoder is an epoch behind.
 #
-# With skips $z$ is added to the logits of the words themselves. "More of these words" is the easiest thing that a code
-# can say, it is what a topic is, and it is heard from the first step on, however little the LSTM has learned. (Equal
-# budget is a hard rule, as in lesson 08. Cures that spend steps on something else than the decoder are made for long
+# With skips $z$ reaches the logits of the words themselves. "More of these words" is the easiest thing that a code can
+# say, it is what a topic is, and it is heard from the first step on, however little the LSTM has learned. (Equal budget
+# is a hard rule, as in lesson 08. Cures that spend steps on something else than the decoder are made for long
 # trainings.)
 
 # %% tags=["hide-input"]
@@ -432,8 +447,9 @@ if epochs(1, 0):
 # ### After twenty epochs
 #
 # The two trained models, and, from vaekit's records, two cures of the same training without skips: warm-up of $\beta$
-# in five epochs, which Bowman and others used on sentences, and word dropout. Which does the code of the Skip-VAE say,
-# the topic or the tense?
+# in five epochs, which Bowman and others used on sentences, and word dropout. After three epochs the skips' code had
+# said the topic, in little more than a nat, and nothing of the tense. After twenty it says more than twice as much. Is
+# the tense among it?
 
 # %%
 quiz.ask("says")
@@ -462,21 +478,23 @@ if epochs(1, 0):
     holds(0.7 < long_rows["VAE"]["bound"] - long_rows["Skip-VAE"]["bound"] < 1.6)
 
 # %% [markdown]
-# The code of the Skip-VAE says the topic of nearly every sentence, and of the tense next to nothing. Both would be
-# paid back in full, by lesson 08's argument. But they are not alike for the decoder. The tense is shown by one word, or
-# two: there is nothing to gather. The topic is in many words, and an LSTM that is not told has to work it out from
-# noisy hints, which it never does quite as well as Bayes' rule would. **A code says what the decoder finds hard to
-# find out by itself.**
+# The code of the Skip-VAE says the topic of nearly every sentence, and of the tense next to nothing. (Its information
+# is some four tenths of a nat more than the topic is worth. These must be on something else, single words for
+# instance.) Topic and tense would both be paid back in full, by lesson 08's argument. But they are not alike for the
+# decoder. The tense is shown by one word, or two: there is nothing to gather. The topic is in many words, and an LSTM
+# that is not told has to work it out from noisy hints, which it never does quite as well as Bayes' rule would. **A code
+# says what the decoder finds hard to find out by itself.**
 #
-# Word dropout, given time, confirms it from the other side. Its decoder cannot read every other word, so it does not
-# know how far the sentence has come, and whether a `will` has been. Its code, of nearly two nats, tells it such things:
-# it gets the tense of two sentences in three, and says nothing of the topic. The price is five nats of bound. Warm-up
-# has ended where no cure did.
+# Word dropout, given time, shows it from the other side. Its decoder cannot read every other word, so it does not know
+# how far the sentence has come, and whether a `will` has been. Its code, of nearly two nats, can tell it such things:
+# the tense of two sentences in three comes back, and the topic no more often than by chance. The price is five nats of
+# bound. Warm-up has ended where the VAE without a cure did.
 #
-# Is the Skip-VAE the better model? No. Its bound is a nat below that of the collapsed one, and its perplexity, which
-# forgives most of the gap, is half a word above. On the ridge a code wins nothing. What it wins is that there *is* a
-# code: one can ask for a topic, compare sentences, change one thing and keep the rest. Whoever only wants low
-# perplexity should not train a VAE.
+# Is the Skip-VAE the better model? No. Its bound is a nat below that of the collapsed one, and its perplexity, whose
+# importance weights forgive most of the gap, is more than half a word above. The lead that skips had after three epochs
+# is gone: what a code told their decoder, the other one has found out by itself. So this collapse was a choice, and on
+# the ridge a code wins nothing. What one gets is that there *is* a code: one can ask for a topic, compare sentences,
+# change one thing and keep the rest. Whoever only wants low perplexity should not train a VAE.
 
 # %% [markdown]
 # ## Semi-amortized inference
@@ -488,12 +506,13 @@ if epochs(1, 0):
 #
 # $$v \leftarrow \alpha v + \nabla_\lambda\, \mathcal L(\lambda; x), \qquad \lambda \leftarrow \lambda + \eta\, v.$$
 #
-# ($v$ is the velocity of gradient ascent with momentum $\alpha$; $\mathcal L$ is estimated by draws of $z$, as always.)
-# After $K$ steps, $q(z; \lambda_K)$ is the posterior. Steps from the prior, $\lambda_0 = 0$, without any encoder, are
-# older than the VAE: **stochastic variational inference**. In training, the loss is the bound at $\lambda_K$, and its
-# gradient goes through all of the steps, back to the encoder, which so learns to propose a good *start*. Lesson 08's
-# ridge says why this should help against collapse: what drives the code out is the encoder's lag, and steps for each
-# sentence make up for it. Without momentum:
+# ($v$ is the velocity of gradient ascent with momentum $\alpha$, and $\eta$ the step size; $\mathcal L$ is estimated by
+# draws of $z$, as always.) After $K$ steps, $q(z; \lambda_K)$ is the posterior. Steps from the prior, $\lambda_0 = 0$,
+# without any encoder, are older than the VAE: **stochastic variational inference**. In training, the loss is the bound
+# at $\lambda_K$, and its gradient goes through all of the steps, as through layers, back to the encoder, which so
+# learns to propose a good *start*. Lesson 08's ridge says why this should help against collapse: what drives the code
+# out is the encoder's lag, and steps for each sentence make up for it. Here it is without momentum. (Of the gradients
+# by mean, log-variance and noise, `[:2]` keeps the first two.)
 
 
 # %%
@@ -578,13 +597,14 @@ if epochs(1, 0):
     holds(0 < old[-1] - old[0] < 0.25, level - old[0] > 0.5)
 
 # %% [markdown]
-# From the prior, twenty steps gain more than eight nats, nearly all of them in the first five. They come within a tenth
-# of a nat of a network that was trained for twenty epochs. And to what that network proposes they add a tenth.
+# From the prior, twenty steps gain more than eight nats, nearly all of them in the first five. They end where the
+# proposal of a network begins that was trained for twenty epochs. And to that proposal they add a tenth.
 #
 # **The gap need not be the encoder's.** Lesson 02's two parts can be read off here: of some eight tenths of a nat
-# between the bound and $\log p_\theta(x)$, steps find one. The others are the family's.
-# Semi-amortized inference is for encoders that lag, as in training on long sentences, where the decoder changes faster
-# than the encoder. For its authors it was the cure.
+# between the bound and $\log p_\theta(x)$, steps find one, and then the curve is flat. The others, as far as noisy
+# steps can tell, are the family's. One would think of sentences that leave the topic open, with a posterior in several
+# places. But the table's last line has no larger gap for them than for the others. Semi-amortized inference is for
+# encoders that lag, and at the end of its training this one does not. For its authors, on long texts, it was the cure.
 #
 # In vaekit any model has it by an argument, and then in all that it does: training, measuring, encoding. Its steps know
 # no formula for the KL; they take all of the bound at draws of $z$, as lesson 02's estimator A does.
@@ -643,8 +663,9 @@ def between(t):
 explore(between, t=ipywidgets.FloatSlider(0.5, min=-0.5, max=1.5, step=0.05, description="t"))
 
 # %% [markdown]
-# The ends of the line are not the two sentences. The code says what they are about, not which words they have, and the
-# decoder writes the most probable sentence on that topic. In between, the topic changes at once, or by way of a third.
+# The ends of the line are not the two sentences (`text.vocabulary.decode(np.concatenate([a, b]))` has these). The code
+# says what they are about, not which words they have, and the decoder writes a very probable sentence on that topic. In
+# between, the topic changes at once.
 #
 # **Arithmetic** with codes: take the difference of the mean codes of two topics, and add it to the codes of sentences
 # on the first.
@@ -669,9 +690,9 @@ if epochs(1, 0):
     holds(arrived[0] < 0.05, arrived[1] > 0.9)
 
 # %% [markdown]
-# All arrive, or nearly all, and none had been there before. That is less of a wonder than such experiments are usually
-# made to look: one direction in the space of codes says "more court, less kitchen", and the decoder hears it. Count, as
-# here, in place of showing the one sentence that came out best.
+# All arrive, or nearly all, and next to none had been there before. That is less of a wonder than such experiments are
+# usually made to look: one direction in the space of codes says "more court, less kitchen", and the decoder hears it.
+# Count, as here, in place of showing the one sentence that came out best.
 
 # %% [markdown]
 # ## Sentences of your own Python
@@ -708,10 +729,11 @@ print(f"to    {read[two[1]]}")
 
 # %% [markdown]
 # The code says a nat or so, and again it is what many words have in common: what *kind* of sentence it is. On the line
-# one kind gives way to another. But look at the words: those that carry meaning are `<unk>`, several times as often as
-# in real sentences. It is the most probable word wherever many rare ones compete; we come back to that. And is such a
-# perplexity good? Nobody knows the floor. It may be compared with other models of *these* sentences with *this*
-# vocabulary: a smaller one has more `<unk>`, which is easily guessed.
+# one kind gives way to another, but in our run none begins with *create*, as its last sentence does: that much the code
+# does not say. And look at the words: those that carry meaning are `<unk>`, three times as often as in real sentences.
+# It is the most probable word wherever many rare ones compete; we come back to that. And is such a perplexity good?
+# Nobody knows the floor. It may be compared with other models of *these* sentences with *this* vocabulary: a smaller
+# vocabulary has more `<unk>`, which is easily guessed.
 #
 # Arithmetic, once more: the mean code of the sentences that begin with "return", less that of those with "set", is
 # added to the codes of the latter. Of the greedy decodings, more than nine in ten begin with "return".
@@ -743,14 +765,15 @@ if epochs(1, 0):
 # %% [markdown]
 # It was no feat: most of the "set" sentences had been decoded with "return" before anything was moved. It is the most
 # frequent first word, and where the code says too little, greedy decoding falls back on it. Only the way back is a
-# test, and most do not arrive. On the grammar we could say "none had been there before". **Arithmetic without the count
-# before the move shows nothing.**
+# test, and hardly any arrive. On the grammar we could say "next to none had been there before". **Arithmetic without
+# the count before the move shows nothing.**
 
 # %% [markdown]
 # ## The papers' numbers
 #
-# First Yahoo's answers (long: 79 words), as [the paper](https://arxiv.org/abs/1807.04863) reports them. Below,
-# vaekit's runs on the grammar; they are kept in `results/dieng2018`.
+# First Yahoo's answers (long: 79 words), as [the paper](https://arxiv.org/abs/1807.04863) reports them; the number in a
+# name is that of the latents. Below, vaekit's runs on the grammar, kept in `results/dieng2018`. They were measured on
+# all test sentences, with draws of their own. So the first two rows differ a little from what you have seen.
 
 # %% tags=["hide-input"]
 OURS = {  # PPL, bound, KL, I, topic, tense, epochs: from the records in results/dieng2018, seed 0
@@ -776,7 +799,8 @@ for preset, name in {"grammar_vae": "VAE-32", "grammar_skip_vae": "Skip-VAE-32"}
 # %% [markdown]
 # On Yahoo's answers the VAE has collapsed as ours has, and is a little worse than a language model (`LSTM LM`). Skips
 # alone bring back a third of a nat there. Semi-amortized inference brings back more, and has the best perplexity. With
-# both the code is largest, fifteen nats; bound and perplexity pay for it: compare `SA-VAE-32` with `Skip-SA-VAE-32`.
+# both the code is largest, fifteen nats in 32 latents and more than twenty-two in 64; bound and perplexity pay for it:
+# compare `SA-VAE-32` with `Skip-SA-VAE-32`.
 #
 # Our two runs with refinement had six epochs of twenty, for an epoch takes many times as long. Their decoders are far
 # from trained, so compare their bounds and perplexities with nothing. But `SA-VAE-32` has a code, and no skips: that
@@ -802,11 +826,10 @@ for name, (ppl, elbo, *how_long) in TREEBANK.items():
 holds(all(abs(np.exp(-row[1] / (82_430 / 3_761)) - row[0]) < 0.3 for row in TREEBANK.values()))
 
 # %% [markdown]
-# So it is the perplexity *of the bound*, with the end mark among the words, and an upper bound of the model's own.
-# vaekit has that model as a cell, `vaekit reproduce dieng2018 --data ptb --model vae-32`. Ours was stopped early: each
-# pass over 42,000 sentences takes a laptop some five minutes, and the published schedule has up to a hundred. After
-# seven, its bound still rises by a nat or so a pass. An unfinished training is no result, but its row shows where it
-# goes. Which brings us to what can go wrong.
+# So it is the perplexity *of the bound*, with the end mark among the words, and an upper bound of the model's own. Ours
+# is `vaekit reproduce dieng2018 --data ptb --model vae-32`, stopped after seven of up to a hundred passes over 42,000
+# sentences. Its $\beta$ was still warming up, and its validation bound rose by a nat or so a pass. An unfinished
+# training is no result; the row says only that its two numbers belong together as the published ones do.
 
 # %% [markdown]
 # ## When it goes wrong
@@ -836,10 +859,12 @@ if epochs(1, 0):
     holds(ways["divided by words alone"] > ways["end mark is a word"] + 6, ways["padding counted, too"] < 12)
 
 # %% [markdown]
-# One model, one bound, four perplexities. Whoever pays for the end mark but does not count it has half as much again;
-# who counts padding is far below the floor that no model can pass. On long sentences the first difference is small, and
-# then hard to notice. *Test:* print nats a sentence and tokens a sentence beside the perplexity, and give a model with
-# uniform probabilities: it should have the size of the vocabulary.
+# One model, one bound, four perplexities. Whoever pays for the end mark but does not count it has four tenths more; who
+# counts padding is far below the floor that no model can pass. The last row is the mean of each sentence's own
+# perplexity: by Jensen's inequality a mean of exponentials is the higher one, and a few improbable sentences decide it.
+# On long sentences the first difference is small, and then hard to notice. *Test:* print nats a sentence and tokens a
+# sentence beside the perplexity, and give a model with uniform probabilities: it should have the size of the
+# vocabulary.
 #
 # ### A negative mutual information
 #
@@ -859,10 +884,11 @@ print(f"standard error of the first: {error:.3f}")
 holds(-0.1 < found.min() < 0 < found.max() < 0.1)
 
 # %% [markdown]
-# That is zero, with noise, and should be reported so: negative and positive ones alike, with their standard errors. Who
-# shows $\max(0, I)$ makes a positive number of noise. An estimate many standard errors below zero is another thing, a
-# mistake: the two densities are not at the same draw, or not of the same sentences. *Test:* on all test sentences, and
-# for an untrained encoder, it should be zero within its errors.
+# None is as far from zero as two such errors. That is zero, with noise, and should be reported so: negative and
+# positive ones alike, with their standard errors. Who shows $\max(0, I)$ makes a positive number of noise. An estimate
+# many standard errors below zero is another thing, a mistake: the two densities are not at the same draw, or not of the
+# same sentences. *Test:* for an encoder that gives all sentences the same posterior, it should be zero within its
+# errors.
 #
 # ### Greedy decoding
 #
@@ -889,11 +915,12 @@ if epochs(1, 0):
     holds(tokens_of["greedy"] < tokens_of["drawn"] - 0.1)
 
 # %% [markdown]
-# (A *temperature* $\tau$ draws from $p^{1/\tau}$, scaled: at 1 the model's own draws, at 0 greedy.) Greedy sentences
-# are a little shorter, are made of some sixty words instead of more than six hundred, and are some thirteen nats more
-# probable than real ones. Probability is no measure of quality here: a real sentence has its share of chance, and is
-# dull without it. On real text the same thing shows as sentences full of `<unk>`, as those from your Python. *Test:*
-# report the decoding with every sample, and compare lengths, and the number of words, with the data's.
+# (A *temperature* $\tau$ draws from $p^{1/\tau}$, scaled: at 1 the model's own draws, at 0 greedy, and at a half each
+# column lies between.) Greedy sentences are a little shorter, are made of some sixty words instead of more than six
+# hundred, and are some thirteen nats more probable than real ones. Probability is no measure of quality here: a real
+# sentence has its share of chance, and is dull without it. On real text the same thing shows as sentences full of
+# `<unk>`, as those from your Python. *Test:* report the decoding with every sample, and compare lengths, and the number
+# of words, with the data's.
 #
 # ### Refined bounds beside unrefined ones
 #
@@ -926,8 +953,8 @@ if epochs(1, 0):
 # Perplexity is $e$ to the nats a word, the end mark among the words, and has a floor: the entropy. It does not see
 # collapse. Greedy samples do, at a glance, and mutual information does in nats.
 #
-# On text the decoder can do without a code, and a code wins no likelihood. It says what the decoder finds hard to find
-# out: of our grammar the topic, not the tense.
+# On text the decoder can do without a code, and in the end a code wins no likelihood. It says what the decoder finds
+# hard to find out: of our grammar the topic, not the tense.
 #
 # Refinement closes the encoder's part of the gap, where there is one, for a pass through the decoder and back for each
 # step. It changes the bound, not the model, unless the model was trained with it.

@@ -13,7 +13,8 @@
 # - write a model card that a program fills;
 # - find a mistake from the curves and numbers that it leaves behind.
 #
-# **You need** lessons 02 to 04, and of the others what a row of the tables is about.
+# **You need** lessons 02 to 05, of 08 warm-up, of 10 the normal decoder, and of the others what a row of the tables is
+# about.
 #
 # **It takes** about {minutes} minutes of yours, and two of a laptop's CPU.
 
@@ -45,7 +46,7 @@ plt.rcParams.update({"axes.spines.right": False, "legend.frameon": False, "axes.
 # %% [markdown]
 # ## Your data
 #
-# All that trains and measures here takes arrays. All papers' models are built by a `Dataset`: three arrays, named
+# Whatever trains or measures here takes arrays, and the papers' models are built from a `Dataset`: three arrays, named
 # `train`, `validation` and `test`, with a description. So the first ten lines of a project make one. Here they are
 # three times. Take the one that is most like yours, and put your file in the place of ours.
 #
@@ -53,7 +54,7 @@ plt.rcParams.update({"axes.spines.right": False, "legend.frameon": False, "axes.
 #
 # `from_arrays` takes an array $[N, H, W]$ or $[N, H, W, C]$, of bytes or of numbers, splits it by a seed, and with
 # `binarize=True` tosses grey values to 0 or 1, the training images anew at each sight. Our stand-in for your folder are
-# the training digits of MNIST-10k, at a quarter of their size.
+# the training digits of MNIST-10k, each two by two pixels averaged into one.
 
 # %%
 mnist = vk.datasets.load("mnist_10k")
@@ -70,7 +71,8 @@ images
 #
 # Of 569 tumours, thirty measurements, and whether it was malignant or benign; the table comes with scikit-learn. It has
 # no gaps, so we make some: a sixth of all entries is taken out, and remembered. A category becomes a one-hot vector, a
-# missing entry NaN.
+# missing entry NaN. `tumours` has the gaps; `known`, split by the same seed and so into the same rows, has what was in
+# them, and no model will see it.
 
 # %%
 from sklearn.datasets import load_breast_cancer
@@ -131,8 +133,9 @@ print("\n".join(lines[i] for i in test[:3]))
 # %% [markdown]
 # ### Look before you train
 #
-# Half of all mistakes in this course could have been seen in the data. Five numbers and a picture, for any of the
-# three:
+# Some of the mistakes in this course can be seen in the data, before anything is trained: grey values where coins are
+# expected, a wrong range, test rows among the training rows. Five numbers, for any of the three. (For images, add
+# twenty of them to look at.)
 
 
 # %%
@@ -163,17 +166,20 @@ holds(looks["dynamic 14×14"]["different values"] == 2, 0 < len(twins) < 30, np.
 
 # %% [markdown]
 # Two values: these images are coins, `Bernoulli` is their likelihood. The table has gaps, and somewhere a value many
-# standard deviations from its mean. A normal likelihood will feel that one; `StudentT` would mind it less. And some
-# test images are, pixel by pixel, training images. Is that a leak? Here, no: they are ones, a straight stroke of few
-# pixels, and people do draw the same stroke twice. But a model that learns by heart is paid for them. With one twin in
-# a hundred or more, look whether it is one person, one frame, one file twice; and report the number, or measure without
-# them.
+# standard deviations from its mean. A normal likelihood will feel that one, since it pays for the square of a distance;
+# `StudentT`, a bell with heavier tails, would mind it less. The sentences are numbers of words, up to 855; two of these
+# 856 never occur in training, the mark of an unknown word and that of a start. And some test images are, pixel by
+# pixel, training images. Is that a leak? Here, no: they are ones, a straight stroke of few pixels, and people do draw
+# the same stroke twice. But a model that learns by heart is paid for them. With one twin in a hundred or more, look
+# whether it is one person, one frame, one file twice; and report the number, or measure without them.
 #
 # ### A model of a table
 #
 # A row is two variables, numbers $x$ and a kind $y$, which share a code: $p(z)\,p_\theta(x|z)\,p_\theta(y|z)$. `Masked`
-# leaves out of a likelihood what is NaN (then the bound is one on the density of what is there), and `FillMissing` puts
-# something in its place for the encoder.
+# leaves out of a likelihood what is NaN. Then the bound is one on the density of what is there: given $z$ the columns
+# are independent, so to integrate over one that is missing is to replace its factor by 1. `FillMissing` puts 0 in its
+# place for the encoder, which by now is the column's mean (and for a kind, neither of the two). The encoder gets
+# numbers and kind side by side, as in lesson 05.
 
 
 # %%
@@ -224,6 +230,11 @@ holds(by_model < 0.65 * by_mean, right.mean() > 0.7)
 quiz.discuss("gaps")
 
 # %% [markdown]
+# The column's mean makes an error of one standard deviation, as such a mean does; the model makes half of that. The
+# kind was right wherever it was missing, but eleven rows are few: who is wrong in a quarter of all rows gets eleven of
+# eleven in one of 24 tries, $0.75^{11} = 0.04$. And is the gap between training and validation bound learning by heart,
+# or the luck of 57 rows? No error is printed, so we cannot say. The next section prints them.
+#
 # The test of a model for gaps is made of gaps whose contents one knows. And remember on what condition this is right:
 # entries have to be missing *at random*, for reasons that do not depend on what is missing. Ours are. A measurement
 # that was skipped because the patient was too ill is not.
@@ -235,11 +246,11 @@ quiz.discuss("gaps")
 # one hidden layer of 200 units in encoder and decoder, 20 latents, Adam, six epochs. (Their own networks stand ready
 # in `vk.papers`, and take a `Dataset`: `vk.papers.tomczak2017.vae(images, prior="vampprior")`.)
 #
-# - **VAE**: the bound, and nothing else.
-# - **IWAE**: $\mathcal L_5$ in place of $\mathcal L_1$.
-# - **VampPrior**: a prior of 50 pseudo-inputs in place of $\mathcal N(0, I)$.
-# - **Skip-VAE**: a second hidden layer in the decoder, and $z$ into every layer.
-# - **σ-VAE**: a normal decoder with the best $\sigma$.
+# - **VAE** (lesson 02): the bound, and nothing else.
+# - **IWAE** (04): $\mathcal L_5$ in place of $\mathcal L_1$.
+# - **VampPrior** (06): a prior of 50 pseudo-inputs in place of $\mathcal N(0, I)$.
+# - **Skip-VAE** (08): a second hidden layer in the decoder, and $z$ into every layer.
+# - **σ-VAE** (10): a normal decoder with the best $\sigma$.
 
 
 # %%
@@ -268,8 +279,8 @@ def built(name, seed=1):
 
 # %% [markdown]
 # The images are 0 or 1, and four of the five say so. The fifth, σ-VAE, was made for grey values, and takes 0 and 1 for
-# points on a line. Its bound is one on a *density*, no number of the same kind. To put it beside the others, do with
-# two bins what lesson 10 did with 256: a pixel is 1 with the probability that lies above one half,
+# points on a line. Its bound is one on the logarithm of a *density*, no number of the same kind. To put it beside the
+# others, do with two bins what lesson 10 did with 256: a pixel is 1 with the probability that lies above one half,
 # $P(1) = \Phi\big((\mu - \frac12)/\sigma\big)$.
 
 # %%
@@ -341,9 +352,10 @@ if epochs(1, 0):
 # %% [markdown]
 # Read the table by columns.
 #
-# *Bound and log p(x).* Each bound is below its $\log p(x)$, by a nat or two for the first four, by more for the fifth,
-# whose encoder was trained for another likelihood. To rank models by their bounds is to rank encoders along with them;
-# IWAE's encoder is not made for $\mathcal L_1$ at all (lesson 04). So rank by $\log p(x)$, and say with how many draws.
+# *Bound and log p(x).* Each bound is below its $\log p(x)$: by about a nat and a half for three of them, by three for
+# IWAE, whose encoder is not made for $\mathcal L_1$ (lesson 04), and by five for the σ-VAE, whose encoder was trained
+# for another likelihood. To rank models by their bounds is to rank encoders along with them: by its bound IWAE is
+# behind the VAE, by $\log p(x)$ a nat ahead. So rank by $\log p(x)$, and say with how many draws (here 100).
 #
 # *The ±.* Each mean is uncertain by nearly half a nat: with five hundred other digits it would have been another
 # number. But the *difference* of two models on the **same** images is known much better, the third column says, to
@@ -352,20 +364,23 @@ if epochs(1, 0):
 #
 # $$\mathrm{Var}(a_n - b_n) = \mathrm{Var}(a_n) + \mathrm{Var}(b_n) - 2\,\mathrm{Cov}(a_n, b_n),$$
 #
-# and here the covariance is nearly as large as the variances. Who adds the two errors by squares would have called most
-# of these differences noise.
+# and here the covariance is nearly as large as the variances. Who adds the two errors by squares, and so makes 0.64 of
+# twice 0.45, would have called the lead of IWAE and that of the Skip-VAE noise, for they are less than two such errors.
+# By pairs each is more than ten.
 #
 # *What is equal?* The number of epochs, the data, the optimizer. Not the weights: a second hidden layer and fifty
 # pseudo-inputs are extra. Not the computing: an IWAE step decodes five codes for each image. Not the tuning: the
 # learning rate was chosen by nobody for any of them, and which of them it suits is luck. And six epochs measure who
-# learns *fast*: with thousands, as in the papers, the order may be another. So is the σ-VAE's last place: it was asked
-# about coins. "At equal budget" is a sentence with a hole in it. **Say which budget.** And then there is the seed.
+# learns *fast*: with thousands, as in the papers, the order may be another. The σ-VAE's last place is no verdict
+# either: it was asked about coins. "At equal budget" is a sentence with a hole in it. **Say which budget.** And then
+# there is the seed.
 
 # %% [markdown]
 # ## An ablation
 #
-# The third column knows what would have been with other test images. It does not know what would have been with other
-# first weights: each model was trained once. To claim that a *method* is better, train it several times.
+# The ± of the third column tells how much the difference might change with other test images. It does not tell what
+# would have been with other first weights: each model was trained once. To claim that a *method* is better, train it
+# several times.
 #
 # An ablation takes a recipe, changes one thing, and leaves all else, the seeds too. Write down first what you expect;
 # afterwards everybody has known it. Ours: lesson 08 had **warm-up**, $\beta$ from 0 to 1, as a cure for the collapse
@@ -428,25 +443,33 @@ quiz.discuss("warm_up")
 holds(0.02 < total < 0.5, unpaired > 4 * over_images, over_seeds < 0.08, total > 2 * max(over_images, over_seeds))
 
 # %% [markdown]
-# On the left nothing can be seen: eight bars, all over each other. On the right the same eight models, by pairs.
+# On the left all eight bars overlap, and by them nothing could be claimed. (If you have seen that blue is above black
+# four times of four, you have already paired them.) On the right the same eight models, by pairs.
 #
 # Three errors, three questions. The first treats the two arms as strangers, and answers nothing that we asked. The
 # second: had we had *other images* to test on, and the same eight models? The third: had we trained with *other seeds*,
 # and tested on the same images? A claim about the method, on such digits, has to survive both, so quote both, or the
-# larger. Four seeds are few, and the third error is itself uncertain by some 40 %: below four do not print one.
+# larger. Four seeds are few. A variance of $n$ normal numbers is off by $\sqrt{2/(n-1)}$ of itself (lesson 08), its
+# root by half of that, and for $n = 4$ this is 40 %. So ask for more than two such errors: with four seeds, Student's
+# $t$ has 3.2 for the usual two. Here it is four. With fewer seeds, show the points and print no error.
 #
 # And the result? A gain that is there, and is small. It says "warm-up, on this data, with this network, for so many
-# steps". It does not say that warm-up is good. (By which number have we judged? By $\log p(x)$ at $\beta = 1$, on test
-# images, the same number of steps for both. Had we tried ten variants and shown the best, the best of ten noises would
-# be in it: then choose on the validation images, and measure the chosen one once on the test images.)
+# steps". It does not say that warm-up is good. Nor do these numbers say *why* it helps: the reason in the answer is a
+# guess, which active units, counted in both arms, could refute.
 #
-# **Your turn:** add an arm, `"wide": {"units": 200}`, and before you run it write down a number and its sign.
+# By which number have we judged? By $\log p(x)$, which knows no $\beta$, on test images, after the same number of
+# steps. Had we tried ten variants and shown the best, the best of ten noises would be in it: then choose on the
+# validation images, and measure the chosen one once on the test images.
+#
+# **Your turn:** add an arm, `"wide": {"units": 200}`, and before you run it write down a number and its sign. The
+# picture knows two arms; yours is `(found["wide"] - found["plain"]).mean(axis=1)`, a number for each seed.
 
 # %% [markdown]
 # ## A model card
 #
 # A model that leaves your desk needs a page that says what it is. A program can fill most of it, and should: what is
-# written by hand is written from memory. Two lines no program knows, and `model_card` refuses to leave them empty.
+# written by hand is written from memory. Two lines no program knows, what the model is for and what it is not for, and
+# `model_card` refuses to leave them empty.
 
 # %%
 from vaekit.reproduction import model_card
@@ -467,16 +490,17 @@ model_card(
 # *with what*: versions. A record of `vaekit reproduce` has the same, for a cell of a paper's table, and the commit and
 # the curves beside it.
 #
-# The line *not for* is the one that readers will need most. Think of the table of tumours. Its model fills in the kind
-# of most rows correctly. It has seen a few hundred patients of one hospital, has never been tested on another, and
-# nobody has asked what a wrong answer costs. "Not for diagnosis" belongs on its card in the first line.
+# The line *not for* is the one that readers will need most. Think of the table of tumours. Its model filled in the kind
+# of all eleven rows that lacked one. It has seen a few hundred patients of one hospital, has never been tested on
+# another, and nobody has asked what a wrong answer costs. "Not for diagnosis" belongs on its card in the first line.
 
 # %% [markdown]
 # ## When it goes wrong
 #
 # ### The checklist
 #
-# Every lesson had a section of this name. Here they are by what *you* see, since the cause is what you do not know yet.
+# Lessons 01 to 11 had a section of this name each. Here they are by what *you* see, since the cause is what you do not
+# know yet. It is a list to look things up in; go through its first column once, and come back with a log of your own.
 #
 # | what the log shows | what it may be | test | lesson |
 # |---|---|---|---|
@@ -495,17 +519,26 @@ model_card(
 # | Draws spread unlike $\sigma$ | $\sigma^2$ for $\sigma$; clipping in one place | draw a thousand, measure | [01] |
 # | log p(x) far above all bounds | draws and images in one mean; best of several | shape $[S, N]$ to $[N]$ | [03] |
 # | log p(x) does not rise with the draws | mean of the logarithms | 1 draw against 100 | [03], [04] |
+# | $\mathcal L_k$ trained, and no better by it | softmax of losses, not of log-weights | feed 0 and 10 | [04] |
 # | Bounds of one model differ | other $k$, other binarization | one estimator for all | [03], [04] |
+# | The mean drifts with more test rows | a sorted test set | shuffle it | [03] |
+# | Two layers, a bound too low | a closed form where none exists | a known posterior | [05] |
+# | Two layers, a bound above $\log p(x)$ | one seed for both | correlation of the two $\varepsilon$ | [05] |
 # | Two layers, one silent | the architecture is not the model | KL of each layer | [05] |
 # | Samples all alike, or smears | not drawn from the model's prior | two seeds; codes against the prior | [06] |
+# | Active units differ from count to count | counted on few images | all test images | [08] |
+# | Pseudo-inputs do not encode to the prior | its encoder is a copy | encode them | [06] |
 # | NaN, after long | log-sum-exp underflows; no floor for $\sigma$ | a point far away; smallest $\sigma$ | [06], [10] |
+# | 0/1 nats, but pixels of many values | grey pixels under a Bernoulli | count the values | [02] |
 # | Loss below zero | a density, and no mistake; or $\beta$ and units | the unit; bits from bins | [02], [10] |
+# | Bits unlike anybody's | $D$ counts pixels, not values; scaled images | $D$; the file's bytes | [07] |
 # | Perplexity better than anybody's | no end mark, or padding, among the words | count words by hand | [09] |
 # | Information below zero | few images, where a code says nothing | its standard error; more images | [09] |
 # | Samples all the same sentence | greedy decoding | draw; count what is distinct | [09] |
 # | A refined bound beats all others | refined on the noise that it is measured by | fresh noise | [09] |
 # | Errors grow as the loss falls | $\sigma = \mathrm{MSE}$ | $S / 2\sigma^2 = D/2$ | [10] |
 # | A number depends on its batch | batch normalization; carried states | alone, and among others | [11] |
+# | Video: unlike the paper's number | best of how many; a frame or a video; PSNR's range | the unit | [11] |
 # | Best weights are of an early epoch | chosen by a loss with $\beta < 1$ in it | choose by the bound | [08] |
 #
 # [01]: 01_the_reparameterization_trick.ipynb
@@ -533,8 +566,10 @@ print(chart)
 # %% [markdown]
 # First, what the program says itself, of test images; then what other code has measured, on images that the program
 # never had. In health both agree, up to the noise of a few hundred images: a loss of 24, a KL of about 3.5. Before
-# training the loss was a little above $64 \ln 2 = 44.4$. Two samples differ in not many fewer pixels than two images
-# do. (Ink is the mean of all pixels.)
+# training the loss was a little above $64 \ln 2 = 44.4$. With 100 draws $\log p(x)$ is a little above the bound, as it
+# has to be. Ink is the mean of all pixels, and samples have as much as images. Two samples differ in 14 pixels, two
+# images in 18: a pixel of an image was tossed, one of a sample is here the more probable of its two values, so some of
+# the difference is missing.
 #
 # Now three patients with one complaint: *"the KL is zero"*. In no order, one has its reconstruction averaged over
 # pixels instead of summed; one lets no gradient through from the code to the encoder; and one compares each image with
@@ -592,13 +627,16 @@ holds(gradients["C"] == 0, gradients["A"] > 0, gradients["B"] > 0, places["A"] >
 holds(charts["A"].curves["KL"][3] > 5 * charts["C"].curves["KL"][3], logs["A"]["loss"] > logs["healthy"]["loss"] + 2)
 
 # %% [markdown]
-# The trained models are the same: all three have a decoder that paints the mean image. What tells them apart is the
-# *way* there. B gives itself away before the first step, by a loss that no sum over 64 pixels could be. C's encoder
-# hears of nothing but the KL, so it falls at once. (In the picture it lies under B's, whose reconstruction weighs next
-# to nothing.) A's encoder does have a gradient, and for some epochs it tries: the KL rises before it falls, since the
-# network looks for something in an image that would help with *another* one,
-# and there is nothing. Move the slider to see the first epochs. **Keep the first numbers of every run. They are what a
-# wrong program cannot have trained away.**
+# The trained models are nearly the same: all three have a decoder that paints the mean image, whatever the code.
+# (Samples still differ in three pixels: where one is near one half, the little that is left of the code can tip it.)
+# What tells them apart is the *way* there. B gives itself away before the first step, by a loss that no sum over 64
+# pixels could be; its gradients are a sixtieth of A's. C's encoder hears of nothing but the KL, so it falls at once,
+# and the test finds a gradient of exactly zero. (In the picture C's KL lies under B's, whose reconstruction weighs next
+# to nothing.) A's encoder does have a gradient: for three epochs its KL rises with the healthy one's, and then falls
+# for good, since nothing in an image says anything of *another* one, and a code that does not help is not worth its
+# price. And turn a batch round, so that each image has another neighbour: the reconstruction of some image changes by
+# fourteen nats. It should not change at all. Move the slider to see the first epochs. **Keep the first numbers of every
+# run. They are what a wrong program cannot have trained away.**
 #
 # One more, and no question about the numbers being bad: they are splendid.
 
@@ -623,12 +661,16 @@ codes = fourth.examine("codes").values()
 holds(chart.log["reconstruction"] > -4, chart.log["KL"] < 0.1, abs(np.subtract(*codes)) < 0.2)
 
 # %% [markdown]
-# An image of random coins cannot be described in a nat or two: tossing them costs more (even if one knew every grey
-# value exactly). And a code that costs nothing says nothing. Whoever gets both together has been shown the answer. The
-# samples even look right here: they were decoded beside real images, which the decoder copied. Give it a code and no
-# image, as you would have to in order to draw something new, and there is nothing to decode.
+# An image of random coins cannot be described in a nat or two. Even to somebody who knows every grey value exactly, a
+# pixel of grey one half costs $\ln 2 = 0.7$ nats, and three of these are more than this program pays for all 64. And a
+# code that costs nothing says nothing: with the neighbour's codes the reconstruction is the same. Whoever is that good
+# without a code has been shown the answer. (The second test clears the noise: its spread is as stated, and two draws
+# have nothing to do with each other.) The samples even seem right here, with as much ink as images, and as many pixels
+# to differ in: they were decoded beside real images, which the decoder copied. Give it a code and no image, as you
+# would have to in order to draw something new, and there is nothing to decode.
 #
-# Twelve more wait in the exercise, with their names taken off: `gauntlet.case(1)` to `gauntlet.case(12)`.
+# Twelve more wait for the exercise, with their names taken off: `gauntlet.case(1)` to `gauntlet.case(12)`. Each has a
+# `chart()`, to be held beside the healthy one, and takes the tests of `gauntlet.TESTS`, by `examine`.
 
 # %% [markdown]
 # ## Take-aways

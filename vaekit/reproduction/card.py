@@ -23,7 +23,7 @@ class ModelCard:
     log_likelihoods: np.ndarray
 
     def __str__(self):
-        lines = [f"| {name} | {text} |" for name, text in self.rows.items()]
+        lines = ["| {} | {} |".format(*(cell.replace("|", "\\|") for cell in row)) for row in self.rows.items()]
         return "\n".join(["| | |", "|---|---|", *lines])
 
     def _repr_markdown_(self):
