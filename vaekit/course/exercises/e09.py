@@ -14,7 +14,7 @@ def _tokens(rng, N, T, V, least=1):
     x = rng.integers(4, V, size=(N, T))
     lengths = rng.permutation(np.linspace(least, T - 1, N).round().astype(int))
     place = np.arange(T)
-    return np.where(place < lengths[:, None], x, np.where(place == lengths[:, None], END, 0))
+    return np.where(place < lengths[:, None], x, np.where(place == lengths[:, None], END, 0)).astype("int32")
 
 
 # ---- 1
@@ -141,7 +141,8 @@ FLOOR = Number(
         ("equal_sentences", "exp(log(40) / 2.75)", "the 40 sentences are not equally likely: a short one has the "
          "probability 1/32, a long one 3/128."),
         ("vocabulary", "12", "this is the number of words. The floor knows which of them may come where."),
-        ("bits", "2 ** ((log(8) + 0.25 * log(4) + 0.75 * log(4 / 3) + 0.75 * log(4)) / 2.75)", "nats go into $e^x$."),
+        ("bits", "2 ** ((log(8) + 0.25 * log(4) + 0.75 * log(4 / 3) + 0.75 * log(4)) / 2.75)", "nats go into $e^x$; "
+         "with bits it would be $2^x$."),
     ],
 )  # fmt: skip
 
@@ -210,12 +211,14 @@ CELL = Function(
         ("old_state", {_OUT: "logits = ops.matmul(ops.concatenate([old, z], axis=1), out_kernel) + out_bias", _GATES:
          f"{_GATES}\nold = h"}, "the logits are made of the state before this word. They need the new one."),
         ("no_tanh", {_SHOWN: "h = ops.sigmoid(o) * c"}, "the memory is shown without its tanh."),
-        ("new_without_tanh", {"* ops.tanh(new)": "* new"}, "$\\tilde c$ lacks its tanh."),
+        ("new_without_tanh", {"* ops.tanh(new)": "* new"}, "$\\tilde c$ lacks its tanh, which keeps it between −1 and "
+         "1."),
         ("new_by_sigmoid", {"ops.tanh(new)": "ops.sigmoid(new)"}, "$\\tilde c$ goes through a tanh, so that the memory "
          "may fall, too."),
         ("gates_by_tanh", {_MEMORY: "c = ops.tanh(f) * c + ops.tanh(i) * ops.tanh(new)"}, "the gates are between 0 and "
          "1: a sigmoid."),
-        ("no_gates", {_MEMORY: "c = f * c + i * ops.tanh(new)"}, "the gates lack their sigmoid."),
+        ("no_gates", {_MEMORY: "c = f * c + i * ops.tanh(new)"}, "the gates lack their sigmoid, which keeps them "
+         "between 0 and 1."),
         ("forgets_all", {_MEMORY: "c = ops.sigmoid(i) * ops.tanh(new)"}, "the old memory is dropped. It is what an "
          "LSTM has that others have not."),
         ("keeps_all", {_MEMORY: "c = c + ops.sigmoid(i) * ops.tanh(new)"}, "nothing is forgotten: the gate $f$ is "
@@ -286,7 +289,8 @@ DROPOUT = Function(
          "the words are shifted the wrong way: at place $t$ the decoder is shown word $t + 1$."),
         ("all_hidden", {"(noise < rate) & (tokens > 3)": "tokens > 3"}, "all words are hidden. Only where `noise < "
          "rate`."),
-        ("none_hidden", {"(noise < rate) & (tokens > 3)": "tokens < 0"}, "no word is hidden at all."),
+        ("none_hidden", {"(noise < rate) & (tokens > 3)": "tokens < 0"}, "no word is hidden at all: hide where `noise "
+         "< rate`."),
     ],
 )  # fmt: skip
 
@@ -342,7 +346,8 @@ REFINE = Function(
          "multiplied by $\\sigma^2$. $\\sigma = e^{\\lambda/2}$."),
         ("downwards", {_STEP_MEAN: "mean = mean - rate * up", _STEP_VARIANCE: "log_variance = log_variance - rate * "
          "(0.5 * scale * noise[k] * up + 0.5)"}, "the steps go down. It is the bound that is climbed, no loss."),
-        ("mean_downwards", {_STEP_MEAN: "mean = mean - rate * up"}, "the mean goes down the bound."),
+        ("mean_downwards", {_STEP_MEAN: "mean = mean - rate * up"}, "the mean goes down the bound; it should climb "
+         "it."),
         ("no_prior", {_UP: "up = ops.matmul(x - ops.matmul(z, weights), ops.transpose(weights))  # of log p(x, z), by "
          "z"}, "$\\log p(z)$ is missing: its slope is $-z$."),
         ("no_entropy", {" + 0.5)": ")"}, "the slope of the entropy is missing, ½. Without it $q$ shrinks to a point."),
@@ -356,7 +361,7 @@ REFINE = Function(
          "mean", _STEP_VARIANCE: "log_variance = log_variance + rate * (0.5 * scale * noise[k] * data + 0.5 - 0.5 * "
          "scale**2)"}, "you took the KL in closed form. That is as right on average, and less noisy; asked for is the "
          "bound at the draw, $\\log p(x, z) - \\log q(z)$."),
-        ("variance_kept", {_STEP_VARIANCE: "pass"}, "the variance takes no steps."),
+        ("variance_kept", {_STEP_VARIANCE: "pass"}, "the variance takes no steps; it climbs, too."),
         ("mean_kept", {_STEP_MEAN: "pass"}, "the mean takes no steps."),
         ("one_step", {"range(noise.shape[0])": "range(1)"}, "there is one step only; there are as many as draws."),
         ("mean_first", {_STEP_MEAN: f"{_STEP_MEAN}\n    z = mean + scale * noise[k]\n    up = ops.matmul(x - "
@@ -417,7 +422,7 @@ MENDED = Mend(
             "then take the exponential."),
     },
     slips=[
-        ("end", "all", {"tokens != 0": "tokens >= 0"}, "now padding counts as a word."),
+        ("end", "all", {"tokens != 0": "tokens >= 0"}, "now padding counts as a word, and should not."),
         ("padding", "mean", {_SUM: "sentence = ops.sum(counted * log_p, axis=2) / ops.sum(counted, axis=1)  # 2. "
          "log p(x|z), [S, N]"}, "now it is a mean over the words. A sentence's log-probability is their sum."),
         ("price", "sign", {"sentence - log_ratio": "sentence + log_ratio"}, "now the price is added: $\\log p - "
@@ -476,7 +481,7 @@ def _heated(rng, train_logits, train_words, logits, words, unseen, sharper, temp
     p, q = np.exp(log_p), np.exp(log_q)
     lost = np.mean(np.sum(p * (log_p - log_q), axis=1))
     ratio = np.mean(np.sum(q * log_q, axis=1)) / np.mean(np.sum(p * log_p, axis=1))
-    return {"lost": lost, "off": 100 * abs(ratio - 1), "hot": temperature / sharper}
+    return {"lost": lost, "off": 100 * abs(ratio - 1), "hot": temperature / sharper, "sharper": sharper}
 
 
 _CALIBRATED = """
@@ -516,7 +521,7 @@ TEMPERATURE = Experiment(
         (None, "greedy", "dict(temperature=0.02)", lambda hot, **_: hot < 0.2, "So cold, the likeliest word comes "
          "nearly "
          "always: greedy decoding. A sample shows what may come, too."),
-        (None, "by_training", "dict(temperature=0.45)", lambda hot, **_: hot < 0.8, "Too cold, in at least one "
+        (None, "by_training", "dict(temperature=0.62)", lambda hot, **_: hot < 0.8, "Too cold, in at least one "
          "problem: "
          "words come out surer than the language is. Did you fit the temperature to training words? The model knows "
          "them by heart, and there it may be sure of itself."),
