@@ -227,7 +227,7 @@ CELL = Function(
          "what was forgotten, as in a GRU. An LSTM has a gate of its own for it, $i$."),
         ("no_bias", {" + ops.matmul(h, recurrent) + bias": " + ops.matmul(h, recurrent)"}, "the bias of the gates is "
          "missing."),
-        ("no_state", {" + ops.matmul(h, recurrent) + bias": " + bias"}, "the last state is not used."),
+        ("no_state", {" + ops.matmul(h, recurrent) + bias": " + bias"}, "the last state is not used: $hU$ is missing."),
         ("no_out_bias", {"out_kernel) + out_bias": "out_kernel)"}, "the bias of the logits is missing."),
     ],
 )  # fmt: skip
@@ -362,7 +362,7 @@ REFINE = Function(
          "scale**2)"}, "you took the KL in closed form. That is as right on average, and less noisy; asked for is the "
          "bound at the draw, $\\log p(x, z) - \\log q(z)$."),
         ("variance_kept", {_STEP_VARIANCE: "pass"}, "the variance takes no steps; it climbs, too."),
-        ("mean_kept", {_STEP_MEAN: "pass"}, "the mean takes no steps."),
+        ("mean_kept", {_STEP_MEAN: "pass"}, "the mean takes no steps; it climbs, too."),
         ("one_step", {"range(noise.shape[0])": "range(1)"}, "there is one step only; there are as many as draws."),
         ("mean_first", {_STEP_MEAN: f"{_STEP_MEAN}\n    z = mean + scale * noise[k]\n    up = ops.matmul(x - "
          "ops.matmul(z, weights), ops.transpose(weights)) - z"}, "the variance's slope is taken after the mean has "
