@@ -321,7 +321,7 @@ def arrays(decoder):
 # %% [markdown]
 # **How it is judged.** Your function is called with 4000 sentences and a seed, and gives the decoder away. Only then
 # does its encoder see 500 new sentences. With noise of its own the check draws codes and computes the bound. There are
-# points for $-13$ (*words*), $-10.6$ (*fair*) and $-10.35$ nats (*good*).
+# points for $-13$ (*words*), $-10.6$ (*fair*) and $-10.45$ nats (*good*).
 #
 # And there are points for a code that is **informed**, by 1.3 nats, where the bound is fair: the mutual information of
 # sentences and codes, and the fall of $\log p(x|z)$ when each sentence is given the code of another one, both. (The
