@@ -959,4 +959,5 @@ if epochs(1, 0):
 # Refinement closes the encoder's part of the gap, where there is one, for a pass through the decoder and back for each
 # step. It changes the bound, not the model, unless the model was trained with it.
 #
-# **To do next:** exercise 09. Lesson 10 goes back to images, and to pixels that are real numbers.
+# **To do next:** [exercise 09](../exercises/09_text/09_text.ipynb). Lesson 10 goes back to images, and to pixels that
+# are real numbers.

@@ -26,14 +26,14 @@ def trained_vae(answer, inputs, parts=(), most=LARGEST):
     if "seed" not in inputs:
         if "encode" not in _ENCODER:
             raise Wrong("there is no encoder: training did not end well.")
-        encode, x = _ENCODER.pop("encode"), keras.ops.convert_to_tensor(images, "float32")
+        encode, x = _ENCODER.pop("encode"), keras.ops.convert_to_tensor(_single(images))
         codes, again = (by_name(encode(x), ("mean", "log_variance")) for _ in range(2))
         first, second = (plain(each["mean"]) for each in (codes, again))
         if first.shape == second.shape and not np.allclose(first, second, rtol=1e-3, atol=1e-3, equal_nan=True):
             raise Wrong(r"`encode` gave two different means for the same images. Does it return a draw of z for $\mu$?")
         return codes
     _ENCODER.clear()
-    returned = by_name(callable_or_wrong(answer)(images.astype("float32"), inputs["seed"]), ("encode", "decoder"))
+    returned = by_name(callable_or_wrong(answer)(_single(images), inputs["seed"]), ("encode", "decoder"))
     decoder = returned["decoder"]
     if not (isinstance(decoder, dict) and set(decoder) == set(parts)):
         came = f"the keys {', '.join(map(str, decoder))}" if isinstance(decoder, dict) else described(decoder)
@@ -43,3 +43,8 @@ def trained_vae(answer, inputs, parts=(), most=LARGEST):
         raise Wrong(f"the decoder holds {size:,} numbers; {most:,} are allowed.")
     _ENCODER["encode"] = callable_or_wrong(returned["encode"])
     return arrays
+
+
+def _single(data):
+    """Images in float32; tokens, whole numbers, as they are."""
+    return data.astype("float32" if data.dtype.kind == "f" else "int32")

@@ -16,3 +16,4 @@ from vaekit.course.questions.pixels import TrainedPixels as TrainedPixels
 from vaekit.course.questions.posterior import FittedPosterior as FittedPosterior
 from vaekit.course.questions.prior import Prior as Prior
 from vaekit.course.questions.question import Question as Question
+from vaekit.course.questions.sentences import TrainedSentences as TrainedSentences
