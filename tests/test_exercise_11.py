@@ -109,8 +109,8 @@ MENDED = e11.MENDED
 
 
 @once
-def test_the_mended_report_by_densities_of_scipy():
-    for case in cases("mended_report"):
+def test_the_mended_bound_by_densities_of_scipy():
+    for case in cases("mended_bound"):
         g, known = case.inputs, case.inputs["known"]
         x, guess = g["x"][:, known:], g["guess"][:, known:]
         sigma = np.sqrt(np.mean((x - guess) ** 2))

@@ -263,7 +263,7 @@ lost_by_beta = 128 * (np.log(0.128 / 0.02) + 0.02 / 0.128 - 1)
 # more is worth telling then.)
 
 # %% [markdown]
-# ## {mended_report}
+# ## {mended_bound}
 #
 # Somebody reports the bound of a video model, in nats a frame: test videos `x`, the decoder's means `guess`, one draw
 # of $z$ each; a learned prior; the first `known` frames are given and not described; the decoder is $\mathcal N(\mu,
@@ -272,9 +272,9 @@ lost_by_beta = 128 * (np.log(0.128 / 0.02) + 0.02 / 0.128 - 1)
 
 
 # %%
-def broken_report(x, guess, mean, log_variance, prior_mean, prior_log_variance, known):
+def broken_bound(x, guess, mean, log_variance, prior_mean, prior_log_variance, known):
     """The bound in nats a frame, as it is meant to be."""
-    ### BROKEN mended_report
+    ### BROKEN mended_bound
 
 
 # %% [markdown]
@@ -292,8 +292,8 @@ def broken_report(x, guess, mean, log_variance, prior_mean, prior_log_variance, 
 # 5. *Per what.* A sum over some frames, divided by the number of all.
 
 
-# %% question="mended_report"
-def mended_report(x, guess, mean, log_variance, prior_mean, prior_log_variance, known):
+# %% question="mended_bound"
+def mended_bound(x, guess, mean, log_variance, prior_mean, prior_log_variance, known):
     """The bound of videos, given their first frames, in nats a frame.
 
     Args:

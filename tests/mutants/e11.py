@@ -96,7 +96,7 @@ ALIKE = {
         """,
     ],
     "lost_by_beta": ["lost_by_beta = 129.6", "lost_by_beta = 128 * np.log(6.4) - 108"],
-    "mended_report": [
+    "mended_bound": [
         {"counted = np.where(np.arange(T) >= known, 1.0, 0.0)": "counted = np.append(np.zeros(known), np.ones(T - "
          "known))", "squares / variance)": "squares * (1 / variance))",
          "return ops.sum(counted * (log_p - kl)) / (N * np.sum(counted))": "return ops.mean((log_p - kl)[:, known:])"},
@@ -149,7 +149,7 @@ ODD = {
         ("error", {"ops.sort": "ops.sorted"}),
     ],
     "lost_by_beta": [("other", "lost_by_beta = 40"), ("refused", "lost_by_beta = 'many'")],
-    "mended_report": [
+    "mended_bound": [
         ("something_else", {"squares = ops.sum((x - guess) ** 2, axis=2)": "squares = ops.sum(ops.sin(x - guess) "
                             "** 2, axis=2)"}),
         ("not_a_number", {"return ops.sum(counted * (log_p - kl)) / (N * np.sum(counted))": "return counted * (log_p - "

@@ -383,7 +383,7 @@ _KLS = "ops.exp(log_variance - prior_log_variance) + difference**2 * ops.exp(-pr
 _RETURNED = "return ops.sum(counted * (log_p - kl)) / (N * np.sum(counted))  # 5. nats a frame"
 
 MENDED = Mend(
-    "mended_report", "Five errors in a report on videos", points=5, minutes=20, difficulty=2, draw=_reports,
+    "mended_bound", "Five errors in a report on videos", points=5, minutes=20, difficulty=2, draw=_reports,
     section="When it goes wrong", aims=(5,),
     takes="x[N,T,D], guess[N,T,D], mean[N,T,L], log_variance[N,T,L], prior_mean[N,T,L], prior_log_variance[N,T,L], "
     "known",
