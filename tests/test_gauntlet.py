@@ -37,7 +37,7 @@ SYMPTOMS = {
     "wrong_pairs": lambda s: s.tests["neighbours"][0] > 1 and s.measured["KL"] < 0.1,
     "decoder_sees_x": lambda s: s.measured["bound"] > -5 and np.ptp(s.tests["codes"]) < 0.3,
     "mean_over_latents": lambda s: (
-        s.log["KL"] < s.measured["KL"] / 6 and np.isclose(s.log["loss"], s.log["KL"] - s.log["reconstruction"])
+        0 < s.log["KL"] < s.measured["KL"] / 6 and np.isclose(s.log["loss"], s.log["KL"] - s.log["reconstruction"])
     ),
     "variance_for_scale": lambda s: s.tests["draws"][0] < 0.8 and abs(s.tests["draws"][1]) < 0.3,
     "one_noise_for_all": lambda s: s.tests["draws"][1] > 0.9 and abs(s.tests["draws"][2]) < 0.8 and _rough(s) > 0.2,
