@@ -424,9 +424,9 @@ figure
 # | **[11 video][11]** | a code for each frame; many futures of one past | σ-VAE |
 # | **[12 capstone][12]** | your data, your model, all five papers in one table | all |
 #
-# The lessons in **bold** are here, the others are being written. Lessons 01 to 08, 10 and 11 have exercises, which
+# The lessons in **bold** are here. Lessons 01 to 11 have exercises, which
 # are graded on your own computer: [01][e01], [02][e02], [03][e03], [04][e04], [05][e05],
-# [06][e06], [07][e07], [08][e08], [10][e10], [11][e11].
+# [06][e06], [07][e07], [08][e08], [09][e09], [10][e10], [11][e11].
 #
 # [01]: 01_the_reparameterization_trick.ipynb
 # [02]: 02_the_variational_autoencoder.ipynb
@@ -448,6 +448,7 @@ figure
 # [e06]: ../exercises/06_vampprior/06_vampprior.ipynb
 # [e07]: ../exercises/07_hierarchies_and_pixelcnn/07_hierarchies_and_pixelcnn.ipynb
 # [e08]: ../exercises/08_posterior_collapse/08_posterior_collapse.ipynb
+# [e09]: ../exercises/09_text/09_text.ipynb
 # [e10]: ../exercises/10_calibrated_decoders/10_calibrated_decoders.ipynb
 # [e11]: ../exercises/11_video/11_video.ipynb
 # [VAE]: https://arxiv.org/abs/1312.6114

@@ -30,6 +30,14 @@ def code(question, change, solution):
     return solution
 
 
+def changed(code, *changes):
+    """Exchanges texts in code, (old, new), each of which occurs once."""
+    for old, new in changes:
+        assert code.count(old) == 1, (code.count(old), old)
+        code = code.replace(old, new)
+    return code
+
+
 def wrong(question):
     """(diagnosis, code) of each mistake that a question knows."""
     for mistake in question.mistakes:

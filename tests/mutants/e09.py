@@ -1,5 +1,7 @@
 """Answers to exercise 09 that its definitions do not make themselves: right ones written otherwise, and odd ones."""
 
+from mutants import changed
+
 _COUNTED = """
 def train_sentences(sentences, seed):
     # nothing is trained but a table: how often each word follows another one; codes say nothing
@@ -23,14 +25,6 @@ def train_sentences(sentences, seed):
 
     return encode, decoder
 """
-
-
-def _changed(code, *changes):
-    for old, new in changes:
-        assert code.count(old) == 1, (code.count(old), old)
-        code = code.replace(old, new)
-    return code
-
 
 _ENCODED = "return np.zeros((x.shape[0], L)), np.zeros((x.shape[0], L))"
 
@@ -113,14 +107,14 @@ ODD = {
     ],
     "train_sentences": [
         ("unfinished", _COUNTED),
-        ("shapes", _changed(_COUNTED, ("return encode, decoder", 'decoder["kernel"] = decoder["kernel"].T\n    return '
+        ("shapes", changed(_COUNTED, ("return encode, decoder", 'decoder["kernel"] = decoder["kernel"].T\n    return '
                                        "encode, decoder"))),
-        ("worse_than_any_word", _changed(_COUNTED, ("v[:E] / size", "-v[:E] / size"))),
-        ("not_finite", _changed(_COUNTED, (_ENCODED, "return np.full((x.shape[0], L), np.nan), np.zeros((x.shape[0], "
+        ("worse_than_any_word", changed(_COUNTED, ("v[:E] / size", "-v[:E] / size"))),
+        ("not_finite", changed(_COUNTED, (_ENCODED, "return np.full((x.shape[0], L), np.nan), np.zeros((x.shape[0], "
                                            "L))"))),
-        ("not_log_variance", _changed(_COUNTED, (_ENCODED, "return np.zeros((x.shape[0], L)), np.ones((x.shape[0], "
+        ("not_log_variance", changed(_COUNTED, (_ENCODED, "return np.zeros((x.shape[0], L)), np.ones((x.shape[0], "
                                                  "L)) + 1.5"), ("V, E, L = 65, 64, 1", "V, E, L = 65, 64, 10"))),
-        ("refused", _changed(_COUNTED, ("return encode, decoder", "return decoder"))),
-        ("refused", _changed(_COUNTED, ('"out_bias": np.zeros(V)}', "}"))),
+        ("refused", changed(_COUNTED, ("return encode, decoder", "return decoder"))),
+        ("refused", changed(_COUNTED, ('"out_bias": np.zeros(V)}', "}"))),
     ],
 }  # fmt: skip

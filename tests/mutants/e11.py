@@ -1,5 +1,7 @@
 """Answers to exercise 11 that its definitions do not make themselves: right ones written otherwise, and odd ones."""
 
+from mutants import changed
+
 _COMPONENTS = """
 def fit_string(films, seed):
     # nothing is trained: principal components, which fade
@@ -56,14 +58,6 @@ def fit_string(films, seed):
         r = (np.sum(x**2) - np.trace(C @ xz.T)) / (N * T * D)
     return A, np.log(q), C, np.log(r)
 """
-
-
-def _changed(code, *changes):
-    for old, new in changes:
-        assert code.count(old) == 1, (code.count(old), old)
-        code = code.replace(old, new)
-    return code
-
 
 _INDEPENDENT = "return tfd.Independent(tfd.Normal(mean, ops.exp(self.log_scale)), reinterpreted_batch_ndims=2)"
 _STATE = "s = ops.tanh(past[:, t] @ self.kernel + s @ self.recurrent + self.bias)"
@@ -163,14 +157,14 @@ ODD = {
     ],
     "fit_string": [
         ("few_latents", _COMPONENTS),
-        ("nothing_swings", _changed(_COMPONENTS, ("L, x = 2,", _FOUR))),
-        ("no_time", _changed(_COMPONENTS, ("L, x = 2,", _FOUR), ("np.diag(keep), np.log(1 - keep**2)",
+        ("nothing_swings", changed(_COMPONENTS, ("L, x = 2,", _FOUR))),
+        ("no_time", changed(_COMPONENTS, ("L, x = 2,", _FOUR), ("np.diag(keep), np.log(1 - keep**2)",
                                                                 "np.zeros((L, L)), np.zeros(L)"))),
-        ("not_log_variance", _changed(_COMPONENTS, ("np.log(1 - keep**2)", "1 - keep**2"), ("np.log(noise)", "noise"))),
-        ("not_log_variance", _changed(_COMPONENTS, ("np.log(1 - keep**2)", "np.log(1 - keep**2) / 2"),
+        ("not_log_variance", changed(_COMPONENTS, ("np.log(1 - keep**2)", "1 - keep**2"), ("np.log(noise)", "noise"))),
+        ("not_log_variance", changed(_COMPONENTS, ("np.log(1 - keep**2)", "np.log(1 - keep**2) / 2"),
                                       ("np.log(noise)", "np.log(noise) / 2"))),
-        ("not_finite", _changed(_COMPONENTS, ("np.log(noise)", "np.nan"))),
-        ("shapes", _changed(_COMPONENTS, ("emission, np.log", "emission.T, np.log"))),
-        ("refused", _changed(_COMPONENTS, (", np.log(noise)\n", "\n"))),
+        ("not_finite", changed(_COMPONENTS, ("np.log(noise)", "np.nan"))),
+        ("shapes", changed(_COMPONENTS, ("emission, np.log", "emission.T, np.log"))),
+        ("refused", changed(_COMPONENTS, (", np.log(noise)\n", "\n"))),
     ],
 }  # fmt: skip
