@@ -322,7 +322,7 @@ def mended_bound(x, guess, mean, log_variance, prior_mean, prior_log_variance, k
 # - `likely`: that for which the likelihood of the true frames is largest.
 #
 # You are given 4000 true frames `x`, and $n$. There are three problems, with another $\sigma$ and another $n$ each: 1,
-# 3 or 4, and about 300. The worst one counts. The grader draws futures of both widths, for new frames:
+# 3 or 4, and about 300. The worst one counts. Neither is measured by draws: both means are integrals over all frames.
 #
 # | | measured | goal |
 # |---|---|---|

@@ -43,10 +43,11 @@ class Process:
         self.requests, self.replies = queue.SimpleQueue(), queue.SimpleQueue()
 
     def __enter__(self):
-        self.folder = WorkFolder()
-        self.work = self.folder.path
-        try:
-            self.complaints = tempfile.TemporaryFile()
+        with contextlib.ExitStack() as undo:  # whatever interrupts the start
+            self.folder = WorkFolder()
+            undo.callback(self.folder.remove)
+            self.work = self.folder.path
+            self.complaints = undo.enter_context(tempfile.TemporaryFile())
             _copy_fonts(self.work)
             arguments, environment = command(self.work, self.limits, self.hidden)
             self.child = subprocess.Popen(
@@ -58,17 +59,14 @@ class Process:
                 env=environment,
                 start_new_session=True,
             )
-        except BaseException:
-            self.folder.remove()
-            raise
-        threading.Thread(target=self._talk, daemon=True).start()
+            undo.callback(self._end)
+            threading.Thread(target=self._talk, daemon=True).start()
+            undo.callback(self.requests.put, None)
+            self.undo = undo.pop_all()
         return self
 
     def __exit__(self, *_):
-        self.requests.put(None)
-        self._end()
-        self.complaints.close()
-        self.folder.remove()
+        self.undo.close()
 
     def _end(self):
         """Ends the process with all that it has started."""
