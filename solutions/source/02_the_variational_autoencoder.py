@@ -540,6 +540,6 @@ def train_vae(images, seed):
 # progress` in a terminal shows what you have done so far.
 #
 # Anything that did not come easily? It is in
-# [lesson 02](../../lessons/02_the_variational_autoencoder.ipynb): the KL divergence and the estimators in "What it
-# consists of" and "Two estimators", the gap in "Two latents", the errors in "When it goes wrong". From there it goes on
-# to lesson 03: how to *measure* $\log p(x)$ when no matrix can be inverted.
+# [lesson 02](../../lessons/02_the_variational_autoencoder.ipynb): the KL divergence and the estimators in "The
+# bound, derived twice" and "Two estimators", the gap in "Two latents", the errors in "When it goes wrong". From there
+# it goes on to lesson 03: how to *measure* $\log p(x)$ when no matrix can be inverted.
