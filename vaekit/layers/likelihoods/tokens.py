@@ -37,7 +37,8 @@ class TokensDistribution(Density):
         if tokens.shape != logits.shape[:-1]:
             tokens = tokens + ops.zeros_like(logits[..., 0], "int32")
             logits = logits + ops.zeros_like(tokens[..., None], logits.dtype)
-        log_p = -ops.cast(ops.sparse_categorical_crossentropy(tokens, logits, from_logits=True), logits.dtype)
+        own = ops.take_along_axis(logits, tokens[..., None], axis=-1)[..., 0]  # no one-hot rows, as large as logits
+        log_p = own - ops.logsumexp(logits, axis=-1)  # [..., T]
         return ops.sum(ops.where(tokens == self.padding, 0.0, log_p), axis=-1)
 
     def _sample_n(self, n, seed=None):
