@@ -1,7 +1,7 @@
 """Exercise 02: oracles against SciPy and integrals; what stands behind its verdicts on mended losses and models."""
 
 import copy
-from itertools import combinations, product
+from itertools import product
 from pathlib import Path
 
 import keras
@@ -186,14 +186,6 @@ def test_loss_is_minus_the_bound():
 
 
 @once
-def test_every_set_of_errors_gives_a_loss_of_its_own():
-    """So far apart that float32 cannot confuse them, in one case at least."""
-    steps = [dict(zip(MEND.errors, steps, strict=True)) for steps in product((BROKEN, RIGHT), repeat=len(MEND.errors))]
-    for a, b in combinations(map(losses, steps), 2):
-        assert (np.abs(a - b) > 5 * (1e-5 + 1e-4 * np.abs(b))).any()
-
-
-@once
 @pytest.mark.parametrize("change", ["none", "constant", "factor", "array"])
 def test_what_is_mended_counts_whatever_else_was_done(change):
     changed = {"none": lambda a: a, "constant": lambda a: a + 2.5, "factor": lambda a: 3 * a}
@@ -238,13 +230,6 @@ def test_a_cut_gradient_costs_the_gradients_alone(cut):
     verdict = checked("mended_loss", run(str(MEND.text.edited(CUTS[cut])), "mended_loss"))
     assert [part.name for part in verdict.parts if not part.right] == [GRADIENTS]
     assert verdict.diagnosis == "cut" and "encoder_hidden" in verdict.faults()[0]
-
-
-@pytest.mark.once  # what a judge sees are arrays
-def test_what_learners_are_shown_runs_and_earns_nothing():
-    verdict = checked("mended_loss", run(str(Text("mended_loss", MEND.text.arguments, MEND.broken)), "mended_loss"))
-    assert verdict.earned == 0 and not any(part.right for part in verdict.parts)
-    assert [part.diagnosis for part in verdict.parts if part.name in MEND.errors] == list(MEND.errors)
 
 
 # ---- a trained model

@@ -8,12 +8,14 @@ import functools
 import importlib
 import inspect
 import re
+from itertools import combinations, product
 from pathlib import Path
 
 import keras
 import mutants
 import numpy as np
 import pytest
+from checking import checked
 
 import vaekit as vk
 from vaekit.backend import tfd
@@ -23,8 +25,8 @@ from vaekit.course.observe.values import plain
 from vaekit.course.publishing import scripts
 from vaekit.course.questions import Function, Mend, Prior
 from vaekit.course.questions.judge import fits, judge
-from vaekit.course.questions.language import LOG_2PI
-from vaekit.course.questions.mend import BROKEN
+from vaekit.course.questions.language import LOG_2PI, Text
+from vaekit.course.questions.mend import BROKEN, ELSE, RIGHT
 
 ROOT = Path(__file__).parents[1]
 REGION = re.compile(r"^( *)### BEGIN SOLUTION\n.*?^ *### END SOLUTION$", re.DOTALL | re.MULTILINE)
@@ -190,6 +192,32 @@ def test_every_edit_changes_a_number(number, question):
 
 
 # ---- right answers, none, wrong ones
+
+
+MENDS = [param for param in QUESTIONS if isinstance(param.values[1], Mend)]
+SEPARATE = [param for param in MENDS if param.values[0] != "04"]  # two errors of 04 hide each other: see its own test
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(("number", "question"), SEPARATE)
+def test_every_set_of_errors_is_a_number_of_its_own(number, question):
+    """So far apart that float32 cannot confuse them, in one case at least."""
+    for seed in range(2):
+        drawn, results = question.cases(seed), []
+        for steps in product((BROKEN, RIGHT), repeat=len(question.errors)):
+            text = question._text({ELSE: RIGHT} | dict(zip(question.errors, steps, strict=True)))
+            results.append(np.array([text.run(case.inputs)[0] for case in drawn]))
+        for a, b in combinations(results, 2):
+            assert (np.abs(a - b) > 5 * (1e-5 + 1e-4 * np.abs(b))).any()
+
+
+@pytest.mark.once  # what a judge sees are arrays
+@pytest.mark.parametrize(("number", "question"), MENDS)
+def test_what_is_to_be_mended_runs_and_earns_nothing(number, question):
+    broken = Text(question.name, question.text.arguments, question.broken).function(ops=keras.ops)
+    found = checked(question, broken)
+    assert found.earned == 0 and not any(part.right for part in found.parts)
+    assert [part.diagnosis for part in found.parts if part.name in question.errors] == list(question.errors)
 
 
 def verdict(number, name, answer, seed):
