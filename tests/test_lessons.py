@@ -130,6 +130,15 @@ def test_lesson_10_quotes_the_records():
         assert (*(round(value, 2) for value in figures), record["epochs"]) == row, decoder
 
 
+def test_lesson_11_says_which_prior_the_records_prefer():
+    learned, fixed = (
+        json.loads((ROOT / f"results/rybkin2020/moving_digits-svg-{name}-seed0.json").read_text())["figures"]
+        for name in ("optimal", "fp-optimal")
+    )
+    better = fixed["−ELBO a frame"]["ours"] - learned["−ELBO a frame"]["ours"]
+    assert better > 4 * max(figures["−ELBO a frame"]["standard_error"] for figures in (learned, fixed))
+
+
 def test_epochs(monkeypatch):
     for value, expected in (("", 100), ("0", 100), ("1", 1)):
         monkeypatch.setenv("VAEKIT_FAST", value)

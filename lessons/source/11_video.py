@@ -443,8 +443,10 @@ holds(abs(standard[0] - standard[1]) < 0.25 * standard[1], standard[2] > learned
 # Now look at the bounds. **The fixed prior's is higher**, by more than twenty nats a frame. Nothing in a KL that is
 # constant makes a bad model; the frames it buys for its fifteen nats are better. A learned prior has to follow an
 # encoder that moves, and our guess is that it makes the encoder careful early on; we have not put it to a test. So
-# after equal training one model tells surprises from routine, and the other describes frames better. Which of them
-# foresees frames better is a third question, and we shall ask it.
+# after equal, short training one model tells surprises from routine, and the other describes frames better. It does not
+# stay so: in the project's [records](../results/README.md), after longer training on new videos in every pass, the
+# learned prior has the better bound, too. Which of the two foresees frames better is a third question, and we shall
+# ask it.
 
 # %% [markdown]
 # ## The σ in a loss that has none
