@@ -376,15 +376,18 @@ def _digits():
 TRAINED = TrainedVAE(
     "train_yours", "A model of your own, on held-out data", points=4, minutes=25, difficulty=2,
     section="Five papers, one table", aims=(2,),
-    bounds={"codes": -27.0, "fair": -25.0, "good": -24.2, "very good": -23.9},
-    images=_digits, coins=-29.5, good_kl=(3.0, 6.0), most_latents=8, most_units=100,
-    because="TODO",
+    bounds={"codes": -26.2, "fair": -25.0, "good": -24.5, "very good": -24.0},
+    images=_digits, coins=-27.1, good_kl=(4.0, 5.2), most_latents=8, most_units=100,
+    because="three runs of the solution, each with another seed, ended between −23.52 and −23.43, on average over 25 sets "
+    "of tossed pixels, which scatter by 0.10. Its like with ten latents in 60 epochs reaches −23.5, with five −23.6, with "
+    "two −25.2; a constant learning rate of 0.001 −25.9 in 20 epochs and −24.2 in 60; pixels drawn once −23.7; β of "
+    "0.2 −28.1. Pixels without codes: −27.1.",
     hints="""
         Begin with what exercise 02 had: `vk.VAE`, tanh layers by `vk.layers.MLP`, `DynamicBinarization`, an ELBO. There
         are few images here, so an epoch has few steps, and you need more epochs.
 
         Adam with a learning rate of 0.01 that decays to 0 (`keras.optimizers.schedules.CosineDecay`), batches of 50,
-        sixty epochs, a hundred units, eight latents.
+        eighty epochs, a hundred units, eight latents.
 
         A `keras.Sequential` decoder's `get_weights()` are `[hidden weights, hidden bias, output weights, output bias]`.
     """,
