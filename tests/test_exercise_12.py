@@ -139,6 +139,8 @@ def test_risks_are_those_of_simulated_ablations(seeds, images, times):
 def test_a_simulated_plan_reaches_every_goal_whatever_is_drawn(seed):
     answer = Text("ablation", [*ABLATION.observe.options["problem"]], e12._PLANNED).function()
     assert checked(ABLATION, answer, seed).earned == ABLATION.points
+    problems = [{k: v for k, v in case.inputs.items() if k != "seed"} for case in ABLATION.cases(seed)]
+    assert sorted(answer(**problem)["seeds"] for problem in problems) == [2, 6, 9]  # as the solution says
 
 
 @once

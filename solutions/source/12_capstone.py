@@ -195,7 +195,7 @@ def diagnosed(number):
 
 
 # %% [markdown] tags=["solution"]
-# Only one of the twelve has a loss that looks bad. Three have a splendid one. What finds them is never the size of a
+# Only one of the twelve has a loss that looks bad. Five have a splendid one. What finds them is never the size of a
 # number but a second way to it.
 
 # %% [markdown]
@@ -244,8 +244,8 @@ def mended_evaluation(validation, log_px, log_pz, log_qz, twin, beta):
 
 
 # %% [markdown] tags=["solution"]
-# Two of these make a number better, one makes it worse, and of two it depends. None looks odd. An evaluation is a
-# program, too; read it as you would read a stranger's.
+# The first three flatter, and the fifth does if twins are learned by heart; the fourth makes the number worse. None
+# looks odd. An evaluation is a program, too; read it as you would read a stranger's.
 
 # %% [markdown]
 # ## {train_yours}

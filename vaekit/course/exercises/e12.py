@@ -181,7 +181,7 @@ COMPARED = Function(
 # ---- 3
 
 IMAGES = Number(
-    "images_needed", "By hand: how many test images", points=2, minutes=12, difficulty=2,
+    "images_needed", "By hand: how many test images", points=2, minutes=12, difficulty=2, importance=2,
     section="Five papers, one table", aims=(2, 3), value="16 * (100 + 81 - 2 * 0.98 * 90)",
     hints=r"""
         $\mathrm{Var}(a_n - b_n) = \mathrm{Var}(a_n) + \mathrm{Var}(b_n) - 2\,\mathrm{Cov}(a_n, b_n)$, and the
@@ -253,7 +253,7 @@ def _instead(name):
 
 
 GAUNTLET = Experiment(
-    "diagnosed", "The gauntlet: twelve patients", points=6, minutes=50, difficulty=3,
+    "diagnosed", "The gauntlet: twelve patients", points=6, minutes=50, difficulty=3, importance=2,
     section="The gauntlet", aims=(5,),
     takes="number", draw=lambda rng: [{"number": k} for k in NUMBERS], run=_diagnosed,
     settings={"fault": {*gauntlet.TWELVE, UNKNOWN}},
@@ -374,13 +374,13 @@ def _digits():
 
 
 TRAINED = TrainedVAE(
-    "train_yours", "A model of your own, on held-out data", points=4, minutes=25, difficulty=2,
+    "train_yours", "A model of your own, on held-out data", points=4, minutes=25, difficulty=2, importance=2,
     section="Five papers, one table", aims=(2,),
     bounds={"codes": -26.2, "fair": -25.0, "good": -24.5, "very good": -24.0},
     images=_digits, coins=-27.1, good_kl=(4.0, 5.2), most_latents=8, most_units=100,
-    because="three runs of the solution, each with another seed, ended between −23.52 and −23.43, on average over 25 sets "
-    "of tossed pixels, which scatter by 0.10. Its like with ten latents in 60 epochs reaches −23.5, with five −23.6, with "
-    "two −25.2; a constant learning rate of 0.001 −25.9 in 20 epochs and −24.2 in 60; pixels drawn once −23.7; β of "
+    because="three runs of the solution, each with another seed, ended between −23.52 and −23.43, on average over 25 "
+    "sets of tossed pixels, which scatter by 0.10. Its like with ten latents in 60 epochs reaches −23.5, with five "
+    "−23.6, with two −25.2; a constant learning rate of 0.001 −25.9 in 20 epochs and −24.2 in 60; pixels drawn once −23.7; β of "
     "0.2 −28.1. Pixels without codes: −27.1.",
     hints="""
         Begin with what exercise 02 had: `vk.VAE`, tanh layers by `vk.layers.MLP`, `DynamicBinarization`, an ELBO. There
