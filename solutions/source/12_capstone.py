@@ -109,7 +109,7 @@ bound, error, gain, paired = map(float, compared(a, a + rng.normal(0.2, 1, size=
 print(f"bound {bound:.2f} ± {error:.2f}; gain {gain:.3f} ± {paired:.3f}, by strangers' errors ± {2**0.5 * error:.3f}")
 
 # %% [markdown] tags=["solution"]
-# The same gain is nine errors by pairs, and less than one for strangers.
+# The same gain is ten errors by pairs, and one for strangers.
 
 # %% [markdown]
 # ## {images_needed}

@@ -380,7 +380,8 @@ TRAINED = TrainedVAE(
     images=_digits, coins=-27.1, good_kl=(4.0, 5.2), most_latents=8, most_units=100,
     because="three runs of the solution, each with another seed, ended between −23.52 and −23.43, on average over 25 "
     "sets of tossed pixels, which scatter by 0.10. Its like with ten latents in 60 epochs reaches −23.5, with five "
-    "−23.6, with two −25.2; a constant learning rate of 0.001 −25.9 in 20 epochs and −24.2 in 60; pixels drawn once −23.7; β of "
+    "−23.6, with two −25.2; a constant learning rate of 0.001 −25.9 in 20 epochs and −24.2 in 60; "
+    "pixels drawn once −23.7; β of "
     "0.2 −28.1. Pixels without codes: −27.1.",
     hints="""
         Begin with what exercise 02 had: `vk.VAE`, tanh layers by `vk.layers.MLP`, `DynamicBinarization`, an ELBO. There
