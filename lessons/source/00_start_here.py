@@ -424,9 +424,9 @@ figure
 # | **[11 video][11]** | a code for each frame; many futures of one past | σ-VAE |
 # | **[12 capstone][12]** | your data, your model, all five papers in one table | all |
 #
-# The lessons in **bold** are here. Lessons 01 to 11 have exercises, which
+# The lessons in **bold** are here. Lessons 01 to 12 have exercises, which
 # are graded on your own computer: [01][e01], [02][e02], [03][e03], [04][e04], [05][e05],
-# [06][e06], [07][e07], [08][e08], [09][e09], [10][e10], [11][e11].
+# [06][e06], [07][e07], [08][e08], [09][e09], [10][e10], [11][e11], [12][e12].
 #
 # [01]: 01_the_reparameterization_trick.ipynb
 # [02]: 02_the_variational_autoencoder.ipynb
@@ -451,6 +451,7 @@ figure
 # [e09]: ../exercises/09_text/09_text.ipynb
 # [e10]: ../exercises/10_calibrated_decoders/10_calibrated_decoders.ipynb
 # [e11]: ../exercises/11_video/11_video.ipynb
+# [e12]: ../exercises/12_capstone/12_capstone.ipynb
 # [VAE]: https://arxiv.org/abs/1312.6114
 # [IWAE]: https://arxiv.org/abs/1509.00519
 # [VampPrior]: https://arxiv.org/abs/1705.07120

@@ -692,4 +692,4 @@ holds(chart.log["reconstruction"] > -4, chart.log["KL"] < 0.1, abs(np.subtract(*
 # agree on, in numbers that are too good. Know what health looks like, form a suspicion, and then run the test that
 # could refute it.
 #
-# **To do next:** exercise 12, once it is there. And then: your data.
+# **To do next:** [exercise 12](../exercises/12_capstone/12_capstone.ipynb). And then: your data.
