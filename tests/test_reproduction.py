@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 import vaekit as vk
 from vaekit import cli, datasets, files, papers
 from vaekit.papers.cell import FIGURES, Cell, Figure, table
-from vaekit.reproduction import RecordError, RunError, records, runs
+from vaekit.reproduction import RecordError, RunError, queue, records, runs
 from vaekit.training import checkpoint
 from vaekit.training.checkpoint import CheckpointError
 
@@ -538,3 +538,73 @@ def test_the_command_runs_cells_and_names_what_stops_them(tiny, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(files, "open", lambda path, mode: io.BufferedWriter(Full(path, "w")), raising=False)
         assert "the disk is full. Nothing was left behind; free some space" in failed("burda2015", "--seed", "4")
+
+
+# ---------------------------------------------------------------- a queue
+
+
+QUEUE = """
+# two seeds of all cells
+burda2015 --seed 0 --seed 2 --epochs 1
+
+burda2015 --layers 1 --seed 0 --epochs 2   # the same run once more: the first line counts
+burda2015 --layers 1 --set latents=3 --epochs 1
+"""
+
+
+@pytest.mark.once
+def test_a_queue_does_what_is_left_and_says_how_far_it_is(tiny, monkeypatch):
+    monkeypatch.setattr(burda, "CELLS", [tiny])
+    Path("queue").write_text(QUEUE)
+    name = "burda2015 dynamic_digits-1-vae-1"
+    jobs = queue.read("queue")
+    assert [(job.cell.varied, job.seed, job.epochs) for job in jobs] == [
+        ({}, 0, 1),
+        ({}, 2, 1),
+        ({"latents": 3}, 0, 1),
+    ]
+    parts = [[job.name for job in queue.read("queue", f"{k}/2")] for k in (1, 2)]
+    assert sorted(sum(parts, [])) == sorted(job.name for job in jobs) and list(map(len, parts)) == [2, 1]
+
+    runs.run(tiny, epochs=1, progress=False)
+    before = content()
+    assert command("--queue", "queue", "--list").stdout.splitlines() == [
+        f"{name}, seed 0: done",
+        f"{name}, seed 2: not begun",
+        f"{name}+latents=3, seed 0: not begun",
+    ]
+    assert content() == before
+    with runs._alone(FOLDER.with_name("dynamic_digits-1-vae-1-seed2")):  # on another machine
+        result = command("--queue", "queue")
+    assert result.exit_code == 0, result.output
+    assert f"{name}, seed 2: in work elsewhere" in result.stdout and "2 of 3 runs are done" in result.stdout
+    assert {path: read for path, read in content().items() if path in before} == before
+    result = command("--queue", "queue", "--shard", "2/2")
+    assert result.exit_code == 0 and "1 of 1 runs are done" in result.stdout
+    assert [record.seed for record in records.read_all("results")] == [0, 0, 2]
+
+    (FOLDER.with_name("dynamic_digits-1-vae-1-seed4")).mkdir()
+    (FOLDER.with_name("dynamic_digits-1-vae-1-seed4") / "run.json").write_text("{")
+    Path("queue").write_text("burda2015 --seed 4 --epochs 1\nburda2015 --seed 2 --epochs 1")
+    result = command("--queue", "queue")
+    assert result.exit_code == 1 and "is damaged" in result.stderr and "1 of 2 runs are done" in result.stdout
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    "text, arguments, message",
+    [
+        ("burda2015 --layers 3", [], "'queue', line 1: No cell has --layers 3; there are: 1, 2"),
+        ("\nburda2015 --seed one", [], "'queue', line 2: argument --seed: invalid int value: 'one'"),
+        ("burda2015 --epochs 0", [], "line 1: --epochs takes a number from 1, --seed one from 0."),
+        ("burda2015 --data 'static", [], "line 1: No closing quotation"),
+        ("burda2015", ["--shard", "3/2"], "--shard takes the number of a part and how many there are, 2/8; received"),
+        ("burda2015", ["--epochs", "3"], "With --queue, cells, seeds, epochs and settings stand in its lines."),
+        (None, [], "No such file or directory: 'queue'"),
+    ],
+)
+def test_a_wrong_queue_ends_with_one_message(text, arguments, message, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    if text is not None:
+        Path("queue").write_text(text)
+    assert message in failed("--queue", "queue", *arguments)

@@ -55,6 +55,10 @@ def reproduce(
     together: Annotated[
         bool, typer.Option("--together", help="Train the seeds at once, on JAX; meant for a GPU.")
     ] = False,
+    queue: Annotated[
+        Path, typer.Option(help="A file of runs, a line each with what this command takes: in order, what is left.")
+    ] = None,
+    shard: Annotated[str, typer.Option(help="With --queue: 2/8, the second of eight parts.")] = "1/1",
     preset: Annotated[str, typer.Option(help="Keep a done run's weights in vaekit, by this name.")] = None,
     runs: Annotated[Path, typer.Option(help="Folder of checkpoints, from which runs go on.")] = Path("runs"),
     results: Annotated[Path, typer.Option(help="Folder of records.")] = Path("results"),
@@ -64,6 +68,7 @@ def reproduce(
     A cell is chosen by its options, as --list shows them: vaekit reproduce burda2015 --data static_mnist --layers 1
     --objective iwae --samples 50. Fewer options choose several cells. A run that was cut off goes on where it was.
     With --set learning_rate=5e-4 the cell is varied: a run of its own, beside the paper's.
+    With --queue FILE --list it says how far each run of a queue is.
     """
     from tqdm.auto import tqdm
 
@@ -71,6 +76,11 @@ def reproduce(
 
     words = [paper, *context.args] if paper else context.args  # an unknown option may stand before the paper
     try:
+        if queue:
+            if words or set_ or epochs or together or preset or cost or tuple(seed) != (0,):
+                fail("With --queue, cells, seeds, epochs and settings stand in its lines.")
+            _run_queue(queue, shard, list_, runs, results)
+            return
         chosen = [cell.vary(choice.changes(set_)) for cell in choice.choose(words)]
         if list_:
             typer.echo(tables.listing(chosen, results))
@@ -89,6 +99,36 @@ def reproduce(
         fail("Stopped. The same command goes on from the last checkpoint.")
     except (ValueError, RuntimeError, OSError) as error:
         fail(error)
+
+
+def _run_queue(path, shard, list_, runs, results):
+    """Runs what is left of a queue; one that fails, or that another process works on, stops no other."""
+    from vaekit.reproduction import queue, tables
+    from vaekit.reproduction.runs import BusyError, run
+
+    jobs, faults = queue.read(path, shard), 0
+    if list_:
+        for job in jobs:
+            typer.echo(f"{job.name}: {job.state(runs, results)}")
+        return
+    try:
+        for job in jobs:
+            if job.done(results):
+                continue
+            try:
+                typer.echo(tables.report(run(job.cell, job.seed, job.epochs, runs, results)))
+            except BusyError:
+                typer.echo(f"{job.name}: in work elsewhere")
+            except (RuntimeError, ValueError) as error:
+                faults += 1
+                typer.secho(f"{job.name}: {error}", fg="red", err=True)
+    finally:
+        left = sum(not job.done(results) for job in jobs)
+        typer.echo(
+            f"{len(jobs) - left} of {len(jobs)} runs are done; vaekit reproduce --queue {path} --list shows all."
+        )
+    if faults:
+        fail(f"{faults} runs could not be made; see above.")
 
 
 def _run_all(cells, groups, epochs, runs, results):

@@ -26,6 +26,10 @@ class RunError(RuntimeError):
     """A run that cannot be, or cannot go on."""
 
 
+class BusyError(RunError):
+    """A run in whose folder another process works."""
+
+
 def run(cell, seed=0, epochs=None, runs="runs", results="results", progress=True):
     """Trains a cell's model, measures it, and writes its record; goes on where an earlier run was cut off.
 
@@ -95,7 +99,7 @@ def _before(cell, folder, epochs, results):
     record = records.read(path) if path.exists() else None
     gone = {str(path): record.epochs if record else 0}
     if (folder / TRAINING).exists():
-        gone[str(folder / TRAINING)] = checkpoint.read(folder / TRAINING)[0]["epochs"]
+        gone[str(folder / TRAINING)] = epochs_gone(folder / TRAINING)
     for place, number in gone.items():
         if number > epochs:
             raise RunError(
@@ -103,6 +107,11 @@ def _before(cell, folder, epochs, results):
                 "as many or more, --epochs, or name other folders, --runs and --results. Nothing was changed."
             )
     return record
+
+
+def epochs_gone(path):
+    """Reads how many epochs a checkpoint has."""
+    return checkpoint.read(path)[0]["epochs"]
 
 
 def _finished(record, folder, epochs):
@@ -194,7 +203,7 @@ def _alone(folder):
         lock = filelock.FileLock(folder / "lock", timeout=0)
         lock.acquire()
     except filelock.Timeout:
-        raise RunError(
+        raise BusyError(
             f"Another run works in {str(folder)!r}. Wait for it, or give this one another folder or seed."
         ) from None
     except OSError as error:
