@@ -145,11 +145,13 @@ def _self_explanatory(row):
 
 def _reached(row):
     told = row.target.told(float(row.observed))
-    return f"{told}." if row.target.of else f"{told} reached."
+    return f"{told}{'' if row.target.of else ' reached'}." if told else ""
 
 
 def _missed(row):
     limit = row.target
+    if limit.digits is None:
+        return ""
     told = limit.told(float(row.observed)) if fits(row.observed, AtLeast(-np.inf)) else "no number"
     asked = "at most {} are allowed" if isinstance(limit, AtMost) else "at least {} are asked for"
     return f"{told}; {asked.format(f'{limit.value:,.{limit.digits}f}')}."
@@ -178,7 +180,7 @@ def _advised(parts, advice):
     first = {}  # advice → message
     for i, part in enumerate(parts):
         if part.diagnosis == "bound" and (found := advice and advice(part.name)):
-            message = first.setdefault(found, f"{part.message} {found[1]}".rstrip())
+            message = first.setdefault(found, f"{part.message} {found[1]}".strip())
             parts[i] = part._replace(diagnosis=found[0], message=message)
     return parts
 

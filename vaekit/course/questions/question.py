@@ -59,17 +59,19 @@ class Limit(NamedTuple):
     Attributes:
         value: the limit.
         unit: of the number.
-        digits: that it is shown with.
+        digits: that it is shown with; None: it is not shown, since it is 1 or 0, right or wrong.
         of: what the number measures, "bias".
     """
 
     value: float
     unit: str = "nats"
-    digits: int = 2
+    digits: int | None = 2
     of: str = ""
 
     def told(self, number):
         """Tells a number, "bias: 0.12 nats"."""
+        if self.digits is None:
+            return ""
         of = self.of.replace("_", " ")
         return f"{of}: {number:,.{self.digits}f} {self.unit}".removeprefix(": ").rstrip()
 
