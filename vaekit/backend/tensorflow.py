@@ -13,6 +13,8 @@ with quiet_start():
     import tensorflow as tf
     import tensorflow_probability as tfp
 
+    from vaekit.backend import tensorflow_optimizer
+
     # wakes devices and data pipeline, which have more to say
     list(tf.data.Dataset.from_generator(lambda: iter([0.0]), output_signature=tf.TensorSpec((), tf.float32)))
     tf.function(tf.transpose)(tf.zeros((1, 2), tf.int32))  # and oneDNN, which says once that it has no whole numbers
@@ -77,8 +79,7 @@ def variables_gradient(function, variables):
 
 def apply_gradient(optimizer, gradient, variables, jit_compile):
     if jit_compile and not tf.executing_eagerly() and replicas() == 1:
-        step = tf.function(lambda *g: optimizer.apply(g, variables), autograph=False, jit_compile=True)
-        return step(*gradient)
+        return tensorflow_optimizer.apply(optimizer, gradient, variables)
     return optimizer.apply(gradient, variables)
 
 
