@@ -96,6 +96,8 @@ def seeded():
     with mock.patch.object(rng_utils, "tf", types.SimpleNamespace(available=False)):
         keras.utils.set_random_seed(0)
     keras.config.set_dtype_policy("float32")
+    yield
+    keras.config.set_dtype_policy("float32")  # a module's fixtures come before this one
 
 
 @pytest.fixture
