@@ -37,8 +37,8 @@ notebooks: .venv/installed  ## generate and execute all lessons, or make noteboo
 exercises: .venv/installed  ## generate solutions/ and exercises/ from solutions/source
 	$(ACTIVATE) && vaekit course build
 
-benchmark: .venv/rivals  ## time vaekit beside PyTorch and pythae (a quiet machine, 30 minutes); writes benchmarks/README.md
-	$(ACTIVATE) && for name in training_step convolutional_step log_likelihood mixture_density pixelcnn_sampling text_training text_sampling video_training video_sampling import_time; do \
+benchmark: .venv/rivals  ## time vaekit beside PyTorch and pythae (a quiet machine, 50 minutes); writes benchmarks/README.md
+	$(ACTIVATE) && for name in training_step convolutional_step log_likelihood mixture_density pixelcnn_sampling text_training text_sampling video_training video_sampling first_result import_time growth; do \
 	    python benchmarks/$$name.py || exit 1; done && python benchmarks/mixture_accuracy.py && python benchmarks/table.py
 
 lock: .venv/installed  ## pin pyproject.toml's dependencies in requirements.lock

@@ -7,6 +7,7 @@ import json
 import statistics
 import sys
 
+import growth
 from harness import HERE, PER_SECOND, RECORDS, compare
 
 BEGIN, END = "<!-- benchmarks: written by benchmarks/table.py -->", "<!-- end of benchmarks -->"
@@ -25,7 +26,9 @@ def records():
         "pixelcnn_sampling",
         "text_sampling",
         "video_sampling",
+        "first_result",
         "import_time",
+        "growth",
     ]
     found = {path.stem: json.loads(path.read_text()) for path in RECORDS.glob("*.json")}
     order += sorted(set(found) - set(order))
@@ -46,6 +49,8 @@ def machine(record):
 def details(name, record):
     """One benchmark's tables, and how its goals stand."""
     lines = [f"## {record['question']}", "", f"`python benchmarks/{name}.py`. {machine(record)}.", ""]
+    if name == "growth":
+        return "\n".join([*lines, *growing(record)])
     unit, limit = record["unit"], record["limit"]
     for case, rows in record["cases"].items():
         reference = next(iter(rows))
@@ -67,6 +72,28 @@ def details(name, record):
             f"{ratio(found)}: {verdict}."
         )
     return "\n".join([*lines, ""])
+
+
+def growing(record):
+    """A row for each that grows: milliseconds at its sizes, and the slope between the two largest."""
+    found, picture = growth.slopes(record), growth.PICTURE.name
+    lines = ["| | sizes | backend | ms | slope |", "|---|---|---|---:|---:|"]
+    for what, (sizes, timed) in growth.GROWS.items():
+        for contestant in growth.CONTESTANTS:
+            ms, slope = found[what, contestant]
+            backend = contestant.split(" on ")[1]
+            cells = what, " · ".join(f"{s:,}" for s in sizes), backend, " · ".join(f"{t:.3g}" for t in ms)
+            lines.append(f"| {cells[0]}, {timed} | {' | '.join(cells[1:])} | {slope:.2f} |")
+    said = "; ".join(f"{what} {found[what, next(iter(growth.CONTESTANTS))][1]:.2f}" for what in growth.GROWS)
+    return [
+        *lines,
+        "",
+        "Slopes are those of the logarithms, between the two largest sizes: 1 is a cost in proportion, 0 one that does "
+        "not grow.",
+        "",
+        f"![Time against size, both in logarithms, for each that grows; slopes on JAX: {said}](../pictures/{picture})",
+        "",
+    ]
 
 
 def summary(found):
