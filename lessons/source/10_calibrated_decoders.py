@@ -554,7 +554,7 @@ holds(abs(clipped - [0.0025, -6 + np.log(2), -5.9975]).max() < 1e-4)
 # %% [markdown]
 # Well above $-6$ the soft clip changes next to nothing, at $-6$ it adds $\log 2$, and far below it comes ever closer to
 # $-6$. But it never lies flat: its slope is $\mathrm{sigmoid}(l + 6)$, at $l = -12$ still 0.0025. Under a hard floor
-# the slope is zero. A pixel that has once got there stays, even if the next images are not black in that place.
+# the slope is zero. A pixel that has once got there is not pushed back, even if it is not black in the next images.
 #
 # `shared` has one $\sigma$, so it believes in grains of 0.09 in the black as well as in the strokes. `pixel` leaves the
 # margin alone, and expects errors of 0.2 and more where strokes run. That is the better description of errors, and
