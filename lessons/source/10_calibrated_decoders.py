@@ -157,7 +157,7 @@ holds(one[1] < 0.5, tenth[1] > 25, 4 < D * one[3] ** 2 / 2 < 6, tenth[3] < 0.55 
 # be.)
 #
 # With $\sigma = 1$ the code says nothing, and the decoder paints nearly the same blot for everybody, the mean of all
-# images. That is no fault of the network, the same one does well with $\sigma = 0.1$. A decoder that expects errors of
+# images. That is no fault of the network: the same one does well with $\sigma = 0.1$. A decoder that expects errors of
 # 1 is not surprised by errors of 0.2: $S/2$ is $196 \cdot 0.227^2/2$, five nats an image, and more than these five
 # cannot be won by any code. The second decoder's code costs 37. (At full size there are four times as many pixels to
 # win by. Then some six nats of code are worth their price, as the last table shows.)
@@ -206,12 +206,12 @@ quiz.discuss("gradients")
 #
 # So **$\beta$ with $\sigma = 1$ is $\sigma = \sqrt\beta$ with $\beta = 1$**: same gradient up to a factor, and so the
 # same trained networks. (Adam does not see the factor: it divides each gradient by that gradient's own recent size.) It
-# is the same model with two ways of keeping its books. The difference is that with the true $\sigma$ the loss is a
-# bound on $\log p_\theta(x)$, and with $\beta$ it is none.
+# is the same model with two ways of keeping its books. The difference is that minus the loss
+# is a bound on $\log p_\theta(x)$ with the true $\sigma$, and none with $\beta$.
 #
 # In general: of $a S + b\,\mathrm{KL}$ divide by $b$, compare $a/b$ with $\frac1{2\sigma^2}$, and find
-# $\sigma^2 = \frac b{2a}$. What $\sigma$ is hidden in the losses that people write? Let the grey values be between 0
-# and 1.
+# $\sigma^2 = \frac b{2a}$. What $\sigma$ is hidden in the losses that people write? Grey values run from 0 to 1, but
+# for one line; $\sigma$ is always stated in that unit.
 
 # %% tags=["nbval-check-output"]
 pixels, latents = 784, 20  # MNIST at full size
@@ -239,7 +239,8 @@ for name, (a, b) in losses.items():
 #
 # If $\beta$ is a $\sigma^2$, then it need not be tuned by looking at samples. It is a parameter of $p_\theta$, and the
 # likelihood can choose it like any other. Take the model that was trained with $\sigma = 0.1$, freeze all its means,
-# and look for the best $\sigma$ for them, that with the lowest $\log\sigma + \frac{S}{2 D \sigma^2}$.
+# and look for the best $\sigma$ for them, that with the lowest $\log\sigma + \frac{S}{2 D \sigma^2}$. (There is one
+# $\sigma$ for all images. So from here on $S$ is the sum of *their* squared errors, and $D$ the number of all pixels.)
 
 # %%
 quiz.ask("best")
@@ -297,18 +298,22 @@ quiz.discuss("best")
 # \quad\Longleftrightarrow\quad \sigma^{*2} = \frac SD = \mathrm{MSE}.$$
 #
 # The derivative is negative below $\sigma^*$ and positive above, so it is the minimum. **The mean squared error is the
-# best $\sigma^2$**, and its root the best $\sigma$. (Readers of the paper ask again and again which of the two the
-# formula is about. Check the units: an error squared cannot be a standard deviation.)
+# best $\sigma^2$**, and its root the best $\sigma$. (The paper's equation 5 once read $\sigma^* = \mathrm{MSE}$. [A
+# reader asked](https://github.com/orybkin/sigma-vae-pytorch/issues/1), and its author agreed that the square was
+# missing. One need not ask. Check the units: an error squared cannot be a standard deviation.)
 #
 # Put $\sigma^*$ back in. The quotient is $S / 2\sigma^{*2} = D/2$ whatever the errors, a constant, and what is left is
 # $D \log\sigma^*$:
 #
 # $$-\log p_\theta(x|z) = \frac D2 \log \mathrm{MSE} + \frac D2 \log 2\pi e.$$
 #
-# That is the paper's whole proposal: **in place of the squared error, $\frac D2$ times its logarithm.** With it,
-# $\beta$ is gone. To be exact, it is hidden: $\nabla \frac D2 \log \mathrm{MSE} = \nabla S / 2\sigma^{*2}$, the
-# gradient of a decoder with $\sigma$ fixed at today's $\sigma^*$, so $\beta = \mathrm{MSE}$, and follows the errors
-# down as they shrink.
+# That is the paper's whole proposal: **in place of the squared error, $\frac D2$ times the logarithm of its mean.** It
+# is the mean over all images that share the $\sigma$, in training those of the batch. (A mean of logarithms, each
+# image's or each pixel's own, looks much the same in code. It has a $\sigma^*$ for each of them, and is another model.)
+#
+# With it, $\beta$ is gone. To be exact, it is hidden. The slope of the logarithm is $1/S$, so $\frac D2 \log S$ has the
+# gradient $\frac D{2S} \nabla S = \frac1{2\sigma^{*2}} \nabla S$. That is the gradient of a decoder whose $\sigma$ is
+# fixed at today's $\sigma^*$. So $\beta = \mathrm{MSE}$, and it follows the errors down as they shrink.
 #
 # ### Does the gradient pass through σ*?
 #
@@ -350,7 +355,7 @@ holds(np.allclose(list(slopes.values()), [1, 1, 0, 2], atol=2e-3))
 # the first factor is zero: that is how $\sigma^*$ was defined. (This is called the *envelope theorem*.) So stopping
 # changes nothing **as long as $\sigma^*$ is the minimum for the very errors that it divides**. With a floor under it,
 # or with a running average in its place, it is not, and then a stop makes a difference. The paper lets the gradient
-# pass.
+# pass. (Users ask whether it should. Its author had tried both, and seen no great difference. Now you know why.)
 
 # %% [markdown]
 # ## Whose σ?
@@ -359,7 +364,7 @@ holds(np.allclose(list(slopes.values()), [1, 1, 0, 2], atol=2e-3))
 #
 # - `1.0`, or any number: fixed.
 # - `"shared"`: one number, a weight that is learned as $\log\sigma$, starting at $\sigma = 1$.
-# - `"optimal"`: $\sigma^*$ of the batch, as above.
+# - `"optimal"`: $\sigma^*$ of the batch, as in the last cell.
 # - `"optimal_image"`: $\sigma^*$ of each image, from its own 196 errors.
 # - `"image"`, `"pixel"`: the decoder network puts out $\log\sigma$ beside $\mu$, one for each image or for each pixel.
 #
@@ -370,15 +375,15 @@ holds(np.allclose(list(slopes.values()), [1, 1, 0, 2], atol=2e-3))
 # test batch.)
 #
 # The network of `"pixel"` gets a floor, the paper's *soft clip*, $\log\sigma = -6 + \mathrm{softplus}(l + 6)$ for an
-# output $l$. So $\sigma > e^{-6} = 0.0025$, less than one grey value. We give it to all that are not fixed. What it is
-# good for comes later.
+# output $l$. So $\sigma > e^{-6} = 0.0025$, less than one grey value. We give it to all that are not fixed, and look at
+# it in the next section.
 #
 # Bounds can be compared, since all of these are densities of the same images. For samples we need a number as well. The
 # **Fréchet distance**, FID for short, takes features of images, from some network that was trained to tell images
 # apart, for samples and for real images. It takes both clouds of features as normal, and measures how far apart these
-# are, in mean and covariance; less is better, and only ratios of it say something. Ours are the last hidden layer of a
-# small digit classifier (the paper's: a network for photographs, *Inception*), so our FIDs can be compared with each
-# other, and with no paper's.
+# are, in mean and covariance: 0 if they agree, less is better, and only ratios of it say something. Ours are the last
+# hidden layer of a small digit classifier (the paper's: a network for photographs, *Inception*), so our FIDs can be
+# compared with each other, and with no paper's.
 
 # %%
 quiz.ask("whose")
@@ -435,10 +440,10 @@ if "optimal" in curves:
 
 # %% [markdown]
 # `pixel` has a bound nearly four hundred nats above all others, and is ahead from the first epoch on. But its errors
-# are larger by a third or more, and its FID is twice that of the others, $\sigma = 1$ apart. To the eye its samples are
-# not that bad, some fainter than any digit should be. All others have FIDs between 15 and 25, and which of them is
-# first changes with the seed. ($\sigma = 0.1$ does well, too: we happened to guess the number right.) For `image` and
-# `pixel` the table's $\sigma$ is $e$ to the mean of $\log\sigma$.
+# are larger by a third or more, and its FID is twice that of the others, except for $\sigma = 1$. To the eye its
+# samples are not that bad, some fainter than any digit should be. The five others have FIDs between 15 and 25, and
+# which of them is first changes with the seed. ($\sigma = 0.1$ does well, too: we happened to guess the number right.)
+# For `image` and `pixel` the table's $\sigma$ is $e$ to the mean of $\log\sigma$.
 #
 # The picture on the right has the difference between *learned* and *computed*. $\sigma^*$ is right from the first batch
 # on. The weight $\log\sigma$ of `shared` starts at 0 and is moved by Adam, which takes steps of about the learning
@@ -446,7 +451,7 @@ if "optimal" in curves:
 # with a $\beta$ that is many times too large. Then both come to a $\sigma$ between 0.08 and 0.1, that is a $\beta$
 # below 0.01, and nobody had to look for it.
 #
-# One for each image gains little here, a dozen nats of bound over `optimal`, and nothing in FID: digits are much alike.
+# One for each image gains little here, some nats of bound over `optimal`, and nothing in FID: digits are much alike.
 # `optimal_image` cannot even be evaluated by what it was trained with. (The paper has no bound for it, either.)
 #
 # ## The pixel that is always black
@@ -511,6 +516,50 @@ holds(floor_gain[dark].sum() > 0.6 * floor_gain.sum(), 0.4 < dark.mean() < 0.6, 
 # pixel with $\sigma = 1$. Each pixel has a $\beta$ of its own. Where strokes run, the network finds that it is cheaper
 # to say "I do not know", with $\log\sigma$ about $-1.5$, than to spend code on being right, as $\sigma = 1$ did in the
 # beginning. This is why its errors are larger, and its digits faint.
+#
+# ### Why softly, and what these decoders draw
+#
+# `ops.maximum(l, -6)` would be a floor as well. On the left, both. On the right is what is hardly ever shown: draws
+# from $p_\theta(x|z)$, each pixel with its own noise, at the codes of six test images.
+
+# %% tags=["hide-input"]
+figure = Figure(figsize=(10, 2.9))
+left, right = figure.subplots(1, 2, width_ratios=(1, 1.9))
+outputs = np.linspace(-12, 1, 200)
+left.plot(outputs, np.maximum(outputs, -6), color="red", linestyle="--", label="maximum")
+left.plot(outputs, np.logaddexp(outputs, -6), color=BLUE, label="soft clip")  # −6 + softplus(l + 6)
+left.set(xlabel="l, output of the network", ylabel="log σ", ylim=(-7.5, 1), xticks=[-12, -9, -6, -3, 0])
+left.legend()
+tiles, noise = [test[:6]], np.random.default_rng(0)
+stroke = test[..., 0] > 0.5
+black = np.broadcast_to((train.max(axis=0) == 0)[..., 0], stroke.shape)
+said = {}
+for name in ("shared", "pixel"):
+    mu, scale = decoded(models[name], test)
+    scale = np.broadcast_to(scale, mu.shape)
+    said[name] = [np.median(scale[..., 0][where]) for where in (black, stroke)]
+    print(f"{name:7s}typical σ: always black {said[name][0]:.4f}, in strokes {said[name][1]:.3f}")
+    tiles += [mu[:6], mu[:6] + scale[:6] * noise.normal(size=mu[:6].shape)]
+right.imshow(np.vstack([np.hstack(row[..., 0]) for row in tiles]), cmap="gray", vmin=0, vmax=1)
+right.set(xticks=[], yticks=[6.5 + 14 * i for i in range(5)])
+right.set_yticklabels(["test images", "shared: μ", "drawn", "pixel: μ", "drawn"])
+figure
+
+# %% tags=["hide-input"]
+if "optimal" in curves:
+    holds(said["pixel"][0] < 0.004, said["pixel"][1] > 1.4 * said["shared"][1], 0.06 < said["shared"][0] < 0.13)
+clipped = np.logaddexp([0.0, -6, -12], -6)
+holds(abs(clipped - [0.0025, -6 + np.log(2), -5.9975]).max() < 1e-4)
+
+# %% [markdown]
+# Well above $-6$ the soft clip changes next to nothing, at $-6$ it adds $\log 2$, and far below it comes ever closer to
+# $-6$. But it never lies flat: its slope is $\mathrm{sigmoid}(l + 6)$, at $l = -12$ still 0.0025. Under a hard floor
+# the slope is zero. A pixel that has once got there is not pushed back, even if it is not black in the next images.
+#
+# `shared` has one $\sigma$, so it believes in grains of 0.09 in the black as well as in the strokes. `pixel` leaves the
+# margin alone, and expects errors of 0.2 and more where strokes run. That is the better description of errors, and
+# earns the higher bound. A better picture it is not: grains are drawn for each pixel alone, and errors of handwriting
+# come in whole strokes. This is why one shows means.
 
 # %% [markdown]
 # ## Calibrated?
@@ -533,7 +582,7 @@ for name in ("shared", "image", "pixel"):
     mu, scale = decoded(models[name], test)
     ratio = np.abs(test - mu) / scale
     shares[name] = [np.mean(ratio < k) for k in (1, 2, 3)] + [np.mean(ratio > 5), np.mean(ratio**2)]
-    print("{:17s}{:9.1%}{:7.1%}{:7.1%}{:12.5%}{:12.2f}".format(name, *shares[name]))
+    print("{:17s}{:9.1%}{:7.1%}{:7.1%}{:12.2%}{:12.2f}".format(name, *shares[name]))
     said = np.quantile(2 * norm.cdf(ratio) - 1, levels)  # the error's rank, by the decoder
     left.plot(said, levels, label=name, **STYLES[name])
 left.plot([0, 1], [0, 1], color="0.7", linewidth=1)
@@ -564,7 +613,8 @@ holds(0.35 < strokes < 0.6)
 # Not 68 % but 86 % lie within $\sigma$, and yet too few within $2\sigma$ and $3\sigma$: too many small errors *and* too
 # many large ones. Half of one percent are beyond $5\sigma$; of a normal distribution it would be one in two million.
 # For `shared` the last column is about 1, and that is all that was fitted: **the mean square is right, the shape is
-# not.** The picture on the left says the same of all widths at once: half of all errors lie where the decoder expects
+# not.** The picture on the left says the same of all widths at once (each point is a width: across, what share of
+# errors the decoder expects within it, upwards, what share is there): half of all errors lie where the decoder expects
 # hardly any, very close to $\mu$. On the right, where the large ones are: in the strokes, and none in the black. Among
 # pixels that are not dark fewer than half lie within $\sigma$. One number is too large for the black and too small for
 # the strokes.
@@ -581,12 +631,13 @@ holds(0.35 < strokes < 0.6)
 # The grey values are bytes, 256 of them. A decoder that gives a probability to each is what lesson 07 built. The paper
 # compares three such decoders, beside the normal ones: a *categorical* one, 256 logits for each pixel; a mixture of
 # lesson 07's logistic bells; and a new one, **bitwise**: write the byte in binary, and let eight coins decide, one for
-# each digit. A pixel has eight numbers, then, not two. But 127 and 128, neighbours in grey, differ in all eight digits,
-# and what they have in common has to be learned. We train the last one, and a single logistic bell for each pixel.
+# each digit. So the network puts out eight numbers a pixel, where a bell has two. But 127 and 128, neighbours in grey,
+# differ in all eight digits, and what they have in common has to be learned. We train the last one, and a single
+# logistic bell for each pixel.
 #
 # How do we compare? The normal decoder becomes one of bytes by lesson 07's recipe, $P(k) = \Phi(b_k) - \Phi(a_k)$,
-# where $a_k$ and $b_k$ are the edges of the bin around $k/255$ in units of $\sigma$, and the first and the last bin
-# have the tails. Its training stays as it was.
+# where $\Phi$ is the share of a standard normal below a value, $a_k$ and $b_k$ are the edges of the bin around $k/255$
+# in units of $\sigma$, and the first and the last bin have the tails. Its training stays as it was.
 
 # %%
 quiz.ask("bits")
@@ -648,7 +699,9 @@ if "optimal" in curves:
 # here.)
 #
 # So the sign of a loss tells which *kind* of number it is, not how good it is. **Is a negative loss right? Yes, for a
-# density, whose bells are narrow. For bytes or coins, never.**
+# density, whose bells are narrow. For bytes or coins, never.** (And if a loss has no lowest value, how does one see
+# that training is done? As ever, by a bound on held-out images that rises no more. Print the typical error beside it:
+# it shows whether the means improve, or only $\sigma$ arrives.)
 
 # %% [markdown]
 # ## The paper's table, and ours
@@ -769,18 +822,22 @@ print(f"2 ln 255 = {2 * np.log(255):.2f};  for 28 × 28 pixels {784 * np.log(255
 # %% [markdown]
 # ## Take-aways
 #
-# A squared error is a normal decoder. $a S + b\,\mathrm{KL}$ means $\sigma^2 = b/2a$, and $\beta$ is that $\sigma^2$ in
-# disguise. So it depends on the unit of the pixels, and on every mean in place of a sum.
+# **What β a σ hides.** A squared error is a normal decoder. $a S + b\,\mathrm{KL}$ means $\sigma^2 = b/2a$, and $\beta$
+# is that $\sigma^2$ in disguise. So it depends on the unit of the pixels, and on every mean in place of a sum.
 #
-# The best $\sigma^2$ is the mean squared error; put it in, and the loss is $\frac D2 \log\mathrm{MSE} + \mathrm{KL}$.
-# It needs no tuning. Whether the gradient passes through $\sigma^*$ makes no difference, as long as it is treated alike
-# in both places.
+# **σ or σ².** The mean squared error is the best $\sigma^2$.
+#
+# **Log MSE.** Put it in, and the loss is $\frac D2 \log\mathrm{MSE} + \mathrm{KL}$, the MSE being that of all images
+# with the same $\sigma$. It needs no tuning.
+#
+# **The gradient through σ\*.** Whether it passes makes no difference, as long as $\sigma^*$ is the minimum, and is
+# treated alike in both places.
+#
+# **A negative loss** is nothing wrong. Densities can be compared with densities of the same data in the same unit, and
+# with nothing else. Bits per dimension, from bins, can.
 #
 # One $\sigma$ for all makes good samples. One for each pixel has the higher bound, and spends it where nothing ever
 # happens; it needs a floor.
-#
-# A negative loss is nothing wrong. Densities can be compared with densities of the same data in the same unit, and with
-# nothing else. Bits per dimension, from bins, can.
 #
 # Calibrated, here, means that the average squared error is right. Look whether more than that is.
 #

@@ -131,15 +131,16 @@ print(f"log p(x), mean over 2000 sequences: {kalman(x).mean():.2f} nats")
 # Now the way of a VAE: draw $z_1, z_2, \dots$ from an encoder, and take $\log w = \log p(x, z) - \log q(z|x)$. We try
 # two. The first is the exact posterior. Given $z_{t-1}$ the past says nothing more about $z_t$, so it is
 # $p(z_t|z_{t-1}, x_{\ge t})$: a normal distribution that gathers what this frame and all *later* ones say, by a run
-# from the end to the beginning. (What the later ones say about $z_{t+1}$, with a variance of $1/\pi$, they say about
-# $z_t$ with $1/\pi + s^2$, a precision of $\pi/(1 + s^2\pi)$, since it drifts in between. It is added to the precision
-# $1/r^2$ of frame $t$.) The second encoder, $q(z_t|z_{t-1}, x_t)$, does the same without the future.
+# from the end to the beginning. (What the later ones say about $z_{t+1}$, with a precision of $\kappa$, they say about
+# $z_t$ with the variance $1/\kappa + s^2$, since it drifts in between: a precision of $\kappa/(1 + s^2\kappa)$. It is
+# added to the precision $1/r^2$ of frame $t$. The code is folded away.) The second encoder, $q(z_t|z_{t-1}, x_t)$, does
+# the same without the future.
 
 # %%
 quiz.ask("filter")
 
 
-# %%
+# %% tags=["hide-input"]
 def log_weights(x, future):
     """One draw of z for each sequence, and its log-weight; future: whether q sees later frames."""
     n, steps = x.shape
@@ -158,6 +159,7 @@ def log_weights(x, future):
     return log_w
 
 
+# %%
 for name, future in (("sees all", True), ("no future", False)):
     gap = kalman(x) - log_weights(x, future)
     print(f"{name:9s}: log p(x) − log w = {abs(gap.mean()):.2f} on average, {gap.std():.2f} standard deviation")
@@ -183,9 +185,9 @@ holds(abs(kalman(x) - log_weights(x, True)).max() < 1e-9, 3.6 < lost < 4.4, np.p
 # ## A network that carries a state
 #
 # A factor of frame $t$ may use all frames before it, be they three or three hundred. A dense layer wants inputs of
-# fixed size. So the network reads the frames one after the other, and keeps notes: a vector $s_t$, its **state**, made
-# of the new frame and the old state by the same weights at every step, with a squashing function $f$ such as the
-# hyperbolic tangent,
+# fixed size. So the network reads the frames one after the other, and keeps notes: a vector $s_t$, its **state** (no
+# drift here), made of the new frame and the old state by the same weights at every step, with a squashing function $f$
+# such as the hyperbolic tangent,
 #
 # $$s_t = f(W x_t + U s_{t-1} + b), \qquad s_0 = 0.$$
 #
@@ -233,8 +235,9 @@ figure
 # %% [markdown]
 # Three of them make the model: the prior's, which reads the frames before $t$; the decoder's, which reads the same
 # frames and the codes up to $t$ (its states are in the picture, the others are left out); and the encoder's, which
-# reads the frames up to $t$. `vk.past("h")` is the sequence $h$ shifted by one, so that step $t$ gets the frame before.
-# `over_time=True` says that the layers run over time, and `TimeDistributed` lets a layer do the same at every frame.
+# reads the frames up to $t$. A dense layer makes $h_t$ of each frame, 128 numbers, and `vk.past("h")` is this sequence
+# shifted by one, so that step $t$ gets the frame before. `over_time=True` says that the layers run over time, and
+# `TimeDistributed` lets a layer do the same at every frame.
 
 
 # %%
@@ -246,7 +249,7 @@ def over_time(head, units):  # a network that carries a state, and a distributio
 def svg(learned=True, scale="optimal"):
     keras.utils.set_random_seed(1)
     frames = vk.layers.TimeDistributed(Sequential([Flatten(), Dense(128, "relu")]))
-    pixels = vk.layers.Normal((16, 16, 1), scale=scale, mean_activation="sigmoid")
+    pixels = Sequential([Dense(256, "relu"), vk.layers.Normal((16, 16, 1), scale, mean_activation="sigmoid")])
     prior = vk.Factor("z", over_time(vk.layers.DiagonalNormal(8), 64), given=vk.past("h"))
     fixed = vk.Factor("z", vk.priors.IndependentSteps(vk.priors.StandardNormal()))  # for later
     model = vk.LatentVariableModel(
@@ -270,7 +273,7 @@ steps = vk.evaluation.by_step(model, test)  # bound and KL of each frame
 print(steps)
 
 # %% [markdown]
-# Grey values have a density, so the bound may be positive, as in lesson 10. A frame costs seven to eight nats of code;
+# Grey values have a density, so the bound may be positive, as in lesson 10. A frame costs some fourteen nats of code;
 # what they buy, we ask below. ("0 known": all twelve frames are counted, none is given for nothing.)
 #
 # **Sentences are the same thing.** Put words in the place of frames, and let $z$ be one vector for the whole sequence
@@ -303,8 +306,8 @@ quiz.ask("mean")
 # %%
 def predictor():
     keras.utils.set_random_seed(1)
-    layers = [Reshape((-1, 256)), Dense(128, "relu"), LSTM(128, return_sequences=True), Dense(256, "sigmoid")]
-    network = Sequential([Input((T - 1, 16, 16, 1)), *layers, Reshape((-1, 16, 16, 1))])
+    layers = [Reshape((-1, 256)), Dense(128, "relu"), LSTM(128, return_sequences=True), Dense(256, "relu")]
+    network = Sequential([Input((T - 1, 16, 16, 1)), *layers, Dense(256, "sigmoid"), Reshape((-1, 16, 16, 1))])
     network.compile(Adam(0.003), "mse")
     return network
 
@@ -358,20 +361,20 @@ for name, index, k in (
     print(f"{name:15s}: draws are {spread[name]:.1f} pixels apart; brightness squared, of the truth's:", end="")
     print(f" no z {sharp[name][0]:.0%}, draws {sharp[name][1]:.0%}")
 holds(spread["after a wall"] > 1.5 * spread["on its way"], sharp["after a wall"][0] < sharp["after a wall"][1] - 0.1)
+holds(spread["one frame given"] > 2 * spread["on its way"], *(drawn > 0.8 for _, drawn in sharp.values()))
 
 # %% [markdown]
 # The row without $z$ dissolves. The number that makes a mean square as small as possible is the mean, and the mean of a
 # digit in ten places is a smear. It is no failure of training. As a point guess the smear *is* the best answer, and it
 # looks like no frame that was ever seen. Fed back, it does not recover, for the network has never been given a smear to
 # go on from. The table says so in numbers: spread over more pixels, the same light has a smaller sum of squares, here
-# half of the truth's, and draws have three quarters of it.
+# half to two thirds of the truth's, and draws have about nine tenths of it.
 #
-# Each draw has *one* shape that takes *one* way. Not the right shape: the 7 of the given frames is lost, and what moves
-# is a cross of our three digits, mostly the 0. Training for a minute has not taught the networks to keep what they saw;
-# how things move they know better. The ways differ where they may, after a wall, and half as much where the past
-# decides. (The distance is from the draws' middle, in the first frame that is not given.) Where only one frame is
-# given, nobody can know a velocity, and so they differ again. To say what may come, **show draws, not their mean.** In
-# the video below, the truth is first, then seven draws; frames that were given are framed.
+# Each draw shows *one* 7 that takes *one* way, and another one at the next wall. The ways differ where they may, after
+# a wall, and much less where the past decides. (The distance is from the draws' middle, in the first frame
+# that is not given.) Where only one frame is given, nobody can know a velocity, and they differ most. To say what may
+# come, **show draws, not their mean.** In the video below, the truth is first, then seven draws; frames that were given
+# are framed.
 
 # %%
 seven = model.futures(test[hit[1:2], :SEEN], n=7, seed=3)[:, 0]
@@ -390,13 +393,17 @@ vk.plotting.animation(np.concatenate([test[hit[1:2]], seven]), past=SEEN, column
 
 # %%
 def draw_from(given):
-    futures = model.futures(test[calm[:1], :given], n=3, length=T, seed=6)[:, 0]
-    return vk.plotting.futures(test[calm[0], :given], futures[:, given:], test[calm[0], given:])
+    futures = model.futures(test[calm[3:4], :given], n=4, length=T, seed=6)[:, 0]
+    return vk.plotting.futures(test[calm[3], :given], futures[:, given:], test[calm[3], given:])
 
 
 explore(draw_from, given=ipywidgets.IntSlider(1, min=1, max=8, description="given"))
 
 # %% [markdown]
+# From one frame, the draws set out in different directions. From three or four they agree better, until the first wall.
+# And some lose their digit on the way: it dissolves, or comes back as another. What a model has painted once, it
+# believes.
+#
 # ## What the prior may learn
 #
 # The prior of our model is a network that sees the past. The alternative is the one of lesson 02: $\mathcal N(0, I)$
@@ -430,23 +437,21 @@ quiz.discuss("prior")
 
 # %% tags=["hide-input"]
 learned, standard = cost["learned"], cost["fixed"]
-holds(learned[0] > learned[1] + 2, learned[1] < standard[1] - 4)
-holds(abs(standard[0] - standard[1]) < 0.25 * standard[1], standard[2] > learned[2])
+holds(learned[0] > learned[1] + 2, learned[1] < standard[1] - 8)
+holds(abs(standard[0] - standard[1]) < 0.25 * standard[1], learned[2] > standard[2] + 15)
 
 # %% [markdown]
-# The learned prior pays twice as much at a surprise as else: ten nats or so against five. The fixed prior pays about
-# fifteen nats, whatever happens. It is told everything anew in each frame, for $\mathcal N(0, I)$ cannot say "as
-# before". What the learned prior expects costs little, and where its KL rises one can read off *when something happened
-# that could not be foreseen*. That is more than the 2.3 nats of a bounce, on both sides: our frames are learned only
-# roughly, and the code also tells what the decoder has not kept from frames before, the shape above all.
+# The learned prior pays half as much again at a surprise as else: some sixteen nats against eleven. The fixed prior
+# pays about twenty-five, whatever happens. It is told everything anew in each frame, for $\mathcal N(0, I)$ cannot say
+# "as before". What the learned prior expects costs less, and where its KL rises one can read off *when something
+# happened that could not be foreseen*. (A perfect model would pay 2.3 nats and none. Ours foresees only roughly, and
+# its code also tells what the decoder would paint wrongly without it.)
 #
-# Now look at the bounds. **The fixed prior's is higher**, by more than twenty nats a frame. Nothing in a KL that is
-# constant makes a bad model; the frames it buys for its fifteen nats are better. A learned prior has to follow an
-# encoder that moves, and our guess is that it makes the encoder careful early on; we have not put it to a test. So
-# after equal, short training one model tells surprises from routine, and the other describes frames better. It does not
-# stay so: in the project's [records](../results/README.md), after longer training on new videos in every pass, the
-# learned prior has the better bound, too. Which of the two foresees frames better is a third question, and we shall
-# ask it.
+# Now look at the bounds. The learned prior's is higher, by tens of nats a frame. Ten or so are saved on the code. The
+# rest are better frames: whoever need not be told what was to be expected can be told finer things for the
+# same price. It stays so in the project's [records](../results/README.md), after longer training on new videos in every
+# pass. But a bound is about frames whose codes are known. Which of the two foresees better is another question, and we
+# shall ask it.
 
 # %% [markdown]
 # ## The σ in a loss that has none
@@ -497,15 +502,15 @@ for name, candidate in {"optimal": model, "0.45": coarse}.items():
 quiz.discuss("sigma")
 
 # %% tags=["hide-input"]
-holds(sigmas["optimal"][0] > sigmas["0.45"][0] + 150, squares["optimal"] < squares["0.45"])
-holds(sigmas["0.45"][1] < sigmas["optimal"][1])
+holds(sigmas["optimal"][0] > sigmas["0.45"][0] + 400, 4 * squares["optimal"] < squares["0.45"])
+holds(sigmas["0.45"][1] < 6 < sigmas["optimal"][2], sigmas["0.45"][2] < 2)
 
 # %% [markdown]
-# With a large σ an error of a pixel costs little, so little is worth saying: the KL falls to a nat and a half at
-# surprises, less than the 2.3 that it takes to say where a bounce leads, and the errors of pixels grow by half. The
-# bound is worse by some 270 nats a frame. Pixels that are off by a seventh are described as if they were off by a half,
-# and $D \log\sigma$, which SVG's loss does not count, charges for it. Nobody had decided that bounces are not worth
-# telling. The setting of $\beta$ did.
+# With a large σ an error of a pixel costs little, so little is worth saying. The KL falls to some three nats at
+# surprises, about what it takes to say where a bounce leads, and to less than one else; the errors of pixels are nearly
+# four times as large. The bound is worse by some 600 nats a frame. Pixels that are off by a tenth are described as if
+# they were off by a half, and $D \log\sigma$, which SVG's loss does not count, charges for it. Nobody had decided which
+# details are worth telling. The setting of $\beta$ did.
 
 # %% [markdown]
 # ### The paper's table, and where we stand
@@ -582,8 +587,15 @@ for name, score in scores.items():
     axis.semilogx(counts, values, linestyle=styles[name], color=color, label=name)
 axis.set(xlabel="n, draws", ylabel="PSNR of the best, dB", xticks=[1, 3, 10, 30], xticklabels=[1, 3, 10, 30])
 axis.legend()
+light = {
+    name: np.mean([np.square(frames).sum() for frames in future]) / np.square(some[:, SEEN:]).sum()
+    for name, future in futures.items()
+    if name != "strangers"
+}
+light["strangers"] = np.square(others[:, SEEN:]).mean() / np.square(some[:, SEEN:]).mean()
 for name, score in scores.items():
-    print(f"{name:12s} one draw {psnr(score, 1):5.1f} dB, best of {n} {psnr(score, n):5.1f} dB")
+    print(f"{name:12s} one draw {psnr(score, 1):5.1f} dB, best of {n} {psnr(score, n):5.1f} dB;", end="")
+    print(f" brightness squared, of the truth's: {light[name]:.0%}")
 figure
 
 # %%
@@ -593,20 +605,22 @@ quiz.discuss("best")
 one, top = ({name: psnr(score, k) for name, score in scores.items()} for k in (1, n))
 holds(one["no z"] > one["optimal σ"], top["optimal σ"] > max(one["optimal σ"], top["no z"]) + 1)
 holds(top["strangers"] > one["strangers"] + 1, top["fixed prior"] < top["optimal σ"] - 0.7)
-holds(one["σ = 0.45"] > one["optimal σ"], 0 < top["no z"] - top["strangers"] < 1.3)
+holds(one["σ = 0.45"] > one["optimal σ"], light["σ = 0.45"] < light["optimal σ"] - 0.05)
+holds(top["σ = 0.45"] > top["optimal σ"] - 0.3)
+holds(top["fixed prior"] < top["optimal σ"] - 1, 0 < top["no z"] - top["strangers"] < 1.3)
 
 # %% [markdown]
 # With one draw, the smear wins. With forty it is where it was, and our model has overtaken it by more than a decibel.
 # But look at the red line: strangers, who know nothing, gain by drawing as all others do, and have come within a
-# decibel of the smear. And look at the short dashes: with few draws $\sigma = 0.45$, the model with hardly any code, is
-# *ahead* of the one with the better bound, because its frames are nearer to a smear. **The best of n rises for whatever
-# varies**, the more, the more it varies. It asks whether the truth is among the draws, and never whether the other
-# thirty-nine are any good. So compare at equal $n$; print the mean of all draws beside it; and draw strangers, to see
-# what the number is worth.
+# decibel or so of the smear. And look at the short dashes: $\sigma = 0.45$, whose bound is so much worse, is *ahead* of
+# our model with one draw, and not behind with forty. Its frames are dimmer, as the last column says, and a square error
+# forgives a dim mistake. **The best of n rises for whatever varies**, the more, the more it varies. It asks whether the
+# truth is among the draws, and never whether the other thirty-nine are any good. So compare at equal $n$; print the
+# mean of all draws beside it; and draw strangers, to see what the number is worth.
 #
-# And the question that was left: the fixed prior, whose bound was better, foresees worse. With forty draws it is a
-# decibel behind, in our one run. A bound counts frames whose codes were chosen by an encoder that has seen them; a
-# future is drawn without one, and a prior that has never seen a frame lets anything happen.
+# And the question that was left: the fixed prior foresees worse, by more than a decibel with forty draws, and dimness
+# does not save it. Its bound counts frames whose codes were chosen by an encoder that has seen them. A future is drawn
+# without one, and a prior that has never seen a frame lets anything happen.
 
 # %% [markdown]
 # ## When it goes wrong
@@ -631,11 +645,11 @@ print(f"mean square error of the next frame: honest {honest:.4f}, leaky {leaked:
 print(f"of frames that it makes by itself:   honest {alone['honest']:.4f}, leaky {alone['leaky']:.4f}")
 
 # %% tags=["hide-input"]
-holds(leaked < honest, alone["leaky"] > alone["honest"])
+holds(leaked < 0.75 * honest, alone["leaky"] > alone["honest"])
 
 # %% [markdown]
-# The test error is below the honest one. Let it go on by itself, and there is
-# no frame $t$ to copy; it copies the last one. *Test:* change what comes later, as we did above. Or look at the
+# The test error is about half the honest one. Let it go on by itself, and there is no frame $t$ to copy; it copies the
+# last one. *Test:* change what comes later, as we did above. Or look at the
 # surprises: **who foresees what was drawn by chance has seen it.**
 #
 # ### States that go from video to video
@@ -645,7 +659,7 @@ holds(leaked < honest, alone["leaky"] > alone["honest"])
 
 # %%
 layers = [Reshape((-1, 256)), Dense(128, "relu"), LSTM(128, return_sequences=True, stateful=True)]
-layers += [Dense(256, "sigmoid"), Reshape((-1, 16, 16, 1))]
+layers += [Dense(256, "relu"), Dense(256, "sigmoid"), Reshape((-1, 16, 16, 1))]
 carrying = Sequential([Input(batch_shape=(10, T - 1, 16, 16, 1)), *layers])
 carrying.set_weights(mean.get_weights())
 by_frame = []
@@ -656,13 +670,13 @@ print("error of frames 1 to 5, fresh:  ", *by_frame[0][:5].round(3))
 print("error of frames 1 to 5, carried:", *by_frame[1][:5].round(3))
 
 # %% tags=["hide-input"]
-holds(abs(by_frame[1] - by_frame[0]).max() > 1e-5, abs(by_frame[1] - by_frame[0]).max() < 0.01)
+holds(by_frame[1][:2].sum() > by_frame[0][:2].sum(), abs(by_frame[1] - by_frame[0]).max() < 0.01)
 
 # %% [markdown]
-# The network believes that the new video continues the old one. Here that does little harm, since it has learned that
-# the newest frame is what counts. But the numbers differ, and they should not. Where states are of more use, the
-# mistake can cost more, and an average over long sequences hides it. *Test:* the number of a video must not depend on
-# which video was measured before.
+# The network believes that the new video continues the old one, and its first frames suffer by a tenth or so. After a
+# few it has forgotten, since the newest frame counts most. Where states are of more use, the mistake can cost more, and
+# an average over long sequences hides it. *Test:* the number of a video must not depend on which video was measured
+# before.
 #
 # ### Predicting with batch normalization in training mode
 #
@@ -742,15 +756,15 @@ quiz.discuss("shuffled")
 holds(shuffled[0].mean() < shuffled[1].mean() / 20, by_video[0].mean() > 0.6 * by_video[1].mean())
 
 # %% [markdown]
-# Split by video, the look-up is no better than to repeat the last frame. Shuffled, its error is about a thirtieth of
-# that: it seems to foresee nearly every bounce, though it knows nothing of digits and walls. Nearly every frame of a
-# test clip is in training clips too, and so is what comes next. A network with many weights can learn by heart as well
-# as a table.
+# Split by video, the look-up is worse than to repeat the last frame. Shuffled, its error is about a thirtieth of the
+# repeated frame's: it seems to foresee nearly every bounce, though it knows nothing of digits and walls. Nearly every
+# frame of a test clip is in training clips too, and so is what comes next. A network with many weights can learn by
+# heart as well as a table.
 #
-# **The Frey faces are such a video**, 1965 frames of one face. Since the first paper, and in the tables of lessons 06
-# and 07, they are shuffled and split as images, and that is how figures on them have to be measured if they are to be
-# compared. How much does it flatter? The file does not come with vaekit (`vaekit data frey_faces` tells where it is).
-# The next cell runs where it is found.
+# **The Frey faces are such a video**, 1965 frames of one face. Since the first paper, whose 1310 nats "on test frames"
+# lesson 02 quoted, and in the tables of lessons 06 and 07, they are shuffled and split as images, and that is how
+# figures on them have to be measured if they are to be compared. How much does it flatter? The file does not come with
+# vaekit (`vaekit data frey_faces` tells where it is). The next cell runs where it is found.
 
 # %% tags=["hide-input"]
 from vaekit.datasets import files, frey_faces
@@ -798,7 +812,7 @@ if epochs(1, 0) and files.locate(frey_faces.FREY_FACES):
 # The best single prediction by square error is a mean of all futures, and none of them. Draws are futures. Show
 # several.
 #
-# A learned prior knows when nothing is to be told, and what comes then costs little.
+# A learned prior knows when nothing is to be told, and what comes then costs less.
 #
 # A weight $\beta$ beside a mean square error is a σ, $\sigma^2 = \beta D/2$, and it decides which details are worth
 # telling. Let the data choose it, and the number is a likelihood.
