@@ -175,7 +175,7 @@ def log_p_by_hand(sentence):
     return total
 
 
-# %% tags=["nbval-check-output"]
+# %% tags=["nbval-check-output", "hide-input"]
 ours = [log_p_by_hand(sentence) for sentence in text.test[:5]]
 theirs = vk.evaluation.perplexity(language_model, text.test[:5]).per_sentence
 print("the same log p(x):", np.allclose(ours, theirs, atol=1e-3))
@@ -313,8 +313,7 @@ if epochs(1, 0):
 #
 # Lesson 08's instruments: the KL, and the mutual information $I$. Its ceiling there was $\ln N$. Here we also know what
 # there is to say. Of the topic's $\ln 10 = 2.30$ nats, a sentence tells those that the grammar's exact posterior does
-# not leave open. Its tense it shows completely, $\ln 3$ nats. (A code may say more, down to the very words. That would
-# be an expensive way to tell them.)
+# not leave open. Its tense it shows completely, $\ln 3$ nats.
 #
 # A VAE's perplexity needs $\log p_\theta(x)$, and has no formula for it. `perplexity` estimates it by lesson 03's
 # importance weights, with `samples` draws for each sentence. Without that argument it puts the bound in the place of
@@ -850,9 +849,8 @@ holds(all(abs(np.exp(-row[1] / (82_430 / 3_761)) - row[0]) < 0.3 for row in TREE
 # %% [markdown]
 # So the quoted perplexity is that *of the bound*, with the end mark among the words. The model's own is lower; by how
 # much, the quotation does not say. Ours is `vaekit reproduce dieng2018 --data ptb --model vae-32`, stopped after seven
-# of up to a hundred passes over 42,000 sentences. Its $\beta$ was still warming up, and its validation bound rose by a
-# nat or so a pass. An unfinished training is no result; the row says only that its two numbers belong together as the
-# published ones do.
+# of up to a hundred passes, while its bound still rose by a nat or so a pass: no result, but its two numbers belong
+# together as the quoted ones do.
 
 # %% [markdown]
 # ## When it goes wrong
@@ -895,7 +893,7 @@ if epochs(1, 0):
 # draws, and when there is next to nothing to know, a single such difference is below zero nearly as often as above. The
 # collapsed model, in ten batches of 50 sentences:
 
-# %%
+# %% tags=["hide-input"]
 batches = [text.test[start : start + 50] for start in range(0, epochs(500, 50), 50)]
 informed = [vk.evaluation.information(collapsed, x, seed=1, progress=False) for x in batches]
 found = np.array([each.mutual_information for each in informed])
