@@ -461,7 +461,7 @@ if epochs(1, 0):
 # %%
 quiz.ask("lead")
 
-# %%
+# %% tags=["hide-input"]
 skipped = dieng2018.load("grammar_skip_vae")
 long_rows = {"VAE": row_of(collapsed, few), "Skip-VAE": row_of(skipped, few)}
 
@@ -711,9 +711,9 @@ if epochs(1, 0):
     holds(arrived[0] < 0.05, arrived[1] > 0.9)
 
 # %% [markdown]
-# All arrive, or nearly all, and next to none had been there before. That is less of a wonder than such experiments are
-# usually made to look: one direction in the space of codes says "more court, less kitchen", and the decoder hears it.
-# Count, as here, in place of showing the one sentence that came out best.
+# All arrive, or nearly all, and next to none had been there before. It is no wonder: one direction in the space of
+# codes says "more court, less kitchen", and the decoder hears it. Count, as here, in place of showing the one sentence
+# that came out best.
 
 # %% [markdown]
 # ## Sentences of your own Python

@@ -419,9 +419,8 @@ pair = [name for name in ("VAE, IWAE's", "IWAE, k = 50") if name in own]
 theirs |= {f"{name}, {many} draws": weighed(name, own[name], large, many) for name in pair}
 
 # %% tags=["hide-input"]
-print(
-    f"by {few} draws, of the σ-VAE 20\n                              bound   log p(x)    less that of the VAE of IWAE's paper"
-)
+print(f"by {few} draws, of the σ-VAE 20")
+print("                              bound   log p(x)    less that of the VAE of IWAE's paper")
 for name, (bound, values) in theirs.items():
     base = theirs[f"{pair[0]}, {many} draws" if name.endswith("draws") else pair[0]][1]
     print(f"{name:26s}{bound.mean():9.2f}{values.mean():11.2f}", end="")
