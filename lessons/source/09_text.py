@@ -623,8 +623,8 @@ if epochs(1, 0):
 # **The gap need not be the encoder's.** Lesson 02's two parts can be read off here: of some eight tenths of a nat
 # between the bound and $\log p_\theta(x)$, steps find one tenth, and then the curve is flat. The rest, as far as noisy
 # steps can tell, is the family's. One would think of sentences that leave the topic open, with a posterior in several
-# places. But their gap is no larger than that of the others, by the last two lines. Semi-amortized inference is for
-# encoders that lag, and at the end of its training this one does not. For its authors, on long texts, it was the cure.
+# places. But their gap is no larger, as far as so few of them can tell. Semi-amortized inference is for encoders that
+# lag, and at the end of its training this one does not. For its authors, on long texts, it was the cure.
 #
 # In vaekit any model has it by an argument, and then in all that it does: training, measuring, encoding. Its steps know
 # no formula for the KL; they take all of the bound at draws of $z$, as lesson 02's estimator A does.

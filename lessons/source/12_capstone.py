@@ -439,12 +439,13 @@ if epochs(1, 0):
     holds(level["σ-VAE"] < level["VAE, 1st paper"] - 10)
 
 # %% [markdown]
-# With a hundred draws the IWAE is a nat behind the VAE with the same network, by three paired errors. With a thousand
-# most of that is gone, and the records, with 5000 draws on all test images, have 90.74 and 90.72. Nothing was wrong
-# with the error: it tells how the number would change with other *images*. But the estimate is low by itself (lesson
-# 03), and lower for an encoder as broad as the IWAE's, which hits well less often. **An error does not tell a bias.**
-# *Test:* ten times the draws; a difference that moves is not one of the models yet. Does that refute the paper, with
-# its lead of 1.6 nats? No: 40 epochs stand beside 121, of 3280. Which budget, again.
+# With a hundred draws the IWAE is a nat behind the VAE with the same network, by about three paired errors. With a
+# thousand most of that is gone, and the records, with 5000 draws on all test images, have 90.74 and 90.72. Nothing was
+# wrong with the error: it tells how the number would change with other *images*. But the estimate is low by itself
+# (lesson 03), and lower for an encoder as broad as the IWAE's, which hits well less often: the bound, of single draws,
+# is sixteen nats below this log p(x), and six for the VAE. **An error does not tell a bias.** *Test:* ten times the
+# draws; a difference that moves is not one of the models yet. Does that refute the paper, with its lead of 1.6 nats?
+# No: 40 epochs stand beside 121, of 3280. Which budget, again.
 #
 # The VampPrior has learned silhouettes, and of digits it is a hundred nats behind: another data set, not a poorer
 # model. (A fair coin for each pixel would have $784 \ln 2 = 543$.) The Skip-VAE is six nats ahead of the first VAE, and
@@ -568,10 +569,10 @@ print("a difference that shows   ", *(f"{value:7.2f}" for value in shows))
 holds(shows[0] > 4 * shows[1], 0.03 < deviation < 0.2)
 
 # %% [markdown]
-# From two seeds to four the smallest difference that shows becomes a fifth or a sixth; from eight to sixteen not even
-# half. Ours is this: twice the **latents**, 16 for 8. It costs a few weights, and lesson 04 had latents that nobody
-# used; so we expect a tenth of a nat or so, and four seeds will do. Write your change and your number in the place of
-# ours, *then* run.
+# From two seeds to four the smallest difference that shows becomes a fifth or a sixth; from eight to sixteen it is not
+# even halved. Ours is this: twice the **latents**, 16 for 8. It costs a few weights, and lesson 04 had latents that
+# nobody used; so we expect a tenth of a nat or so, and four seeds will do. Write your change and your number in the
+# place of ours, *then* run.
 
 # %%
 CHANGE, EXPECTED, N = {"latents": 16}, 0.1, SEEDS  # nats, changed less plain; N seeds, SEEDS or more
