@@ -67,10 +67,10 @@ def ELBO(**options):
 #
 # Of real text nobody knows how probable a sentence is, so nobody knows how good a model could be. We shall take a
 # language of which we do know: a small **grammar**, ours. First a *topic* is drawn, one of ten, and a *tense*, one of
-# three. Then come subject, verb and object, in half of the sentences a further phrase, and in half an adverb. Of the
-# nouns, verbs and adjectives four in five are of the topic, frequent ones far more often than rare ones. The fifth is
-# noise, of any topic. A reader is told neither topic nor tense. But a topic is what the words of a sentence have in
-# common: just what a code is for.
+# three. Then come subject, verb and object, in half of the sentences a further phrase, and in half an adverb. Nouns,
+# verbs and adjectives come from the topic's own lists, the first of a list far more often than the last. But one in
+# five is noise, from the lists of any topic. A reader is told neither topic nor tense. But a topic is what the words of
+# a sentence have in common: just what a code is for.
 
 # %%
 text = vk.datasets.load("grammar")
@@ -175,7 +175,7 @@ def log_p_by_hand(sentence):
     return total
 
 
-# %% tags=["nbval-check-output"]
+# %% tags=["nbval-check-output", "hide-input"]
 ours = [log_p_by_hand(sentence) for sentence in text.test[:5]]
 theirs = vk.evaluation.perplexity(language_model, text.test[:5]).per_sentence
 print("the same log p(x):", np.allclose(ours, theirs, atol=1e-3))
@@ -238,6 +238,8 @@ quiz.discuss("floor")
 # %% tags=["hide-input"]
 if epochs(1, 0):
     holds(ladder["LSTM"] < ladder["given one word"] < ladder["frequencies"] < ladder["any word"])
+    nats = {name: np.log(value) * tokens.mean() for name, value in ladder.items()}
+    holds(6.5 < nats["given one word"] - grammar.entropy < 9, 0.8 < nats["given one word"] - nats["LSTM"] < 2.5)
     holds(abs(ladder["the grammar itself"] - grammar.perplexity) < 0.8, abs(grammar.perplexity - 20.36) < 0.01)
 
 # %% [markdown]
@@ -245,9 +247,10 @@ if epochs(1, 0):
 # the accident of which sentences they are. A perplexity of twenty is as good as it gets. On real text there is a floor,
 # too, and nobody knows it.
 #
-# What does an LSTM have to find out, to come down to the floor? The rules of grammar are local. The topic is not: each
-# noun, verb and adjective gives a hint, and the network has to gather hints, and to keep them for the next place. It
-# is Bayes' rule, run along the sentence, in 64 numbers that are learned. That takes time.
+# From one word before to the floor are some eight nats a sentence, and in three epochs the LSTM has found one or two of
+# them. What are the others? The rules of grammar are local. The topic is not: each noun, verb and adjective gives a
+# hint, and the network has to gather hints, and to keep them for the next place. It is Bayes' rule, run along the
+# sentence, in 64 numbers that are learned. That takes time.
 
 # %% [markdown]
 # ## A code for the sentence
@@ -310,8 +313,7 @@ if epochs(1, 0):
 #
 # Lesson 08's instruments: the KL, and the mutual information $I$. Its ceiling there was $\ln N$. Here we also know what
 # there is to say. Of the topic's $\ln 10 = 2.30$ nats, a sentence tells those that the grammar's exact posterior does
-# not leave open. Its tense it shows completely, $\ln 3$ nats. (A code may say more, down to the very words. That would
-# be an expensive way to tell them.)
+# not leave open. Its tense it shows completely, $\ln 3$ nats.
 #
 # A VAE's perplexity needs $\log p_\theta(x)$, and has no formula for it. `perplexity` estimates it by lesson 03's
 # importance weights, with `samples` draws for each sentence. Without that argument it puts the bound in the place of
@@ -345,7 +347,7 @@ if epochs(1, 0):
     holds(curve[0] < 0.4, curve[-1] < 0.05)
 
 # %% [markdown]
-# In the first epoch it is less than a tenth of a nat, and then there is none: the code is gone before the decoder has
+# In the first epoch it is a small part of a nat, and then there is none: the code is gone before the decoder has
 # learned much more than which kind of word follows which. We explain it as lesson 08 did for its deep decoder. To say
 # the topic, the encoder would have to read it off the words, which it has not learned yet. So to the decoder $z$ is
 # noise, and it learns not to listen; then any KL is a price for nothing, and the encoder goes to the prior. On
@@ -367,6 +369,9 @@ if epochs(1, 0):
 
 # %%
 quiz.ask("cures")
+
+# %%
+quiz.ask("says")
 
 
 # %% tags=["hide-input"]
@@ -408,18 +413,21 @@ for name, options in list(cures.items())[: epochs(4, 0)]:
 
 # %% tags=["hide-input"]
 rows = {name: row_of(model, few[:1000]) for name, model in models.items()}
-alone = vk.evaluation.perplexity(language_model, few[:1000])
+alone = [vk.evaluation.perplexity(language_model, few[:n]) for n in (1000, 500)]  # for its bound, for its PPL
 show_rows(rows)
-print(f"{'language model':22s}{alone.mean:7.2f}{'':12s}{alone.value:7.1f}")
+print(f"{'language model':22s}{alone[0].mean:7.2f}{'':12s}{alone[1].value:7.1f}")
 
 # %%
 quiz.discuss("cures")
 
+# %%
+quiz.discuss("says")
+
 # %% [markdown]
 # The plain VAE is the language model, to a few hundredths of a nat. One of the four cures has a code worth the name,
 # and it is the skips: more than a nat after three epochs, nearly all of it information. It says the topic of nine
-# sentences in ten. And the bound is higher than without: a young decoder is no good at gathering hints, and this one is
-# told.
+# sentences in ten, and the tense of no more than chance has. And the bound is higher than without: a young decoder is
+# no good at gathering hints, and this one is told.
 #
 # - *Word dropout* has weakened the decoder, whose bound is lower, and the code has gone all the same.
 # - *Free bits* have not even four nats. Below four a nat costs nothing, but nothing asks for one either, if the decoder
@@ -439,7 +447,7 @@ if epochs(1, 0):
     holds(rows["skips"]["I"] > 0.8, all(row["I"] < 0.8 for name, row in rows.items() if name != "skips"))
     holds(rows["skips"]["bound"] > rows["plain"]["bound"] + 0.3, rows["free bits, 4"]["KL"] < 3)
     holds(rows["skips"]["topic"] > 0.75, all(row["topic"] < 0.2 for name, row in rows.items() if name != "skips"))
-    holds(rows["free bits, 4"]["I"] < 0.6 * rows["free bits, 4"]["KL"])
+    holds(rows["skips"]["tense"] < 0.5, rows["free bits, 4"]["I"] < 0.5 * rows["free bits, 4"]["KL"])
     holds(rows["free bits, 4"]["bound"] < rows["plain"]["bound"] - 0.4)
     holds(all(rows[name]["bound"] < rows["plain"]["bound"] - 0.1 for name in ("word dropout, 0.5", "aggressive")))
 
@@ -447,14 +455,13 @@ if epochs(1, 0):
 # ### After twenty epochs
 #
 # The two trained models, and, from vaekit's records, two cures of the same training without skips: warm-up of $\beta$
-# in five epochs, which Bowman and others used on sentences, and word dropout. After three epochs the skips' code had
-# said the topic, in little more than a nat, and nothing of the tense. After twenty it says more than twice as much. Is
-# the tense among it?
+# in five epochs, which Bowman and others used on sentences, and word dropout. After three epochs the skips had not only
+# a code, but the best bound, by most of a nat.
 
 # %%
-quiz.ask("says")
+quiz.ask("lead")
 
-# %%
+# %% tags=["hide-input"]
 skipped = dieng2018.load("grammar_skip_vae")
 long_rows = {"VAE": row_of(collapsed, few), "Skip-VAE": row_of(skipped, few)}
 
@@ -469,32 +476,35 @@ show_rows(long_rows)
 print(f"{'exact':22s}{-grammar.entropy:7.2f}{'':6s}{grammar.information:6.2f}{grammar.perplexity:7.1f}")
 
 # %%
-quiz.discuss("says")
+quiz.discuss("lead")
 
 # %% tags=["hide-input"]
 if epochs(1, 0):
     holds(long_rows["Skip-VAE"]["topic"] > 0.9, long_rows["Skip-VAE"]["tense"] < 0.5)
     holds(long_rows["VAE"]["topic"] < 0.2, 2.2 < long_rows["Skip-VAE"]["I"] < 3.1)
     holds(0.7 < long_rows["VAE"]["bound"] - long_rows["Skip-VAE"]["bound"] < 1.6)
+    of_log_p = np.log(long_rows["Skip-VAE"]["PPL"] / long_rows["VAE"]["PPL"]) * tokens.mean()
+    holds(0.15 < of_log_p < 0.5)
 
 # %% [markdown]
-# The code of the Skip-VAE says the topic of nearly every sentence, and of the tense next to nothing. (Its information
-# is some four tenths of a nat more than the topic is worth. These must be on something else, single words for
-# instance.) Topic and tense would both be paid back in full, by lesson 08's argument. But they are not alike for the
-# decoder. The tense is shown by one word, or two: there is nothing to gather. The topic is in many words, and an LSTM
-# that is not told has to work it out from noisy hints, which it never does quite as well as Bayes' rule would. **A code
-# says what the decoder finds hard to find out by itself.**
+# First the code. It says more than twice as much as after three epochs: the topic of nearly every sentence, and of the
+# tense still next to nothing. (Its information is some four tenths of a nat more than the topic is worth. These must be
+# on something else, single words for instance.) Topic and tense would both be paid back in full, by lesson 08's
+# argument. But they are not alike for the decoder. The tense is shown by one word, or two: there is nothing to gather.
+# The topic is in many words, and an LSTM that is not told has to work it out from noisy hints, which it never does
+# quite as well as Bayes' rule would. **A code says what the decoder finds hard to find out by itself.**
 #
 # Word dropout, given time, shows it from the other side. Its decoder cannot read every other word, so it does not know
 # how far the sentence has come, and whether a `will` has been. Its code, of nearly two nats, can tell it such things:
 # the tense of two sentences in three comes back, and the topic no more often than by chance. The price is five nats of
 # bound. Warm-up has ended where the VAE without a cure did.
 #
-# Is the Skip-VAE the better model? No. Its bound is a nat below that of the collapsed one, and its perplexity, whose
-# importance weights forgive most of the gap, is more than half a word above. The lead that skips had after three epochs
-# is gone: what a code told their decoder, the other one has found out by itself. So this collapse was a choice, and on
-# the ridge a code wins nothing. What one gets is that there *is* a code: one can ask for a topic, compare sentences,
-# change one thing and keep the rest. Whoever only wants low perplexity should not train a VAE.
+# And is the Skip-VAE the better model? No. Its bound is a nat below that of the collapsed one. Its perplexity, whose
+# importance weights forgive most of the gap, is more than half a word above: that is a third of the nat. The rest is
+# gap, which a posterior has that says something, and the prior has not. The lead of the first epochs is gone: what a
+# code told their decoder, the other one has found out by itself. So this collapse was a choice, and on the ridge a code
+# wins nothing. What one gets is that there *is* a code: one can ask for a topic, compare sentences, change one thing
+# and keep the rest. Whoever only wants low perplexity should not train a VAE.
 
 # %% [markdown]
 # ## Semi-amortized inference
@@ -511,8 +521,18 @@ if epochs(1, 0):
 # without any encoder, are older than the VAE: **stochastic variational inference**. In training, the loss is the bound
 # at $\lambda_K$, and its gradient goes through all of the steps, as through layers, back to the encoder, which so
 # learns to propose a good *start*. Lesson 08's ridge says why this should help against collapse: what drives the code
-# out is the encoder's lag, and steps for each sentence make up for it. Here it is without momentum. (Of the gradients
-# by mean, log-variance and noise, `[:2]` keeps the first two.)
+# out is the encoder's lag, and steps for each sentence make up for it. Here it is without momentum. (`fresh=False`, one
+# noise for all steps, is for later.)
+
+
+# %% tags=["hide-input"]
+def slopes_of(model, x):
+    """A program for the gradients by mean and log-variance, each sentence's own: [B, L] both."""
+
+    def total(mean, log_variance, noise):
+        return ops.sum(bound_at(model, x, mean, log_variance, noise))  # sentences do not know each other
+
+    return vk.backend.compile(lambda *of_q: vk.backend.value_and_gradient(total, *of_q)[1][:2], model.variables)
 
 
 # %%
@@ -523,15 +543,6 @@ def bound_at(model, x, mean, log_variance, noise):
     log_p = model.decoder(ops.reshape(z, (-1, latents))).log_prob(np.repeat(x, draws, axis=0))
     kl = ops.sum(mean**2 + ops.exp(log_variance) - 1 - log_variance, axis=1) / 2
     return ops.mean(ops.reshape(log_p, (-1, draws)), axis=1) - kl
-
-
-def slopes_of(model, x):
-    """A program for the gradients by mean and log-variance, each sentence's own: [B, L] both."""
-
-    def total(mean, log_variance, noise):
-        return ops.sum(bound_at(model, x, mean, log_variance, noise))  # sentences do not know each other
-
-    return vk.backend.compile(lambda *of_q: vk.backend.value_and_gradient(total, *of_q)[1][:2], model.variables)
 
 
 def refine(model, x, mean, log_variance, steps, draws=4, rate=0.1, fresh=True):
@@ -570,6 +581,13 @@ for name, start in starts.items():
 # %% tags=["hide-input"]
 estimate = vk.evaluation.perplexity(skipped, some, samples=epochs(100, 2), progress=False)
 level = estimate.mean
+
+
+def error(values):
+    """Standard error of the mean."""
+    return np.std(values, ddof=1) / np.sqrt(len(values))
+
+
 figure = Figure(figsize=(7, 3.2))
 axis = figure.add_subplot()
 for (name, values), style in zip(bounds.items(), ("o--", "o-"), strict=True):
@@ -584,7 +602,8 @@ for name, values in bounds.items():
 print(f"log p(x) of the model: {level:.2f}")
 gap = estimate.per_sentence - np.asarray(measured_at(*starts["from the encoder"], unseen))
 clear = grammar.posterior(some).max(axis=1) > 0.95
-print(f"gap: of sentences whose topic is clear {gap[clear].mean():.2f}, of the others {gap[~clear].mean():.2f}")
+for which, name in ((clear, "clear"), (~clear, "open")):
+    print(f"{which.sum()} sentences whose topic is {name}: gap {gap[which].mean():.2f} ± {error(gap[which]):.2f}")
 figure
 
 # %%
@@ -593,18 +612,19 @@ quiz.discuss("steps")
 # %% tags=["hide-input"]
 if epochs(1, 0):
     new, old = bounds.values()
-    holds(new[-1] > new[0] + 6, new[5] - new[0] > 5 * (new[-1] - new[5]), abs(new[-1] - old[0]) < 0.3)
+    holds(gap[~clear].mean() < gap[clear].mean() + 3 * error(gap[~clear]))
+    holds(new[-1] > new[0] + 7, new[5] - new[0] > 5 * (new[-1] - new[5]), abs(new[-1] - old[0]) < 0.3)
     holds(0 < old[-1] - old[0] < 0.25, level - old[0] > 0.5)
 
 # %% [markdown]
-# From the prior, twenty steps gain more than eight nats, nearly all of them in the first five. They end where the
-# proposal of a network begins that was trained for twenty epochs. And to that proposal they add a tenth.
+# From the prior, twenty steps gain more than seven nats, nearly all of them in the first five. They end where the
+# encoder's proposal begins, which took twenty epochs of training. To the proposal they add a tenth of a nat.
 #
 # **The gap need not be the encoder's.** Lesson 02's two parts can be read off here: of some eight tenths of a nat
-# between the bound and $\log p_\theta(x)$, steps find one, and then the curve is flat. The others, as far as noisy
-# steps can tell, are the family's. One would think of sentences that leave the topic open, with a posterior in several
-# places. But the table's last line has no larger gap for them than for the others. Semi-amortized inference is for
-# encoders that lag, and at the end of its training this one does not. For its authors, on long texts, it was the cure.
+# between the bound and $\log p_\theta(x)$, steps find one tenth, and then the curve is flat. The rest, as far as noisy
+# steps can tell, is the family's. One would think of sentences that leave the topic open, with a posterior in several
+# places. But their gap is no larger, as far as so few of them can tell. Semi-amortized inference is for encoders that
+# lag, and at the end of its training this one does not. For its authors, on long texts, it was the cure.
 #
 # In vaekit any model has it by an argument, and then in all that it does: training, measuring, encoding. Its steps know
 # no formula for the KL; they take all of the bound at draws of $z$, as lesson 02's estimator A does.
@@ -641,6 +661,7 @@ if epochs(1, 0):
 sure = grammar.posterior(text.test).max(axis=1) > 0.99
 a, b = text.test[sure & (text.labels.test == 0)][:1], text.test[sure & (text.labels.test == 4)][:1]
 line = np.asarray(skipped.interpolate(a, b, steps=7, beams=5)[0]).astype(int)
+print("from", *text.vocabulary.decode(a), "\nto  ", *text.vocabulary.decode(b), "\n")
 for sentence, topics in zip(text.vocabulary.decode(line), grammar.posterior(line), strict=True):
     best = topics.argmax()
     print(f"{grammar.topics[best]:12s}{topics[best]:5.0%}   {sentence}")
@@ -663,9 +684,9 @@ def between(t):
 explore(between, t=ipywidgets.FloatSlider(0.5, min=-0.5, max=1.5, step=0.05, description="t"))
 
 # %% [markdown]
-# The ends of the line are not the two sentences (`text.vocabulary.decode(np.concatenate([a, b]))` has these). The code
-# says what they are about, not which words they have, and the decoder writes a very probable sentence on that topic. In
-# between, the topic changes at once.
+# The ends of the line are not the two sentences. The code says what they are about, not which words they have, and the
+# decoder writes a very probable sentence on that topic. In between, the topic changes at once: move $t$ over the place,
+# and beyond the ends.
 #
 # **Arithmetic** with codes: take the difference of the mean codes of two topics, and add it to the codes of sentences
 # on the first.
@@ -690,9 +711,9 @@ if epochs(1, 0):
     holds(arrived[0] < 0.05, arrived[1] > 0.9)
 
 # %% [markdown]
-# All arrive, or nearly all, and next to none had been there before. That is less of a wonder than such experiments are
-# usually made to look: one direction in the space of codes says "more court, less kitchen", and the decoder hears it.
-# Count, as here, in place of showing the one sentence that came out best.
+# All arrive, or nearly all, and next to none had been there before. It is no wonder: one direction in the space of
+# codes says "more court, less kitchen", and the decoder hears it. Count, as here, in place of showing the one sentence
+# that came out best.
 
 # %% [markdown]
 # ## Sentences of your own Python
@@ -759,7 +780,7 @@ quiz.discuss("arithmetic")
 # %% tags=["hide-input"]
 if epochs(1, 0):
     there, back = arrivals.values()
-    holds(there[1] > 0.9, there[0] > 0.4, back[0] < 0.1, back[1] < 0.6, back[1] < there[1] - 0.3)
+    holds(there[1] > 0.9, there[0] > 0.4, back[0] < 0.1, back[1] < 0.2, back[1] < there[1] - 0.3)
     holds(info.kl > 0.6, info.mutual_information > 0.5, unknown_greedy > 2.5 * unknown)
 
 # %% [markdown]
@@ -810,10 +831,10 @@ for preset, name in {"grammar_vae": "VAE-32", "grammar_skip_vae": "Skip-VAE-32"}
 # ### The Penn Treebank
 #
 # The data set that most papers report is the Penn Treebank, newspaper sentences over 10,000 words, of which we may ship
-# no file. In the literature an ordinary VAE, of 256 units each way, has a bound of $-102.10$ nats on its test
-# sentences, and a perplexity of 105.48. We can check one with the other, for it has 82,430 tokens in 3,761 sentences:
+# no file. A figure often quoted is that of an ordinary VAE of 256 units each way: a bound of $-102.10$ nats a test
+# sentence, and a perplexity of 105.48. We can check one with the other, for it has 82,430 tokens in 3,761 sentences:
 
-# %% tags=["nbval-check-output"]
+# %% tags=["nbval-check-output", "hide-input"]
 TREEBANK = {  # PPL, bound; of ours also the epochs
     "VAE-32, published": (105.48, -102.10),
     "VAE-32, ours": (130.43, -106.77, "7 of 100 epochs"),
@@ -826,10 +847,10 @@ for name, (ppl, elbo, *how_long) in TREEBANK.items():
 holds(all(abs(np.exp(-row[1] / (82_430 / 3_761)) - row[0]) < 0.3 for row in TREEBANK.values()))
 
 # %% [markdown]
-# So it is the perplexity *of the bound*, with the end mark among the words, and an upper bound of the model's own. Ours
-# is `vaekit reproduce dieng2018 --data ptb --model vae-32`, stopped after seven of up to a hundred passes over 42,000
-# sentences. Its $\beta$ was still warming up, and its validation bound rose by a nat or so a pass. An unfinished
-# training is no result; the row says only that its two numbers belong together as the published ones do.
+# So the quoted perplexity is that *of the bound*, with the end mark among the words. The model's own is lower; by how
+# much, the quotation does not say. Ours is `vaekit reproduce dieng2018 --data ptb --model vae-32`, stopped after seven
+# of up to a hundred passes, while its bound still rose by a nat or so a pass: no result, but its two numbers belong
+# together as the quoted ones do.
 
 # %% [markdown]
 # ## When it goes wrong
@@ -872,23 +893,22 @@ if epochs(1, 0):
 # draws, and when there is next to nothing to know, a single such difference is below zero nearly as often as above. The
 # collapsed model, in ten batches of 50 sentences:
 
-# %%
+# %% tags=["hide-input"]
 batches = [text.test[start : start + 50] for start in range(0, epochs(500, 50), 50)]
 informed = [vk.evaluation.information(collapsed, x, seed=1, progress=False) for x in batches]
 found = np.array([each.mutual_information for each in informed])
-error = informed[0].standard_errors["mutual_information"]
+its_error = informed[0].standard_errors["mutual_information"]
 print(f"from {found.min():.3f} to {found.max():.3f} nats, {(found < 0).sum()} of {len(found)} negative")
-print(f"standard error of the first: {error:.3f}")
+print(f"standard error of the first: {its_error:.3f}")
 
 # %% tags=["hide-input"]
-holds(-0.1 < found.min() < 0 < found.max() < 0.1)
+holds(-0.1 < found.min() < 0 < found.max() < 0.1, np.abs(found).max() < 3.5 * its_error)
 
 # %% [markdown]
-# None is as far from zero as two such errors. That is zero, with noise, and should be reported so: negative and
-# positive ones alike, with their standard errors. Who shows $\max(0, I)$ makes a positive number of noise. An estimate
-# many standard errors below zero is another thing, a mistake: the two densities are not at the same draw, or not of the
-# same sentences. *Test:* for an encoder that gives all sentences the same posterior, it should be zero within its
-# errors.
+# None is far from zero, by such an error. That is zero, with noise, and should be reported so: negative and positive
+# ones alike, with their standard errors. Who shows $\max(0, I)$ makes a positive number of noise. An estimate many
+# standard errors below zero is another thing, a mistake: the two densities are not at the same draw, or not of the same
+# sentences. *Test:* for an encoder that gives all sentences the same posterior, it should be zero within its errors.
 #
 # ### Greedy decoding
 #
@@ -896,23 +916,25 @@ holds(-0.1 < found.min() < 0 < found.max() < 0.1)
 # a typical one, as the most probable result of a hundred throws of a biased coin, heads each time, is not. For the
 # codes of test sentences, by the Skip-VAE:
 
-# %%
+# %% tags=["hide-input"]
 z = skipped.encode(few[: epochs(500, 20)])
 decoded = {"greedy": 0.0, "half": 0.5, "drawn": 1.0}
 print("                 tokens   different words   log p of the grammar, where it has one")
-tokens_of = {}
+tokens_of, different, likely = {}, {}, {}
 for name, temperature in decoded.items():
     out = np.asarray(skipped.decoder.generate(z, temperature=temperature, seed=0)).astype(int)
     scores = grammar.log_prob(out)
-    tokens_of[name] = np.count_nonzero(out, axis=1).mean()
-    print(f"{name:14s}{tokens_of[name]:9.1f}{len(np.unique(out)):18d}{scores[np.isfinite(scores)].mean():12.1f}")
+    tokens_of[name], different[name] = np.count_nonzero(out, axis=1).mean(), len(np.unique(out))
+    likely[name] = scores[np.isfinite(scores)].mean()
+    print(f"{name:14s}{tokens_of[name]:9.1f}{different[name]:18d}{likely[name]:12.1f}")
 real = few[: len(z)]
 print(f"{'test sentences':14s}{np.count_nonzero(real, axis=1).mean():9.1f}{len(np.unique(real)):18d}", end="")
 print(f"{grammar.log_prob(real).mean():12.1f}")
 
 # %% tags=["hide-input"]
 if epochs(1, 0):
-    holds(tokens_of["greedy"] < tokens_of["drawn"] - 0.1)
+    holds(tokens_of["greedy"] < tokens_of["drawn"] - 0.1, different["greedy"] < 120, different["drawn"] > 500)
+    holds(10 < likely["greedy"] - grammar.log_prob(real).mean() < 16)
 
 # %% [markdown]
 # (A *temperature* $\tau$ draws from $p^{1/\tau}$, scaled: at 1 the model's own draws, at 0 greedy, and at a half each
