@@ -59,7 +59,7 @@ def test_errors_are_the_spread_of_means_over_other_images():
 def test_with_so_many_images_the_gain_is_two_errors():
     rng, N = np.random.default_rng(0), QUESTIONS["images_needed"].targets(None)[VALUE].value
     a, b = rng.multivariate_normal([0, 0], [[100, 88.2], [88.2, 81]], size=200_000).T
-    assert 2 * np.std(a - b) / N**0.5 == pytest.approx(0.5, rel=0.01)
+    assert 2 * np.std(a - b) / N**0.5 == pytest.approx(0.4, rel=0.01)
 
 
 # ---- 4
@@ -129,9 +129,7 @@ def test_no_number_of_seeds_is_right_for_all():
             if (images := int((g["budget"] / seeds - g["training"]) / g["image"])) < 10:
                 missed.append(100.0)
                 continue
-            noise = g["of_seeds"], g["of_images"], g["effect"], seeds, images
-            times = next(t for t in np.linspace(1.9, 20, 1811) if e12._risks(*noise, t)[0] <= e12.FALSE)
-            missed.append(e12._risks(*noise, times)[1])
+            missed.append(e12._least_missed(g["of_seeds"], g["of_images"], g["effect"], seeds, images))
         assert max(missed) > e12.MISSED
 
 

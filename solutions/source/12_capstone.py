@@ -115,22 +115,22 @@ print(f"bound {bound:.2f} ± {error:.2f}; gain {gain:.3f} ± {paired:.3f}, by st
 # ## {images_needed}
 #
 # Of two models, $\log p(x)$ of a test image has a standard deviation of 10 nats for the one, and of 9 nats for the
-# other; over the images their correlation is 0.98. You expect a gain of half a nat. **On how many test images is that
+# other; over the images their correlation is 0.98. You expect a gain of 0.4 nats. **On how many test images is that
 # twice its standard error**, if both models are measured on the same ones?
 
 # %% [markdown] tags=["solution"]
-# **Solution.** $\mathrm{Var}(a_n - b_n) = 100 + 81 - 2 \cdot 0.98 \cdot 10 \cdot 9 = 4.6$. From $2\sqrt{4.6/N} = 0.5$
-# follows $N = 16 \cdot 4.6 = 73.6$, so 74.
+# **Solution.** $\mathrm{Var}(a_n - b_n) = 100 + 81 - 2 \cdot 0.98 \cdot 10 \cdot 9 = 4.6$. From $2\sqrt{4.6/N} = 0.4$
+# follows $N = 25 \cdot 4.6 = 115$.
 
 
 # %% question="images_needed"
-images_needed = ...  # a number; it need not be whole
+images_needed = ...  # a number
 ### BEGIN SOLUTION
-images_needed = 4 * (100 + 81 - 2 * 0.98 * 10 * 9) / 0.5**2
+images_needed = 4 * (100 + 81 - 2 * 0.98 * 10 * 9) / 0.4**2
 ### END SOLUTION
 
 # %% [markdown] tags=["solution"]
-# With images of its own for each model it would be 2896. (And this is about these two *models*. Of the methods that
+# With images of its own for each model it would be 4525. (And this is about these two *models*. Of the methods that
 # made them, the seeds have to speak: question 7.)
 
 # %% [markdown]
@@ -156,7 +156,9 @@ images_needed = 4 * (100 + 81 - 2 * 0.98 * 10 * 9) / 0.5**2
 # | `uniform_codes` | samples are decoded from codes that the prior does not draw |
 # | `variance_for_scale` | $\sigma^2$ stands where $\sigma$ should, in the draw alone |
 #
-# Write the diagnoses into the function's dict. What you do not know yet is left out, or `"unknown"`.
+# The function is asked for one patient at a time, and returns a dict with one entry, such as
+# `{"fault": "grey_pixels"}`. Keep your diagnoses in it by the number of the case, `found = {3: …, 6: …}`; with
+# `found.get(number, "unknown")` what you do not know yet costs its own half point and no other.
 
 # %% locked=false
 healthy = gauntlet.admit().chart()
@@ -268,7 +270,8 @@ def mended_evaluation(validation, log_px, log_pz, log_qz, twin, beta):
 
 # %% [markdown] tags=["solution"]
 # **Solution.** The recipe of exercise 02, with smaller batches, since an epoch of a thousand images has few steps. New
-# coins in every epoch keep the model from learning them by heart.
+# coins in every epoch keep the model from learning them by heart. (Tossed once, they cost this model a tenth of a nat,
+# and more the longer it is trained. The check cannot see that, your own validation bound can.)
 
 
 # %% question="train_yours"
@@ -356,17 +359,19 @@ def ablation(of_seeds, of_images, effect, budget, training, image):
 # %% [markdown]
 # ## Your data, your model
 #
-# No program marks this one. Take a data set of your own, images, a table or sentences, and make a `Dataset` of it as in
-# the lesson. Then
+# No program marks this one, and it takes a day rather than an hour. How such work may be marked says
+# [a rubric](../instructors/capstone.md), twenty sentences that are true of it or not. Read them before you begin. Then
+# take a data set of your own, images, a table or sentences, make a `Dataset` of it as in the lesson, and
 #
 # 1. look at it (`look`), and write down what you find: gaps, ranges, twins, groups;
-# 2. train a VAE and one model of another paper on it, three seeds each, and make the table: $\log p(x)$, the
-#    difference by pairs, both standard errors;
-# 3. let `vaekit.reproduction.model_card` write the page, and write its two lines yourself: what the model is for, and
+# 2. write down what you expect: which model of another paper will beat a VAE on it, and by how much;
+# 3. train both, three seeds each, and say what you saw in the first log: loss, KL, samples; where something looked
+#    odd, which test could have refuted your suspicion, and did it?
+# 4. make the table: $\log p(x)$, the difference by pairs, both standard errors, and one sentence that they allow;
+# 5. let `vaekit.reproduction.model_card` write the page, and write its two lines yourself: what the model is for, and
 #    what it is not for.
 #
-# How such work may be marked says [a rubric](../instructors/capstone.md): five rows, in words. Fill it in yourself, and
-# then let somebody else do so.
+# Fill the rubric in yourself, and then let somebody else do so.
 
 # %% locked=false
 

@@ -35,7 +35,7 @@ ALIKE = {
         return np.mean(a), error(a), np.mean(b - a), error(b - a)
         """,
     ],
-    "images_needed": ["images_needed = 73.6"],
+    "images_needed": ["images_needed = 25 * 4.6"],
     "mended_evaluation": [
         """
         bounds = ops.convert_to_numpy(validation).mean(axis=1)
@@ -74,8 +74,8 @@ ODD = {
     "compared": [("refused", {"return ": ""}), ("error", {"a.shape[1]": "a.shape[2]"})],
     "images_needed": [
         ("other", "images_needed = 1000"),
-        ("rounded", "images_needed = 70"),
-        ("refused", "images_needed = [74]"),
+        ("rounded", "images_needed = 100"),
+        ("refused", "images_needed = [115]"),
     ],
     "diagnosed": [
         ("refused", "def diagnosed(number):\n    return 'sigmoid_twice'"),
@@ -91,6 +91,7 @@ ODD = {
     "train_yours": [
         ("bound", _components()),
         ("not_log_variance", _components((_SAID, f"np.exp({_SAID})"))),
+        ("not_log_variance", _components((_SAID, f"({_SAID}) / 2"), (_SIZES, "gain = 8, 0.3, 1.3"))),
         ("no_codes", _components((_SIZES, "gain = 8, 0.3, 0.01"))),
         ("shapes", _components((_SIZES, "gain = 9, 0.3, 1.0"))),
         ("refused", _components(("return mean, ", "return tfd.Normal(mean, 1.0)  # "))),

@@ -43,7 +43,7 @@ LOADER = Function(
     "table_loader", "A table with two kinds of columns, and gaps", points=4, minutes=20,
     section="A table, with columns of two kinds and gaps", aims=(1,),
     takes="numbers[N,D], category[N], train, kinds", returns="x, mask",
-    axes={"N": "rows", "D": "columns"},
+    axes={"N": "rows", "D": "columns"}, note="(In NumPy it would be as right: nothing is trained through a loader.)",
     draw={None: _tables, "constant": lambda rng: _tables(rng, constant=True)},
     parts={"x": 2, "mask": 1, "constant": 1}, requires_first=False,
     answer=f"""
@@ -79,6 +79,16 @@ LOADER = Function(
          "numbers a column has in the training rows, not by the number of rows."),
         ("gaps_as_zeros", {_ROWS: "rows, values = ops.ones_like(filled[:train]), filled[:train]"}, "gaps enter the "
          "mean and the deviation as zeros. They are no numbers; leave them out of both."),
+        ("sums_of_nan", {_SCALED: "scaled = ops.zeros_like(filled)"}, "all numbers are 0. Is a sum taken over a column "
+         "that still has its NaN? Then its mean is NaN, and all that is made of it; zeros in the place of *those* NaN "
+         "wipe out the numbers, too."),
+        ("about_zero", {_VARIANCE: "variance = ops.sum(rows * values**2, axis=0) / count"}, "the deviations are those "
+         "from zero. A standard deviation is the distance from the column's *mean*."),
+        ("std_of_all", {_VARIANCE: "variance = ops.sum(seen * (filled - mean) ** 2, axis=0) / ops.sum(seen, axis=0)"},
+         "the means are those of the training rows, the deviations those of all rows."),
+        ("of_the_table", {_COUNT: "count = ops.sum(rows)", _MEAN: "mean = ops.sum(values) / count", _VARIANCE:
+         "variance = ops.sum(rows * (values - mean) ** 2) / count"}, "one mean and one deviation serve the whole "
+         "table. Columns have units of their own: take both column by column."),
         ("n_minus_one", {_VARIANCE: _VARIANCE.replace("count", "(count - 1)")}, "the sum of squares is divided by the "
          "count less one. Asked for is the mean square, as `np.nanstd` has it."),
         ("variance", {_STD: "std = ops.where(variance > 0, variance, 1.0)"}, "the columns are divided by their "
@@ -89,20 +99,37 @@ LOADER = Function(
          "deviations, but their means are not subtracted."),
         ("gaps_not_zero", {_SCALED: "scaled = (filled - mean) / std"}, "the gaps were filled with 0 *before* the "
          "scaling, and so they are not 0 after it, but far from the mean. Zero is the mean once the column is scaled."),
+        ("gaps_left", {_SCALED: "scaled = (numbers - mean) / std"}, "the gaps are still NaN. A network makes NaN of "
+         "all that they touch: put zeros there."),
         ("not_a_number", {"filled = ops.where(missing, 0.0, numbers)": "filled = numbers"}, "one NaN makes a whole sum "
          "NaN, and multiplied by 0 it is still NaN. Put a number in its place first: `ops.where`."),
         ("constant_column", {_STD: "std = ops.sqrt(variance)"}, "a column that is constant in the training rows has "
          "the deviation 0, and you divide by it. Leave such a column at its distance from the mean."),
-        ("small_number", {_STD: "std = ops.sqrt(variance) + 1e-6"}, "a small number is added to the deviation. A "
-         "column that is constant in training then makes numbers of a million in a test row. Divide by 1 there."),
+        ("constant_column", {_STD: "std = ops.sqrt(variance)", _SCALED: "scaled = ops.where(missing, 0.0, (filled - "
+         "mean) / std)"}, "a column that is constant in the training rows has the deviation 0, and you divide by it. "
+         "Leave such a column at its distance from the mean."),
+        ("constant_erased", {_SCALED: "scaled = seen * ops.where(variance > 0, (filled - mean) / std, 0.0)"}, "a "
+         "column that is constant in training is 0 everywhere now. In a test row it may be another number, and the "
+         "network should see by how much: subtract the mean, and do not divide."),
+        ("constant_untouched", {_SCALED: "scaled = ops.where(variance > 0, seen * (filled - mean) / std, filled)"}, "a "
+         "column that is constant in training is left as it was. It is not divided, but its mean is subtracted."),
+        *(("small_number", {_STD: f"std = ops.sqrt(variance) + {small}"}, "a small number is added to the deviation. A "
+           "column that is constant in training then makes numbers of millions in a test row. Divide by 1 there.")
+          for small in ("1e-6", "1e-7", "1e-8")),
         ("mask_inverted", {_MASK: "mask = ops.concatenate([1 - seen, (1 - known) * ops.ones_like(one_hot)], axis=1)"},
          "the mask is inverted: 1 stands for what is there, 0 for a gap."),
+        ("mask_one_column", {_MASK: "mask = ops.concatenate([seen, known], axis=1)"}, "the mask has one column for the "
+         "category, and `x` has `kinds` of them. Repeat it: each entry of a one-hot vector is known, or none."),
         ("mask_one_hot", {_MASK: "mask = ops.concatenate([seen, one_hot], axis=1)"}, "the mask of a category is its "
          "one-hot vector itself. A zero of it is *known*, too: the whole row of the mask is 1, unless it is missing."),
         ("mask_of_numbers", {_MASK: "mask = ops.concatenate([seen, ops.ones_like(one_hot)], axis=1)"}, "the mask says "
          "that all categories are there. −1 is a gap."),
         ("last_kind", {_ONE_HOT: _ONE_HOT.replace("category[:, None]", "category[:, None] % kinds")}, "a category of "
          "−1 has become the last kind, as an index of −1 does in NumPy. It is a gap: zeros."),
+        ("first_kind", {_ONE_HOT: _ONE_HOT.replace("category[:, None]", "ops.maximum(category[:, None], 0)")}, "a "
+         "category of −1 has become the first kind. It is a gap: zeros."),
+        ("gap_is_a_kind", {_ONE_HOT: _ONE_HOT.replace("category[:, None]", "category[:, None] + 1")}, "the gap has "
+         "become the first kind, and every kind the next one. A gap is zeros, and needs no entry of its own."),
         ("from_one", {_ONE_HOT: _ONE_HOT.replace("ops.arange(kinds)", "ops.arange(kinds) + 1")}, "the codes are read "
          "as if they began with 1. The first kind is 0."),
     ],
@@ -114,9 +141,9 @@ LOADER = Function(
 
 def _two_models(rng):
     """Log-weights of two models on the same test images, which are hard for one where they are for the other."""
-    for S, N in (3, 2000), (2, 3000):
+    for S, N, sign in (3, 2000, 1), (2, 3000, -1):
         image = rng.normal(-25, rng.uniform(5, 9), size=N)
-        a, b = (image + rng.normal(shift, 1, size=N) for shift in (0, rng.uniform(0.1, 0.4)))
+        a, b = (image + rng.normal(shift, 1, size=N) for shift in (0, sign * rng.uniform(0.1, 0.4)))
         yield dict(a=a + rng.normal(size=(S, N)), b=b + rng.normal(size=(S, N)))
 
 
@@ -135,7 +162,7 @@ COMPARED = Function(
         {_IMAGES}
         {_ERROR}
         {_PAIRED}
-        return ops.mean(a), error, ops.mean(other - each), paired
+        return ops.mean(each), error, ops.mean(other - each), paired
     """,
     hints=r"""
         What is drawn at random here, and independent? Test images. The draws of one image share the image.
@@ -155,6 +182,14 @@ COMPARED = Function(
          r"$N$, not by $\sqrt N$."),
         ("variance", {_ERROR: "error = ops.var(each) / N"}, "this is a variance: take the root."),
         ("variance", {_PAIRED: "paired = ops.var(other - each) / N"}, "this is a variance: take the root."),
+        ("by_draws", {_ERROR: "error = ops.std(each) / a.shape[0] ** 0.5"}, r"the deviation is divided by $\sqrt S$. "
+         r"What is counted is images: $\sqrt N$."),
+        ("by_draws", {_PAIRED: "paired = ops.std(other - each) / a.shape[0] ** 0.5"}, "the deviation of the "
+         r"differences is divided by $\sqrt S$. What is counted is images: $\sqrt N$."),
+        ("noise_of_draws", {_ERROR: "error = ops.std(a) / N**0.5"}, "this is the deviation of single draws, where that "
+         "of the images' *means over the draws* belongs. Take the mean over the draws first."),
+        ("noise_of_draws", {_PAIRED: "paired = ops.std(b - a) / N**0.5"}, "this is the deviation of single draws' "
+         "differences, where that of the images' *means over the draws* belongs. Take the mean over the draws first."),
         ("over_draws", {_ERROR: "error = ops.std(a) / (a.shape[0] * N) ** 0.5"}, "draws are counted as if they were "
          "images: more draws of the same images would then make the mean over *all* images surer. Take the mean over "
          "the draws first."),
@@ -162,18 +197,38 @@ COMPARED = Function(
          "were images. Take the mean over the draws first."),
         ("of_the_draws", {_ERROR: "error = ops.mean(ops.std(a, axis=0)) / a.shape[0] ** 0.5"}, "this is how uncertain "
          "one image's number is, by its draws. Asked for is how the mean would change with other *images*."),
+        *(("of_the_draws", {_ERROR: f"error = ops.std(ops.mean(a, axis=1)) / {count} ** 0.5"}, "you averaged over the "
+           "images, and the deviation is that of the draws. Asked for is how the mean would change with other "
+           "*images*: average over the draws, axis 0, and take the deviation over the images.")
+          for count in ("a.shape[0]", "(a.shape[0] - 1)")),
+        ("of_b", {_PAIRED: "paired = ops.std(other) / N**0.5"}, "this is the error of b's bound. The gain is a "
+         "difference, image by image."),
         ("unpaired", {_PAIRED: "paired = ops.sqrt(ops.var(each) + ops.var(other)) / N**0.5"}, "the two models are "
          "treated as strangers: variances are added. They saw the same images; subtract image by image first."),
         ("errors_added", {_PAIRED: "paired = (ops.std(each) + ops.std(other)) / N**0.5"}, "the two errors are added. "
          "The models saw the same images; subtract image by image first."),
-        ("errors_subtracted", {_PAIRED: "paired = ops.abs(ops.std(other) - ops.std(each)) / N**0.5"}, "the two "
-         "deviations are subtracted. Subtract the images' numbers, and then take the deviation."),
+        *(("errors_subtracted", {_PAIRED: f"paired = {sign}(ops.std(other) - ops.std(each)) / N**0.5"}, "the two "
+           "deviations are subtracted. Subtract the images' numbers, and then take the deviation.")
+          for sign in ("ops.abs", "", "-")),
         ("other_way", {"ops.mean(other - each), paired": "ops.mean(each - other), paired"}, "the gain is a's over b. "
          "Asked for is b's over a."),
+        ("of_b", {"return ops.mean(each), error": "return ops.mean(other), ops.std(other) / N**0.5"}, "this is b's. "
+         "Asked for is that of a."),
+        ("bound_of_b", {"ops.mean(other - each), paired": "ops.mean(other), paired"}, "this is b's bound. The gain is "
+         "that less a's."),
+        ("order", {"error, ops.mean(other - each)": "ops.mean(other - each), error"}, "this belongs in another place: "
+         "bound, its error, gain, error of the gain."),
+        ("first_draw", {_IMAGES: "each, other = a[0], b[0]"}, "only the first draw of each image is used. An image's "
+         "number is the mean over its draws."),
+        ("best_draw", {_IMAGES: "each, other = ops.max(a, axis=0), ops.max(b, axis=0)"}, "an image's number is its "
+         "best draw. Asked for is the bound, the mean over its draws."),
+        ("mean_weight", {_IMAGES: "each, other = (ops.logsumexp(x, axis=0) - np.log(x.shape[0]) for x in (a, b))"},
+         r"an image's number is the logarithm of its mean weight, an estimate of $\log p(x)$. Asked for is the bound, "
+         "the mean of the logarithms."),
         ("mean_weight", {_IMAGES: "each, other = ops.logsumexp(a, axis=0), ops.logsumexp(b, axis=0)"}, "an image's "
          "number is the logarithm of a sum of weights. Asked for is the bound, the mean of their logarithms."),
-        ("bits", {"return ops.mean(a), error": "return ops.mean(a) / np.log(2), error / np.log(2)"}, "these are bits. "
-         "Everything is in nats here."),
+        ("bits", {"return ops.mean(each), error": "return ops.mean(each) / np.log(2), error / np.log(2)"}, "these are "
+         "bits. Everything is in nats here."),
     ],
 )  # fmt: skip
 
@@ -182,28 +237,43 @@ COMPARED = Function(
 
 IMAGES = Number(
     "images_needed", "By hand: how many test images", points=2, minutes=12, difficulty=2, importance=2,
-    section="Five papers, one table", aims=(2, 3), value="16 * (100 + 81 - 2 * 0.98 * 90)",
+    section="Five papers, one table", aims=(2, 3), value="25 * (100 + 81 - 2 * 0.98 * 90)",
     hints=r"""
         $\mathrm{Var}(a_n - b_n) = \mathrm{Var}(a_n) + \mathrm{Var}(b_n) - 2\,\mathrm{Cov}(a_n, b_n)$, and the
         covariance is the correlation times both deviations.
 
         $\mathrm{Cov} = 0.98 \cdot 10 \cdot 9 = 88.2$. The standard error of the mean difference is the root of the
-        variance over $N$, and twice of it is to be 0.5: $N = 4\,\mathrm{Var}/0.5^2$.
+        variance over $N$, and twice of it is to be 0.4: $N = 4\,\mathrm{Var}/0.4^2$.
     """,
     mistakes=[
-        ("unpaired", "16 * 181", "this many would be needed if each model had images of its own. On the same images "
+        ("unpaired", "25 * 181", "this many would be needed if each model had images of its own. On the same images "
          "the covariance drops out, twice."),
-        ("one_error", "4 * 4.6", "with so many images the gain is *one* standard error. Two are asked for."),
-        ("covariance_once", "16 * (181 - 88.2)", "the covariance is subtracted once. It is to be subtracted twice."),
-        ("covariance_added", "16 * (181 + 176.4)", "the covariance is added. It is what both have in common, and drops "
+        ("one_error", "4.6 / 0.4**2", "with so many images the gain is *one* standard error. Two are asked for."),
+        ("covariance_once", "25 * (181 - 88.2)", "the covariance is subtracted once. It is to be subtracted twice."),
+        ("covariance_added", "25 * (181 + 176.4)", "the covariance is added. It is what both have in common, and drops "
          "out of a difference."),
-        ("correlation_alone", "16 * 181 * (1 - 0.98)", "the correlation is applied to the sum of the variances. The "
+        ("correlation_for_covariance", "25 * (181 - 2 * 0.98)", "the correlation is subtracted where the covariance "
+         "belongs: multiply by both deviations."),
+        ("correlation_alone", "25 * 181 * (1 - 0.98)", "the correlation is applied to the sum of the variances. The "
          "covariance is $0.98 \\cdot 10 \\cdot 9$, and not a half of $0.98 \\cdot 181$."),
-        ("squared", "16 * 181 * (1 - 0.98**2)", "$1 - \\rho^2$ is what is left when one is *predicted* from the other. "
+        ("squared", "25 * 181 * (1 - 0.98**2)", "$1 - \\rho^2$ is what is left when one is *predicted* from the other. "
          "They are subtracted here."),
-        ("not_squared", "8 * 4.6", "the ratio of two errors and gain is not squared: $N$ stands under a root."),
-        ("deviations", "16 * (10 + 9 - 2 * 0.98 * 90**0.5)", "deviations are added as if they were variances."),
-        ("root", "16 * 4.6**0.5", "a deviation stands where the variance belongs: solve $2\\sqrt{v/N} = 0.5$ for $N$."),
+        ("gain_not_squared", "4 * 4.6 / 0.4", "the gain is not squared: $N$ stands under a root."),
+        ("two_not_squared", "2 * 4.6 / 0.4**2", "the factor 2 of two errors is not squared: $N$ stands under a root."),
+        ("neither_squared", "2 * 4.6 / 0.4", "neither the two errors nor the gain are squared: $N$ stands under a "
+         "root."),
+        ("roots_in_covariance", "25 * (181 - 2 * 0.98 * 90**0.5)", "the covariance is the correlation times both "
+         "deviations, 10 and 9, and not the root of their product."),
+        ("root_of_n", "5 * 4.6**0.5", "this is $\\sqrt N$, and $N$ is asked for."),
+        ("deviations", "25 * (10 + 9 - 2 * 0.98 * 90**0.5)", "deviations are added as if they were variances."),
+        ("root", "25 * 4.6**0.5", "a deviation stands where the variance belongs: solve $2\\sqrt{v/N} = 0.4$ for $N$."),
+        ("one_model", "25 * 100", "this is for the error of *one* model's mean. The gain is a difference."),
+        ("one_model", "25 * 81", "this is for the error of *one* model's mean. The gain is a difference."),
+        ("deviations_subtracted", "25 * (10 - 9) ** 2", "the deviations are subtracted. That is the deviation of the "
+         "difference only where the correlation is 1."),
+        ("variances_subtracted", "25 * (100 - 81)", "the variances are subtracted. Those of a difference add up, less "
+         "twice the covariance."),
+        ("of_each", "2 * 25 * 4.6", "doubled: each of the $N$ images is seen by both models, and counts once."),
     ],
 )  # fmt: skip
 
@@ -290,6 +360,9 @@ def _evaluations(rng):
         best = (np.argmin(level) + 1) % M
         validation = rng.normal(-9, 0.3, size=(M, 7)) + 3.0 * (np.arange(M) == best)[:, None]
         twin = 1.0 * (np.arange(N) % 3 == 1)
+        validation[(best + 1) % M] -= 4 - 13.0 * (np.arange(7) == 4)  # one splendid image, and a bad mean
+        if M > 3:
+            validation[(best + 2) % M] -= 6
         yield dict(validation=validation, log_px=log_px, log_pz=rng.normal(-4, 1, size=(M, S, N)),
                    log_qz=rng.normal(-2, 0.5, size=(M, S, N)), twin=rng.permutation(twin),
                    beta=float(np.round(rng.uniform(0.3, 0.6), 2)))  # fmt: skip
@@ -337,11 +410,25 @@ MENDED = Mend(
          "images. Bounds are higher where they are better."),
         ("choice", "last", {_BEST: "best = -1  # 1. the checkpoint"}, "now it is the last checkpoint. Choose by the "
          "validation images."),
+        ("choice", "first", {_BEST: "best = 0  # 1. the checkpoint"}, "now it is the first checkpoint. Choose by the "
+         "validation images."),
+        ("choice", "one_image", {"ops.argmax(ops.mean(": "ops.argmax(ops.max("}, "now it is the checkpoint with the "
+         "best single image. One image is luck: the mean over all of them."),
+        ("beta", "reversed", {_WEIGHTS: "log_w = reconstruction - log_pz[best] + log_qz[best]  # 3."}, "now the sign "
+         "of $\\log p(z) - \\log q(z|x)$ is reversed. The prior multiplies a weight, and q divides it."),
+        ("beta", "likelihood_alone", {_WEIGHTS: "log_w = reconstruction  # 3."}, "now $\\log p(z) - \\log q(z|x)$ is "
+         "gone. A weight is $p(x|z)\\,p(z)/q(z|x)$."),
+        ("beta", "of_q", {"- log_qz[best]": "- beta * log_qz[best]"}, "β is gone from one place, and still multiplies "
+         "log q."),
         ("beta", "divided", {_WEIGHTS: "log_w = reconstruction + (log_pz[best] - log_qz[best]) / beta  # 3."}, "now it "
          "is divided by β. There is no β in log p(x)."),
         ("beta", "added", {"- log_qz[best]": "+ log_qz[best]"}, "now log q is added. A weight is divided by q."),
         ("logarithm", "sum", {" - np.log(S)  # 4.": "  # 4."}, "now it is the logarithm of the *sum* of the weights. "
          "Subtract log S for that of their mean."),
+        ("logarithm", "number_of_images", {"np.log(S)": "np.log(log_w.shape[1])"}, "now the sum over S draws is "
+         "divided by the number of images. Its mean is the sum divided by S."),
+        ("logarithm", "s_itself", {"- np.log(S)": "- S"}, "now S itself is subtracted. To divide inside a logarithm is "
+         "to subtract log S."),
         ("logarithm", "best_draw", {_EACH: "each = ops.max(log_w, axis=0)  # 4."}, "now it is each image's best draw."),
         ("logarithm", "weights_of_all", {_EACH: "each = ops.mean(log_w, axis=0) * 0 + ops.logsumexp(log_w) - "
          "np.log(S * log_w.shape[1])  # 4."}, "now draws and images are in one mean of weights. The logarithm is taken "
@@ -350,6 +437,10 @@ MENDED = Mend(
          "over the twins alone. They are to be left out."),
         ("twins", "by_all", {"/ ops.sum(1 - twin)": "/ len(twin)"}, "now the sum over the others is divided by the "
          "number of all images."),
+        ("twins", "sum", {" / ops.sum(1 - twin)": ""}, "now it is the sum over the others. Divide by how many they "
+         "are."),
+        ("twins", "by_twins", {"/ ops.sum(1 - twin)": "/ ops.sum(twin)"}, "now the sum over the others is divided by "
+         "the number of twins."),
         (None, "sign", {"return ops.sum((1": "return -ops.sum((1"}, "the sign was right: log p(x) is asked for, not a "
          "loss."),
     ],
@@ -377,12 +468,16 @@ TRAINED = TrainedVAE(
     "train_yours", "A model of your own, on held-out data", points=4, minutes=25, difficulty=2, importance=2,
     section="Five papers, one table", aims=(2,),
     bounds={"codes": -26.2, "fair": -25.0, "good": -24.5, "very good": -24.0},
-    images=_digits, coins=-27.1, good_kl=(4.0, 5.2), most_latents=8, most_units=100,
+    images=_digits, coins=-27.1, good_kl=(3.5, 5.2), most_latents=8, most_units=100,
     because="three runs of the solution, each with another seed, ended between −23.52 and −23.43, on average over 25 "
-    "sets of tossed pixels, which scatter by 0.10. Its like with ten latents in 60 epochs reaches −23.5, with five "
+    "sets of tossed pixels, which scatter by 0.10. Its like with five latents in 60 epochs reaches "
     "−23.6, with two −25.2; a constant learning rate of 0.001 −25.9 in 20 epochs and −24.2 in 60; "
-    "pixels drawn once −23.7; β of "
-    "0.2 −28.1. Pixels without codes: −27.1.",
+    "pixels tossed once −23.6 in 80 epochs, and with a constant rate −23.8 in 250, where tossed anew they reach −23.3. "
+    "(The check cannot tell these apart: both are 0.2 to 0.3 nats better on training images, tossed afresh, than on "
+    "others.) β of 0.2 −28.1. Pixels without codes: −27.1.",
+    misread_by=0.3,
+    unfinished="Then it is not trained well enough: more epochs, smaller batches, a larger learning rate at first and "
+    "a small one in the end, all latents and units that are allowed.",
     hints="""
         Begin with what exercise 02 had: `vk.VAE`, tanh layers by `vk.layers.MLP`, `DynamicBinarization`, an ELBO. There
         are few images here, so an epoch has few steps, and you need more epochs.
@@ -411,22 +506,46 @@ def _ablations(rng):
     return problems
 
 
+@functools.cache
+def _spread(seeds):
+    r"""Quantiles of $s^2/\sigma^2$, for the variance of so many gains."""
+    from scipy.stats import chi2
+
+    return chi2.ppf(CHANCES, seeds - 1) / (seeds - 1)
+
+
 def _risks(of_seeds, of_images, effect, seeds, images, times):
     r"""The chances, in %, of a false claim and of a missed effect: over χ² of the error over seeds, by quantiles."""
-    from scipy.stats import chi2, norm
+    from scipy.special import ndtr
 
-    spread = chi2.ppf(CHANCES, seeds - 1) / (seeds - 1)
-    said = np.sqrt(of_seeds**2 * spread / seeds + of_images**2 / images)
+    said = np.sqrt(of_seeds**2 * _spread(seeds) / seeds + of_images**2 / images)
     true = np.sqrt(of_seeds**2 / seeds + of_images**2 / images)
-    false, missed = norm.sf(times * said / true), norm.cdf((times * said - effect) / true)
+    false, missed = ndtr(-times * said / true), ndtr((times * said - effect) / true)
     return 100 * np.mean(false), 100 * np.mean(missed)
+
+
+def _least_missed(*plan):
+    """What is missed with the lowest `times` that keeps false claims rare."""
+    low, high = 0.0, 100.0
+    for _ in range(24):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _risks(*plan, middle)[0] > FALSE else (low, middle)
+    return _risks(*plan, high)[1]
 
 
 def _rerun(rng, of_seeds, of_images, effect, budget, training, image, seeds, images, times):
     false, missed = _risks(of_seeds, of_images, effect, seeds, images, times)
     spent = seeds * (training + images * image)
-    return {"false claims": false, "missed": missed, "spent": round(100 * spent / budget, 6),
-            "trained": 100 * seeds * training / budget}  # fmt: skip
+    outcome = {"false claims": false, "missed": missed, "spent": round(100 * spent / budget, 6)}
+    if missed <= MISSED:
+        return outcome
+
+    def least(other):  # of so many seeds, for the same minutes
+        left = (min(spent, budget) / other - training) / image if other > 1 else 0
+        return _least_missed(of_seeds, of_images, effect, other, left) if left >= 1 else 100.0
+
+    here = _least_missed(of_seeds, of_images, effect, seeds, images)
+    return outcome | {"with lower times": here, "seeds help": least(seeds + 1) < least(seeds - 1)}
 
 
 _PLANNED = """
@@ -456,7 +575,7 @@ ABLATION = Experiment(
     takes="of_seeds, of_images, effect, budget, training, image", draw=_ablations, run=_rerun,
     settings={"seeds": (2, 1000), "images": (1, 1_000_000), "times": (0.0, 1000.0)},
     goals={
-        "budget": AtMost(100.0, "% of it", digits=1, of="spent"),
+        "budget": AtMost(100.0, "% of it", digits=2, of="spent"),
         "false claims": AtMost(FALSE, "%", digits=2, of="false claims"),
         "missed": AtMost(MISSED, "%", digits=1, of="missed"),
     },
@@ -480,20 +599,24 @@ ABLATION = Experiment(
          "least one problem the plan costs more than there is: each seed costs a training of both arms, and *its* "
          "measurement on all images."),
         ("false claims", "two_errors", _plan("3", times="2.0"), lambda times, seeds, **_: 1.9 <= times <= 2.1 and seeds
-         < 30, "Two standard errors are for errors that are *known*. With few seeds the error is estimated, and often "
-         "too small: Student's $t$."),
+         < 30, "Two standard errors are for errors that are *known*. With few seeds part of the error is estimated, "
+         "and often too small. How high `times` has to be then, ablations without an effect tell: simulate them."),
         ("false claims", "one_error", _plan("5", times="1.0"), lambda times, **_: times < 1.9, "An effect of less than "
-         "two standard errors is claimed, where there is none, in more than one ablation of forty."),
+         "two standard errors is claimed, where there is none, in more than one ablation of forty. `times` counts "
+         "standard errors, and is no number of nats."),
         ("false claims", "few_seeds", _plan("3", times="2.3"), lambda seeds, **_: seeds <= 12, "In at least one "
          "problem the seeds are too few for so low a threshold: their error is itself hardly known."),
-        ("missed", "careful", _plan("8", times="6.0"), lambda times, seeds, **_: times > 4 and seeds > 3, "The "
-         "threshold is so high that no false claim passes, nor does the effect."),
-        ("missed", "few_seeds_missed", _plan("3", times="4.2"), lambda seeds, trained, **_: trained < 30, "In at least "
-         "one problem most is spent on images, while the seeds are what the gain is uncertain by, or their error is so "
-         "badly known that the threshold must be high. Fewer images and more seeds."),
-        ("missed", "few_images", "dict(seeds=9, images=50, times=2.3)", lambda **_: True, "In at least one problem "
-         "the split of the budget is a bad one: compare $s^2/K$ with $v^2/n$. Fewer seeds leave more images, and the "
-         "other way round."),
+        ("missed", "lower_times", _plan("(2 if of_images > 50 * of_seeds else 7)", times="4"),
+         lambda **o: o["with lower times"] <= MISSED, "In at least one problem this split of the budget would do, and "
+         "`times` is too high: with a lower one false claims are still rare enough. Student's $t$ of $K - 1$ degrees "
+         "is for an error that is estimated as a whole. Here the images' part of it is known."),
+        ("missed", "unspent", _plan("6", "0.5"), lambda spent, **_: spent < 95, "In at least one problem a part of the "
+         "budget is left over. Spend it."),
+        ("missed", "few_seeds_missed", _plan("3", times="3.6"), lambda **o: o["seeds help"], "In at least one problem "
+         "more seeds and fewer images would miss less: the seeds are what the gain is uncertain by, or their error is "
+         "so badly known that `times` must be high."),
+        ("missed", "few_images", _plan("12"), lambda **_: True, "In at least one problem fewer seeds and more images "
+         "would miss less: compare $s^2/K$ with $v^2/n$."),
     ],
 )  # fmt: skip
 

@@ -47,6 +47,7 @@ class Function(Question):
         gradients: names of arguments for which the gradient of each value is looked at, too.
         values_only: parts whose gradients are not looked at: they are right or not as backends happen to round.
         axes: dict: what the letters of `takes` count, {"N": "images"}.
+        note: shown with a right answer, in place of those on NumPy and float64.
     """
 
     _: KW_ONLY
@@ -58,6 +59,7 @@ class Function(Question):
     gradients: str = ""
     values_only: tuple = ()
     axes: dict = field(default_factory=dict)
+    note: str = ""
 
     def __post_init__(self):
         super().__post_init__()
