@@ -21,7 +21,7 @@ def paper_pages(reference, root):
     runs = tables._by_cell(root / "results")
     readme = (root / "README.md").read_text(encoding="utf-8")
     pages = {}
-    for paper in papers.__all__:
+    for paper in LESSONS:
         module = getattr(papers, paper)
         parts = [paper, *(room[7:] for room in reference.modules if room.startswith(f"papers.{paper}."))]
         page = f"papers/{paper}.md"
@@ -29,9 +29,18 @@ def paper_pages(reference, root):
         title, _, rest = text.partition("\n\n")
         number = re.search(r"arXiv ([\d.]+)", title)[1]
         name, _, authors = title.partition(" (")
-        lines = [f"# {name}", "", f"{authors.split(', arXiv')[0]}. [arXiv {number}](https://arxiv.org/abs/{number})", ""]
+        lines = [
+            f"# {name}",
+            "",
+            f"{authors.split(', arXiv')[0]}. [arXiv {number}](https://arxiv.org/abs/{number})",
+            "",
+        ]
         rows = re.findall(r"^\| (\[\d\d\]\(lessons/\S+\)) \| (.*?) \| (.*?) \|$", readme, re.M)
-        taught = [f"{link.replace('](', '](../')} {what.split(':')[0]}" for link, what, label in rows if label == LESSONS[paper]]
+        taught = [
+            f"{link.replace('](', '](../')} {what.split(':')[0]}"
+            for link, what, label in rows
+            if label == LESSONS[paper]
+        ]
         lines += [f"**Taught in** {'; '.join(taught)}.", ""] if taught else []
         lines += [reference.link(rest, page), "", "## Published, and ours", ""]
         lines += [
@@ -44,6 +53,10 @@ def paper_pages(reference, root):
             lines += _table(paper, [c for c in module.CELLS if c.table == table], runs, tables)
         for part in parts:
             lines += _part(reference, f"papers.{part}", page, paper)
+        lines += ["## The code", ""]
+        for part in parts:
+            file = reference.modules[f"papers.{part}"].filepath.relative_to(reference.root).as_posix()
+            lines += folded(f"<code>{file}</code>", file, page)
         pages[page] = "\n".join(lines)
     return pages
 
@@ -59,7 +72,12 @@ def _table(paper, cells, runs, tables):
     figures = dict.fromkeys(name for c in cells for name in c.reported)
     mine = {c.name: runs.get((paper, c.name), []) for c in cells}
     measured = {name for name in figures if any(tables.ours(name, mine[c.name]) for c in cells if mine[c.name])}
-    heads = [f"{tables._with_unit(name)}, {who}" for name in figures for who in (cells[0].reference, "ours") if who != "ours" or name in measured]
+    heads = [
+        f"{tables._with_unit(name)}, {who}"
+        for name in figures
+        for who in (cells[0].reference, "ours")
+        if who != "ours" or name in measured
+    ]
     lines = [f"### {cells[0].table[0].upper()}{cells[0].table[1:]}", "", f"| cell | {' | '.join(heads)} |"]
     lines += ["|---|" + "---:|" * len(heads)]
     for c in cells:
@@ -74,9 +92,13 @@ def _table(paper, cells, runs, tables):
 def _part(reference, room, page, paper):
     """The settings and functions of one file of a paper."""
     module, lines = reference.modules[room], []
-    file = f"vaekit.{room}"
     if room != f"papers.{paper}":
-        lines += [f"## {room.rpartition('.')[2].capitalize()}", "", reference.docstring(documentation(module), page), ""]
+        lines += [
+            f"## {room.rpartition('.')[2].capitalize()}",
+            "",
+            reference.docstring(documentation(module), page),
+            "",
+        ]
     else:
         lines += ["## Models and settings", ""]
     for path, name in reference.names.items():
@@ -89,8 +111,7 @@ def _part(reference, room, page, paper):
             lines += [reference.docstring(documentation(name.thing), page), ""]
         if name.used:
             lines += [f"**Used in** {', '.join(f'[{title}](../{where})' for where, title in name.used.items())}.", ""]
-    source = module.filepath.relative_to(reference.root).as_posix()
-    return [*lines, *folded(f"The code: <code>{source}</code>", source, page)]
+    return lines
 
 
 def _settings(thing):

@@ -65,7 +65,9 @@ class Reference:
         self.package = griffe.load("vaekit", search_paths=[str(root)], allow_inspection=False)
         top = exported(self.package)
         papers = [f"papers.{paper}" for paper in exported(self.package["papers"])]
-        papers += [f"{paper}.{part}" for paper in papers for part in ("text", "video") if part in self._module(paper).members]
+        papers += [
+            f"{paper}.{part}" for paper in papers for part in ("text", "video") if part in self._module(paper).members
+        ]
         rooms = [name for name in top if self._is_module(name) and name != "papers"]
         self.modules = {room: self._module(room) for room in ["", *rooms, *papers, *COURSE]}
         self.names, seen = {}, set()
@@ -99,21 +101,21 @@ class Reference:
         """Lists paths of public names, and of their methods' arguments' sections, that say nothing."""
         return [path for path, name in self.names.items() if not name.thing.docstring]
 
-    def find(self, text):
-        """The page (and anchor) that a piece of code such as `vk.layers.Masked` means, or None."""
+    def find(self, text, among=()):
+        """The name that a piece of code such as `vk.layers.Masked` means, or None; short ones mean those `among`."""
         text = re.sub(r"^(vk|vaekit)\.", "", re.sub(r"\(.*\)$", "", text.strip(), flags=re.S))
         if text in self.names:
             return self.names[text] if "." in text or text[0].isupper() else None
         if text.startswith("models.") and text[7:] in self.names:
             return self.names[text[7:]]
-        some = self._short.get(text, ())
-        return some[0] if len(some) == 1 and text[:1].isupper() else None
+        some = [name for name in self._short.get(text, ()) if text[:1].isupper() or name in among]
+        return some[0] if len(some) == 1 else None
 
-    def link(self, markdown, page, seen=None):
+    def link(self, markdown, page, seen=None, among=()):
         """Links the names in a text; with `seen`, a set, each of them once, and not again."""
 
         def one(match):
-            name = match[2] and self.find(match[2])
+            name = match[2] and self.find(match[2], among)
             if not name or name.page.partition("#")[0] == page or seen is not None and name.path in seen:
                 return match[0]
             if seen is not None:
@@ -202,7 +204,12 @@ class Reference:
     def index(self):
         """The page of all modules."""
         rooms = {room: module for room, module in self.modules.items() if not room.startswith("papers.")}
-        lines = ["# Every public name", "", "`import vaekit as vk`, and all of this is there but for `vaekit.course`.", ""]
+        lines = [
+            "# Every public name",
+            "",
+            "`import vaekit as vk`, and all of this is there but for `vaekit.course`.",
+            "",
+        ]
         lines += ["| Module | |", "|---|---|"]
         for room, module in rooms.items():
             said = self.link(sentence(documentation(module)), "api/index.md")

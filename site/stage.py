@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 from papers import paper_pages
-from reference import ROOT, Reference, relative, sentence
+from reference import ROOT, Reference, relative, sentence, toctree
 
 PAGES = (
     *("CONTRIBUTING.md", "SPEED.md", "benchmarks/README.md", "results/README.md", "exercises/README.md"),
@@ -38,6 +38,12 @@ def stage(folder, root=ROOT, results=True):
     texts = {page: (root / page).read_text(encoding="utf-8") for page in PAGES}
     for path in sorted(root.glob("exercises/instructors/*.md")):
         texts[path.relative_to(root).as_posix()] = path.read_text(encoding="utf-8")
+    below = [
+        relative(page, "exercises/README.md")
+        for page in texts
+        if "/instructors/" in page or "gradi" in page or "grader" in page
+    ]
+    texts["exercises/README.md"] += "\n" + "\n".join(toctree(below))
     books = {p.relative_to(root).as_posix(): json.loads(p.read_text(encoding="utf-8")) for p in _notebooks(root)}
     for page, book in books.items():
         _names(page, book, reference)
@@ -85,18 +91,21 @@ def _names(page, book, reference):
 def _notebook(page, book, reference):
     """A notebook as a page: a button for its file, names linked, questions without their code, pictures described."""
     cells, seen, heading = book["cells"], set(), ""
+    names = [n for n in reference.names.values() if page in n.used and not n.path.startswith("course.")]
     for i, cell in enumerate(cells):
         text = "".join(cell["source"])
         if cell["cell_type"] == "markdown":
             heading = ([heading] + re.findall(r"^#+ (.+)$", text, re.M))[-1]
-            cell["source"] = reference.link(text, page, seen)
+            cell["source"] = reference.link(text, page, seen, names)
             continue
         tags = cell["metadata"].setdefault("tags", [])
         if QUIZ.fullmatch(text):
             tags.append("remove-input")
             for output in cell["outputs"]:
                 said = "".join(output.get("data", {}).get("text/markdown", ""))
-                said = re.sub(r"You have not answered .*? Show the discussion all the same\.", "The answer, and why.", said)
+                said = re.sub(
+                    r"You have not answered .*? Show the discussion all the same\.", "The answer, and why.", said
+                )
                 output["data"]["text/markdown"] = said
         following = next((c for c in cells[i + 1 :] if c["cell_type"] == "markdown"), None)
         said = sentence(plain("".join(following["source"]))) if following else ""
@@ -105,7 +114,6 @@ def _notebook(page, book, reference):
     first = "".join(cells[0]["source"]).split("\n", 1)
     button = f"[Download this {KIND[page.split('/')[0]]} as a notebook](path:{relative('notebooks/' + page, page)}){{.button}}"
     cells[0]["source"] = f"{first[0]}\n\n{button}\n{first[1] if first[1:] else ''}"
-    names = [n for n in reference.names.values() if page in n.used and not n.path.startswith("course.")]
     if names:
         links = " · ".join(f"[`{name.path}`]({relative(name.page, page)})" for name in names)
         text = f"---\n\n**Names used here**\n\n{links}"
@@ -131,7 +139,7 @@ def _page(page, text, readme, texts, reference):
         return reference.link(re.sub(r"<!--.*?-->\n?", "", found[1]).strip(), page)
 
     def pages(match):
-        return sorted(p for p in texts if Path(p).match(match[1]))
+        return [p for p in texts if Path(p).match(match[1])]
 
     text = re.sub(r"^\{README: (.+)\}$", section, text, flags=re.M)
     text = re.sub(r"^\{pages: (.+)\}$", lambda match: "\n".join(pages(match)), text, flags=re.M)
@@ -166,7 +174,8 @@ def _linked(texts, root):
         prose = _prose(page, text)
         targets = re.findall(r"^```\{literalinclude\} (.+)$", prose, re.M)
         targets += [
-            target for target in LINK.findall(re.sub(r"^ *```.*?^ *```|`[^`\n]*`|\$[^$]*\$", "x", prose, flags=re.M | re.S))
+            target
+            for target in LINK.findall(re.sub(r"^ *```.*?^ *```|`[^`\n]*`|\$[^$]*\$", "x", prose, flags=re.M | re.S))
         ]
         for target in targets:
             if re.match(r"(?!path:)[a-z]+:", target):
