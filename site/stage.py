@@ -112,7 +112,8 @@ def _notebook(page, book, reference):
         alt = f"Figure in “{plain(heading)}”. {said}"[:300]
         cell["metadata"]["mystnb"] = {"image": {"alt": alt}}
     first = "".join(cells[0]["source"]).split("\n", 1)
-    button = f"[Download this {KIND[page.split('/')[0]]} as a notebook](path:{relative('notebooks/' + page, page)}){{.button}}"
+    kind, file = KIND[page.split("/")[0]], relative(f"notebooks/{page}", page)
+    button = f"[Download this {kind} as a notebook](path:{file}){{.button}}"
     cells[0]["source"] = f"{first[0]}\n\n{button}\n{first[1] if first[1:] else ''}"
     if names:
         links = " · ".join(f"[`{name.path}`]({relative(name.page, page)})" for name in names)
