@@ -46,7 +46,7 @@ def copy_mathjax(app, exception):
         source, target = MATHJAX / part, static / "mathjax" / part
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copytree(source, target, dirs_exist_ok=True) if source.is_dir() else shutil.copy(source, target)
-    for unused in [*static.rglob("*.map"), *static.rglob("webpack-macros.html")]:
+    for unused in [*static.rglob("*.map"), *static.rglob("*.html")]:
         unused.unlink()
 
 

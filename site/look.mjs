@@ -31,7 +31,7 @@ function serve() {
 }
 
 const files = (folder) => readdirSync(folder, { withFileTypes: true, recursive: true })
-  .filter((entry) => entry.name.endsWith(".html")).map((entry) => relative(site, join(entry.parentPath ?? entry.path, entry.name)));
+  .filter((entry) => entry.name.endsWith(".html") && !entry.name.startsWith("_")).map((entry) => relative(site, join(entry.parentPath ?? entry.path, entry.name)));
 
 async function settled(page) { // formulas are set
   await page.evaluate(() => window.MathJax?.startup?.promise);

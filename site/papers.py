@@ -2,7 +2,7 @@
 
 import re
 
-from reference import cell, documentation, folded, sections
+from reference import cell, documentation, entries, folded, sections
 
 LESSONS = {  # what README's table of lessons calls a paper
     "kingma2013": "VAE",
@@ -104,26 +104,27 @@ def _part(reference, room, page, paper):
     for path, name in reference.names.items():
         if path.rpartition(".")[0] != room:
             continue
-        lines += [f"### {name.name}", "", *reference.signature(name.thing, f"vaekit.{path}"), ""]
-        if name.name == "Settings":
-            lines += _settings(name.thing)
+        lines += [f"### {name.name}", ""]
+        if name.name in ("Settings", "Quirks"):
+            lines += _settings(name.thing, reference, page)
         else:
+            lines += [*reference.signature(name.thing, f"vaekit.{path}"), ""]
             lines += [reference.docstring(documentation(name.thing), page), ""]
         if name.used:
             lines += [f"**Used in** {', '.join(f'[{title}](../{where})' for where, title in name.used.items())}.", ""]
     return lines
 
 
-def _settings(thing):
-    """The fields of `Settings`: their values and meanings."""
-    values = {m.name: m.value for m in thing.members.values() if m.is_attribute and m.value is not None}
-    meanings = {}
-    for title, body in sections(documentation(thing)):
-        if title == "Attributes":
-            for part in re.split(r"\n(?=\S)", body.strip("\n")):
-                names, _, meaning = part.partition(": ")
-                for name in names.split(","):
-                    meanings[name.strip()] = " ".join(meaning.split())
-    lines = ["| Setting | Value | Meaning |", "|---|---|---|"]
-    lines += [f"| `{name}` | `{cell(str(value))}` | {cell(meanings.get(name, ''))} |" for name, value in values.items()]
+def _settings(thing, reference, page):
+    """The fields of `Settings` or `Quirks`: their values and meanings."""
+    values = {m.name: str(m.value) for m in thing.members.values() if m.is_attribute and m.value is not None}
+    parts = sections(documentation(thing))
+    lines = [reference.link(body, page) for title, body in parts if not title]
+    lines += ["| Setting | Value | Meaning |", "|---|---|---|"]
+    for title, body in parts:
+        for names, meaning in entries(body) if title == "Attributes" else ():
+            names = [name.strip() for name in names.split(",")]
+            known = ", ".join(f"`{cell(values.pop(name, 'None'))}`" for name in names)
+            lines.append(f"| {', '.join(f'`{name}`' for name in names)} | {known} | {cell(meaning)} |")
+    lines += [f"| `{name}` | `{cell(value)}` | |" for name, value in values.items()]
     return [*lines, ""]

@@ -5,6 +5,7 @@ generated; pages of the site alone stand in `site/pages`, where `{README: Headin
 public names without a docstring, and links that lead nowhere.
 """
 
+import base64
 import json
 import re
 import shutil
@@ -65,7 +66,7 @@ def stage(folder, root=ROOT, results=True):
         shutil.rmtree(folder)
     for page, text in texts.items():
         (folder / page).parent.mkdir(parents=True, exist_ok=True)
-        (folder / page).write_text(text, encoding="utf-8")
+        (folder / page).write_bytes(text if isinstance(text, bytes) else text.encode())
     for file, place in files.items():
         (folder / place).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(root / file, folder / place)
@@ -149,11 +150,33 @@ def _page(page, text, readme, texts, reference):
         titles = {page: re.search(r"^# (.+)", _prose(page, texts[page]), re.M)[1] for page in pages(match)}
         return "\n".join(f"- [{title}]({page})" for page, title in titles.items())
 
+    def cards(match):
+        made = [_card(page, json.loads(texts[page]), texts) for page in pages(match)]
+        return "\n".join(made) or "They are being written."
+
+    text = re.sub(r"^\{cards: (.+)\}$", cards, text, flags=re.M)
     return re.sub(r"^\{list: (.+)\}$", listed, text, flags=re.M)
+
+
+def _card(page, book, texts):
+    """A notebook's title, its last picture, and its first sentence."""
+    shown = [(cell, out["data"]["image/png"]) for cell in book["cells"] for out in cell.get("outputs", ())
+             if "image/png" in out.get("data", {})]  # fmt: skip
+    picture = ""
+    if shown:
+        cell, png = shown[-1]
+        file = page.replace(".ipynb", ".png")
+        texts[file] = base64.b64decode("".join(png))
+        picture = f"![{cell['metadata']['mystnb']['image']['alt']}]({file})"
+    said = next(part for part in "".join(book["cells"][0]["source"]).split("\n\n")[1:] if "{.button}" not in part)
+    head = f":::{{container}} door\n**[{title(book)}]({page})**\n\n"
+    return f"{head}{picture}\n\n{sentence(said)}\n:::"
 
 
 def _prose(page, text):
     """What of a page is Markdown."""
+    if isinstance(text, bytes):
+        return ""
     if page.endswith(".md"):
         return text
     return "\n\n".join("".join(c["source"]) for c in json.loads(text)["cells"] if c["cell_type"] == "markdown")
