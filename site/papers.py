@@ -18,7 +18,7 @@ def paper_pages(reference, root):
     from vaekit import papers
     from vaekit.reproduction import tables
 
-    runs = tables._by_cell(root / "results")
+    runs = tables.by_cell(root / "results")
     readme = (root / "README.md").read_text(encoding="utf-8")
     pages = {}
     for paper in LESSONS:
@@ -73,7 +73,7 @@ def _table(paper, cells, runs, tables):
     mine = {c.name: runs.get((paper, c.name), []) for c in cells}
     measured = {name for name in figures if any(tables.ours(name, mine[c.name]) for c in cells if mine[c.name])}
     heads = [
-        f"{tables._with_unit(name)}, {who}"
+        f"{tables.with_unit(name)}, {who}"
         for name in figures
         for who in (cells[0].reference, "ours")
         if who != "ours" or name in measured

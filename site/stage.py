@@ -109,9 +109,7 @@ def _notebook(page, book, reference):
                 )
                 output["data"]["text/markdown"] = said
         following = next((c for c in cells[i + 1 :] if c["cell_type"] == "markdown"), None)
-        said = sentence(plain("".join(following["source"]))) if following else ""
-        alt = f"Figure in “{plain(heading)}”. {said}"[:300]
-        cell["metadata"]["mystnb"] = {"image": {"alt": alt}}
+        cell["metadata"]["mystnb"] = {"image": {"alt": _alternative(text, heading, following)}}
     first = "".join(cells[0]["source"]).split("\n", 1)
     kind, file = KIND[page.split("/")[0]], relative(f"notebooks/{page}", page)
     button = f"[Download this {kind} as a notebook](path:{file}){{.button}}"
@@ -121,6 +119,15 @@ def _notebook(page, book, reference):
         text = f"---\n\n**Names used here**\n\n{links}"
         cells.append({"cell_type": "markdown", "metadata": {}, "id": "names-used-here", "source": text})
     return book
+
+
+def _alternative(code, heading, following):
+    """What a picture shows, for those who do not see it: where it stands, what its axes say, and what is said of it."""
+    labels = dict.fromkeys(re.findall(r'(?:title|[xy]label)(?:=|\()f?"([^"{}]+)"', code))
+    labels = plain("; ".join(label.replace("\\n", " ") for label in labels))
+    said = plain("".join(following["source"])) if following else ""
+    said = (re.match(r".{0,240}\.(?= |$)", said) or re.match(r".{0,200}", said))[0]
+    return f"Figure in “{plain(heading)}”{': ' if labels else ''}{labels}. {said}".strip()
 
 
 def plain(markdown):
