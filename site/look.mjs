@@ -3,10 +3,10 @@ import { createReadStream, existsSync, mkdirSync, mkdtempSync, readdirSync, read
 import { createServer } from "node:http";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
-import { extname, join, normalize, relative } from "node:path";
+import { extname, join, normalize, relative, resolve } from "node:path";
 
 const [site, chromium, pictures] = process.argv.slice(2);
-const require = createRequire(join(process.env.VAEKIT_NPM ?? process.cwd(), "package.json"));
+const require = createRequire(resolve(".venv/npm/package.json")) // where `make look` puts them;
 const { chromium: browser } = require("playwright-core");
 const axe = readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 const FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
