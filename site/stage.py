@@ -59,8 +59,9 @@ def stage(folder, root=ROOT, results=True):
             texts[name.page] = reference.page(name)
     texts |= paper_pages(reference, root) if results else {}
     readme = (root / "README.md").read_text(encoding="utf-8")
-    for path in sorted((root / "site" / "pages").glob("*.md")):
-        texts[path.name] = _page(path.name, path.read_text(encoding="utf-8"), readme, texts, reference)
+    for path in sorted((root / "site" / "pages").rglob("*.md")):
+        page = path.relative_to(root / "site" / "pages").as_posix()
+        texts[page] = _page(page, path.read_text(encoding="utf-8"), readme, texts, reference)
     files, broken = _linked(texts, root)
     if folder.exists():
         shutil.rmtree(folder)
@@ -108,8 +109,9 @@ def _notebook(page, book, reference):
                     r"You have not answered .*? Show the discussion all the same\.", "The answer, and why.", said
                 )
                 output["data"]["text/markdown"] = said
+        alt = cell["metadata"].get("alt")  # a recipe's picture has one
         following = next((c for c in cells[i + 1 :] if c["cell_type"] == "markdown"), None)
-        cell["metadata"]["mystnb"] = {"image": {"alt": _alternative(text, heading, following)}}
+        cell["metadata"]["mystnb"] = {"image": {"alt": alt or _alternative(text, heading, following)}}
     first = "".join(cells[0]["source"]).split("\n", 1)
     kind, file = KIND[page.split("/")[0]], relative(f"notebooks/{page}", page)
     button = f"[Download this {kind} as a notebook](path:{file}){{.button}}"
@@ -151,22 +153,24 @@ def _page(page, text, readme, texts, reference):
         return [p for p in texts if Path(p).match(match[1])]
 
     text = re.sub(r"^\{README: (.+)\}$", section, text, flags=re.M)
-    text = re.sub(r"^\{pages: (.+)\}$", lambda match: "\n".join(pages(match)), text, flags=re.M)
+    text = re.sub(
+        r"^\{pages: (.+)\}$", lambda match: "\n".join(relative(p, page) for p in pages(match)), text, flags=re.M
+    )
 
     def listed(match):
-        titles = {page: re.search(r"^# (.+)", _prose(page, texts[page]), re.M)[1] for page in pages(match)}
-        return "\n".join(f"- [{title}]({page})" for page, title in titles.items())
+        titles = {p: re.search(r"^# (.+)", _prose(p, texts[p]), re.M)[1] for p in pages(match)}
+        return "\n".join(f"- [{title}]({relative(p, page)})" for p, title in titles.items())
 
     def cards(match):
-        made = [_card(page, json.loads(texts[page]), texts) for page in pages(match)]
+        made = [_card(p, json.loads(texts[p]), texts, page) for p in pages(match)]
         return "\n".join(made) or "They are being written."
 
     text = re.sub(r"^\{cards: (.+)\}$", cards, text, flags=re.M)
     return re.sub(r"^\{list: (.+)\}$", listed, text, flags=re.M)
 
 
-def _card(page, book, texts):
-    """A notebook's title, its last picture, and its first sentence."""
+def _card(page, book, texts, here):
+    """A notebook's title, its last picture, and its first sentence, as one of the page `here` shows them."""
     shown = [(cell, out["data"]["image/png"]) for cell in book["cells"] for out in cell.get("outputs", ())
              if "image/png" in out.get("data", {})]  # fmt: skip
     picture = ""
@@ -174,9 +178,9 @@ def _card(page, book, texts):
         cell, png = shown[-1]
         file = page.replace(".ipynb", ".png")
         texts[file] = base64.b64decode("".join(png))
-        picture = f"![{cell['metadata']['mystnb']['image']['alt']}]({file})"
+        picture = f"![{cell['metadata']['mystnb']['image']['alt']}]({relative(file, here)})"
     said = next(part for part in "".join(book["cells"][0]["source"]).split("\n\n")[1:] if "{.button}" not in part)
-    head = f":::{{container}} door\n**[{title(book)}]({page})**\n\n"
+    head = f":::{{container}} door\n**[{title(book)}]({relative(page, here)})**\n\n"
     return f"{head}{picture}\n\n{sentence(said)}\n:::"
 
 
@@ -221,10 +225,11 @@ def _linked(texts, root):
             if place in texts:
                 if anchor and anchor not in anchors[place]:
                     broken.append(f"{page}: {target} names no heading of {place}")
-            elif (root / file).is_file():
+            elif (root / file).is_file() and not file.endswith(".md"):
                 files[file] = place
             else:
-                broken.append(f"{page}: {target} leads nowhere")
+                why = "is no page of the site: see PAGES" if (root / file).is_file() else "leads nowhere"
+                broken.append(f"{page}: {target} {why}")
     return files, broken
 
 
