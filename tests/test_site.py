@@ -35,7 +35,7 @@ def test_pages_are_whole(tmp_path):
     name = (tmp_path / "pages/api/priors/VampPrior.md").read_text(encoding="utf-8")
     assert "(../../lessons/06_vampprior.ipynb)" in name and "| `components` |" in name
     paper = (tmp_path / "pages/papers/tomczak2017.md").read_text(encoding="utf-8")
-    assert "−83.19" in paper and "| `warm_up` | `100` |" in paper
+    assert "−83.19" in paper and "`warm_up` | `100`, `2000`, `50`, `100` |" in paper
 
 
 @pytest.mark.once
