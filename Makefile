@@ -43,8 +43,8 @@ benchmark: .venv/rivals  ## time vaekit beside PyTorch and pythae (a quiet machi
 	    python benchmarks/$$name.py || exit 1; done && python benchmarks/mixture_accuracy.py && python benchmarks/table.py
 
 site: .venv/site  ## build the website from what is committed into build/site, without a network
-	$(ACTIVATE) && KERAS_BACKEND=jax python site/stage.py build/site-source && \
-	    sphinx-build -q -W --keep-going -j auto -c site build/site-source build/site && echo "build/site/index.html"
+	$(ACTIVATE) && KERAS_BACKEND=jax python site/stage.py build/site-source && rm -rf build/site && \
+	    sphinx-build -q -W --keep-going -j auto -c site -d build/doctrees build/site-source build/site && echo "build/site/index.html"
 
 look: site  ## click through build/site in headless Chromium, by CHROMIUM=/path/to/chromium; writes pictures to build/look
 	@npm install --silent --no-audit --no-fund --prefix .venv/npm axe-core@4.14.1 playwright-core@1.65.1
