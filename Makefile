@@ -2,6 +2,7 @@
 # Needs Python 3.11, 3.12 or 3.13 and a package index. Another Python: make lessons PYTHON=/path/to/python
 
 PYTHON ?=
+CHROMIUM ?= /usr/bin/chromium
 CANDIDATES = $(or $(PYTHON),python3.11 python3.12 python3.13 python3)
 SUPPORTED = import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 NEEDED = vaekit needs Python 3.11, 3.12 or 3.13, and none of these is one: $(CANDIDATES). \
@@ -41,6 +42,14 @@ benchmark: .venv/rivals  ## time vaekit beside PyTorch and pythae (a quiet machi
 	$(ACTIVATE) && for name in training_step convolutional_step log_likelihood mixture_density pixelcnn_sampling text_training text_sampling video_training video_sampling first_result import_time growth; do \
 	    python benchmarks/$$name.py || exit 1; done && python benchmarks/mixture_accuracy.py && python benchmarks/table.py
 
+site: .venv/site  ## build the website from what is committed into build/site, without a network
+	$(ACTIVATE) && KERAS_BACKEND=jax python site/stage.py build/site-source && rm -rf build/site && \
+	    sphinx-build -q -W --keep-going -j auto -c site -d build/doctrees build/site-source build/site && echo "build/site/index.html"
+
+look: site  ## click through build/site in headless Chromium, by CHROMIUM=/path/to/chromium; writes pictures to build/look
+	@npm install --silent --no-audit --no-fund --prefix .venv/npm axe-core@4.14.1 playwright-core@1.65.1
+	node site/look.mjs build/site "$(CHROMIUM)" build/look
+
 lock: .venv/installed  ## pin pyproject.toml's dependencies in requirements.lock
 	$(ACTIVATE) && uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header \
 	    --extra jax --extra course --extra dev --output-file requirements.lock pyproject.toml
@@ -63,4 +72,10 @@ clean:  ## remove what was installed or built here
 .venv/rivals: .venv/installed
 	@$(ACTIVATE) && pip install --quiet --disable-pip-version-check --no-build-isolation -e '.[jax,benchmark]' && touch $@
 
-.PHONY: help lessons test test-tensorflow test-jax test-lessons check notebooks exercises benchmark lock clean
+.venv/site: .venv/installed
+	@command -v npm > /dev/null || { echo "The website's formulas are set by MathJax, which comes from npm: install Node.js, \
+	which has it, and run make site again." >&2; exit 1; }
+	@$(ACTIVATE) && pip install --quiet --disable-pip-version-check --constraint requirements.lock --no-build-isolation -e '.[jax,site]'
+	@npm install --silent --no-audit --no-fund --prefix .venv/npm mathjax@3.2.2 && touch $@
+
+.PHONY: help lessons test test-tensorflow test-jax test-lessons check notebooks exercises benchmark site look lock clean

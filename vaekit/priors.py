@@ -135,6 +135,7 @@ class VampPrior(Prior):
 
     ```python
     vae = vk.VAE(encoder, decoder, prior=vk.priors.VampPrior(encoder, components=500))
+    vae.build((None, 28, 28, 1))  # as training does
     vk.plotting.image_grid(vae.prior.pseudo_inputs[:25])
     ```
 

@@ -483,7 +483,8 @@ class LatentVariableModel(Trainer):
 
         ```python
         model.export("folder")
-        tf.saved_model.load("folder").encode(x)  # the mean of q(z|x)
+        loaded = tf.saved_model.load("folder")
+        loaded.encode(x)  # the mean of q(z|x)
         ```
 
         Args:

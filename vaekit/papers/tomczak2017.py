@@ -190,6 +190,7 @@ class Parts:
 
 
 def run(layers, tensor):
+    """Calls layers one after the other."""
     for layer in layers:
         tensor = layer(tensor)
     return tensor

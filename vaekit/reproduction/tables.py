@@ -88,7 +88,7 @@ def _epochs(record):
 
 def listing(cells, results):
     """Lists cells with the paper's values, ours, and what a run costs or why there can be none, as text."""
-    runs, places = _by_cell(results), {a.name: a.where for a in datasets.available()}
+    runs, places = by_cell(results), {a.name: a.where for a in datasets.available()}
     counts = costs.read(results)
     rates = costs.rates(records.read_all(results), counts)
     rows = {}
@@ -124,7 +124,7 @@ def _cost(cell, runs, counts, rates, places):
     return "; ".join(parts + ([f"data: {where}"] if where in ("download", "by hand") else []))
 
 
-def _by_cell(results):
+def by_cell(results):
     """Reads records by (paper, name of the cell), a dict of lists: of each cell those that have gone furthest."""
     runs = {}
     for record in records.read_all(results):
@@ -134,7 +134,7 @@ def _by_cell(results):
 
 def markdown(results):
     """Writes the text of results/README.md."""
-    runs = _by_cell(results)
+    runs = by_cell(results)
     lines = [INTRO]
     for name in papers.__all__:
         module = getattr(papers, name)
@@ -173,7 +173,7 @@ def _table(paper, cells, runs):
                 continue
             row = [
                 ends[0],
-                _with_unit(name),
+                with_unit(name),
                 number(figure["paper"]),
                 ours(name, mine),
                 difference(name, mine),
@@ -200,7 +200,7 @@ def _ran_on(runs):
 def summary(results):
     """Writes the reported figures of whole schedules as one table in Markdown, for the project's README.md."""
     lines = ["| paper | data | cell | figure | paper | ours |", "|---|---|---|---|---:|---:|"]
-    runs = _by_cell(results)
+    runs = by_cell(results)
     for name in papers.__all__:
         for cell in getattr(papers, name).CELLS:
             whole = [r for r in runs.get((name, cell.name), []) if r.comparable]
@@ -211,7 +211,7 @@ def summary(results):
                     name,
                     whole[0].data["title"],
                     rest,
-                    _with_unit(main),
+                    with_unit(main),
                     number(cell.reported[main]),
                     ours(main, whole),
                 ]
@@ -219,7 +219,7 @@ def summary(results):
     return "\n".join(lines)
 
 
-def _with_unit(name):
+def with_unit(name):
     unit = FIGURES[name][0]
     return f"{name} / {unit}" if unit else name
 

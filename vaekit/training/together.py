@@ -26,7 +26,8 @@ def fit_together(
 
     ```python
     models = [build(seed) for seed in range(5)]
-    vk.training.fit_together(models, x, epochs=100, callbacks=[[vk.training.EarlyStopping()] for _ in models])
+    stop = [[vk.training.EarlyStopping()] for _ in models]
+    vk.training.fit_together(models, x, validation_data=validation, epochs=100, callbacks=stop)
     ```
 
     One compiled program takes a step of every model, each with weights, order of the data and noise of its own; those
