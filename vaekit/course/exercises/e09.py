@@ -383,7 +383,8 @@ REFINE = Function(
     """,
     mistakes=[
         ("same_noise", {_DRAWN: "z = mean + scale * noise[0]", _STEP_VARIANCE:
-         _STEP_VARIANCE.replace("[k]", "[0]")}, "all steps take the same draw. Then the steps fit the noise, not the posterior: `noise[k]`, a fresh one for each step."),
+         _STEP_VARIANCE.replace("[k]", "[0]")}, "all steps take the same draw. Then the steps fit the noise, "
+         "not the posterior: `noise[k]`, a fresh one for each step."),
         ("at_the_mean", {_DRAWN: "z = mean + 0 * scale"}, "the slope is taken at the mean. Take it at a draw, $z = "
          "\\mu "
          "+ \\sigma\\varepsilon$."),
