@@ -161,7 +161,7 @@ FLOOR = Number(
         ("equal_sentences", "exp(log(40) / 2.75)", "the 40 sentences are not equally likely: a short one has the "
          "probability 1/32, a long one 3/128."),
         ("vocabulary", "12", "this is the number of words. The floor knows which of them may come where."),
-        ("sign", "exp((log(8) - 0.25 * log(4) - 0.75 * log(4 / 3) + 0.75 * log(4)) / 2.75)", "in the entropy of going "
+        ("bits", "exp((log(8) - 0.25 * log(4) - 0.75 * log(4 / 3) + 0.75 * log(4)) / 2.75)", "in the entropy of going "
          "on a sign is lost: it is $-\\sum p\\ln p$, a positive number."),
         ("certain_end", "exp((log(8) + 0.25 * log(4) + 0.75 * log(4 / 3) + 0.75 * log(4)) / 2)", "you left out the end "
          "marks that come for certain, after a second word. They cost nothing, and they are words."),
@@ -240,7 +240,8 @@ CELL = Function(
          "four parts stand one after the other, each of $H$ numbers."),
         ("memory_in_logits", {_OUT: "logits = ops.matmul(ops.concatenate([c, z], axis=1), out_kernel) + out_bias"},
          "the logits are made of the memory. What is shown of it is $h$."),
-        ("probabilities", {_OUT: f"{_OUT}\nlogits = ops.softmax(logits)"}, "these are probabilities. Asked for are the "
+        ("probabilities", {_OUT: f"{_OUT}\nlogits = ops.exp(logits - ops.logsumexp(logits, axis=1, "
+        f"keepdims=True))"}, "these are probabilities. Asked for are the "
          "logits, from which a softmax makes them."),
         ("forget_bias", {"ops.sigmoid(f)": "ops.sigmoid(f + 1)"}, "1 is added to $f$. Some libraries do so to their "
          "bias, once, at the start of training; what is in $b$ counts as it is."),
@@ -568,6 +569,12 @@ grid = np.geomspace(0.2, 5, 161)
 return {"temperature": grid[np.argmin([nats(t) for t in grid])]}
 """
 
+_RECIPROCAL = (
+    "dict(temperature=1 / max(np.geomspace(0.2, 5, 41), key=lambda t: np.mean((logits / t)[np.arange(len(words)), "
+    "words] "
+    "- np.log(np.sum(np.exp(logits / t), axis=1)))))"
+)
+
 TEMPERATURE = Experiment(
     "temperature", "An experiment to design: how hot to draw?", points=4, minutes=20, difficulty=2, importance=2,
     section="Greedy decoding", aims=(6,),
@@ -592,7 +599,7 @@ TEMPERATURE = Experiment(
         (None, "as_it_is", "dict(temperature=1.0)", lambda hot, sharper, **_: abs(hot * sharper - 1) < 1e-6, "You drew "
          "at temperature 1. These models are sharper than the words they describe, or flatter: two of the three by "
          "far."),
-        (None, "reciprocal", "dict(temperature=1 / 0.62)", lambda hot, sharper, **_: abs(hot * sharper**2 - 1) < 0.1,
+        (None, "reciprocal", _RECIPROCAL, lambda hot, sharper, **_: abs(hot * sharper**2 - 1) < 0.1,
          "One divided by your temperature would be right. Drawn is by the softmax of $a/\\tau$, not of $a\\tau$."),
         (None, "greedy", "dict(temperature=0.02)", lambda hot, **_: hot < 0.2, "So cold, the likeliest word comes "
          "nearly "
