@@ -149,10 +149,15 @@ def test_what_the_truth_misses_by(n, excess):
 
 
 @once
-@pytest.mark.parametrize("seed", [None, 1])
-def test_a_simulated_width_reaches_every_goal_whatever_is_drawn(seed):
+def test_a_simulated_width_reaches_every_goal_whatever_is_drawn():
     answer = Text("flatter", ["x", "n"], e11._SIMULATED).function()
-    assert checked(WIDTH, answer, seed).earned == WIDTH.points
+    assert checked(WIDTH, answer, 1).earned == WIDTH.points
+
+
+@once
+def test_a_width_of_nothing_is_judged():
+    found = checked(WIDTH, lambda x, n: dict(best=0.0 if n == 1 else x.std(), likely=0.0))
+    assert found.earned == 0 and found.diagnosis == "nothing"
 
 
 @once

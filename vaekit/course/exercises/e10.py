@@ -207,7 +207,7 @@ FLOORED = Function(
         ("sum_for_mean", {"ops.mean(squares)": "ops.mean(ops.sum(squares, axis=1))"}, r"$\sigma^{*2}$ is the squared "
          "error of a whole image. It is that of a pixel: the mean goes over images and pixels."),
         ("softplus_twice", {"ops.softplus(log_best - low)": "ops.softplus(ops.softplus(log_best - low))"}, "the "
-         "softplus is taken twice."),
+         "softplus is taken twice: there is one, above the floor."),
         ("squares_not_halved", {"squares * ops": "2 * squares * ops"}, r"the quotient is $S/\sigma^2$. A normal "
          r"density has $S/2\sigma^2$."),
         ("logarithm_halved", {"2 * log_scale +": "log_scale +"}, r"$\log\sigma$ counts by half. The ½ belongs to "
@@ -348,7 +348,7 @@ CLIPPED = DistributionLayer(
         ("ceiling", {"low + ops.softplus(raw - low)": "low - ops.softplus(low - raw)"}, "this bounds σ from "
          "*above*. A floor is wanted."),
         ("softplus_twice", {"ops.softplus(raw - low)": "ops.softplus(ops.softplus(raw - low))"}, "the softplus is "
-         "taken twice."),
+         "taken twice: there is one, above the floor."),
         ("softplus_for_exp", {"scale = ops.exp(log_scale)": "scale = ops.softplus(log_scale)"}, r"σ is a softplus of "
          r"what should be $\log\sigma$: $\sigma = e^{\log\sigma}$."),
         ("plain_softplus", {"scale = ops.exp(log_scale)": "scale = ops.softplus(raw)"}, "σ is the softplus of the "

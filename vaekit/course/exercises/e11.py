@@ -152,8 +152,6 @@ GAP = Number(
         ("not_halved", "1 - log(1.5)", "this is twice the number: the ½ before the bracket is lost."),
         ("not_halved", "1 - log(1.5)", "the price is counted for both factors. The second one is right, given $z_1$, "
          "and costs nothing."),
-        ("deviations", "0.0625 / 1.0625 / 0.085 - 0.5 * log(1 + 0.0625 / 1.0625 / 0.085)", "you "
-         "took 0.25 and 0.15 for $r$ and $s$. They are $r^2$ and $s^2$."),
         ("move_alone", "0.25", "this is the price of the mean's move alone. The variances differ, too."),
         ("without_drift", "0.8 - 0.5 * log(1.8)", "you took $c = r^2$: between the frames the dot drifts, and so the "
          "second frame says less about $z_1$."),

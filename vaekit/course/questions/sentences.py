@@ -10,7 +10,7 @@ from vaekit.course.questions.model import DRAWS, TrainedVAE
 from vaekit.course.questions.question import AtLeast, Case, Observe, generator
 from vaekit.marks import MARKS, PADDING, START
 
-ALONE = 100, 20  # sentences, and draws from the prior for each, to judge a decoder without its encoder
+ALONE = 50, 16  # sentences, and draws from the prior for each, to judge a decoder without its encoder
 ARRAYS = ["embedding", "kernel", "recurrent", "bias", "out_kernel", "out_bias"]
 
 
