@@ -12,6 +12,7 @@ from vaekit.course.questions.question import AtLeast, AtMost, Case, Observe, gen
 SCALE = "log_scale"
 CALIBRATED = "calibrated"  # the part that is for σ
 NEARLY = 0.25  # so far from the typical error a σ may be that was given as something else
+LOG_SCALE = 15.0  # nats won by reading log σ: a β of 4 wins half of it, since its posteriors are too wide
 NEARLY_COINS = 10.0  # nats below the mean image, of a model with the right σ that may be one
 RIGHT_SCALE = 3.0  # nats won by the typical error as σ: a wrong σ is what is wrong
 
@@ -70,7 +71,6 @@ class TrainedGrey(TrainedVAE):
                     r"$\sigma$": read(mean, 2 * np.log(log_variance)),
                 },
                 "exchanged": read(log_variance, mean),
-                "narrower or wider": max(read(mean, log_variance + shift) for shift in (-1.4, -0.7, 0.7, 1.4)),
                 "scales": {
                     r"$\log\sigma^2$ of the decoder": log_scale / 2,
                     r"$\sigma$ of the decoder": np.log(log_scale),
@@ -103,7 +103,7 @@ class TrainedGrey(TrainedVAE):
         read = {name: np.nan_to_num(nats, nan=-np.inf) for name, nats in observed["read"].items()}
         as_it_is = np.nan_to_num(observed["read as it is"], nan=-np.inf)
         better, best = max(as_it_is + 5, self.coins), max(read, key=read.get)
-        if read[best] > max(better, np.nan_to_num(observed["narrower or wider"], nan=-np.inf)):
+        if read[best] > max(better, as_it_is + LOG_SCALE * (best == r"$\log\sigma$")):
             return "not_log_variance", (
                 f"Your encoder seems to return {best} as its second value: read so, the bound is {read[best]:.2f} "
                 r"nats. Asked for is $\log\sigma^2$."
