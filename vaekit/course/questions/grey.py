@@ -141,9 +141,8 @@ class TrainedGrey(TrainedVAE):
                 f"{said} That is the standard deviation of the pixels themselves. σ is that of the *errors*, "
                 r"$x - \mu$."
             )
-        if (fitting and observed["typical scale"] > as_it_is + RIGHT_SCALE) or (
-            part == CALIBRATED and abs(ratio - 1) > self.off
-        ):
+        wrong = observed["typical scale"] > as_it_is + RIGHT_SCALE
+        if fitting and (wrong or (part == CALIBRATED and abs(ratio - 1) > self.off)):
             return self._of_scale(observed, said, part)
         if kl < 1:
             return "no_codes", (
