@@ -281,7 +281,8 @@ def _droppings(rng):
         noise[:, :2] = rng.permutation([0.05, 0.95])  # each has a word that is dropped, and one that is kept
         tokens = _tokens(rng, N, T, V, least=3)
         noise[(tokens == 0).sum(axis=1).argmax(), 3:5] = 0.01, 0.02  # where the end mark stands, and padding
-        yield dict(tokens=tokens, noise=noise, rate=rng.uniform(0.3, 0.6))
+        noise[(tokens > 0).sum(axis=1).argmax(), 3] = 0.46  # a word that is kept
+        yield dict(tokens=tokens, noise=noise, rate=rng.uniform(0.3, 0.45))
 
 
 _DROPPED = "hidden = ops.where((noise < rate) & (tokens > 3), 1, tokens)"
