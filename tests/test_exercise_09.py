@@ -184,6 +184,7 @@ def test_a_decoder_is_run_as_vaekit_does(skip):
 @once
 def test_advice_tells_kinds_of_failure_apart():
     usual = {"read": {"σ": np.nan}, "kl": 0.1, "bound": -10.0, "information": 0.1, "fall": 0.1}
+    usual |= {"exchanged": np.nan, "alone": -30.0}
 
     def advice(part="good", **changes):
         return TRAINED.advice(usual | changes, part)[0]
@@ -194,6 +195,7 @@ def test_advice_tells_kinds_of_failure_apart():
     assert advice(kl=6.0, bound=-10.5) == "dear_codes"
     assert advice(bound=-40.0) == "worse_than_any_word" and advice(bound=np.nan) == "not_finite"
     assert advice(bound=-12.0, read={"σ": -10.0}) == "not_log_variance"
+    assert advice(bound=-13.0, exchanged=-10.4) == "exchanged" and advice(bound=-13.0, alone=-10.6) == "other_codes"
 
 
 @once

@@ -276,7 +276,8 @@ def test_no_encoder_makes_the_bound_exceed_log_p():
 def test_advice_tells_kinds_of_failure_apart():
     usual = {
         "bound": 110.0, "kl": 30.0, "typical": 0.1, "ratio": 1.0, "read as it is": 110.0, "typical scale": 110.2,
-        "read": {"σ": np.nan}, "exchanged": -np.inf, "scales": {},
+        "read": {"σ": np.nan}, "exchanged": -np.inf, "scales": {}, "spread": 0.3,
+        "linear": -np.inf, "relu": -np.inf,
     }  # fmt: skip
 
     def advice(part="good", **changes):
@@ -291,6 +292,9 @@ def test_advice_tells_kinds_of_failure_apart():
     assert advice(kl=0.2, bound=12.0) == "no_codes" and advice(bound=2.0) == "worse_than_coins"
     assert advice(kl=80.0) == "cheap_codes" and advice(kl=5.0) == "dear_codes"
     assert advice(ratio=7.0, scales={"σ²": np.log(0.1)}) == "not_log_scale"
+    assert advice(ratio=7.0, scales={"σ²": np.log(0.1)}, typical_scale=-90.0, bound=-900.0) == "worse_than_coins"
+    assert advice(linear=130.0) == "no_sigmoid" and advice(relu=130.0) == "other_activation"
+    assert advice(ratio=3.0) == "spread" and advice(read={r"$\log\sigma$": 120.0}) == "bound"
 
 
 @once

@@ -149,10 +149,15 @@ def test_what_the_truth_misses_by(n, excess):
 
 
 @once
-@pytest.mark.parametrize("seed", [None, 1])
-def test_a_simulated_width_reaches_every_goal_whatever_is_drawn(seed):
+def test_a_simulated_width_reaches_every_goal_whatever_is_drawn():
     answer = Text("flatter", ["x", "n"], e11._SIMULATED).function()
-    assert checked(WIDTH, answer, seed).earned == WIDTH.points
+    assert checked(WIDTH, answer, 1).earned == WIDTH.points
+
+
+@once
+def test_a_width_of_nothing_is_judged():
+    found = checked(WIDTH, lambda x, n: dict(best=0.0 if n == 1 else x.std(), likely=0.0))
+    assert found.earned == 0 and found.diagnosis == "nothing"
 
 
 @once
@@ -218,7 +223,9 @@ def test_advice_tells_kinds_of_failure_apart():
 
     assert advice(a_mixed.T, drift, c_mixed, noise) == "transposed"
     assert advice(a, drift**0.5, c, noise**0.5) == "not_log_variance"
-    assert advice(a, drift, c, 1.5 * noise) == "unfinished"
+    assert advice(a, drift, c, noise**0.5) == advice(a, np.exp(drift), c, noise) == "not_log_variance"
+    assert advice(a, drift, c, 1.5 * noise) == "unfinished" and advice(a, drift, c, 30 * noise) == "size"
+    assert advice(0.3 * a_mixed, drift, c, noise) != "transposed"
     assert advice(np.diag(np.diagonal(a)), drift, c, noise) == "nothing_swings"
     assert advice(0 * a, drift**0, c, noise) == "no_time"
     assert advice(a[:2, :2], drift[:2], c[:, :2], noise) == "few_latents"

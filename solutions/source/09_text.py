@@ -38,9 +38,11 @@ exercise
 # ## {perplexity}
 #
 # A model has said its logits at each place, those of the words that may stand there, given the words before. What is
-# the log-probability of each sentence, and what is the perplexity of all of them together?
+# the log-probability of each sentence, and what is the perplexity of all of them together? (This model has left the
+# marks in its vocabulary, padding among them: the softmax goes over all $V$ tokens.)
 #
-# The end mark counts as a word; padding does not. In the part *sure* the logits are far from 0, by hundreds.
+# The end mark counts as a word, and so does `<unk>`; padding does not. In the part *sure* the logits are far from 0, by
+# hundreds.
 
 # %% [markdown] tags=["solution"]
 # **Solution.** Of each place the logit of the word that stands there, less the logarithm of the sum over the

@@ -114,6 +114,7 @@ ODD = {
         ("variance", {_SCALE: "scale = ops.exp(2 * (self.low + ops.softplus(raw - self.low)))"}),
         ("plain_softplus", {_SCALE: "scale = ops.softplus(raw)"}),
         ("low_not_added", {_SCALE: "scale = ops.exp(ops.softplus(raw - self.low))"}),
+        ("softplus_twice", {_SCALE: "scale = ops.exp(self.low + ops.softplus(ops.softplus(raw - self.low)))"}),
         ("low_added_twice", {_SCALE: "scale = ops.exp(self.low + ops.softplus(raw + self.low))"}),
         ("ceiling", {_SCALE: "scale = ops.exp(self.low - ops.softplus(self.low - raw))"}),
         ("softplus_for_exp", {_SCALE: "scale = ops.softplus(self.low + ops.softplus(raw - self.low))"}),

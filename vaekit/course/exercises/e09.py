@@ -6,13 +6,14 @@ from vaekit.course.questions import Experiment, Function, Mend, Number, TrainedS
 from vaekit.course.questions.question import AtMost
 
 TITLE = "Text: sentences, LSTM decoders and semi-amortized inference"
-END = 3  # marks: 0 padding, 1 unknown, 2 start, 3 end
+UNKNOWN, END = 1, 3  # marks: 0 padding, 1 unknown, 2 start, 3 end
 
 
 def _tokens(rng, N, T, V, least=1):
-    """Sentences [N, T] of different lengths: words, the end mark, padding."""
+    """Sentences [N, T] of different lengths: words, in the longest one an unknown one, the end mark, padding."""
     x = rng.integers(4, V, size=(N, T))
     lengths = rng.permutation(np.linspace(least, T - 1, N).round().astype(int))
+    x[lengths.argmax(), 2] = UNKNOWN
     place = np.arange(T)
     return np.where(place < lengths[:, None], x, np.where(place == lengths[:, None], END, 0)).astype("int32")
 
@@ -26,16 +27,23 @@ def _logits(rng):
 
 
 def _sure_logits(rng):
-    """Logits whose exponentials float32 does not hold."""
+    """Logits whose exponentials float32 does not hold, and second words that are as good as impossible."""
     for level in 300.0, -300.0:
-        logits = level + rng.normal(size=(3, 5, 7)) + 60 * (rng.random((3, 5, 7)) < 0.2)
-        yield dict(logits=logits, tokens=_tokens(rng, 3, 5, 7))
+        logits, tokens = level + rng.normal(size=(3, 5, 7)), _tokens(rng, 3, 5, 7)
+        logits[np.arange(3), 1, (tokens[:, 1] + 1) % 7] += 120
+        yield dict(logits=logits, tokens=tokens)
 
 
 _COUNTED = 'counted = ops.cast(tokens != 0, "float32")  # words and the end mark, [N, T]'
 _CHOSEN = "chosen = ops.take_along_axis(logits, tokens[:, :, None], axis=2)[:, :, 0]"
 _LOG_P = "log_p = ops.sum(counted * (chosen - ops.logsumexp(logits, axis=2)), axis=1)"
 _PERPLEXITY = "ops.exp(-ops.sum(log_p) / ops.sum(counted))"
+
+_HELD = (
+    "exponentials or probabilities themselves are computed, which float32 does not hold: none below $e^{-104}$, nor "
+    "above $e^{89}$. A small number beside them would hide that. `ops.logsumexp` and `ops.log_softmax` stay with "
+    "logarithms."
+)
 
 PERPLEXITY = Function(
     "perplexity", "What counts as a word", points=4, minutes=18, difficulty=1,
@@ -64,6 +72,9 @@ PERPLEXITY = Function(
         ("no_end", {_COUNTED: f'counted = ops.cast((tokens != 0) & (tokens != {END}), "float32")'}, "the end mark does "
          "not count. A sentence has to say that it ends: without it all sentences together have a probability above "
          "1."),
+        ("no_end", {_COUNTED: f'counted = ops.cast(tokens > {END}, "float32")'}, "the end mark does not count, and "
+         "`<unk>` neither. Both have to be guessed; without the end mark all sentences together have a probability "
+         "above 1."),
         ("end_not_a_word", {_PERPLEXITY: f'ops.exp(-ops.sum(log_p) / ops.sum(ops.cast(tokens > {END}, "float32")))'},
          "the nats of the end mark are counted, and the mark itself is not among the words that you divide by."),
         ("end_divided_alone", {_LOG_P: f'log_p = ops.sum(ops.cast(tokens > {END}, "float32") * (chosen - '
@@ -84,12 +95,21 @@ PERPLEXITY = Function(
          "their exponential."),
         ("all_places", {_PERPLEXITY: "ops.exp(-ops.sum(log_p) / (tokens.shape[0] * tokens.shape[1]))"}, "you divided "
          "by the number of all places, padding among them."),
+        ("unknown_not_counted", {_COUNTED: f'counted = ops.cast(tokens > {UNKNOWN}, "float32")'}, "`<unk>` does not "
+         "count. Something stood there, and the model had to say what: it is a word like any other."),
+        ("padding_left_out", {"ops.logsumexp(logits, axis=2)": "ops.logsumexp(logits[:, :, 1:], axis=2)"}, "the "
+         "softmax leaves padding out, as the lesson's model does. Here it goes over all $V$ tokens."),
+        ("likeliest", {_CHOSEN: "chosen = ops.max(logits, axis=2)"}, "this is how probable the likeliest word is, at "
+         "each place. Asked for is the word that stands there."),
         ("not_normalized", {"(chosen - ops.logsumexp(logits, axis=2))": "chosen"}, "these are the logits themselves. "
          "What makes probabilities of them is missing: $-\\log\\sum_v e^{a_v}$, at each place."),
         ("over_places", {"ops.logsumexp(logits, axis=2)": "ops.logsumexp(logits, axis=(1, 2))[:, None]"}, "the softmax "
          "goes over all places together. There is one at each place, over the vocabulary."),
-        ("not_in_logarithms", {"ops.logsumexp(logits, axis=2)": "ops.log(ops.sum(ops.exp(logits), axis=2))"}, "the "
-         "exponentials themselves are summed, and float32 does not hold them. `ops.logsumexp` stays with logarithms."),
+        ("over_places", {"ops.logsumexp(logits, axis=2)": "ops.take_along_axis(ops.logsumexp(logits, axis=1), tokens, "
+         "axis=1)"}, "the softmax goes over the places. There is one at each place, over the vocabulary."),
+        ("not_in_logarithms", {"ops.logsumexp(logits, axis=2)": "ops.log(ops.sum(ops.exp(logits), axis=2))"}, _HELD),
+        ("not_in_logarithms", {"(chosen - ops.logsumexp(logits, axis=2))": "ops.log(ops.exp(chosen - ops.logsumexp("
+         "logits, axis=2)))"}, _HELD),
         ("small_number", {"(chosen - ops.logsumexp(logits, axis=2))": "ops.log(ops.exp(chosen) / (ops.sum(ops.exp("
          "logits), axis=2) + 1e-8) + 1e-8)"}, "a small number is added to keep the logarithm finite. It changes what "
          "is rare, and for large logits nothing is left."),
@@ -141,6 +161,14 @@ FLOOR = Number(
         ("equal_sentences", "exp(log(40) / 2.75)", "the 40 sentences are not equally likely: a short one has the "
          "probability 1/32, a long one 3/128."),
         ("vocabulary", "12", "this is the number of words. The floor knows which of them may come where."),
+        ("bits", "exp((log(8) - 0.25 * log(4) - 0.75 * log(4 / 3) + 0.75 * log(4)) / 2.75)", "in the entropy of going "
+         "on a sign is lost: it is $-\\sum p\\ln p$, a positive number."),
+        ("certain_end", "exp((log(8) + 0.25 * log(4) + 0.75 * log(4 / 3) + 0.75 * log(4)) / 2)", "you left out the end "
+         "marks that come for certain, after a second word. They cost nothing, and they are words."),
+        ("equal_lengths", "exp((log(8) + 0.25 * log(4) + 0.75 * log(4 / 3) + 0.75 * log(4)) / 2.5)", "you took 2.5 "
+         "words to be the mean of 2 and 3. One sentence of four is short."),
+        ("nats_for_bits", "exp((log(8) + 0.25 * log(4) + 0.75 * log(4 / 3) + 0.75 * log(4)) / log(2) / 2.75)", "bits "
+         "go into $2^x$; with nats it would be $e^x$."),
         ("bits", "2 ** ((log(8) + 0.25 * log(4) + 0.75 * log(4 / 3) + 0.75 * log(4)) / 2.75)", "nats go into $e^x$; "
          "with bits it would be $2^x$."),
     ],
@@ -206,6 +234,17 @@ CELL = Function(
          "changed places. The order is $i, f, \\tilde c, o$."),
         ("gates_in_other_order", {_SPLIT: "i, f, o, new = ops.split(a, 4, axis=1)"}, "$\\tilde c$ and $o$ have changed "
          "places, as in some libraries. The order here is $i, f, \\tilde c, o$."),
+        ("gates_in_other_order", {_SPLIT: "i, new, f, o = ops.split(a, 4, axis=1)"}, "$f$ and $\\tilde c$ have changed "
+         "places. The order is $i, f, \\tilde c, o$."),
+        ("interleaved", {_SPLIT: "i, f, new, o = (a[:, k::4] for k in range(4))"}, "you took every fourth number. The "
+         "four parts stand one after the other, each of $H$ numbers."),
+        ("memory_in_logits", {_OUT: "logits = ops.matmul(ops.concatenate([c, z], axis=1), out_kernel) + out_bias"},
+         "the logits are made of the memory. What is shown of it is $h$."),
+        ("probabilities", {_OUT: f"{_OUT}\nlogits = ops.exp(logits - ops.logsumexp(logits, axis=1, "
+        f"keepdims=True))"}, "these are probabilities. Asked for are the "
+         "logits, from which a softmax makes them."),
+        ("forget_bias", {"ops.sigmoid(f)": "ops.sigmoid(f + 1)"}, "1 is added to $f$. Some libraries do so to their "
+         "bias, once, at the start of training; what is in $b$ counts as it is."),
         ("old_memory", {_SHOWN: "h = ops.sigmoid(o) * ops.tanh((c - ops.sigmoid(i) * ops.tanh(new)) / "
          "ops.sigmoid(f))"}, "the state shows the *old* memory. First the memory is renewed, then it is shown."),
         ("old_state", {_OUT: "logits = ops.matmul(ops.concatenate([old, z], axis=1), out_kernel) + out_bias", _GATES:
@@ -240,7 +279,10 @@ def _droppings(rng):
     for N, T, V in (4, 6, 9), (3, 8, 12):
         noise = rng.random((N, T))
         noise[:, :2] = rng.permutation([0.05, 0.95])  # each has a word that is dropped, and one that is kept
-        yield dict(tokens=_tokens(rng, N, T, V, least=3), noise=noise, rate=rng.uniform(0.3, 0.6))
+        tokens = _tokens(rng, N, T, V, least=3)
+        noise[(tokens == 0).sum(axis=1).argmax(), 3:5] = 0.01, 0.02  # where the end mark stands, and padding
+        noise[(tokens > 0).sum(axis=1).argmax(), 3] = 0.46  # a word that is kept
+        yield dict(tokens=tokens, noise=noise, rate=rng.uniform(0.3, 0.45))
 
 
 _DROPPED = "hidden = ops.where((noise < rate) & (tokens > 3), 1, tokens)"
@@ -276,6 +318,8 @@ DROPOUT = Function(
          "from 4 on."),
         ("unknown_for_padding", {"tokens > 3), 1,": "tokens > 3), 0,"}, "hidden words became padding, 0. They become "
          "`<unk>`, 1: something stands there, and nobody knows what."),
+        ("unknown_for_padding", {_DROPPED: "hidden = ops.where(noise < rate, 0, tokens)"}, "what is hidden became "
+         "padding, 0, and marks are hidden as well. Hidden are words alone, and they become `<unk>`, 1."),
         ("start_for_unknown", {"tokens > 3), 1,": "tokens > 3), 2,"}, "hidden words became start marks. They become "
          "`<unk>`, 1."),
         ("rolled", {_SHOWN_WORDS: "ops.roll(hidden, 1, axis=1)"}, "the last column has come round to the front. Before "
@@ -284,9 +328,12 @@ DROPOUT = Function(
          "start mark, 2."),
         ("end_first", {"[2 + 0 * hidden": "[3 + 0 * hidden"}, "before the first word stands the end mark, 3. It should "
          "be the start mark, 2."),
+        ("unknown_first", {"[2 + 0 * hidden": "[1 + 0 * hidden"}, "before the first word stands `<unk>`, 1. It should "
+         "be the start mark, 2."),
         ("not_shortened", {"hidden[:, :-1]": "hidden"}, "there is a place too many: the last word is shown to nobody."),
         ("shifted_the_other_way", {_SHOWN_WORDS: "ops.concatenate([hidden[:, 1:], 2 + 0 * hidden[:, :1]], axis=1)"},
          "the words are shifted the wrong way: at place $t$ the decoder is shown word $t + 1$."),
+        ("first_word_shown", {"tokens > 3": "tokens > 4"}, "token 4 is never hidden. Words are the tokens from 4 on."),
         ("all_hidden", {"(noise < rate) & (tokens > 3)": "tokens > 3"}, "all words are hidden. Only where `noise < "
          "rate`."),
         ("none_hidden", {"(noise < rate) & (tokens > 3)": "tokens < 0"}, "no word is hidden at all: hide where `noise "
@@ -337,11 +384,26 @@ REFINE = Function(
         parameter is changed.
     """,
     mistakes=[
-        ("same_noise", {_DRAWN: "z = mean + scale * noise[0]"}, "all steps take the same draw. Then the steps fit the "
-         "noise, not the posterior: `noise[k]`, a fresh one for each step."),
+        ("same_noise", {_DRAWN: "z = mean + scale * noise[0]", _STEP_VARIANCE:
+         _STEP_VARIANCE.replace("[k]", "[0]")}, "all steps take the same draw. Then the steps fit the noise, "
+         "not the posterior: `noise[k]`, a fresh one for each step."),
         ("at_the_mean", {_DRAWN: "z = mean + 0 * scale"}, "the slope is taken at the mean. Take it at a draw, $z = "
          "\\mu "
          "+ \\sigma\\varepsilon$."),
+        ("first_scale", {"for k in range(noise.shape[0]):\n    scale = ops.exp(log_variance / 2)": "scale = ops.exp("
+         "log_variance / 2)\nfor k in range(noise.shape[0]):"}, "all draws are made with the variance of the start. "
+         "Each step draws with the parameters that it has."),
+        ("one_step_less", {"range(noise.shape[0])": "range(noise.shape[0] - 1)"}, "a step is missing: there are as "
+         "many as draws."),
+        ("mean_over_batch", {_STEP_MEAN: "mean = mean + rate * up / x.shape[0]", _STEP_VARIANCE: "log_variance = "
+         "log_variance + rate * (0.5 * scale * noise[k] * up + 0.5) / x.shape[0]"}, "the slopes are divided by the "
+         "number of sentences: those of a *mean* over the batch. Each sentence climbs its own bound; sum."),
+        ("prior_sign", {"ops.transpose(weights)) - z": "ops.transpose(weights)) + z"}, r"$\log p(z)$ is "
+         r"$-\frac12\|z\|^2$ and a constant: its slope is $-z$, with a minus."),
+        ("no_noise", {"0.5 * scale * noise[k] * up": "0.5 * scale * up"}, "$\\partial z/\\partial\\lambda$ is "
+         "$\\frac12\\sigma\\varepsilon$; the $\\varepsilon$ is missing."),
+        ("mean_over_pixels", {_UP: "up = ops.matmul(x - ops.matmul(z, weights), ops.transpose(weights)) / x.shape[1] - "
+         "z"}, r"$\log p(x|z)$ is averaged over the numbers of $x$. It is their sum."),
         ("variance_for_scale", {"scale = ops.exp(log_variance / 2)": "scale = ops.exp(log_variance)"}, "the noise is "
          "multiplied by $\\sigma^2$. $\\sigma = e^{\\lambda/2}$."),
         ("downwards", {_STEP_MEAN: "mean = mean - rate * up", _STEP_VARIANCE: "log_variance = log_variance - rate * "
@@ -379,10 +441,13 @@ REFINE = Function(
 
 
 def _reports(rng):
+    """Draws of codes; in the last case those of the longest sentence are dear, each weight 0 in float32."""
     for S, N, T in (3, 4, 6), (4, 3, 5), (2, 5, 7):
         tokens = _tokens(rng, N, T, 9)
-        yield dict(log_p=-rng.gamma(2.0, 1.0, size=(S, N, T)), log_ratio=rng.normal(1.5, 1.0, size=(S, N)),
-                   tokens=tokens)  # fmt: skip
+        log_ratio = rng.normal(1.5, 1.0, size=(S, N))
+        if N == 5:
+            log_ratio[:, (tokens > 0).sum(axis=1).argmax()] += 120
+        yield dict(log_p=-rng.gamma(2.0, 1.0, size=(S, N, T)), log_ratio=log_ratio, tokens=tokens)
 
 
 _MASK = 'counted = ops.cast(tokens != 0, "float32")  # 1. what counts, [N, T]'
@@ -405,7 +470,8 @@ MENDED = Mend(
     errors={
         "end": (
             {_MASK: f'counted = ops.cast(tokens > {END}, "float32")  # 1. what counts, [N, T]'},
-            "still broken: the end mark is left out, above and below. It is one of the words that have to be guessed."),
+            "still broken: the end mark is left out, above and below, and `<unk>` with it. They have to be guessed, "
+            "too."),
         "padding": (
             {_SUM: "sentence = ops.sum(log_p, axis=2)  # 2. log p(x|z), [S, N]"},
             "still broken: padding is summed up, as if it had been guessed."),
@@ -423,6 +489,11 @@ MENDED = Mend(
     },
     slips=[
         ("end", "all", {"tokens != 0": "tokens >= 0"}, "now padding counts as a word, and should not."),
+        ("end", "unknown", {"tokens != 0": "tokens > 1"}, "now `<unk>` is left out. It is a word that has to be "
+         "guessed."),
+        ("end", "exchanged", {"tokens != 0": f"tokens != {END}"}, "now the end mark is left out, and padding counts."),
+        ("padding", "words", {"counted * log_p": 'ops.cast(tokens > 3, "float32") * log_p'}, "now the end mark's nats "
+         "are left out, and it is among the words that one divides by."),
         ("padding", "mean", {_SUM: "sentence = ops.sum(counted * log_p, axis=2) / ops.sum(counted, axis=1)  # 2. "
          "log p(x|z), [S, N]"}, "now it is a mean over the words. A sentence's log-probability is their sum."),
         ("price", "sign", {"sentence - log_ratio": "sentence + log_ratio"}, "now the price is added: $\\log p - "
@@ -439,10 +510,15 @@ MENDED = Mend(
          "Divide by the number of words."),
         ("words", "places", {"/ ops.sum(counted))  # 5.": "/ (tokens.shape[0] * tokens.shape[1]))  # 5."}, "now you "
          "divided by all places, padding among them."),
+        ("words", "base", {_PPL: "return 2 ** (-ops.sum(log_x) / ops.sum(counted))  # 5. perplexity"}, "now it is 2 to "
+         "the power of nats. Nats go into $e^x$."),
         (None, "sign", {"ops.exp(-ops.sum(log_x)": "ops.exp(ops.sum(log_x)"}, "now the sign in the exponent is lost."),
         (None, "nats", {_PPL: "return -ops.sum(log_x) / ops.sum(counted)  # 5. perplexity"}, "now these are nats a "
          "word, and no perplexity."),
     ],
+    beyond=("samples", "not_in_logarithms", {"ops.logsumexp(log_w, axis=0) - np.log(log_p.shape[0])": "ops.log(ops."
+            "mean(ops.exp(log_w), axis=0))"}, "now the weights themselves are averaged: a right formula, but those of "
+            "a dear sentence are 0 in float32, and the perplexity infinite. `ops.logsumexp` stays with logarithms."),
     hints=r"""
         Which tokens have to be guessed? What does a code cost? Of what is the logarithm taken?
 
@@ -494,6 +570,12 @@ grid = np.geomspace(0.2, 5, 161)
 return {"temperature": grid[np.argmin([nats(t) for t in grid])]}
 """
 
+_RECIPROCAL = (
+    "dict(temperature=1 / max(np.geomspace(0.2, 5, 41), key=lambda t: np.mean((logits / t)[np.arange(len(words)), "
+    "words] "
+    "- np.log(np.sum(np.exp(logits / t), axis=1)))))"
+)
+
 TEMPERATURE = Experiment(
     "temperature", "An experiment to design: how hot to draw?", points=4, minutes=20, difficulty=2, importance=2,
     section="Greedy decoding", aims=(6,),
@@ -518,6 +600,8 @@ TEMPERATURE = Experiment(
         (None, "as_it_is", "dict(temperature=1.0)", lambda hot, sharper, **_: abs(hot * sharper - 1) < 1e-6, "You drew "
          "at temperature 1. These models are sharper than the words they describe, or flatter: two of the three by "
          "far."),
+        (None, "reciprocal", _RECIPROCAL, lambda hot, sharper, **_: abs(hot * sharper**2 - 1) < 0.1,
+         "One divided by your temperature would be right. Drawn is by the softmax of $a/\\tau$, not of $a\\tau$."),
         (None, "greedy", "dict(temperature=0.02)", lambda hot, **_: hot < 0.2, "So cold, the likeliest word comes "
          "nearly "
          "always: greedy decoding. A sample shows what may come, too."),

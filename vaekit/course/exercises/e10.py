@@ -204,6 +204,16 @@ FLOORED = Function(
          "shared: the mean goes over images and pixels."),
         ("sum_for_mean", {"ops.mean(squares)": "ops.sum(squares)"}, r"$\sigma^{*2}$ is the *sum* of the squares. It is "
          "their mean."),
+        ("sum_for_mean", {"ops.mean(squares)": "ops.mean(ops.sum(squares, axis=1))"}, r"$\sigma^{*2}$ is the squared "
+         "error of a whole image. It is that of a pixel: the mean goes over images and pixels."),
+        ("softplus_twice", {"ops.softplus(log_best - low)": "ops.softplus(ops.softplus(log_best - low))"}, "the "
+         "softplus is taken twice: there is one, above the floor."),
+        ("squares_not_halved", {"squares * ops": "2 * squares * ops"}, r"the quotient is $S/\sigma^2$. A normal "
+         r"density has $S/2\sigma^2$."),
+        ("logarithm_halved", {"2 * log_scale +": "log_scale +"}, r"$\log\sigma$ counts by half. The ½ belongs to "
+         r"$\log\sigma^2$."),
+        ("squares_averaged", {"squares * ops.exp(-2 * log_scale)": "squares * ops.exp(-2 * log_scale) / x.shape[1]"},
+         "the squared errors are averaged over the pixels, and the logarithms are not. Both are sums."),
         ("mean_over_pixels", None, "the loss is averaged over the pixels. The density of an image is the product over "
          "its pixels: sum."),
         ("sign", None, r"the sign is reversed: this is $\log p$. Asked for is the loss, $-\log p$."),
@@ -279,6 +289,9 @@ HIDDEN = Number(
          "and the KL has to as well."),
         ("mean_of_latents", "2 * 2 * 0.35 / 5", "this is the factor beside a *mean* over the two latents. The KL is "
          "their sum."),
+        ("pixels_left", "2 * 0.35 / 3", "this is the factor beside a mean over three axes. The mean is over all five."),
+        ("precision", "1 / (2 * 0.35)", r"this is what stands before the squares if the KL has the factor 1. Here the "
+         "mean of squares has the factor 1, and the KL has $c$."),
         ("left_of_living", "2 * (4 + 1.5) / 2 / 5", "this is made of the variances of the axes that have a unit. What "
          "σ has to cover are the others."),
     ],
@@ -334,6 +347,8 @@ CLIPPED = DistributionLayer(
          r"$l + \mathrm{softplus}(a - l)$."),
         ("ceiling", {"low + ops.softplus(raw - low)": "low - ops.softplus(low - raw)"}, "this bounds σ from "
          "*above*. A floor is wanted."),
+        ("softplus_twice", {"ops.softplus(raw - low)": "ops.softplus(ops.softplus(raw - low))"}, "the softplus is "
+         "taken twice: there is one, above the floor."),
         ("softplus_for_exp", {"scale = ops.exp(log_scale)": "scale = ops.softplus(log_scale)"}, r"σ is a softplus of "
          r"what should be $\log\sigma$: $\sigma = e^{\log\sigma}$."),
         ("plain_softplus", {"scale = ops.exp(log_scale)": "scale = ops.softplus(raw)"}, "σ is the softplus of the "
@@ -432,6 +447,8 @@ BITS = Function(
          "bins cost nothing, as if they were certain. The first one has what is below its upper end, no more."),
         ("bins_of_256", {"k / 255": "(k + 0.5) / 256", "/ 510": "/ 512"}, "your bins are those of lesson 07, $1/256$ "
          "wide, from 0 to 1. Here the grey value $k/255$ is in the middle of its bin."),
+        ("bins_of_256", {"k / 255": "k / 256", "/ 510": "/ 512"}, "you divide by 256. The grey value $k$ stands for "
+         "$k/255$, and its bin is $1/255$ wide."),
         ("begins_at_k", {"k / 255": "(k + 0.5) / 255"}, "your bins begin at $k/255$. It is their middle."),
         ("ends_at_k", {"k / 255": "(k - 0.5) / 255"}, "your bins end at $k/255$. It is their middle."),
         ("twice_as_wide", {"/ 510": "/ 255"}, "your bins are twice as wide as they should be, and overlap: from "
@@ -478,12 +495,12 @@ def _floor(inputs, observation, observed, target):
     if observation != VALUE or np.shape(observed) != np.shape(target.value):
         return None
     far = observed[(target.value > 100) & (np.abs(observed - target.value) > 1)]
-    if far.size < 4 or not np.ptp(far) < 1e-3:
+    if far.size < 4 or not np.ptp(far) < 1e-3 or not far.min() > 1:
         return None
     return Explanation(
         "floor",
         "bytes far away all cost the same: the probability is kept above a small number, or one is added. That hides "
-        f"that it is lost: {_LOST}. Take logarithms, `log_cdf`.",
+        f"that it is lost: {_LOST}. Take both ends on the side where the tail is small, and logarithms, `log_cdf`.",
     )
 
 
@@ -638,15 +655,16 @@ def _tuned(rng, x, covariance, betas):
     trained = [_linear_vae(beta, variances[-LATENTS:], axes[:, -LATENTS:], covariance) for beta in betas]
     bound, ratio = max(trained)
     most = np.log(np.trace(covariance) / PIXELS)
-    best = -minimize_scalar(
+    found = minimize_scalar(
         lambda log_beta: -_linear_vae(np.exp(log_beta), variances[-LATENTS:], axes[:, -LATENTS:], covariance)[0],
         bounds=(most - 7, most),
         method="bounded",
-    ).fun
-    lost = best - bound
+    )
+    lost = -found.fun - bound
     share = np.array(betas) / np.exp(most)  # of the pixels' variance
     return {"lost": lost, "off": abs(ratio - 1), "ratio": ratio, "trainings": len(betas) if lost <= 1 else np.inf,
-            "least": share.min(), "most": share.max()}  # fmt: skip
+            "least": share.min(), "most": share.max(),
+            "root": np.abs(2 * np.log(betas) - found.x).min() < 0.3}  # fmt: skip
 
 
 _LEFT = f"np.mean(np.linalg.eigvalsh(np.cov(x, rowvar=False))[:-{LATENTS}])"
@@ -685,9 +703,10 @@ TUNED = Experiment(
         (None, "other_unit", "dict(betas=[65.0, 130.0, 260.0, 520.0])", lambda lost, least, **_: lost > 1 and
          least > 1.5, "In at least one data set all your β are larger than the variance of the pixels. A decoder with "
          "such a σ expects larger errors than there are without any code. Which unit has β? Choose from `x`."),
+        (None, "deviations", f"dict(betas=[np.sqrt({_LEFT})])", lambda lost, root, **_: lost > 1 and root, "In at "
+         "least one data set no β of yours comes near, but the square of one does. β is a σ², not a σ."),
         (None, "far", "dict(betas=[x.var() / 100])", lambda lost, **_: lost > 1, "In at least one data set no β of "
-         "yours comes near. It is a σ², not a σ, and has to be somewhere between a hundredth of the pixels' variance "
-         "and all of it."),
+         "yours comes near. It has to be somewhere between a hundredth of the pixels' variance and all of it."),
         ("few", "many", "dict(betas=x.var() * np.geomspace(0.001, 1.0, 30))", lambda lost, trainings, **_: lost <= 1
          and trainings > 4, "You have found a good β, by trying. It can be computed: the best β is the mean squared "
          "error of the model that it leads to, and for linear decoders question 3 says which variances are left."),

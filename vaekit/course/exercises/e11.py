@@ -94,6 +94,12 @@ KL = Function(
         ("deviations", {"(-prior_log_variance / 2)": "(-prior_log_variance)"}, r"the difference of the means is "
          r"divided "
          r"by $s^2$ before it is squared. It is divided by $s$."),
+        ("log_scales", {_RATIO: "ratio = ops.exp(2 * (log_variance - prior_log_variance))", _SQUARE: "square = "
+        "((mean - "
+         "prior_mean) * ops.exp(-prior_log_variance)) ** 2", _EACH: "each = 0.5 * (ratio + square - 1 + 2 * "
+         "(prior_log_variance - log_variance))"}, r"$\lambda$ and $\ell$ are taken for $\log\sigma$. They are "
+         r"logarithms "
+         "of variances."),
         ("unsquared", {"/ 2)) ** 2": "/ 2))"}, "the difference of the means is not squared."),
         ("log_sign", {"- 1 + prior_log_variance - log_variance": "- 1 - prior_log_variance + log_variance"}, "the "
          r"logarithms have changed signs: $\log s^2 - \log\sigma^2$."),
@@ -144,6 +150,9 @@ GAP = Number(
          "since a posterior that sees more is narrower."),
         ("no_logarithm", "0.5", "the logarithm of the two variances is missing."),
         ("not_halved", "1 - log(1.5)", "this is twice the number: the ½ before the bracket is lost."),
+        ("not_halved", "1 - log(1.5)", "the price is counted for both factors. The second one is right, given $z_1$, "
+         "and costs nothing."),
+        ("move_alone", "0.25", "this is the price of the mean's move alone. The variances differ, too."),
         ("without_drift", "0.8 - 0.5 * log(1.8)", "you took $c = r^2$: between the frames the dot drifts, and so the "
          "second frame says less about $z_1$."),
         ("without_blur", "4 / 3 - 0.5 * log(7 / 3)", "you took $c = s^2$: the second frame shows $z_2$ blurred, and "
@@ -220,6 +229,8 @@ DECODER = DistributionLayer(
          "alone."),
         ("state_before", {_LOOP: f"states.append(s)\n    {_STATE}"}, "frame $t$ is described by the state *before* it "
          "has read $h_{t-1}$. Compute the state, then store it."),
+        ("state_before", {_PAST: "past = features", _LOOP: f"states.append(s)\n    {_STATE}"}, "the first frame is "
+         r"described by a state of 0. By the formula it has been through one step: $s_0 = \tanh(b)$."),
         ("no_tanh", {"s = ops.tanh(ops.matmul(past[:, t], kernel) + ops.matmul(s, recurrent) + bias)": "s = "
          "ops.matmul(past[:, t], kernel) + ops.matmul(s, recurrent) + bias"}, "the state has no tanh. Without it "
          "states may grow without limit."),
@@ -292,6 +303,12 @@ BEST = Function(
          "of 1."),
         ("mean_of_k", {_SMALLEST: "smallest = ops.mean(error[:k], axis=0)"}, "this is the mean of the first $k$ draws. "
          "The smallest of $k$ is asked for, on average."),
+        ("ranks_from_one", {_WEIGHTS: "weights = k / (n - k + 1) * np.cumprod(np.append(1.0, (n - k + 1 - i) / "
+         "(n - i)))"}, "your weights add up to more than 1. Above the $i$-th smallest, "
+         "counted from 0, are $n - 1 - i$ others, from which $k - 1$ are chosen."),
+        ("all_k_above", {_WEIGHTS: "weights = (n - k) / n * np.cumprod(np.append(1.0, (n - 1.0 - i - k) / (n - 1 "
+         "- i)))"}, "your weights count the choices in which all $k$ draws are larger. The smallest "
+         "is one of the $k$: the others are $k - 1$."),
         ("with_replacement", {_WEIGHTS: "weights = (1 - np.arange(n) / n) ** k - (1 - np.arange(1, n + 1) / n) ** k"},
          "draws are chosen here with replacement, so that one may come twice. Then the best of $n$ would be worse than "
          r"the best of all. Choose different ones: $\binom nk$ choices."),
@@ -307,6 +324,9 @@ BEST = Function(
         ("natural_logarithm", {_DB: "-10 * ops.log(ops.mean(smallest))"}, "a decibel has the logarithm to base 10."),
         ("amplitude", {_DB: "-20 * ops.log10(ops.mean(smallest))"}, "20 is for amplitudes. A mean *square* error is a "
          "power: 10."),
+        ("no_deci", {_DB: "-ops.log10(ops.mean(smallest))"}, "these are bels. A decibel is a tenth: times 10."),
+        ("range_of_bytes", {_DB: "-10 * ops.log10(ops.mean(smallest) / 255**2)"}, "you took values from 0 to 255. Ours "
+         "go from 0 to 1."),
         ("db_sign", {_DB: "10 * ops.log10(ops.mean(smallest))"}, "the PSNR has the wrong sign: a smaller error is more "
          "decibels."),
         ("largest_db", {_DB: "-10 * ops.log10(ops.min(smallest))"}, "this is the PSNR of the best *video*. Take the "
@@ -350,6 +370,13 @@ SIGMA = Number(
          r"$\log\sigma^2$ is lost."),
         ("sign", "-128 * (log(0.128 / 0.02) + 0.02 / 0.128 - 1)", "the size is right, the sign is not: the bound "
          "*gains*."),
+        ("one_row", "8 * (log(0.128 / 0.02) + 0.02 / 0.128 - 1)", "these are nats of 16 pixels. A frame has 16 rows of "
+         "them."),
+        ("one_row", "128 * (log(0.008 / 0.02) + 0.02 / 0.008 - 1)", r"you took $\sigma^2 = 16\,\beta / 2$. A frame has "
+         "256 pixels."),
+        ("turned", "128 * (log(0.02 / 0.128) + 0.128 / 0.02 - 1)", r"the two $\sigma^2$ have changed places: the "
+        r"squares "
+         "are 0.02 with both of them."),
         ("with_kl", "128 * (log(0.128 / 0.02) + 0.02 / 0.128 - 1) - 9", "the KL is subtracted. It is the same before "
          "and after, and drops out."),
         ("with_kl", "128 * (log(0.128 / 0.02) + 0.02 / 0.128 - 1) + 9", "the KL is added. It is the same before and "
@@ -423,6 +450,11 @@ MENDED = Mend(
             "gets better by giving more frames, if it is negative."),
     },
     slips=[
+        ("known", "first", {_COUNTED: "counted = np.where(np.arange(T) >= 1, 1.0, 0.0)  # 1. frames that count, [T]",
+         "(N * D * np.sum(counted))": "(N * D * (T - known))", "/ (N * np.sum(counted))  # 5.": "/ (N * (T - known)) "
+         " # 5."},
+         "still broken: only the first frame is left out. All that are `known` are given, and are not to be "
+         "described."),
         ("known", "last", {"np.arange(T) >= known": "np.arange(T) > known"}, "now the first frame that is to be "
          "described is left out, too: it is frame `known`, counted from 0."),
         ("known", "given", {"np.arange(T) >= known": "np.arange(T) < known"}, "now the frames that are given count, "
@@ -433,20 +465,45 @@ MENDED = Mend(
          "is taken over all frames, those too that are not described."),
         ("sigma", "no_pixels", {"/ (N * D * np.sum(counted))  # 2.": "/ (N * np.sum(counted))  # 2."}, r"now "
          r"$\sigma^2$ is a sum over the pixels. It is the mean square error of *one* pixel."),
+        ("sigma", "all_counted", {"(N * D * np.sum(counted))": "(N * D * T)"}, "now the squares of the frames that "
+         "count are divided by the number of *all* frames."),
+        ("sigma", "root", {_VARIANCE: _VARIANCE.replace("variance = ", "variance = ops.sqrt(").replace("  # 2", ")  "
+        "# 2")},
+         r"now `variance` is $\sigma$. Two lines below it is taken for $\sigma^2$."),
         ("sigma", "by_frame", {_VARIANCE: "variance = ops.mean(squares, axis=0) / D  # 2. the optimal σ²"}, "now each "
          r"time step has a $\sigma$ of its own. That would be another model; here it is one number for all."),
         ("pixels", "constant", {"D * (ops.log(variance) + np.log(2 * np.pi))": "D * ops.log(variance)"}, r"now "
          r"$\frac D2\log 2\pi$ is missing."),
+        ("pixels", "constant_once", {"D * (ops.log(variance) + np.log(2 * np.pi))": "D * ops.log(variance) + "
+        "np.log(2 * "
+         "np.pi)"}, r"now $\log 2\pi$ counts once. Each pixel has one: times D."),
+        ("pixels", "squares", {"squares / variance": "squares / D / variance"}, "now the logarithms are summed over "
+        "the "
+         "pixels, and the squares are averaged still."),
         ("pixels", "one_logarithm", {"D * (ops.log(variance) + np.log(2 * np.pi))": "ops.log(variance) + np.log(2 * "
          "np.pi)"}, "now the "
          "squares are summed over the pixels, and the logarithm counts once. Each pixel has one: times D."),
         ("direction", "no_variance", {_KLS: "ops.exp(log_variance - prior_log_variance) + difference**2  # 4."},
          "now the difference of the means is not divided by the prior's variance."),
+        ("direction", "logarithms_left", {"- 1 + prior_log_variance - log_variance, axis": "- 1 - prior_log_variance + "
+         "log_variance, axis"}, "half mended: the ratios are right now, and the logarithms in the line after them "
+         "still "
+         "have the other sign."),
+        ("direction", "ratios_left", {_KLS: "ops.exp(prior_log_variance - log_variance) + difference**2 * "
+         "ops.exp(-log_variance)  # 4."}, "half mended: the logarithms are right now, and the ratios in the line "
+         "before "
+         "them are still the other way round."),
+        ("direction", "means_left", {"difference**2 * ops.exp(-prior_log_variance)": "difference**2 * "
+         "ops.exp(-log_variance)"}, "half mended: the difference of the means is divided by the variance of $q$ "
+         "still."),
         ("direction", "standard", {_KLS: "ops.exp(log_variance) + mean**2  # 4.", "- 1 + prior_log_variance - "
          "log_variance, axis": "- 1 - log_variance, axis"}, r"now the prior is $\mathcal N(0, I)$. This one is "
          "learned."),
         ("frames", "videos", {"/ (N * np.sum(counted))  # 5.": "/ N  # 5."}, "now these are nats a video. A frame is "
          "asked for."),
+        ("frames", "pixels", {"/ (N * np.sum(counted))  # 5.": "/ (N * D * np.sum(counted))  # 5."}, "now these are "
+        "nats "
+         "a pixel. A frame is asked for."),
         ("frames", "all_videos", {"/ (N * np.sum(counted))  # 5.": "/ np.sum(counted)  # 5."}, "now it is not divided "
          "by the number of videos."),
         (None, "sign", {"return ops.sum(counted": "return -ops.sum(counted"}, "the sign was right: the bound is asked "
@@ -532,7 +589,7 @@ WIDTH = Experiment(
     """,
     mistakes=[
         ("best of n", "honest", "dict(best=np.sqrt(np.mean(x**2)), likely=np.sqrt(np.mean(x**2)))",
-         lambda best, likely, **_: abs(best / likely - 1) < 1e-6, "You gave the likeliest width for both. The best of "
+         lambda best, likely, **_: abs(best - likely) < 1e-6, "You gave the likeliest width for both. The best of "
          "$n$ is won by another one: by none for $n = 1$, where the mean of all futures is nearest, and by a wider one "
          "where there are many."),
         ("best of n", "same_for_all", "dict(best=0.7 * np.sqrt(np.mean(x**2)), likely=np.sqrt(np.mean(x**2)))",
@@ -543,6 +600,9 @@ WIDTH = Experiment(
          "out."),
         ("best of n", "too_wide", "dict(best=3 * np.sqrt(np.mean(x**2)), likely=np.sqrt(np.mean(x**2)))",
          lambda best, **_: best >= 1.6, "In at least one problem your futures scatter too much."),
+        ("likely", "nothing", "dict(best=0.0, likely=0.0)", lambda likely, **_: likely == 0, "With a width of 0 no "
+        "frame "
+         "but the mean itself is possible, and the likelihood of all others is 0."),
         ("likely", "variance", "dict(best=0.0, likely=np.mean(x**2))", lambda likely, scale, **_: abs(likely / scale -
          1) < 0.08, "*likely* seems to be a variance. The width is a standard deviation."),
         ("likely", "both_directions", "dict(best=0.0, likely=np.sqrt(np.mean(np.sum(x**2, axis=1))))", lambda likely,

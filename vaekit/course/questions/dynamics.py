@@ -8,6 +8,10 @@ import numpy as np
 from vaekit.course.observe import Fault
 from vaekit.course.questions.question import AtMost, Case, Observe, Question
 
+TRANSPOSED = "`transition` seems to be transposed"
+READINGS = {"log σ": lambda a: np.exp(2 * a), "σ²": lambda a: a, "σ": lambda a: a**2}
+FEW = 60  # films by which values are read in other ways
+OTHER_SIZES = 1 / 100, 1 / 20, 1 / 4, 4, 20, 100  # of a variance
 ARRAYS = ["transition", "log_drift", "emission", "log_noise"]
 
 
@@ -59,21 +63,36 @@ class FittedDynamics(Question):
         if wrong := self._wrong_shapes(a, drift, c, noise):
             return Fault("shapes", wrong)
 
-        def gap(a, drift, c, noise):
-            return given["best"] - np.mean(log_p(given["unseen"], a, drift, c, noise)) / self.shape[1]
+        few = given["unseen"][:FEW]
+
+        def mean(films, a, drift, c, noise):
+            return np.mean(log_p(films, a, drift, c, noise)) / self.shape[1]
 
         with np.errstate(all="ignore"):
-            reached = gap(a, np.exp(drift), c, np.exp(noise))
-            others = {
-                "log σ": gap(a, np.exp(2 * drift), c, np.exp(2 * noise)),
-                "σ²": gap(a, drift, c, noise),
-                "σ": gap(a, drift**2, c, noise**2),
-                "transposed": gap(a.T, np.exp(drift), c, np.exp(noise)),
-            }
+            as_it_is = a, np.exp(drift), c, np.exp(noise)
+            reached = given["best"] - mean(given["unseen"], *as_it_is)
+            best = np.nan_to_num(reached + mean(few, *as_it_is), nan=given["best"])  # of the few
+            others = {}
+
+            def gap(*values):
+                return best - mean(few, *values)
+
+            if not reached <= min(self.gaps.values()):
+                others[TRANSPOSED] = gap(a.T, np.exp(drift), c, np.exp(noise))
+                for name, read in READINGS.items():
+                    others[f"Your second and your last value seem to be {name}"] = gap(a, read(drift), c, read(noise))
+                    others[f"Your second value seems to be {name}"] = gap(a, read(drift), c, np.exp(noise))
+                    others[f"Your last value seems to be {name}"] = gap(a, np.exp(drift), c, read(noise))
+            scaled = {}
+            for times in OTHER_SIZES if reached > max(self.gaps.values()) / 2 else ():
+                scaled["drift", times] = gap(a, times * np.exp(drift), c, np.exp(noise))
+                scaled["noise", times] = gap(a, np.exp(drift), c, times * np.exp(noise))
         turning = bool(np.abs(np.linalg.eigvals(a).imag).max(initial=0) > 0.05) if np.isfinite(a).all() else False
-        read = {name: np.nan_to_num(value, nan=np.inf) for name, value in others.items()}
+        read, scaled = (
+            {name: np.nan_to_num(value, nan=np.inf) for name, value in each.items()} for each in (others, scaled)
+        )
         return dict.fromkeys(self.gaps, reached) | {
-            "reached": reached, "read": read, "turning": turning, "latents": len(a),
+            "reached": reached, "read": read, "scaled": scaled, "turning": turning, "latents": len(a),
             "moving": float(np.nan_to_num(np.abs(a).max(initial=0))),
         }  # fmt: skip
 
@@ -93,16 +112,17 @@ class FittedDynamics(Question):
     def advice(self, observed, part):
         """Explains why a gap is too large, from what else was measured: (name, sentence)."""
         reached, read = observed["reached"], observed["read"]
-        best = min(read, key=read.get)
-        if read[best] < np.nan_to_num(reached, nan=np.inf) - 0.3:
-            if best == "transposed":
+        frames, time = sorted(self.gaps.values())[:-3:-1]
+        best = min(read, key=read.get, default=TRANSPOSED)
+        far = np.nan_to_num(reached, nan=np.inf)
+        if read and read[best] < max(far - 0.3, far / 3) and read[best] < time:
+            if best == TRANSPOSED:
                 return "transposed", (
-                    f"`transition` seems to be transposed: so read, the gap is {read[best]:.2f}. $z_t = A z_{{t-1}}$ "
-                    "is `z @ A.T` for rows."
+                    f"{best}: so read, the gap is {read[best]:.2f}. $z_t = A z_{{t-1}}$ is `z @ A.T` for rows."
                 )
             return "not_log_variance", (
-                f"Your second and your last value seem to be {best}: so read, the gap is {read[best]:.2f}. Asked for "
-                r"are logarithms of variances, $\log\sigma^2$."
+                f"{best}: so read, the gap is {read[best]:.2f}. Asked for are logarithms of variances, "
+                r"$\log\sigma^2$."
             )
         if not np.isfinite(reached):
             return "not_finite", "Some of the numbers are not finite, or so large that log p(x) is not. A smaller step?"
@@ -121,6 +141,19 @@ class FittedDynamics(Question):
                 "All eigenvalues of your transition are real: what it describes fades, and nothing swings. Where is "
                 "the velocity? Let latents turn into each other: start off the diagonal, too, from small random "
                 "numbers, and train for longer."
+            )
+        scaled = observed["scaled"]
+        part, times = min(scaled, key=scaled.get, default=("", 0))
+        if scaled and scaled[part, times] < far - 0.3:
+            size = "small" if times > 1 else "large"
+            return "size", (
+                f"It swings; but the variance of the {part} is too {size}. With {times:g} times as much, and all else "
+                f"as it is, the gap would be {scaled[part, times]:.2f}. Is it learned with all others, for long enough?"
+            )
+        if reached > frames:
+            return "apart", (
+                f"It swings; but what can be had frame by frame, without any time, is {frames:g}. Do the four belong "
+                "to each other, as they were at the end of training, of the same films?"
             )
         return "unfinished", (
             "It swings, and nothing looks wrong. So training is not finished: more steps, a learning rate that is "

@@ -1,6 +1,7 @@
 """Judges what was observed of an answer: which parts are right, and which mistake explains what is wrong."""
 
 import functools
+import itertools
 
 import numpy as np
 
@@ -45,6 +46,10 @@ def judge(question, cases, observations):
         if named[part] and np.size(rows_by_part[part][0].observed) == 1:
             continue  # of numbers, a mistake that is listed says more
         named[part] = [(Mistake("another_value", f"this is what belongs to *{other}*, which is right there."), (0, 0))]
+    wrong = [part for part, rows in rows_by_part.items() if not all(row.fits for row in rows)]
+    of_all = [{mistake.name for mistake, _ in named[part]} for part in wrong]
+    if wrong and not set.intersection(*of_all) and (order := _reordered(rows_by_part)):
+        named |= dict.fromkeys(wrong, [(order, (0, 0))])
     vague = {}  # part → what is wrong with it, where no mistake explains that
     for part, rows in rows_by_part.items():
         wrong = [row for row in rows if not row.fits]
@@ -136,6 +141,28 @@ def _exchanged(rows_by_part):
         and sum(np.size(row.observed) for row in rows) > 1
         and all(fits(row.observed, its.target) for row, its in zip(rows, rows_by_part[other], strict=True))
     }
+
+
+def _reordered(rows_by_part):
+    """Recognizes values that all come back, in another order than asked for: a `Mistake`, or None."""
+    cases = {}  # by case: row by the name of the value
+    for row in itertools.chain.from_iterable(rows_by_part.values()):
+        if isinstance(row.observed, Fault) or isinstance(row.target, Limit):
+            return None
+        if not row.gradient:
+            cases.setdefault(id(row.inputs), {})[row.name] = row
+    names = [*next(iter(cases.values()), {})]
+    if not 2 < len(names) < 5 or any([*rows] != names for rows in cases.values()):
+        return None
+    for order in itertools.permutations(names):
+        pairs = [
+            (rows[name].observed, rows[other].target)
+            for rows in cases.values()
+            for name, other in zip(names, order, strict=True)
+        ]
+        if [*order] != names and all(fits(observed, target) for observed, target in pairs):
+            return Mistake("another_order", f"what is returned is in another order: {', '.join(order)}.")
+    return None
 
 
 def _self_explanatory(row):

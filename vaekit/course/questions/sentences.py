@@ -10,6 +10,7 @@ from vaekit.course.questions.model import DRAWS, TrainedVAE
 from vaekit.course.questions.question import AtLeast, Case, Observe, generator
 from vaekit.marks import MARKS, PADDING, START
 
+ALONE = 50, 16  # sentences, and draws from the prior for each, to judge a decoder without its encoder
 ARRAYS = ["embedding", "kernel", "recurrent", "bias", "out_kernel", "out_bias"]
 
 
@@ -77,15 +78,20 @@ class TrainedSentences(TrainedVAE):
 
         with np.errstate(all="ignore"):
             reconstruction, kl = bound(mean, log_variance, noise)
-            exchanged = np.roll(mean + np.exp(log_variance / 2) * noise[0], 1, axis=0)
-            fall = reconstruction - np.mean(log_p(x, exchanged, arrays))
+            others = np.roll(mean + np.exp(log_variance / 2) * noise[0], 1, axis=0)
+            fall = reconstruction - np.mean(log_p(x, others, arrays))
             information = np.mean(told(mean, log_variance, noise[:2]))
             misread = {"log σ": 2 * log_variance, "σ²": np.log(log_variance), "σ": 2 * np.log(log_variance)}
             read = {name: np.subtract(*bound(mean, value, noise[:1])) for name, value in misread.items()}
+            exchanged = np.subtract(*bound(log_variance, mean, noise[:1]))
+            few = x[: ALONE[0]]
+            alone = [log_p(few, z, arrays) for z in rng.normal(size=(ALONE[1], len(few), mean.shape[1]))]
+            alone = np.mean(logsumexp(alone, axis=0)) - np.log(ALONE[1])
         reached = reconstruction - kl
         fair = list(self.bounds.values())[1]
         heard = np.minimum(information, fall) if reached >= fair else np.nan
         measures = {"bound": reached, "reconstruction": reconstruction, "kl": kl, "read": read, "fall": fall}
+        measures |= {"exchanged": exchanged, "alone": alone}
         measures |= {"information": information, INFORMED: heard}
         return measures | dict.fromkeys(self.bounds, reached)
 
@@ -125,14 +131,27 @@ class TrainedSentences(TrainedVAE):
             return "shapes", f"The shapes do not fit together: {wrong}"
         bound, kl, information = (observed[name] for name in ("bound", "kl", "information"))
         read = {name: np.nan_to_num(value, nan=-np.inf) for name, value in observed["read"].items()}
-        best = max(read, key=read.get)
-        if read[best] > np.nan_to_num(bound, nan=-np.inf) + 1:
+        best, as_it_is = max(read, key=read.get), np.nan_to_num(bound, nan=-np.inf)
+        if read[best] > as_it_is + (1 if best == "log σ" else 0.2):  # the others are read only where all are positive
+            what = best if best == "log σ" else "σ or σ²"
             return "not_log_variance", (
-                f"Your encoder seems to return {best} as its second value: read so, the bound is {read[best]:.2f} "
+                f"Your encoder seems to return {what} as its second value: read so, the bound is {read[best]:.2f} "
                 r"nats. Asked for is $\log\sigma^2$."
+            )
+        if np.nan_to_num(observed["exchanged"], nan=-np.inf) > as_it_is + 1:
+            return (
+                "exchanged",
+                r"The encoder's two values seem to have changed places: $\mu$ first, then $\log\sigma^2$.",
             )
         if not np.isfinite(bound):
             return "not_finite", "The bound is not finite. Did training diverge, or is some number of the arrays none?"
+        fair, good = list(self.bounds.values())[1:3]
+        if observed["alone"] > max(bound + 1, fair - 1):
+            return "other_codes", (
+                f"But with codes from the prior in place of yours log p(x) is {observed['alone']:.1f} "
+                "nats, or more. So the decoder has learned, and your codes are not those that it was trained with: is "
+                "`encode` the encoder after training, for the sentences that it is given, in their order?"
+            )
         any_word = -np.log(self.vocabulary - 1) * 6.0
         if bound < any_word:
             return "worse_than_any_word", (
@@ -140,14 +159,16 @@ class TrainedSentences(TrainedVAE):
                 "was trained with them, in the right order: gates i, f, c, o; z after the word, z after the state?"
             )
         said = f"The code costs {kl:.2f} nats and says {information:.2f} of them about the sentence"
-        fair, good = list(self.bounds.values())[1:3]
         if kl > 4 and bound < good:
             return "dear_codes", (
                 f"{said}: more than there is to be said of a topic. Is the KL counted in full at the end of training, "
                 "or are there free bits for every latent?"
             )
         if bound < fair:
-            return "unfinished", f"{said}, and the words are not learned yet: more epochs, or a larger learning rate."
+            return "unfinished", (
+                f"{said}, and this decoder does not know the words well enough: more epochs, or a larger learning "
+                "rate. (Or are the arrays not those of the decoder that was trained, or in another order?)"
+            )
         if information > 1 and observed["fall"] < information / 2:
             return "unused", (
                 f"{said}, and the decoder does not listen: with another sentence's code log p(x|z) falls by "

@@ -10,11 +10,13 @@ answer = Text("half_square", ["x"], "return ops.sum(x**2 / 2, axis=-1)")
 
 import ast
 import functools
+import itertools
 from typing import NamedTuple
 
 from vaekit.course.questions.language import Text
 
 ORDER = "what is returned is in another order"
+MOST_ORDERS = 6  # of three values
 REDUCTIONS = ("sum", "mean")
 _REARRANGE = ("transpose", "reshape", "stop_gradient", "shape")
 _INSTEAD = {  # functions that are taken for each other
@@ -68,6 +70,10 @@ def variants(text, told=False):
     body = tree.body[0].body
     results, lines = [], list(map(ast.unparse, body))
     for i, statement in enumerate(body):
+        if isinstance(statement, ast.For):  # of what it assigns anew, the arguments stay what they were
+            for inner in statement.body:
+                learn(inner, fresh := type(origins)(origins))
+                origins |= {name: of for name, of in fresh.items() if name not in origins}
         known = origins
         if isinstance(statement, ast.FunctionDef):  # of its own arguments
             known = {argument.arg: [argument.arg] for argument in statement.args.args}
@@ -106,7 +112,8 @@ def _places(node, inside=""):
                 continue
             if isinstance(child, ast.expr):
                 yield child, functools.partial(_put, node, field, i), inside
-            yield from _places(child, inside)
+            if not isinstance(child, ast.Compare):  # as a whole
+                yield from _places(child, inside)
 
 
 def _put(node, field, i, new):
@@ -210,7 +217,29 @@ def _changes(node, origins):
             if other != node.id and origins[other] == [other]:
                 yield f"`{other}` stands where {what} belongs", _expression(other)
     elif isinstance(node, ast.Tuple):
-        yield ORDER, ast.Tuple(node.elts[::-1], ast.Load())
+        for order in itertools.islice(itertools.permutations(node.elts), 1, MOST_ORDERS):
+            yield ORDER, ast.Tuple(list(order), ast.Load())
+    elif isinstance(node, ast.Compare) and len(node.ops) == 1:
+        yield from _compare_changes(node, origins)
+
+
+def _compare_changes(node, origins):
+    """The limit of whole numbers, by one; the side on which it lies."""
+    (limit,), what = node.comparators, _part(node.left, origins)
+    value = number_of(limit)
+    for other in (value - 1, value + 1) if isinstance(value, int) else ():
+        yield f"{what} is compared with {other}, not with {value}", ast.Compare(node.left, node.ops, [_number(other)])
+    for one, another in ((ast.Gt, ast.Lt), (ast.GtE, ast.LtE)):
+        for here, there in ((one, another), (another, one)):
+            if isinstance(node.ops[0], here):
+                yield (
+                    f"smaller and larger have changed places where {what} is compared",
+                    ast.Compare(node.left, [there()], node.comparators),
+                )
+
+
+def _number(value):
+    return ast.Constant(value) if value >= 0 else ast.UnaryOp(ast.USub(), ast.Constant(-value))
 
 
 def _sum_changes(node, origins):
