@@ -16,17 +16,23 @@ train = {"x": digits.train, "label": one_hot[0]}
 test = {"x": digits.test, "label": one_hot[2]}
 
 keras.utils.set_random_seed(0)
-p_x = Stack([MLP(256, "relu"), MLP(256, "relu"), Bernoulli((28, 28, 1))], skip=True)  # it takes several inputs
+# a Stack takes several inputs; with skip=True they enter each of its layers
+p_x = Stack([MLP(256, "relu"), MLP(256, "relu"), Bernoulli((28, 28, 1))], skip=True)
 q_z = Stack([MLP(256, "relu"), DiagonalNormal(4)])
 cvae = vk.LatentVariableModel(  # p(z) p(x|z, label),  q(z|x, label)
-    generative=[vk.Factor("z", vk.priors.StandardNormal()), vk.Factor("x", p_x, given=("z", "label"))],
+    generative=[
+        vk.Factor("z", vk.priors.StandardNormal()),
+        vk.Factor("x", p_x, given=("z", "label")),
+    ],
     inference=[vk.Factor("z", q_z, given=("x", "label"))],
 )
 cvae.compile(keras.optimizers.Adam(0.002))
 cvae.fit(train, epochs=10, verbose=0)
 
 asked = np.arange(500) % 10
-samples = cvae.sample(500, {"label": keras.utils.to_categorical(asked, 10)}, mean=True, seed=0)
+samples = cvae.sample(
+    500, {"label": keras.utils.to_categorical(asked, 10)}, mean=True, seed=0
+)
 bound = cvae.evaluate(test, seed=0, verbose=0)["bound"]
 
 # %% [markdown]
@@ -47,12 +53,16 @@ print(
 holds(right > 0.9, bound > -130)
 
 z = np.random.default_rng(3).normal(size=(5, 4)).astype("float32")
-rows = {"z": np.repeat(z, 10, axis=0), "label": np.tile(np.eye(10, dtype="float32"), (5, 1))}
+rows = {
+    "z": np.repeat(z, 10, axis=0),
+    "label": np.tile(np.eye(10, dtype="float32"), (5, 1)),
+}
 vk.plotting.image_grid(cvae.decode(rows), columns=10)
 
 # %% [markdown]
 # **What to watch.** Labels are one-hot rows; whole numbers are refused, with the line that converts them. The condition
 # is not checked by any likelihood: a wrong label at test time is not an error, but a lower bound, and comparing the
 # bounds under all ten labels makes a classifier. If rows of the picture look alike, z is not used (see lesson 08); if
-# columns show several digits, the decoder has found the label in z: make z smaller. A model of $p(x|\text{label})$ knows
+# columns show several digits, z knows the digit, too: make z smaller (with 16 numbers half of the samples were another
+# digit than was asked for). Places where few z lie decode badly, as the 0 and the 6 of the first row do. A model of $p(x|\text{label})$ knows
 # nothing of $p(\text{label})$; recipe 06 has a model of both.

@@ -13,7 +13,8 @@ from vaekit.layers import MLP, DiagonalNormal, Normal, OneHotCategorical, Poisso
 import numpy as np
 
 table = load_diabetes(scaled=False)
-numbers = StandardScaler().fit_transform(np.c_[table.data[:, 2:], table.target])  # mean 0, scale 1
+columns = np.c_[table.data[:, 2:], table.target]
+numbers = StandardScaler().fit_transform(columns)  # mean 0, scale 1
 data = {
     "numbers": numbers.astype("float32"),  # [N, 9]
     "sex": keras.utils.to_categorical(table.data[:, 1] - 1, 2),  # [N, 2], one-hot
@@ -27,14 +28,21 @@ def p(head):
 
 keras.utils.set_random_seed(0)
 model = vk.LatentVariableModel(
-    features=[vk.Feature("decades", keras.layers.Rescaling(0.1), given="age")],  # networks like numbers near 1
+    # networks like numbers near 1
+    features=[vk.Feature("decades", keras.layers.Rescaling(0.1), given="age")],
     generative=[
         vk.Factor("z", vk.priors.StandardNormal()),
         vk.Factor("numbers", p(Normal(9, scale="pixel")), given="z"),
         vk.Factor("sex", p(OneHotCategorical(2)), given="z"),
         vk.Factor("age", p(Poisson(1)), given="z"),
     ],
-    inference=[vk.Factor("z", Stack([MLP(64, "relu"), DiagonalNormal(6)]), given=("numbers", "sex", "decades"))],
+    inference=[
+        vk.Factor(
+            "z",
+            Stack([MLP(64, "relu"), DiagonalNormal(6)]),  # takes several inputs
+            given=("numbers", "sex", "decades"),
+        )
+    ],
 )
 model.compile(keras.optimizers.Adam(0.003))
 model.fit(data, epochs=150, batch_size=50, verbose=0)
@@ -53,16 +61,27 @@ def correlations(rows):
 real, ours = correlations(data), correlations(drawn)
 error, size = np.abs(real - ours).mean(), np.abs(real).mean()
 terms = model.evaluate(data, seed=0, verbose=0)
-print({name: round(terms[name], 1) for name in ("bound", *(f"reconstruction_{column}" for column in data))})
 print(
-    f"correlations: {size:.2f} in the mean; draws differ by {error:.2f}; women {data['sex'][:, 1].mean():.2f}, drawn {drawn['sex'][:, 1].mean():.2f}"
+    {
+        name: round(terms[name], 1)
+        for name in ("bound", *(f"reconstruction_{column}" for column in data))
+    }
+)
+print(
+    f"correlations: {size:.2f} in the mean; draws differ by {error:.2f};"
+    f" the second sex {data['sex'][:, 1].mean():.2f} of the rows, {drawn['sex'][:, 1].mean():.2f} of the draws"
 )
 holds(error < 0.1 < size, abs(drawn["age"].mean() - data["age"].mean()) < 3)
 figure = Figure(figsize=(5, 4.2))
 axes = figure.add_subplot()
 axes.plot([-1, 1], [-1, 1], color="0.7", linewidth=1)
 axes.plot(real, ours, "o", color=COLORS[0], markersize=5)
-axes.set(xlabel="correlation of two columns, in the table", ylabel="among 5000 draws", xlim=(-0.8, 1), ylim=(-0.8, 1))
+axes.set(
+    xlabel="correlation of two columns, in the table",
+    ylabel="among 5000 draws",
+    xlim=(-0.8, 1),
+    ylim=(-0.8, 1),
+)
 figure
 
 # %% [markdown]

@@ -13,7 +13,9 @@ from sklearn.datasets import load_breast_cancer
 from sklearn.preprocessing import StandardScaler
 from vaekit.layers import MLP, DiagonalNormal, FillMissing, Masked, Normal
 
-x = StandardScaler().fit_transform(load_breast_cancer().data).astype("float32")  # [569, 30]
+x = (
+    StandardScaler().fit_transform(load_breast_cancer().data).astype("float32")
+)  # [569, 30]
 hidden = np.random.default_rng(0).random(x.shape) < 0.3
 gaps = np.where(hidden, np.nan, x)  # NaN is missing
 
@@ -47,15 +49,22 @@ errors = {name: error(guess) for name, guess in guesses.items()}
 low, high = np.quantile(draws, [0.05, 0.95], axis=0)
 inside = ((low < x) & (x < high))[hidden].mean()
 print({name: round(float(value), 2) for name, value in errors.items()})
-print(f"{100 * inside:.0f} % of the hidden values lie within the middle 90 % of their draws")
-holds(errors["impute"] < 0.9 * errors["5 neighbours"] < errors["column mean"], 0.75 < inside < 0.9)
+print(
+    f"{100 * inside:.0f} % of the hidden values lie within the middle 90 % of their draws"
+)
+holds(
+    errors["impute"] < 0.9 * errors["5 neighbours"] < errors["column mean"],
+    0.75 < inside < 0.9,
+)
 figure = Figure(figsize=(8, 3.6))
 left, right = figure.subplots(1, 2)
 left.plot([-3, 6], [-3, 6], color="0.7", linewidth=1)
 left.plot(x[hidden], filled[hidden], ".", color=COLORS[0], markersize=2, alpha=0.5)
 left.set(xlabel="hidden value", ylabel="imputed", xlim=(-3, 6), ylim=(-3, 6))
 right.barh(
-    list(errors)[::-1], list(errors.values())[::-1], color=["0.6" if n != "impute" else COLORS[0] for n in errors][::-1]
+    list(errors)[::-1],
+    list(errors.values())[::-1],
+    color=["0.6" if n != "impute" else COLORS[0] for n in errors][::-1],
 )
 right.set(xlabel="root mean square error, in standard deviations")
 figure

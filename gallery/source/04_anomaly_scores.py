@@ -17,8 +17,8 @@ table = load_breast_cancer()
 normal, odd = table.data[table.target == 1], table.data[table.target == 0]
 order = np.random.default_rng(0).permutation(len(normal))
 train, held_out = normal[order[:257]], normal[order[257:]]
-scale = StandardScaler().fit(train).transform  # by what is normal, not by what is to be judged
-train, test = scale(train).astype("float32"), scale(np.concatenate([held_out, odd])).astype("float32")
+scale = StandardScaler().fit(train).transform  # by what is normal alone
+train, test = scale(train), scale(np.concatenate([held_out, odd]))
 is_odd = np.arange(len(test)) >= len(held_out)
 
 keras.utils.set_random_seed(0)
@@ -28,8 +28,9 @@ vae = vk.VAE(encoder, decoder)
 vae.compile(keras.optimizers.Adam(0.002))
 vae.fit(train, epochs=100, batch_size=32, verbose=0)
 
-log_p = vk.evaluation.log_likelihood(vae, test, samples=500, progress=False).per_example  # [N], nats
-auc = roc_auc_score(is_odd, -log_p)  # how often an odd case scores below a normal one
+estimate = vk.evaluation.log_likelihood(vae, test, samples=500, progress=False)
+log_p = estimate.per_example  # [N], nats
+auc = roc_auc_score(is_odd, -log_p)  # how often an odd case is below a normal one
 threshold = np.quantile(log_p[~is_odd], 0.05)
 
 # %% tags=["hide-input"] alt="Two histograms of log p(x): benign cases in a narrow peak on the right, malignant ones in a long tail to the left of it."
@@ -37,15 +38,31 @@ from vaekit.course import holds
 from vaekit.plotting import COLORS, Figure
 
 found = (log_p[is_odd] < threshold).mean()
-print(f"area under the ROC curve {auc:.3f}; at 5 % false alarms {100 * found:.0f} % of the malignant cases are found")
+print(
+    f"area under the ROC curve {auc:.3f}; at 5 % false alarms {100 * found:.0f} % of the malignant cases are found"
+)
 holds(auc > 0.93, found > 0.6)
 figure = Figure(figsize=(7, 3.2))
 axes = figure.add_subplot()
 bins = np.linspace(-200, 0, 60)
-for name, chosen, color in (("benign, held out", ~is_odd, COLORS[0]), ("malignant", is_odd, COLORS[1])):
-    axes.hist(np.maximum(log_p[chosen], -200), bins, density=True, alpha=0.7, color=color, label=name)
+for name, chosen, color in (
+    ("benign, held out", ~is_odd, COLORS[0]),
+    ("malignant", is_odd, COLORS[1]),
+):
+    axes.hist(
+        np.maximum(log_p[chosen], -200),
+        bins,
+        density=True,
+        alpha=0.7,
+        color=color,
+        label=name,
+    )
 axes.axvline(threshold, color="black", linewidth=1, linestyle="--")
-axes.set(xlabel="log p(x), nats (what is below −200 stands there)", ylabel="density", yticks=[])
+axes.set(
+    xlabel="log p(x), nats (what is below −200 stands there)",
+    ylabel="density",
+    yticks=[],
+)
 axes.legend(frameon=False)
 figure
 

@@ -8,7 +8,14 @@
 import vaekit as vk
 import keras
 import numpy as np
-from vaekit.layers import MLP, Bernoulli, DiagonalNormal, Masked, OneHotCategorical, Stack
+from vaekit.layers import (
+    MLP,
+    Bernoulli,
+    DiagonalNormal,
+    Masked,
+    OneHotCategorical,
+    Stack,
+)
 
 digits = vk.datasets.load("dynamic_digits")
 label = keras.utils.to_categorical(digits.labels.train, 10)
@@ -16,20 +23,18 @@ label[50:] = np.nan  # no label
 data = {"x": digits.train, "label": label}
 
 keras.utils.set_random_seed(0)
-p_label = Masked(OneHotCategorical(10, kernel_initializer=keras.initializers.Identity(6.0)))  # y, nearly always
-model = vk.LatentVariableModel(  # p(y) p(z) p(x|y, z) p(label|y),  q(y|x) q(z|x, y)
-    generative=[
-        vk.Factor("y", vk.priors.Classes()),
-        vk.Factor("z", vk.priors.StandardNormal()),
-        vk.Factor("x", Stack([MLP(128, "relu"), Bernoulli((8, 8, 1))]), given=("y", "z")),
-        vk.Factor("label", p_label, given="y", weight=20),
-    ],
-    inference=[
-        vk.Factor("y", keras.Sequential([MLP(128, "relu"), OneHotCategorical(10)]), given="x"),
-        vk.Factor("z", Stack([MLP(128, "relu"), DiagonalNormal(2)]), given=("x", "y")),
-    ],
-)
-model.compile(keras.optimizers.Adam(0.002), objective=vk.objectives.EnumeratedELBO("y"))
+nearly_y = keras.initializers.Identity(6.0)  # the label is y, with probability 0.98
+p_label = Masked(OneHotCategorical(10, kernel_initializer=nearly_y))
+p_x = Stack([MLP(128, "relu"), Bernoulli((8, 8, 1))])
+q_y = Stack([MLP(128, "relu"), OneHotCategorical(10)])
+q_z = Stack([MLP(128, "relu"), DiagonalNormal(2)])
+F = vk.Factor  # p(y) p(z) p(x|y, z) p(label|y),  q(y|x) q(z|x, y)
+p = [F("y", vk.priors.Classes()), F("z", vk.priors.StandardNormal())]
+p += [F("x", p_x, given=("y", "z")), F("label", p_label, given="y", weight=20)]
+q = [F("y", q_y, given="x"), F("z", q_z, given=("x", "y"))]
+model = vk.LatentVariableModel(generative=p, inference=q)
+sum_over_y = vk.objectives.EnumeratedELBO("y")
+model.compile(keras.optimizers.Adam(0.002), objective=sum_over_y)
 
 
 def accuracy(x, y):
@@ -38,8 +43,12 @@ def accuracy(x, y):
     return (guess.argmax(axis=1) == y).mean()
 
 
-test = np.concatenate([digits.validation, digits.test]), np.concatenate(digits.labels[1:])
-model.fit({name: value[:50] for name, value in data.items()}, epochs=150, verbose=0)  # what has labels, first
+test = (
+    np.concatenate([digits.validation, digits.test]),
+    np.concatenate(digits.labels[1:]),
+)
+labelled = {name: value[:50] for name, value in data.items()}
+model.fit(labelled, epochs=150, verbose=0)  # first what has labels
 alone = accuracy(*test)
 model.fit(data, epochs=60, verbose=0)  # then all
 both = accuracy(*test)
@@ -47,11 +56,18 @@ both = accuracy(*test)
 # %% tags=["hide-input"] alt="Ten columns of drawn digits, 0 to 9, one for each class, in four rows of different z: nearly all are the digit of their column."
 from vaekit.course import holds
 
-print(f"right on 600 other digits: after 50 labels alone {100 * alone:.0f} %, with 1147 more images {100 * both:.0f} %")
+print(
+    f"right on 600 other digits: after 50 labels alone {100 * alone:.0f} %, with 1147 more images {100 * both:.0f} %"
+)
 holds(both > alone + 0.04)
 z = np.random.default_rng(0).normal(size=(4, 2)).astype("float32")
-rows = {"z": np.repeat(z, 10, axis=0), "y": np.tile(np.eye(10, dtype="float32"), (4, 1))}
-vk.plotting.image_grid(model.decode(rows)["x"], columns=10, titles=[*range(10), *[""] * 30])
+rows = {
+    "z": np.repeat(z, 10, axis=0),
+    "y": np.tile(np.eye(10, dtype="float32"), (4, 1)),
+}
+vk.plotting.image_grid(
+    model.decode(rows)["x"], columns=10, titles=[*range(10), *[""] * 30]
+)
 
 # %% [markdown]
 # **What to watch.** Train on what has labels first: classes that start at random settle on something else, and stay.

@@ -14,16 +14,17 @@ from vaekit.backend import tfd
 
 @keras.saving.register_keras_serializable("mine")  # so that files know it
 class ContinuousBernoulli(vk.layers.DistributionLayer):
-    """Values in [0, 1]: p(x) is proportional to λ^x (1 − λ)^(1 − x), λ = sigmoid(W h + b)."""
+    """Values in [0, 1]: p(x) ∝ λ^x (1 − λ)^(1 − x), λ = sigmoid(W h + b)."""
 
-    parameters = ("logits",)  # each a linear function of what comes before, shaped like x
+    parameters = ("logits",)  # linear in what comes before, shaped like x
 
     def distribution(self, logits):
-        return self.independent(tfd.ContinuousBernoulli(logits=logits))  # sums over the pixels
+        p = tfd.ContinuousBernoulli(logits=logits)
+        return self.independent(p)  # its log-density is the sum over the pixels
 
-    def check_values(self, x):  # data that it cannot explain are refused before training
+    def check_values(self, x):  # refuses, before training, what it cannot explain
         if x.min() < 0 or x.max() > 1:
-            raise ValueError(f"ContinuousBernoulli expects values in [0, 1]; received {x.min():g} to {x.max():g}.")
+            raise ValueError(f"Values in [0, 1], please; received up to {x.max():g}.")
 
 
 digits = vk.datasets.load("digits")  # grey
@@ -33,7 +34,7 @@ decoder = keras.Sequential([vk.layers.MLP(128, "relu"), ContinuousBernoulli((8, 
 vae = vk.VAE(encoder, decoder)
 vae.compile(keras.optimizers.Adam(0.002))
 vae.fit(digits.train, epochs=60, verbose=0)
-print({name: round(value, 1) for name, value in vae.evaluate(digits.test, seed=0, verbose=0).items()})
+print(vae.evaluate(digits.test, seed=0, verbose=0))  # nats of a density: above 0
 try:
     vae.evaluate(16 * digits.test)
 except ValueError as error:
@@ -43,9 +44,10 @@ except ValueError as error:
 # Does it integrate to one? A test of any density of one value, in three lines: features in, a grid of values, a sum.
 
 # %%
-layer, features = ContinuousBernoulli(1), np.random.default_rng(0).normal(size=(5, 3)).astype("float32")
-x = np.linspace(0, 1, 2001, dtype="float32").reshape(-1, 1, 1)  # [values, 1, 1], against 5 distributions
-density = np.exp(keras.ops.convert_to_numpy(layer(features).log_prob(x)))  # [values, 5]
+features = np.random.default_rng(0).normal(size=(5, 3)).astype("float32")
+x = np.linspace(0, 1, 2001, dtype="float32").reshape(-1, 1, 1)  # [values, 1, 1]
+log_p = ContinuousBernoulli(1)(features).log_prob(x)  # [values, 5]
+density = np.exp(keras.ops.convert_to_numpy(log_p))
 area = np.trapezoid(density, x[:, 0, 0], axis=0)
 
 # %% tags=["hide-input"] alt="Test digits above their reconstructions, grey and smooth, by the continuous Bernoulli decoder."
@@ -57,9 +59,15 @@ with tempfile.TemporaryDirectory() as folder:
     vae.save(f"{folder}/vae.keras")
     loaded = vk.load(f"{folder}/vae.keras")
 same = np.abs(loaded.reconstruct(digits.test) - vae.reconstruct(digits.test)).max()
-print("areas", np.round(area, 3), f"; after saving and loading reconstructions differ by {same:.0e}")
+print(
+    "areas",
+    np.round(area, 3),
+    f"; after saving and loading reconstructions differ by {same:.0e}",
+)
 holds(abs(area - 1).max() < 1e-3, same < 1e-5)
-vk.plotting.reconstructions(digits.test[:12], vae.reconstruct(digits.test[:12]), columns=12)
+vk.plotting.reconstructions(
+    digits.test[:12], vae.reconstruct(digits.test[:12]), columns=12
+)
 
 # %% [markdown]
 # **What to watch.** `self.independent` sums over the event; without it the log-density has a shape that vaekit refuses.

@@ -14,10 +14,18 @@ from vaekit.plotting import image_grid, reconstructions
 
 digits = vk.datasets.load("dynamic_mnist_10k")
 few = digits.validation[:8]
-figures = {
-    "samples": lambda model: image_grid(model.sample(8, mean=True, seed=0), columns=8),  # a seed: the same z each time
-    "reconstructions": lambda model: reconstructions(few, model.reconstruct(few)),
-}
+
+
+def samples(model):
+    return image_grid(
+        model.sample(8, mean=True, seed=0), columns=8
+    )  # always the same z
+
+
+def pairs(model):
+    return reconstructions(few, model.reconstruct(few))
+
+
 folder = tempfile.mkdtemp()  # yours: "runs/first", beside others in "runs"
 
 keras.utils.set_random_seed(0)
@@ -25,6 +33,7 @@ encoder = keras.Sequential([MLP(256, "relu"), DiagonalNormal(16)])
 decoder = keras.Sequential([MLP(256, "relu"), Bernoulli((28, 28, 1))])
 vae = vk.VAE(encoder, decoder)
 vae.compile(keras.optimizers.Adam(0.002))
+figures = {"samples": samples, "reconstructions": pairs}  # by title
 callback = vk.training.TensorBoardFigures(folder, figures, every=4)
 history = vae.fit(digits.train, epochs=9, callbacks=[callback], verbose=0)
 
@@ -46,13 +55,18 @@ from vaekit.plotting import Figure
 values = [
     (value.tag, event.step, value.tensor.string_val[2])
     for path in Path(folder).iterdir()
-    for event in map(tf.compat.v1.Event.FromString, tf.data.TFRecordDataset(str(path)).as_numpy_iterator())
+    for event in map(
+        tf.compat.v1.Event.FromString,
+        tf.data.TFRecordDataset(str(path)).as_numpy_iterator(),
+    )
     for value in event.summary.value
 ]
 shown = [(step, png) for title, step, png in values if title == "samples"]
 holds([step for step, _ in shown] == [4, 8, 9], len(values) == 6)
 figure = Figure(figsize=(8, 3.6))
-for axes, (step, png) in zip(np.atleast_1d(figure.subplots(len(shown), 1)), shown, strict=True):
+for axes, (step, png) in zip(
+    np.atleast_1d(figure.subplots(len(shown), 1)), shown, strict=True
+):
     axes.imshow(imread(io.BytesIO(png)))
     axes.set(xticks=[], yticks=[], ylabel=f"epoch {step}")
     axes.spines[:].set_visible(False)

@@ -11,7 +11,13 @@ import vaekit as vk
 import keras
 import numpy as np
 import tensorflow as tf
-from vaekit.layers import MLP, Autoregressive, Bernoulli, DiagonalNormal, GatedPixelConv2D
+from vaekit.layers import (
+    MLP,
+    Autoregressive,
+    Bernoulli,
+    DiagonalNormal,
+    GatedPixelConv2D,
+)
 
 digits = vk.datasets.load("dynamic_digits")
 keras.utils.set_random_seed(0)
@@ -28,15 +34,16 @@ served = tf.saved_model.load(folder)  # from here on, no vaekit
 x = np.asarray(digits.test)
 codes = served.encode(x).numpy()  # the mean of q(z|x), [300, 2]
 images = served.decode(codes).numpy()  # the mean of p(x|z); served.serve(x) is both
-difference = max(np.abs(codes - vae.encode(x)).max(), np.abs(images - vae.reconstruct(x)).max())
+pairs = (codes, vae.encode(x)), (images, vae.reconstruct(x))
+difference = max(np.abs(a - b).max() for a, b in pairs)
 
 # %%
 pixelcnn = Autoregressive([GatedPixelConv2D(8, mask="A"), Bernoulli((8, 8, 1))])
-model = vk.VAE(keras.Sequential([MLP(64, "relu"), DiagonalNormal(2)]), pixelcnn)
+model = vk.VAE(DiagonalNormal(2), pixelcnn)
 model.build((None, 8, 8, 1))
 for export in (
-    lambda: vae.export(f"{folder}/decoder.onnx", format="onnx", part="decode"),  # one function a file
-    lambda: model.export(f"{folder}/pixelcnn"),  # its images are drawn pixel by pixel
+    lambda: vae.export(f"{folder}/decoder.onnx", "onnx", part="decode"),
+    lambda: model.export(f"{folder}/pixelcnn"),  # its images are drawn, pixel by pixel
 ):
     try:
         export()

@@ -24,7 +24,8 @@ def train(checkpoint, epochs, units=64):
     decoder = keras.Sequential([MLP(units, "relu"), Bernoulli((8, 8, 1))])
     vae = vk.VAE(encoder, decoder, seed=0)
     vae.compile("adam")
-    vae.fit(digits.train, epochs=epochs, validation_data=digits.validation, checkpoint=checkpoint, verbose=0)
+    options = dict(validation_data=digits.validation, verbose=0)
+    vae.fit(digits.train, epochs=epochs, checkpoint=checkpoint, **options)
     return vae
 
 
@@ -33,7 +34,8 @@ train(here / "training.npz", epochs=12)  # cut off after 12 of 30 epochs
 shutil.copy(here / "training.npz", there)  # scp, a stick, a bucket
 resumed = train(there / "training.npz", epochs=30)
 whole = train(here / "whole.npz", epochs=30)  # the same training without a break
-equal = [np.array_equal(a, b) for a, b in zip(resumed.get_weights(), whole.get_weights(), strict=True)]
+pairs = zip(resumed.get_weights(), whole.get_weights(), strict=True)
+equal = [np.array_equal(a, b) for a, b in pairs]
 try:
     train(there / "training.npz", epochs=30, units=100)  # another model, the old file
 except vk.training.checkpoint.CheckpointError as error:
@@ -45,10 +47,19 @@ from vaekit.plotting import COLORS, Figure
 
 print(f"{sum(equal)} of {len(equal)} arrays of weights are equal, bit for bit")
 holds(all(equal), len(resumed.history.history["val_bound"]) == 30)
-curve, epochs = resumed.history.history["val_bound"], 1 + np.arange(len(resumed.history.history["val_bound"]))
+curve, epochs = (
+    resumed.history.history["val_bound"],
+    1 + np.arange(len(resumed.history.history["val_bound"])),
+)
 figure = Figure(figsize=(7, 3.2))
 axes = figure.add_subplot()
-axes.plot(epochs, whole.history.history["val_bound"], color="0.7", linewidth=6, label="without a break")
+axes.plot(
+    epochs,
+    whole.history.history["val_bound"],
+    color="0.7",
+    linewidth=6,
+    label="without a break",
+)
 axes.plot(epochs[:12], curve[:12], ".-", color=COLORS[0], label="here")
 axes.plot(epochs[11:], curve[11:], ".-", color=COLORS[1], label="there")
 axes.set(xlabel="epoch", ylabel="validation bound, nats")
