@@ -63,6 +63,6 @@ vk.plotting.image_grid(cvae.decode(rows), columns=10)
 # **What to watch.** Labels are one-hot rows; whole numbers are refused, with the line that converts them. The condition
 # is not checked by any likelihood: a wrong label at test time is not an error, but a lower bound, and comparing the
 # bounds under all ten labels makes a classifier. If rows of the picture look alike, z is not used (see lesson 08); if
-# columns show several digits, z knows the digit, too: make z smaller (with 16 numbers half of the samples were another
-# digit than was asked for). Places where few z lie decode badly, as the 0 and the 6 of the first row do. A model of $p(x|\text{label})$ knows
+# columns show several digits, z knows the digit, too: make z smaller. Places where few z lie decode badly, as the 0
+# and the 6 of the first row do. A model of $p(x|\text{label})$ knows
 # nothing of $p(\text{label})$; recipe 06 has a model of both.

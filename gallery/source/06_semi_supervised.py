@@ -33,8 +33,7 @@ p = [F("y", vk.priors.Classes()), F("z", vk.priors.StandardNormal())]
 p += [F("x", p_x, given=("y", "z")), F("label", p_label, given="y", weight=20)]
 q = [F("y", q_y, given="x"), F("z", q_z, given=("x", "y"))]
 model = vk.LatentVariableModel(generative=p, inference=q)
-sum_over_y = vk.objectives.EnumeratedELBO("y")
-model.compile(keras.optimizers.Adam(0.002), objective=sum_over_y)
+model.compile(keras.optimizers.Adam(0.002), vk.objectives.EnumeratedELBO("y"))
 
 
 def accuracy(x, y):
@@ -59,7 +58,7 @@ from vaekit.course import holds
 print(
     f"right on 600 other digits: after 50 labels alone {100 * alone:.0f} %, with 1147 more images {100 * both:.0f} %"
 )
-holds(both > alone + 0.04)
+holds(both > alone + 0.04, abs(1 / (1 + 9 * np.exp(-6)) - 0.98) < 0.005)
 z = np.random.default_rng(0).normal(size=(4, 2)).astype("float32")
 rows = {
     "z": np.repeat(z, 10, axis=0),

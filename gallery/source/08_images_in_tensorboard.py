@@ -63,6 +63,7 @@ values = [
 ]
 shown = [(step, png) for title, step, png in values if title == "samples"]
 holds([step for step, _ in shown] == [4, 8, 9], len(values) == 6)
+holds(all(3e3 < len(png) < 1e5 for *_, png in values))
 figure = Figure(figsize=(8, 3.6))
 for axes, (step, png) in zip(
     np.atleast_1d(figure.subplots(len(shown), 1)), shown, strict=True
@@ -74,7 +75,7 @@ figure
 
 # %% [markdown]
 # **What to watch.** The files are written by TensorFlow, on JAX, too; TensorBoard is only needed where you look
-# (`pip install tensorboard`). Each picture is some ten kilobytes, and the functions run between epochs: draw a few dozen
+# (`pip install tensorboard`). Each picture is some tens of kilobytes, and the functions run between epochs: draw a few dozen
 # images, not thousands, or say `every=5`. Give `sample` a seed, so that the same z are shown each time; and
 # reconstruct images that the model does not train on. Samples by `mean=True` look better than draws, since nobody flips
 # the pixels' coins. For curves of bound and KL add `keras.callbacks.TensorBoard(folder)` to the list. A function that
