@@ -295,7 +295,11 @@ def test_heads_do_not_start_equal():
     assert np.abs(mean - spread).max() > 1e-3
 
 
-PRIORS = {"StandardNormal": (vk.priors.StandardNormal, 0), "LearnedNormal": (vk.priors.LearnedNormal, 2)}
+PRIORS = {
+    "StandardNormal": (vk.priors.StandardNormal, 0),
+    "LearnedNormal": (vk.priors.LearnedNormal, 2),
+    "RealNVP": (lambda *shape: vk.priors.RealNVP(2, 4, *shape, seed=0), 8),
+}
 
 
 @pytest.mark.parametrize("name", PRIORS)
@@ -310,7 +314,7 @@ def test_prior(name, tmp_path):
     np.testing.assert_allclose(value(p.log_prob(z)), expected, rtol=1e-5)
     first, second = (ops.convert_to_numpy(p.sample(5, seed=vk.backend.seed(1))) for _ in range(2))
     np.testing.assert_array_equal(first, second)
-    clone = make.from_config(prior.get_config())
+    clone = type(prior).from_config(prior.get_config())
     assert clone.event_shape == (3,) and clone.get_config() == prior.get_config()
     with pytest.raises(TypeError, match="distribution()"):
         prior(z)

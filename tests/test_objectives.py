@@ -10,7 +10,7 @@ from oracles import ProbabilisticPCA, binary_images, small_vae, two_latents
 
 import vaekit as vk
 from vaekit import backend
-from vaekit.objectives import CIWAE, ELBO, IWAE, MIWAE, PIWAE, VIMCO, ReweightedWakeSleep
+from vaekit.objectives import CIWAE, ELBO, IWAE, MIWAE, PIWAE, VIMCO, EnumeratedELBO, ReweightedWakeSleep
 
 
 def gradients(model, objective, x, repeats=1, seed=0):
@@ -295,6 +295,81 @@ def test_reweighted_wake_sleep_reports_the_bound_and_sleeps():
         VIMCO(1)
     with pytest.raises(ValueError, match=r"sleep in \[0, 1\]"):
         ReweightedWakeSleep(4, sleep=2)
+
+
+def classes(continuous, order=("y", "z")):
+    """A model of three classes with p(label|y), of weight 3, and with p(z) and q(z|x, y) if `continuous`; and data."""
+    normal, label = vk.layers.DiagonalNormal, vk.layers.Masked(vk.layers.OneHotCategorical(3))
+    z = [vk.Factor("z", vk.priors.StandardNormal())] if continuous else []
+    p = [vk.Factor("y", vk.priors.Classes()), *z]
+    given = ("y", "z") if continuous else "y"
+    p += [vk.Factor("x", vk.layers.Stack([vk.layers.Bernoulli(4)]), given=given)]
+    p += [vk.Factor("label", label, given="y", weight=3)]
+    q = {
+        "y": vk.Factor("y", vk.layers.OneHotCategorical(3), given="x"),
+        "z": vk.Factor("z", vk.layers.Stack([normal(2)]), given=("x", "y") if order[0] == "y" else "x"),
+    }
+    model = vk.LatentVariableModel(p, [q[name] for name in (order if continuous else "y")], seed=0)
+    x = binary_images(4, (4,))
+    data = {"x": x, "label": np.eye(3, dtype="float32")[[0, 1, 2, 2]]}
+    data["label"][1:3] = np.nan
+    model.build({name: value.shape for name, value in data.items()})
+    rng = np.random.default_rng(3)
+    for weight in model.trainable_variables:
+        weight.assign(rng.normal(size=weight.shape))
+    return model, data
+
+
+def test_a_sum_over_classes_is_the_elbo_and_its_gradient():
+    model, data = classes(continuous=False)
+    tensors = {name: ops.convert_to_tensor(value) for name, value in data.items()}
+
+    def by_hand(weight):
+        total = 0.0
+        for y in np.eye(3, dtype="float32"):
+            values = {**tensors, "y": ops.convert_to_tensor(np.tile(y, (4, 1)))}
+            factors = model.given(tensors, sides="p").log_factors({"y": values["y"][None]})
+            log_p = sum((weight if name == "label" else 1) * value[0] for name, value in factors.items())
+            log_q = model.log_q(values)
+            total = total + ops.exp(log_q) * (log_p - log_q)
+        return total  # [B]
+
+    objective, weights = EnumeratedELBO("y"), model.trainable_variables
+    loss, terms = objective(model, tensors, 0, False)
+    np.testing.assert_allclose(ops.convert_to_numpy(loss), -ops.convert_to_numpy(by_hand(3.0)), rtol=1e-4)
+    np.testing.assert_allclose(ops.convert_to_numpy(terms["bound"]), ops.convert_to_numpy(by_hand(1.0)), rtol=1e-4)
+    bound = terms["reconstruction_x"] + terms["reconstruction_label"] - terms["kl"]
+    np.testing.assert_allclose(ops.convert_to_numpy(bound), ops.convert_to_numpy(terms["bound"]), rtol=1e-4)
+    assert not ops.convert_to_numpy(terms["reconstruction_label"])[1:3].any()  # no label there
+    _, found = backend.variables_gradient(lambda: ops.mean(objective(model, tensors, 0, False)[0]), weights)
+    _, exact = backend.variables_gradient(lambda: -ops.mean(by_hand(3.0)), weights)
+    for a, b in zip(found, exact, strict=True):
+        np.testing.assert_allclose(ops.convert_to_numpy(a), ops.convert_to_numpy(b), rtol=1e-3, atol=1e-5)
+
+
+def test_a_sum_over_classes_with_another_latent_is_the_elbo_on_average(tmp_path):
+    model, data = classes(continuous=True)
+    drawn = model.log_weights(data, 4000, seed=0)  # y ~ q(y|x), z ~ q(z|x, y)
+    rows = {name: np.repeat(value, 500, axis=0) for name, value in data.items()}
+    summed = vk.evaluation.terms(model, rows, EnumeratedELBO("y"), batch_size=2000)["bound"].reshape(4, 500)
+    error = np.hypot(drawn.std(axis=0) / np.sqrt(4000), summed.std(axis=1) / np.sqrt(500))
+    assert np.all(np.abs(drawn.mean(axis=0) - summed.mean(axis=1)) < 5 * error)
+    model.compile("sgd", objective=EnumeratedELBO("y", beta=0.5))
+    assert np.isfinite(model.fit(data, verbose=0).history["loss"]).all()
+    model.save(tmp_path / "model.keras")
+    loaded = vk.load(tmp_path / "model.keras")
+    assert loaded.objective.get_config() == {"latent": "y", "beta": 0.5}
+    assert loaded.evaluate(data, seed=0, verbose=0) == pytest.approx(model.evaluate(data, seed=0, verbose=0), rel=1e-5)
+
+
+def test_a_sum_over_classes_refuses_what_has_none():
+    model, data = classes(continuous=True, order=("z", "y"))
+    for latent, message in {"y": r"that q has first.*are \('z', 'y'\)", "z": "let its network end in"}.items():
+        model.compile("sgd", objective=EnumeratedELBO(latent))
+        with pytest.raises(ValueError, match=message):
+            model.fit(data, verbose=0)
+    with pytest.raises(ValueError, match="name of a latent"):
+        EnumeratedELBO(3)
 
 
 # ---------------------------------------------------------------- weights of factors

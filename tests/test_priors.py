@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 from keras import ops
 from oracles import binary_images, small_vae, two_latents
+from scipy.stats import multivariate_normal
 
 import vaekit as vk
 from vaekit import backend
 from vaekit.backend import tfd
 from vaekit.layers import MLP, Bernoulli, DiagonalNormal
-from vaekit.priors import MixtureOfNormals, VampPrior
+from vaekit.priors import Classes, MixtureOfNormals, RealNVP, VampPrior
 
 IMAGE = (4, 4, 1)
 
@@ -294,3 +295,59 @@ def test_mixture_prior_in_a_model_reloads(tmp_path):
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     assert loaded.evaluate(x, verbose=0, seed=0) == pytest.approx(model.evaluate(x, verbose=0, seed=0), rel=1e-5)
+
+
+# ---------------------------------------------------------------- flows and classes
+
+
+@pytest.mark.parametrize("size", [2, 3])
+def test_a_flow_of_affine_functions_is_a_normal_distribution(size):
+    kept, rng = size // 2, np.random.default_rng(0)
+    prior, scale, shift = RealNVP(3, 2 * kept, size), np.eye(size), np.zeros(size)
+    swap = np.eye(size)[::-1]
+    for network in reversed(prior.networks):  # the last one is the first that the noise meets
+        linear, v = rng.normal(size=(kept, size - kept)), rng.normal(size=size - kept)
+        constant = rng.normal(size=size - kept)
+        hidden = np.concatenate([np.eye(kept), -np.eye(kept)], axis=1)  # relu(a) − relu(−a) = a
+        out = np.zeros((2 * kept, 2 * (size - kept)))
+        out[:kept, : size - kept], out[kept:, : size - kept] = linear, -linear
+        network.set_weights([hidden, np.zeros(2 * kept), out, np.concatenate([constant, v])])
+        step = np.diag(np.concatenate([np.ones(kept), np.exp(np.tanh(v))]))
+        step[kept:, :kept] = linear.T
+        scale, shift = step @ swap @ scale, step @ swap @ shift + np.concatenate([np.zeros(kept), constant])
+    z = rng.normal(size=(6, size)).astype("float32")
+    expected = multivariate_normal(shift, scale @ scale.T).logpdf(z)
+    np.testing.assert_allclose(numpy(prior.distribution().log_prob(z)), expected, rtol=1e-4)
+    draws = numpy(prior.distribution().sample(4000, seed=backend.seed(0)))
+    np.testing.assert_allclose(draws.mean(axis=0), shift, atol=5 * np.sqrt(np.diag(scale @ scale.T).max() / 4000))
+
+
+def test_a_flow_integrates_to_one():
+    prior, rng = RealNVP(4, 8, 2, seed=0), np.random.default_rng(1)
+    for network in prior.networks:
+        network.set_weights([0.5 * rng.normal(size=w.shape) for w in network.get_weights()])
+    line = np.linspace(-12, 12, 401)
+    z = np.stack(np.meshgrid(line, line), axis=-1).reshape(-1, 2).astype("float32")
+    mass = np.exp(numpy(prior.distribution().log_prob(z))) * (line[1] - line[0]) ** 2
+    assert mass.sum() == pytest.approx(1, abs=2e-3)
+    draws = numpy(prior.distribution().sample(4000, seed=backend.seed(0)))
+    np.testing.assert_allclose(draws.mean(axis=0), mass @ z, atol=5 * draws.std(axis=0).max() / np.sqrt(4000))
+
+
+@pytest.mark.parametrize("learned", [False, True])
+def test_classes_have_their_probabilities(learned, tmp_path):
+    prior = Classes(learned, event_shape=3)
+    if learned:
+        prior.logits.assign(np.log([0.5, 0.3, 0.2]))
+    expected = np.array([0.5, 0.3, 0.2]) if learned else np.full(3, 1 / 3)
+    p = prior.distribution()
+    np.testing.assert_allclose(np.exp(numpy(p.log_prob(np.eye(3, dtype="float32")))), expected, rtol=1e-5)
+    np.testing.assert_allclose(numpy(p.mean()), expected, rtol=1e-5)
+    assert Classes.from_config(prior.get_config()).get_config() == prior.get_config()
+
+
+def test_flows_and_classes_refuse_other_latents():
+    with pytest.raises(ValueError, match=r"at least two numbers.*received the shape \[1\]"):
+        RealNVP(event_shape=1)
+    with pytest.raises(ValueError, match=r"at least two classes; received the shape \[2, 2\]"):
+        Classes(event_shape=(2, 2))

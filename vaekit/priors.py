@@ -4,10 +4,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from vaekit.backend import integer_seed, tfd
+from vaekit.backend import integer_seed, tfd, tfp
 from vaekit.batches import check_counts
 from vaekit.distributions import NormalMixture
 from vaekit.layers.blocks import float32_by_default
+from vaekit.layers.density import Events
 from vaekit.layers.distribution import event_shape
 from vaekit.layers.over_time import OverTime
 
@@ -296,6 +297,117 @@ class VampPrior(Prior):
     @classmethod
     def from_config(cls, config):
         return cls(**{**config, "encoder": keras.saving.deserialize_keras_object(config["encoder"])})
+
+
+@keras.saving.register_keras_serializable("vaekit")
+class RealNVP(Prior):
+    r"""A flow: standard normal noise ε through K affine couplings, each of which changes one half of the coordinates.
+
+    $(a, b) \mapsto (a,\ b \odot e^{s_k(a)} + t_k(a))$, then the order of coordinates is reversed, so that the next
+    coupling changes others. $\log p(z) = \log \mathcal N(\varepsilon; 0, I) - \sum_k \sum_d s_k(a_k)_d$. The functions
+    $t_k$ and $s_k \in (-1, 1)$ are networks with one hidden layer; they start at 0, and the prior at N(0, I).
+
+    ```python
+    vae = vk.VAE(encoder, decoder, prior=vk.priors.RealNVP(couplings=4, units=64))
+    ```
+
+    Its KL has no closed form: objectives estimate it (`ELBO(analytic_kl=False)`, which is the default).
+
+    Args:
+        couplings: K.
+        units: of each hidden layer.
+        event_shape: as for `Prior`, an int of at least 2.
+        seed: integer for the start.
+
+    Raises:
+        ValueError: a latent that is no vector of at least two numbers.
+
+    Source: Dinh et al. 2017, eqs. 7 and 8; as a prior, Chen et al. 2017.
+    """
+
+    def __init__(self, couplings=4, units=64, event_shape=None, seed=None, **kwargs):
+        check_counts("RealNVP", couplings=couplings, units=units)
+        self.couplings, self.units = int(couplings), int(units)
+        self.seed = None if seed is None else integer_seed(seed)
+        super().__init__(event_shape, **kwargs)
+
+    def build(self, input_shape):
+        if len(input_shape) != 1 or input_shape[0] < 2:
+            raise ValueError(
+                f"RealNVP expects a latent that is a vector of at least two numbers, [2] say, since half of them "
+                f"change the others; received the shape {list(input_shape)}."
+            )
+        kept = input_shape[0] // 2
+        self.networks = [self._network(i, kept, 2 * (input_shape[0] - kept)) for i in range(self.couplings)]
+        super().build(input_shape)
+
+    def _network(self, i, inputs, outputs):
+        """The network of s and t of a coupling, from the half that it keeps."""
+        start = keras.initializers.GlorotUniform(seed=None if self.seed is None else self.seed + i)
+        return keras.Sequential(
+            [
+                keras.Input((inputs,)),
+                keras.layers.Dense(self.units, "relu", kernel_initializer=start, dtype=self.dtype_policy),
+                keras.layers.Dense(outputs, kernel_initializer="zeros", dtype=self.dtype_policy),
+            ],
+            name=f"coupling_{i}",
+        )
+
+    def distribution(self):
+        size, steps = self.shape[0], []
+        for network in self.networks:
+            steps += [_coupling(network, size // 2), tfp.bijectors.Permute(np.arange(size)[::-1].astype("int32"))]
+        zeros = ops.zeros(self.shape, "float32")
+        noise = self.independent(tfd.Normal(zeros, ops.ones_like(zeros)))
+        return tfd.TransformedDistribution(noise, tfp.bijectors.Chain(steps))
+
+    def get_config(self):
+        return {**super().get_config(), **{name: getattr(self, name) for name in ("couplings", "units", "seed")}}
+
+
+def _coupling(network, kept):
+    r"""One step of a flow: $(a, b) \mapsto (a, b e^{\tanh v} + u)$ with (u, v) the network's answer to a."""
+
+    def shift_and_log_scale(a, *sizes):
+        u, v = ops.split(network(a), 2, axis=-1)
+        return u, ops.tanh(v)
+
+    return tfp.bijectors.RealNVP(num_masked=kept, shift_and_log_scale_fn=shift_and_log_scale)
+
+
+@keras.saving.register_keras_serializable("vaekit")
+class Classes(Prior):
+    r"""Classes as one-hot vectors, $p(y) = \prod_k \pi_k^{y_k}$: all as probable, or with learned π.
+
+    Args:
+        learned: learn π, which starts uniform; False: it stays 1/K.
+        event_shape: as for `Prior`; K, at least 2.
+
+    Raises:
+        ValueError: a latent that is no vector of at least two classes.
+    """
+
+    def __init__(self, learned=False, event_shape=None, **kwargs):
+        self.learned = bool(learned)
+        super().__init__(event_shape, **kwargs)
+
+    def build(self, input_shape):
+        if len(input_shape) != 1 or input_shape[0] < 2:
+            raise ValueError(
+                f"The prior Classes expects a latent that is a one-hot vector of at least two classes; "
+                f"received the shape {list(input_shape)}."
+            )
+        super().build(input_shape)
+        if self.learned:
+            self.logits = self.add_weight(shape=self.event_shape, initializer="zeros", name="logits")
+
+    def distribution(self):
+        logits = ops.zeros(self.shape, "float32")
+        logits = logits + self.logits if self.learned else logits
+        return Events(tfd.OneHotCategorical(logits, dtype=logits.dtype), reinterpreted_batch_ndims=0)
+
+    def get_config(self):
+        return {**super().get_config(), "learned": self.learned}
 
 
 @keras.saving.register_keras_serializable("vaekit")

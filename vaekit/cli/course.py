@@ -69,18 +69,23 @@ def _become(command, environment):
 
 @app.command()
 def notebooks(
-    paths: Annotated[list[str] | None, typer.Argument(help="Sources, notebooks or directories (lessons).")] = None,
+    paths: Annotated[
+        list[str] | None, typer.Argument(help="Sources, notebooks or directories (lessons and gallery).")
+    ] = None,
     check: Annotated[bool, typer.Option(help="Only compare the notebooks with their sources.")] = False,
 ):
-    """Generate lessons' notebooks from their sources and execute them, or check that they still agree."""
+    """Generate notebooks of lessons and recipes from their sources and execute them, or check that they still agree."""
     try:
+        from vaekit.course.publishing import gallery
         from vaekit.course.publishing import lessons as tool
     except ImportError as error:
         fail(error)
     try:
-        sources = tool.sources(paths or ["lessons"])
+        sources = tool.sources(paths or ["lessons", *(["gallery"] if Path("gallery").is_dir() else [])])
+        galleries = {source.parent.parent for source in sources if source.parent.parent.name == "gallery"}
         if check:
             problems = [problem for source in sources for problem in tool.check(source)]
+            problems += [problem for directory in galleries for problem in gallery.check(directory)]
             if problems:
                 fail("\n".join(problems))
             typer.echo(f"{len(sources)} notebooks agree with their sources.")
@@ -89,7 +94,11 @@ def notebooks(
             start = time.perf_counter()
             built = tool.build(source)
             typer.echo(f"{built}: {time.perf_counter() - start:.0f} s, {built.stat().st_size / 1e6:.2f} MB")
-    except tool.NotebookError as error:
+        for directory in galleries:
+            for path, content in gallery.pages(directory).items():
+                path.parent.mkdir(exist_ok=True)
+                path.write_bytes(content)
+    except (tool.NotebookError, ValueError) as error:
         fail(error)
 
 

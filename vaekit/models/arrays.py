@@ -177,7 +177,10 @@ def _check_numbers(model, name, array):
             large += np.count_nonzero(np.isfinite(rest))
             bad += np.count_nonzero(np.isinf(rest) if missing else ~np.isfinite(rest))
     if bad:
-        raise ValueError(f"{name!r} holds {bad} values that are NaN or infinite: repair or leave out their rows.")
+        gaps = ""
+        if support is not None and not missing:
+            gaps = " If NaN means that a value is missing, put the likelihood into vaekit.layers.Masked."
+        raise ValueError(f"{name!r} holds {bad} values that are NaN or infinite: repair or leave out their rows.{gaps}")
     if large:
         raise ValueError(
             f"{name!r} holds {large} values beyond ±{np.finfo('float32').max:.1e}, which are infinite in float32: "

@@ -1,6 +1,8 @@
 """Export of models as programs of tensors, which run without vaekit."""
 
+import contextlib
 import importlib.util
+import logging
 
 import keras
 from keras import ops
@@ -56,7 +58,20 @@ def export(model, filepath, format, part, verbose):
     archive.track(model)
     for name, (function, signature) in endpoints.items():
         archive.add_endpoint(name, function, input_signature=[signature])
-    archive.write_out(filepath, verbose=verbose)
+    with contextlib.nullcontext() if verbose else _without_notices():
+        archive.write_out(filepath, verbose=verbose)
+
+
+@contextlib.contextmanager
+def _without_notices():
+    """A context in which TensorFlow does not say where it writes."""
+    logger = logging.getLogger("tensorflow")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _check(model, part, function, names):

@@ -55,22 +55,23 @@ class Given:
         other.offsets = offsets
         return other
 
-    def draw(self, samples=1, detach=False, seed=None):
+    def draw(self, samples=1, detach=False, seed=None, known=None):
         r"""Draws $z_1, …, z_S \sim q(z|x)$, one latent after the other, and evaluates every factor there.
 
         Args:
             samples: S.
             detach: cut the path from the samples back to q, so that gradients take z as a constant.
             seed: an int, a `keras.random.SeedGenerator`, or a seed of `vaekit.backend`; None: the model's own.
+            known: dict of values `[S, B, ...]` by name, of latents that are not drawn.
 
         Returns: `Trace`.
         """
-        z, q, log_q, drawn = {}, {}, {}, {}
+        z, q, log_q, drawn = {}, {}, {}, dict(known or {})
         keys = backend.seeds(self.model.seed_source(seed), len(self.model.inference)) if self.model.inference else ()
         for factor, key in zip(self.model.inference, keys, strict=True):
             name, state = factor.name, values_of(factor.layer) if "q" in self.frozen else None
             if self._sees_own_past(factor) and name not in drawn:
-                drawn = self._draw_steps(z, samples, key)
+                drawn |= self._draw_steps(z, samples, key)
             if name in drawn:
                 z[name] = drawn[name]
             with counting(factor, "g"):

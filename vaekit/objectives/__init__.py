@@ -8,6 +8,7 @@ training, `Normal(scale="optimal")`, is a density in evaluation only, and so is 
 
 from vaekit.objectives.base import Cyclic, Objective, WarmUp
 from vaekit.objectives.elbo import ELBO
+from vaekit.objectives.enumeration import EnumeratedELBO
 from vaekit.objectives.importance import CIWAE, IWAE, MIWAE, PIWAE, VIMCO
 from vaekit.objectives.wake_sleep import ReweightedWakeSleep, WakeSleep
 
@@ -19,6 +20,7 @@ __all__ = [
     "PIWAE",
     "VIMCO",
     "Cyclic",
+    "EnumeratedELBO",
     "Objective",
     "ReweightedWakeSleep",
     "WakeSleep",

@@ -3,6 +3,7 @@
 from vaekit.training.aggressive import AggressiveInference
 from vaekit.training.early_stopping import EarlyStopping
 from vaekit.training.optimizers import NormalizedGradients
+from vaekit.training.tensorboard import TensorBoardFigures
 from vaekit.training.together import fit_together
 
-__all__ = ["AggressiveInference", "EarlyStopping", "NormalizedGradients", "fit_together"]
+__all__ = ["AggressiveInference", "EarlyStopping", "NormalizedGradients", "TensorBoardFigures", "fit_together"]

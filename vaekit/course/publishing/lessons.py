@@ -147,6 +147,8 @@ def _execute_cell(client, cell, index, count, where):
         raise NotebookError(f"{where}: the kernel died, perhaps for want of memory.") from None
     for output in cell.outputs:
         output.get("data", {}).pop("application/vnd.jupyter.widget-view+json", None)  # a random id
+        if "alt" in cell.metadata and "image/png" in output.get("data", {}):
+            output.metadata["image/png"] = {"alt": cell.metadata["alt"]}  # where JupyterLab and nbconvert look for it
         if output.output_type == "error":
             output.traceback = [f"{output.ename}: {output.evalue}"]  # without this machine's paths
     refuse([f"{where}: {problem}" for problem in _output_problems(cell)])
