@@ -144,7 +144,7 @@ class FittedDynamics(Question):
             )
         scaled = observed["scaled"]
         part, times = min(scaled, key=scaled.get, default=("", 0))
-        if scaled and scaled[part, times] < far - 0.3:
+        if scaled and -1 < scaled[part, times] < far / 2:
             size = "small" if times > 1 else "large"
             return "size", (
                 f"It swings; but the variance of the {part} is too {size}. With {times:g} times as much, and all else "
