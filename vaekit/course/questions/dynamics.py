@@ -112,10 +112,11 @@ class FittedDynamics(Question):
     def advice(self, observed, part):
         """Explains why a gap is too large, from what else was measured: (name, sentence)."""
         reached, read = observed["reached"], observed["read"]
-        frames, time = sorted(self.gaps.values())[:-3:-1]
+        frames, time, velocity = sorted(self.gaps.values())[:-4:-1]
         best = min(read, key=read.get, default=TRANSPOSED)
         far = np.nan_to_num(reached, nan=np.inf)
-        if read and read[best] < max(far - 0.3, far / 3) and read[best] < time:
+        enough = velocity if best.startswith(("Your second value", "Your last value")) else time
+        if read and read[best] < max(far - 0.3, far / 3) and -1 < read[best] < enough:
             if best == TRANSPOSED:
                 return "transposed", (
                     f"{best}: so read, the gap is {read[best]:.2f}. $z_t = A z_{{t-1}}$ is `z @ A.T` for rows."
