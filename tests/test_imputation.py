@@ -86,3 +86,12 @@ def test_several_variables_and_refusals(gaps):
     images[0, 0] = np.nan
     with pytest.raises(ValueError, match="vaekit.layers.Masked"):
         impute(small_vae(), images)
+
+
+def test_an_encoder_that_sees_gaps_is_told_what_it_needs():
+    encoder = keras.Sequential([vk.layers.MLP(4), DiagonalNormal(2)])
+    model = vk.VAE(encoder, Masked(vk.layers.Bernoulli((4, 4, 1))))
+    x = binary_images(3)
+    x[0, 0] = np.nan
+    with pytest.raises(ValueError, match=r"values that are NaN: .*begins with vaekit.layers.FillMissing\(\)\.$"):
+        impute(model, x, samples=2)

@@ -103,6 +103,23 @@ def model():
     return {"model": vae, "tf": pytest.importorskip("tensorflow")}
 
 
+def gaps():
+    decoder = keras.Sequential([MLP(8), vk.layers.Masked(vk.layers.Bernoulli((28, 28, 1)))])
+    encoder = keras.Sequential([vk.layers.FillMissing(), MLP(8), DiagonalNormal(2)])
+    return {"vae": vk.VAE(encoder, decoder), "x": np.where(X[:, :1, :1] == X, X, np.nan)}
+
+
+def classes():
+    ends = {"p_x": vk.layers.Bernoulli((28, 28, 1)), "q_y": vk.layers.OneHotCategorical(3), "q_z": DiagonalNormal(2)}
+    return {name: vk.layers.Stack([MLP(8), end]) for name, end in ends.items()}
+
+
+def compiled():
+    vae = small_vae(event_shape=(28, 28, 1))
+    vae.compile("sgd")
+    return {"vae": vae}
+
+
 def several():
     return {"build": lambda seed: small_vae(event_shape=(28, 28, 1), seed=seed)}
 
@@ -134,8 +151,11 @@ def sentences():
 
 
 NEEDS = {  # what an example takes for granted
-    **dict.fromkeys(["priors.VampPrior", "inference.Refinement", "past"], networks),
+    **dict.fromkeys(["priors.VampPrior", "priors.RealNVP", "inference.Refinement", "past"], networks),
     **dict.fromkeys(["training.AggressiveInference", "training.NormalizedGradients"], model),
+    "inference.impute": gaps,
+    "objectives.EnumeratedELBO": classes,
+    "training.TensorBoardFigures": compiled,
     "LatentVariableModel.export": model,
     "training.fit_together": several,
     "LatentVariableModel": hierarchy,

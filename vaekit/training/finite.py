@@ -25,7 +25,14 @@ def require_numbers(model, what, *arrays):
     if wrong := sum(int(np.isnan(array).sum()) for array in arrays):
         weights = not_finite_weights(model)
         cause = _advice(weights) if weights else "its weights are finite: look at data and log-densities."
-        raise ValueError(f"{what} of this model gives {wrong} values that are NaN: {cause}")
+        raise ValueError(f"{what} of this model gives {wrong} values that are NaN: {cause} {_gaps(model)}".rstrip())
+
+
+def _gaps(model):
+    """What an encoder needs whose data may have gaps, a sentence; "" where they may not."""
+    if any(getattr(model.support(name), "missing", False) for name in model.observed):
+        return "Where NaN in the data means missing, the encoder begins with vaekit.layers.FillMissing()."
+    return ""
 
 
 def _advice(weights):
@@ -74,8 +81,8 @@ class StopAtNaN(keras.callbacks.Callback):
             side = "It came from q(z|x) or p(z), not from the decoder. "
         elif "reconstruction" in terms and not kl:
             side = "It came from the decoder p(x|z), not from q(z|x). "
-        if any(getattr(self.model.support(name), "missing", False) for name in self.model.observed):
-            side += "Where NaN in the data means missing, the encoder begins with vaekit.layers.FillMissing(). "
+        gaps = _gaps(self.model)
+        side += f"{gaps} " if gaps else ""
         rate = float(ops.convert_to_numpy(self.model.optimizer.learning_rate))
         return (
             f"{bad}{side}Likely causes: a learning rate that is too high (it was {rate:g}: try a tenth, or "

@@ -154,6 +154,8 @@ def _reordered(rows_by_part):
     names = [*next(iter(cases.values()), {})]
     if not 2 < len(names) < 5 or any([*rows] != names for rows in cases.values()):
         return None
+    if all(row.fits for rows in cases.values() for row in rows.values()):  # and gradients alone are wrong
+        return None
     for order in itertools.permutations(names):
         pairs = [
             (rows[name].observed, rows[other].target)
