@@ -47,7 +47,7 @@ site: .venv/site  ## build the website from what is committed into build/site, w
 	    sphinx-build -q -W --keep-going -j auto -c site -d build/doctrees build/site-source build/site && echo "build/site/index.html"
 
 look: site  ## click through build/site in headless Chromium, by CHROMIUM=/path/to/chromium; writes pictures to build/look
-	@npm install --silent --no-audit --no-fund --prefix .venv/npm axe-core@4.14.1 playwright-core@1.65.1
+	@npm install --loglevel=error --no-audit --no-fund --prefix .venv/npm axe-core@4.14.1 playwright-core@1.65.1
 	node site/look.mjs build/site "$(CHROMIUM)" build/look
 
 lock: .venv/installed  ## pin pyproject.toml's dependencies in requirements.lock
@@ -76,6 +76,6 @@ clean:  ## remove what was installed or built here
 	@command -v npm > /dev/null || { echo "The website's formulas are set by MathJax, which comes from npm: install Node.js, \
 	which has it, and run make site again." >&2; exit 1; }
 	@$(ACTIVATE) && pip install --quiet --disable-pip-version-check --constraint requirements.lock --no-build-isolation -e '.[jax,site]'
-	@npm install --silent --no-audit --no-fund --prefix .venv/npm mathjax@3.2.2 && touch $@
+	@npm install --loglevel=error --no-audit --no-fund --prefix .venv/npm mathjax@3.2.2 && touch $@
 
 .PHONY: help lessons test test-tensorflow test-jax test-lessons check notebooks exercises benchmark site look lock clean

@@ -121,17 +121,17 @@ def waiting(train):
 
 
 CONTESTANTS = {
-    "Keras alone, on TensorFlow": Contestant(waiting(keras_alone), "tensorflow"),
-    "Keras alone, on JAX": Contestant(waiting(keras_alone), "jax"),
+    "Keras alone on TensorFlow": Contestant(waiting(keras_alone), "tensorflow"),
+    "Keras alone on JAX": Contestant(waiting(keras_alone), "jax"),
     "PyTorch, eager": Contestant(waiting(pytorch), packages=("torch",)),
     "vaekit on TensorFlow": Contestant(waiting(vaekit), "tensorflow"),
     "vaekit on JAX": Contestant(waiting(vaekit), "jax"),
 }
 GOALS = [
-    Goal("vaekit on TensorFlow", "Keras alone, on TensorFlow", 1.0, COLD),
-    Goal("vaekit on JAX", "Keras alone, on JAX", 1.0, COLD),
-    Goal("vaekit on TensorFlow", "Keras alone, on TensorFlow", 0.3, SECOND),
-    Goal("vaekit on JAX", "Keras alone, on JAX", 0.3, SECOND),
+    Goal("vaekit on TensorFlow", "Keras alone on TensorFlow", 1.0, COLD),
+    Goal("vaekit on JAX", "Keras alone on JAX", 1.0, COLD),
+    Goal("vaekit on TensorFlow", "Keras alone on TensorFlow", 0.3, SECOND),
+    Goal("vaekit on JAX", "Keras alone on JAX", 0.3, SECOND),
 ]
 
 if __name__ == "__main__":

@@ -89,7 +89,7 @@ def slopes(record):
 def draw(record):
     import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(1, len(GROWS), figsize=(14, 3.6), layout="constrained")
+    figure, axes = plt.subplots(1, len(GROWS), figsize=(14, 3.8), sharey=True, layout="constrained")
     for axis, (what, (sizes, timed)) in zip(axes, GROWS.items(), strict=True):
         for name, marker, color in zip(CONTESTANTS, "os", ("tab:blue", "tab:orange"), strict=True):
             ms, slope = slopes(record)[what, name]
