@@ -23,9 +23,8 @@ def vaekit(seed):
     import vaekit as vk
 
     x = (vk.datasets.load("digits").train > 0.5).astype("float32")
-    init = {"activation": "tanh"}
-    encoder = keras.Sequential([vk.layers.MLP([HIDDEN, HIDDEN], **init), vk.layers.DiagonalNormal(LATENTS)])
-    decoder = keras.Sequential([vk.layers.MLP([HIDDEN, HIDDEN], **init), vk.layers.Bernoulli(x.shape[1:])])
+    encoder = keras.Sequential([vk.layers.MLP([HIDDEN, HIDDEN]), vk.layers.DiagonalNormal(LATENTS)])
+    decoder = keras.Sequential([vk.layers.MLP([HIDDEN, HIDDEN]), vk.layers.Bernoulli(x.shape[1:])])
     vae = vk.VAE(encoder, decoder, seed=seed)
     vae.compile(keras.optimizers.Adam(1e-3))
     assert np.isfinite(vae.fit(x, batch_size=BATCH, verbose=0).history["loss"][0])

@@ -162,8 +162,7 @@ def _page(page, text, readme, texts, reference):
         return "\n".join(f"- [{title}]({relative(p, page)})" for p, title in titles.items())
 
     def cards(match):
-        made = [_card(p, json.loads(texts[p]), texts, page) for p in pages(match)]
-        return "\n".join(made) or "They are being written."
+        return "\n".join(_card(p, json.loads(texts[p]), texts, page) for p in pages(match))
 
     text = re.sub(r"^\{cards: (.+)\}$", cards, text, flags=re.M)
     return re.sub(r"^\{list: (.+)\}$", listed, text, flags=re.M)

@@ -7,6 +7,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from checking import cases_and_values
 from keras import ops
 from scipy import stats
 from scipy.special import expit, logsumexp
@@ -22,22 +23,13 @@ from vaekit.course.questions.mend import BROKEN, ELSE, GRADIENTS, RIGHT
 from vaekit.course.questions.model import DECODER
 
 QUESTIONS = {question.name: question for question in e02.QUESTIONS}
+cases, expected = cases_and_values(QUESTIONS, seeds=5)
 once = pytest.mark.once  # NumPy alone
-
-
-def cases(name, seeds=5):
-    return [case for seed in range(seeds) for case in QUESTIONS[name].cases(seed)]
 
 
 def inputs(name, seeds=5):
     """Of all cases of a question."""
     return [case.inputs for case in cases(name, seeds)]
-
-
-def expected(name, given):
-    """The right values."""
-    text = QUESTIONS[name].text
-    return dict(zip(QUESTIONS[name].names, text.run(given), strict=True))
 
 
 def checked(name, answer, seed=1):

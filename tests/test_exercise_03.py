@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from checking import checked
+from checking import cases_and_values, checked
 from keras import ops
 from scipy import integrate, stats
 from scipy.special import logsumexp
@@ -20,17 +20,8 @@ from vaekit.course.questions.mend import ELSE, RIGHT
 from vaekit.course.questions.model import DECODER
 
 QUESTIONS = {question.name: question for question in e03.QUESTIONS}
+cases, expected = cases_and_values(QUESTIONS, seeds=3)
 once = pytest.mark.once  # NumPy alone
-
-
-def cases(name, seeds=3):
-    return [case for seed in range(seeds) for case in QUESTIONS[name].cases(seed)]
-
-
-def expected(name, given):
-    """The right values."""
-    question = QUESTIONS[name]
-    return dict(zip(question.names, question.text.run(given), strict=True))
 
 
 # ---- 1, 2

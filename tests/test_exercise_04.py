@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from checking import checked
+from checking import cases_and_values, checked
 from scipy import integrate, stats
 from scipy.special import expit, logsumexp, softmax
 
@@ -18,17 +18,8 @@ from vaekit.course.questions.mend import BROKEN, ELSE, RIGHT, Repair
 from vaekit.course.questions.model import DECODER
 
 QUESTIONS = {question.name: question for question in e04.QUESTIONS}
+cases, expected = cases_and_values(QUESTIONS)
 once = pytest.mark.once  # NumPy alone
-
-
-def cases(name, seeds=2):
-    return [case for seed in range(seeds) for case in QUESTIONS[name].cases(seed)]
-
-
-def expected(name, given):
-    """The right values."""
-    question = QUESTIONS[name]
-    return dict(zip(question.names, question.text.run(given), strict=True))
 
 
 def solution(question):

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from checking import checked
+from checking import cases_and_values, checked
 from keras import ops
 from scipy import stats
 from scipy.special import log_softmax
@@ -16,17 +16,8 @@ from vaekit.course.questions import sentences
 from vaekit.course.questions.language import Text
 
 QUESTIONS = {question.name: question for question in e09.QUESTIONS}
+cases, expected = cases_and_values(QUESTIONS)
 once = pytest.mark.once  # NumPy alone
-
-
-def cases(name, seeds=2):
-    return [case for seed in range(seeds) for case in QUESTIONS[name].cases(seed)]
-
-
-def expected(name, given):
-    """The right values."""
-    question = QUESTIONS[name]
-    return dict(zip(question.names, question.text.run(given), strict=True))
 
 
 # ---- 1 to 5

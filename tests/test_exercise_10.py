@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from checking import checked
+from checking import cases_and_values, checked
 from keras import ops
 from scipy import stats
 from scipy.optimize import minimize, minimize_scalar
@@ -19,17 +19,8 @@ from vaekit.course.questions.language import Text
 from vaekit.layers.likelihoods.normal import OptimalNormal
 
 QUESTIONS = {question.name: question for question in e10.QUESTIONS}
+cases, expected = cases_and_values(QUESTIONS)
 once = pytest.mark.once  # NumPy alone
-
-
-def cases(name, seeds=2):
-    return [case for seed in range(seeds) for case in QUESTIONS[name].cases(seed)]
-
-
-def expected(name, given):
-    """The right values."""
-    question = QUESTIONS[name]
-    return dict(zip(question.names, question.text.run(given), strict=True))
 
 
 # ---- 1, 2, 3

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from checking import checked
+from checking import cases_and_values, checked
 from scipy import stats
 
 from vaekit.course.exercises import e11
@@ -15,17 +15,8 @@ from vaekit.course.questions import dynamics
 from vaekit.course.questions.language import Text
 
 QUESTIONS = {question.name: question for question in e11.QUESTIONS}
+cases, expected = cases_and_values(QUESTIONS)
 once = pytest.mark.once  # NumPy alone
-
-
-def cases(name, seeds=2):
-    return [case for seed in range(seeds) for case in QUESTIONS[name].cases(seed)]
-
-
-def expected(name, given):
-    """The right values."""
-    question = QUESTIONS[name]
-    return dict(zip(question.names, question.text.run(given), strict=True))
 
 
 # ---- 1 to 5

@@ -1,6 +1,6 @@
 """An optimizer's step on TensorFlow, traced and compiled once for all models of equal structure.
 
-Each model has graphs of its own, and XLA takes half a second or more to compile the step of a small model's optimizer.
+Each model has graphs of its own, and XLA takes longer to compile a small one's optimizer step than an epoch takes.
 So this step is a function whose variables are its arguments: TensorFlow knows it again for other variables of equal
 shapes.
 """
