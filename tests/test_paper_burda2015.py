@@ -70,6 +70,13 @@ def test_quirks_are_off_unless_asked_for(mnist_like):
     np.testing.assert_array_equal(mean, spread)
 
 
+@pytest.mark.once
+def test_a_cells_objective_has_the_gradient_of_the_settings(mnist_like):
+    (cell,) = (cell for cell in paper.CELLS if cell.name == "static_mnist-1-iwae-50")
+    assert cell.model(mnist_like, 0).objective.gradient == "pathwise"
+    assert cell.vary({"gradient": "dreg"}).model(mnist_like, 0).objective.gradient == "dreg"
+
+
 def test_trains_evaluates_and_sheds_inactive_units(data):
     model = paper.two_layers(data, vk.objectives.IWAE(5))
     before = model.evaluate(data.test, seed=0, verbose=0)["bound"]

@@ -70,6 +70,28 @@ def test_networks_have_the_papers_sizes():
     assert sizes(paper.pixel_hvae(data)) == {**convolutional, "p_x": 2 * gated(40, 784) + masked + head(64, 1, 1)}
 
 
+@pytest.mark.once
+@pytest.mark.parametrize("architecture", ["vae", "hvae", "convhvae", "pixelhvae"])
+def test_dropout_and_free_bits_where_the_settings_have_them(architecture):
+    build, data = paper.ARCHITECTURES[architecture], dataset()
+    plain, varied = build(data, settings=SMALL), build(data, settings=replace(SMALL, dropout=0.5, free_bits=2.0))
+    assert sizes(plain) == sizes(varied)  # and no more weights
+    assert plain.objective.free_bits == 0 and varied.objective.free_bits == 2
+
+    def dropped(model):
+        layers = [layer for factor in model.inference for layer in factor.layer._flatten_layers()]
+        return [layer.rate for layer in layers if isinstance(layer, keras.layers.Dropout)]
+
+    assert not dropped(plain)
+    assert dropped(varied) == {"vae": 2 * [0.5], "hvae": 5 * [0.5]}.get(architecture, 2 * [0.5])
+    x = data.train[:1]
+    for model, differ in ((plain, False), (varied, True)):
+        q = model.inference[0].layer
+        means = [np.asarray(q(x, training=True).mean()) for _ in range(2)]
+        assert np.array_equal(*means) != (differ and architecture in ("vae", "hvae"))
+        assert np.array_equal(*(np.asarray(q(x).mean()) for _ in range(2)))  # none where nothing is trained
+
+
 @pytest.mark.alternate
 @pytest.mark.parametrize("prior", paper.PRIORS)
 def test_priors(prior):

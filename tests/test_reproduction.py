@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 import vaekit as vk
 from vaekit import cli, datasets, files, papers
 from vaekit.papers.cell import FIGURES, Cell, Figure, table
-from vaekit.reproduction import RecordError, RunError, queue, records, runs
+from vaekit.reproduction import RecordError, RunError, choice, queue, records, runs
 from vaekit.training import checkpoint
 from vaekit.training.checkpoint import CheckpointError
 
@@ -266,6 +266,13 @@ def test_what_cannot_be_varied_is_said(changes, message, tiny):
 
 
 @pytest.mark.once
+def test_what_varies_is_numbers_words_or_lists():
+    texts = ["latents=3", "gradient=dreg", "rounded_rates=True", "latents_2=(5, 4)", "learning_rate=5e-4"]
+    values = {"latents": 3, "gradient": "dreg", "rounded_rates": True, "latents_2": (5, 4), "learning_rate": 5e-4}
+    assert choice.changes(texts) == values
+
+
+@pytest.mark.once
 def test_other_settings_in_a_cell_are_told_from_those_of_the_folder(tiny):
     runs.run(tiny, epochs=1, progress=False)
     other = dataclasses.replace(tiny, settings=dataclasses.replace(SETTINGS, latents=3), fit=never)
@@ -490,7 +497,8 @@ def failed(*arguments):
             ["burda2015", "--set", "latents"],
             "Expected --set NAME=VALUE, such as --set learning_rate=5e-4; received 'lat",
         ),
-        (["burda2015", "--set", "latents=two"], "received 'latents=two'"),
+        (["burda2015", "--set", "latents=2 of them"], "received 'latents=2 of them'"),
+        (["burda2015", "--set", "latents=two"], "latents is 50 in burda2015; expected another such value"),
         (["burda2015", "--set", "latents=3", "--set", "latents=4"], "--set latents is there twice; choose one value"),
         (["burda2015", "--set", "prior=3"], "burda2015 has no setting 'prior'; there are: "),
         ([], "Say which paper"),

@@ -47,6 +47,7 @@ class Settings:
         latents_2: units of h1 and h2 in the model with two.
         threshold: of activity, for a unit to count as active.
         samples: for the reported negative log-likelihoods.
+        gradient: of a cell's objective, such as `"dreg"` of `IWAE`; the paper has `"pathwise"`.
     """
 
     batch_size: int = 20
@@ -60,6 +61,7 @@ class Settings:
     latents_2: tuple = (100, 50)
     threshold: float = 0.01
     samples: int = 5000
+    gradient: str = "pathwise"
 
 
 SETTINGS = Settings()
@@ -272,15 +274,15 @@ def measure(model, data, seed=0, progress=True):
 def build(data, layers, objective, samples, then=None, settings=SETTINGS, quirks=NONE, seed=None):
     """The model of a cell, by the cell's options."""
     network = {1: one_layer, 2: two_layers}[layers]
-    model = network(data, _objective(objective, samples), settings, quirks, seed)
+    model = network(data, _objective(objective, samples, settings), settings, quirks, seed)
     if then:
         objective, samples = then.split("-")
-        switch(model, _objective(objective, int(samples)), settings)
+        switch(model, _objective(objective, int(samples), settings), settings)
     return model
 
 
-def _objective(name, samples):
-    return {"vae": ELBO, "iwae": IWAE}[name](samples)
+def _objective(name, samples, settings):
+    return {"vae": ELBO, "iwae": IWAE}[name](samples, gradient=settings.gradient)
 
 
 # Images that are held out for validation are the paper's training images, too (its code holds out 400 of MNIST's).

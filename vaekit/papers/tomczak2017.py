@@ -23,7 +23,6 @@ import numpy as np
 
 from vaekit import evaluation
 from vaekit.layers import (
-    MLP,
     Autoregressive,
     Bernoulli,
     DiagonalNormal,
@@ -58,6 +57,8 @@ class Settings:
         filters, kernels, strides: of the convolutional encoder; q(z1|x, z2) has 3×3 kernels throughout.
         decoder_filters: of the convolutional decoder's four 3×3 layers.
         pixel_filters, pixel_layers: of the PixelCNN.
+        dropout: share of hidden units that gated layers drop in training; the paper drops none.
+        free_bits: λ of the objective, in nats for each latent as a whole; the paper has none.
     """
 
     latents: int = 40
@@ -75,6 +76,8 @@ class Settings:
     decoder_filters: int = 64
     pixel_filters: int = 64
     pixel_layers: int = 8
+    dropout: float = 0.0
+    free_bits: float = 0.0
 
 
 SETTINGS = Settings()
@@ -127,7 +130,9 @@ class Parts:
         self.weights = dict(kernel_initializer="he_normal") if quirks.he_initialization else {}
 
     def gated(self, units):
-        return GatedDense(units, **self.weights)
+        """A gated layer, and dropout after it where the settings have some: a list of layers."""
+        rate = self.settings.dropout
+        return [GatedDense(units, **self.weights), *([L.Dropout(rate)] if rate else [])]
 
     def normal(self):
         """Head of a latent: mean and log-variance, clipped."""
@@ -148,7 +153,8 @@ class Parts:
 
     def mlp(self, layers, head):
         """Gated layers and a head."""
-        return keras.Sequential([MLP([self.settings.hidden] * layers, "gated", **self.weights), head])
+        hidden = [layer for _ in range(layers) for layer in self.gated(self.settings.hidden)]
+        return keras.Sequential([*hidden, head])
 
     def convolutions(self, kernels):
         s = self.settings
@@ -185,7 +191,7 @@ class Parts:
         model.build((None, *self.image))
         steps = s.warm_up * steps_per_epoch(len(self.data.train), s)
         adam = NormalizedGradients(keras.optimizers.Adam(s.learning_rate))
-        model.compile(adam, objective=ELBO(beta=WarmUp(steps)))
+        model.compile(adam, objective=ELBO(beta=WarmUp(steps), free_bits=s.free_bits))
         return model
 
 
@@ -234,11 +240,11 @@ def hvae(data, prior="standard", components=None, settings=SETTINGS, quirks=NONE
     latent = (s.latents,)
     q_z2 = parts.mlp(2, parts.normal())
     q_z1 = parts.joined(
-        [(parts.image, [parts.gated(s.hidden)]), (latent, [parts.gated(s.hidden)])],
-        [parts.gated(s.hidden), parts.normal()],
+        [(parts.image, parts.gated(s.hidden)), (latent, parts.gated(s.hidden))],
+        [*parts.gated(s.hidden), parts.normal()],
     )
-    branches = [(latent, [parts.gated(s.hidden)]) for _ in range(2)]
-    p_x = parts.joined(branches, [parts.gated(s.hidden), parts.likelihood()])
+    branches = [(latent, parts.gated(s.hidden)) for _ in range(2)]
+    p_x = parts.joined(branches, [*parts.gated(s.hidden), parts.likelihood()])
     return _hierarchy(parts, prior, components, q_z2, q_z1, p_x, seed)
 
 
@@ -247,8 +253,8 @@ def _convolutional_inference(parts):
     q_z2 = keras.Sequential([*parts.convolutions(s.kernels), parts.normal()])
     width = s.filters[-1] * math.prod(math.ceil(n / math.prod(s.strides)) for n in parts.image[:2])
     q_z1 = parts.joined(
-        [(parts.image, parts.convolutions(three)), ((s.latents,), [parts.gated(width)])],
-        [parts.gated(s.hidden), parts.normal()],
+        [(parts.image, parts.convolutions(three)), ((s.latents,), parts.gated(width))],
+        [*parts.gated(s.hidden), parts.normal()],
     )
     return q_z2, q_z1
 
@@ -261,9 +267,9 @@ def conv_hvae(data, prior="standard", components=None, settings=SETTINGS, quirks
     """
     parts, s = Parts(data, settings, quirks, images=True), settings
     q_z2, q_z1 = _convolutional_inference(parts)
-    branches = [((s.latents,), [parts.gated(s.hidden)]) for _ in range(2)]
+    branches = [((s.latents,), parts.gated(s.hidden)) for _ in range(2)]
     body = [
-        parts.gated(parts.pixels),
+        *parts.gated(parts.pixels),
         L.Reshape(parts.image),
         *(GatedConv2D(s.decoder_filters, 3, **parts.weights) for _ in range(4)),
         parts.likelihood(),
@@ -281,7 +287,7 @@ def pixel_hvae(data, prior="standard", components=None, settings=SETTINGS, quirk
     parts, s = Parts(data, settings, quirks, images=True), settings
     q_z2, q_z1 = _convolutional_inference(parts)
     inputs = [keras.Input((s.latents,)) for _ in range(2)]
-    maps = [run([parts.gated(parts.pixels), L.Reshape(parts.image)], z) for z in inputs]
+    maps = [run([*parts.gated(parts.pixels), L.Reshape(parts.image)], z) for z in inputs]
     masked = [
         layer
         for i in range(s.pixel_layers)

@@ -37,7 +37,7 @@ def choose(words):
 
 
 def changes(texts):
-    """Parses what `Cell.vary` takes, from texts such as `learning_rate=5e-4`.
+    """Parses what `Cell.vary` takes, from texts such as `learning_rate=5e-4` and `gradient=dreg`.
 
     Raises:
         CellError: a text of another form, a name that is there twice.
@@ -45,12 +45,13 @@ def changes(texts):
     varied = {}
     for text in texts:
         name, _, value = text.partition("=")
-        try:
-            value = ast.literal_eval(value)
-        except (ValueError, SyntaxError):
-            raise CellError(
-                f"Expected --set NAME=VALUE, such as --set learning_rate=5e-4; received {text!r}."
-            ) from None
+        if not value.isidentifier() or value in ("True", "False"):  # a word is itself, as in gradient=dreg
+            try:
+                value = ast.literal_eval(value)
+            except (ValueError, SyntaxError):
+                raise CellError(
+                    f"Expected --set NAME=VALUE, such as --set learning_rate=5e-4; received {text!r}."
+                ) from None
         if name in varied:
             raise CellError(f"--set {name} is there twice; choose one value.")
         varied[name] = value
