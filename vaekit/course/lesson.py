@@ -20,6 +20,7 @@ class Lesson:
         sections: tuple of headings.
         minutes, second: of the first and of the second reading; 0 where there is none.
         cells, pictures: how many it has.
+        seconds: of a processor's work that running it took, all cores together; 0 where it is not known.
     """
 
     number: str
@@ -31,6 +32,7 @@ class Lesson:
     second: int
     cells: int
     pictures: int
+    seconds: int
 
 
 def lessons(course=None):
@@ -53,7 +55,8 @@ def read(path):
         OSError: it cannot be read.
         ValueError: it is no notebook, or has no title.
     """
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    cells, seconds = notebook["cells"], notebook.get("metadata", {}).get("processor_seconds", 0)
     text = "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
     if not (head := re.match(r"# (\d\d) · (.+)", text)):
         raise ValueError(f"{path}: expected a notebook that begins with a heading such as '# 02 · Title'.")
@@ -68,4 +71,4 @@ def read(path):
     told = tuple(" ".join(item.split()).rstrip(";.") for item in items)
     shown = [output.get("data", {}) for cell in cells for output in cell.get("outputs", ())]
     pictures = sum(any(kind.startswith("image/") for kind in data) for data in shown)
-    return Lesson(head[1], head[2].strip(), path, told, tuple(sections), minutes, second, len(cells), pictures)
+    return Lesson(head[1], head[2].strip(), path, told, tuple(sections), minutes, second, len(cells), pictures, seconds)

@@ -111,14 +111,17 @@ def _chosen(course, number, places):
 def _all(course):
     """A row for each lesson and its set."""
     rows = [
-        "| | lesson | minutes | second reading | cells | pictures | its questions | set | points | minutes |",
-        "|:--|:--|" + "--:|" * 8,
+        "| | lesson | minutes | second reading | processor seconds | cells | pictures | its questions | set | points | "
+        "minutes |",
+        "|:--|:--|" + "--:|" * 9,
     ]
-    sums = [0] * 8
+    sums = [0] * 9
     for number in ["00", *WEEKS]:
         lesson, asked = course.lessons.get(number), [question for _, question in course.questions(number)]
         quiz = course.directory / "lessons" / "quiz" / f"{number}.toml"
-        about = [lesson.minutes, lesson.second, lesson.cells, lesson.pictures] if lesson else [0] * 4
+        about = [0] * 5
+        if lesson:
+            about = [lesson.minutes, lesson.second, lesson.seconds, lesson.cells, lesson.pictures]
         about.append(len(Quiz(quiz).questions) if lesson and quiz.is_file() else 0)
         about += [len(asked), sum(q.points for q in asked), sum(q.minutes for q in asked)]
         sums = [sum(pair) for pair in zip(sums, about, strict=True)]
