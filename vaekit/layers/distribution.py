@@ -53,6 +53,15 @@ class DistributionLayer(DenseBlock):
     returns a distribution with batch shape `[B]`, in `fit` as well as by hand, and is saved in `.keras` files.
     Heads and densities stay in float32 under mixed precision.
 
+    In a `keras.Model` subclass of your own, let `call` return a tensor, such as a mean (on JAX, Keras' `fit` cannot
+    build one whose `call` returns a distribution). Log-densities belong in `compute_loss`: to a `loss` function Keras
+    hands tensors.
+
+    ```python
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        return -ops.mean(self.network(x, training=training).log_prob(y))
+    ```
+
     Args:
         event_shape: shape of one event without the batch axis, an int for a vector.
         kernel_initializer, bias_initializer, kernel_regularizer, bias_regularizer: of the heads.
