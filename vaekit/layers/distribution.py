@@ -41,7 +41,10 @@ class DistributionLayer(DenseBlock):
     Parameters are shaped like the event, unless `parameter_shapes` says otherwise.
 
     ```python
-    class Laplace(DistributionLayer):
+    from vaekit.backend import tfd  # TFP's distributions, of the backend that runs
+
+    @keras.saving.register_keras_serializable("mine")  # for files
+    class Laplace(vk.layers.DistributionLayer):
         parameters = ("mean", "log_scale")
 
         @pixelwise  # vaekit.layers.distribution: each pixel alone, so that Autoregressive may draw one by one
