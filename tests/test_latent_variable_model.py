@@ -169,8 +169,16 @@ def test_dynamic_data_are_evaluated_in_their_fixed_draw():
 
 @pytest.mark.parametrize("name", ["validation_split", "sample_weight", "class_weight"])
 def test_options_that_do_not_apply_are_refused(name):
-    with pytest.raises(ValueError, match=name):
+    advice = "pass validation_data" if name == "validation_split" else r"batches, \(x, None, sample_weight\)"
+    with pytest.raises(ValueError, match=f"{name}.*{advice}"):
         small_vae().fit(X, verbose=0, **{name: 0.5})
+
+
+def test_a_network_without_a_distribution_is_told_what_it_returned():
+    dense = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(3)])
+    model = vk.VAE(dense, small_vae().decoder)
+    with pytest.raises(ValueError, match=r"must end in a distribution layer.*returned a tensor of shape \(\d+, 3\)"):
+        model.encode(X)
 
 
 def test_more_refusals():
@@ -184,8 +192,9 @@ def test_more_refusals():
         small_vae().fit(vk.batches.Batches(X * 255), verbose=0)
     with pytest.raises(ValueError, match="expects the values 0 and 1"):
         small_vae().log_weights(ops.convert_to_tensor(X * 255), 2)
-    with pytest.raises(ValueError, match="does not know the latent's shape"):
-        vk.priors.LearnedNormal().distribution()
+    for prior in (vk.priors.LearnedNormal(), vk.priors.MixtureOfNormals(3), vk.priors.VampPrior(small_vae().encoder)):
+        with pytest.raises(ValueError, match=r"does not know the latent's shape.*prior.build\(\(20,\)\)"):
+            prior.distribution()
     model = small_vae()
     model.build((None, 4, 4, 1))
     with pytest.raises(ValueError, match=r"\['N', 2\]; received \[2\]"):

@@ -83,6 +83,14 @@ def test_generative_gradients_do_not_depend_on_the_encoders_estimator():
 
 
 @pytest.mark.alternate
+@pytest.mark.parametrize("objective", [IWAE(4, gradient="dreg"), MIWAE(2, 3, gradient="dreg"), PIWAE(2, 3), CIWAE(3)])
+def test_the_loss_is_minus_the_bound_whatever_its_gradient(objective):
+    pca = model_of()
+    loss, terms = objective(pca.model, pca.model.observe(pca.x[:5]), 0, training=False)
+    np.testing.assert_allclose(loss, -terms["bound"], rtol=1e-5)
+
+
+@pytest.mark.alternate
 @pytest.mark.parametrize("gradient", ["pathwise", "dreg"])
 def test_piwae_is_iwae_for_the_decoder_and_miwae_for_the_encoder(gradient):
     pca = model_of()

@@ -351,3 +351,29 @@ def test_flows_and_classes_refuse_other_latents():
         RealNVP(event_shape=1)
     with pytest.raises(ValueError, match=r"at least two classes; received the shape \[2, 2\]"):
         Classes(event_shape=(2, 2))
+
+
+@pytest.mark.alternate
+def test_a_keras_model_of_ones_own_trains_heads_and_a_vampprior():
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.encoder = keras.Sequential([vk.layers.MLP(4), vk.layers.DiagonalNormal(2)])
+            self.decoder = keras.Sequential([vk.layers.MLP(4), vk.layers.Bernoulli((4, 4, 1))])
+            self.prior = vk.priors.VampPrior(self.encoder, components=3, input_shape=(4, 4, 1))
+            self.prior.build((2,))
+            self.seeds = keras.random.SeedGenerator(0)
+
+        def call(self, x, training=False):
+            return self.decoder(self.encoder(x).mean()).mean()
+
+        def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+            q = self.encoder(x)
+            z = q.sample(seed=ops.cast(self.seeds.next(), "int32"))
+            return ops.mean(q.log_prob(z) - self.prior.distribution().log_prob(z) - self.decoder(z).log_prob(x))
+
+    model, x = Own(), binary_images(8)
+    model.compile("adam")
+    before = model.prior.pseudo_inputs
+    model.fit(x, epochs=2, verbose=0)
+    assert np.isfinite(model.evaluate(x, verbose=0)) and np.any(model.prior.pseudo_inputs != before)

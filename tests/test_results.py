@@ -147,6 +147,8 @@ def test_the_list_has_every_cell():
         )
         assert all(name in line for name in cell.reported)
         assert not cell.missing or cell.missing in line
+    first, alone = cells[0], tables.listing(cells[:1], "nowhere")  # a folder without records
+    assert first.name in alone and all(name in alone for name in first.reported)
 
 
 def test_every_cell_has_its_cost():

@@ -21,7 +21,10 @@ def try_(
     images: Annotated[int, typer.Option(min=2, help="Test images to evaluate on, drawn by the seed.")] = 500,
     seed: int = 0,
 ):
-    """Trains each architecture of a paper briefly: bound, log p(x), KL (nats per image), active units, time."""
+    """Trains each architecture of a paper briefly: bound, log p(x), KL (nats per image), active units, time.
+
+    On a processor the convolutional ones take minutes: --model NAME trains one alone.
+    """
     from vaekit import datasets, papers
     from vaekit.papers import trial
 

@@ -71,6 +71,9 @@ class LogLikelihood:
 def bits_per_dimension(nats, dimensions):
     r"""Converts nats to bits per dimension, $-\log p(x) / (D \ln 2)$.
 
+    A length of code, which papers report, if p(x) is a probability, as of bytes. A density (`Normal`) depends on the
+    unit of x, may be above 1, and then gives negative numbers; for values of a grid it grows without limit as σ falls.
+
     Args:
         nats: log p(x) or a bound of it, a number or an array; of an image, a frame, a whole video.
         dimensions: D, how many numbers it describes: H · W · C of a frame, T times as many of a video.

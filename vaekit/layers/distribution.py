@@ -41,7 +41,10 @@ class DistributionLayer(DenseBlock):
     Parameters are shaped like the event, unless `parameter_shapes` says otherwise.
 
     ```python
-    class Laplace(DistributionLayer):
+    from vaekit.backend import tfd  # TFP's distributions, of the backend that runs
+
+    @keras.saving.register_keras_serializable("mine")  # for files
+    class Laplace(vk.layers.DistributionLayer):
         parameters = ("mean", "log_scale")
 
         @pixelwise  # vaekit.layers.distribution: each pixel alone, so that Autoregressive may draw one by one
@@ -52,6 +55,15 @@ class DistributionLayer(DenseBlock):
     The layer stands last in a Sequential or functional model; called on features `[B, ...]` such a model
     returns a distribution with batch shape `[B]`, in `fit` as well as by hand, and is saved in `.keras` files.
     Heads and densities stay in float32 under mixed precision.
+
+    In a `keras.Model` subclass of your own, let `call` return a tensor, such as a mean (on JAX, Keras' `fit` cannot
+    build one whose `call` returns a distribution). Log-densities belong in `compute_loss`: to a `loss` function Keras
+    hands tensors.
+
+    ```python
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        return -ops.mean(self.network(x, training=training).log_prob(y))
+    ```
 
     Args:
         event_shape: shape of one event without the batch axis, an int for a vector.

@@ -1,5 +1,7 @@
 """Checks of arrays by variable name: their shapes, their numbers, and their likelihoods' support; rows in batches."""
 
+import math
+
 import numpy as np
 from keras import ops
 
@@ -130,7 +132,20 @@ def shape_message(model, name, shape):
     single = tuple(shape) == tuple(expected)
     if len(expected) == 1 and expected[0] > 1 and not single and tuple(shape[1:]) in ((), (1,)):
         return f"{message}Integer labels become one-hot rows by keras.utils.to_categorical(y, {expected[0]})."
-    return f"{message}A single example needs a batch axis, x[None]; grey images need a channel axis, x[..., None]."
+    return message + _shape_advice(tuple(shape), tuple(expected))
+
+
+def _shape_advice(shape, expected):
+    """What to do about data of a shape, where events have another."""
+    if shape == expected:
+        return "A single example needs a batch axis, x[None]."
+    if (*shape[1:], 1) == expected:
+        return "Grey images need a channel axis, numbers an axis of their own: x[..., None]."
+    if len(shape) == len(expected) + 1 == 4 and (*shape[2:], shape[1]) == expected:
+        return "Channels come last here: numpy.moveaxis(x, 1, -1)."
+    if len(shape) > 1 and math.prod(shape[1:]) == math.prod(expected):
+        return f"With as many numbers in another order of axes: x.reshape({(-1, *expected)})."
+    return "Data have the event shape of the last layer of p, the decoder: change it, or the data."
 
 
 def _checked_chunks(array):

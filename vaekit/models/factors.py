@@ -85,9 +85,10 @@ class Factor:
     def _checked(self, output):
         """Returns a network's output; raises ValueError unless it is a distribution."""
         if not isinstance(output, (tfd.Distribution, keras.KerasTensor)):
+            kind = f"tensor of shape {tuple(output.shape)}" if ops.is_tensor(output) else type(output).__name__
             raise ValueError(
                 f"The network of {self.name!r} ({self.layer.name}) must end in a distribution layer, such as "
-                f"vaekit.layers.DiagonalNormal or Bernoulli; it returned a {type(output).__name__}."
+                f"vaekit.layers.DiagonalNormal or Bernoulli; it returned a {kind}."
             )
         return output
 
@@ -172,6 +173,8 @@ def event_shapes(model, shapes):
         expected = tuple(specs[factor.name].shape[1:])
         if shape != expected:
             advice = "Give its last layer that event shape."
+            if factor.is_prior:
+                advice = "Leave a prior's shape out: it takes that of its latent."
             if factor.name in model.sequences and len(shape) != len(expected):
                 advice = (
                     "It is a sequence in p: let all its networks keep the steps (return_sequences=True), end in "

@@ -61,6 +61,8 @@ class MIWAE(Objective):
             # the score of q counts β times the weight of its latent
             generative, inference = self.shares(ops.stop_gradient(trace.weighted(beta)), beta * self._weight(trace))
             loss = -ops.sum(generative * trace.weighted(beta) + inference * path.weighted(beta), axis=0)  # [B]
+            # which has the gradients; the value is the bound's, so that callbacks may watch val_loss
+            loss = loss + ops.stop_gradient(-self.bound(trace.weighted(beta)) - loss)
         else:
             trace = model.trace(data, samples, training, frozen="q" if self.gradient == "stl" else "")
             require_reparameterized(trace, type(self).__name__)

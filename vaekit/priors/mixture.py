@@ -39,6 +39,7 @@ class MixtureOfNormals(Prior):
             self.logits = self.add_weight(shape=(self.components,), initializer="zeros", name="logits")
 
     def distribution(self):
+        self.shape  # noqa: B018, raises ValueError before it is built
         mean, scale = ops.convert_to_tensor(self.mean), ops.exp(self.log_variance / 2)
         logits = ops.convert_to_tensor(self.logits) if self.learned_weights else None
         return NormalMixture(mean, scale, logits)

@@ -10,7 +10,8 @@ class Prior(keras.layers.Layer):
     """A distribution over a latent variable that depends on nothing but its own weights.
 
     A subclass defines `distribution()`, with empty batch shape, and creates its weights in `build(shape)`, where
-    `shape` is the latent's, batch axis left out. A model builds its priors itself, from its encoder's output.
+    `shape` is the latent's, batch axis left out. A model builds its priors itself, from its encoder's output; in a
+    plain `keras.Model` of yours say `prior.build((20,))` when it is made.
 
     Args:
         event_shape: shape of the latent, an int for a vector; None: the model sets it. (A subclass with layers inside
@@ -31,8 +32,8 @@ class Prior(keras.layers.Layer):
         """The event shape of a built prior."""
         if self.event_shape is None:
             raise ValueError(
-                f"This {type(self).__name__} does not know the latent's shape yet: say {type(self).__name__}(20), or "
-                "build the model that it belongs to."
+                f"This {type(self).__name__} does not know the latent's shape yet: build the model that it belongs to, "
+                "or, in a model of your own, say prior.build((20,)) with that shape."
             )
         return self.event_shape
 

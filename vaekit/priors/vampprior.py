@@ -163,6 +163,7 @@ class VampPrior(Prior):
         return ops.convert_to_numpy(self._clipped())
 
     def distribution(self):
+        self.shape  # noqa: B018, raises ValueError before it is built
         q = self.encoder(self._clipped())  # q(z|u_k), batch [K]
         if isinstance(q, tfd.Independent) and type(q.distribution) is tfd.Normal:
             return NormalMixture(q.distribution.loc, q.distribution.scale)

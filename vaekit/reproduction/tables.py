@@ -87,10 +87,14 @@ def _epochs(record):
 
 
 def listing(cells, results):
-    """Lists cells with the paper's values, ours, and what a run costs or why there can be none, as text."""
-    runs, places = by_cell(results), {a.name: a.where for a in datasets.available()}
+    """Lists cells with the paper's values, ours, and what a run costs or why there can be none, as text.
+
+    A folder that is not there yet has no records: no column of ours.
+    """
+    found = Path(results).is_dir()
+    runs, places = by_cell(results) if found else {}, {a.name: a.where for a in datasets.available()}
     counts = costs.read(results)
-    rates = costs.rates(records.read_all(results), counts)
+    rates = costs.rates(records.read_all(results) if found else [], counts)
     rows = {}
     for cell in cells:
         mine = runs.get((cell.paper, cell.name), [])

@@ -168,8 +168,12 @@ class Trainer(KerasLoop):
         self._assert_compile_called("fit")
         require_no_targets(y)
         check_counts("fit", least=0, epochs=epochs)
-        for name in {"validation_split", "sample_weight", "class_weight"} & set(kwargs):
-            raise ValueError(f"fit does without {name} here: pass validation_data, or batches of your own making.")
+        if "validation_split" in kwargs:
+            raise ValueError("fit does without validation_split here: cut the data, and pass validation_data.")
+        for name in sorted({"sample_weight", "class_weight"} & set(kwargs)):
+            raise ValueError(
+                f"fit does without {name} here: weights of examples come in batches, (x, None, sample_weight)."
+            )
         batches = self.batches(x, batch_size, shuffle)
         if type(self).compute_loss is not Trainer.compute_loss:
             build_loss(self, batches)

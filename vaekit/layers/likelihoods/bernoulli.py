@@ -34,8 +34,9 @@ class Bernoulli(DistributionLayer):
 
     def check_values(self, x):
         advice = (
-            "For grey images in [0, 1] either draw binary ones, vaekit.batches.DynamicBinarization(x), or use a "
-            "likelihood for real values, vaekit.layers.Normal(event_shape)."
+            "For grey images in [0, 1] (bytes: divide by 255) either draw binary ones, "
+            "vaekit.batches.DynamicBinarization(x), or use a likelihood for real values, "
+            "vaekit.layers.Normal(event_shape)."
         )
         check_values(x, (x != 0) & (x != 1), "A Bernoulli likelihood expects the values 0 and 1", advice)
 

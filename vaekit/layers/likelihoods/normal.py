@@ -73,7 +73,9 @@ class Normal(DistributionLayer):
 
     σ* depends on x, so outside of training a running value of it stands in its place, the same for all images, which
     makes p(x|z) a density: evaluation, samples and reconstructions use it. It is the root of a running mean of σ*²,
-    saved with the layer; the first batch is taken whole, and before it σ is 1.
+    saved with the layer; the first batch is taken whole, and before it σ is 1. A `"shared"` σ also starts at 1, and
+    Adam moves its logarithm by no more than about the learning rate a step: too few steps leave it large, and the code
+    unused. Every σ is read from a distribution: `decoder(z).stddev()`.
 
     Args:
         event_shape: shape of an image or vector.
