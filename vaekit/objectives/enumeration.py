@@ -64,7 +64,7 @@ class EnumeratedELBO(Objective):
         return loss, report(bound, *terms)  # which takes means over the classes
 
     def _classes(self, model):
-        """K; raises ValueError for a model without this latent in the first place of q, or with several labels in it."""
+        """K; raises ValueError for a model without this latent in the first place of q, or with several in it."""
         if not model.latents or model.latents[0] != self.latent:
             raise ValueError(
                 f"EnumeratedELBO({self.latent!r}) sums over the latent that q has first, since the others are drawn "
