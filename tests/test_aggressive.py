@@ -125,6 +125,9 @@ def test_a_broken_training_goes_on_to_the_same_bits_and_a_file_keeps_the_turns(t
         np.testing.assert_array_equal(a, b)
     whole.save(tmp_path / "model.keras")
     loaded = vk.load(tmp_path / "model.keras")
+    state = list(map(ops.convert_to_numpy, whole.optimizer.variables))
+    loaded.optimizer.set_weights(state)
+    assert all(map(np.array_equal, state, map(ops.convert_to_numpy, loaded.optimizer.variables)))
     assert [value(v) for v in loaded.optimizer.variables if not v.shape] == [
         value(v) for v in whole.optimizer.variables if not v.shape
     ]
@@ -139,6 +142,7 @@ def test_wrong_uses_get_one_clear_message():
     for wrong, message in [
         (dict(window=0), "window to be an integer"),
         (dict(optimizer="none"), "expects a Keras opt"),
+        (dict(optimizer=AggressiveInference()), "of another kind"),
     ]:
         with pytest.raises(ValueError, match=message):
             AggressiveInference(**wrong)

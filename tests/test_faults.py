@@ -227,6 +227,27 @@ def test_freezing_after_compile_is_refused():
         np.testing.assert_array_equal(a, b)
 
 
+def test_an_optimizer_of_other_weights_is_refused():
+    model = small_vae()
+    model.build((None, *X.shape[1:]))
+    model.compile("adam")  # which builds the optimizer
+    model.encoder.trainable = False
+    for again in (lambda: model.fit(X, verbose=0), lambda: model.compile(model.optimizer)):
+        with pytest.raises(ValueError, match="compile the model again, with a new optimizer"):
+            again()
+
+
+def test_a_schedule_that_comes_between_fits_is_followed():
+    model = small_vae()
+    model.compile(keras.optimizers.SGD(0.1))
+    model.fit(X, verbose=0)
+    before = [np.array(w) for w in model.trainable_weights]
+    model.optimizer.learning_rate = keras.optimizers.schedules.ExponentialDecay(1e-20, 1, 0.5)
+    model.fit(X, verbose=0)
+    for w, value in zip(model.trainable_weights, before, strict=True):
+        np.testing.assert_array_equal(w, value)
+
+
 def test_single_batches_are_checked():
     model = small_vae()
     for ask in (model.train_on_batch, model.test_on_batch):

@@ -80,12 +80,27 @@ def test_several_variables_and_refusals(gaps):
     np.testing.assert_allclose(filled["label"].sum(axis=1), 1, rtol=1e-5)  # probabilities, where it was missing
     drawn = impute(model, {"x": x, "label": label}, samples=20, draws=3)["label"]
     assert drawn.shape == (3, 5, 2) and set(np.unique(drawn)) == {0, 1}
+    label[3, 1] = np.nan  # a part of it, which is as good as all
+    for drawn in (None, 4):
+        values = impute(model, {"x": x, "label": label}, samples=20, draws=drawn)["label"]
+        np.testing.assert_allclose(values.sum(axis=-1), 1, rtol=1e-5)
     with pytest.raises(ValueError, match="samples to be an integer"):
         impute(model, {"x": x, "label": label}, samples=0)
     images = binary_images(4)
     images[0, 0] = np.nan
     with pytest.raises(ValueError, match="vaekit.layers.Masked"):
         impute(small_vae(), images)
+
+
+def test_means_without_bound_where_the_weight_is_zero_do_not_count():
+    encoder = keras.Sequential([FillMissing(), DiagonalNormal(1)])
+    model = vk.VAE(encoder, Masked(vk.layers.Poisson(2)), seed=0)
+    model.build((None, 2))
+    *zeros, log_variance = [np.zeros(w.shape) for w in encoder.get_weights()]
+    encoder.set_weights([*zeros, log_variance + 8])
+    model.decoder.set_weights([np.ones((1, 2)), np.zeros(2)])
+    filled = impute(model, np.array([[1.0, np.nan]]), samples=200)  # rates exp(z), z of standard deviation exp(4)
+    assert 0 < filled[0, 1] < 10
 
 
 def test_an_encoder_that_sees_gaps_is_told_what_it_needs():

@@ -370,6 +370,22 @@ def test_a_sum_over_classes_with_another_latent_is_the_elbo_on_average(tmp_path)
     assert loaded.evaluate(data, seed=0, verbose=0) == pytest.approx(model.evaluate(data, seed=0, verbose=0), rel=1e-5)
 
 
+def test_a_sum_over_classes_trains_on_an_array():
+    layer = vk.layers.OneHotCategorical
+    x = binary_images(5, (4,))
+
+    def model(prior, shape):
+        decoder = vk.layers.Stack([keras.layers.Flatten(), vk.layers.Bernoulli(4)])
+        p = [vk.Factor("y", prior), vk.Factor("x", decoder, given="y")]
+        model = vk.LatentVariableModel(p, [vk.Factor("y", layer(shape), given="x")], seed=0)
+        model.compile("sgd", objective=EnumeratedELBO("y"))
+        return model
+
+    assert np.isfinite(model(vk.priors.Classes(), 3).fit(x, batch_size=2, verbose=0).history["loss"]).all()
+    with pytest.raises(ValueError, match=r"one label, a one-hot vector; 'y' has shape \[2, 3\]"):
+        model(vk.priors.IndependentSteps(vk.priors.Classes()), (2, 3)).fit(x, verbose=0)
+
+
 def test_a_sum_over_classes_refuses_what_has_none():
     model, data = classes(continuous=True, order=("z", "y"))
     for latent, message in {"y": r"that q has first.*are \('z', 'y'\)", "z": "let its network end in"}.items():

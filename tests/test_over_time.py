@@ -11,7 +11,7 @@ from vaekit import backend
 from vaekit.backend import tfd
 from vaekit.layers import Bernoulli, DiagonalNormal, Hold, Normal, Stack, TimeDistributed
 from vaekit.layers.over_time import OverTime
-from vaekit.layers.stepping import first_states, step
+from vaekit.layers.stepping import check_causality, first_states, step
 
 L = keras.layers
 T = 5
@@ -412,6 +412,44 @@ def test_the_optimal_sigma_of_video_is_over_batch_frames_and_pixels():
 
 
 # ---------------------------------------------------------------- what is refused
+
+
+def _functional(f):
+    inputs = keras.Input((T, 3))
+    return keras.Model(inputs, f(inputs))
+
+
+@pytest.mark.parametrize(
+    "network",
+    {
+        "another axis' end": lambda: _functional(lambda x: L.Concatenate(axis=-2)([x, x])),
+        "normalized over time": lambda: keras.Sequential([L.LayerNormalization(axis=[1, 2])]),
+        "attention": lambda: _functional(lambda x: L.Dot(axes=2)([x, x])),
+        "an operation": lambda: _functional(lambda x: x - ops.mean(x, axis=1, keepdims=True)),
+        "a sum so far, of which a step knows nothing": lambda: _functional(lambda x: ops.cumsum(x, axis=1)),
+        "the last state": lambda: _functional(lambda x: L.GRU(3, return_sequences=True, return_state=True)(x)[1]),
+        "weights of steps": lambda: _functional(L.EinsumDense("abc,bd->adc", output_shape=(T, 3))),
+        "slopes of steps": lambda: _functional(L.PReLU()),
+        "masks, which leave steps out": lambda: keras.Sequential([L.Embedding(4, 3, mask_zero=True)]),
+    }.items(),
+    ids=lambda pair: pair[0],
+)
+def test_parts_that_may_mix_steps_are_refused(network):
+    with pytest.raises(ValueError, match="no step may see later ones; its layer .* may let it"):
+        check_causality(network[1](), "x")
+
+
+def test_parts_that_treat_steps_alone_are_not_refused():
+    def parts(x):
+        h = ops.concatenate([ops.exp(x), 2 * x], axis=-1)
+        return L.PReLU(shared_axes=[1])(L.LayerNormalization()(L.EinsumDense("abc,cd->abd", output_shape=(None, 4))(h)))
+
+    network, x = _functional(parts), normal(2, T, 3)
+    check_causality(network, "x")
+    states, whole = first_states(network, x[:, :1]), array(network(x))
+    for t in range(T):
+        output, states = step(network, x[:, t : t + 1], states, t)
+        np.testing.assert_allclose(array(output)[:, 0], whole[:, t], rtol=1e-5)
 
 
 def test_a_network_that_may_see_the_future_is_refused():

@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 from keras import ops
 from oracles import binary_images, small_vae, two_latents
-from scipy.stats import multivariate_normal
+from scipy.stats import multivariate_normal, norm
 
 import vaekit as vk
 from vaekit import backend
 from vaekit.backend import tfd
 from vaekit.layers import MLP, Bernoulli, DiagonalNormal
-from vaekit.priors import Classes, MixtureOfNormals, RealNVP, VampPrior
+from vaekit.priors import Classes, IndependentSteps, MixtureOfNormals, RealNVP, StandardNormal, VampPrior
 
 IMAGE = (4, 4, 1)
 
@@ -334,6 +334,20 @@ def test_a_flow_integrates_to_one():
     np.testing.assert_allclose(draws.mean(axis=0), mass @ z, atol=5 * draws.std(axis=0).max() / np.sqrt(4000))
 
 
+def test_a_flow_takes_batches_of_any_rank():
+    prior = RealNVP(2, 8, 3, seed=0)
+    for network in prior.networks:
+        network.set_weights([w + 0.3 for w in network.get_weights()])
+    p, z = prior.distribution(), np.random.default_rng(0).normal(size=(2, 4, 3)).astype("float32")
+    rows = numpy(p.log_prob(z.reshape(8, 3)))
+    np.testing.assert_allclose(numpy(p.log_prob(z)), rows.reshape(2, 4), rtol=1e-4)
+    np.testing.assert_allclose(numpy(p.log_prob(z[0, 0])), rows[0], rtol=1e-4)
+    shapes = [tuple(p.sample(n, seed=backend.seed(0)).shape) for n in ((), (2, 5))]
+    assert shapes == [(3,), (2, 5, 3)]
+    steps = IndependentSteps(RealNVP(2, 8, seed=0), event_shape=(4, 3)).distribution()
+    np.testing.assert_allclose(numpy(steps.log_prob(z)), norm.logpdf(z).sum(axis=(1, 2)), rtol=1e-4)
+
+
 @pytest.mark.parametrize("learned", [False, True])
 def test_classes_have_their_probabilities(learned, tmp_path):
     prior = Classes(learned, event_shape=3)
@@ -351,6 +365,8 @@ def test_flows_and_classes_refuse_other_latents():
         RealNVP(event_shape=1)
     with pytest.raises(ValueError, match=r"at least two classes; received the shape \[2, 2\]"):
         Classes(event_shape=(2, 2))
+    with pytest.raises(ValueError, match="True or False, and K as event_shape=3, say; received 3"):
+        Classes(3)
 
 
 @pytest.mark.alternate
@@ -377,3 +393,12 @@ def test_a_keras_model_of_ones_own_trains_heads_and_a_vampprior():
     before = model.prior.pseudo_inputs
     model.fit(x, epochs=2, verbose=0)
     assert np.isfinite(model.evaluate(x, verbose=0)) and np.any(model.prior.pseudo_inputs != before)
+
+
+@pytest.mark.parametrize("shape", [0, -1, 2.5, "4", (3, None)])
+def test_a_shape_that_is_none_is_refused(shape):
+    with pytest.raises(ValueError, match=r"StandardNormal expects event_shape.*20 or \(8, 8, 4\); received"):
+        StandardNormal(shape)
+    assert StandardNormal(np.int64(4)).shape == (4,)
+    with pytest.raises(ValueError, match=r"RealNVP does not know the latent's shape yet.*prior.build\(\(20,\)\)"):
+        RealNVP().distribution()

@@ -596,6 +596,13 @@ def test_a_queue_does_what_is_left_and_says_how_far_it_is(tiny, monkeypatch):
     Path("queue").write_text("burda2015 --seed 4 --epochs 1\nburda2015 --seed 2 --epochs 1")
     result = command("--queue", "queue")
     assert result.exit_code == 1 and "is damaged" in result.stderr and "1 of 2 runs are done" in result.stdout
+    record = Path("results", "burda2015", FOLDER.name + ".json")
+    record.write_text("{")  # which stops no other run either
+    Path("queue").write_text("burda2015 --seed 0 --seed 2 --epochs 1", encoding="utf-8-sig")  # as Windows writes it
+    result = command("--queue", "queue")
+    assert result.exit_code == 1 and record.name in result.stderr and "1 of 2 runs are done" in result.stdout
+    shown = command("--queue", "queue", "--list").stdout.splitlines()
+    assert "seed 0: cannot be run: " in shown[0] and shown[1].endswith("seed 2: done")
 
 
 @pytest.mark.once

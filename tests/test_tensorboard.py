@@ -1,5 +1,7 @@
 """Figures of a training in the files that TensorBoard reads."""
 
+import keras
+import matplotlib
 import numpy as np
 import pytest
 from matplotlib.image import imread
@@ -43,6 +45,20 @@ def test_figures_stand_in_the_files(tmp_path):
         figure.savefig(path)
         np.testing.assert_array_equal(pixels, imread(path))
         path.unlink()
+
+
+def test_a_training_that_ends_early_has_its_last_figures(tmp_path):
+    model, stop = small_vae(), keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, _: end(epoch == 1))
+
+    def end(now):
+        model.stop_training = now
+
+    figures = TensorBoardFigures(tmp_path, {"x": lambda model: vk.plotting.image_grid(np.zeros((1, 2, 2)))}, every=5)
+    with matplotlib.rc_context({"savefig.dpi": 37}):
+        model.fit(binary_images(), epochs=4, callbacks=[figures, stop], verbose=0)
+    ((_, step, (width, height, png)),) = events(tmp_path)
+    (tmp_path / "figure.png").write_bytes(png)
+    assert (step, (int(height), int(width))) == (2, imread(tmp_path / "figure.png").shape[:2])
 
 
 def test_a_second_fit_goes_on_in_the_same_run(tmp_path):

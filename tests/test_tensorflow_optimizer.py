@@ -1,5 +1,6 @@
 """TensorFlow's optimizer step, which models of equal structure share, steps as the optimizer does by itself."""
 
+import functools
 import gc
 import weakref
 
@@ -46,10 +47,10 @@ class Problem:
             loss = ops.sum((self.weights[0] - self.weights[1] - self.target) ** 2)
         return tape.gradient(loss, [w.value for w in self.weights])
 
-    def train(self, apply, steps=5):
+    def train(self, apply, steps=5, of=slice(None)):
         @tf.function(autograph=False)
         def step():
-            apply(self.optimizer, self.gradient(), self.weights)
+            apply(self.optimizer, self.gradient()[of], self.weights[of])
 
         for _ in range(steps):
             step()
@@ -90,6 +91,24 @@ def test_equal_structures_share_one_step_and_others_have_their_own():
             super().update_step(2 * gradient, variable, learning_rate)
 
     assert steps(Doubled) == 7
+
+
+def test_what_a_rates_function_returns_is_not_shared():
+    for rate in (0.1, 0.5):
+        problem = Problem(lambda rate=rate: keras.optimizers.SGD(functools.partial(float, rate)), 0)
+        before, gradient = problem.weights[0].numpy(), problem.gradient()[0].numpy()
+        after, *_ = problem.train(tensorflow_optimizer.apply, steps=1)
+        np.testing.assert_allclose(before - after, rate * gradient, rtol=1e-4)
+
+
+def test_a_part_of_the_weights_keeps_its_own_moments():
+    def train(apply):
+        problem = Problem(OPTIMIZERS["Adam"], 0)
+        problem.train(apply)
+        return problem.train(apply, of=slice(1, 2))
+
+    for value, right in zip(train(tensorflow_optimizer.apply), train(plainly), strict=True):
+        np.testing.assert_allclose(value, right, rtol=1e-5, atol=1e-6)
 
 
 def test_no_model_is_kept_alive():

@@ -27,7 +27,8 @@ UNUSUAL = ("weight_decay", "use_ema", "gradient_accumulation_steps", "loss_scale
 def apply(optimizer, gradient, variables):
     """Applies a gradient, compiled by XLA, within a graph."""
     settings = _settings(optimizer)
-    if settings is None or any(v.constraint is not None or v.overwrite_with_gradient for v in variables):
+    unusual = any(v.constraint is not None or v.overwrite_with_gradient for v in variables)
+    if settings is None or unusual or not _of_all(_innermost(optimizer), variables):
         return tf.function(lambda *g: optimizer.apply(g, variables), autograph=False, jit_compile=True)(*gradient)
     every = list({id(v): v for v in [*variables, *optimizer.variables]}.values())
     _present.step = optimizer, variables, every
@@ -65,6 +66,11 @@ def _in_place_of(variables, values):
             variable._value = value
 
 
+def _of_all(optimizer, variables):
+    """Whether variables are all those that the optimizer was built for, in their order."""
+    return [*map(optimizer._var_key, variables)] == [*map(optimizer._var_key, optimizer._trainable_variables)]
+
+
 @contextlib.contextmanager
 def _known(optimizer, variables):
     """Has an optimizer find its moments by what stands in the weights' place."""
@@ -83,23 +89,19 @@ def _innermost(optimizer):
 def _settings(optimizer):
     """What a step's graph depends on, beside the variables' shapes, as a text; None: more than is known here.
 
-    The learning rate is a variable, or a schedule.
+    The learning rate is a variable, or a schedule; of another function nothing is known.
     """
     inner, text = _innermost(optimizer), ""
     if inner is not optimizer:
         if type(optimizer).__module__.split(".")[0] != "vaekit":
             return None
         text = f"{type(optimizer).__name__} {optimizer.epsilon} "
-    schedule = (
-        inner._learning_rate
-        if isinstance(inner._learning_rate, keras.optimizers.schedules.LearningRateSchedule)
-        else None
-    )
-    if type(inner) not in SHARED or (schedule and type(schedule) not in SCHEDULES):
+    rate = inner._learning_rate
+    if type(inner) not in SHARED or not (isinstance(rate, keras.Variable) or type(rate) in SCHEDULES):
         return None
     with tf.init_scope():
         config = {name: value for name, value in inner.get_config().items() if name not in ("learning_rate", "name")}
     if any(config.get(name) for name in UNUSUAL):
         return None
-    rate = schedule and [type(schedule).__name__, schedule.get_config()]
+    rate = [type(rate).__name__, rate.get_config()] if type(rate) in SCHEDULES else None
     return text + json.dumps([type(inner).__name__, config, rate], sort_keys=True, default=repr)

@@ -116,17 +116,16 @@ def _run_queue(path, shard, list_, runs, results):
         return
     try:
         for job in jobs:
-            if job.done(results):
-                continue
             try:
-                typer.echo(tables.report(run(job.cell, job.seed, job.epochs, runs, results)))
+                if not job.done(results):
+                    typer.echo(tables.report(run(job.cell, job.seed, job.epochs, runs, results)))
             except BusyError:
                 typer.echo(f"{job.name}: in work elsewhere")
             except (RuntimeError, ValueError) as error:
                 faults += 1
                 typer.secho(f"{job.name}: {error}", fg="red", err=True)
     finally:
-        left = sum(not job.done(results) for job in jobs)
+        left = sum(job.state(runs, results) != "done" for job in jobs)
         typer.echo(
             f"{len(jobs) - left} of {len(jobs)} runs are done; vaekit reproduce --queue {path} --list shows all."
         )

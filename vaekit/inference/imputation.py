@@ -6,6 +6,7 @@ from keras import ops
 
 from vaekit import backend
 from vaekit.batches import check_counts
+from vaekit.layers.likelihoods.masked import Observed
 from vaekit.models.arrays import row_batches
 from vaekit.models.data import fixed_arrays
 from vaekit.models.means import mean_or_draw
@@ -37,7 +38,7 @@ def impute(model, x, samples=1000, draws=None, seed=0):
         seed: an int; the same one gives the same answer.
 
     Returns: NumPy array `[N, ...]`, or `[draws, N, ...]`, in which observed values are as they were; several variables:
-        a dict of them.
+        a dict of them. A label or a pixel with a NaN in it is missing as a whole, as for `vaekit.layers.Masked`.
 
     Raises:
         ValueError: unusable data, a model without latents; a likelihood that has no mean in closed form, without draws.
@@ -55,12 +56,9 @@ def impute(model, x, samples=1000, draws=None, seed=0):
             filled = {n: ops.convert_to_numpy(v) for n, v in program(batch).items()}  # [draws or 1, B, ...]
             parts.append({name: value[:, :count] for name, value in filled.items()})
             require_numbers(model, "impute", *parts[-1].values())
-    result = {}
-    for name in model.observed:
-        value = np.concatenate([part[name] for part in parts], axis=1)
-        value = value[0] if draws is None else value
-        observed = np.asarray(data[name])
-        result[name] = np.where(np.isnan(observed), value, observed).astype("float32")
+    result = {name: np.concatenate([part[name] for part in parts], axis=1) for name in model.observed}
+    if draws is None:
+        result = {name: value[0] for name, value in result.items()}
     return result if len(result) > 1 else next(iter(result.values()))
 
 
@@ -74,7 +72,7 @@ def _program(model, samples, draws):
     def fill(data):
         trace = model.given(data, seed=generator).draw(samples, seed=generator)
         log_weights = trace.log_weights()  # [S, B]
-        shares = ops.softmax(log_weights, axis=0)[:, None]  # [S, 1, B]
+        shares = ops.exp(log_weights - ops.logsumexp(log_weights, axis=0))[:, None]  # [S, 1, B]
         if draws is not None:
             chosen = keras.random.categorical(ops.transpose(log_weights), draws, seed=generator)  # [B, draws]
             shares = ops.transpose(ops.one_hot(chosen, samples, dtype="float32"), (2, 1, 0))  # [S, draws, B]
@@ -84,7 +82,9 @@ def _program(model, samples, draws):
                 value = mean_or_draw(factor.name, trace.p[factor.name], draws is None, generator)
                 alike = not any(variable(name) in model.latents for name in factor.given)  # [B, ...], for all samples
                 value = tile(value, samples) if alike else unfold(value, samples)  # [S, B, ...]
-                filled[factor.name] = _sum(shares, value)
+                x, p = data[factor.name], trace.p[factor.name]
+                missing = p.missing(x) if isinstance(p, Observed) else ops.isnan(x)
+                filled[factor.name] = ops.where(missing, _sum(shares, value), x)
         return filled
 
     return backend.compile(fill, [*model.variables, generator.state]), generator
@@ -92,6 +92,6 @@ def _program(model, samples, draws):
 
 def _sum(shares, values):
     """Sums values `[S, B, ...]` times shares `[S, R, B]` over the samples: a tensor `[R, B, ...]`."""
-    shape = ops.shape(values)
-    flat = ops.reshape(values, (*shape[:2], -1))
+    shape, some = ops.shape(values), ops.any(shares > 0, axis=1)[..., None]  # [S, B, 1]
+    flat = ops.where(some, ops.reshape(values, (*shape[:2], -1)), 0)  # 0 · ∞ is no number
     return ops.reshape(ops.einsum("srb,sbd->rbd", shares, flat), (ops.shape(shares)[1], *shape[1:]))

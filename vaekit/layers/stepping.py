@@ -4,6 +4,7 @@ import keras
 from keras import ops
 from keras.src.layers.merging.base_merge import Merge
 from keras.src.models.functional import Functional
+from keras.src.ops import numpy as numpy_ops
 
 from vaekit.layers.likelihoods.masked import FillMissing
 from vaekit.layers.over_time import TimeDistributed
@@ -15,6 +16,7 @@ STEPWISE = (
     *(TimeDistributed, L.TimeDistributed, L.Dense, L.EinsumDense, L.Embedding, L.LayerNormalization),
     *(L.RMSNormalization, L.InputLayer, FillMissing, Join, Merge, *ELEMENTWISE),
 )
+MIXING = (L.Dot, numpy_ops.Matmul, numpy_ops.Einsum, numpy_ops.Transpose)  # what may, without naming the axis
 
 
 def first_states(network, inputs):
@@ -101,7 +103,7 @@ class Memory:
             state = [ops.where(self.t == 0, a, b) for a, b in zip(_listed(initial_state), state, strict=True)]
         output, state = layer.cell(inputs[:, 0], state, training=False)
         self.after.append(_listed(state))
-        return (output[:, None], *_listed(state)) if layer.return_state else output[:, None]  # [N, 1, units]
+        return output[:, None]  # [N, 1, units]
 
     def _convolution(self, layer, inputs):
         n, reach = ops.shape(inputs)[0], (layer.kernel_size[0] - 1) * layer.dilation_rate[0]
@@ -122,29 +124,43 @@ def check_causality(network, name):
         name: of the variable that the network describes.
     """
     for layer in _parts(network):
-        recurrent = isinstance(layer, L.RNN) and layer.return_sequences and not (layer.go_backwards or layer.stateful)
+        recurrent = isinstance(layer, L.RNN) and layer.return_sequences and not layer.return_state  # of the last step
+        recurrent = recurrent and not (layer.go_backwards or layer.stateful)
         causal = isinstance(layer, L.Conv1D) and layer.padding == "causal" and layer.strides == (1,)
+        causal = causal and layer.data_format == "channels_last"
         own = hasattr(layer, "step") and hasattr(layer, "first_state")
-        axis = getattr(layer, "axis", -1)
-        stepwise = isinstance(layer, STEPWISE) and axis not in (1, [1], (1,))
-        if not (recurrent or causal or own or stepwise):
+        stepwise = isinstance(layer, STEPWISE) or not isinstance(layer, keras.layers.Layer)
+        if not (recurrent or causal or own or (stepwise and not _mixes_steps(layer))):
             raise ValueError(
                 f"The network of {name!r} is given the past, so that no step may see later ones; its layer "
                 f"{layer.name!r} ({type(layer).__name__}) may let it. Such networks are made of LSTM, GRU or other "
-                'recurrent layers with return_sequences=True, Conv1D with padding="causal", Dense, elementwise layers, '
-                "vaekit.layers.Hold, and vaekit.layers.TimeDistributed(network) around all that treats a step alone "
-                "(images' convolutions, say)."
+                'recurrent layers with return_sequences=True, Conv1D with padding="causal", Dense, elementwise layers '
+                "and operations (axis=-1), Embedding without mask_zero, vaekit.layers.Hold, and vaekit.layers."
+                "TimeDistributed(network) around all that treats a step alone (images' convolutions, say)."
             )
 
 
+def _mixes_steps(part):
+    """Returns whether a layer or an operation may mix steps, or has weights of its own for each of them."""
+    axes = -1 if isinstance(part, numpy_ops.ExpandDims) else getattr(part, "axis", -1)
+    axes = axes if isinstance(axes, (list, tuple)) else [axes]
+    inputs, _, rest = getattr(part, "equation", "").partition(",")  # of EinsumDense
+    return (
+        isinstance(part, MIXING)
+        or any(axis is None or axis in (0, 1) or axis < -1 for axis in axes)  # [N, T, ...]
+        or (len(inputs) > 2 and inputs[1] in rest.split("->")[0])
+        or (isinstance(part, L.PReLU) and 1 not in (part.shared_axes or ()))
+        or getattr(part, "mask_zero", False)  # a recurrent layer would leave steps out
+    )
+
+
 def _parts(network):
-    """Yields the layers that a network runs, those within others instead of these."""
+    """Yields the layers and operations that a network runs, those within others instead of these."""
     if isinstance(network, (keras.Sequential, Stack)):
         for layer in network.layers:
             yield from _parts(layer)
     elif isinstance(network, Functional):
         for layer in network.operations:
-            if isinstance(layer, keras.layers.Layer):
-                yield from _parts(layer)
+            yield from _parts(layer)
     else:
         yield network

@@ -24,7 +24,7 @@ def draw_futures(model, x, n, length, mean, batch_size, seed):
     observed = [name for name in model.observed if name in model.sequences]
     if not observed:
         raise ValueError("futures continues sequences, of which this model has none: see vaekit.past.")
-    check_counts("futures", n=n, batch_size=batch_size)
+    check_counts("futures", n=n, batch_size=batch_size, length=1 if length is None else length)
     data = fixed_arrays(model, x)
     steps = data[observed[0]].shape[1]
     length = model.event_shapes[observed[0]][0] if length is None else length

@@ -29,8 +29,8 @@ class EnumeratedELBO(Objective):
         beta: weight of the KL in the loss: a number, a `keras.Variable`, or a schedule such as `WarmUp`.
 
     Raises:
-        ValueError: when called, a model whose first inference factor is not of this latent, or not categorical;
-            another latent that cannot be reparameterized.
+        ValueError: when called, a model whose first inference factor is not of this latent, or not categorical, or of
+            several labels; another latent that cannot be reparameterized.
 
     Source: Kingma et al. 2014, eq. 7.
     """
@@ -43,7 +43,8 @@ class EnumeratedELBO(Objective):
 
     def __call__(self, model, data, step, training):
         classes = self._classes(model)  # K
-        given, rows = model.given(data, training), ops.shape(next(iter(data.values())))[0]
+        given = model.given(data, training)
+        rows = ops.shape(given.data[model.data_names[0]])[0]  # B
         one_hot = ops.broadcast_to(ops.eye(classes, dtype="float32")[:, None], (classes, rows, classes))  # [K, B, K]
         trace = given.draw(classes, known={self.latent: one_hot})
         y = getattr(trace.q[self.latent], "distribution", None)
@@ -63,13 +64,18 @@ class EnumeratedELBO(Objective):
         return loss, report(bound, *terms)  # which takes means over the classes
 
     def _classes(self, model):
-        """K; raises ValueError for a model without this latent in the first place of q."""
+        """K; raises ValueError for a model without this latent in the first place of q, or with several in it."""
         if not model.latents or model.latents[0] != self.latent:
             raise ValueError(
                 f"EnumeratedELBO({self.latent!r}) sums over the latent that q has first, since the others are drawn "
                 f"for each class; the latents of this model are {model.latents}, in q's order."
             )
-        return model.event_shapes[self.latent][-1]
+        if len(shape := model.event_shapes[self.latent]) != 1:
+            raise ValueError(
+                f"EnumeratedELBO sums over the classes of one label, a one-hot vector; {self.latent!r} has shape "
+                f"{list(shape)}. Make it a latent for each label, or use VIMCO."
+            )
+        return shape[0]
 
     def get_config(self):
         config = {name: value for name, value in super().get_config().items() if name != "samples"}

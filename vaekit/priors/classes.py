@@ -17,10 +17,14 @@ class Classes(Prior):
         event_shape: as for `Prior`; K, at least 2.
 
     Raises:
-        ValueError: a latent that is no vector of at least two classes.
+        ValueError: a latent that is no vector of at least two classes; a number in the place of `learned`.
     """
 
     def __init__(self, learned=False, event_shape=None, **kwargs):
+        if learned not in (True, False):
+            raise ValueError(
+                f"Classes expects learned to be True or False, and K as event_shape=3, say; received {learned!r}."
+            )
         self.learned = bool(learned)
         super().__init__(event_shape, **kwargs)
 

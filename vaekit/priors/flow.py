@@ -79,7 +79,8 @@ def _coupling(network, kept):
     r"""One step of a flow: $(a, b) \mapsto (a, b e^{\tanh v} + u)$ with (u, v) the network's answer to a."""
 
     def shift_and_log_scale(a, *sizes):
-        u, v = ops.split(network(a), 2, axis=-1)
+        answers = network(ops.reshape(a, (-1, kept)))  # rows, of whatever batch
+        u, v = ops.split(ops.reshape(answers, (*ops.shape(a)[:-1], -1)), 2, axis=-1)
         return u, ops.tanh(v)
 
     return tfp.bijectors.RealNVP(num_masked=kept, shift_and_log_scale_fn=shift_and_log_scale)

@@ -1,5 +1,7 @@
 """What all priors have."""
 
+from numbers import Integral
+
 import keras
 
 from vaekit.backend import tfd
@@ -22,7 +24,7 @@ class Prior(keras.layers.Layer):
         super().__init__(**float32_by_default(kwargs))
         self.event_shape, self._given_shape = None, event_shape
         if event_shape is not None:
-            self.build((event_shape,) if isinstance(event_shape, int) else tuple(event_shape))
+            self.build(_shape(self, event_shape))
 
     def build(self, input_shape):
         self.event_shape = tuple(int(n) for n in input_shape)
@@ -53,3 +55,14 @@ class Prior(keras.layers.Layer):
 
     def get_config(self):
         return {**super().get_config(), "event_shape": self._given_shape}
+
+
+def _shape(prior, event_shape):
+    """Makes a tuple of an event's shape; raises ValueError for what is none."""
+    sizes = event_shape if isinstance(event_shape, (tuple, list)) else (event_shape,)
+    if not all(isinstance(n, Integral) and n > 0 for n in sizes):
+        raise ValueError(
+            f"{type(prior).__name__} expects event_shape to be the latent's shape, 20 or (8, 8, 4); received "
+            f"{event_shape!r}."
+        )
+    return tuple(map(int, sizes))

@@ -36,10 +36,13 @@ class Job:
         """Says how far it is: "done", "12 of 100 epochs", "not begun", or why it cannot be run."""
         if self.cell.missing:
             return f"cannot be run: {self.cell.missing}"
-        if self.done(results):
-            return "done"
         path = Path(runs) / self.cell.paper / f"{self.cell.name}-seed{self.seed}" / TRAINING
-        return f"{epochs_gone(path)} of {self.wanted} epochs" if path.exists() else "not begun"
+        try:
+            if self.done(results):
+                return "done"
+            return f"{epochs_gone(path)} of {self.wanted} epochs" if path.exists() else "not begun"
+        except (ValueError, RuntimeError) as error:  # a damaged file
+            return f"cannot be run: {error}"
 
 
 def read(path, shard="1/1"):
@@ -47,7 +50,7 @@ def read(path, shard="1/1"):
 
     A line has what the command takes, `tomczak2017 --data static_mnist --model hvae --seed 0 --seed 1 --set
     learning_rate=1e-4 --epochs 100`. Empty lines, and what follows a #, are left out. A job that is there twice is kept
-    once.
+    once, with the epochs of the first line.
 
     Args:
         path: of the file.
@@ -58,7 +61,7 @@ def read(path, shard="1/1"):
         OSError: no such file.
     """
     jobs = {}
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(Path(path).read_text(encoding="utf-8-sig").splitlines(), start=1):
         try:
             for job in _jobs(shlex.split(line, comments=True)):
                 jobs.setdefault((job.cell.paper, job.cell.name, job.seed), job)

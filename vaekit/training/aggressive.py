@@ -45,8 +45,8 @@ class AggressiveInference(keras.optimizers.Optimizer):
             optimizer = keras.optimizers.get(optimizer)
         except ValueError:
             optimizer = None
-        if optimizer is None:
-            raise ValueError("AggressiveInference expects a Keras optimizer or its name ('adam').")
+        if optimizer is None or isinstance(optimizer, AggressiveInference):
+            raise ValueError("AggressiveInference expects a Keras optimizer or its name ('adam'), of another kind.")
         super().__init__(learning_rate=0.0, name=name)  # required, and not used: each side has its own
         config = keras.saving.serialize_keras_object(optimizer)
         self.of_q, self.of_p = (keras.saving.deserialize_keras_object(config) for _ in range(2))
@@ -132,6 +132,10 @@ class AggressiveInference(keras.optimizers.Optimizer):
     @learning_rate.setter
     def learning_rate(self, value):
         self.of_q.learning_rate = self.of_p.learning_rate = value
+
+    def set_weights(self, weights):
+        for variable, value in zip(self.variables, weights, strict=True):
+            variable.assign(value)
 
     def finalize_variable_values(self, var_list):
         for optimizer, is_q in ((self.of_q, True), (self.of_p, False)):

@@ -1,5 +1,6 @@
 """Many steps in one compiled program: for small models most time would else pass between two steps."""
 
+import operator
 import time
 
 from keras import ops
@@ -17,19 +18,28 @@ def program_of(models, training, programs):
     Args:
         models: list of `LatentVariableModel`s; of several, all take a step at once.
         training: True for training steps, False for evaluation.
-        programs: dict of the programs there are; one is replaced when a number of an objective has changed.
+        programs: dict of the programs there are; one is replaced when a number of an objective has changed, or an
+            optimizer has got a schedule.
     """
     key = (training, *(id(model) for model in models)) if len(models) > 1 else training
-    settings = [model.settings() for model in models]
-    if key not in programs or (programs[key].settings != settings and any(settings)):  # "": unknown
+    settings, rates = [model.settings() for model in models], [_rate(model.optimizer) for model in models]
+    changed = key in programs and (programs[key].settings != settings and any(settings))  # "": unknown
+    if key not in programs or changed or (training and any(map(operator.is_not, programs[key].rates, rates))):
         first, *others = (model.step_state(training) for model in models)
         model, take_step = models[0], step.train if training else step.evaluate
         steps = model.steps_per_execution if model.chosen("steps_per_execution") else None
         programs[key] = Program(
             lambda batch: take_step(model, batch), first, steps, model.jit_compile, model.run_eagerly, others
         )
-        programs[key].settings = settings
+        programs[key].settings, programs[key].rates = settings, rates
     return programs[key]
+
+
+def _rate(optimizer):
+    """Finds an optimizer's learning rate, a variable or a schedule, also where it has an optimizer within."""
+    for name in ("inner_optimizer", "optimizer", "of_p"):
+        optimizer = getattr(optimizer, name, optimizer)
+    return optimizer._learning_rate
 
 
 class Program:
@@ -49,9 +59,10 @@ class Program:
 
     Attributes:
         settings: numbers of the models' objectives, which are constants of the program.
+        rates: the optimizers' learning rates, variables or schedules.
     """
 
-    settings = None
+    settings = rates = None
 
     def __init__(self, take_step, variables, steps=None, jit_compile=False, run_eagerly=False, others=()):
         def body(i, tensors, index, keys):

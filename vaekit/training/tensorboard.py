@@ -2,6 +2,7 @@
 
 import importlib.util
 import io
+import struct
 
 import keras
 
@@ -22,7 +23,7 @@ class TensorBoardFigures(keras.callbacks.Callback):
     Args:
         folder: of the files of one run.
         figures: dict by title of functions of the model that return a matplotlib figure.
-        every: epochs from one to the next; the last epoch has figures, too.
+        every: epochs from one to the next; the last epoch has figures, too, also of a training that ends early.
 
     Raises:
         ValueError: what is no dict of functions; when called, a function that returns no figure.
@@ -40,18 +41,22 @@ class TensorBoardFigures(keras.callbacks.Callback):
         if importlib.util.find_spec("tensorflow") is None:
             raise ImportError("TensorBoardFigures writes its files by TensorFlow: pip install tensorflow.")
         self.folder, self.figures, self.every, self._writer = str(folder), dict(figures), int(every), None
+        self._due = None  # the last epoch, while it has no figures
 
     def on_epoch_end(self, epoch, logs=None):
-        if (epoch + 1) % self.every == 0 or epoch + 1 == self.params.get("epochs"):
-            self._write(epoch + 1)
+        self._due = epoch + 1
+        if self._due % self.every == 0:
+            self._write()
 
     def on_train_end(self, logs=None):
+        if self._due is not None:
+            self._write()
         if self._writer is not None:
             self._writer.close()
             self._writer = None
 
-    def _write(self, epoch):
-        """Writes all figures, as PNG."""
+    def _write(self):
+        """Writes all figures of the epoch that is due, as PNG."""
         import tensorflow as tf
 
         if self._writer is None:
@@ -62,8 +67,9 @@ class TensorBoardFigures(keras.callbacks.Callback):
         with self._writer.as_default():
             for title, draw in self.figures.items():
                 png, (width, height) = _png(title, draw(self.model))
-                tf.summary.write(title, tf.constant([b"%d" % width, b"%d" % height, png]), epoch, metadata)
+                tf.summary.write(title, tf.constant([b"%d" % width, b"%d" % height, png]), self._due, metadata)
         self._writer.flush()
+        self._due = None
 
 
 def _png(title, figure):
@@ -75,4 +81,5 @@ def _png(title, figure):
         )
     stream = io.BytesIO()
     figure.savefig(stream, format="png")
-    return stream.getvalue(), (figure.bbox.size).astype(int)
+    png = stream.getvalue()
+    return png, struct.unpack(">II", png[16:24])

@@ -58,7 +58,6 @@ class Trainer(KerasLoop):
             del kwargs["steps_per_execution"]
         self._explicit = {"jit_compile", "steps_per_execution"} & set(kwargs)  # else each machine chooses
         kwargs.setdefault("jit_compile", backend.prefers_jit() and not kwargs.get("run_eagerly"))
-        self._trained = None  # ids of weights, from the first fit on
         super().compile(optimizer=optimizer, **kwargs)
         if isinstance(getattr(self.optimizer, "inner_optimizer", None), AggressiveInference):
             raise ValueError(
@@ -177,7 +176,8 @@ class Trainer(KerasLoop):
         batches = self.batches(x, batch_size, shuffle)
         if type(self).compute_loss is not Trainer.compute_loss:
             build_loss(self, batches)
-        self._require_trained()
+        if self.optimizer.built:
+            self.build_optimizer()
         if validation_data is not None:
             size = kwargs.pop("validation_batch_size", None)
             size = batches.batch_size if size is None and isinstance(batches, Batches) else size
@@ -202,15 +202,14 @@ class Trainer(KerasLoop):
             return super().fit(batches, validation_data=validation_data, verbose=0, shuffle=False, **options)
 
     def build_optimizer(self):
+        """Builds the optimizer; raises ValueError for one that was built for other weights than are trainable."""
         if not self.optimizer.built:
             self.optimizer.build(self.trainable_variables)
-
-    def _require_trained(self):
-        """Raises ValueError if other weights are trainable than in an earlier `fit`."""
-        trained = frozenset(map(id, self.trainable_variables))
-        self._trained = self._trained or trained
-        if trained != self._trained:
-            raise ValueError("What is trainable has changed since compile: compile the model again.")
+        if {*map(id, self.optimizer._trainable_variables)} != {*map(id, self.trainable_variables)}:
+            raise ValueError(
+                "The optimizer was built for other weights than those that are trainable now: compile the model again, "
+                "with a new optimizer."
+            )
 
     def constants(self):
         """Objects, beside the networks, whose numbers are constants of this model's compiled programs."""

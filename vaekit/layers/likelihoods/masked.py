@@ -8,6 +8,7 @@ from vaekit.backend import tfd
 from vaekit.layers.density import Events
 from vaekit.layers.distribution import DistributionLayer
 from vaekit.layers.likelihoods.normal import OPTIMAL
+from vaekit.layers.likelihoods.one_hot_categorical import OneHotCategorical
 
 
 class Observed(Events):
@@ -26,6 +27,12 @@ class Observed(Events):
     @classmethod
     def _parameter_properties(cls, dtype, num_classes=None):
         return tfd.Independent._parameter_properties(dtype, num_classes)
+
+    def missing(self, x):
+        """Which values `[..., *event]` count as missing, with all others of an entry: a label's, or a pixel's."""
+        inner = len(self.distribution.event_shape)
+        whole = ops.any(ops.isnan(x), axis=tuple(range(-inner, 0)), keepdims=True)
+        return ops.broadcast_to(whole, ops.shape(x))
 
     def _log_prob(self, x):
         missing = ops.isnan(x)
@@ -91,7 +98,10 @@ class Masked(DistributionLayer):
         return Observed(whole.distribution, axes, self.fill)
 
     def check_values(self, x):
-        self.layer.check_values(x[~np.isnan(x)] if x.dtype.kind == "f" else x)
+        missing = np.isnan(x) if x.dtype.kind == "f" else np.zeros(x.shape, bool)
+        if isinstance(self.layer, OneHotCategorical):  # whose rows are checked
+            missing = np.broadcast_to(missing.any(axis=-1, keepdims=True), x.shape)
+        self.layer.check_values(x[~missing])
 
     def get_config(self):
         config = {**super().get_config(), "layer": keras.saving.serialize_keras_object(self.layer), "fill": self.fill}
