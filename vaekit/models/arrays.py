@@ -5,6 +5,7 @@ from keras import ops
 
 from vaekit.batches import DynamicBinarization, Redrawn, as_array
 from vaekit.models.factors import output_layer
+from vaekit.models.gaps import require_filled
 
 CHUNK_BYTES = 2**26  # of an array whose values are checked at a time
 
@@ -23,7 +24,9 @@ def named(model, x):
             )
         x = {names[0]: x}
     if set(x) != set(names):
-        raise ValueError(f"This model expects data named {names}; received {tuple(x)}.{conditions}")
+        absent = [name for name in names if name not in x and getattr(_support(model, name), "missing", False)]
+        gaps = f" Where all of {absent} is missing, say so: an array of numpy.nan." if absent else ""
+        raise ValueError(f"This model expects data named {names}; received {tuple(x)}.{conditions}{gaps}")
     return x
 
 
@@ -46,6 +49,7 @@ def checked(model, x):
         if support is not None and not isinstance(array, DynamicBinarization):
             for chunk in _checked_chunks(array):
                 support.check_values(chunk)
+    require_filled(model, {name: a for name, a in checked.items() if not isinstance(a, Redrawn)})
     return checked
 
 
@@ -130,6 +134,10 @@ def shape_message(model, name, shape):
     single = tuple(shape) == tuple(expected)
     if len(expected) == 1 and expected[0] > 1 and not single and tuple(shape[1:]) in ((), (1,)):
         return f"{message}Integer labels become one-hot rows by keras.utils.to_categorical(y, {expected[0]})."
+    if tuple(expected) == (1,) and len(shape) == 1:
+        return f"{message}A single column becomes a table of one by x[:, None]."
+    if len(expected) == 1 and len(shape) == 2:
+        return f"{message}Give the layer that describes them the event shape {shape[1]}, or leave columns out."
     return f"{message}A single example needs a batch axis, x[None]; grey images need a channel axis, x[..., None]."
 
 

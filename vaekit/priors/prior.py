@@ -3,7 +3,7 @@
 import keras
 
 from vaekit.backend import tfd
-from vaekit.layers.blocks import float32_by_default
+from vaekit.layers.blocks import float32_by_default, with_arguments
 
 
 class Prior(keras.layers.Layer):
@@ -51,4 +51,4 @@ class Prior(keras.layers.Layer):
         return tfd.Independent(distribution, reinterpreted_batch_ndims=len(self.event_shape))
 
     def get_config(self):
-        return {**super().get_config(), "event_shape": self._given_shape}
+        return with_arguments(self, Prior, {**super().get_config(), "event_shape": self._given_shape})
