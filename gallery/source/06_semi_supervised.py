@@ -18,9 +18,8 @@ from vaekit.layers import (
 )
 
 digits = vk.datasets.load("dynamic_digits")
-y = digits.labels.train[:50]
 label = np.full((len(digits.train), 10), np.nan)  # no label
-label[:50] = keras.utils.to_categorical(y, 10)
+label[:50] = keras.utils.to_categorical(digits.labels.train[:50], 10)
 data = {"x": digits.train, "label": label}
 
 keras.utils.set_random_seed(0)
@@ -59,7 +58,7 @@ from sklearn.linear_model import LogisticRegression
 from vaekit.course import holds
 
 grey = digits.train.probabilities[:50].reshape(50, 64)
-usual = LogisticRegression(max_iter=2000).fit(grey, y)
+usual = LogisticRegression(max_iter=2000).fit(grey, digits.labels.train[:50])
 usual = (usual.predict(test[0].reshape(-1, 64)) == test[1]).mean()
 print(
     f"right on 600 other digits: after 50 labels alone {100 * alone:.0f} %, with 1147 more images {100 * both:.0f} %;"
