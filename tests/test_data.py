@@ -206,7 +206,8 @@ HEADS = {
     "a raw Poisson": (lambda: Raw(lambda a: tfd.Poisson(log_rate=a)), X - 0.5, "whole numbers from 0"),
     "a raw Exponential": (lambda: Raw(lambda a: tfd.Exponential(keras.ops.exp(a))), X - 1, "at least 0"),
     "a raw log-normal": (lambda: Raw(lambda a: tfd.LogNormal(a, 1.0)), X, "positive"),
-    "a raw Beta": (lambda: Raw(lambda a: tfd.Beta(keras.ops.exp(a), 1.0)), X * 2, "from 0 to 1"),
+    "a raw Beta": (lambda: Raw(lambda a: tfd.Beta(keras.ops.exp(a), 1.0)), X, "between 0 and 1, without these"),
+    "a raw Gamma": (lambda: Raw(lambda a: tfd.Gamma(keras.ops.exp(a), 1.0)), X, "positive"),
     "bytes": (lambda: Raw(lambda a: vk.distributions.DiscretizedLogistic(a, a)), BYTES, "divide by 255"),
     "a layer of one's own": (lambda: Own((4, 4, 1)), BYTES, "expects the values 0 and 1"),
 }

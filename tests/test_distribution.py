@@ -9,7 +9,8 @@ import pytest
 from likelihoods import IMAGE, H, array
 
 import vaekit as vk
-from vaekit.layers import Bernoulli, Categorical, DiagonalNormal, Normal
+from vaekit.backend import tfd
+from vaekit.layers import Bernoulli, Categorical, DiagonalNormal, DistributionLayer, Normal, Stack
 from vaekit.layers.distribution import origin_of
 
 
@@ -70,3 +71,59 @@ def test_configurations_from_before_a_class_moved_are_read(module, name):
     config = keras.saving.serialize_keras_object(getattr(vk.layers, name)(3))
     config["module"] = f"vaekit.layers.{module}"
     assert type(keras.saving.deserialize_keras_object(config)) is getattr(vk.layers, name)
+
+
+class Shifted(DistributionLayer):
+    """A normal distribution of one's own, with an argument of its own and no get_config."""
+
+    parameters = ("mean",)
+
+    def __init__(self, event_shape, shift=0.0, **kwargs):
+        super().__init__(event_shape, **kwargs)
+        self.shift = shift
+
+    def distribution(self, mean):
+        return self.independent(tfd.Normal(mean + self.shift, 1.0))
+
+
+def test_files_keep_arguments_of_ones_own():
+    assert Shifted.from_config(Shifted(3, shift=2.0).get_config()).shift == 2.0
+    with pytest.raises(NotImplementedError, match=r"\['shift'\]: define get_config, .*'shift': self.shift"):
+        Shifted(3, shift=np.ones(3)).get_config()
+
+
+def test_names_of_parameters_are_a_tuple():
+    class One(DistributionLayer):
+        parameters = "mean"
+
+    with pytest.raises(TypeError, match=r"tuple of names, with its comma: \('mean',\)"):
+        One(3)
+
+
+@pytest.mark.parametrize(
+    "x, message",
+    [
+        (np.zeros(5), r"x\[:, None\]"),
+        (np.zeros((5, 3)), "Give the layer .* the event shape 3"),
+        (np.zeros((5, 1, 1)), "needs a batch axis"),
+    ],
+)
+def test_a_table_of_another_width_is_told_what_it_needs(x, message):
+    model = vk.VAE(DiagonalNormal(2), Normal(1))
+    with pytest.raises(ValueError, match=message):
+        model.arrays(x)
+
+
+def test_what_a_conditional_model_lacks():
+    p, q = (Stack([layer]) for layer in (Normal(3), DiagonalNormal(2)))
+    model = vk.LatentVariableModel(
+        [vk.Factor("z", vk.priors.StandardNormal()), vk.Factor("x", p, given=("z", "label"))],
+        [vk.Factor("z", q, given=("x", "label"))],
+    )
+    model.build({"x": (None, 3), "label": (None, 4)})
+    with pytest.raises(ValueError, match=r"received conditions \(\)\. Write {'label': \.\.\.}, arrays of 5 rows"):
+        model.sample(5)
+    with pytest.raises(ValueError, match=r"\['z'\] are latents: decode takes their values"):
+        model.sample(5, {"z": np.zeros((5, 2)), "label": np.eye(4)})
+    with pytest.raises(ValueError, match=r"as many rows of each; received {'z': 5, 'label': 4}"):
+        model.decode({"z": np.zeros((5, 2)), "label": np.eye(4)})

@@ -6,7 +6,7 @@ instead, so that one seed gives the same order on every backend, and nothing els
 
 import math
 from functools import cached_property
-from numbers import Integral
+from numbers import Integral, Real
 
 import keras
 import numpy as np
@@ -48,7 +48,8 @@ def as_array(name, value):
     if np.ma.isMaskedArray(value) and (masked := np.ma.count_masked(value)):
         raise ValueError(
             f"{name!r} is a masked array with {masked} masked entries, which would count like the others: fill them, "
-            "x.filled(0), or leave out their rows, x[~x.mask.any(axis=1)]."
+            "x.filled(0), or leave out their rows, x[~x.mask.any(axis=1)]. With a likelihood in vaekit.layers.Masked a "
+            "missing value is NaN, x.filled(numpy.nan)."
         )
     if hasattr(value, "tocsr"):
         raise ValueError(f"{name!r} is a sparse matrix ({type(value).__name__}): make it an array, x.toarray().")
@@ -60,6 +61,12 @@ def as_array(name, value):
             "are padded, as vaekit.datasets.Vocabulary.tokens does.)"
         ) from error
     if array.dtype.kind not in "fiub":
+        if _numbers_with_gaps(array):
+            raise ValueError(
+                f"{name!r} should hold numbers; received an array of dtype {array.dtype} with None or NA in it. "
+                "With a likelihood in vaekit.layers.Masked a missing value is NaN: x.astype(float) of an array, "
+                "x.to_numpy(float, na_value=numpy.nan) of a pandas frame."
+            )
         frame = ", frame.select_dtypes('number')" if hasattr(value, "columns") else ""
         raise ValueError(
             f"{name!r} should hold numbers; received an array of dtype {array.dtype}. Leave text out{frame}; labels in "
@@ -67,6 +74,14 @@ def as_array(name, value):
             "keras.utils.to_categorical; sentences become numbers by vaekit.datasets.Vocabulary.of(sentences).tokens."
         )
     return array
+
+
+def _numbers_with_gaps(array):
+    """Returns whether all objects of an array are numbers, None or pandas' NA."""
+    kinds = {type(entry) for entry in array.flat} if array.dtype.kind == "O" else ()
+    return any(kind.__name__ in ("NoneType", "NAType") for kind in kinds) and all(
+        kind.__name__ in ("NoneType", "NAType") or issubclass(kind, Real) for kind in kinds
+    )
 
 
 def is_array(x):

@@ -10,10 +10,11 @@ import keras
 import numpy as np
 from vaekit.layers import MLP, Bernoulli, DiagonalNormal, Stack
 
+# pixels 0 or 1, drawn anew in each epoch with the grey value as probability
 digits = vk.datasets.load("dynamic_mnist_10k")
-one_hot = [keras.utils.to_categorical(y, 10) for y in digits.labels]
-train = {"x": digits.train, "label": one_hot[0]}
-test = {"x": digits.test, "label": one_hot[2]}
+one_hot = keras.utils.to_categorical
+train = {"x": digits.train, "label": one_hot(digits.labels.train, 10)}
+test = {"x": digits.test, "label": one_hot(digits.labels.test, 10)}
 
 keras.utils.set_random_seed(0)
 # a Stack takes several inputs; with skip=True they enter each of its layers
@@ -30,9 +31,7 @@ cvae.compile(keras.optimizers.Adam(0.002))
 cvae.fit(train, epochs=10, verbose=0)
 
 asked = np.arange(500) % 10
-samples = cvae.sample(
-    500, {"label": keras.utils.to_categorical(asked, 10)}, mean=True, seed=0
-)
+samples = cvae.sample(500, {"label": one_hot(asked, 10)}, mean=True, seed=0)
 bound = cvae.evaluate(test, seed=0, verbose=0)["bound"]
 
 # %% [markdown]
@@ -60,9 +59,11 @@ rows = {
 vk.plotting.image_grid(cvae.decode(rows), columns=10)
 
 # %% [markdown]
-# **What to watch.** Labels are one-hot rows; whole numbers are refused, with the line that converts them. The condition
+# **What to watch.** Grey images of your own, in [0, 1], become such coins by `vk.batches.DynamicBinarization(x)`. Labels
+# are one-hot rows; whole numbers `[N]` are refused, with the line that converts them, but a column `[N, 1]` counts as a
+# measurement, of which class 2 is twice class 1. The condition
 # is not checked by any likelihood: a wrong label at test time is not an error, but a lower bound, and comparing the
 # bounds under all ten labels makes a classifier. If rows of the picture look alike, z is not used (see lesson 08); if
-# columns show several digits, z knows the digit, too: make z smaller. Places where few z lie decode badly, as the 0
-# and the 6 of the first row do. A model of $p(x|\text{label})$ knows
+# columns show several digits, z knows the digit, too: make z smaller. Where few z of that
+# digit lie, decoding is bad, as for the 0 and the 6 of the first row and the 1 and the 7 of the third. A model of $p(x|\text{label})$ knows
 # nothing of $p(\text{label})$; recipe 06 has a model of both.

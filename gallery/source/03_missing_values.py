@@ -72,7 +72,9 @@ figure
 # %% [markdown]
 # **What to watch.** All of this assumes that values are missing at random: that what is observed explains why. Where
 # high values hide themselves, no likelihood of the observed entries can know. Say NaN, not 0 or −999. `FillMissing` gives
-# the encoder the column's mean (0 after standardizing, which must skip NaN as scikit-learn's scaler does). The mean of
+# the encoder the column's mean (0 after standardizing, which must skip NaN as scikit-learn's scaler does). In a mixed
+# table (recipe 02) each likelihood goes into `Masked`, and `FillMissing()` stands first in the `Stack`; a missing class
+# is a row of NaN (made as in recipe 06). The mean of
 # draws is the best guess, and varies too little to be analysed as data: use `draws` for that.
 # They are somewhat too sure of themselves (fewer than 90 % of the hidden values within 90 % of the draws), since
 # weights count as known; training for long makes it worse, so hide some values on purpose, and measure, as above. `impute` weighs samples

@@ -24,7 +24,8 @@ class ContinuousBernoulli(vk.layers.DistributionLayer):
 
     def check_values(self, x):  # refuses, before training, what it cannot explain
         if x.min() < 0 or x.max() > 1:
-            raise ValueError(f"Values in [0, 1], please; received up to {x.max():g}.")
+            received = f"received {x.min():g} to {x.max():g}."
+            raise ValueError(f"Values in [0, 1], please; {received}")
 
 
 digits = vk.datasets.load("digits")  # grey
@@ -34,7 +35,8 @@ decoder = keras.Sequential([vk.layers.MLP(128, "relu"), ContinuousBernoulli((8, 
 vae = vk.VAE(encoder, decoder)
 vae.compile(keras.optimizers.Adam(0.002))
 vae.fit(digits.train, epochs=60, verbose=0)
-print(vae.evaluate(digits.test, seed=0, verbose=0))  # nats of a density: above 0
+terms = vae.evaluate(digits.test, seed=0, verbose=0)  # nats of a density: above 0
+print({name: round(value, 1) for name, value in terms.items()})
 try:
     vae.evaluate(16 * digits.test)
 except ValueError as error:
@@ -72,6 +74,8 @@ vk.plotting.reconstructions(
 # %% [markdown]
 # **What to watch.** `self.independent` sums over the event; without it the log-density has a shape that vaekit refuses.
 # Write positive parameters as `keras.ops.exp` or `softplus` of what the layer receives, and do all else with `keras.ops`,
-# too, so that both backends run it. Whoever loads the file must import the class first. A density that is not normalized
+# too, so that both backends run it. Whoever loads the file must import the class first; numbers and names that
+# your `__init__` takes are kept in it. Nats of a density compare with those of other densities of the same values, not
+# with a Bernoulli's probabilities. A density that is not normalized
 # trains without complaint, and its bounds mean nothing: make the test above. Likelihoods of densities can rise
 # without limit where data repeat exactly (zeros, say): a bound that climbs for ever is not a good model.

@@ -78,5 +78,5 @@ figure
 # (`pip install tensorboard`). Each picture is some tens of kilobytes, and the functions run between epochs: draw a few dozen
 # images, not thousands, or say `every=5`. Give `sample` a seed, so that the same z are shown each time; and
 # reconstruct images that the model does not train on. Samples by `mean=True` look better than draws, since nobody flips
-# the pixels' coins. For curves of bound and KL add `keras.callbacks.TensorBoard(folder)` to the list. A function that
-# returns no figure stops training with a message at the first epoch, not at the last.
+# the pixels' coins. For curves of bound and KL add `keras.callbacks.TensorBoard(folder)` to the list: that one needs
+# TensorBoard here, too. A function that returns no figure stops training with a message when it is first called.

@@ -58,8 +58,10 @@ holds(difference < 1e-4)
 vk.plotting.manifold(lambda z: served.decode(z).numpy(), n=15)
 
 # %% [markdown]
+# The map steps through the plane by equal shares of the prior, so that its axes are wider at the rim.
+#
 # **What to watch.** Exported are means: noise is the caller's, who draws $z \sim \mathcal N(0, I)$ and calls `decode`. So a
-# model with another prior samples where vaekit is, or its caller has to know the prior. Inputs are float32,
-# scaled as for training: the program checks nothing, and takes bytes from 0 to 255 without a word. Test it once against
+# model with another prior (recipe 05) samples where vaekit is, or its caller has to know the prior. Inputs are float32,
+# scaled as for training: the program checks nothing but shapes, and takes bytes from 0 to 255 without a word. Test it once against
 # the original, as above, in the place where it is going to run. ONNX needs packages of its own, which the message
-# names. For a colleague with vaekit, `vae.save("vae.keras")` and `vk.load` keep everything, the optimizer too.
+# names. A model with a condition takes a dict by name. For a colleague with vaekit, `vae.save("vae.keras")` and `vk.load` keep everything, the optimizer too.

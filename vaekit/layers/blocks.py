@@ -1,5 +1,6 @@
 """Building blocks: fully connected layers as the papers draw them, and the base they share with convolutions."""
 
+import inspect
 import math
 from numbers import Integral
 
@@ -63,6 +64,29 @@ class DenseBlock(keras.layers.Layer):
             **super().get_config(),
             **{name: keras.saving.serialize_keras_object(getattr(self, name)) for name in names},
         }
+
+
+def with_arguments(layer, base, config):
+    """Adds to a config what a subclass without `get_config` has for arguments of its own, as Keras does for layers.
+
+    Args:
+        base: the class whose `get_config` made `config`.
+
+    Raises:
+        NotImplementedError: arguments that are not numbers, strings or None.
+    """
+    if type(layer).get_config is not base.get_config:
+        return config
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    parameters = list(inspect.signature(type(layer).__init__).parameters.values())[1:]
+    own = [p.name for p in parameters if p.kind in kinds and p.name not in config]
+    given = layer._auto_config and layer._auto_config.config
+    if own and given is None:
+        raise NotImplementedError(
+            f"{type(layer).__name__} has arguments that files do not keep by themselves, {own}: define get_config, "
+            f"return {{**super().get_config(), {', '.join(f'{name!r}: self.{name}' for name in own)}}}."
+        )
+    return {**config, **{name: given[name] for name in own}}
 
 
 def flatten(inputs):

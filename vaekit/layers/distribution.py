@@ -7,7 +7,7 @@ from numbers import Integral
 import keras
 from keras import ops
 
-from vaekit.layers.blocks import DenseBlock, flatten, float32_by_default
+from vaekit.layers.blocks import DenseBlock, flatten, float32_by_default, with_arguments
 from vaekit.layers.flat import independent
 
 _ORIGINS = weakref.WeakKeyDictionary()  # of the distributions that are in use
@@ -71,6 +71,7 @@ class DistributionLayer(DenseBlock):
 
     Raises:
         ValueError: an event shape that is not made of positive integers; a feature map of another size than the event.
+        TypeError: `parameters` that are one string.
     """
 
     parameters = ()
@@ -79,6 +80,11 @@ class DistributionLayer(DenseBlock):
 
     def __init__(self, event_shape, **kwargs):
         super().__init__(**float32_by_default(kwargs))
+        if isinstance(self.parameters, str):
+            raise TypeError(
+                f"parameters of {type(self).__name__} is a tuple of names, with its comma: ({self.parameters!r},); "
+                f"received {self.parameters!r}."
+            )
         shape = (event_shape,) if isinstance(event_shape, Integral) else tuple(event_shape)
         if not shape or not all(isinstance(n, Integral) and n > 0 for n in shape):
             raise ValueError(
@@ -150,7 +156,7 @@ class DistributionLayer(DenseBlock):
         """Raises ValueError if the NumPy array `x` holds values outside the distribution's support."""
 
     def get_config(self):
-        return {**super().get_config(), "event_shape": self.event_shape}
+        return with_arguments(self, DistributionLayer, {**super().get_config(), "event_shape": self.event_shape})
 
 
 def output_spec(network, inputs, call=None):

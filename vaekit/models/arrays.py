@@ -7,6 +7,7 @@ from keras import ops
 
 from vaekit.batches import DynamicBinarization, Redrawn, as_array
 from vaekit.models.factors import output_layer
+from vaekit.models.gaps import require_filled
 
 CHUNK_BYTES = 2**26  # of an array whose values are checked at a time
 
@@ -25,7 +26,9 @@ def named(model, x):
             )
         x = {names[0]: x}
     if set(x) != set(names):
-        raise ValueError(f"This model expects data named {names}; received {tuple(x)}.{conditions}")
+        absent = [name for name in names if name not in x and getattr(_support(model, name), "missing", False)]
+        gaps = f" Where all of {absent} is missing, say so: an array of numpy.nan." if absent else ""
+        raise ValueError(f"This model expects data named {names}; received {tuple(x)}.{conditions}{gaps}")
     return x
 
 
@@ -48,6 +51,7 @@ def checked(model, x):
         if support is not None and not isinstance(array, DynamicBinarization):
             for chunk in _checked_chunks(array):
                 support.check_values(chunk)
+    require_filled(model, {name: a for name, a in checked.items() if not isinstance(a, Redrawn)})
     return checked
 
 
@@ -139,6 +143,10 @@ def _shape_advice(shape, expected):
     """What to do about data of a shape, where events have another."""
     if shape == expected:
         return "A single example needs a batch axis, x[None]."
+    if expected == (1,) and len(shape) == 1:
+        return "A single column becomes a table of one by x[:, None]."
+    if len(expected) == 1 and len(shape) == 2:
+        return f"Give the layer that describes them the event shape {shape[1]}, or leave columns out."
     if (*shape[1:], 1) == expected:
         return "Grey images need a channel axis, numbers an axis of their own: x[..., None]."
     if len(shape) == len(expected) + 1 == 4 and (*shape[2:], shape[1]) == expected:

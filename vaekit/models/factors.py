@@ -292,7 +292,10 @@ def check_factorizations(generative, inference, features=()):
     given = {variable(name) for f in (*features, *inference, *generative) for name in f.given}
     conditions = given - {*latents, *observed, *computed}
     if wrong := sorted(name for feature in features for name in feature.given if variable(name) in latents):
-        raise ValueError(f"A Feature is computed of data; one is given the latent {wrong}.")
+        raise ValueError(
+            f"A Feature is computed of data; one is given the latent {wrong}. A layer that several factors share "
+            "stands in the network of each of them."
+        )
     _check_order("inference", inference, {*observed, *conditions}, features, {*observed, *latents})
     _check_order("generative", generative, conditions, features, {*observed, *latents})
     _check_shared(generative, inference)

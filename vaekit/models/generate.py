@@ -39,6 +39,9 @@ def decoder_inputs(model, z):
         if not fits(model, name, value.shape):
             expected = ["N", *model.event_shapes[name]]
             raise ValueError(f"{name!r} should have shape {expected}; received {list(value.shape)}.")
+    counts = {name: value.shape[0] for name, value in values.items()}
+    if len(set(counts.values())) > 1:
+        raise ValueError(f"likelihood and decode expect as many rows of each; received {counts}.")
     return values
 
 

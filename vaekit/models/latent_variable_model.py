@@ -347,7 +347,13 @@ class LatentVariableModel(Trainer):
         values = {name: ops.cast(value, "float32") for name, value in (conditions or {}).items()}
         if not set(self.generative_conditions) <= set(values) <= set(self.conditions):
             needed = self.generative_conditions
-            raise ValueError(f"This model draws given {needed}; received conditions {tuple(values)}.")
+            latents = [name for name in values if name in self.latents]
+            message = f"This model draws given {needed}; received conditions {tuple(values)}."
+            if latents:
+                message += f" {latents} are latents: decode takes their values, together with those of all others."
+            elif needed:
+                message += f" Write {{{', '.join(f'{name!r}: ...' for name in needed)}}}, arrays of {n} rows."
+            raise ValueError(message)
         for name, value in values.items():
             if backend.is_concrete(value) and value.shape[0] != n:
                 raise ValueError(f"{n} draws need {n} rows of the condition {name!r}; received {value.shape[0]}.")

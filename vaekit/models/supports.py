@@ -77,10 +77,14 @@ COUNTS = Values("whole numbers from 0", lambda x: (x >= 0) & (x == np.rint(x)))
 POSITIVE = Values("positive numbers", lambda x: x > 0)
 NOT_NEGATIVE = Values("numbers of at least 0", lambda x: x >= 0)
 UNIT = Values("numbers from 0 to 1", lambda x: (x >= 0) & (x <= 1))
+BETWEEN = Values("numbers between 0 and 1, without these", lambda x: (x > 0) & (x < 1))
 ONE_HOT = Values("the values 0 and 1", lambda x: (x == 0) | (x == 1))
-DISCRETE = {
+BY_KIND = {
     **dict.fromkeys((tfd.Poisson, tfd.NegativeBinomial, tfd.Geometric, tfd.Binomial, tfd.Categorical), COUNTS),
     tfd.OneHotCategorical: ONE_HOT,
+    tfd.Exponential: NOT_NEGATIVE,  # a Gamma, too
+    **dict.fromkeys((tfd.Gamma, tfd.InverseGamma, tfd.Chi2, tfd.LogNormal), POSITIVE),
+    **dict.fromkeys((tfd.Beta, tfd.Kumaraswamy), BETWEEN),  # densities that may be 0 or infinite at the ends
 }
 CONTINUOUS = {"Identity": REALS, "Softplus": NOT_NEGATIVE, "Exp": POSITIVE, "Sigmoid": UNIT}
 
@@ -104,7 +108,7 @@ def _support_of(distribution, shape):
         return Bernoulli(shape)
     if hasattr(distribution, "bins"):
         return Discretized(shape, distribution.bins)
-    for kind, values in DISCRETE.items():
+    for kind, values in BY_KIND.items():
         if isinstance(distribution, kind):
             return values
     try:  # from all real numbers to the support

@@ -5,7 +5,7 @@ from numbers import Integral
 import keras
 
 from vaekit.backend import tfd
-from vaekit.layers.blocks import float32_by_default
+from vaekit.layers.blocks import float32_by_default, with_arguments
 
 
 class Prior(keras.layers.Layer):
@@ -54,7 +54,7 @@ class Prior(keras.layers.Layer):
         return tfd.Independent(distribution, reinterpreted_batch_ndims=len(self.event_shape))
 
     def get_config(self):
-        return {**super().get_config(), "event_shape": self._given_shape}
+        return with_arguments(self, Prior, {**super().get_config(), "event_shape": self._given_shape})
 
 
 def _shape(prior, event_shape):

@@ -7,6 +7,11 @@ import keras
 import numpy as np
 from keras import ops
 
+FAR = (
+    "its weights are finite: look at log-densities, and for data far from those of training, which networks carry to "
+    "infinity (numpy.clip them)."
+)
+
 
 def not_finite_weights(model):
     """Lists paths of the weights that hold NaN or infinite values."""
@@ -24,7 +29,7 @@ def require_numbers(model, what, *arrays):
     """Raises ValueError if NumPy arrays that a model returned hold NaN, as after a training that has diverged."""
     if wrong := sum(int(np.isnan(array).sum()) for array in arrays):
         weights = not_finite_weights(model)
-        cause = _advice(weights) if weights else "its weights are finite: look at data and log-densities."
+        cause = _advice(weights) if weights else FAR
         raise ValueError(f"{what} of this model gives {wrong} values that are NaN: {cause} {_gaps(model)}".rstrip())
 
 
@@ -86,9 +91,9 @@ class StopAtNaN(keras.callbacks.Callback):
         rate = float(ops.convert_to_numpy(self.model.optimizer.learning_rate))
         return (
             f"{bad}{side}Likely causes: a learning rate that is too high (it was {rate:g}: try a tenth, or "
-            "global_clipnorm=1 in the optimizer); data on a large scale (bytes: divide by 255); a variance that runs "
-            "away (DiagonalNormal(..., log_variance_range=(-6, 2)), Normal(..., soft_clip=-6)). EarlyStopping brings "
-            "the best epoch's weights back."
+            "global_clipnorm=1 in the optimizer); data on a large scale (bytes: divide by 255; columns of a table: "
+            "standardize them); a variance that runs away (DiagonalNormal(..., log_variance_range=(-6, 2)), "
+            "Normal(..., soft_clip=-6)). EarlyStopping brings the best epoch's weights back."
         )
 
 
