@@ -105,7 +105,7 @@ def test_names_of_parameters_are_a_tuple():
     [
         (np.zeros(5), r"x\[:, None\]"),
         (np.zeros((5, 3)), "Give the layer .* the event shape 3"),
-        (np.zeros((5, 1, 1)), "needs a batch axis"),
+        (np.zeros((5, 1, 1)), r"x\.reshape\(\(-1, 1\)\)"),
     ],
 )
 def test_a_table_of_another_width_is_told_what_it_needs(x, message):

@@ -152,7 +152,7 @@ def _shape_advice(shape, expected):
     if len(shape) == len(expected) + 1 == 4 and (*shape[2:], shape[1]) == expected:
         return "Channels come last here: numpy.moveaxis(x, 1, -1)."
     if len(shape) > 1 and math.prod(shape[1:]) == math.prod(expected):
-        return f"With as many numbers in another order of axes: x.reshape({(-1, *expected)})."
+        return f"An example has as many numbers: x.reshape({(-1, *expected)})."
     return "Data have the event shape of the last layer of p, the decoder: change it, or the data."
 
 
