@@ -578,6 +578,7 @@ def pair(q, p, shape):
         model.build((None, *shape))
         p.trainable = model is both  # `compile` tells Adam which weights are its own
         model.compile(Adam(0.003), objective=ELBO())
+    p.trainable = True
     return both, encoder_only
 
 
