@@ -7,6 +7,8 @@ from pathlib import Path
 
 from vaekit.course import material
 
+SECONDS = "processor_seconds"  # of a notebook's metadata: what running it took, on all cores together
+
 
 @dataclass(frozen=True)
 class Lesson:
@@ -56,7 +58,7 @@ def read(path):
         ValueError: it is no notebook, or has no title.
     """
     notebook = json.loads(path.read_text(encoding="utf-8"))
-    cells, seconds = notebook["cells"], notebook.get("metadata", {}).get("processor_seconds", 0)
+    cells, seconds = notebook["cells"], notebook.get("metadata", {}).get(SECONDS, 0)
     text = "\n\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
     if not (head := re.match(r"# (\d\d) · (.+)", text)):
         raise ValueError(f"{path}: expected a notebook that begins with a heading such as '# 02 · Title'.")

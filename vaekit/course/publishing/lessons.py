@@ -24,6 +24,7 @@ try:
 except ImportError as error:
     raise ImportError(f"Notebooks need {error.name}: pip install 'vaekit[course]'") from error
 
+from vaekit.course.lesson import SECONDS
 from vaekit.files import replacing
 
 COMPARED = "nbval-check-output"
@@ -37,7 +38,6 @@ METADATA = {
     "language_info": {"name": "python"},
 }
 LARGEST = 1_500_000  # bytes
-SECONDS = "processor_seconds"  # of the notebook's metadata: what running it took, on all cores together
 PROGRESS_BAR = re.compile(r"━━|\d%\|")  # of Keras, of tqdm
 ADDRESS = re.compile(r" at 0x[0-9a-f]{6}")
 
