@@ -199,6 +199,12 @@ def test_what_cannot_be_is_refused(kind):
         make()
 
 
+def test_an_objective_shows_what_makes_it_again():
+    for objective in (ELBO(2, beta=vk.objectives.WarmUp(5), gradient="stl"), CIWAE(3, elbo_weight=0.25), PIWAE(2, 3)):
+        again = eval(repr(objective), vars(vk.objectives).copy())
+        assert type(again) is type(objective) and again.get_config() == objective.get_config()
+
+
 class Mean(IWAE):
     def bound(self, log_weights):
         return ops.mean(log_weights, axis=0)

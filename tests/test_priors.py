@@ -198,8 +198,13 @@ def test_a_prior_that_does_not_fit_is_refused():
         VampPrior(encoder, 0)
     with pytest.raises(ValueError, match="Keras layer"):
         VampPrior(x, 5)
-    with pytest.raises(ValueError, match="low < high"):
-        VampPrior(encoder, 5, value_range=(1, 0))
+    for value_range in ((1, 0), (0, 1, 2), 3):
+        with pytest.raises(ValueError, match="low < high, or None"):
+            VampPrior(encoder, 5, value_range=value_range)
+    with pytest.raises(ValueError, match="the prior of a step"):
+        IndependentSteps(3)
+    with pytest.raises(ValueError, match="known to be an integer of at least 0"):
+        IndependentSteps(StandardNormal(), known=-1)
     with pytest.raises(ValueError, match="draws 100 of the examples"):
         VampPrior.from_data(encoder, x, 100)
     with pytest.raises(ValueError, match=r"the data lie in \[0, 255\]"):

@@ -161,6 +161,10 @@ class Objective:
         """β at this step."""
         return beta_at(step, self.beta)
 
+    def __repr__(self):
+        arguments = (f"{name}={getattr(self, name, value)!r}" for name, value in self.get_config().items())
+        return f"{type(self).__name__}({', '.join(arguments)})"
+
     def get_config(self):
         return {"samples": self.samples, "beta": serialize(self.beta)}
 

@@ -2,6 +2,7 @@
 
 import keras
 
+from vaekit.batches import check_counts
 from vaekit.layers.over_time import OverTime
 from vaekit.priors.prior import Prior
 
@@ -17,11 +18,17 @@ class IndependentSteps(Prior):
     Args:
         prior: of a step.
         known: number of steps at the beginning that are given, as for `vaekit.layers.TimeDistributed`.
+
+    Raises:
+        ValueError: what is no prior, or a number of steps below 0.
     """
 
     over_time = True
 
     def __init__(self, prior, known=0, event_shape=None, **kwargs):
+        if not isinstance(prior, Prior):
+            raise ValueError(f"IndependentSteps expects the prior of a step, of vaekit.priors; received {prior!r}.")
+        check_counts("IndependentSteps", least=0, known=known)
         self.prior, self.known = prior, int(known)
         super().__init__(event_shape, **kwargs)
 

@@ -62,8 +62,10 @@ class VampPrior(Prior):
         super().__init__(**kwargs)
         if not isinstance(encoder, keras.layers.Layer):
             raise ValueError(f"VampPrior expects the model's encoder, a Keras layer; received {encoder!r}.")
-        if value_range is not None and not value_range[0] < value_range[1]:
-            raise ValueError(f"VampPrior expects value_range (low, high) with low < high; received {value_range!r}.")
+        if not (value_range is None or (np.shape(value_range) == (2,) and value_range[0] < value_range[1])):
+            raise ValueError(
+                f"VampPrior expects value_range (low, high) with low < high, or None; received {value_range!r}."
+            )
         check_counts("VampPrior", components=components)
         self.encoder, self.components = encoder, int(components)
         self.mean, self.stddev, self.value_range, self.learned = mean, stddev, value_range, bool(learned)
