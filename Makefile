@@ -10,20 +10,23 @@ NEEDED = vaekit needs Python 3.11, 3.12 or 3.13, and none of these is one: $(CAN
 ACTIVATE = . .venv/bin/activate
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 lessons: .venv/installed  ## install everything, copy the course into vaekit-course/, open JupyterLab on the first lesson
 	$(ACTIVATE) && vaekit start
 
-test: .venv/installed  ## install everything, test the library on both backends, then the lessons
+test: SELECTED = -m "not thorough"
+test: test-all  ## install everything, test the library on both backends, then the lessons: a quarter of an hour
+
+test-all: .venv/installed  ## the same with the tests that take long: half an hour
 	@report=; for part in tensorflow jax lessons; do \
-	    if $(MAKE) --no-print-directory test-$$part; then result=passed; else result=FAILED; fi; \
+	    if $(MAKE) --no-print-directory test-$$part SELECTED='$(SELECTED)'; then result=passed; else result=FAILED; fi; \
 	    report="$$report$$result  test-$$part\n"; \
 	done; printf "\n$$report"; ! printf "$$report" | grep -q FAILED
 
 # Three workers on two cores: tests of grading wait for a third of their time.
 test-tensorflow test-jax: test-%: .venv/installed
-	$(ACTIVATE) && KERAS_BACKEND=$* pytest -p no:nbval -n 3 --dist worksteal tests
+	$(ACTIVATE) && KERAS_BACKEND=$* pytest -p no:nbval -n 3 --dist worksteal $(SELECTED) tests
 
 test-lessons: .venv/installed
 	$(ACTIVATE) && KERAS_BACKEND=tensorflow VAEKIT_FAST=1 OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 \
@@ -78,4 +81,4 @@ clean:  ## remove what was installed or built here
 	@$(ACTIVATE) && pip install --quiet --disable-pip-version-check --constraint requirements.lock --no-build-isolation -e '.[jax,site]'
 	@npm install --loglevel=error --no-audit --no-fund --prefix .venv/npm mathjax@3.2.2 && touch $@
 
-.PHONY: help lessons test test-tensorflow test-jax test-lessons check notebooks exercises benchmark site look lock clean
+.PHONY: help lessons test test-all test-tensorflow test-jax test-lessons check notebooks exercises benchmark site look lock clean

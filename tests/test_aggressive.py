@@ -91,6 +91,7 @@ def test_each_side_takes_the_steps_of_its_own_optimizer():
         np.testing.assert_allclose(ops.convert_to_numpy(a), ops.convert_to_numpy(b), rtol=1e-6)
 
 
+@pytest.mark.thorough
 @pytest.mark.alternate
 def test_it_ends_when_information_rises_no_more(monkeypatch):
     found = iter([0.5, 0.8, 0.8, 3.0])
@@ -111,6 +112,7 @@ def test_it_ends_when_information_rises_no_more(monkeypatch):
     assert value(again.optimizer.aggressive)
 
 
+@pytest.mark.thorough
 @pytest.mark.alternate
 def test_a_broken_training_goes_on_to_the_same_bits_and_a_file_keeps_the_turns(tmp_path):
     def train(*epochs):

@@ -21,7 +21,7 @@ from vaekit.course.grader.grade import grade_notebook
 from vaekit.course.grader.usage import Limits
 from vaekit.course.questions import Function
 
-pytestmark = [pytest.mark.once, pytest.mark.usefixtures("fast_processes", "short_grace")]
+pytestmark = [pytest.mark.once, pytest.mark.thorough, pytest.mark.usefixtures("fast_processes", "short_grace")]
 linux = pytest.mark.skipif(sys.platform != "linux", reason="other systems isolate less, and say so")
 LIMITS = Limits(cell=1, notebook=300, memory=3 << 29, disk=16 << 20, processes=150, starts=20)
 

@@ -67,6 +67,7 @@ def test_other_backends_are_refused_by_name(name, message):
     assert message in last and "KERAS_BACKEND" in last and "JAX" in last
 
 
+@pytest.mark.thorough
 @pytest.mark.once
 def test_start_is_quiet():
     """The other backend's, too: `test_both_backends_agree_and_jax_needs_no_tensorflow`."""
@@ -122,6 +123,7 @@ def test_a_word_that_comes_twice_has_one_gradient():
     np.testing.assert_allclose(ops.convert_to_numpy(table), -summed / norm, rtol=1e-5)
 
 
+@pytest.mark.thorough
 @pytest.mark.once
 def test_both_backends_agree_and_jax_needs_no_tensorflow(other_backend, tmp_path, monkeypatch):
     model = two_latents("top-down")

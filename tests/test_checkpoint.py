@@ -137,6 +137,7 @@ def assert_as_without_a_break(vae, history, stop, trained):
     assert (stop.best_epoch, stop.stopped_epoch, stop.wait) == (1, 4, 3)
 
 
+@pytest.mark.thorough
 def test_a_broken_training_goes_on_to_the_same_bits(trained, tmp_path):
     one, other = trained.models
     for i, breaks in enumerate(

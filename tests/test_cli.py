@@ -90,6 +90,7 @@ def test_doctor_with_a_backend_that_does_not_start():
     assert "backend jax does not start" in result.stdout and "jupyterlab" in result.stdout
 
 
+@pytest.mark.thorough
 @pytest.mark.once
 def test_doctor_on_jax_does_without_tensorflow():
     result = process("doctor", before="sys.modules['tensorflow'] = None", KERAS_BACKEND="jax")

@@ -122,6 +122,7 @@ CHOSEN = list(pairwise(USUAL))
 WHOLE = os.environ.get("VAEKIT_CROSSINGS") == "all"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("choice", itertools.product(*CHOICES) if WHOLE else half(vk.backend.NAME), ids=repr)
 def test_trains_saves_and_reloads(choice, tmp_path):
     latents, prior, likelihood, objective, kind = choice

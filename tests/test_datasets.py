@@ -359,6 +359,7 @@ def test_damaged_mnist_10k_is_an_error(tmp_path, cache, monkeypatch):
         datasets.load("mnist_10k")
 
 
+@pytest.mark.thorough
 @needs_mirror
 def test_mnist_10k_is_made_again_bit_for_bit():
     arrays = make_mnist_10k.extract()

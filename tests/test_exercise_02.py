@@ -215,6 +215,7 @@ CUTS = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.alternate
 @pytest.mark.parametrize("cut", CUTS)
 def test_a_cut_gradient_costs_the_gradients_alone(cut):
@@ -434,6 +435,7 @@ def test_an_encoder_that_returns_a_distribution_is_told_so():
     )
 
 
+@pytest.mark.thorough
 def test_a_layer_whose_config_no_file_can_hold_is_told_so():
     layer = run(IMAGE_CODE, "GaussianImage")
 
@@ -447,6 +449,7 @@ def test_a_layer_whose_config_no_file_can_hold_is_told_so():
     assert "JSON" in repr(wrong)
 
 
+@pytest.mark.thorough
 def test_lines_that_are_hidden_by_another_earn_nothing():
     """The broken loss without its KL: it does not show whether the lines of the KL are mended."""
     question = QUESTIONS["mended_loss"]

@@ -90,7 +90,14 @@ ALIKE = {  # whether the question is a function of tensors: right answers to it
     for function in (True, False)
 }
 WRONG = [
-    pytest.param(number, name, diagnosis, wrong, id=f"{number}-{name}-{i}-{diagnosis}")
+    pytest.param(
+        number,
+        name,
+        diagnosis,
+        wrong,
+        id=f"{number}-{name}-{i}-{diagnosis}",
+        marks=pytest.mark.thorough if i else (),
+    )
     for (number, name), rows in MUTANTS.items()
     for i, (diagnosis, wrong) in enumerate(rows)
 ]
@@ -236,6 +243,7 @@ def _judged(question, cases, answer):
 # On TensorFlow `vaekit grade` marks every solution: test_grading_exercises.py.
 
 
+@pytest.mark.thorough
 @pytest.mark.on_jax
 @pytest.mark.parametrize(("number", "question"), OTHERS)
 def test_solution_earns_every_point(number, question):
@@ -244,6 +252,7 @@ def test_solution_earns_every_point(number, question):
     assert type(found.earned) is float
 
 
+@pytest.mark.thorough
 @pytest.mark.on_jax
 @pytest.mark.alternate
 @pytest.mark.parametrize(("number", "question"), FUNCTIONS)
@@ -251,6 +260,7 @@ def test_solution_that_is_a_function_earns_every_point(number, question):
     test_solution_earns_every_point(number, question)
 
 
+@pytest.mark.thorough
 @pytest.mark.on_jax
 @pytest.mark.alternate
 @pytest.mark.parametrize(("number", "question"), TRAINED)

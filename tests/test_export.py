@@ -69,6 +69,7 @@ MODELS = {
 }
 
 
+@pytest.mark.thorough
 @tensorflow
 def test_exported_programs_give_the_models_numbers(tmp_path):
     expected = {}

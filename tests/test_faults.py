@@ -159,6 +159,7 @@ def test_a_variable_anywhere_in_an_objective_is_followed():
     assert betas(o.ELBO(beta=lambda step: settings["rate"]), change) == expected
 
 
+@pytest.mark.thorough
 def test_numbers_are_followed_whatever_ran_in_between():
     model = small_vae(objective=o.ELBO(beta=0.0))
     model.build((None, *IMAGE))

@@ -30,6 +30,7 @@ def test_a_recipe_is_short(source):
     assert sum("alt" in cell.metadata for cell in cells) == 1
 
 
+@pytest.mark.thorough
 @pytest.mark.alternate  # in one process, since a kernel for each would take longer to start than to run it
 @pytest.mark.parametrize("source", RECIPES, ids=lambda path: path.stem)
 def test_a_recipe_runs(source, monkeypatch, tmp_path):

@@ -55,6 +55,7 @@ SYMPTOMS = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", gauntlet.FAULTS)
 def test_a_fault_shows_and_its_repair_mends_it(name, healthy):
     fault = gauntlet.FAULTS[name]

@@ -41,6 +41,7 @@ def graded(path, cells, questions, limits=None):
     return grade_notebook(path, limits, exercise=types.SimpleNamespace(number="90", title="Cells", questions=questions))
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("number", numbers())
 def test_solutions_earn_every_point(number, tmp_path):
     """Handed in as learners do: the exercise, with the solutions' answers. (What else solutions show, others run.)"""
@@ -55,6 +56,7 @@ def test_solutions_earn_every_point(number, tmp_path):
     assert {verdict.question: verdict.earned for verdict in report.verdicts} == points(number) and not report.notes
 
 
+@pytest.mark.thorough
 def test_stubs_earn_none(tmp_path, fast_processes):
     """Of all exercises, one after the other in one notebook."""
     cells = [cell for n in numbers() for cell in json.loads(notebook("exercises", n).read_text())["cells"]]
@@ -104,6 +106,7 @@ PLACES = {
 }
 
 
+@pytest.mark.thorough
 def test_what_cells_do_to_each_other(tmp_path, fast_processes):
     """All of it in one notebook.
 
@@ -127,6 +130,7 @@ def test_what_cells_do_to_each_other(tmp_path, fast_processes):
     assert (set(notes), left_out) == ({1, 2, 3}, set(LEAVES_LITTLE)), notes
 
 
+@pytest.mark.thorough
 def test_what_later_steps_lack(monkeypatch):
     def refuse(*_, **__):
         raise RuntimeError("can't start new thread")

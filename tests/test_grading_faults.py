@@ -85,6 +85,7 @@ def answers():
         yield "02", "train_vae", TRAINS.replace("{codes}", codes).replace("{decoder}", decoder)
 
 
+@pytest.mark.thorough
 def test_the_same_marks_everywhere(tmp_path, monkeypatch):
     """Some fifty answers, most of which fail somewhere, as questions of one exercise: what each is told, and earns."""
     code = [IMPORTS, *(solution(number, name) for number, name in LAYERS.items())]

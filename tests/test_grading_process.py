@@ -23,6 +23,7 @@ from vaekit.course.grader.work import WorkFolder
 
 pytestmark = [
     pytest.mark.once,
+    pytest.mark.thorough,
     pytest.mark.skipif(sys.platform != "linux", reason="other systems isolate less, and say so"),
 ]
 BESIDE = tuple(layer for layer in sandbox.LAYERS if layer != "namespaces")  # as many systems have it

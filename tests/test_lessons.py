@@ -352,6 +352,7 @@ def nbval(source, *options):
     return subprocess.run(arguments, cwd=source.parent, capture_output=True, text=True)
 
 
+@pytest.mark.thorough
 def test_nbval_fails_after_a_timeout(lesson):
     """Cells after one that timed out are expected to fail; the run as a whole fails all the same."""
     source = lesson("# %%\nimport time\n\ntime.sleep(60)\n\n# %%\nassert False\n")
@@ -383,6 +384,7 @@ IntSlider()
 """
 
 
+@pytest.mark.thorough
 def test_build(lesson, monkeypatch, tmp_path):
     monkeypatch.setenv("VAEKIT_FAST", "1")
     monkeypatch.setenv("VAEKIT_PROGRESS", str(tmp_path / "progress.json"))

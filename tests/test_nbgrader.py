@@ -29,7 +29,7 @@ from vaekit.course.publishing import nbgrader as classroom
 from vaekit.course.publishing.lessons import save
 from vaekit.course.publishing.nbgrader.notebooks import configuration, generate
 
-pytestmark = pytest.mark.once
+pytestmark = [pytest.mark.once, pytest.mark.thorough]
 
 ROOT = Path(__file__).parents[1]
 SMALL = Path(__file__).parent / "small_course"

@@ -38,6 +38,7 @@ def changed(*edits):
     return code
 
 
+@pytest.mark.thorough
 def test_a_right_objective_earns_every_point():
     found = verdict(CODE)
     assert found.right and found.earned == 4, found

@@ -77,6 +77,7 @@ def test_a_cells_objective_has_the_gradient_of_the_settings(mnist_like):
     assert cell.vary({"gradient": "dreg"}).model(mnist_like, 0).objective.gradient == "dreg"
 
 
+@pytest.mark.thorough
 def test_trains_evaluates_and_sheds_inactive_units(data):
     model = paper.two_layers(data, vk.objectives.IWAE(5))
     before = model.evaluate(data.test, seed=0, verbose=0)["bound"]
@@ -109,6 +110,7 @@ def test_table_1_keeps_the_papers_order():
             assert paper.TABLE_1[name, layers, objective, 50][0] < paper.TABLE_1[name, layers, objective, 1][0]
 
 
+@pytest.mark.thorough
 def test_a_trial_reports_what_it_trained():
     (row,) = trial.run(paper, ["1 layer, VAE, k=1"], "dynamic_digits", 1, samples=3, images=20, progress=False)
     assert row.data == "dynamic digits" and row.epochs == 1 and len(row.log_likelihood.per_example) == 20

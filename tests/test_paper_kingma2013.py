@@ -162,6 +162,7 @@ def test_the_papers_models(name, shape):
     assert reconstruction.shape == (5, *shape) and np.all((reconstruction > 0) & (reconstruction < 1))
 
 
+@pytest.mark.thorough
 def test_full_variational_bayes_trains_and_checks_its_data(tmp_path):
     model = paper.full_variational_bayes(3, examples=100, hidden=20, seed=0)
     x = binary_images(100, (28, 28, 1))
@@ -183,6 +184,7 @@ def test_settings_are_the_papers():
         s.samples = 2
 
 
+@pytest.mark.thorough
 @pytest.mark.once
 def test_the_paper_model_learns_mnist(mirror):
     mnist = vk.datasets.load("dynamic_mnist")

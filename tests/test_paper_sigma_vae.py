@@ -85,6 +85,7 @@ def test_every_row_has_a_bound_and_samples(decoder):
     assert model.sample(2, seed=0).shape == (2, 8, 8, 3)
 
 
+@pytest.mark.thorough
 @pytest.mark.alternate
 @pytest.mark.parametrize(
     "architecture, decoder",

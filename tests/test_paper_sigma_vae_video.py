@@ -99,6 +99,7 @@ def test_networks_over_time_have_the_codes_weights_and_start():
     assert all(0.99 / 16 < np.abs(w).max() <= 1 / 16 and abs(w.mean()) < 0.003 for w in weights)
 
 
+@pytest.mark.thorough
 @pytest.mark.alternate  # each head by itself runs on both: test_contract
 @pytest.mark.parametrize("decoder", rybkin2020.DECODERS)
 def test_every_row_describes_frames(decoder):
@@ -181,6 +182,7 @@ def test_beta_hides_a_sigma():
     np.testing.assert_allclose(-beta * array(p.log_prob(x)), averaged + constant, rtol=1e-4)
 
 
+@pytest.mark.thorough
 @pytest.mark.alternate
 @pytest.mark.parametrize("prior, convolutions", [("learned", (2, 1)), ("fixed", ())])
 def test_trains_continues_is_measured_and_reloads(prior, convolutions, tmp_path):

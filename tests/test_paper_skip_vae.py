@@ -120,6 +120,7 @@ def test_clamped_probabilities_bound_the_loss_of_a_pixel():
     assert float(log_p[0]) == pytest.approx(16 * np.log(1e-5), rel=1e-3)
 
 
+@pytest.mark.thorough
 @pytest.mark.alternate
 @pytest.mark.parametrize(
     "kind, refined", [("mlp", False), ("mlp", True), ("pixelcnn", False)], ids=["MLP", "MLP, refined", "PixelCNN"]
@@ -174,6 +175,7 @@ def test_settings_and_tables():
             assert vae is None or skip > vae
 
 
+@pytest.mark.thorough
 @pytest.mark.once
 def test_skips_carry_more_information_at_equal_budget(mirror):
     """By the KL. (Active units tell later: until training has silenced some, all of them pass the threshold.)"""

@@ -44,6 +44,7 @@ def test_networks_have_the_papers_weights(sentences, skip):
     assert all(np.array_equal(a, b) for a, b in zip(model.get_weights(), other.get_weights(), strict=True))
 
 
+@pytest.mark.thorough
 @pytest.mark.alternate
 @pytest.mark.parametrize("name", ["vae-3", "skip-sa-vae-3", "lstm_lm"])
 def test_models_train_and_are_measured(sentences, name, tmp_path):
@@ -62,6 +63,7 @@ def test_models_train_and_are_measured(sentences, name, tmp_path):
     assert loaded.evaluate(few, verbose=0, seed=0) == pytest.approx(model.evaluate(few, verbose=0, seed=0), rel=1e-5)
 
 
+@pytest.mark.thorough
 @pytest.mark.once
 def test_a_broken_training_goes_on_to_the_same_bits(sentences, tmp_path):
     """Dropout, batches by length, and the halving of the rate included; from a file, into a model that has gone on."""

@@ -106,6 +106,7 @@ def test_priors(prior):
 
 
 # Two on each backend: with convolutions and without, grey and binary.
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     "architecture, name",
     {

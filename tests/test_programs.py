@@ -53,6 +53,7 @@ def test_a_second_model_of_equal_structure_is_not_compiled_again():
     assert events.count("/jax/compilation_cache/cache_misses") == 0
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(backend.NAME != "tensorflow", reason="TensorFlow's graphs")
 def test_a_discarded_model_leaves_no_graph_behind():
     from tensorflow.python.framework.func_graph import FuncGraph

@@ -92,6 +92,7 @@ def test_stubs_raise_not_implemented_and_earn_nothing(source):
 # ---- from script to notebooks
 
 
+@pytest.mark.thorough
 def test_source_notebook(course):
     notebook = generate(course)
     assert notebook.metadata.vaekit == {"exercise": "99"}

@@ -18,6 +18,7 @@ def blocks():
     return re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.S)
 
 
+@pytest.mark.thorough
 def test_readme_code_runs(mirror, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     ten_lines, spelled_out, hierarchy, others, sentences, videos, state_space = blocks()

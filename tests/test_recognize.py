@@ -84,6 +84,7 @@ def test_a_function_within_is_told_by_its_own_arguments():
     assert "the term with `scale` is missing" in clauses and "the term with the constant counts twice" in clauses
 
 
+@pytest.mark.thorough
 def test_what_is_told_of_unknown_answers_holds_for_other_inputs(monkeypatch):
     """Two changes at once, by chance: a sentence that is told is true of numbers that were not looked at."""
     monkeypatch.setattr(recognize, "MOST_IN_PAIRS", 0)
@@ -223,6 +224,7 @@ def test_what_is_not_finite_by_a_mistake_is_none_of_it_where_it_is():
     assert found(lambda x, power: np.log(x).max()) == "other"
 
 
+@pytest.mark.thorough
 def test_lost_digits_are_not_told_of_mixtures_whose_value_is_right():
     exercise = next(e for e in EXERCISES if "mixture_path" in e.questions)
     text = exercise.questions["mixture_path"].text

@@ -54,6 +54,7 @@ def wait_for_another_file(process, path):
         time.sleep(0.001)
 
 
+@pytest.mark.thorough
 @pytest.mark.once  # what a file holds is put back on both: test_checkpoint.py
 def test_a_run_that_is_killed_comes_to_the_same(start, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"

@@ -178,6 +178,7 @@ def test_counted_operations():
     assert exact < found < 1.5 * exact
 
 
+@pytest.mark.thorough
 @pytest.mark.once
 def test_images_are_those_of_the_data_sets(mirror):
     for name, (images, shape, _) in costs.IMAGES.items():
@@ -210,6 +211,7 @@ def test_a_preset_is_the_run_in_half_precision(folder, tmp_path, monkeypatch):
     assert ours.names == ["tiny"]
 
 
+@pytest.mark.thorough
 @pytest.mark.alternate
 @pytest.mark.parametrize("paper, name", PRESETS)
 def test_presets_load_without_data(paper, name, monkeypatch, tmp_path):
@@ -229,6 +231,7 @@ def test_every_paper_has_a_preset():
 SLOW_ON_JAX = ("rybkin2020",)  # convolutions on a processor
 
 
+@pytest.mark.thorough
 @pytest.mark.alternate
 @pytest.mark.parametrize(
     "paper, name", [pytest.param(*p, marks=[pytest.mark.once] * (p[0] in SLOW_ON_JAX)) for p in PRESETS]

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 
+@pytest.mark.thorough
 def test_two_devices_give_the_losses_and_gradients_of_one():
     """By scale of the decoder: history and weights after training on one device and on two."""
     program = Path(__file__).parent / "scale_out.py"

@@ -114,6 +114,7 @@ def vae(length=LENGTH, objective=None, **options):
     return model
 
 
+@pytest.mark.thorough
 @pytest.mark.alternate
 @pytest.mark.parametrize("objective", [vk.objectives.ELBO, lambda: vk.objectives.IWAE(3)])
 def test_a_vae_of_sequences_trains_evaluates_draws_and_reloads(objective, tmp_path):
@@ -422,6 +423,7 @@ CROSSED = {
 }
 
 
+@pytest.mark.thorough
 @pytest.mark.alternate
 @pytest.mark.parametrize("name", CROSSED)
 def test_sequences_cross_with_priors_refinement_hierarchies_and_conditions(name):
@@ -466,6 +468,7 @@ def test_perplexity_is_of_sentences():
         vk.evaluation.perplexity(model, binary_images())
 
 
+@pytest.mark.thorough
 @pytest.mark.alternate
 @pytest.mark.parametrize("multiple", [1, 3])
 def test_batches_by_length_leave_out_padding_and_change_nothing(multiple):

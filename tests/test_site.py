@@ -167,6 +167,7 @@ FEWER = {"epochs=50": "epochs=1", "epochs=100": "epochs=1", "range(5)": "range(2
 FEWER |= {"n=1000": "n=8", "range(8)": "range(1)"}
 
 
+@pytest.mark.thorough
 @pytest.mark.once
 @pytest.mark.parametrize("path", [path for path in EXAMPLES if path not in PAPERS])
 def test_example_runs(path, tmp_path, monkeypatch):

@@ -407,6 +407,7 @@ def test_endless_videos_are_others_in_every_epoch_and_the_same_again():
         np.testing.assert_array_equal(taken[name], both[1][0][name])
 
 
+@pytest.mark.thorough
 def test_training_on_endless_videos_goes_on_where_it_was(tmp_path):
     def fit(data, epochs, **options):
         keras.utils.set_random_seed(1)
