@@ -35,6 +35,8 @@ def test_join():
         Join()([a, normal(2, 3, 5, 2, 2)])
     with pytest.raises(ValueError, match="of one size"):
         Join()([image, normal(2, 3, 5)])
+    with pytest.raises(ValueError, match="size must be known.*over_time=True"):
+        Join()([keras.Input((None, 4)), keras.Input((3,))])
 
 
 def test_join_along_one_axis():

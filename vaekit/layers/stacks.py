@@ -41,7 +41,7 @@ class Join(keras.layers.Layer):
             it is.
 
     Raises:
-        ValueError: maps of different sizes, or tensors that are neither vectors nor maps.
+        ValueError: maps of different sizes, or of an unknown one that a vector joins; tensors that are neither.
 
     Source: Dieng et al. 2019, section 4 (z as a channel of a PixelCNN's layers).
     """
@@ -59,6 +59,11 @@ class Join(keras.layers.Layer):
                 f"received shapes {shapes}. Flatten or resize them first."
             )
         self.map_size = next(iter(sizes), None)  # (H, W) or (T,)
+        if self.map_size and None in self.map_size and not self.over_time and any(len(shape) == 2 for shape in shapes):
+            raise ValueError(
+                f"A vector joins maps as a map made by a linear layer, so their size must be known; received {shapes}. "
+                "To join it to each step of a sequence, say over_time=True."
+            )
         self.maps = [
             L.Dense(math.prod(self.map_size), name=f"map_{i}", dtype=self.dtype_policy)
             if self.map_size and len(shape) == 2 and not self.over_time
