@@ -426,10 +426,13 @@ quiz.discuss("says")
 # %% [markdown]
 # The plain VAE is the language model, to a few hundredths of a nat. One of the four cures has a code worth the name,
 # and it is the skips: more than a nat after three epochs, nearly all of it information. It says the topic of nine
-# sentences in ten, and the tense of no more than chance has. And the bound is higher than without: a young decoder is
-# no good at gathering hints, and this one is told.
+# sentences in ten, and the tense of no more than chance has. (We decode the mean, which has no noise. A draw of the
+# code tells less: 1.19 nats of the topic's 2.25.) And the bound is higher than without: a young decoder is no good at
+# gathering hints, and this one is told. So far it looks like the accident, which costs likelihood. Wait for the second
+# table.
 #
-# - *Word dropout* has weakened the decoder, whose bound is lower, and the code has gone all the same.
+# - *Word dropout* has weakened the decoder, whose bound is lower, and the code has gone all the same: half of the words
+#   are enough to go on with, and the encoder does not learn any sooner.
 # - *Free bits* have not even four nats. Below four a nat costs nothing, but nothing asks for one either, if the decoder
 #   does not listen. More than half of the KL is misfit: the posterior is not the prior, but nearly the same for all
 #   sentences. What it does say, some six tenths of a nat, is neither topic nor tense, and it is paid for with a nat of
@@ -488,14 +491,14 @@ if epochs(1, 0):
 
 # %% [markdown]
 # First the code. It says more than twice as much as after three epochs: the topic of nearly every sentence, and of the
-# tense still next to nothing. (Its information is some four tenths of a nat more than the topic is worth. These must be
-# on something else, single words for instance.) Topic and tense would both be paid back in full, by lesson 08's
-# argument. But they are not alike for the decoder. The tense is shown by one word, or two: there is nothing to gather.
-# The topic is in many words, and an LSTM that is not told has to work it out from noisy hints, which it never does
-# quite as well as Bayes' rule would. **A code says what the decoder finds hard to find out by itself.**
+# tense still next to nothing. (Its information is some four tenths of a nat more than the topic is worth. At least
+# these are on something else, single words for instance.) Topic and tense would both be paid back in full, by lesson
+# 08's argument. But they are not alike for the decoder. The tense is shown by one word, or two: there is nothing to
+# gather. The topic is in many words, and an LSTM that is not told has to work it out from noisy hints, which it never
+# does quite as well as Bayes' rule would. **A code says what the decoder finds hard to find out by itself.**
 #
 # Word dropout, given time, shows it from the other side. Its decoder cannot read every other word, so it does not know
-# how far the sentence has come, and whether a `will` has been. Its code, of nearly two nats, can tell it such things:
+# whether the verb has been, and whether a `will` has. Its code, of nearly two nats, can tell it such things:
 # the tense of two sentences in three comes back, and the topic no more often than by chance. The price is five nats of
 # bound. Warm-up has ended where the VAE without a cure did.
 #
@@ -504,7 +507,7 @@ if epochs(1, 0):
 # gap, which a posterior has that says something, and the prior has not. The lead of the first epochs is gone: what a
 # code told their decoder, the other one has found out by itself. So this collapse was a choice, and on the ridge a code
 # wins nothing. What one gets is that there *is* a code: one can ask for a topic, compare sentences, change one thing
-# and keep the rest. Whoever only wants low perplexity should not train a VAE.
+# and keep the rest. Whoever only wants low perplexity, on sentences like these, should not train a VAE.
 
 # %% [markdown]
 # ## Semi-amortized inference
@@ -520,8 +523,9 @@ if epochs(1, 0):
 # draws of $z$, as always.) After $K$ steps, $q(z; \lambda_K)$ is the posterior. Steps from the prior, $\lambda_0 = 0$,
 # without any encoder, are older than the VAE: **stochastic variational inference**. In training, the loss is the bound
 # at $\lambda_K$, and its gradient goes through all of the steps, as through layers, back to the encoder, which so
-# learns to propose a good *start*. Lesson 08's ridge says why this should help against collapse: what drives the code
-# out is the encoder's lag, and steps for each sentence make up for it. Here it is without momentum. (`fresh=False`, one
+# learns to propose a good *start*. Lesson 08's ridge says why this should help against collapse. On the ridge
+# $\log p_\theta(x)$ is the same with a code as without, so the gap decides, and it is the code that has one. Steps for
+# each sentence make it smaller, as far as it is the encoder's. Here it is without momentum. (`fresh=False`, one
 # noise for all steps, is for later.)
 
 
@@ -617,7 +621,7 @@ if epochs(1, 0):
     holds(0 < old[-1] - old[0] < 0.25, level - old[0] > 0.5)
 
 # %% [markdown]
-# From the prior, twenty steps gain more than seven nats, nearly all of them in the first five. They end where the
+# From the prior, twenty steps gain nearly nine nats, eight of them in the first five. They end where the
 # encoder's proposal begins, which took twenty epochs of training. To the proposal they add a tenth of a nat.
 #
 # **The gap need not be the encoder's.** Lesson 02's two parts can be read off here: of some eight tenths of a nat
@@ -643,7 +647,7 @@ if epochs(1, 0):
     holds(-0.6 < refined - by_hand[-1] < -0.03)
 
 # %% [markdown]
-# The same number of steps, of the same size, and a tenth of a nat or two is missing: what the others gained, and more.
+# The same number of steps, of the same size, and the bound is lower: they have lost more than the others had gained.
 # **Steps are noisy.** With some three nats among 32 latents, most posteriors are nearly the prior. There, lesson 02
 # found, the gradient of A fluctuates as ever, that of B hardly: A's steps push each latent about, and each push is paid
 # in KL. More draws, or a smaller rate, make it less.
@@ -819,14 +823,17 @@ for preset, name in {"grammar_vae": "VAE-32", "grammar_skip_vae": "Skip-VAE-32"}
 
 # %% [markdown]
 # On Yahoo's answers the VAE has collapsed as ours has, and is a little worse than a language model (`LSTM LM`). Skips
-# alone bring back a third of a nat there. Semi-amortized inference brings back more, and has the best perplexity. With
+# alone bring back a third of a nat there. (Their bound is lower than the VAE's, and their perplexity better: it is
+# taken by importance weights, which forgive a gap.) Semi-amortized inference brings back more, and has the best
+# perplexity, nearly two words below the language model's: on texts of eighty words a code may win likelihood, too. With
 # both the code is largest, fifteen nats in 32 latents and more than twenty-two in 64; bound and perplexity pay for it:
 # compare `SA-VAE-32` with `Skip-SA-VAE-32`.
 #
 # Our two runs with refinement had six epochs of twenty, for an epoch takes many times as long. Their decoders are far
 # from trained, so compare their bounds and perplexities with nothing. But `SA-VAE-32` has a code, and no skips: that
-# much of the paper's story comes back. What it says after six epochs is neither topic nor tense. With skips it says
-# the topic, and more nats than topic and tense together are worth: some of them are on the words themselves.
+# much of the paper's story comes back. What it says after six epochs is neither topic nor tense, and on what else it
+# spends 1.5 nats, nobody has measured: single words? the length? With skips it says the topic, and more nats than topic
+# and tense together are worth: some of them are on the words themselves.
 #
 # ### The Penn Treebank
 #
@@ -975,8 +982,8 @@ if epochs(1, 0):
 # Perplexity is $e$ to the nats a word, the end mark among the words, and has a floor: the entropy. It does not see
 # collapse. Greedy samples do, at a glance, and mutual information does in nats.
 #
-# On text the decoder can do without a code, and in the end a code wins no likelihood. It says what the decoder finds
-# hard to find out: of our grammar the topic, not the tense.
+# On text the decoder can do without a code, and on short sentences a code wins no likelihood in the end. It says what
+# the decoder finds hard to find out: of our grammar the topic, not the tense.
 #
 # Refinement closes the encoder's part of the gap, where there is one, for a pass through the decoder and back for each
 # step. It changes the bound, not the model, unless the model was trained with it.
