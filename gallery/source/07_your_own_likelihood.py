@@ -2,8 +2,8 @@
 # # 07 · A likelihood of your own
 #
 # Any distribution of TensorFlow Probability, or one that you write, becomes a decoder's last layer by naming its
-# parameters. Here it is the continuous Bernoulli, for grey values in [0, 1]; it saves, loads, and works with every
-# objective and prior.
+# parameters. Here it is the continuous Bernoulli, for grey values in [0, 1]; it saves and loads, and objectives and
+# priors take it like any other.
 
 # %%
 import vaekit as vk
@@ -35,7 +35,9 @@ decoder = keras.Sequential([vk.layers.MLP(128, "relu"), ContinuousBernoulli((8, 
 vae = vk.VAE(encoder, decoder)
 vae.compile(keras.optimizers.Adam(0.002))
 vae.fit(digits.train, epochs=60, verbose=0)
-terms = vae.evaluate(digits.test, seed=0, verbose=0)  # nats of a density: above 0
+terms = vae.evaluate(
+    digits.test, seed=0, verbose=0
+)  # nats of a density, which may be above 0
 print({name: round(value, 1) for name, value in terms.items()})
 try:
     vae.evaluate(16 * digits.test)
@@ -43,10 +45,11 @@ except ValueError as error:
     print(error)
 
 # %% [markdown]
-# Does it integrate to one? A test of any density of one value, in three lines: features in, a grid of values, a sum.
+# Does it integrate to one? A test of any density of one number: features in (large ones, too, as of a trained decoder),
+# a grid of values, a sum.
 
 # %%
-features = np.random.default_rng(0).normal(size=(5, 3)).astype("float32")
+features = 10 * np.random.default_rng(0).normal(size=(5, 3)).astype("float32")
 x = np.linspace(0, 1, 2001, dtype="float32").reshape(-1, 1, 1)  # [values, 1, 1]
 log_p = ContinuousBernoulli(1)(features).log_prob(x)  # [values, 5]
 density = np.exp(keras.ops.convert_to_numpy(log_p))
@@ -64,7 +67,7 @@ same = np.abs(loaded.reconstruct(digits.test) - vae.reconstruct(digits.test)).ma
 print(
     "areas",
     np.round(area, 3),
-    f"; after saving and loading reconstructions differ by {same:.0e}",
+    f"; after saving and loading reconstructions differ by {same:.1g}",
 )
 holds(abs(area - 1).max() < 1e-3, same < 1e-5)
 vk.plotting.reconstructions(
@@ -73,9 +76,11 @@ vk.plotting.reconstructions(
 
 # %% [markdown]
 # **What to watch.** `self.independent` sums over the event; without it the log-density has a shape that vaekit refuses.
-# Write positive parameters as `keras.ops.exp` or `softplus` of what the layer receives, and do all else with `keras.ops`,
-# too, so that both backends run it. Whoever loads the file must import the class first; numbers and names that
-# your `__init__` takes are kept in it. Nats of a density compare with those of other densities of the same values, not
-# with a Bernoulli's probabilities. A density that is not normalized
-# trains without complaint, and its bounds mean nothing: make the test above. Likelihoods of densities can rise
-# without limit where data repeat exactly (zeros, say): a bound that climbs for ever is not a good model.
+# Write positive parameters as `keras.ops.exp` or `softplus` of what the layer receives, and do all else with
+# `keras.ops`, too, so that both backends run it. Whoever loads the file must import the class first; numbers and names
+# that your `__init__` takes are kept in it. Nats of a density compare with those of other densities of the same values,
+# not with a Bernoulli's probabilities. A density that is not normalized trains without complaint, and its bounds mean
+# nothing: make the test above. Densities can rise without limit where data repeat exactly, and so it is here: half of
+# all pixels are 0, and most of the bound comes from them. A bound that climbs for ever is not a good model. A
+# distribution without a mean in closed form has draws alone; for an `Autoregressive` decoder mark the class
+# `@vk.layers.distribution.pixelwise`.
