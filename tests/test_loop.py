@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 import vaekit as vk
-from vaekit import batches as batches_module
 from vaekit.batches import DynamicBinarization
+from vaekit.batches import minibatches as batches_module
 from vaekit.training.program import Program
 
 X = (np.random.default_rng(0).random((48, 4, 4, 1)) < 0.5).astype("float32")  # whole batches: one program

@@ -8,8 +8,8 @@ from oracles import binary_images, small_vae
 
 import vaekit as vk
 from vaekit import backend
-from vaekit import batches as batches_module
 from vaekit.batches import Batches, DynamicBinarization
+from vaekit.batches import minibatches as batches_module
 from vaekit.training import EarlyStopping, checkpoint, fit_together, together
 from vaekit.training.program import Program
 

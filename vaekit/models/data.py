@@ -14,7 +14,8 @@ import numpy as np
 from keras import ops
 
 from vaekit import backend
-from vaekit.batches import TARGETS, Batches, as_array, is_array, is_array_like, is_list, require_no_targets
+from vaekit.batches import Batches, as_array, is_array, is_array_like, is_list, require_no_targets
+from vaekit.batches.arrays import TARGETS
 from vaekit.datasets import Dataset, Splits
 from vaekit.models.arrays import checked, event_shape, fits, named, row_count, shape_message, tensors
 
