@@ -13,7 +13,8 @@
 # **After it, you will have**
 #
 # - a set-up that works, and a VAE of your own that has drawn its first digits;
-# - a look at what a VAE is made of, and at three things that are wrong with yours; the other lessons are about those;
+# - a look at what a VAE is made of, at two things that are wrong with yours and one that is wrong
+#   with its number; the other lessons are about those;
 # - an idea of what the course gives you, and what it asks of you.
 #
 # **You need** Python and NumPy; what an expectation is; what a gradient is. Two questions at the end of this lesson
@@ -37,8 +38,8 @@ check_setup()
 # Each line should begin with `ok`. Where one does not, the arrow says what to do. If the cell ended in
 # `ModuleNotFoundError` instead, this notebook runs on a Python that does not know vaekit: close it, and type
 # `vaekit start` in a terminal (in a copy of the repository, `make lessons`). For the whole story, with versions and
-# devices, type `vaekit doctor`. A GPU is welcome and not needed; nor is a network, for every lesson runs on data that
-# are already here.
+# devices, type `vaekit doctor`. A GPU is welcome and not needed; nor is a connection to the internet, for every lesson
+# runs on data that are already here.
 #
 # Code that only sets something up or draws a picture is folded away, as in the next cell. You can open it; you need
 # not.
@@ -151,9 +152,9 @@ quiz.discuss("sketch")
 
 # %% [markdown]
 # Those pictures were never drawn by anyone. Each column is one code $z$, drawn from $\mathcal N(0, I)$ and decoded
-# twice; what you see is the probability of white. (What `fast=2` is for, is said at the end of the lesson.) After one
-# epoch, 100 steps, there are blurs of a few kinds. At the end, most codes give a digit, and some give something between
-# two. How did it get there?
+# twice; what you see is the probability of white. (`epochs(29, fast=2)` is 29, or 2 where `VAEKIT_FAST=1` is set: see
+# the end of the lesson.) After one epoch, 100 steps, there are blurs of a few kinds. At the end, most codes give a
+# digit, and some give something between two. How did it get there?
 
 # %% tags=["hide-input"]
 history = {term: first.history[term] + rest.history[term] for term in first.history}
@@ -219,9 +220,9 @@ plt.show()
 # From left to right: the picture; the cloud of codes that the encoder finds probable for it (orange, one, two and three
 # $\sigma$ about $\mu$), among the means of other test pictures (grey); and what the decoder makes of four codes from
 # that cloud. They differ a little, for the cloud is small, as the ticks tell. An *autoencoder* sends a picture through
-# a code and back; *a cloud instead of a point* is what makes it variational. Neighbouring clouds overlap, so
-# neighbouring codes must decode to similar pictures, and the plane fills up: nearly everywhere you land, a picture
-# belongs to the place, if only a blend of its neighbours.
+# a code and back; *a cloud instead of a point*, held against a prior, is what is new in a variational one. Neighbouring
+# clouds overlap, so neighbouring codes must decode to similar pictures, and the plane fills up: nearly everywhere you
+# land, a picture belongs to the place, if only a blend of its neighbours.
 #
 # Nobody told the model which digit is which. We know, though.
 
@@ -341,8 +342,8 @@ show(
 # What the cheat leaves, 46 nats, is the noise of the tossing itself.
 #
 # The ± is a standard error: for 500 other test pictures the mean would come out differently, by about that much. Within
-# one standard error of the truth lie two of three such means, within two lie 19 of 20. In this course no likelihood
-# comes without one.
+# one standard error of the truth lie two of three such means, within two lie 19 of 20. Where two numbers are close,
+# look for the ±.
 
 # %% tags=["hide-input"]
 assert 45.5 < -cheat < 46.5 and likelihood.standard_error < 4
@@ -399,7 +400,9 @@ figure
 
 # %% [markdown]
 # Blue is the truth, the orange lines are what the encoder says. **The encoder is only nearly right.** Its clouds are
-# ellipses with upright axes, because `DiagonalNormal` has no others, and for rare pictures they lie in the wrong place.
+# ellipses with upright axes, because `DiagonalNormal` has no others, and for some pictures they lie in the wrong place.
+# (For the worst one the number above it is too small itself: 1000 codes of an encoder that misses do not find the right
+# ones. Lesson 02 measures that.)
 #
 # Third, **a single number hides a lot.** Our $\log p(x)$ was itself an estimate, from codes that this encoder proposed.
 # When can you trust it? What if the decoder ignores $z$? What if pixels are not coins? Each of these questions has its
@@ -507,10 +510,10 @@ quiz.discuss("slope")
 # A VAE is an encoder $q_\varphi(z|x)$, a decoder $p_\theta(x|z)$ and a prior $p(z)$. It is trained by raising a lower
 # bound on $\log p_\theta(x)$: reconstruction minus KL, in nats.
 #
-# The encoder answers with a cloud of codes, and the decoder has to make sense of every point in it. That is why you
-# can draw a code from the prior and get a digit.
+# The encoder answers with a cloud of codes, the decoder has to make sense of every point in it, and the KL term keeps
+# the clouds where the prior draws. So a code drawn from the prior mostly lies in some cloud, and decodes to a digit.
 #
-# Ours blurs, its encoder is only nearly right, and its likelihood is an estimate.
+# Ours blurs, its encoder is only nearly right, and its likelihood is only an estimate.
 #
 # **To do next:** [lesson 01](01_the_reparameterization_trick.ipynb). The encoder's cloud means that there are dice in
 # the middle of the model, and you have just trained it by gradient descent, straight through the dice. How can that be?

@@ -108,10 +108,10 @@ quiz.discuss("blind")
 #
 # ### Leave the darts where they are and change their weight
 #
-# In the integral only the density depends on $\varphi$, so
-# $\nabla_\varphi L = \int \nabla_\varphi q_\varphi(z)\, f(z)\, \mathrm dz$. (We have moved $\nabla$ inside an
-# integral. For smooth densities that is fine; further down you will meet a case in which it is not.) But this is no
-# expectation any more: there is no density left to draw darts from. The chain rule for the logarithm brings one back:
+# In the integral only the density depends on $\varphi$, so $\nabla_\varphi L = \int \nabla_\varphi q_\varphi(z)\,
+# f(z)\, \mathrm dz$. (We have moved $\nabla$ inside an integral. For smooth densities that is fine, whatever $f$ is.
+# The same step for the path, below, is not always allowed; you will meet a case.) But this is no expectation any more:
+# there is no density left to draw darts from. The chain rule for the logarithm brings one back:
 #
 # $$\nabla_\varphi \log q_\varphi = \frac{\nabla_\varphi q_\varphi}{q_\varphi}
 # \qquad\text{and therefore}\qquad
@@ -318,9 +318,9 @@ assert abs(wrong["pathwise"] - 0.03) < 0.005
 # %% [markdown]
 # Three histograms around the same black line, with the variances that the formulas foretold. Of the pathwise gradients,
 # three in a hundred have the wrong sign. Of the score function's, half: its sign is that of $z - \mu$, a toss of a
-# coin, and only the long tail to the right makes up for it. The best baseline halves the variance and the number of
-# wrong signs, and leaves more than eight times the pathwise variance. Besides, we could choose it only because we
-# knew the answer. In practice one takes a running mean of $f$, or trains a small network to predict $f$.
+# coin, and only the long tail to the right makes up for it. The best baseline more than halves the variance, halves the
+# number of wrong signs, and leaves more than eight times the pathwise variance. Besides, we could choose it only
+# because we knew the answer. In practice one takes a running mean of $f$, or trains a small network to predict $f$.
 
 # %% [markdown]
 # ## More dimensions
@@ -402,13 +402,15 @@ for D in (1, 100):
         print(f"D = {D:3d}, {name}: {worth[0]:6.0f} samples for one pathwise sample")
 
 # %% [markdown]
-# Fifty thousand in a hundred dimensions, and four hundred with the best possible baseline. (The flat line belongs to
-# costs that are a *sum* over coordinates. For $f(z) = (\sum_d z_d)^2$ the pathwise gradient $2\sum_d z_d$ has a
-# variance of $4\sigma^2 D$. But its mean is $2\mu D$, so that it is surer of its direction, the more dimensions there
-# are.)
+# Fifty thousand in a hundred dimensions, and four hundred with the best constant baseline. (Who knows that the cost is
+# a sum can leave out the terms without $z_1$, whose mean with the score is zero, and is back at $D = 1$. A network's
+# cost cannot be split like that. The flat line belongs to costs that are a *sum* over coordinates. For $f(z) = (\sum_d
+# z_d)^2$ the pathwise gradient $2\sum_d z_d$ has a variance of $4\sigma^2 D$. But its mean is $2\mu D$, so that it is
+# surer of its direction, the more dimensions there are.)
 #
 # What does all this do to training? Take $D = 50$, and gradient descent on all aims $\mu_d$, with a single sample a
-# step and the same step size for all three. The baseline is now an honest one, a running mean of the costs so far.
+# step and the same step size for all three. The baseline is now a running mean of the costs so far, which starts at the
+# true expected cost.
 
 
 # %%
@@ -443,11 +445,11 @@ assert courses["with baseline"][-1] > 10 * courses["pathwise"][-1]
 
 # %% [markdown]
 # With pathwise gradients the aims glide towards zero. With a baseline they come down more slowly, and the noise of the
-# steps keeps them farther away; with pathwise gradients it does so much lower down. The plain score function runs away
-# from the very first step, and no bad luck is needed. The cost is about $50\,(\mu^2 + \sigma^2) \approx 145$. Times a
-# score of size $1/\sigma$ and the rate of 0.005, each aim jumps by about 0.9, in a direction that is nearly random.
-# That makes the next cost larger, and the next jump too. A much smaller step size would hold it, and take
-# correspondingly longer.
+# steps keeps them farther away; the noise of pathwise steps keeps them from zero, too, but much nearer to it. The plain
+# score function runs away from the very first step, and no bad luck is needed. The cost is about $50\,(\mu^2 +
+# \sigma^2) \approx 145$. Times a score of size $1/\sigma$ and the rate of 0.005, each aim jumps by about 0.9, in a
+# direction that is nearly random. That makes the next cost larger, and the next jump too. A much smaller step size
+# would hold it, and take correspondingly longer.
 
 # %% [markdown]
 # ## Another cost
@@ -515,7 +517,8 @@ explore(
 # $k\sigma = 1$, where a wave is about as long as $q_\varphi$ is wide. (Move the sliders if the notebook is running.)
 # The rule is about smoothness. **Pathwise is the better one where $f$ is smooth on the scale of $q_\varphi$**: where
 # the slope at one dart says something about the slope at the next. The cost of a VAE's code, log-probabilities by a
-# decoder network, mostly is. A cost full of cliffs and ripples is not.
+# decoder network, mostly is expected to be, and pathwise gradients do work there. A cost full of cliffs and ripples is
+# not.
 
 # %% [markdown]
 # ## The encoder of a VAE
@@ -641,9 +644,10 @@ quiz.discuss("budget")
 # \quad\text{here}\quad \frac{8}{B} + \frac{4\sigma^2}{BS}.$$
 #
 # With $BS$ fixed the second term is fixed. The first one always prefers more images. (For the numbers: $h = -2x^2$ has
-# a variance of $4 \cdot 2$, and $v = 4\sigma^2 x^2$.) So in training, **one sample an image is enough**. Two
-# qualifications: encoding another image must not cost more than decoding another code, and to *measure* a model, rather
-# than to train it, many samples per image do have their use. That is lesson 03.
+# a variance of $4 \cdot 2$, and $v = 4\sigma^2 x^2$.) So in training, **one sample an image is mostly enough**.
+# Two qualifications. This budget counts draws, not the encoding of further images: where that is dear, or the noise of
+# $\varepsilon$ much larger than that of the images, a few draws for each may be the better bargain. And to *measure* a
+# model, rather than to train it, many samples per image do have their use. That is lesson 03.
 #
 # ### Dice in a Keras layer
 #
@@ -685,7 +689,7 @@ print("made again, same first call:", np.array_equal(first, repeated))
 # %% [markdown]
 # ## When it goes wrong
 #
-# Five mistakes that are easily made; the third is found in published code. None raises an error. We try four of them on
+# Five mistakes that are easily made. None raises an error. We try four of them on
 # the darts, where we know the gradients for $\mu$ and for $a = \log\sigma^2$: $L = \mu^2 + e^a$, hence $2\mu = 3$ and
 # $e^a = 0.64$.
 
@@ -826,8 +830,8 @@ compare("score function", (z > 0) * epsilon / sigma, density)
 
 # %% [markdown]
 # The estimate is 1.6 errors off, as one in ten such means will be. Both halves of the rule count: $z$ must be smooth in
-# $\varphi$, and $f$ in $z$. Only then may the gradient move inside the expectation. You will not be told. So here is
-# what to choose:
+# $\varphi$, and $f$ in $z$. Only then may the gradient move inside the expectation. (A kink, as in relu, does no harm:
+# it is hit with probability zero, and nothing jumps there.) You will not be told. So here is what to choose:
 #
 # - continuous $z$ with a path, smooth $f$: pathwise;
 # - discrete $z$, or an $f$ that you cannot differentiate (a game, a simulator), or one that is all cliffs and ripples:
@@ -842,11 +846,12 @@ compare("score function", (z > 0) * epsilon / sigma, density)
 # are unbiased where they apply.
 #
 # Pathwise uses the slope of $f$ and so learns a direction from one sample. Where the cost is a sum over coordinates,
-# its variance does not grow with their number; the score function's does, even with the best baseline. Pathwise loses
-# where $f$ is rough on the scale of $q_\varphi$, and it is silently zero where $z$ or $f$ jumps.
+# its variance does not grow with their number; the score function's does, even with the best constant baseline.
+# Pathwise loses where $f$ is rough on the scale of $q_\varphi$, and it silently misses what jumps of $z$ or $f$
+# contribute.
 #
 # In a VAE the path is $z = \mu(x) + \sigma(x) \odot \varepsilon$. With a batch of images, one sample an image is
-# enough.
+# usually enough.
 #
 # **To do next:** questions 1, 5, 6 and 7 of
 # [exercise 01](../exercises/01_the_reparameterization_trick/01_the_reparameterization_trick.ipynb): a Gaussian path, a
@@ -879,7 +884,8 @@ compare("score function", (z > 0) * epsilon / sigma, density)
 # $$z = \mu + s \log\frac{u}{1-u}.$$
 #
 # **Location and scale.** This path happens to be of the second kind as well: $\log\frac{u}{1-u}$ is a standard noise,
-# which $\mu$ shifts and $s$ stretches. So is every Gaussian; so is *Laplace*, $q(z) \propto e^{-|z-\mu|/s}$.
+# which $\mu$ shifts and $s$ stretches. Every Gaussian has a path of this kind, and so has *Laplace*,
+# $q(z) \propto e^{-|z-\mu|/s}$.
 #
 # **Compose.** $e^z$ of a Gaussian $z$ is *log-normal*. A sum of $a$ exponential waiting times of rate $\beta$ is
 # *Gamma*, $q(z) \propto z^{a-1} e^{-\beta z}$. Ratios of Gammas give Beta and Dirichlet, which live on proportions.

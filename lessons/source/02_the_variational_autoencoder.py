@@ -97,9 +97,9 @@ print(f"log p(x): fair coins {fair:.0f} nats, biased coins {biased:.0f} nats")
 holds(abs(biased - fair - 340) < 5)
 
 # %% [markdown]
-# A nat more makes every image $e \approx 2.7$ times as probable. Knowing the pixels' averages is worth some 340 nats:
-# to the biased coins a typical digit is some $e^{340}$ times as probable as to the fair ones. Such numbers are usual.
-# There are $2^{784}$ black-and-white images, and nearly all are noise.
+# A nat more makes a typical image $e \approx 2.7$ times as probable. Knowing the pixels' averages is worth some 340
+# nats: to the biased coins a typical digit is some $e^{340}$ times as probable as to the fair ones. Such numbers are
+# usual. There are $2^{784}$ black-and-white images, and nearly all are noise.
 #
 # ## Why it is hard
 #
@@ -487,9 +487,9 @@ holds(late_b[0] > late_a[0], late_b[1] < late_a[1] < 1.15 * late_b[1], late_b[2]
 # **The gradient** does not profit from that. To B's gradient A adds noise, that of the KL divergence's. Where a latent
 # is in use, $\sigma$ is small, and A or B makes hardly a difference. But a latent may also be left unused: then
 # $q_\varphi(z_j|x)$ is the prior for every $x$, $\sigma = 1$, and the KL is 0. B *knows* that nothing is to be learned
-# there, and A keeps on shaking it. (In an untrained model this is true of every latent. The second reading computes how
-# much it is.) In practice: **train with B where you can**, for its quieter gradients, but do not expect miracles of it;
-# to *measure* a bound, A is often the more precise.
+# there, and A keeps on shaking it. (In an untrained model this is nearly true of every latent. The second reading
+# computes how much it is.) In practice: **train with B where you can**, for its quieter gradients, but do not expect
+# miracles of it; to *measure* a bound, A is often the more precise.
 
 # %% [markdown]
 # ## Two latents: a posterior one can see
@@ -633,8 +633,8 @@ holds(
 # The last column knows nothing of grids. It is `vk.evaluation.log_likelihood`, which gave us the dashed line at the
 # beginning: it averages $p_\theta(x, z)/q_\varphi(z|x)$, the very thing inside Jensen's inequality, over 5000 draws
 # *before* taking the logarithm. For most of the hundred images it is right to a fraction of a nat. But where
-# $q_\varphi$ misses the posterior, 5000 draws miss it too, and for the worst the estimate is more than ten nats too
-# low. Lesson 03 is about that.
+# $q_\varphi$ misses the posterior, 5000 draws miss it too: for the two worst the estimate is some thirty nats too low,
+# and for the mean of the hundred more than one. Lesson 03 is about that.
 #
 # **Whose fault is the gap?** The best normal $q$ for an image may still have one, because the posterior is not of that
 # form: the **approximation gap**. And the encoder may not find the best one, since it serves all images with one
@@ -679,15 +679,15 @@ holds(approximation.mean() < 0.5 * gap.mean(), few > 0.5)
 
 # %% [markdown]
 # Most of the gap is the encoder's. And most of that is owed to few images. Look at the largest gaps in the picture: the
-# posterior is nearly an ellipse, and the encoder's lies in another place. It has never seen these images, and misjudges
-# the odd ones. Steps for each image, as here, would mend it (*semi-amortized* inference, lesson 09); a richer family of
-# $q$ could help with the rest only.
+# posterior is nearly an ellipse, and the encoder's lies in another place. (Whether that is because these images are new
+# to it, or because one network serves all, this experiment does not tell.) Steps for each image, as here, would mend it
+# (*semi-amortized* inference, lesson 09); a richer family of $q$ could help with the rest only.
 
 # %% [markdown]
 # ## When it goes wrong
 #
-# Mistakes that have been made in print, in code with thousands of readers. None raises an error. Two of them are here;
-# a third one, test images among the training images, is in the second reading.
+# Mistakes that are easily made. None raises an error. Two of them are here; a third one, test images among the training
+# images, is in the second reading.
 #
 # ### Sum and mean
 #
@@ -757,7 +757,8 @@ holds(abs(pixels_mean[3] - biased) < 2, pixels_mean[2] < 0.05, 0.2 < pixels_mean
 # near zero means no code.
 #
 # *Test:* compare your loss with $D\log 2$ before training, when the decoder knows nothing: for 784 pixels it should be
-# near 543, or some nats above.
+# near 543, or some nats above. This finds a mean over pixels. For the KL, set $\mu = 1$ and $\sigma = 1$ in all 40
+# latents: it must be 20, not 0.5.
 
 # %% [markdown]
 # ### Grey pixels as Bernoulli
@@ -805,11 +806,14 @@ else:
     raise AssertionError("vaekit should have refused")
 
 # %% [markdown]
-# The usual number looks like a bound on binary images, and that is the trap. It is no log-density of the grey images:
-# that one is more than a thousand nats higher. Nor is zero within reach: even a perfect reconstruction scores about
-# $-46$ here, which depends on how grey the images are. The weights themselves are not bad; on the binary test images
-# this network is as good as its sister that was trained on them. What is bad is the number, once it is put beside other
-# people's. vaekit refuses.
+# The usual number is no log-density of the grey images: that one is more than a thousand nats higher. What is it, then?
+# The formula is the mean over tosses: $x \log y + (1 - x) \log(1 - y)$ is what a coin of probability $y$ gives on
+# average to pixels that are tossed with the grey values $x$. So it bounds the mean of $\log p_\theta$ over *binary*
+# images that one has not drawn. That is why it is near the number of its sister, and why even a perfect reconstruction
+# scores about $-46$: that is the noise of the tossing (lesson 00's cheat). The weights are not bad either, on the
+# binary test images this network is as good as its sister that was trained on them. So say which number it is; and
+# where grey values are no probabilities of white, as in a frame of a film, it is the likelihood of nothing that you
+# observe. vaekit refuses.
 #
 # Grey values that are to be modelled as such need a likelihood for real numbers, for instance a normal distribution for
 # each pixel, $p_\theta(x|z) = \mathcal N\big(\mu(z), \mathrm{diag}\,\sigma^2(z)\big)$ with two outputs of the decoder
@@ -828,8 +832,8 @@ print(f"from 0…1 to 0…255: {1310 - 560 * np.log(255):.0f} nats, by the same 
 # %% [markdown]
 # ## Take-aways
 #
-# $\log p_\theta(x)$ is an integral over all codes, of which one in hundreds of billions matters. An encoder proposes
-# the ones that do.
+# $\log p_\theta(x)$ is an integral over all codes, of which few matter: for a model with 20 latents, one in hundreds of
+# billions. An encoder proposes the ones that do.
 #
 # The bound is $\log p_\theta(x)$ minus the KL divergence between the encoder's guess and the true posterior. The same
 # bound is reconstruction minus what the code costs, both summed, both in nats.
@@ -944,16 +948,17 @@ holds(110 < np.argmax(runs[200]["val_bound"]) > np.argmax(runs[40]["val_bound"])
 
 # %% [markdown]
 # By the end each model knows its own thousand images some twenty to forty nats better than the others. They do overfit.
-# But it is not the latents: five overfit about as much as two hundred, and forty overfit most. What learns by heart are
-# the weights of the networks. A latent is no free parameter that could keep an image. It is integrated over, and every
-# nat that it carries is paid for in the bound. Two hundred latents carry fewer nats than forty.
+# But it does not grow with the latents: at the end five overfit about as much as two hundred, and forty most. (One run
+# of each.) The weights of the networks can learn by heart. A latent is no free parameter that could keep an image. It
+# is integrated over, and every nat that it carries is paid for in the bound. Two hundred latents carry fewer nats than
+# forty.
 #
-# Five are too few: their test bound stays well below the others'. Two hundred cost time. Each sends noise into the
-# decoder, which has to learn not to listen, and their test bound was best only near the end, when that of forty had
-# turned. (So compare at equal progress, too: when the forty had reached the training bound with which the two
-# hundred end, training and test were a few nats closer than they are for the two hundred, no more.) In the paper, on
-# all of MNIST, 20 and 200 latents end at the same test bound: "superfluous latent variables did not result in
-# overfitting".
+# Five are too few: their test bound stays well below the others'. Two hundred cost time, and in this run also some nats
+# of the best test bound. Each sends noise into the decoder, which has to learn not to listen, and their test bound was
+# best only near the end, when that of forty had turned. (So compare at equal progress, too: when the forty had reached
+# the training bound with which the two hundred end, training and test were a few nats closer than they are for the two
+# hundred, no more.) In the paper, on all of MNIST, 20 and 200 latents end at the same test bound: "superfluous latent
+# variables did not result in overfitting".
 
 # %% [markdown]
 # ## Train and test mixed
@@ -990,9 +995,9 @@ quiz.discuss("mixed")
 # improves. Grey is the mistake, and there is nothing to be seen: test is as good as training, to the end. (Even a
 # little better: in part because an epoch's training bound is averaged while the weights still improve, and test is
 # measured after that.) Its "test" bound is more than fifteen nats above the best that the honest one ever reached (a
-# part of that is the doubled training data). That is more than separates this year's papers from those of ten years
-# ago. With all of MNIST the flattery is smaller, and harder to notice. *Test:* look for equal rows in the two arrays,
-# and at the file names that your loader opens.
+# part of that is the doubled training data). With all of MNIST the flattery is smaller, and harder to notice. *Test:*
+# look for equal rows in the two arrays of *grey* images, before pixels are tossed, and at the file names that your
+# loader opens.
 #
 # **To do next:** question 8 of
 # [exercise 02](../exercises/02_the_variational_autoencoder/02_the_variational_autoencoder.ipynb), where a model is

@@ -1,10 +1,11 @@
 # %% [markdown]
 # # 03 · Measuring likelihood
 #
-# Two papers train a model on the same digits. One reports 86.8 nats, the other 84.8: $-\log p_\theta(x)$, averaged
+# A paper trains two models on the same digits. One comes to 86.8 nats, the other to 84.8: $-\log p_\theta(x)$, averaged
 # over the test images, lower is better. Neither number was computed. $p_\theta(x)$ is an integral that nobody can do,
-# so both were *estimated*, and an estimate has errors of its own. Are two nats a better model, or another ruler? This
-# lesson is about rulers: how to build them, in which direction they err, and how to find out by how much.
+# so both were *estimated*, and an estimate has errors of its own. Are two nats a better model, or does the ruler err
+# more on one of them? This lesson is about rulers: how to build them, in which direction they err, and how to find out
+# by how much.
 #
 # **After it, you will be able to**
 #
@@ -186,8 +187,8 @@ quiz.discuss("width")
 # draws are lost in noise, and left out.)
 #
 # Mind what this says about VAEs. $\mathrm{KL}(q\,\|\,p)$ punishes an encoder for drawing where the posterior is not,
-# and much less for leaving out what it holds. **Training for the bound makes encoders narrow, and narrow ones are bad
-# rulers.**
+# and much less for leaving out what it holds. **Where $q$ cannot match the posterior, training for the bound prefers
+# narrow encoders, and narrow ones are bad rulers.**
 #
 # Where the truth is not known, $v$ is estimated from the weights themselves, and mostly shown as the **effective
 # sample size**, $\mathrm{ESS} = \big(\sum_s w_s\big)^2 / \sum_s w_s^2 \approx S/(1 + v)$: $S$ if all weights are
@@ -365,10 +366,11 @@ moved = np.hstack(leapfrog(corners[:, :2], corners[:, 2:], slope, 0.2, 12))
 print(f"volume: {np.linalg.det(moved[1:] - moved[0]):.6f}")
 
 # %% [markdown]
-# Half the step, a quarter of the error. What error there is, is mended by a toss of a coin: go to the new place $(z',
-# v')$ with probability $\min(1, e^{H - H'})$, else stay at $z$. Then $f$ is left invariant exactly, whatever $\delta$
-# is: if $z$ is a draw from the posterior, so is the next. For the flow from a pair to its image is $e^{-H}\min(1,
-# e^{H-H'}) = \min(e^{-H}, e^{-H'})$, which is the same for the way back (reversible, same volume): **as much flows back
+# Half the step, a quarter of the error. What error there is, is mended by a toss of a coin. $H$ is the energy before,
+# $H'$ that of the new place $(z', v')$: go there with probability $\min(1, e^{H - H'})$, else stay at $z$. Then $f$ is
+# left invariant exactly, whatever $\delta$ is: if $z$ is a draw from the posterior, so is the next. For how much
+# probability moves from a pair to its image? Its own, $e^{-H}$, times the chance to be accepted: $e^{-H}\min(1,
+# e^{H-H'}) = \min(e^{-H}, e^{-H'})$, which is the same for the way back (reversible, same volume). **As much flows back
 # as forth**, also between two places $z$, over all $v$. A fresh momentum at each proposal, and that is **Hamiltonian
 # Monte Carlo**, HMC.
 
@@ -653,7 +655,8 @@ holds(ess[10] < 12, ess[1000] > 6)
 # ten; once steps are small, it goes with $1/T$. And where $\log w$ is normal with the variance $s^2$, the relative
 # variance of $w$ is $v = e^{s^2} - 1$: more runs would have to make up for an exponential. (At ten steps it is not
 # normal, and the error milder: most runs end far too low, but a handful of the thousand do not, and carry the mean.) So
-# first make runs so long that $\log w$ varies by a nat or two; then a handful of them will do. (Between a hundred and a
+# first make runs so long that $\log w$ varies by about a nat; then ten of them will do. (At $s = 2$, $v$ is 54, and it
+# takes hundreds. Between a hundred and a
 # thousand steps there is nothing to choose any more.)
 
 
@@ -747,19 +750,20 @@ holds(abs(errors["appendix D"][0].mean()) < 0.05, errors["harmonic"][0].mean() >
 
 # %% [markdown]
 # Four rulers on two models. (On the linear model, importance sampling has the narrow encoder, $c = 0.6$, and 40,000
-# draws for each example, which take no less time than the hundred runs of AIS. The two in the middle are given perfect
-# draws there, for nothing, and HMC's on the digits.) Only the last line is fit for use in both. It is noisy, by half a
-# nat or so for an image, but it has no blind spot: no image is off by more than a few nats. At the hot end there are no
-# ridges between the valleys, so runs reach all of them, and as the ridges rise, each counts by its weight.
+# draws for each example, which take no less time than the hundred runs of AIS. With the wide one it would have been
+# right: it is as good as its encoder. The two in the middle are given perfect draws there, for nothing, and HMC's on
+# the digits.) Only the last line needs neither an encoder nor exact draws. It is noisy, by half a nat or so for an
+# image, but no blind spot shows: the worst of fifty images is two or three nats off. At the hot end there are no ridges
+# between the valleys, so runs reach all of them, and as the ridges rise, each counts by its weight.
 #
 # What it cannot do is to be quick. (`AIS(start="encoder")` begins at $q$ in place of the prior. Where $q$ is good it
 # needs fewer steps; where $q$ is blind it stays so.)
 #
-# **The two papers.** Lesson 02 began with a lent decoder of 20 latents, and a line "what it should be", from 5000
-# importance weights. The two papers of our first lines measured in this way, too. One of their models, an importance
-# weighted autoencoder (lesson 04), comes with vaekit as well, after 40 of its 3280 epochs. There is no grid in 20 or 50
-# dimensions. But there are two directions. For each model we take 16 images that it has drawn itself, for the bracket,
-# and 16 test images:
+# **The two models.** Lesson 02 began with a lent decoder of 20 latents, and a line "what it should be", from 5000
+# importance weights. The paper of our first lines measured in this way, too. The better of its two models, an
+# importance weighted autoencoder (lesson 04), comes with vaekit as well, after 40 of its 3280 epochs. There is no grid
+# in 20 or 50 dimensions. But there are two directions. For each model we take 16 images that it has drawn itself, for
+# the bracket, and 16 test images:
 
 
 # %% tags=["hide-input"]
@@ -788,20 +792,21 @@ if audits:
     holds(0.2 < differences[0] < 1.2, 0.8 < differences[-1] < 2.8, 0.3 < differences[-1] - differences[0] < 1.8)
 
 # %% [markdown]
-# On images of the models' own the bracket is about a nat wide, or less: so far can AIS be off. (It began at the
-# encoder. Had the encoder been blind to some valleys, the runs *downwards* would have come from there, and the bracket
-# would have been wide.) On test images the 5000 weights are lower than AIS, which is too low itself if anything: by
-# some tenths of a nat for the VAE, by one or two nats for the other one, whose ESS is the smaller, too. (Why, is a
-# story for lesson 04.) Lesson 02's line was drawn a little too low.
+# On images of the models' own the bracket is a quarter of a nat wide, and six tenths: so far can AIS be off. (It began
+# at the encoder. Had the encoder been blind to some valleys, the runs *downwards* would have come from there, and the
+# bracket would have been wide.) On test images the 5000 weights are lower than AIS, which is too low itself if
+# anything: by eight tenths of a nat for the VAE, by nearly two nats for the other one, whose ESS is the smaller, too.
+# (Why, is a story for lesson 04.) Lesson 02's line was drawn a little too low.
 #
-# So are the two nats of the two papers the model or the ruler? The same ruler, 5000 weights, errs on both models, here
-# by about a nat more on the better one. If it did so there, it hid a part of the difference: the two nats are the
-# model's. Half a nat the other way would mean nothing.
+# So are the paper's two nats the model or the ruler? The same ruler, 5000 weights, errs on both models, here by about a
+# nat more on the better one. If it did so there, it hid a part of the difference. That speaks for the model. It is no
+# proof: these are 16 images, and our two models differ in more than the paper's do. And a lead of half a nat for the
+# VAE would have meant nothing, for the ruler's error is larger.
 
 # %% [markdown]
 # ## When it goes wrong
 #
-# Six mistakes, all of them in print somewhere. None raises an error. The first four by one array of log-weights, of
+# Six mistakes that are easily made. None raises an error. The first four by one array of log-weights, of
 # the linear model with the wide encoder, 1000 draws for each of the twenty examples:
 
 # %%
@@ -837,8 +842,8 @@ holds(abs(numbers["1000 draws"].mean() - truth.mean()) < 0.3)
 # **4. Draws and images in one mean.** `logsumexp` over both axes instead of one. One image, the most probable,
 # carries all; the result is absurdly good. *Test:* an array of shape $[S, N]$ has to become one of $[N]$.
 #
-# **5. A test set sorted by digit.** The estimates are expensive, so one measures on "the first 1000". In the file of
-# static MNIST that many papers use, images stand in order: zeros, then ones, …
+# **5. A test set sorted by digit.** The estimates are expensive, so one measures on "the first 1000". Not every
+# file is shuffled; in some, images stand by class: zeros, then ones, …
 
 # %% tags=["hide-input"]
 labels = images.labels.test[:500]
@@ -931,7 +936,8 @@ holds(narrow_harmonic - wide_harmonic < 5)
 # %% [markdown]
 # Two thousand perfect draws for each example, and the estimate is some ten nats too high. It hardly notices that the
 # model has changed, and then it is more than thirty nats too high. How could it notice? Draws from the posterior lie
-# where the likelihood is, and the likelihood is much narrower than the prior, be the prior wide or very wide. The
+# where the likelihood is, and in the latents that the data speak about it is much narrower than the prior, be that wide
+# or very wide. The
 # prior enters through draws far out, where $1/p(x|z)$ is astronomically large, and they never come.
 #
 # Read it as importance sampling, and you see the defect. It samples the *prior* by draws from the *posterior*:
@@ -1041,9 +1047,9 @@ quiz.discuss("trial")
 # The numbers are not to be compared across: two latents against three, 1500 updates against hundreds of thousands, Adam
 # against Adagrad, a grid against appendix D; where the paper says 50,000 images we have 10,000. (Nor is our training
 # with our test: 200 images each, and not equally hard.) The story is the same in both. With a thousand images Monte
-# Carlo EM is a match for the VAE (ours is a nat or two behind it on test images, the paper's as much ahead): every code
-# has its turn often enough to stay near its posterior, and no encoder's mistakes stand in the way. With many images it
-# falls far behind. Each code moves a few times in all, by steps of HMC, while the encoder of a VAE carries over to each
-# new image what it has learned from all others. That is what *amortized* inference buys. Wake–sleep has an encoder, and
-# is the third of the three with few images and the second with many: it learns from dreams, and those of a young model
-# do not look like digits.
+# Carlo EM is a match for the VAE (ours is two nats behind it on test images, the paper's a nat or two ahead), and with
+# many images it falls far behind. A likely reason: with few images each code has its turn often, with many it moves a
+# few times in all, by steps of HMC, while the encoder of a VAE carries over to each new image what it has learned from
+# all others. That is what *amortized* inference buys. (One run of each; more proposals for each turn would test it.)
+# Wake–sleep has an encoder, and is the third of the three with few images and the second with many: it learns from
+# dreams, and perhaps those of a young model do not look like digits.

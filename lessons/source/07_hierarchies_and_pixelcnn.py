@@ -183,17 +183,18 @@ holds(np.allclose(steps, [-2.9, 2.5]))
 # lower layer had a line to the image, and the upper one starved; here both have one, and share. The bound gains some
 # nats all the same.
 #
-# Warm-up gains most, and in both columns. While $\beta$ is small the codes learn to say a lot (the dashed black
-# curve starts high), and only then are they made to be brief.
+# In this order of steps warm-up gains most, and in both columns. While $\beta$ is small the codes learn to say a lot
+# (the dashed black curve starts high), and only then are they made to be brief.
 #
 # With the VampPrior the code as a whole gets *cheaper*, by a nat or two. All units of $z_2$ are in use, and $z_1$ is
-# left with less to say: the price moves to the layer whose prior fits. By the bound that is worth next to nothing after
-# these ten epochs. With other first weights and some epochs more we saw gains from half a nat to two and a half. The
-# last two lines are our records of the paper's own sizes, static MNIST, trained to the end. There the same happens:
-# three nats fewer in $z_1$, some more in $z_2$, and $\log p_\theta(x)$ gains 1.1 nats (the last table of this lesson).
-# Why less than the 2.8 of our VAE with one layer, on the same data? There the prior of all codes was round. Here
-# $p_\theta(z_1|z_2)$ has been a learned prior all along, and the VampPrior mends what is left at the top. That may not
-# be all of it: in the paper the hierarchy gains nearly as much as the VAE, and why ours does not we cannot say.
+# left with less to say: most of what $z_2$ costs more, $z_1$ costs less. By the bound that is worth next to nothing
+# after these ten epochs. With other first weights and some epochs more we saw gains from half a nat to two and a half.
+# The last two lines are our records of the paper's own sizes, static MNIST, trained to the end. There, too, the price
+# moves up, three nats fewer in $z_1$ and nearly as many more in $z_2$, and $\log p_\theta(x)$ gains 1.1 nats (the last
+# table of this lesson). Why less than the 2.8 of our VAE with one layer, on the same data? There the prior of all codes
+# was round. Here $p_\theta(z_1|z_2)$ has been a learned prior all along, and the VampPrior mends what is left at the
+# top. That may not be all of it: in the paper the hierarchy gains nearly as much as the VAE, and why ours does not we
+# cannot say.
 #
 # Which of the two layers decides what? As in lesson 05: in each row $z_2$ is the same, in each column the noise of
 # $z_1$.
@@ -377,10 +378,10 @@ for name, value in bits.items():
 holds(bits["zip"] < 1.75, 1.9 < bits["each value as often as in training"] < 2.05)
 
 # %% [markdown]
-# What a good number is depends on the data. Most of MNIST is black, and to know that is enough for 1.97. Zip notices
-# repetitions, rows of black and the like, and has 1.65, which a model of digits has to beat. Faces have no black
-# background: the paper's best for Frey's is 4.4. And mind what a small difference is worth: 0.1 bits for each of 784
-# pixels are $0.1 \cdot 784 \cdot \ln 2 = 54$ nats an image.
+# What a good number is depends on the data. Most of MNIST is black. To know how often each value comes makes 1.97. Zip
+# notices repetitions, rows of black and the like, and has 1.65, which a model of digits has to beat. Faces have no
+# black background: the paper's best for Frey's is 4.4. And mind what a small difference is worth: 0.1 bits for each of
+# 784 pixels are $0.1 \cdot 784 \cdot \ln 2 = 54$ nats an image.
 #
 # Many papers model grey values by a density, a normal one for instance, and report bits as well. A density is no
 # probability, so bits made of it mean nothing yet. But add **uniform noise** of one bin's width to each byte, and on
@@ -644,11 +645,11 @@ vk.plotting.image_grid(np.concatenate(rows), columns=10, titles=titles)
 
 # %% [markdown]
 # The upper row has strokes, with a width, with bends and ends, and they join to something like letters of a foreign
-# script. Hardly any is a digit, and no VAE of this course draws so badly. Yet its likelihood can keep up with theirs.
-# It knows its neighbourhood, some fifty pixels, and that is where most nats are to be had; which digit it is drawing,
-# it does not know, and that would be worth two or three. **Likelihood and looks are two things.** The lower row is what
-# the number of the leaky one was worth. Asked for a pixel, it looks at the canvas, finds the 0 that stands there so
-# far, and copies it.
+# script. Hardly any is a digit, and no VAE of this course draws so badly. Yet its likelihood can keep up with the
+# bounds of the ladder. It knows its neighbourhood, some fifty pixels, and that is where most nats are to be had; which
+# digit it is drawing, it does not know, and that would be worth two or three. **Likelihood and looks are two things.**
+# The lower row is what the number of the leaky one was worth. Asked for a pixel, it looks at the canvas, finds the 0
+# that stands there so far, and copies it.
 #
 # Why is it slow? 784 runs, each of the whole network on the whole image, for one answer each. Nearly all of the work is
 # done over and over: when pixel $i$ is drawn, no feature of an earlier pixel changes. So keep them. Each layer needs,
@@ -683,8 +684,8 @@ if epochs(1, 0):
 # slanted; the neighbours see to the strokes.
 #
 # Ours is smaller. It is the last model of the ladder with another decoder, which makes one image of both codes. Its
-# masked layers look at $x$. Each of them looks at that image, too, and the likelihood does, at the pixel itself:
-# `skip=True`.
+# masked layers look at $x$. The image that the code has made is given to each of them as one more channel, and to the
+# likelihood as well: `skip=True`. There it may be seen at the pixel itself, for it is no part of $x$.
 
 
 # %%
@@ -740,8 +741,9 @@ by_depth = [dieng2018.PIXELCNN_BY_DEPTH["dynamic_mnist", depth, "VAE"][1] for de
 holds(np.allclose(by_depth, [13.3, 10.1, 8.8, 7.1], atol=0.06))
 
 # %% [markdown]
-# By the bound, the best models of this lesson, by more than ten nats with four neighbours and some seventeen with 34,
-# after less than half of the hierarchy's epochs. And with warm-up their codes cost some seven nats and five, where the
+# By the bound they leave the ladder behind, by more than ten nats with four neighbours and some seventeen with 34,
+# after less than half of its epochs. (The PixelCNN alone had −109, from fewer images. What a code wins beside a decoder
+# that sees its neighbours, lesson 08 asks.) And with warm-up their codes cost some seven nats and five, where the
 # hierarchy's costs twenty. Four neighbours have done most of that. How a stroke goes on, and how thick it is, was most
 # of what the code had to say. With more layers a pixel sees more, and less is left to be said. Silence begins with
 # $z_1$, which used to say the details: with four layers it has a nat or so. (Mind the count. All its units are
@@ -775,7 +777,8 @@ vk.plotting.image_grid(sheet.reshape(-1, *SHAPE), columns=10)
 #
 # The last row of the table is another matter. It is the same model as in the second row, it says some three nats less,
 # and its bound is *worse* by about as much. Our explanation: without a warm-up the decoder learns from its neighbours
-# at once, while the code has hardly a word to say yet, and a code that nobody reads is lesson 05's place to stay.
+# at once, while the code has hardly a word to say yet, and a code that nobody reads is lesson 05's place to stay. (One
+# pair, one seed, four epochs: lesson 08 tests it.)
 # Where nothing at all is left of it, that is **posterior collapse**, of a whole model this time. Lesson 08 begins
 # there.
 
@@ -823,10 +826,12 @@ holds(abs(OURS["static_mnist", "vae"][1] - OURS["static_mnist", "vae"][0] - 2.77
 # convolutions, which know that a stroke may stand anywhere, are worth about as much or more, and the PixelCNN one or
 # two. On OMNIGLOT the PixelCNN is worth more than seven, and on the silhouettes some twenty: these are large shapes of
 # one colour, whose pixels are given away by their neighbours. Then read the pairs. The VampPrior gains two to nine nats
-# on the left, mostly about one or less on the right, and for the silhouettes' PixelHVAE it is a loss. With bytes it is
-# the same: the PixelCNN saves three quarters of a bit on histopathology (tissue under a microscope), and the VampPrior
-# nowhere more than a tenth. **The stronger the decoder, the less the prior matters.** That is a hint at what comes
-# next.
+# on the left, mostly about one or less on the right, and for the silhouettes' PixelHVAE it is a loss. With bytes
+# mind the unit: the PixelCNN saves three quarters of a bit on histopathology (tissue under a microscope), the VampPrior
+# nowhere more than a tenth, but 0.05 bits for each of 560 pixels are 19 nats a face. **From the VAE to the convHVAE the
+# prior's gain falls on the binary data.** A stronger decoder and a learned prior of $z_1$ come in together there, and
+# from the convHVAE to the PixelHVAE it falls no further in four rows of six; so the table cannot say which of the two
+# takes it.
 #
 # Ours you know from lesson 06, with what we can explain of them, and what not. The last two columns are work for a GPU:
 # by our counts of operations a convHVAE on MNIST takes sixty to a hundred times the arithmetic of an HVAE.
@@ -839,16 +844,17 @@ holds(abs(OURS["static_mnist", "vae"][1] - OURS["static_mnist", "vae"][0] - 2.77
 # ### Bits of another image
 #
 # Bits per dimension divide by $D$, and $D$ counts *values*. A colour image of 32 × 32 has 3072 of them, and not 1024.
-# And the data must be the bytes themselves. Whoever scales images down, averages them, or stores them as JPEG first,
-# has fewer bits to explain. A last one is in this lesson's own data: MNIST's digits were tossed to black and white for
-# nearly all of it. Their nats are nats of *tossed* digits and no bits of grey ones.
+# And the data must be the bytes themselves. Images that were averaged or stored as JPEG first have fewer bits a
+# dimension, scaled-down ones usually more. None of them compares with the originals. A last one is in this lesson's own
+# data: MNIST's digits were tossed to black and white for nearly all of it. Their nats are nats of *tossed* digits and
+# no bits of grey ones.
 
 # %% [markdown]
 # ## Take-aways
 #
-# In a hierarchy, let the decoder see both latents, and the upper layer lives from the first epoch on. What it says may
-# be taken from the lower one. Warm-up gives both more to say. A VampPrior on top makes the code cheaper, and is worth
-# less than in a model of one layer, for there is a learned prior already.
+# In our hierarchy, a decoder that sees both latents was enough to wake the upper layer. What it says may be taken from
+# the lower one. Warm-up gave both more to say. A VampPrior on top made the code a little cheaper; on binary images it
+# was worth less than in a model of one layer.
 #
 # A convolution has few weights, and much to do: it uses each at every place.
 #
@@ -861,8 +867,8 @@ holds(abs(OURS["static_mnist", "vae"][1] - OURS["static_mnist", "vae"][0] - 2.77
 # upper right; two stacks have none.
 #
 # Sampling is slow if each pixel runs the whole network. With the features of earlier pixels kept, a sample costs as
-# much arithmetic as one run. The more a decoder sees by itself, the less its code says, and the less the prior matters.
-# What it need not say is no loss. If it falls silent because nobody waited for it, the bound suffers.
+# much arithmetic as one run. The more a decoder sees by itself, the less its code says. What it need not say is no
+# loss. In our pair whose code fell nearly silent without a warm-up, the bound suffered.
 #
 # **To do next:** [exercise 07](../exercises/07_hierarchies_and_pixelcnn/07_hierarchies_and_pixelcnn.ipynb). Lesson 08
 # is about what has begun here: a decoder so good that it stops listening.
@@ -962,6 +968,7 @@ holds(0 < leak[True] < 0.02, leak[False] == 0)
 
 # %% [markdown]
 # In training mode the output depends on the future. What leaks is two numbers a channel, averaged over thousands of
-# places, a hundredth or less of what comes from the past, and nobody has made a model worse by it that we know of. But
+# places: from any single later pixel less than a hundredth of what the strongest neighbour gives, though there are
+# hundreds of them. Nobody has made a model worse by it that we know of. But
 # a likelihood must be measured in inference mode, where the averages are fixed and the gradient is exactly zero.
 # vaekit's `Autoregressive` samples in inference mode, too. *Test:* the gradient, in the mode in which you report.

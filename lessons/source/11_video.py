@@ -173,7 +173,8 @@ holds(abs(kalman(x) - log_weights(x, True)).max() < 1e-9, 3.6 < lost < 4.4, np.p
 
 # %% [markdown]
 # With the exact posterior *every* draw has the weight $p(x)$, to the last digit. By Bayes' rule it could be nothing
-# else: $p(x, z) / p(z|x)$ is $p(x)$ for all $z$. So the sum over time is right, term by term. Without the future the
+# else: $p(x, z) / p(z|x)$ is $p(x)$ for all $z$. So the sum over time is right. (Its single terms still depend on the
+# draw.) Without the future the
 # bound lies four nats below, a quarter of a nat a frame. Where we see badly, later frames still tell where the dot was.
 #
 # SVG's encoder does without the future, too. It should pay little for that. Its frames are sharp, so that frame $t$
@@ -234,10 +235,11 @@ figure
 
 # %% [markdown]
 # Three of them make the model: the prior's, which reads the frames before $t$; the decoder's, which reads the same
-# frames and the codes up to $t$ (its states are in the picture, the others are left out); and the encoder's, which
-# reads the frames up to $t$. A dense layer makes $h_t$ of each frame, 128 numbers, and `vk.past("h")` is this sequence
-# shifted by one, so that step $t$ gets the frame before. `over_time=True` says that the layers run over time, and
-# `TimeDistributed` lets a layer do the same at every frame.
+# frames and the codes up to $t$ (its states are in the picture, the others are left out; they are made of the frame
+# *before*, $s_t = f(W [x_{t-1}, z_t] + U s_{t-1} + b)$); and the encoder's, which reads the frames up to $t$. A dense
+# layer makes $h_t$ of each frame, 128 numbers, and `vk.past("h")` is this sequence shifted by one, so that step $t$
+# gets the frame before. `over_time=True` says that the layers run over time, and `TimeDistributed` lets a layer do the
+# same at every frame.
 
 
 # %%
@@ -281,8 +283,9 @@ print(steps)
 # from word to word, sees the past only, and is trained on true words and run on its own. What is said here of leaks, of
 # states, and of best draws, holds there as well.
 #
-# *Does no frame see itself, or the future?* A quick test that works for every such model: replace what comes later, and
-# look whether an earlier number changes.
+# *Does no frame see the future?* A quick test that works for every such model: replace what comes later, and look
+# whether an earlier number changes. (It does not show whether a frame sees *itself*. For that, replace frame $t$ alone:
+# what is predicted for it, at the same codes, must not change.)
 
 # %%
 other = test.copy()
@@ -297,7 +300,7 @@ holds(changed.tolist() == [t >= 6 for t in range(T)])
 # ## The best guess, and a guess
 #
 # First, what would one do without any $z$? Train the same network to predict the next frame by least squares. That is
-# plain Keras. It learns from 8000 videos, four times over, about as many as the other model saw.
+# plain Keras. It learns from 8000 videos, four times over; the other model saw 40,000, each once.
 
 # %%
 quiz.ask("mean")
@@ -365,16 +368,18 @@ holds(spread["one frame given"] > 2 * spread["on its way"], *(drawn > 0.8 for _,
 
 # %% [markdown]
 # The row without $z$ dissolves. The number that makes a mean square as small as possible is the mean, and the mean of a
-# digit in ten places is a smear. It is no failure of training. As a point guess the smear *is* the best answer, and it
-# looks like no frame that was ever seen. Fed back, it does not recover, for the network has never been given a smear to
-# go on from. The table says so in numbers: spread over more pixels, the same light has a smaller sum of squares, here
-# half to two thirds of the truth's, and draws have about nine tenths of it.
+# digit in ten places is a smear. Better training would not sharpen it: as a point guess the smear *is* the best answer,
+# and it looks like no frame that was ever seen. (Not all of the blur is that. On its way, where one place is right, it
+# has but two thirds of the truth's square, too: that part is the network's.) Fed back, it does not recover, for the
+# network has never been given a smear to go on from. The table says so in numbers: spread over more pixels, the same
+# light has a smaller sum of squares, here half to two thirds of the truth's, and draws have about nine tenths of it.
 #
 # Each draw shows *one* 7 that takes *one* way, and another one at the next wall. The ways differ where they may, after
-# a wall, and much less where the past decides. (The distance is from the draws' middle, in the first frame
-# that is not given.) Where only one frame is given, nobody can know a velocity, and they differ most. To say what may
-# come, **show draws, not their mean.** In the video below, the truth is first, then seven draws; frames that were given
-# are framed.
+# a wall, and much less where the past decides. (The distance is from the draws' middle, in the first frame that is not
+# given. What should it be? After a wall 1.5: one or two pixels away from it, and −2 to 2 along it. On its way nothing.
+# Our draws have 1.3 and 0.5: the model is unsure of what could be known.) Where only one frame is given, nobody can
+# know a velocity, and they differ most. To say what may come, **show draws, not their mean.** In the video below, the
+# truth is first, then seven draws; frames that were given are framed.
 
 # %%
 seven = model.futures(test[hit[1:2], :SEEN], n=7, seed=3)[:, 0]
@@ -382,7 +387,7 @@ vk.plotting.animation(np.concatenate([test[hit[1:2]], seven]), past=SEEN, column
 
 # %% [markdown]
 # How did the drawing go? In the given frames $z_t$ comes from the encoder, which has seen them. From then on it comes
-# from the prior, and each frame that is painted is fed to all three networks as if it were true. (Painted is the mean
+# from the prior, and each frame that is painted is fed to prior and decoder as if it were true. (Painted is the mean
 # of $p_\theta(x_t|x_{<t}, z_{\le t})$, without the pixels' noise.) In training they never saw frames of their own, only
 # true ones. That is called *teacher forcing*, and it is no cheat: $p_\theta(x_t|x_{<t}, \cdot)$ is what the bound asks
 # for. But errors add up when nobody corrects them, and the bound does not see that.
@@ -442,16 +447,16 @@ holds(abs(standard[0] - standard[1]) < 0.25 * standard[1], learned[2] > standard
 
 # %% [markdown]
 # The learned prior pays half as much again at a surprise as else: some sixteen nats against eleven. The fixed prior
-# pays about twenty-five, whatever happens. It is told everything anew in each frame, for $\mathcal N(0, I)$ cannot say
-# "as before". What the learned prior expects costs less, and where its KL rises one can read off *when something
-# happened that could not be foreseen*. (A perfect model would pay 2.3 nats and none. Ours foresees only roughly, and
-# its code also tells what the decoder would paint wrongly without it.)
+# pays about twenty-five, whatever happens. It need not: its decoder sees the past as well, and a code could tell the
+# news alone. But this model has learned to tell where the digit is in every frame, and $\mathcal N(0, I)$ gives no
+# discount on what could be foreseen. With the learned prior what was expected costs less, and where its KL rises one
+# can read off *when something happened that could not be foreseen*. (A perfect model would pay 2.3 nats and none, with
+# either prior. Ours foresees only roughly, and its code also tells what the decoder would paint wrongly without it.)
 #
-# Now look at the bounds. The learned prior's is higher, by tens of nats a frame. Ten or so are saved on the code. The
-# rest are better frames: whoever need not be told what was to be expected can be told finer things for the
-# same price. It stays so in the project's [records](../results/README.md), after longer training on new videos in every
-# pass. But a bound is about frames whose codes are known. Which of the two foresees better is another question, and we
-# shall ask it.
+# Now look at the bounds. The learned prior's is higher, by tens of nats a frame. Some thirteen are saved on the code.
+# The rest are better frames, and for half the price. (One run of each.) It stays so in the project's
+# [records](../results/README.md), after longer training on new videos in every pass. But a bound is about frames whose
+# codes are known. Which of the two foresees better is another question, and we shall ask it.
 
 # %% [markdown]
 # ## The σ in a loss that has none
@@ -463,9 +468,9 @@ holds(abs(standard[0] - standard[1]) < 0.25 * standard[1], learned[2] > standard
 # $$\frac1D \|x - \mu\|^2 + \beta\,\mathrm{KL} = \beta\,\Big(\frac{\|x - \mu\|^2}{2 \sigma^2} + \mathrm{KL}\Big)
 # \quad\text{with}\quad \sigma^2 = \frac{\beta D}{2}.$$
 #
-# **$\beta$ is a standard deviation in disguise**: it says how far from the truth a pixel may be before it counts. What
-# is missing is $D \log\sigma$, a constant while $\sigma$ is fixed, so nobody misses it; and with it goes the only term
-# that could tell which $\sigma$ is right. What did the published settings say?
+# **$\beta$ is a variance in disguise**: its root, times $\sqrt{D/2}$, says how far from the truth a pixel may be before
+# it counts. What is missing is $D \log\sigma$, a constant while $\sigma$ is fixed, so nobody misses it; and with it
+# goes the only term that could tell which $\sigma$ is right. What did the published settings say?
 
 # %% tags=["nbval-check-output"]
 for name, beta, D in (
@@ -535,11 +540,14 @@ print(f"ours, moving digits, a frame: σ optimal {-sigmas['optimal'][0]:.0f}, σ
 holds(11290 < floor < 11294)
 
 # %% [markdown]
-# A σ that is learned beats a β that is tuned by hand, and is found without tuning. (Ours agree as far as they go; we
-# have tuned no β.) The numbers cannot be compared, for a density of 12,288 colours is not one of 256 greys; we have not
+# By the bound a σ that is learned beats a β that is tuned by hand, and needs no tuning; the FIDs hardly differ. (In our
+# records, the best of three β on moving digits, at −230, lies between `optimal`, at −242, and `shared`, at −225; one
+# seed of each.) The numbers cannot be compared, for a density of 12,288 colours is not one of 256 greys; we have not
 # run BAIR, which takes a GPU and the file. And one of them can be checked with a pencil. With $\sigma = 1$ a pixel's
 # density is at most $1/\sqrt{2\pi}$, so a frame costs more than 11,292 nats, *plus*. The table says $-10{,}379$.
-# Whatever was counted there, a constant was left out. **Ask of any likelihood whether it can be one.**
+# Leaving out the constant does not explain it, for what is left is a sum of squares and a KL, and never below zero.
+# That number needs a σ of 0.17 at most: another σ was counted, or a sign is wrong. **Ask of any likelihood whether it
+# can be one.**
 
 # %% [markdown]
 # ## How good is a future?
@@ -613,10 +621,12 @@ holds(top["fixed prior"] < top["optimal σ"] - 1, 0 < top["no z"] - top["strange
 # With one draw, the smear wins. With forty it is where it was, and our model has overtaken it by more than a decibel.
 # But look at the red line: strangers, who know nothing, gain by drawing as all others do, and have come within a
 # decibel or so of the smear. And look at the short dashes: $\sigma = 0.45$, whose bound is so much worse, is *ahead* of
-# our model with one draw, and not behind with forty. Its frames are dimmer, as the last column says, and a square error
-# forgives a dim mistake. **The best of n rises for whatever varies**, the more, the more it varies. It asks whether the
-# truth is among the draws, and never whether the other thirty-nine are any good. So compare at equal $n$; print the
-# mean of all draws beside it; and draw strangers, to see what the number is worth.
+# our model, by four tenths of a decibel, with one draw and with forty. Its frames are dimmer, as the last column says,
+# and a square error forgives a dim mistake; that may be why. (One run of each, and short ones. In the records, after
+# longer training, a coarse σ is behind.) **The best of n rises for whatever varies**, by two or three decibels here,
+# and for strangers by nearly two. It asks whether the truth is among the draws, and never whether the other thirty-nine
+# are any good. So compare at equal $n$; print the mean of all draws beside it; and draw strangers, to see what the
+# number is worth.
 #
 # And the question that was left: the fixed prior foresees worse, by more than a decibel with forty draws, and dimness
 # does not save it. Its bound counts frames whose codes were chosen by an encoder that has seen them. A future is drawn
@@ -649,7 +659,7 @@ holds(leaked < 0.75 * honest, alone["leaky"] > alone["honest"])
 
 # %% [markdown]
 # The test error is about half the honest one. Let it go on by itself, and there is no frame $t$ to copy; it copies the
-# last one. *Test:* change what comes later, as we did above. Or look at the
+# last one. *Test:* change frame $t$ itself: what is predicted for it must not change. Or look at the
 # surprises: **who foresees what was drawn by chance has seen it.**
 #
 # ### States that go from video to video
@@ -757,7 +767,7 @@ holds(shuffled[0].mean() < shuffled[1].mean() / 20, by_video[0].mean() > 0.6 * b
 
 # %% [markdown]
 # Split by video, the look-up is worse than to repeat the last frame. Shuffled, its error is about a thirtieth of the
-# repeated frame's: it seems to foresee nearly every bounce, though it knows nothing of digits and walls. Nearly every
+# repeated frame's: it seems to foresee even bounces, though it knows nothing of digits and walls. Nearly every
 # frame of a test clip is in training clips too, and so is what comes next. A network with many weights can learn by
 # heart as well as a table.
 #
@@ -806,8 +816,8 @@ if epochs(1, 0) and files.locate(frey_faces.FREY_FACES):
 # A video is one $x$, split into frames. Its bound is a sum over time, and each frame has a KL of its own: what it told
 # that its past did not.
 #
-# A network that carries a state makes the past an input of fixed size. It must not see the frame that it describes;
-# change what comes later, and look.
+# A network that carries a state makes the past an input of fixed size. It must not see the frame that it describes:
+# change that frame, and those after it, and look.
 #
 # The best single prediction by square error is a mean of all futures, and none of them. Draws are futures. Show
 # several.
