@@ -12,7 +12,8 @@
 #
 # {table}
 #
-# Short of time? Questions 1, 3, 5 and 7 are what a VAE is made of.
+# Short of time? Questions 1 and 7 are what a VAE is made of; 3 and 5 are for where the distribution is another one, or
+# has no path.
 #
 # **How it works.** Write each answer where `raise NotImplementedError()` stands, then run the cell below it. It says
 # what is right, and what is wrong with the rest; nothing is counted against you, so try as often as you like. Stuck?
@@ -107,8 +108,8 @@ for u in (1e-3, 1e-6, 1e-9):
 
 # %% [markdown] tags=["solution"]
 # At $10^{-6}$ one per cent is lost, at $10^{-9}$ all. One sample in a million; and a batch of images with 50 latents
-# has that many in every few hundred steps. The customary remedy, $u$ clipped to $[10^{-6}, 1 - 10^{-6}]$, removes the
-# infinities, and leaves a heap of equal samples at both ends.
+# has that many in every few hundred steps. The customary remedy, $u$ clipped to $[10^{-6}, 1 - 10^{-6}]$, cures
+# nothing here, and leaves a heap of equal samples at both ends.
 #
 # $-\log(u)/\lambda$ has the same distribution, because $1 - u$ is as uniform as $u$. It is another path to the same
 # place, and a falling one. Where you compare samples with somebody else's for the same noise, the difference matters.
@@ -127,15 +128,15 @@ for u in (1e-3, 1e-6, 1e-9):
 #
 # $$p_z(z) = \frac{p_y(y)}{g'(y)}, \qquad \log p_z(z) = \log p_y(y) - \log g'(y).$$
 #
-# For instance $y = \sigma\varepsilon$: widths grow by $\sigma$, and $\log p_y(y) = \log p_\varepsilon(\varepsilon) -
-# \log\sigma$.
+# For instance $y = \sigma\varepsilon$: widths are multiplied by $\sigma$, and $\log p_y(y) = \log
+# p_\varepsilon(\varepsilon) - \log\sigma$.
 #
 # In the part *stable*, some $\mu$ lie between 140 and 200, others between $-200$ and $-140$. Then $z$ itself is
 # infinite in float32, or 0, and is welcome to be. Its log-density is an ordinary number all the same.
 
 # %% [markdown] tags=["solution"]
-# **Solution.** There are two steps. From $\varepsilon$ to $y = \mu + \sigma\varepsilon$ widths grow by $\sigma$; from
-# $y$ to $z = e^y$ by $e^y = z$. So
+# **Solution.** There are two steps. From $\varepsilon$ to $y = \mu + \sigma\varepsilon$ widths are multiplied
+# by $\sigma$; from $y$ to $z = e^y$ by $e^y = z$. So
 #
 # $$\log p(z) = \sum_d \Big[ \underbrace{-\tfrac12\varepsilon_d^2 - \tfrac12\log 2\pi}_{\log p(\varepsilon_d)}
 # \;\underbrace{-\log\sigma_d}_{\varepsilon \to y}\; \underbrace{-(\mu_d + \sigma_d\varepsilon_d)}_{y \to z} \Big].$$
@@ -224,7 +225,8 @@ for m, z, slope in zip(mean, ops.convert_to_numpy(medians), ops.convert_to_numpy
 # $\partial z/\partial\mu$ is far below the 1 of a whole Gaussian, since the limits stand still.
 #
 # A clipped Gaussian, `ops.clip(mean + scale * noise, low, high)`, is something else. All that lies outside is heaped
-# upon the limits, where the gradient is 0: once a sample has landed there, nothing calls $\mu$ back.
+# upon the limits, where the gradient is 0: a sample that has landed there says nothing to $\mu$ any more, and if all
+# have, nothing calls $\mu$ back.
 
 # %% [markdown]
 # ## {score_function}
@@ -277,14 +279,15 @@ for b in (0.0, np.exp(0.5), 2 * np.exp(0.5)):
 # %% [markdown] tags=["solution"]
 # Any baseline leaves the mean where it is, and the variance is what it changes. Had $b$ been subtracted from the
 # *product*, every estimate, and so the mean, would be off by $b$. And had `cost` stayed `[S]`, with $S = D$ the backend
-# would have spread it along the dimensions without a word; with $S \ne D$ it complains, which is luckier.
+# would have spread it along the dimensions without a word, and with $D = 1$ made `[S, S]` of it, as silently. Else it
+# complains, which is luckier.
 
 # %% [markdown]
 # ## {samples_worth}
 #
 # Let $f(z) = e^z$ with $z \sim \mathcal N(\mu, 1)$, and take the gradient of $\mathbb E f$ with respect to $\mu$. One
-# sample gives a pathwise estimate of it, with some variance. It also gives an estimate by the score function, whose
-# variance is larger, even with the best constant baseline; but the average over $S$ samples has only $1/S$ of that.
+# sample gives a pathwise estimate of it, with some variance. It also gives an estimate by the score function. Give that
+# the best constant baseline: its variance is larger still, but the average over $S$ samples has only $1/S$ of it.
 # **For which $S$ are the two variances the same?** So many samples is a path worth.
 #
 # The answer does not depend on $\mu$. It may help that for $\varepsilon \sim \mathcal N(0, 1)$
@@ -382,8 +385,9 @@ for name, source in (("a draw", layer), ("the next one", layer), ("the first one
 
 # %% [markdown] tags=["solution"]
 # The mistake to know is `keras.random.normal(shape, seed=self.seed)` with an int. It looks right, and it is
-# reproducible; so much so that every call gives the same noise. Training runs and goes nowhere good: each place in the
-# batch has its private $\varepsilon$ for ever, and the decoder learns to rely on it.
+# reproducible; so much so that every call gives the same noise. Training runs, without an error: each place in the
+# batch has the same $\varepsilon$ at every step. So the noise never averages out, and a decoder can fit those few draws
+# (lesson 04: "Overfitting the estimator").
 #
 # vaekit's own layer, `vk.layers.DiagonalNormal`, goes a step further and returns the distribution. Then the bound can
 # ask for a draw, for its log-density, or for a KL divergence, and all three belong together.
@@ -458,9 +462,9 @@ for name, slope in zip(exact, value_and_gradient(total, logits, means, scales)[1
 # %% [markdown] tags=["solution"]
 # The gradients of $\mathbb E z^2$ agree with the exact ones within about two of their standard errors, the numbers
 # behind ±. And the one for the weights is there: raise a component's weight, and *all* samples move, up where the
-# component has less of its probability below them than the mixture has, and down where it has more. With equal scales
-# that is towards the component. In the tail of a wide component it is outwards, since there the mixture becomes
-# heavier.
+# component has less of its probability below them than the mixture has, and down where it has more. With two components
+# of equal scales all samples move the same way, from the other component towards this one, and those that lie beyond it
+# move farther out. In the tail of a wide component it is outwards, since there the mixture becomes heavier.
 #
 # For the means the formula says something that could have been guessed: $\mathrm dz/\mathrm d\mu_k = \pi_k
 # \mathcal N_k(z)/p(z)$, the probability that $z$ came from component $k$. A sample follows each component as far as it

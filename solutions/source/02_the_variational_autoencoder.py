@@ -105,7 +105,7 @@ def bernoulli_log_prob(x, logits):
 
 
 # %% [markdown] tags=["solution"]
-# And by way of the probability? At $a = 17$ float32 rounds $y$ to exactly 1, and $\log(1 - y)$ is $-\infty$. Where the
+# And by way of the probability? At $a = 18$ float32 rounds $y$ to exactly 1, and $\log(1 - y)$ is $-\infty$. Where the
 # pixel is white it is multiplied by 0, and $0\cdot\infty$ is nan: one pixel, and the whole training is gone. The usual
 # cure is to clip $y$ to $[10^{-7}, 1 - 10^{-7}]$, as `keras.losses` does. Then nothing crashes, but no pixel can cost
 # more than 16 nats, however wrong the decoder is, and where it is most wrong the gradient is 0.
@@ -194,8 +194,9 @@ def elbo_estimators(x, mean, log_variance, noise, weights, bias):
 # from one: the bound would be off by the same 0.92 nats a latent everywhere, training would not notice, and a table
 # would.
 #
-# Another constant that must stay: $\log q(z|x)$ is not $\log\mathcal N(\varepsilon; 0, I)$. Stretching by $\sigma$
-# thins the density out, and $-\sum_j\log\sigma_j$ is what keeps the codes from shrinking to points.
+# Another term that must stay, and this one is no constant: $\log q(z|x)$ is not $\log\mathcal N(\varepsilon; 0, I)$.
+# Stretching by $\sigma$ thins the density out, and $-\sum_j\log\sigma_j$ is what keeps the codes from shrinking to
+# points.
 #
 # Last, mean and logarithm. The mean of $\log\frac{p(x,z)}{q(z|x)}$ over draws estimates the ELBO. The logarithm of the
 # mean of $\frac{p(x,z)}{q(z|x)}$ estimates another bound, a tighter one, which lesson 04 is about.
@@ -208,9 +209,9 @@ def elbo_estimators(x, mean, log_variance, noise, weights, bias):
 # $$p(z) = \mathcal N(0, I), \qquad p(x|z) = \mathcal N(zW + b,\, s^2 I), \qquad
 # q(z|x) = \mathcal N(\mu, \mathrm{diag}\,\sigma^2).$$
 #
-# (Vectors are rows here, as in a batch: $x$ is $1\times D$, $W$ is $L\times D$.) Return the bound, without noise, the
-# expectation under $q$ done with a pencil; and its gap, $\log p(x) - \mathcal L = \mathrm{KL}(q(z|x)\,\|\,p(z|x))$. A
-# model like this is the best test that an implementation of a bound can have.
+# (Vectors are rows here, as in a batch: $x$ is $1\times D$, $W$ is $L\times D$.) Return the bound exactly, without any
+# draws: do the expectation under $q$ with a pencil. And return its gap, $\log p(x) - \mathcal L =
+# \mathrm{KL}(q(z|x)\,\|\,p(z|x))$. A model like this is the best test that an implementation of a bound can have.
 #
 # You need the normal distribution of $D$ variables, with mean $m$ and covariance $C$, a $D\times D$ matrix:
 #
@@ -380,7 +381,7 @@ class GaussianImage(keras.layers.Layer):
 
 # %% [markdown] tags=["solution"]
 # Without `tfd.Independent` nothing fails at first: `log_prob` is `[N, H, W, C]`, a mean is taken over all of it, and
-# there is the average over pixels again, which makes a nat of code as dear as all pixels. With
+# there is the average over pixels again, which makes a nat of code $D$ times as dear. With
 # `reinterpreted_batch_ndims=1` only the channels are summed. The shape tells: a log-likelihood has one number an image.
 #
 # Without `compute_output_spec` Keras finds out what the layer returns by running it on symbols, and stops at an output
@@ -459,8 +460,8 @@ def mended_loss(x, noise, encoder_hidden, encoder_mean, encoder_log_variance,
 # x \sim \mathrm{Bernoulli}(\mathrm{sigmoid}(a)).$$
 #
 # You may use whatever you like: `vk.VAE`, the class from the lesson, your own. There are 2,500 training images, so that
-# it need not take long. They are grey values, of which a pixel is white with that probability; test images have been
-# drawn so. `DynamicBinarization(images, seed)`, as in the lesson, draws them in every epoch; and where layers of
+# it need not take long. Their pixels are grey: one of grey value 0.7 is white with probability 0.7; test images have
+# been drawn so. `DynamicBinarization(images, seed)`, as in the lesson, draws them in every epoch; and where layers of
 # `vaekit` keep their weights is seen there, too, below "The same with vaekit". (The places of the pixels are shuffled,
 # the same way in all images, so do not be surprised when you look at one: the lower row. A dense layer does not mind.)
 

@@ -124,7 +124,9 @@ print(f"{S} samples: mean error {estimates.mean():.3f} ± {estimates.std() / 400
 #
 # What to take along is the exponential. The gap of the bound is $\frac12\|\delta\|^2$, and the number of samples grows
 # with $e^{\|\delta\|^2}$: **twice the gap, in the exponent.** A gap of 1.6 nats needs a hundred samples, one of 5 nats
-# a hundred thousand, and one of 10 two billion.
+# a hundred thousand, and one of 10 two billion. (So it is for means that are beside. For wrong widths the lesson has
+# other numbers: 6.2 nats and some five hundred samples if $q$ is too wide; 3.8 nats, and no number is enough, if it is
+# too narrow.)
 
 # %% [markdown]
 # ## {plan}
@@ -200,13 +202,14 @@ for S in (50, 200, 1000, 5000):
 # one that you do not have.
 #
 # The other estimators fail in other ways. The mean of the logs is the ELBO, and stays below by the gap, for any $S$.
-# The harmonic mean and the reconstruction are too high by ten nats and more. The best of ten is too high where one
-# estimate is nearly unbiased, and hides a bias where it is not; in either case nobody knows by how much.
+# The harmonic mean and the reconstruction are too high, by two to four nats on the easy model, and by fifteen and more
+# on the other. The best of ten is too high where one estimate is nearly unbiased, and hides a bias where it is not; in
+# either case nobody knows by how much.
 #
-# And the honest standard error? With `"weights"` it is too small by $\sqrt S$ and more, as if each of the 200 samples
-# were an image of its own. With `"seeds"` it answers another question, namely how much the number would change on the
-# *same* images. That is good to know, and should be small; but readers will compare models on the data, and the data
-# are a sample.
+# And the honest standard error? With `"weights"` it is too small by more than half of $\sqrt S$, as if each of an
+# image's $S$ samples were an image of its own. With `"seeds"` it answers another question, namely how much the number
+# would change on the *same* images. That is good to know, and should be small; but readers will compare models on the
+# data, and the data are a sample.
 
 # %% [markdown]
 # ## {leapfrog}
@@ -426,8 +429,8 @@ def wake_sleep(x, weights, bias, noise_scale, encoder, log_variance, noise, drea
 # Each phase is sound: awake, the decoder learns from the data; asleep, the encoder learns from pairs for which it can
 # be told the right code, which no data set has. But the encoder learns it for *dreams*. As long as these do not look
 # like the data, what it learns is of little use for the data, and the two phases do not climb one common bound. Asleep,
-# $\mathrm{KL}(p(z|x)\,\|\,q)$ falls, the other way round from the ELBO's. An encoder trained that way covers the whole
-# posterior and more, which makes it a bad compressor, and a good ruler.
+# $\mathrm{KL}(p(z|x)\,\|\,q)$ falls, the other way round from the ELBO's. An encoder trained that way would rather
+# be too wide than leave something out. That is what a ruler needs (question 3), for images that look like its dreams.
 #
 # In `vaekit` this is `vk.objectives.WakeSleep()`; and `ReweightedWakeSleep` has importance weights instead of dreams.
 
@@ -484,12 +487,14 @@ def mended_report(x, uniform, mean, log_variance, noise, weights, bias):
 
 
 # %% [markdown] tags=["solution"]
-# Which way does each error point? The second may go either way: with a wrong density the "estimate" can exceed the
-# truth, and more samples do not help. The third is too low, the fifth too high. The fourth is noise, unless the test
+# Which way does each error point? The first has no direction: it is a number of another kind. The second may go either
+# way: with a wrong density the "estimate" can exceed the truth, and more samples do not help. The third is too low; the
+# fifth is above the mean of the runs, and whether above the truth, nobody knows. The fourth is noise, unless the test
 # set is sorted: where the last batch holds the nines, they count double.
 #
-# None of them is seen in a loss curve. The first, second and third are found on a model whose truth is known, as in the
-# lesson; the fourth by giving the images in another order; the fifth by asking how many runs there were.
+# None of them is seen in a loss curve. The second and third are found on a model whose truth is known, as in the
+# lesson; the first by asking whether $x$ is 0 or 1 everywhere; the fourth by giving the images in another order; the
+# fifth by asking how many runs there were.
 
 # %% [markdown]
 # ## {fit_posterior}
@@ -553,9 +558,9 @@ def fit_posterior(images, hidden_weights, hidden_bias, output_weights, output_bi
 
 # %% [markdown] tags=["solution"]
 # One nat better than the encoder that was trained together with this decoder, from as many samples: that is what
-# *amortization* costs, one network for all images in place of two hundred steps for each. An estimate by the encoder's
-# weights is too low by it, and the decoder gets the blame. So where two papers compare models by importance sampling,
-# they compare encoders as well.
+# *amortization* costs, one network for all images in place of two hundred steps for each. An estimate from 50 of the
+# encoder's samples is too low by that at least, and the decoder gets the blame. So where two papers compare models by
+# importance sampling, they compare encoders as well.
 #
 # Still more can be had. The bound prefers a narrow $q$: draws 1.2 times as wide as the fit says gain another tenth of a
 # nat. The bound $\mathcal L_k$ of lesson 04, in place of the ELBO, finds that out by itself.

@@ -52,7 +52,8 @@ exercise
 
 # %% [markdown] tags=["solution"]
 # **Solution.** Let $m_n$ be the mean of an image's $S$ codes, and $v_n$ their variance under the posterior. $m_n$ is
-# the posterior mean plus noise of the variance $v_n/S$, and the two are independent. So
+# the posterior mean plus noise of the variance $v_n/S$, and since the noise has mean 0 whatever the image is, the two
+# are uncorrelated. So
 #
 # $$\mathrm{Var}_x(m) = A + \mathbb E_x\Big[\frac{v}{S}\Big].$$
 #
@@ -82,7 +83,7 @@ for name, activity in (("as it is", as_it_is), ("without the noise", without)):
 
 # %% [markdown] tags=["solution"]
 # As it is, all four latents are active. Without the noise, the last two come out near 0, and here below it. Leave it
-# so: an estimate of 0 that is right on average has to be below 0 half of the time, and who cuts it off has a bias
+# so: an estimate of 0 that is right on average has to be below 0 about half of the time, and who cuts it off has a bias
 # again.
 #
 # With $S = 2$ and many images it is a covariance, that of the first codes with the second ones over the images. Noise
@@ -110,10 +111,11 @@ for name, activity in (("as it is", as_it_is), ("without the noise", without)):
 
 # %% [markdown] tags=["solution"]
 # **Solution.** A step down in the mean is no proof. Two of the programs have equal bounds in truth, so each of their
-# steps goes down half of the time, and these are noisy programs. What has to be large is the step in units of its
-# standard error. And which standard error? The images differ by twelve nats, and so a column's mean is known to
-# $12/\sqrt{300}$, 0.7 nats. But both columns are about the *same* images, and in the difference of two columns, image
-# by image, that spread has gone. What is left is the noise of the codes, a tenth of a nat or less.
+# steps from bound to bound goes down half of the time, and these are noisy programs. What has to be large is the step
+# in units of its standard error. And which standard error? The images differ by twelve nats, and so a column's mean is
+# known to $12/\sqrt{300}$, 0.7 nats. But both columns are about the *same* images, and in the difference of two
+# columns, image by image, that spread has gone. What is left is the noise of the codes: two tenths of a nat at most,
+# often much less.
 
 
 # %% question="broken_ruler"
@@ -131,8 +133,9 @@ def broken_ruler(tables):
 
 # %% [markdown] tags=["solution"]
 # Whoever blames the largest step in nats is right in a third to two thirds of the tables: it is the noisiest program
-# that makes the largest steps. Whoever looks at $k$ alone, and not at $\log p(x)$, never finds a wrong density, nor the
-# best of three runs. Both are too *high*, and nothing but the truth, or a bound from above as in lesson 03, shows that.
+# that makes the largest steps. Whoever looks at $k$ alone, and not at $\log p(x)$, finds a wrong density, or the best
+# of three runs, only by chance. Both are too *high*, and nothing but the truth, or a bound from above as in lesson 03,
+# shows that.
 #
 # It is the common way to compare two models, too: same images, differences, and the standard error of *their* mean.
 
@@ -321,7 +324,7 @@ def dreg_loss(x, mean, log_variance, noise, weights, bias):
 #
 # And how would one notice a wrong factor in such a loss? By question 4's means: average many gradients of the plain
 # bound, and of this one, for one image, and compare them within their errors, as the lesson does for one $\mu$. STL
-# looks healthier in every training curve.
+# with its strong signal, would look healthy all the while.
 
 # %% [markdown]
 # ## {design}
@@ -348,7 +351,7 @@ def dreg_loss(x, mean, log_variance, noise, weights, bias):
 # |:--|:--|:--|
 # | tight | $\log p(x)$ less the bound, the mean over the images | at most 0.2 nats |
 # | true | by how much the mean gradient is off from that of $\mathcal L_K$ | at most 0.1 of it |
-# | heard | the gradient's signal-to-noise ratio, as in the lesson, with images for its parameters | at least 1.5 |
+# | heard | the gradient's signal-to-noise ratio, squares summed over the images | at least 1.5 |
 # | cheap | decodings, $M \cdot K$; twice as many for DReG, which has a second pass | at most 7 times the fewest |
 # | cheaper | the same | at most 5 times the fewest |
 #
@@ -388,8 +391,8 @@ def design(log_weights, path, score):
 # pass is paid for many times over.
 #
 # Is a bound within 0.2 nats worth its price? That is for the decoder to say: it is the decoder that has the tight bound
-# for its objective. An encoder that is trained alone, as a ruler for a decoder that stays as it is, does well with
-# $K = 1$ and the path.
+# for its objective. An encoder that is trained alone, for single codes, does well with $K = 1$ and the path. As a
+# *ruler* it would be too narrow (lesson 03): for that, $K > 1$ and DReG.
 
 # %% [markdown]
 # ## {mended_step}
@@ -444,10 +447,11 @@ def mended_step(x, mean, log_variance, noise, weights, bias):
 
 # %% [markdown] tags=["solution"]
 # Which of them does a loss curve show? The second, perhaps: codes that meet other images can say nothing, and training
-# ends at the level of pixels without codes. The first and the third end in a plain VAE, or nearly; the fourth in a
-# slightly worse one; the fifth trains more slowly. A test is quicker than a curve. Call the step with $k = 1$ and with
-# $k$ equal codes: nothing may change. Call it for one image alone, and in a batch: nothing may change. Feed
-# log-weights of 0 and 10 into the shares.
+# ends at the level of pixels without codes. The first ends in a plain VAE; the third climbs something that is no bound
+# any more; the fourth is as good as a plain VAE by $\mathcal L_{50}$ in the lesson, and better by $\mathcal L_1$; the
+# fifth is a smaller learning rate for plain gradient descent, and nearly nothing to Adam. A test is quicker than a
+# curve. Call the step with $k = 1$ and with $k$ equal codes: nothing may change. Call it for one image alone, and in a
+# batch: nothing may change. Feed log-weights of 0 and 10 into the shares.
 
 # %% [markdown]
 # ## {train_iwae}
@@ -458,8 +462,8 @@ def mended_step(x, mean, log_variance, noise, weights, bias):
 # $$z \sim \mathcal N(0, I), \qquad a = \tanh(z\,W_1 + b_1)\,W_2 + b_2, \qquad
 # x \sim \mathrm{Bernoulli}(\mathrm{sigmoid}(a)).$$
 #
-# Five latents are few, so posteriors are crowded, and seldom upright ellipses. The lesson says what to expect then; and
-# it says, under "the bill", that early in training plain ELBO steps get further in the same time. You may use
+# If posteriors are no upright ellipses, the lesson says what a bound of several codes can gain; and it says, under "the
+# bill", that early in training plain ELBO steps get further in the same time. You may use
 # whatever you like.
 #
 # As in exercise 02 there are 2,500 training images of grey values, each the probability of a white pixel, and places of

@@ -81,7 +81,7 @@ def log_weight(x, noise_1, noise_2, up_1, log_variance_1, up_2, log_variance_2, 
 
 
 # %% [markdown] tags=["solution"]
-# What is forgotten most often is the difference between "given $h_1$" and "given the mean of $h_1$". With the mean in
+# What is easily forgotten is the difference between "given $h_1$" and "given the mean of $h_1$". With the mean in
 # both places, for the draw of $h_2$ and for its density, one has a sound model with a poorer encoder. With the mean in
 # one of them the mean weight is not $p(x)$ any more, and the bound none. Nothing looks wrong: the loss falls.
 
@@ -190,7 +190,7 @@ print(f"K1 = {lower_cost:.4f}; simulated: K1 {k1.mean():.3f} ± {k1.std() / n**0
 # %% [markdown] tags=["solution"]
 # No bug. $K_1 + K_2$ is a divergence and cannot be negative; $K_2$ is the mean of divergences, and cannot either. $K_1$
 # is none: it charges $h_1$ by a prior that has already seen it, through $h_2$. The image says little about $h_1$, and
-# $h_2$ says nearly all of $h_1$ that there is to say; so the upper layer's code is charged in full, $K_2 = 0.83$, and
+# $h_2$ says much more of it; so the upper layer's code is charged in full, $K_2 = 0.83$, and
 # what it says of $h_1$ is credited to the lower layer.
 #
 # In the top-down order the same model has $K_2 = \mathrm{I}(x; h_2) = 0.088$ and $K_1 = \mathrm I(x; h_1|h_2) = 0.023$,
@@ -201,8 +201,8 @@ print(f"K1 = {lower_cost:.4f}; simulated: K1 {k1.mean():.3f} ± {k1.std() / n**0
 # ## {free_bits}
 #
 # What it costs to encode in a layer is charged from the first step; what a layer is good for comes later. Free bits
-# take the charge away for a while: in the loss each layer costs at least $\lambda$ nats, whether it makes use of them
-# or not. Below that nothing pulls it down.
+# take away the charge for the first $\lambda$ nats (here the floor): in the loss each layer costs at least $\lambda$,
+# whether it makes use of them or not. Below that nothing pulls it down.
 #
 # Write the loss: the cost of each layer $j$ is the mean of $\log q - \log p$ over samples and images, but at least
 # $\lambda$; the sum over the layers counts $\beta$ times, as in a warm-up; the reconstruction is the mean over samples
@@ -230,8 +230,9 @@ def free_bits(reconstruction, kl, floor, beta):
 
 # %% [markdown] tags=["solution"]
 # With the maximum for each draw nearly every layer would lie below the floor in some draws, and above it in others. The
-# gradient then comes from the lucky half of the draws alone, and is biased. And the loss is no bound any more: report
-# the terms without the floor, as `vk.objectives.ELBO(free_bits=...)` does.
+# gradient then comes from the dear draws alone, and pulls down a layer whose mean is below the floor, which the floor
+# is to prevent. And the loss is no bound any more: report the terms without the floor, as
+# `vk.objectives.ELBO(free_bits=...)` does.
 
 # %% [markdown]
 # ## {two_opinions}
@@ -325,10 +326,11 @@ def mended_hierarchy(x, noise_1, noise_2, up_1, log_variance_1, up_2, log_varian
 
 
 # %% [markdown] tags=["solution"]
-# The second and the fifth make the same picture from outside: with the second $K_2$ goes to 0, with the fifth it is
-# large and seems to be cheap. The third is the one that `vaekit` refuses: `ELBO(analytic_kl=True)` says that no closed
-# form exists for this order. The first and the fourth are found by the test of question 1, on a model whose
-# $\log p(x)$ is known: with the exact posterior every weight is the same.
+# The second and the fifth both show a small $K_2$: with the second there is little to pay, with the fifth a part of it
+# is shown. The third is the one that `vaekit` refuses: `ELBO(analytic_kl=True)` says that no closed form exists for
+# this order. The fourth is found on a model whose $\log p(x)$ is known: with the exact posterior every weight is
+# $p(x)$, and with this error they differ. The first passes that test. Make $q$ too wide as well: then the mean weight
+# is no longer $p(x)$, as in the lesson.
 
 # %% [markdown]
 # ## {remedy}
@@ -345,8 +347,9 @@ def mended_hierarchy(x, noise_1, noise_2, up_1, log_variance_1, up_2, log_varian
 # learning rate, from small $w$ and $u$.
 #
 # Left alone, the upper layer is dead, or half dead, when these 800 steps are over. The lower layer has learned its part
-# in fifty of them. The upper one begins with small $w$ and $u$: what $h_2$ says of $h_1$ is rewarded only when there is
-# something of both, and it costs from the beginning. You have two remedies:
+# in fifty of them. The upper one begins with small $w$ and $u$. With $w = 0$ nobody listens to $h_2$, and with $u = 0$
+# it says nothing: the reward grows with the product, which is tiny at first, the cost with $u^2$ alone. You have two
+# remedies:
 #
 # - `"floor"`: free bits for the upper layer, a number of nats from 0 to 10, in force till the end.
 # - `"warm_up"`: from 0 to 600, the number of steps in which $\beta$ rises from 0 to 1. `"weighted"` says what it
@@ -403,8 +406,8 @@ for units, correlation in ((4, 0.15), (8, 0.22)):
 # exact. Without any, $\frac12\log(1 + D\rho/(1 - \rho))$ is what the *image* tells, a quarter too much.
 #
 # A quarter of a nat is about right for the first data set, and too little for the second, where the layer is not at
-# work yet when the steps are over; half a nat fills the first one to the double of its worth. There is no floor for all
-# models. The number to think of is what a layer has to say.
+# work yet when the steps are over; half a nat fills the first one to more than twice its worth, as a rule. There is no
+# floor for all models. The number to think of is what a layer has to say.
 #
 # Why does the warm-up of both layers not help here? With a small $\beta$ the term $\log p(h_1|h_2)$ is small, too, and
 # it is the only one that *rewards* the upper layer. It is neither charged nor paid. A usual warm-up helps where the
@@ -499,10 +502,10 @@ def train_hierarchy(images, seed):
 
 # %% [markdown] tags=["solution"]
 # Does the floor cost anything? The same training without free bits ends with the same bound, to a tenth of a nat, and
-# with 3.7 nats in the upper layer; with a floor of 4 it is 4.1 to 4.2. What is said above need not be said below. (A
-# floor of 5 does cost some tenths.) With the $h_2$ of another image $\log p(h_1|h_2)$ falls by some twenty nats, far
-# more than $K_2$: where $p(h_1|h_2)$ is narrow, the wrong place is very improbable. A cost says how much is said, not
-# how much it matters.
+# with 2.9 to 3.7 nats in the upper layer; with a floor of 4 it is 4.0 to 4.3. What is said above need not be said
+# below. (A floor of 5 does cost some tenths.) With the $h_2$ of another image $\log p(h_1|h_2)$ falls by some twenty
+# nats, far more than $K_2$: where $p(h_1|h_2)$ is narrow, the wrong place is very improbable. A cost says how much is
+# said, not how much it matters.
 
 # %% [markdown]
 # ## That was exercise 05

@@ -92,8 +92,8 @@ for mask in "AB":
 # neither $\mu$ nor $s$ is kept within bounds.)
 #
 # The parts are: bins *inside*, 1 to 254; *edges*, 0 and 255; and *stable*, where float32 needs care: bins in the far
-# tail of a narrow bell, hundreds of $s$ from its middle, where $\log P(k)$ is $-500$ or less, and bells a thousand
-# times as wide as the range of bytes.
+# tail of a narrow bell, more than a hundred $s$ from its middle, where $\log P(k)$ is below $-100$, and bells a
+# thousand times as wide as the range of bytes.
 
 # %% [markdown] tags=["solution"]
 # **Solution.** Let $a$ and $b$ be both ends of the bin, in units of $s$ from the middle of the bell. With
@@ -145,7 +145,7 @@ print(f"sum over all bytes: {float(total):.5f}")
 # $$-\log_2\Big(\frac{1}{256}\;p\Big(\frac{k + u}{256}\Big)\Big),$$
 #
 # and since this is an upper bound on the bits of the bin (the lesson's second reading shows it), it is fair. $\mu$ is
-# the middle of the bin. How few bits can it report, with the best $s$?
+# the middle of the bin. How few bits can it report, with the best $s$, to three digits?
 
 # %% [markdown] tags=["solution"]
 # **Solution.** Count in bins: $w = 256\,s$, and $\frac{1}{256}\,p$ is the density of $k + u$ bins,
@@ -159,7 +159,7 @@ print(f"sum over all bytes: {float(total):.5f}")
 #
 # The derivative for $w$ is $\frac{1}{\ln 2}\big(\frac1w - \frac{1}{12\,w^3}\big)$. It is 0 at $w^2 = \frac{1}{12}$: the
 # best bell has the variance of the noise. There the last term is half a nat, $\frac12 \log_2 e$, and all together is
-# $\frac12 \log_2 \frac{2\pi e}{12} \approx 0.25$ bits.
+# $\frac12 \log_2 \frac{2\pi e}{12} \approx 0.255$ bits.
 
 # %% question="noise_price"
 noise_price = ...  # in bits; a number, or an expression such as np.log2(3) / 4
@@ -259,17 +259,17 @@ def paint(noise, kernel, bias):
 # %% [markdown] tags=["solution"]
 # Nothing here is computed twice, as it would be by a network that runs on the whole canvas for each pixel. That is what
 # a cache of features does for deeper networks. Does every order do in which neighbours come first? Along diagonals,
-# say: $x_{ij}$ needs the upper right, so diagonals that fall by one row for each *two* columns are ready at once. They
-# would give the same images, from the same noise, in $W + 2H$ steps instead of $HW$.
+# say: $x_{ij}$ needs the upper right, so pixels with the same $j + 2i$ (one row down, *two* columns to the left) are
+# ready at once. They would give the same images, from the same noise, in $W + 2H - 2$ steps instead of $HW$.
 
 # %% [markdown]
 # ## {mended_stacks}
 #
 # Two layers of a PixelCNN with two stacks, written without masks. Instead, images are *moved*: `moved(t, 1, 0)` has at
 # each place what `t` has one row above, `moved(t, 0, 1)` what it has to the left. The vertical stack, `v1` and `v2`, is
-# to see all rows above, to both sides; the horizontal one, `h1` and `h2`, the own row to the left, and is told by the
-# vertical one what is above. It ends in the logits of the pixels and minus their log-likelihood. There are five errors
-# in it. The shapes do not tell on any of them.
+# to see the row above, to both sides, in the second layer farther than in the first; the horizontal one, `h1` and `h2`,
+# the own row to the left, and is told by the vertical one what is above. It ends in the logits of the pixels and minus
+# their log-likelihood. There are five errors in it. The shapes do not tell on any of them.
 
 
 # %%
@@ -315,8 +315,8 @@ def mended_stacks(x, above_1, left_1, link_1, across_2, own_2, left_2, link_2, o
 
 # %% [markdown] tags=["solution"]
 # Leaks are found by the gradient test, and by likelihoods that are too good. Blind spots are found by the same test,
-# read the other way round (what *should* be seen, and is not?), and by nothing else: the loss falls, the samples look
-# like samples.
+# read the other way round (what *should* be seen, and is not?), and hardly by anything else: the loss falls, the
+# samples look like samples.
 
 # %% [markdown]
 # ## {texture_network}
@@ -362,8 +362,9 @@ def mended_stacks(x, above_1, left_1, link_1, across_2, own_2, left_2, link_2, o
 # up as well, by a row at least. So of the $L$ steps at most $u$ can lead to the right, and $r \le s \min(L, u)$. In two
 # stacks the vertical one goes to both sides wherever it is: $r \le sL$.
 #
-# *How much do they see?* Summed over rows, with $s = 1$, this is the lesson's $L + \frac32 L(L + 1)$. A single $5
-# \times 5$ kernel sees more to the right than two layers of $3 \times 3$ do: $2u$ columns in place of $u$.
+# *How much do they see?* Summed over rows, with $s = 1$, this is the lesson's $L + \frac32 L(L + 1)$. In the row
+# just above, a single $5 \times 5$ kernel sees two columns to the right, and two layers of $3 \times 3$ only one. With
+# enough layers it is $2u$ columns in place of $u$.
 
 
 # %% question="texture_network"
@@ -384,8 +385,8 @@ def texture_network(sheets):
 # %% [markdown] tags=["solution"]
 # To the left, and up, masked layers with small kernels are cheapest. A little to the upper right larger kernels help:
 # what counts as blind depends on the kernel, $r > su$. Far to the right, hardly up, only two stacks see it. For
-# photographs nobody knows where the pixel that counts is, and everything counts a little; that is why two stacks are
-# worth four times the weights.
+# photographs nobody knows where the pixel that counts is. Two stacks have no blind spot, at three to four times the
+# weights.
 
 # %% [markdown]
 # ## {train_pixels}

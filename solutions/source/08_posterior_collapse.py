@@ -67,7 +67,7 @@ def beta_at(step, period, ramp, cycles):
 
 
 # %% [markdown] tags=["solution"]
-# What is forgotten most often is the end. With cycles until the last step, the training stops somewhere between 0 and
+# What is easily forgotten is the end. With cycles until the last step, the training stops somewhere between 0 and
 # 1, and the code is reported at a discount.
 
 # %% [markdown]
@@ -114,7 +114,7 @@ for name, log_variance in {"σ² = 1": 0.0, "σ² = 0.0001": np.log(1e-4)}.items
     print(f"{name:12s} by unit {np.round(by_unit, 2)}, together {float(together):.2f}, log N = {np.log(200):.2f}")
 
 # %% [markdown] tags=["solution"]
-# What is forgotten most often is that information does not add up. Two units which say the same say hardly more
+# What is easily forgotten is that information does not add up. Two units which say the same say hardly more
 # together than one, if they say it clearly. (With wide posteriors a second one helps, as a second witness does.) Since
 # $q(z|x)$ is a product over the units, $\sum_j I_j - I$ is $\mathbb E \log\big(\bar q(z) / \prod_j \bar q(z_j)\big)$, a
 # divergence: the sum is never too small, and most often too large. The *costs* of units do add up. So a table of costs
@@ -146,8 +146,8 @@ for name, log_variance in {"σ² = 1": 0.0, "σ² = 0.0001": np.log(1e-4)}.items
 # $$-\tfrac12\Big(\log(w^2 + \theta) + \frac{\lambda}{w^2 + \theta}\Big),$$
 #
 # which rises with $w^2 + \theta$ up to $\lambda$, and falls beyond. If $\lambda > \theta$, then $w^2 = \lambda -
-# \theta$. If not, $w = 0$: the unit is **dead, and rightly so**. A live one costs $\frac12(a^2\lambda + \tau^2 - 1 -
-# \log\tau^2)$, with $a^2\lambda + \tau^2 = 1$ and $\tau^2 = \theta/\lambda$:
+# \theta$. If not, $w = 0$: the unit is **dead**, at the best of this objective. A live one costs $\frac12(a^2\lambda +
+# \tau^2 - 1 - \log\tau^2)$, with $a^2\lambda + \tau^2 = 1$ and $\tau^2 = \theta/\lambda$:
 #
 # $$\mathrm{KL} = \tfrac12\log\frac\lambda\theta.$$
 #
@@ -175,10 +175,11 @@ for variance in 4.0, 1.5, 0.5:  # the objective, climbed in small steps by its o
 print(f"together {total:.4f}, by hand {live_cost:.4f}")
 
 # %% [markdown] tags=["solution"]
-# This is a collapse that no cure is for. A unit dies if what it has to say is smaller than the noise, and the price
-# counts as noise: $\beta s^2$ is a water level, and only what is above it is said. (It is known in information theory
-# as *reverse water-filling*; for linear VAEs see Lucas and others, *Don't blame the ELBO*, 2019.) A decoder that starts
-# with too large an $s^2$ drowns units that would live with the right one. Lesson 10 learns $s$.
+# No better training cures this collapse: it is where the objective is largest. A lower $\beta$ or $s^2$ does. A unit
+# dies if what it has to say is smaller than the noise, and the price counts as noise: $\beta s^2$ is a water level, and
+# only what is above it is said. (It is known in information theory as *reverse water-filling*; for linear VAEs see
+# Lucas and others, *Don't blame the ELBO*, 2019.) A decoder that starts with too large an $s^2$ drowns units that would
+# live with the right one. Lesson 10 learns $s$.
 
 # %% [markdown]
 # ## {delta_posterior}
@@ -310,9 +311,9 @@ for name in "as made", "hidden kernels 0":
     print(f"{name:18s} variance of the mean pixel over z: {float(ops.mean(ops.var(layer(z).mean(), axis=0))):.4f}")
 
 # %% [markdown] tags=["solution"]
-# What is forgotten most often is the last layer's skip. It is the one way from code to pixels that no hidden layer can
-# close: with all hidden kernels at 0 the logits still hear $z$. In a decoder without skips they would be the same for
-# every code.
+# What is easily forgotten is the last layer's skip. It is the one way from code to pixels that no hidden layer can
+# close: with all hidden kernels at 0 the logits still hear $z$ (here by the second layer's skip, too). In a decoder
+# without skips they would be the same for every code.
 
 # %% [markdown]
 # ## {mended_codes}
@@ -337,9 +338,10 @@ def broken_codes(mean, log_variance, noise, beta):
 #
 # 1. *Six images.* A unit that is silent for these may speak of others; one that moves for one image in six may hardly
 #    move at all over the data.
-# 2. *The variance of codes.* A collapsed unit has a variance of 1, and all of it is noise.
-# 3. *A price at a discount.* The loss of a warm-up has $\beta$ in it. The cost does not.
-# 4. *Means instead of draws.* Means can be told apart to the last digit, and what is said seems to be nearly $\log N$.
+# 2. *The variance of codes.* A collapsed unit has a variance of 1, and all of it is noise. 3. *A price at a discount.*
+# The loss of a warm-up has $\beta$ in it. The cost does not. 4. *Means instead of draws.* At its own mean an image's
+# posterior is highest, so a unit seems to say more than it does, by
+#    up to half a nat.
 # 5. *A mean of logarithms* in place of the logarithm of a mean, so the information has no ceiling.
 
 
@@ -381,7 +383,7 @@ def mended_codes(mean, log_variance, noise, beta):
 # | | measured | goal |
 # |---|---|---|
 # | likelihood | by how much the bound is below the mean $\log p(x)$ of the data's own distribution | at most 0.2 nats |
-# | heard | what the code says, in shares of what it says with the smallest $m$ that has the likelihood | at least 0.5 |
+# | heard | what the code says, in shares of that with the smallest $m$ that reaches the first goal | at least 0.5 |
 # | all heard | the same | at least 0.95 |
 
 # %% [markdown] tags=["solution"]
@@ -442,9 +444,9 @@ for weights in (0.65,), (0.15, 0.5), (0.1, 0.1, 0.45):
     print("   said      ", *(f"{said:6.2f}" for _, said in found.values()))
 
 # %% [markdown] tags=["solution"]
-# Below the right number nats of likelihood are lost, and the code says a lot, but of the wrong thing: it has to help
-# out with what is local. Above it the likelihood even rises by some hundredths of a nat, up to the data's own, and what
-# is said falls to nothing. So who looks at the likelihood alone chooses the decoder that sees all. To give a decoder
+# Below the right number nats of the bound are lost, and the code says a lot, but of the wrong thing: it has to help out
+# with what is local. Above it the bound even rises by some hundredths of a nat, up to the data's own likelihood, and
+# what is said falls to nothing. So who looks at the bound alone chooses the decoder that sees all. To give a decoder
 # just the sight that it needs for what is local is the idea of the *variational lossy autoencoder* (Chen and others,
 # 2017).
 
@@ -523,10 +525,10 @@ def train_deep(images, seed):
 # | skips alone | −41.5 | 6.6 | 5.1 |
 # | skips and warm-up | −40.6 | 9.8 | 5.9 |
 #
-# All of them help, so this collapse was an accident: the likelihood suffered from it as well. Free bits have the nats
-# that they were told to have, and more information than skips; but not the better bound. And mind the last line: of 9.8
-# nats 5.9 tell which of 500 images it was, and there are no more than 6.2 to be told. Of the rest some would tell apart
-# more images than there are, and some is misfit.
+# All of them help, so this collapse was an accident: the bound suffered from it by four nats and more. Free bits have
+# the nats that they were told to have, and more information than skips; but not the better bound. And mind the last
+# line: of 9.8 nats 5.9 tell which of 500 images it was, and there are no more than 6.2 to be told. Of the rest some
+# would tell apart more images than there are, and some is misfit.
 
 # %% [markdown]
 # ## That was exercise 08

@@ -64,8 +64,9 @@ def perplexity(logits, tokens):
 
 
 # %% [markdown] tags=["solution"]
-# What is forgotten most often is that a perplexity is no mean of perplexities. Short sentences have few words and
-# should weigh as little. And whoever leaves the end mark out divides by fewer words, or keeps nats that were easy.
+# What is easily forgotten is that a perplexity is no mean of perplexities. Short sentences have few words and
+# should weigh as little. And whoever leaves the end mark out shares its nats among fewer words, or drops a word that
+# may be the easiest of all.
 
 # %% [markdown]
 # ## {exact_floor}
@@ -134,8 +135,9 @@ def skip_step(word, z, h, c, kernel, recurrent, bias, out_kernel, out_bias):
 
 
 # %% [markdown] tags=["solution"]
-# The gradient by $z$ goes two ways. The one through the gates has to survive all that a state goes through; the other
-# one is a single product. Early in training only the second brings anything.
+# The gradient by $z$ goes two ways. One leads through gates that have to be learned first; the other is a single
+# product, and shifts the words' logits at once. Which of them matters the lesson shows: without the second the code is
+# lost, with it there is more than a nat.
 
 # %% [markdown]
 # ## {shown_words}
@@ -216,7 +218,7 @@ for steps in 0, 10, 100:
     print(f"{steps:3d} steps: means are off by {np.sqrt(np.mean((np.asarray(found) - right) ** 2)):.2f}")
 
 # %% [markdown] tags=["solution"]
-# What is forgotten most often is a fresh draw. With the same one in each step the steps climb the bound at *that* draw,
+# What is easily forgotten is a fresh draw. With the same one in each step the steps climb the bound at *that* draw,
 # which has no top: it pays to place the draw well and not the distribution. The lesson shows how good that looks.
 
 # %% [markdown]
@@ -240,7 +242,7 @@ def broken_perplexity(log_p, log_ratio, tokens):
 # %% [markdown] tags=["solution"]
 # **Solution.**
 #
-# 1. *No end mark.* It is a word that has to be guessed.
+# 1. *No end mark.* It is a word that has to be guessed. So is `<unk>`, which was left out with it.
 # 2. *Padding is summed up.* It is not.
 # 3. *Codes for nothing.* Without the price, the weight of a draw is $p(x|z)$.
 # 4. *The best sample* in place of the mean weight. More samples would help without end.
@@ -262,17 +264,18 @@ def mended_perplexity(log_p, log_ratio, tokens):
 
 
 # %% [markdown] tags=["solution"]
-# Two of the five make the number better, and two make it worse; with all five it may look just as expected. A test that
-# finds most of them: a language whose floor you know, as in question 2.
+# Two of the five make the number better, and two make it worse; with all five it may look just as expected. A test:
+# a language whose floor you know, as in question 2, and a code that says something. What lies below the floor is wrong.
+# What lies above it may be the model, or errors two and five.
 
 # %% [markdown]
 # ## {temperature}
 #
 # At temperature $\tau$ words are drawn by the softmax of $a/\tau$: $\tau$ near 0 is greedy decoding, 1 is the model as
-# it is. Models that have learned their training sentences too well are too sure of themselves, and so are their
-# samples. How hot should they be drawn?
+# it is. Models that have learned their training sentences too well are too sure of themselves, others are not sure
+# enough, and so are their samples. How hot should they be drawn?
 #
-# You are given the logits of such a model at places of its training sentences, and at places of sentences that it has
+# You are given the logits of a model at places of its training sentences, and at places of sentences that it has
 # not seen, and which words stood there. There are three models, and the worst outcome counts. At further places, of
 # which the grader knows what may come and how often:
 #
@@ -300,8 +303,9 @@ def temperature(train_logits, train_words, logits, words):
 
 
 # %% [markdown] tags=["solution"]
-# It is lesson 10's σ once more: one number that says how sure a model is, set by the data that it has not seen. The
-# order of the words does not change by it, so greedy decoding cannot tell a calibrated model from any other.
+# Lesson 10 will do the same with a σ: one number that says how sure a model is, set by data that it has not seen. The
+# order of the words does not change by it, so greedy decoding cannot tell a calibrated model from the same one too sure
+# of itself.
 
 # %% [markdown]
 # ## {train_sentences}
@@ -331,8 +335,8 @@ def arrays(decoder):
 # a laptop's CPU; you have three minutes.
 
 # %% [markdown] tags=["solution"]
-# **Solution.** Free bits, as many as are asked for and a few more, and skips. Whatever is cheaper for the first nats
-# will do; nothing else will, since the likelihood does not need them.
+# **Solution.** Free bits, a few more than are asked for. They make the first nats cost nothing, and the likelihood by
+# itself asks for none. Skips and warm-up gain a tenth of a nat here, in one run.
 
 
 # %% question="train_sentences"
@@ -372,7 +376,7 @@ def train_sentences(sentences, seed):
 # %% [markdown] tags=["solution"]
 # One run each, with the same training:
 #
-# | | bound | cost | information |
+# | | bound | KL | information |
 # |---|---:|---:|---:|
 # | none | −9.99 | 0.00 | 0.0 |
 # | skips | −9.99 | 0.23 | 0.2 |
@@ -380,8 +384,8 @@ def train_sentences(sentences, seed):
 # | free bits alone, 1.6 nats | −10.29 | 1.59 | 1.4 |
 # | free bits, skips and warm-up | −10.19 | 1.61 | 1.5 |
 #
-# The silent models are the best by the bound, and rightly so: they are at the entropy. A code that speaks costs two
-# tenths of a nat here, and buys something that the bound does not count.
+# The first three, which say half a nat at most, are the best by the bound: they are at the entropy. A code that speaks
+# costs two tenths of a nat here, and buys something that the bound does not count.
 
 # %% [markdown]
 # ## That was exercise 09

@@ -63,8 +63,8 @@ def kl_of_frames(mean, log_variance, prior_mean, prior_log_variance, known):
 
 
 # %% [markdown] tags=["solution"]
-# What is forgotten most often is to say per what: nats a frame, or nats a video; with the frames that were given, or
-# without. Between the two numbers that you returned there is a factor of $T - $ `known`.
+# What is easily forgotten is to say per what: nats a frame, or nats a video; with the frames that were given, or
+# without. The second is the sum of the first, $T - $ `known` times their mean.
 
 # %% [markdown]
 # ## {price_of_the_future}
@@ -208,7 +208,8 @@ print("frames whose mean changes:", np.flatnonzero(changed))
 # %% [markdown] tags=["solution"]
 # **Solution.** Sorted, error number $i$ is the smallest of a choice if the other $k - 1$ are among the $n - 1 - i$
 # above it, so its weight is $w_i = \binom{n - 1 - i}{k - 1} / \binom nk$. The quotient of two neighbours is
-# $w_{i+1}/w_i = \frac{n - k - i}{n - 1 - i}$, and $w_0 = \frac kn$. That never leaves the range of a float.
+# $w_{i+1}/w_i = \frac{n - k - i}{n - 1 - i}$, and $w_0 = \frac kn$. No number in it is large; what is too small for a
+# float becomes 0, and is not missed.
 
 
 # %% question="best_of_k"
@@ -285,7 +286,7 @@ def broken_bound(x, guess, mean, log_variance, prior_mean, prior_log_variance, k
 # **Solution.**
 #
 # 1. *Which frames.* All that are given are left out, not the first one only.
-# 2. *A σ of its own for every test frame*, computed from the frame that it describes. It is no density: nobody could
+# 2. *A σ of its own for every test frame*, computed from that frame alone. It is no density: nobody could
 #    have sent the frame with it.
 # 3. *A mean over pixels*, and a sum over latents: a β of $D$, though nobody wrote one.
 # 4. *The KL the wrong way round.* It is the prior's variances that are divided by.
@@ -362,8 +363,8 @@ for n in 1, 2, 4, 10, 50, 300:
 # ## {fit_string}
 #
 # A string swings, and a row of 16 pixels films it, 20 frames long, with noise. It has two waves, a slow one and a fast
-# one; where a wave is and how fast it moves are two numbers each. *From one frame nobody knows a velocity.* All films
-# have been made by
+# one. Each wave has two numbers: where it is, and how fast it moves. *From one frame nobody knows a velocity.* All
+# films have been made by
 #
 # $$z_1 \sim \mathcal N(0, I), \qquad z_t = A z_{t-1} + \varepsilon_t,\ \ \varepsilon_t \sim \mathcal N(0,
 # \mathrm{diag}\,e^{\lambda}), \qquad x_t = C z_t + \eta_t,\ \ \eta_t \sim \mathcal N(0, e^{\nu} I).$$
@@ -452,9 +453,10 @@ for root in np.linalg.eigvals(turn):
         print(f"turns once in {2 * np.pi / np.angle(root):.1f} frames, and keeps {abs(root):.3f} of its size in each")
 
 # %% [markdown] tags=["solution"]
-# The answer is not the string's own $A$: any other coordinates of $z$ describe the same films. What does not depend on
-# them are its eigenvalues, and they say how fast each wave swings. Nobody told the model of velocities. It needed two
-# numbers more, and has made them.
+# The answer need not look like the string's own $A$: latents may stand in another order, or be mirrored, and the films
+# are the same. (Were $z_1$ and the drift free, any coordinates would do.) What does not depend on them are the
+# eigenvalues of $A$, and they say how fast each wave swings. Nobody told the model of velocities. It needed two numbers
+# more, and has made them.
 
 # %% [markdown]
 # ## That was exercise 11

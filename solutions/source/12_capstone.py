@@ -41,8 +41,9 @@ exercise
 # which a gap is −1. Its first `train` rows are for training, the others for tests. Make of it what a network takes, for
 # all rows:
 #
-# - *numbers*, less the column's mean and divided by its standard deviation (the root of the mean square), both of the
-#   numbers that are there in the *training* rows; a column that is constant in training is not divided;
+# - *numbers*, less the column's mean and divided by its standard deviation (the root of the mean squared distance from
+#   that mean: divided by the count, not by one less), both of the numbers that are there in the *training* rows; a
+#   column that is constant in training is not divided;
 # - *category*, as a one-hot vector of `kinds` entries;
 # - zeros in the place of gaps, of either sort.
 #
@@ -149,8 +150,8 @@ images_needed = 4 * (100 + 81 - 2 * 0.98 * 10 * 9) / 0.4**2
 # | `mean_of_logs` | $\log p(x)$ by the mean of the logarithms |
 # | `mean_over_latents` | the KL is averaged over the latents |
 # | `one_mean_over_all` | $\log p(x)$ with draws and images in one mean of weights |
-# | `one_noise_for_all` | all images of a batch share one $\varepsilon$ |
-# | `same_noise_always` | the same $\varepsilon$ at every step |
+# | `one_noise_for_all` | all images of a batch share one $\varepsilon$, another one at each step |
+# | `same_noise_always` | the same $\varepsilon$ at every step, and for every image |
 # | `sigmoid_twice` | a sigmoid before a likelihood that takes logits |
 # | `test_in_training` | the test images are among the training images |
 # | `uniform_codes` | samples are decoded from codes that the prior does not draw |
@@ -246,8 +247,9 @@ def mended_evaluation(validation, log_px, log_pz, log_qz, twin, beta):
 
 
 # %% [markdown] tags=["solution"]
-# The first three flatter, and the fifth does if twins are learned by heart; the fourth makes the number worse. None
-# looks odd. An evaluation is a program, too; read it as you would read a stranger's.
+# The first three flatter (the third since β is below 1), and the fifth does if twins are learned by heart; the fourth
+# makes the number worse. Only the second looks odd, and only to somebody who knows what $D$ coins cost. An evaluation
+# is a program, too; read it as you would read a stranger's.
 
 # %% [markdown]
 # ## {train_yours}
@@ -270,8 +272,8 @@ def mended_evaluation(validation, log_px, log_pz, log_qz, twin, beta):
 
 # %% [markdown] tags=["solution"]
 # **Solution.** The recipe of exercise 02, with smaller batches, since an epoch of a thousand images has few steps. New
-# coins in every epoch keep the model from learning them by heart. (Tossed once, they cost this model a tenth of a nat,
-# and more the longer it is trained. The check cannot see that, your own validation bound can.)
+# coins in every epoch keep the model from learning them by heart. (Tossed once, they cost this model about a tenth
+# of a nat, no more than the check's own scatter; in longer runs half a nat. Look at your own validation bound.)
 
 
 # %% question="train_yours"
@@ -352,9 +354,9 @@ def ablation(of_seeds, of_images, effect, budget, training, image):
 
 
 # %% [markdown] tags=["solution"]
-# Nine seeds, six, and two: it depends on which noise is the larger, and on what each costs. With nine seeds two
-# standard errors are nearly right; with three they claim something in 8 % of all ablations of nothing. More seeds make
-# the error smaller *and* better known.
+# Nine seeds, six, and two: it depends on which noise is the larger, and on what each costs. Where nine seeds are best,
+# two standard errors claim something in nearly 3 % of all ablations of nothing, and with three seeds in 8 %; where the
+# images' noise rules, three seeds are enough for them. More seeds make the error smaller *and* better known.
 
 # %% [markdown]
 # ## Your data, your model
@@ -365,7 +367,7 @@ def ablation(of_seeds, of_images, effect, budget, training, image):
 #
 # 1. look at it (`look`), and write down what you find: gaps, ranges, twins, groups;
 # 2. write down what you expect: which model of another paper will beat a VAE on it, and by how much;
-# 3. train both, three seeds each, and say what you saw in the first log: loss, KL, samples; where something looked
+# 3. train both, four seeds each, and say what you saw in the first log: loss, KL, samples; where something looked
 #    odd, which test could have refuted your suspicion, and did it?
 # 4. make the table: $\log p(x)$, the difference by pairs, both standard errors, and one sentence that they allow;
 # 5. let `vaekit.reproduction.model_card` write the page, and write its two lines yourself: what the model is for, and

@@ -61,7 +61,7 @@ def _very_short_and_long_times(rng):
 _SHIFTED = r"you took $\log(1 + u)$. Solve $1 - e^{-\lambda z} = u$ for z: $\log(1 - u)$ is `ops.log1p(-u)`."
 _CLIPPED = (
     "you kept the uniform noise away from 0 and 1 with a small constant. That moves the samples at both ends, and is "
-    "not needed: `ops.log1p(-u)` is exact wherever u < 1."
+    "not needed: `ops.log1p(-u)` has all its digits wherever u < 1."
 )
 
 EXPONENTIAL = Function(
@@ -71,7 +71,7 @@ EXPONENTIAL = Function(
     draw={None: _times, "stable": _very_short_and_long_times},
     answer="return -ops.log1p(-uniform) / rate",
     atol=0.0,
-    because=r"float32 carries seven digits, and nothing in $-\log(1-u)/\lambda$ loses more than one. Samples near 0 "
+    because=r"float32 carries seven digits, and $-\log(1-u)/\lambda$ by `log1p` loses at most one. Samples near 0 "
     "are compared by their ratio, so no absolute error is allowed.",
     hints=r"""
         The distribution function is $F(z) = 1 - e^{-\lambda z}$. Set it to u and solve for z.
@@ -138,7 +138,7 @@ LOG_NORMAL = Function(
     """,
     atol={"gradient of log density for mean": 1e-3, "gradient of log density for scale": 1e-3, None: 1e-5},
     because=r"where $\log z$ is 200, float32 rounds it by $10^{-5}$. Who standardizes it again, $(\log z - "
-    r"\mu)/\sigma$, has a hundred times that in the gradients of the log-density.",
+    r"\mu)/\sigma$, has up to ten times that in the gradients of the log-density; a hundred times is allowed.",
     hints=r"""
         Two changes of variable follow each other: $\varepsilon \to \log z = \mu + \sigma\varepsilon \to z = e^{\log
         z}$. Each divides the density by how much it stretches.

@@ -81,8 +81,8 @@ def _sure_pixels(rng):
 _LOGS = "\nreturn ops.sum(x * ops.log(y) + (1 - x) * ops.log(1 - y), axis=-1)"
 _CLIPPED = (
     "the probability or the logit was clipped, a small number was added, or what is not finite was replaced. Nothing "
-    "overflows, but a pixel that the decoder gets wrong with a logit of 200 costs 200 nats, and less here: the bound "
-    r"is too good, and the gradient is dead. Use the softplus form, $x\,a - \mathrm{softplus}(a)$."
+    "overflows, but a pixel that the decoder gets wrong with a logit of 10,000 costs 10,000 nats, and less here: the "
+    r"bound is too good, and the gradient is dead. Use the softplus form, $x\,a - \mathrm{softplus}(a)$."
 )
 
 BERNOULLI = Function(
@@ -106,11 +106,11 @@ BERNOULLI = Function(
         ("mean_over_pixels", None, "it is divided by the number of pixels: you averaged over them, as `keras.losses` "
          "does. The probability of an image is the product over its pixels, so its logarithm is the sum."),
         ("log_of_sigmoid", "y = ops.sigmoid(logits)" + _LOGS, "the logarithm of a sigmoid loses everything at logits "
-         r"beyond 17: float32 rounds the probability to 1, $\log(1 - y)$ is then $-\infty$, and $0 \cdot \infty$ is "
-         r"nan. Use the softplus form, $x\,a - \mathrm{softplus}(a)$.", ("gradient of logits",)),
+         r"beyond 17 or so: float32 rounds the probability to 1, $\log(1 - y)$ is then $-\infty$, and $0 \cdot \infty$ "
+         r"is nan. Use the softplus form, $x\,a - \mathrm{softplus}(a)$.", ("gradient of logits",)),
         ("log_of_sigmoid", "y = ops.sigmoid(logits)\nreturn ops.sum(ops.log(ops.where(x > 0.5, y, 1 - y)), axis=-1)",
-         "the logarithm of a sigmoid loses everything at logits beyond 17: float32 rounds the probability to 1, and "
-         r"$\log(1 - y)$ is then $-\infty$. Use the softplus form, $x\,a - \mathrm{softplus}(a)$.",
+         "the logarithm of a sigmoid loses everything at logits beyond 17 or so: float32 rounds the probability to 1, "
+         r"and $\log(1 - y)$ is then $-\infty$. Use the softplus form, $x\,a - \mathrm{softplus}(a)$.",
          ("gradient of logits",)),
         ("exp_overflows", {"ops.softplus(logits)": "ops.log(1 + ops.exp(logits))"}, "$e^a$ overflows beyond $a = 88$, "
          r"before the logarithm is taken. `ops.softplus(a)` is $\log(1 + e^a)$, and takes the large part out first: "
@@ -191,8 +191,8 @@ GAUSSIAN = Function(
         ("no_exponential", {"* ops.exp(-log_variance / 2)": "/ log_variance",
                             "+ log_variance": "+ 2 * ops.log(log_variance)"}, _NO_VARIANCE),
         ("precedence", {"-log_variance / 2": "log_variance / 2"}, "the squared distance is *multiplied* by the "
-         "variance: `a / 2 * b` is `(a / 2) * b`. A published VAE was trained with just that. Write brackets, or "
-         r"multiply by $e^{-\lambda}$."),
+         "variance: `a / 2 * b` is `(a / 2) * b`. A published VAE was trained with just that. Write brackets. (And "
+         r"for the part *stable*: divide before you square, $\big((x-\mu)\,e^{-\lambda/2}\big)^2$.)"),
         ("not_standardized", {"standardized**2": "(x - mean) ** 2 / ops.exp(log_variance)"}, "at a tiny $\\sigma$ the "
          r"variance $e^{\lambda}$ is 0 to float32, and the square of a tiny distance too: $0/0$. Divide first, then "
          r"square: $\big((x - \mu)\,e^{-\lambda/2}\big)^2$. And $\log\sigma^2$ is there already, as $\lambda$."),
@@ -268,10 +268,11 @@ ESTIMATORS = Function(
          "at the draw $z$, like everything else in A."),
         ("log_mean_exp", {"ops.mean(log_p_x + log_p_z - log_q_z, axis=0)": "ops.logsumexp(log_p_x + log_p_z - log_q_z, "
          "axis=0) - np.log(len(noise))", "ops.mean(log_p_x, axis=0)": "ops.logsumexp(log_p_x, axis=0) - "
-         "np.log(len(noise))"}, "you took the logarithm of the mean weight. That is a tighter bound (lesson 04), but "
-         "another one: the ELBO is the mean of the logarithms."),
+         "np.log(len(noise))"}, "you took the logarithm first of a mean. In A that is a tighter bound (lesson 04), "
+         "but another one; in B, where the KL is subtracted already, it is none. The ELBO is the mean of the "
+         "logarithms."),
         ("pixels_averaged", {"log_p_x = ops.sum": "log_p_x = ops.mean"}, r"$\log p(x|z)$ is averaged over the pixels. "
-         "Sum it; else each nat of code costs as much as all pixels together, and no code is worth that."),
+         "Sum it; else each nat of code costs $D$ nats of pixels, and no code is worth that."),
         ("variance_for_deviation", {"exp(log_variance / 2) * noise": "exp(log_variance) * noise"}, "the noise is "
          r"multiplied by the variance. $z = \mu + \sigma\varepsilon$ with $\sigma = e^{\lambda/2}$."),
         ("no_noise", {"/ 2) * noise": "/ 2) * 0 * noise"}, r"the decoder was given the mean $\mu$, not the draw $z$. "
@@ -309,7 +310,8 @@ gap = 0.5 * (gap - ops.sum(1 + log_variance, axis=1))"""
 
 _DIAGONAL = (
     "you treated the posterior's latents as independent: only a diagonal was used. Its covariance "
-    r"$(I + WW^\top/s^2)^{-1}$ is full, and that is half of the reason for the gap."
+    r"$(I + WW^\top/s^2)^{-1}$ is full, and that is one of the two reasons for a gap; the other is a $q$ that is not "
+    "the best of its kind."
 )
 _SCALE = "`noise_scale` is the standard deviation $s$; the density has $s^2$."
 
@@ -318,7 +320,7 @@ LINEAR = Function(
     section="Two latents: a posterior one can see", aims=(3,),
     takes="x[N,D], weights[L,D], bias[D], noise_scale, mean[N,L], log_variance[N,L]", returns="bound, gap",
     axes={"L": "latents", "D": "pixels"}, draw=_linear_models, requires_first=False, rtol=1e-3, atol=1e-3,
-    because="the gap is a difference of two numbers of some ten nats, each from a matrix inverted in float32.",
+    because="the gap is a difference of two numbers of some ten nats, one of them from a matrix inverted in float32.",
     answer="""
         pixels = x.shape[1]
         residual = x - bias - ops.matmul(mean, weights)  # [N, D]
@@ -510,7 +512,7 @@ BROKEN = Mend(
         ("constants", "constant_sign", {"(LOG_2PI + z**2)": "(z**2 - LOG_2PI)"}, r"$\log 2\pi$ has the wrong sign in "
          r"$\log p(z)$: $-\frac12(\log 2\pi + z^2)$."),
         ("batch", "pixels_averaged", {"ops.sum(log_p_x, axis=1)": "ops.mean(log_p_x)"}, "the reconstruction is "
-         f"averaged over the pixels, too: then a nat of code costs as much as all pixels together. {_REDUCED}"),
+         f"averaged over the pixels, too: then a nat of code costs $D$ nats of pixels. {_REDUCED}"),
         ("batch", "pixels_axis", {"log_p_x, axis=1)": "log_p_x, axis=0)"}, "the reconstruction is summed over axis 0, "
          f"the images, and averaged over the pixels. {_REDUCED}"),
         ("batch", "kl_summed", {"ops.mean(kl)": "ops.sum(kl)"}, "the KL is summed over the images now, and the "

@@ -174,8 +174,8 @@ NEEDED = Number(
         *(("widths", f"(({c}**2 / sqrt({c}**2 * 2 - 1))**20 - 1) / 0.2", r"you took the lesson's $v$, which is for "
            "widths that are wrong by a factor. Here the widths are right, and the means are beside: work out the "
            "second moment anew.") for c in (1.4, 1.16)),
-        ("rounded_down", "117", "117.7 samples were rounded down, and with 117 the bias is above 0.1. Give the number "
-         "as it is, or round it up."),
+        ("rounded_down", "117", "117.7 samples were rounded down, and with 117 the rule gives more than 0.1. Give the "
+         "number as it is, or round it up."),
         ("exponent_or_gap", "3.2 / 0.2", r"you took 3.2 for $e^{3.2} - 1$: that is so for small numbers only."),
     ],
 )  # fmt: skip

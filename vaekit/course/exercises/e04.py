@@ -42,7 +42,7 @@ UNITS = Function(
         An image's mean of $S$ codes is its posterior mean plus noise. Which variance has the noise, if one code has
         the variance $v$?
 
-        $v/S$. The two are independent, so the variance of what you see over the images is $A_j$, plus the mean of
+        $v/S$. The two are uncorrelated, so the variance of what you see over the images is $A_j$, plus the mean of
         $v_{nj}/S$ over the images. Estimate both variances from the codes, and subtract.
 
         With $m_{nj}$ the mean of the codes of an image: $\frac{1}{N-1}\sum_n (m_{nj} - \bar m_j)^2 - \frac1N \sum_n
@@ -62,9 +62,9 @@ UNITS = Function(
         ("both_biased", {"/ (S - 1)": "/ S", "/ (N - 1)": "/ N"}, "both variances are divided by the number of their "
          "terms, as `ops.var` does. Unbiased are $S - 1$ and $N - 1$."),
         ("clipped", {"activity = across - noise": "activity = ops.maximum(across - noise, 0.0)"}, "negative values "
-         "were set to 0. An unbiased estimate of 0 is negative half of the time; cut off, it is biased again."),
+         "were set to 0. An unbiased estimate of 0 is negative about half of the time; cut off, it is biased again."),
         ("absolute", {"activity = across - noise": "activity = ops.abs(across - noise)"}, "an absolute value is taken. "
-         "An estimate of 0 without bias has to be negative half of the time."),
+         "An estimate of 0 without bias has to be negative about half of the time."),
         ("all_codes", {"activity = across - noise": "activity = ops.var(samples, axis=(0, 1))"}, "this is the variance "
          "of all codes together: the width of the posteriors is in it. Asked for is the variance of their means."),
         ("widths", {"activity = across - noise": "activity = ops.mean(within, axis=0)"}, "this is the posteriors' own "
@@ -624,8 +624,8 @@ PLAN = Experiment(
     """,
     mistakes=[
         ("true", "sticking", f"dict(gradient='stl', groups=2, codes={_CODES})", lambda gradient, **_: gradient == "stl",
-         "STL leaves out the score, whose mean is not 0 for $k > 1$: the signal is strong, and it is another one. It "
-         "no longer climbs the bound."),
+         "STL leaves out the scores times their shares, whose mean is not 0 for $k > 1$: the signal is strong, and it "
+         "is another one. It no longer climbs the bound."),
         ("tight", "few_codes", "dict(gradient='dreg', groups=40, codes=1)", lambda codes, **_: codes < 4,
          "The bound stays far below $\\log p(x)$ for at least one of the encoders: more codes in a group. Groups do "
          "not tighten it, since their bounds are averaged, after the logarithm."),
@@ -633,8 +633,9 @@ PLAN = Experiment(
          "The gap depends on $K$ alone. Compare $\\mathcal L_K$, from groups of the pilot, with the bound of all its "
          "codes, and let each pilot say how many it needs."),
         ("heard", "plain_noise", f"dict(gradient='pathwise', groups=4, codes={_CODES})",
-         lambda gradient, **_: gradient == "pathwise", "The plain gradient's ratio falls as $K$ grows, since the "
-         "score is noise for the most part. More groups would help, at a price; is there a gradient without a score?"),
+         lambda gradient, **_: gradient == "pathwise", "The plain gradient's ratio falls as $K$ grows: its noise "
+         "falls as $1/\\sqrt K$, its signal as $1/K$. Most of that noise is the score's. More groups would help, at a "
+         "price; is there a gradient without a score?"),
         ("heard", "few_groups", f"dict(gradient='dreg', groups=1, codes={_CODES})", lambda **_: True,
          "The ratio grows with $\\sqrt M$: measure that of one group in the pilot, and work out how many are needed."),
         (None, "plain_is_dear", f"dict(gradient='pathwise', groups=500, codes={_CODES})",
@@ -696,7 +697,7 @@ STEP = Mend(
         "mean": (
             {"loss = -ops.sum(share * log_w, axis=0)  # 5. [B]": "loss = -ops.mean(share * log_w, axis=0)"},
             "still broken: shares add up to 1, so the weighted mean is a *sum*. The mean over the codes divides by $k$ "
-            "once more, and makes the learning rate smaller by it."),
+            "once more, and every gradient is $k$ times too small."),
         "shares": (
             {_SHARE: "share = ops.stop_gradient(ops.softmax(-log_w, axis=0))"},
             "still broken: the softmax is of the losses, so the worst code gets the largest share."),

@@ -721,7 +721,8 @@ REMEDY = Experiment(
          "layer carry, in each of them?"),
         ("no ballast", "floor_too_high", "dict(floor=1.0, warm_up=0, weighted='upper layer')",
          lambda **_: True, "The floor is above what the layer can use, for at least one of the data sets. It is filled "
-         "all the same, with noise that costs nats and tells $h_1$ little."),
+         "all the same: $h_2$ repeats the draw of $h_1$ more exactly than it is worth, and each nat more saves less "
+         "than a nat in $K_1$."),
         ("bound", "late", f"dict(floor={_WORTH}, warm_up=600, weighted='both layers')",
          lambda share, weighted, warm_up, **_: weighted == "both layers" and warm_up > 0, "While both layers were "
          "cheap, another objective was climbed, and the steps that are left do not suffice to come back."),

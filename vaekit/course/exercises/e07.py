@@ -82,7 +82,7 @@ GATED_MASK = Function(
            "wrong place: a kernel need not be square. Its row is `rows // 2`, its column `columns // 2`.")
           for row, column in (("rows // 2", "rows // 2"), ("columns // 2", "columns // 2"))),
         ("left_half", {"seen = (place <": "seen = (place % columns <= columns // 2) * (place <"}, "in the rows above "
-         "only the left half is seen. All of these rows has been painted, the upper right, too."),
+         "only the left half is seen. All of these rows have been painted, the upper right, too."),
         ("no_gate", {"h * ops.sigmoid(v)": "h"}, "there is no gate: the value is to be multiplied by the sigmoid of "
          "the other convolution."),
         ("tanh_gate", {"ops.sigmoid(v)": "ops.tanh(v)"}, "the gate is a tanh. A gate lies between 0, shut, and 1, "
@@ -581,7 +581,7 @@ MENDED = Mend(
         ("pixels", "over_all", {"ops.mean(ops.sum(each, axis=(1, 2, 3)))": "ops.sum(each)"}, "now everything is "
          "summed, the images, too: over the pixels a sum, over the images a mean."),
         ("blind spot", "row_lost", {"ops.conv(v1, across_2": "ops.conv(moved(v1, 1, 0), across_2"}, "now the second "
-         "layer looks at `v1` one row up. At its own place `v1` knows rows above and no others, so nothing has to be "
+         "layer looks at `v1` one row up. At its own place `v1` knows the row above and no other, so nothing has to be "
          "moved; this way the row just above is lost to it."),
         (None, "leak_2", {"moved(h1, 0, 1), left_2": "h1, left_2"}, "`left_2` is for the features to the left; that "
          "line was right."),
@@ -726,14 +726,15 @@ FIELD = Experiment(
         (None, "blind_spot", _ALWAYS.format("masked", "3x3", 12),
          lambda seen, **rest: not seen and _in_blind_spot(**rest), "In at least one of the textures the pixel that "
          "counts lies in the network's blind spot, farther to the right than these kernels come on their way up. More "
-         "layers do not help: wider kernels or two stacks do. Or was the place looked for on the wrong side? To the "
-         "right is $r > 0$."),
+         "layers do not help: wider kernels do if $r$ is at most $2u$, and otherwise only two stacks. Or was the place "
+         "looked for on the wrong side? To the right is $r > 0$."),
         (None, "too_shallow", _ALWAYS.format("two stacks", "3x3", 2),
          lambda seen, **_: not seen, "In at least one of the textures the pixel that counts is farther away than the "
          "field reaches: more layers, or wider kernels. How far away is it?"),
         (("thrifty", "cheapest"), "stacks_for_all", _ALWAYS.format("two stacks", "3x3", 8),
          lambda kind, kernel, up, right, **_: kind == "two stacks" and right <= 2 * up, "Two stacks see everything, at "
-         "four times the price of masked layers. Where the pixel that counts is not in their blind spot, these do."),
+         "three to four times the price of masked layers. Where the pixel that counts is not in their blind spot, "
+         "these do."),
         ("cheapest", "too_deep", _adapted("'5x5' if up < right <= 2 * up else '3x3'",
          "min(12, max(up, abs(right)) + 3)"),
          lambda fewer, **_: fewer, "Fewer of these layers would see the pixel that counts, too. How many does it "

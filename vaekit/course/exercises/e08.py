@@ -82,7 +82,7 @@ BETA = Function(
          "rising after the way up. It stays at 1 then."),
         ("rest_at_zero", {"ops.minimum(within / (ramp * period), 1.0)": "ops.where(within < ramp * period, "
          "within / (ramp * period), 0.0)"}, r"after the way up $\beta$ is 0. It stays at 1 until the cycle ends."),
-        ("other_share", {"(ramp * period)": "((1 - ramp) * period)"}, "the way up takes the share $1 - r$ of the "
+        ("other_share", {"(ramp * period)": "((1 - ramp) * period)"}, "the way up takes the share `1 - ramp` of the "
          "cycle; `ramp` is how long it takes, not how long the rest."),
         ("downwards", {"ops.minimum(within / (ramp * period), 1.0)": "ops.maximum(1.0 - within / (ramp * period), "
          "0.0)"}, r"$\beta$ falls from 1 to 0 in each cycle. It rises: the code is cheap first."),
@@ -178,11 +178,11 @@ INFORMATION = Function(
         ("not_in_logarithms", {_UNIT: "own - ops.log(ops.mean(ops.exp(log_q), axis=2))", _WHOLE: "ops.sum(own, "
          "axis=2) - ops.log(ops.mean(ops.exp(ops.sum(log_q, axis=3)), axis=2))"}, "the densities themselves are "
          "averaged. Of many narrow units together they leave float32's range; `ops.logsumexp` stays with logarithms."),
-        ("means_read", {_CODES: "z = mean + 0 * noise"}, "the posterior *means* are read, without noise. A mean can be "
-         "read to its last digit, and a whisper becomes a shout: draw codes, as the decoder gets them."),
-        ("means_read", {_CODES: "z = mean + 0 * noise", "noise**2)": "0 * noise)"}, "the posterior *means* are read, "
-         "without noise. A mean can be read to its last digit, and a whisper becomes a shout: draw codes, as the "
-         "decoder gets them."),
+        ("means_read", {_CODES: "z = mean + 0 * noise"}, "the codes are the posterior *means*, without noise, and the "
+         "density beside them is that of a draw. Take both at a draw, as the decoder gets it."),
+        ("means_read", {_CODES: "z = mean + 0 * noise", "noise**2)": "0 * noise)"}, "the densities are taken at the "
+         "posterior *means*, where an image's own is highest: each unit seems to say up to half a nat too much. Draw "
+         "codes, as the decoder gets them."),
         ("variance_for_deviation", {"ops.exp(log_variance / 2) * noise": "ops.exp(log_variance) * noise"}, r"the noise "
          r"is multiplied by $\sigma^2$. A draw is $\mu + \sigma\varepsilon$, with $\sigma = e^{\lambda/2}$."),
         ("deviation_in_density", {"ops.exp(-log_variance)": "ops.exp(-log_variance / 2)"}, r"the squares are divided "
@@ -515,8 +515,8 @@ MENDED = Mend(
             r"code costs its KL, whatever it was sold for."),
         "draws": (
             {_DRAWN: "z = mean"},
-            "still broken: the information is that of posterior means. They have no noise, so however close they lie, "
-            "they can be told apart. The decoder gets draws."),
+            "still broken: the densities are taken at the posterior means, where an image's own is highest, so the "
+            "information comes out too large. The decoder gets draws."),
         "aggregate": (
             {_MEAN_DENSITY: "aggregate = ops.mean(log_q, axis=1)"},
             r"still broken: $\log\bar q(z)$ is computed as a mean of logarithms. That is too small, the information "
@@ -679,9 +679,9 @@ SIGHT = Experiment(
          and share < 0.1, "The decoder sees all the pixels before it. It needs nobody to tell it what they share, and "
          "with an encoder that lags, the best code is none: collapse by choice."),
         (None, "too_far", "dict(neighbours=3)", lambda neighbours, order, **_: neighbours > order, "In at least one "
-         "data set the decoder sees further than the noise reaches. Nothing is won by it, and it finds out more by "
-         "itself of what the code could say. The encoder lags, so the less is left to it, the better. Choose the "
-         "number for each data set, from `x`."),
+         "data set the decoder sees further than the noise reaches. Hardly anything is won by it, and it finds out "
+         "more by itself of what the code could say. The encoder lags, so the less is left to it, the better. Choose "
+         "the number for each data set, from `x`."),
     ],
     because="what is measured is exact: the share is 1 for the right number of neighbours, and at most 0.92 for one "
     "more.",

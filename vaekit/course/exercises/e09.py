@@ -522,7 +522,7 @@ MENDED = Mend(
     hints=r"""
         Which tokens have to be guessed? What does a code cost? Of what is the logarithm taken?
 
-        The log-probability of a sentence sums what counts, less nothing; its weight pays for the code; log p(x) is a
+        The log-probability of a sentence sums all that counts; its weight pays for the code; log p(x) is a
         mean of weights; and the perplexity knows no sentences, only words.
 
         There is one error in each of the lines 1 to 5.
@@ -598,8 +598,8 @@ TEMPERATURE = Experiment(
     """,
     mistakes=[
         (None, "as_it_is", "dict(temperature=1.0)", lambda hot, sharper, **_: abs(hot * sharper - 1) < 1e-6, "You drew "
-         "at temperature 1. These models are sharper than the words they describe, or flatter: two of the three by "
-         "far."),
+         "at temperature 1. Each of these models is sharper than the words that it describes, or flatter, by more than "
+         "the goals allow."),
         (None, "reciprocal", _RECIPROCAL, lambda hot, sharper, **_: abs(hot * sharper**2 - 1) < 0.1,
          "One divided by your temperature would be right. Drawn is by the softmax of $a/\\tau$, not of $a\\tau$."),
         (None, "greedy", "dict(temperature=0.02)", lambda hot, **_: hot < 0.2, "So cold, the likeliest word comes "

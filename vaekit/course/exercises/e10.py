@@ -172,11 +172,11 @@ FLOORED = Function(
          r"$\sigma^*$. Without the floor that would do: the derivative by σ is zero at the best one. The floor moves σ "
          "away from there, and the derivative is not zero any more."),
         ("stopped_in_logarithm", {"2 * log_scale + squares": "2 * ops.stop_gradient(log_scale) + squares"}, "the "
-         "gradient passes through σ in the quotient, and is stopped in the logarithm. Hardly anything is left of it. "
+         "gradient passes through σ in the quotient, and is stopped in the logarithm. It is too small by far. "
          + _THROUGH_ONE),
         ("stopped_in_quotient", {"ops.exp(-2 * log_scale)": "ops.exp(-2 * ops.stop_gradient(log_scale))"}, "the "
-         "gradient passes through σ in the logarithm, and is stopped in the quotient. It is nearly twice as large as "
-         "it should be. " + _THROUGH_ONE),
+         "gradient passes through σ in the logarithm, and is stopped in the quotient. It is too large. "
+         + _THROUGH_ONE),
         ("variance_for_deviation", {"0.5 * ops.log(": "ops.log("}, r"$\sigma$ is the mean square itself. It is the "
          r"root: $\log\sigma^* = \frac12\log\mathrm{MSE}$."),
         ("hard_floor", {"low + ops.softplus(log_best - low)": "ops.maximum(log_best, low)"}, "this is a hard floor. "
@@ -552,8 +552,8 @@ MENDED = Mend(
             r"$\log\sigma$ in it."),
         "quotient": (
             {_QUOTIENT: "quotient = ops.mean(squares, axis=1) / (2 * sigma**2)"},
-            "still broken: the squared errors are averaged over the pixels. With the KL summed, that is a decoder that "
-            r"believes in errors $\sqrt D$ times as large as σ says."),
+            r"still broken: the squared errors are averaged over the pixels. They are a sum, $S/2\sigma^2$, which the "
+            r"lesson's test expects to be $D/2$; with a fixed σ the KL would weigh $D$ times as much."),
         "kl": (
             {_KL: "kl = 0.5 * ops.mean(z_mean**2 + ops.exp(z_log_variance) - 1 - z_log_variance, axis=1)"},
             "still broken: the KL is averaged over the latents. So each nat of code is sold at a fraction of its "

@@ -590,14 +590,14 @@ WIDTH = Experiment(
     mistakes=[
         ("best of n", "honest", "dict(best=np.sqrt(np.mean(x**2)), likely=np.sqrt(np.mean(x**2)))",
          lambda best, likely, **_: abs(best - likely) < 1e-6, "You gave the likeliest width for both. The best of "
-         "$n$ is won by another one: by none for $n = 1$, where the mean of all futures is nearest, and by a wider one "
-         "where there are many."),
+         "$n$ is won by another one: by a width of 0 for $n = 1$, where the mean of all futures is nearest, and by a "
+         "wider one where there are many."),
         ("best of n", "same_for_all", "dict(best=0.7 * np.sqrt(np.mean(x**2)), likely=np.sqrt(np.mean(x**2)))",
          lambda best, **_: 0.45 < best < 1.6, "In at least one problem the width is too far off. It depends on $n$: "
          "narrower than the truth for few draws, wider for many. Try each $n$ by itself."),
         ("best of n", "too_narrow", "dict(best=0.0, likely=np.sqrt(np.mean(x**2)))", lambda best, **_: best <= 0.45,
-         "In at least one problem your futures scatter too little, and among many draws none comes near what is far "
-         "out."),
+         "In at least one problem your futures scatter too little for so many draws; or, for a single one, at all: "
+         "there the mean of all futures is nearest."),
         ("best of n", "too_wide", "dict(best=3 * np.sqrt(np.mean(x**2)), likely=np.sqrt(np.mean(x**2)))",
          lambda best, **_: best >= 1.6, "In at least one problem your futures scatter too much."),
         ("likely", "nothing", "dict(best=0.0, likely=0.0)", lambda likely, **_: likely == 0, "With a width of 0 no "

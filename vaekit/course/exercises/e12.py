@@ -590,8 +590,9 @@ ABLATION = Experiment(
         For each number of seeds the budget says how many images are left. So there is one list of plans to go through,
         and for each of them one `times` that is just large enough.
 
-        Simulate an ablation without any effect many times. The mean gain is normal, with the variance
-        $s^2/K + v^2/n$; the error over seeds has $s^2$ estimated, which is $s^2\chi^2_{K-1}/(K - 1)$
+        Simulate an ablation without any effect many times. With $s$ for `of_seeds` and $v$ for `of_images` the mean
+        gain is normal, with the variance $s^2/K + v^2/n$; in the error that you quote $s^2$ is replaced by its
+        estimate, which scatters as $s^2\chi^2_{K-1}/(K - 1)$
         (`rng.chisquare`). `times` is the quantile of the ratio that leaves a little less than 2.5 % above it.
 
         With the same draws, and the effect added to the mean, how many are not above `times`? Take the plan that misses
@@ -619,7 +620,7 @@ ABLATION = Experiment(
          "more seeds and fewer images would miss less: the seeds are what the gain is uncertain by, or their error is "
          "so badly known that `times` must be high."),
         ("missed", "few_images", _plan("12"), lambda **_: True, "In at least one problem fewer seeds and more images "
-         "would miss less: compare $s^2/K$ with $v^2/n$."),
+         "would miss less: compare `of_seeds`²/K with `of_images`²/n."),
     ],
 )  # fmt: skip
 

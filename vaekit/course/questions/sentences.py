@@ -177,8 +177,7 @@ class TrainedSentences(TrainedVAE):
         if part == INFORMED or information < self.informed:
             return "collapsed", (
                 f"{said}. An LSTM learns these sentences without any code, down to their entropy of {self.floor:.2f} "
-                "nats, so nothing but a price that is lower for the first nats will make it listen: free bits, as many "
-                "as the topic has."
+                "nats, so the likelihood alone does not make it listen. Free bits do, as many as the topic has."
             )
         return "unfinished", f"{said}. That is enough; the bound is not there yet. Ask for fewer nats, or train longer."
 
