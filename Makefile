@@ -45,7 +45,7 @@ benchmark: .venv/rivals  ## time vaekit beside PyTorch and pythae (a quiet machi
 	$(ACTIVATE) && for name in training_step convolutional_step log_likelihood mixture_density pixelcnn_sampling text_training text_sampling video_training video_sampling first_result import_time growth; do \
 	    python benchmarks/$$name.py || exit 1; done && python benchmarks/mixture_accuracy.py && python benchmarks/table.py
 
-site: .venv/site  ## build the website from what is committed into build/site, without a network
+site: .venv/site  ## build the website from what is committed into build/site (its first run needs a network)
 	$(ACTIVATE) && KERAS_BACKEND=jax python site/stage.py build/site-source && rm -rf build/site && \
 	    sphinx-build -q -W --keep-going -j auto -c site -d build/doctrees build/site-source build/site && echo "build/site/index.html"
 

@@ -102,7 +102,8 @@ def summary(found):
     for name, record in found.items():
         cells = {}
         for goal in record["goals"]:
-            backend, reference = goal["contestant"].split(" on ")[1], goal["reference"].split(" on ")[0]
+            backend = goal["contestant"].split(" on ")[1]
+            reference = goal["reference"].removesuffix(f" on {backend}")
             value = compare(record["cases"][goal["case"]], goal["contestant"], goal["reference"])
             cells.setdefault((goal["case"], reference), {})[backend] = ratio(value)
         for (case, reference), row in cells.items():
@@ -118,7 +119,7 @@ def pages():
 
 `make benchmark` runs them all and writes this page. Contestants run in turn, each in a process of its own; times are
 medians, ratios are medians over the rounds. "Matrix products alone" are those of the networks and nothing else, by XLA;
-their share is the fraction of the machine's own rate that is reached.
+a contestant's share of their rate is their time, divided by its own.
 """
     readme = HERE.parent / "README.md"
     text = readme.read_text()

@@ -91,7 +91,7 @@ def _log_joint(z, loc, scale, logits):
     $\eta_k = (-\frac{1}{2 \sigma_k^2}, \frac{\mu_k}{\sigma_k^2}, \log \pi_k - \sum_d \frac{\mu_{kd}^2}{2 \sigma_{kd}^2}
     + \log \sigma_{kd} + \frac12 \log 2 \pi)$ it is $t(z_n) \cdot \eta_k$. This sum cancels: near μ its terms are
     (μ/σ)² times as large as itself, which is why its value needs float64. In float32 its gradients are exact to about
-    10⁻⁷ |μ/σ|, and to 10⁻⁷ (μ/σ)² by σ: at |μ| = 3 and σ = 0.05, 10⁻⁵ and 4 · 10⁻³ of the largest entry. Here μ
+    10⁻⁷ |μ/σ|, and to 10⁻⁷ (μ/σ)² by σ: at |μ| = 3 and σ = 0.05, 10⁻⁵ and 4 · 10⁻⁴ of the largest entry. Here μ
     counts from the components' centre, so that the place of the whole mixture does not matter.
 
     Args:

@@ -6,9 +6,9 @@
 # **variational autoencoder**, VAE for short, learns which: it gives each picture a probability $p(x)$, and it does so
 # through a short **code** $z$ of a few numbers, from which the picture can be drawn.
 #
-# This course builds VAEs from the ground up, from one gradient to five research papers, reproduced whole. It is for
-# you if you program in Python and want to *understand* these models, not merely run one. This first lesson trains
-# one anyway, and takes a good look at it.
+# This course builds VAEs from the ground up, from one gradient to five research papers, all of whose models are built.
+# It is for you if you program in Python and want to *understand* these models, not merely run one. This first lesson
+# trains one anyway, and takes a good look at it.
 #
 # **After it, you will have**
 #

@@ -98,8 +98,8 @@ def log_likelihood(model, x, samples=None, batch_size=100, chunk=None, seed=0, p
 
     A lower bound in expectation, $\mathcal L_S$, that rises to log p(x) with S. By importance sampling,
     $w_s = p(x, z_s) / q(z_s|x)$ with $z_s \sim q(z|x)$: fast, and too low where q misses what the posterior holds. By
-    annealed importance sampling, each weight is collected on a way of many small steps to the posterior: thousands of
-    times slower, and far less dependent on q, or not at all.
+    annealed importance sampling, each weight is collected on a way of many small steps to the posterior: it costs
+    thousands of gradients, and depends far less on q, or not at all.
 
     For each batch, what depends on x alone (a refinement too) or on nothing (the components of a VampPrior) is computed
     once. The samples follow in chunks: no more than `batch_size · chunk` of them are decoded at a time.

@@ -84,8 +84,8 @@ class Autoregressive(Stack):
     ```
 
     Called on z (a tensor or a list of them: vectors, or maps as large as the image) it returns a distribution with
-    batch shape `[B]`. A density costs one run of the network, and a sample about as much: one compiled loop, in
-    which each layer does the new pixel's work alone. It has no mean in closed form.
+    batch shape `[B]`. A density costs one run of the network, a sample about as many operations: one compiled loop,
+    in which each layer does the new pixel's work alone. It has no mean in closed form.
 
     Args:
         layers: list of `MaskedConv2D` or `GatedPixelConv2D`, the first with mask `"A"`; 1×1 convolutions and

@@ -21,7 +21,8 @@ class MIWAE(Objective):
     r"""Multiply importance weighted bound: the mean of M independent IWAE bounds of K samples each, in nats.
 
     $\mathcal L_{M,K}(x) = \mathbb E \frac1M \sum_m \log \frac1K \sum_k w_{mk}$, $w = p(x, z) / q(z|x)$. With M = 1 it
-    is `IWAE`; with K = 1 it is `ELBO` with M samples. In between the encoder's gradient is less noisy than IWAE's.
+    is `IWAE`; with K = 1 it is `ELBO` with M samples. In between, at equal M K, the encoder's
+    gradient has a larger signal-to-noise ratio than IWAE's.
 
     Args:
         groups: M.

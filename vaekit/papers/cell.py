@@ -57,7 +57,8 @@ class Cell:
         options: dict that tells the cell from the paper's others, in the order in which its name is made of them;
             `"data"` is a name in `vaekit.datasets`.
         reported: what the paper has, dict by names of `FIGURES`; values that the paper leaves out are left out.
-        reference: whose figures `reported` are: "paper", or "exact" where they are known of the data.
+        reference: whose figures `reported` are: "paper"; "exact" where they are known of the
+            data; "literature", other papers'.
         epochs: of training, or at most as many.
         build: function of (data set, settings, quirks, seed, **options), which returns a compiled model; options are
             the cell's but for `"data"`, quirks are left out where there are none.

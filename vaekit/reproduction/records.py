@@ -45,7 +45,8 @@ class Record:
         finished: date.
         note: why a figure is as it is.
         varied: dict, settings and quirks of the paper's code that are not as in the cell.
-        reference: whose figures stand beside ours: "paper", or "exact" where they are known of the data.
+        reference: whose figures stand beside ours: "paper"; "exact" where they are known of the
+            data; "literature", other papers'.
     """
 
     paper: str

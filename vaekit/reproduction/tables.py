@@ -13,12 +13,15 @@ What the papers report, and what vaekit comes to: every number of ours is printe
 folder that `vaekit reproduce` wrote at the end of a run (data, split, seed, settings, commit, versions, device, time,
 curves). `vaekit results` writes this page; a test compares it with the records.
 
-"Ours" is a mean over the test images ± its standard error; with several seeds, the mean of their means, and the
-standard deviation between them. "Difference" is ours less the paper's; "better" or "worse" stands there only if data
-and model are the paper's, the schedule was run to its end, and more than two standard errors lie between the two.
-A table of data whose best possible figures are known has these, "exact", in place of a paper's.
-A cell with a "+" is the one before it with other settings, or with what the paper's code does otherwise: it shows what
-a figure owes to them (`vaekit reproduce … --set learning_rate=5e-4`).
+"Ours" is a mean over the test images ± its standard error, where one is given; with several seeds, the mean of their
+means, and the standard deviation between them. The effective sample size, of the importance weights, is a median over
+images; mutual information is at most the logarithm of their number, 9.21 nats of 10,000. "Difference" is ours less the
+paper's; "better" or "worse" stands there only if data and model are the paper's, the schedule was run to its end, and
+more than two standard errors lie between the two.
+A table of data whose own figures are known has these, "exact", in place of a paper's: perplexity and ELBO are the best
+possible, and a code may say other things than topic and tense. "Literature" are figures of other papers.
+A cell with a "+" is that before the "+" with other settings, or with what the paper's code does otherwise: it shows
+what a figure owes to them (`vaekit reproduce … --set learning_rate=5e-4`).
 "Epochs" says where a schedule was not run to its end; those with early stopping end by themselves. `vaekit reproduce
 --list` shows all cells, and what they cost.
 """

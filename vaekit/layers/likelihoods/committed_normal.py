@@ -15,8 +15,8 @@ class CommittedNormal(DistributionLayer):
     r"""δ-posterior: $\mathcal N(\mu(h), \mathrm{diag}\,\sigma^2(h))$ whose KL to $\mathcal N(0, I)$ is at least δ.
 
     Whatever the network says, σ < c < 1: $\sigma = c\,\mathrm{sigmoid}(a)$. A unit's KL falls with σ up to 1, so that
-    each of the D units says at least $\frac12 (c^2 - 1 - \log c^2) = \delta / D$, of which c follows. (Said about what
-    is up to the decoder: with another prior than the standard normal nothing is promised.)
+    each of the D units costs at least $\frac12 (c^2 - 1 - \log c^2) = \delta / D$, of which c follows. (That is the KL:
+    a posterior that is the same for all x pays it too, and says nothing. With another prior nothing is promised.)
 
     Args:
         event_shape: of the latent, an int for a vector.

@@ -317,7 +317,7 @@ CELLS = [
     ),
     *published(
         "text, Penn Treebank", text.TREEBANK, data="ptb",
-        each=_sentences(text.PTB, text.METRIC.format(how="the bound")),
+        each=_sentences(text.PTB, text.METRIC.format(how="the bound"), reference="literature"),
     ),
     *sentences(
         "text, vaekit's grammar", text.EXACT, data="grammar", figures=("perplexity", "ELBO", "MI"),
