@@ -246,7 +246,6 @@ DECODERS = {
 }
 
 
-@pytest.mark.thorough
 @pytest.mark.alternate
 @pytest.mark.parametrize("kind", DECODERS)
 def test_decoders_train_and_reload_in_a_vae(kind, tmp_path):

@@ -18,7 +18,6 @@ def labelled(n=60, seed=0):
     return z, (z[:, 0] > 0), (z[:, 0] * z[:, 1] > 0)
 
 
-@pytest.mark.thorough
 def test_classifiers_tell_what_they_can():
     (z, line, xor), (z_test, line_test, xor_test) = labelled(200), labelled(100, seed=1)
 

@@ -408,7 +408,6 @@ def test_same_seed_same_result(kind):
     assert results[0] == results[1]
 
 
-@pytest.mark.thorough
 def test_unknown_batch_sizes_and_every_kind_of_input():
     model = small_vae()
     x = binary_images(53)

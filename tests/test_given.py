@@ -84,7 +84,6 @@ def test_log_q_is_the_exact_posterior_of_a_linear_model():
     np.testing.assert_allclose(log_q, exact, rtol=1e-5)
 
 
-@pytest.mark.thorough
 def test_a_seed_serves_within_a_gradient():
     model, x = two_latents("bottom-up"), binary_images(3)
     model.build((None, *x.shape[1:]))

@@ -259,7 +259,6 @@ def test_mixed_precision_training_agrees_with_float32():
     assert bounds[0] == pytest.approx(bounds[1], rel=0.02)
 
 
-@pytest.mark.thorough
 def test_run_eagerly_gives_the_same():
     histories = []
     for eager in (False, True):

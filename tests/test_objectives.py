@@ -334,7 +334,6 @@ def classes(continuous, order=("y", "z")):
     return model, data
 
 
-@pytest.mark.thorough
 def test_a_sum_over_classes_is_the_elbo_and_its_gradient():
     model, data = classes(continuous=False)
     tensors = {name: ops.convert_to_tensor(value) for name, value in data.items()}
@@ -362,7 +361,6 @@ def test_a_sum_over_classes_is_the_elbo_and_its_gradient():
         np.testing.assert_allclose(ops.convert_to_numpy(a), ops.convert_to_numpy(b), rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.thorough
 def test_a_sum_over_classes_with_another_latent_is_the_elbo_on_average(tmp_path):
     model, data = classes(continuous=True)
     drawn = model.log_weights(data, 4000, seed=0)  # y ~ q(y|x), z ~ q(z|x, y)
@@ -454,7 +452,6 @@ def test_a_factors_weight_counts_in_the_loss_alone():
 # ---------------------------------------------------------------- free bits
 
 
-@pytest.mark.thorough
 @pytest.mark.alternate
 @pytest.mark.parametrize("order, analytic_kl", [("bottom-up", False), ("top-down", True)])
 def test_free_bits_are_a_floor_for_each_latents_kl_and_its_gradient_vanishes_below(order, analytic_kl):

@@ -188,7 +188,6 @@ def frames(n=3, length=T, seed=0):
     return normal(n, length, 2, 2, 1, seed=seed)
 
 
-@pytest.mark.thorough
 def test_no_frame_sees_itself_or_the_future_and_z_reaches_all_later_ones():
     model = video()
     x, z = frames(1), normal(1, T, 2, seed=1)
@@ -267,7 +266,6 @@ def test_a_drawn_sequences_density_is_that_of_the_whole(make):
     np.testing.assert_allclose(array(values["x"]), array(trace_means), atol=1e-5)
 
 
-@pytest.mark.thorough
 @pytest.mark.alternate
 @pytest.mark.parametrize("make", [video, vrnn], ids=["video", "vrnn"])
 def test_futures_repeat_their_past_and_differ_after_it(make):
@@ -336,7 +334,6 @@ def test_the_kl_of_a_posterior_given_its_past_is_estimated():
     np.testing.assert_allclose(steps.per_example, model.log_weights(x, 2000, seed=1).mean(axis=0), atol=0.25)
 
 
-@pytest.mark.thorough
 def test_shorter_and_longer_sequences_go_through_the_same_model():
     model, x = video(), frames(length=T + 2)
     whole = vk.evaluation.by_step(model, x)
@@ -499,7 +496,6 @@ def test_a_latent_that_depends_on_data_is_not_drawn_without_them():
 # ---------------------------------------------------------------- features, files, training
 
 
-@pytest.mark.thorough
 def test_a_shared_feature_of_images_is_the_same_model_written_twice():
     """A trunk as a feature, and the same trunk inside the encoder: one density, one gradient."""
     trunk, head, decoder = L.Dense(4, "tanh"), DiagonalNormal(2), Normal(3)
@@ -525,7 +521,6 @@ def test_a_shared_feature_of_images_is_the_same_model_written_twice():
             np.testing.assert_allclose(one, other, atol=1e-5, err_msg=frozen)
 
 
-@pytest.mark.thorough
 @pytest.mark.alternate
 @pytest.mark.parametrize("make", [video, vrnn], ids=["video", "vrnn"])
 def test_files_keep_the_model(make, tmp_path):
@@ -538,7 +533,6 @@ def test_files_keep_the_model(make, tmp_path):
     np.testing.assert_array_equal(loaded.futures(x[:, :2], seed=1), model.futures(x[:, :2], seed=1))
 
 
-@pytest.mark.thorough
 def test_training_goes_on_bit_for_bit(tmp_path):
     """A model that was trained to the end goes on from a file of another, and comes to its own end again."""
 
@@ -594,7 +588,6 @@ def test_words_one_by_one_are_the_same_composition_as_frames():
 # ---------------------------------------------------------------- with objectives of samples, a refinement, export
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize("make", [video, vrnn], ids=["video", "vrnn"])
 def test_sequences_train_by_importance_weights(make):
     model = make()

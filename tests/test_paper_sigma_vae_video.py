@@ -29,7 +29,11 @@ def videos(side=8, channels=1, n=6, binary=False):
 
 @pytest.fixture(scope="module")
 def model():
-    return paper.svg(videos(), "optimal", settings=TINY, seed=0)
+    """Its weights are larger than at the start, so that what may change does, by more than rounding."""
+    svg, rng = paper.svg(videos(), "optimal", settings=TINY, seed=0), np.random.default_rng(0)
+    for weight in svg.trainable_variables:
+        weight.assign(rng.normal(size=weight.shape))
+    return svg
 
 
 def array(tensor):
@@ -117,7 +121,7 @@ def test_every_row_describes_frames(decoder):
 
 def changes(before, after):
     """Which steps [T] of rows [B, T] differ from those of one row [1, T]: a list of lists."""
-    return (np.abs(after - before) > 1e-6 * np.abs(before).max()).tolist()
+    return (np.abs(after - before) > 2e-6 * np.abs(before).max()).tolist()
 
 
 @pytest.mark.once  # the parts do it on both: test_over_time.py

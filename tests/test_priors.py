@@ -93,7 +93,6 @@ def test_pseudo_inputs_start_as_the_paper_says_are_shaped_like_data_and_bounded(
     vk.plotting.image_grid(model.prior.pseudo_inputs[:9])
 
 
-@pytest.mark.thorough
 def test_training_moves_pseudo_inputs_and_encoder_through_the_prior():
     model, x = vamp_vae(mean=0.5, stddev=0.1), binary_images()
     before, data = model.prior.pseudo_inputs, model.observe(x)
@@ -278,7 +277,6 @@ def test_any_encoder_of_a_vae_serves_a_vamp_prior(kind, shape, tmp_path):
     assert loaded.evaluate(x, verbose=0, seed=0) == pytest.approx(model.evaluate(x, verbose=0, seed=0), rel=1e-5)
 
 
-@pytest.mark.thorough
 @pytest.mark.parametrize("kind", ["mixture", "VampPrior"])
 def test_mixtures_train_where_floats_are_float64(float64, kind):
     encoder = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(8, "tanh"), DiagonalNormal(2)])

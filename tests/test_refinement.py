@@ -19,7 +19,6 @@ def refined(model, **options):
     return again
 
 
-@pytest.mark.thorough
 def test_refinement_finds_the_exact_posterior_mean():
     pca = ProbabilisticPCA(shift=1.0)
     mean, covariance = pca.posterior()
@@ -91,7 +90,6 @@ def sentences():
     return model, x
 
 
-@pytest.mark.thorough
 @pytest.mark.alternate
 @pytest.mark.parametrize("kind", ["VAE", "bottom-up", "sentences", "fresh noise"])
 def test_gradient_goes_through_the_steps(kind):
@@ -163,7 +161,6 @@ def test_a_refined_posterior_is_the_same_everywhere():
         vk.evaluation.remove_inactive(model, pca.x)
 
 
-@pytest.mark.thorough
 def test_a_refined_model_trains_and_reloads(tmp_path):
     x, refinement = binary_images(40), Refinement(steps=2, learning_rate=0.1, beta=vk.objectives.WarmUp(4, start=0.1))
     encoder = keras.Sequential([vk.layers.MLP(8), vk.layers.DiagonalNormal(2)])

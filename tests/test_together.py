@@ -73,7 +73,6 @@ def shared(monkeypatch):
     return counts
 
 
-@pytest.mark.thorough
 def test_weights_and_curves_are_those_of_separate_fits(shared, capsys):
     at_once, [alone] = models(), models(1)
     options = dict(batch_size=8, epochs=3, validation_data=X[:8])  # the last batch has 4 rows

@@ -191,8 +191,8 @@ GAUSSIAN = Function(
         ("no_exponential", {"* ops.exp(-log_variance / 2)": "/ log_variance",
                             "+ log_variance": "+ 2 * ops.log(log_variance)"}, _NO_VARIANCE),
         ("precedence", {"-log_variance / 2": "log_variance / 2"}, "the squared distance is *multiplied* by the "
-         "variance: `a / 2 * b` is `(a / 2) * b`. A published VAE was trained with just that. Write brackets. (And "
-         r"for the part *stable*: divide before you square, $\big((x-\mu)\,e^{-\lambda/2}\big)^2$.)"),
+         "variance: `a / 2 * b` is `(a / 2) * b`. A published VAE was trained with just that. Write brackets. And "
+         r"for the part *stable* divide before you square, $\big((x-\mu)\,e^{-\lambda/2}\big)^2$."),
         ("not_standardized", {"standardized**2": "(x - mean) ** 2 / ops.exp(log_variance)"}, "at a tiny $\\sigma$ the "
          r"variance $e^{\lambda}$ is 0 to float32, and the square of a tiny distance too: $0/0$. Divide first, then "
          r"square: $\big((x - \mu)\,e^{-\lambda/2}\big)^2$. And $\log\sigma^2$ is there already, as $\lambda$."),
