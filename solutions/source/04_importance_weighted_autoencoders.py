@@ -323,7 +323,7 @@ def dreg_loss(x, mean, log_variance, noise, weights, bias):
 # value back.
 #
 # And how would one notice a wrong factor in such a loss? By question 4's means: average many gradients of the plain
-# bound, and of this one, for one image, and compare them within their errors, as the lesson does for one $\mu$. STL
+# bound, and of this one, for one image, and compare them within their errors, as the lesson does for one $\mu$. STL,
 # with its strong signal, would look healthy all the while.
 
 # %% [markdown]

@@ -295,8 +295,7 @@ def broken_vamp(x, noise, pseudo_inputs, to_mean, to_log_variance, first_to_mean
 # **Solution.**
 #
 # 1. *Pixels out of range.* An encoder answers to anything, and the bound hardly minds. But what has pixels of $-0.7$ is
-# no
-#    image, and the prior is not the one that was promised.
+#    no image, and the prior is not the one that was promised.
 # 2. *An encoder of its own*: the copy from before training. The prior stays where the codes were, and they move on.
 # 3. *Components with unit variance.* Where they lie is learned; how wide they are, the encoder says as well.
 # 4. *The prior's density at the mean.* Both log-densities belong to the code that was drawn. At the mean the prior
