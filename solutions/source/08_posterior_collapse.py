@@ -340,8 +340,8 @@ def broken_codes(mean, log_variance, noise, beta):
 #    move at all over the data.
 # 2. *The variance of codes.* A collapsed unit has a variance of 1, and all of it is noise.
 # 3. *A price at a discount.* The loss of a warm-up has $\beta$ in it. The cost does not.
-# 4. *Means instead of draws.* At its own mean an image's posterior is highest, so a unit seems to say more than it does,
-#    by up to half a nat.
+# 4. *Means instead of draws.* At its own mean an image's posterior is highest, so a unit seems to say more than it
+#    does, by up to half a nat.
 # 5. *A mean of logarithms* in place of the logarithm of a mean, so the information has no ceiling.
 
 
