@@ -773,8 +773,9 @@ holds(abs(kept["ELBO"]["ours"] - OURS[2, "Skip-VAE", ""][0]) < 0.01, kept["activ
 # a nat, and the gain by skips shrinks from ten nats to one. (Whether the paper's runs had it, we do not know.) **A
 # baseline that collapses makes every cure look good.** (Our VAE of two layers is a nat and a half behind the paper's.
 # `slower`, with a third of the learning rate, it is better than the paper's, by about as much. So that third is worth
-# three nats and six units, more than skips at two layers. It has not been run with four, nor skips with warm-up. One
-# nat, from one seed each, settles nothing.)
+# three nats and six units, more than skips at two layers. With skips that rate comes to the same bound, and six units
+# more (the project's [records](../results/README.md)). It has not been run with four, nor skips with warm-up. One nat,
+# from one seed each, settles nothing.)
 #
 # And on the ridge? For a PixelCNN of one layer the paper's skips do as little to the code as ours did: its KL is 13.4
 # nats instead of 13.3. With nine layers the code has a longer way, and it is 9.3 instead of 7.1. The bound gains half a
