@@ -328,6 +328,7 @@ def test_semicolon_in_a_compared_cell(lesson):
         (prints("10/10 ━━━━━━━━━━ 0s"), "progress bar"),
         (shows(" 50%|█████     | 5/10"), "progress bar"),
         (shows("<object at 0x7f3a00112233>"), "address"),
+        (shows(f"CompletedProcess(args=['{sys.executable}'])"), "where Python lies"),
         (shows("x" * 1_600_000), "1.6 MB"),
     ],
 )

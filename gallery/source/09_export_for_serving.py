@@ -41,7 +41,7 @@ assert "vaekit" not in sys.modules
 np.savez({folder + "/served.npz"!r}, codes=codes, images=images)
 """  # another process, such as a server's
 np.save(f"{folder}/x.npy", np.asarray(digits.test))
-subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
 
 # %%
 pixelcnn = Autoregressive([GatedPixelConv2D(8, mask="A"), Bernoulli((8, 8, 1))])

@@ -10,6 +10,7 @@ Solutions of exercises are executed and checked by the same functions.
 import hashlib
 import os
 import re
+import sys
 import tomllib
 from collections import Counter
 from itertools import zip_longest
@@ -321,6 +322,8 @@ def _output_problems(cell):
             yield "leaves a progress bar in its output: verbose=0 or 2."
         if ADDRESS.search(shown):
             yield f"shows an address in memory, another one at each run: {shown.strip()}"
+        if sys.executable in shown:
+            yield f"shows where Python lies on this machine, {sys.executable}: {shown.strip()}"
     if COMPARED in tags:
         if not cell.outputs:  # nbval would compare nothing
             yield f"is tagged {COMPARED} and has no output to compare."
