@@ -120,7 +120,7 @@ def test_every_row_describes_frames(decoder):
 
 
 def changes(before, after):
-    """Which steps [T] of rows [B, T] differ from those of one row [1, T]: a list of lists."""
+    """Which steps [T] of rows [B, T] differ from one row's [1, T], by more than float32 rounds: a list of lists."""
     return (np.abs(after - before) > 2e-6 * np.abs(before).max()).tolist()
 
 

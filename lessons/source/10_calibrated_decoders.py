@@ -691,6 +691,14 @@ if "optimal" in curves:
     holds(bits["image"] > bits["shared"] - 0.05)
     holds(2.8 < bits["shared"] < 3.5, abs(bits["discretized logistic"] - bits["pixel"]) < 0.3)
 
+
+def of_black(sigma):
+    """Bits of a black pixel with mean 0: by density times a bin's width, and by the mass of its bin."""
+    return -np.log2(norm.pdf(0, 0, sigma) / 255), -np.log2(norm.cdf(0.5 / 255 / sigma))
+
+
+holds(np.allclose(of_black(0.0925), (5.9, 1.0), atol=0.06), np.allclose(of_black(0.0025), (0.68, 0.35), atol=0.01))
+
 # %% [markdown]
 # By the reported bounds, `pixel` is far ahead, and `bitwise` hundreds of nats below zero. In bits `bitwise` is first,
 # and takes nearly a bit less for each pixel than `shared`. A probability is at most 1, and its logarithm at most 0. A
