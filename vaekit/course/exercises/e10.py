@@ -243,13 +243,13 @@ HIDDEN = Number(
     hints=r"""
         The axes do not meet, so the bound is a sum over them. At the best encoder, the exact posterior, it is
         $\log p(x)$. What distribution of $x_j$ does the decoder stand for, with $z_j$ integrated out? And for an axis
-        without a unit?
+        without a latent?
 
-        $x_j$ is normal, with variance $w_j^2 + \sigma^2$, or $\sigma^2$ without a unit. Per axis
-        $-\frac12\big(\log v + \lambda/v\big)$ is to be climbed. A unit makes $v = \lambda$. Three axes share
+        $x_j$ is normal, with variance $w_j^2 + \sigma^2$, or $\sigma^2$ without a latent. Per axis
+        $-\frac12\big(\log v + \lambda/v\big)$ is to be climbed. A latent makes $v = \lambda$. Three axes share
         $v = \sigma^2$.
 
-        The best $\sigma^2$ is the mean variance of the axes without a unit. (Check: it is the mean squared error, of
+        The best $\sigma^2$ is the mean variance of the axes without a latent. (Check: it is the mean squared error, of
         all five axes.) That is the β beside $\frac12 S$. Now the books: of $aS + b\,\mathrm{KL}$ it is $b/2a$, and a
         mean over five pixels has $a = \frac15$.
     """,
@@ -260,25 +260,25 @@ HIDDEN = Number(
          "is smaller."),
         ("half_lost", "0.07", r"$b = a\sigma^2$ was taken. The normal density has $S/2\sigma^2$: $b = 2a\sigma^2$."),
         ("all_axes", "2 * (4 + 1.5 + 0.6 + 0.3 + 0.15) / 5 / 5", r"you took the mean variance of all five axes for "
-         r"$\sigma^2$. That is so if no code says anything; the two units explain most of it."),
-        ("all_axes", "(4 + 1.5 + 0.6 + 0.3 + 0.15) / 5", "this is the mean variance of all five axes. The two units "
+         r"$\sigma^2$. That is so if no code says anything; the two latents explain most of it."),
+        ("all_axes", "(4 + 1.5 + 0.6 + 0.3 + 0.15) / 5", "this is the mean variance of all five axes. The two latents "
          "explain most of it."),
-        ("errors_of_dead_alone", "2 * (0.6 + 0.3 + 0.15) / 5 / 5", "you took what is left for an axis with a unit for "
+        ("errors_of_dead_alone", "2 * (0.6 + 0.3 + 0.15) / 5 / 5", "you took what is left for an axis with a latent for "
          r"0. The encoder is noisy, and its best noise leaves just $\sigma^2$ there. So the mean squared error of all "
          r"five is $(2\sigma^2 + 1.05)/5$, which is $\sigma^2$ at rest."),
-        ("errors_of_dead_alone", "(0.6 + 0.3 + 0.15) / 5", "you took what is left for an axis with a unit for 0. The "
+        ("errors_of_dead_alone", "(0.6 + 0.3 + 0.15) / 5", "you took what is left for an axis with a latent for 0. The "
          r"encoder is noisy, and its best noise leaves $\sigma^2$ there. And asked for is the factor beside the mean "
          "of squares."),
         ("sum_of_dead", "2 * (0.6 + 0.3 + 0.15) / 5", r"you took the *sum* of the three variances for $\sigma^2$. σ is "
          "shared by the three axes: their mean."),
         ("sum_of_dead", "0.6 + 0.3 + 0.15", r"this is the *sum* of the three variances. σ is shared by the three axes: "
          r"$\sigma^2$ is their mean. And asked for is the factor beside the mean of squares."),
-        ("three_units", "2 * (0.3 + 0.15) / 2 / 5", "this is for three units; there are two."),
-        ("one_unit", "2 * (1.5 + 0.6 + 0.3 + 0.15) / 4 / 5", "this is for one unit; there are two."),
+        ("three_latents", "2 * (0.3 + 0.15) / 2 / 5", "this is for three latents; there are two."),
+        ("one_latent", "2 * (1.5 + 0.6 + 0.3 + 0.15) / 4 / 5", "this is for one latent; there are two."),
         ("smallest", "2 * 0.15 / 5", r"you took the smallest variance for $\sigma^2$. One σ serves all three axes that "
-         "have no unit."),
+         "have no latent."),
         ("largest_left", "2 * 0.6 / 5", r"you took the largest of the variances that are left for $\sigma^2$. One σ "
-         "serves all three axes that have no unit: their mean."),
+         "serves all three axes that have no latent: their mean."),
         ("deviation", "2 * sqrt(0.35) / 5", r"you took $\sigma$ where $\sigma^2$ belongs: $b = 2a\sigma^2$."),
         ("deviation", "sqrt(0.35)", r"this is $\sigma$. Asked for is the factor before the KL, $b = 2a\sigma^2$."),
         ("mean_of_deviations", "2 * ((sqrt(0.6) + sqrt(0.3) + sqrt(0.15)) / 3) ** 2 / 5", r"you took the mean of the "
@@ -292,7 +292,7 @@ HIDDEN = Number(
         ("pixels_left", "2 * 0.35 / 3", "this is the factor beside a mean over three axes. The mean is over all five."),
         ("precision", "1 / (2 * 0.35)", r"this is what stands before the squares if the KL has the factor 1. Here the "
          "mean of squares has the factor 1, and the KL has $c$."),
-        ("left_of_living", "2 * (4 + 1.5) / 2 / 5", "this is made of the variances of the axes that have a unit. What "
+        ("left_of_living", "2 * (4 + 1.5) / 2 / 5", "this is made of the variances of the axes that have a latent. What "
          "σ has to cover are the others."),
     ],
 )  # fmt: skip
@@ -634,7 +634,7 @@ def _data_sets(rng):
 
 
 def _linear_vae(beta, variances, axes, covariance):
-    r"""Trains a linear VAE with ½S + β KL, exactly: each axis with a variance above β has a unit of $w^2 = λ - β$.
+    r"""Trains a linear VAE with ½S + β KL, exactly: each axis with a variance above β has a latent of $w^2 = λ - β$.
 
     Returns: the bound with σ² = β, in nats, the mean over the data's own distribution; and the typical error, in σ.
     """
