@@ -698,9 +698,9 @@ holds(of_seen.mean() > 3 * of_seen.std() / 10, of_seen.mean() > 0.5 * amortizati
 # Most of the gap is the encoder's. And most of that is owed to few images. Look at the largest gaps in the picture: the
 # posterior is nearly an ellipse, and the encoder's lies in another place. Is that because these images are new to it?
 # Then images that it was trained on would have no such gap. They have one of three nats. One network serves all images,
-# and some it serves badly, seen or not. (Whether new ones cost a nat more, as it looks, a hundred images cannot say: the
-# difference is one, and its standard error is one, too.) Steps for each image, as here, would mend it (*semi-amortized*
-# inference, lesson 09); a richer family of $q$ could help with the rest only.
+# and some it serves badly, seen or not. (Whether new ones cost a nat more, as it looks, a hundred images cannot say:
+# the difference is one, and its standard error is one, too.) Steps for each image, as here, would mend it
+# (*semi-amortized* inference, lesson 09); a richer family of $q$ could help with the rest only.
 
 # %% [markdown]
 # ## When it goes wrong
@@ -1020,10 +1020,10 @@ quiz.discuss("mixed")
 # Black is the honest experiment: training and test part company, and in the end test gets worse while training still
 # improves. Grey is the mistake, and there is nothing to be seen: test is as good as training, to the end. (Even a
 # little better: in part because an epoch's training bound is averaged while the weights still improve, and test is
-# measured after that.) Its "test" bound is more than fifteen nats above the best that the honest one ever reached (a
-# part of that is the doubled training data). With all of MNIST the flattery is smaller, and harder to notice. *Test:*
-# look for equal rows in the two arrays of *grey* images, before pixels are tossed, and at the file names that your
-# loader opens.
+# measured after that.) Its "test" bound is more than twenty nats above the best that the honest one ever reached. Some
+# seven of them twice as many training images earn honestly, as a third run shows; the rest is flattery. With all of
+# MNIST the flattery is smaller, and harder to notice. *Test:* look for equal rows in the two arrays of *grey* images,
+# before pixels are tossed, and at the file names that your loader opens.
 #
 # **To do next:** question 8 of
 # [exercise 02](../exercises/02_the_variational_autoencoder/02_the_variational_autoencoder.ipynb), where a model is

@@ -602,7 +602,8 @@ def aggressive(make_q, make_p, data, rounds, passes):
 
 
 # %% [markdown]
-# Of its 800 steps, 440 move the decoder. So we also train `deep` for 440 steps and stop there, to compare like with like.
+# Of its 800 steps, 440 move the decoder. So we also train `deep` for 440 steps and stop there, to compare like with
+# like.
 #
 # **Skip connections**, at last.
 
@@ -669,10 +670,10 @@ if "skips" in rows:
 # begun. More epochs may turn that; equal budget is a hard rule. But look along its row: nearly as many units above 0.1
 # as with skips, and the least information of all. Activity counts who speaks, and not what is said.
 #
-# *Aggressive inference* seems to do harm, some twenty nats of it. But look at the last row: `deep`, stopped after the 440
-# steps that the decoder had here, is no better. So it does neither harm nor good. Nearly half of the budget went into
-# the encoder, and bought nothing: the encoder's lag is not this patient's trouble. A new decoder of four layers does not
-# hear the code, however right it is, and has to learn to.
+# *Aggressive inference* seems to do harm, some twenty nats of it. But look at the last row: `deep`, stopped after the
+# 440 steps that the decoder had here, is no better. So it does neither harm nor good. Nearly half of the budget went
+# into the encoder, and bought nothing: the encoder's lag is not this patient's trouble. A new decoder of four layers
+# does not hear the code, however right it is, and has to learn to.
 #
 # ### The same on the ridge
 #
