@@ -341,20 +341,20 @@ quiz.discuss("active")
 
 # %% tags=["hide-input"]
 deep, shallow = rows["deep"], rows.get("shallow", rows["deep"])
-holds(deep["KL"] < shallow["KL"] - 4, deep["bound"] < shallow["bound"] - 5, deep["active"] > deep["> 0.1"] + 8)
+holds(deep["KL"] < shallow["KL"] - 4, deep["bound"] < shallow["bound"] - 5, deep["active"] > max(deep["> 0.1"] + 8, 2 * deep["> 0.1"]))
 holds(all(6.5 < row["I"] < np.log(2000) for row in rows.values()), deep["means"] > deep["draws"] + 3)
 
 # %% [markdown]
 # The deep model is the poorer one by every column, and each column has its blind spot.
 #
 # - By KL it says much less than the shallow one. That is the plainest sign, but a part of it is misfit.
-# - By $I$ the two hardly differ, for both are near the ceiling. To tell 2000 images apart takes 7.6 nats, and a code of
-#   ten is enough. That does *not* say that the other nats are idle: what they say of stroke and slant may tell
-#   millions of images apart, and $I$ cannot see it. Near its ceiling $I$ measures $N$.
-# - By activity the deep model seems better off. What does an active unit have to say? It pays $\frac12(\mu^2 +
+# - By $I$ they differ by half a nat or less, for both are near the ceiling. To tell 2000 images apart takes 7.6 nats,
+#   and a code of ten comes close to that. That does *not* say that the other nats are idle: what they say of stroke and
+#   slant may tell millions of images apart, and $I$ cannot see it. Near its ceiling $I$ measures $N$.
+# - By activity, too, the shallow model is ahead. But what does an active unit have to say? It pays $\frac12(\mu^2 +
 #   \sigma^2 - 1 - \log\sigma^2)$, where $\sigma^2 - 1 - \log\sigma^2$ is never negative (it is zero at $\sigma = 1$,
 #   and that is its minimum). So on average it pays $a/2$ at least, and the rule guarantees a two-hundredth of a nat.
-#   Ask for ten times the threshold, and most units of the deep model fail. They **whisper**.
+#   Ask for ten times the threshold, and most of the deep model's active units fail. They **whisper**.
 # - The classifier reads the means better than the draws, in either model. A mean can be read to its last digit, however
 #   small it is; a draw has the noise that the decoder has to live with. How much of that are whispers? We come back to
 #   it with a picture.
@@ -529,7 +529,7 @@ holds(skipped.max() / skipped.min() < 1.3, skipped.min() > plain.max())
 # %% [markdown]
 # ## Cures at equal budget
 #
-# All start from the deep decoder of four layers, and all may use as much computing as its eight epochs.
+# All treat the deep model, and each may use as much computing as its eight epochs.
 #
 # **Keep the price away early.** *Warm-up*, $\beta = 0 \to 1$ in the first half of the training, `WarmUp(400)`. *Cyclic*
 # warm-up does that several times over: whenever $\beta$ is small, units that were given up get another chance. In
@@ -569,8 +569,8 @@ class Capped(vk.layers.DistributionLayer):
 # decoder five times, so it gets three epochs instead of eight. *Aggressive inference* ([He and others,
 # 2019](https://arxiv.org/abs/1901.05534)) takes the ridge at its word: do not let the encoder lag. Early in training,
 # it takes steps of the encoder alone before each step of both. Theirs asks the mutual information when to stop that;
-# our short form takes nine for one. `encoder_only` is a second model of the same two networks, for which the decoder
-# counts as fixed:
+# our short form takes nine for one during the first half of the budget, and then trains both. `encoder_only` is a
+# second model of the same two networks, for which the decoder counts as fixed:
 
 
 # %% tags=["hide-input"]
@@ -602,8 +602,9 @@ def aggressive(make_q, make_p, data, rounds, passes):
 
 
 # %% [markdown]
-# Of its 800 steps, 440 move the decoder. So we also train `deep` for 440 steps and stop there, to compare like with
-# like.
+# That is 40 rounds of nine steps and one, then four epochs of 100: 800 steps as for the others, but only 440 of them
+# move the decoder. So we also train `deep` for 440 steps and stop there. That row has little more than half of the
+# budget; it is there to tell whether the encoder's steps were of use.
 #
 # **Skip connections**, at last.
 
@@ -653,27 +654,29 @@ if "skips" in rows:
     )
 
 # %% [markdown]
-# Read $\log p_\theta(x)$ first, the last column. Most cures help this patient, two do harm. (How much of it is the
-# code, and how much a deep network that learns slowly, eight epochs cannot tell. The runs of 100 epochs below speak for
-# the code.) Skips help most, by more than twenty nats. The simplest cure, a decoder of a single layer, comes within a
-# few nats of them: at this size the three more layers had little to give. Warm-up, which leaves the networks as they
-# are, is worth some fifteen.
+# Read $\log p_\theta(x)$ first, the last column. Most cures help this patient, two end behind `deep` itself. (How much
+# of it is the code, and how much a deep network that learns slowly, eight epochs cannot tell. The runs of 100 epochs
+# below speak for the code.) Skips help most, by more than twenty nats. The simplest cure, a decoder of a single layer,
+# comes within a few nats of them: at this size the three more layers had little to give. Warm-up, which leaves the
+# networks as they are, is worth some fifteen.
 #
 # Now compare with the columns that are usually reported. *Free bits* have five nats more KL than warm-up, and are a few
-# nats of likelihood behind it. The twenty nats are $\lambda$, and no more. The *δ-posterior* has all of its 40 units in
-# use by any threshold, and the classifier does nearly as well on its codes as on any. Its bound is about ten nats below
-# that of warm-up: its posteriors may not be as wide as the prior, so every unit pays, those with nothing to say as
-# well. By $\log p_\theta(x)$, which forgives the encoder, it is among the others. *Cyclic* warm-up ends behind the
-# plain one. Both spend half of their steps with $\beta < 1$. But the warm-up has its last 400 steps at $\beta = 1$, the
-# cyclic one 100 at a time; whether that is the reason we have not tested.
-# And the *IWAE* is far behind: with five codes for each image it got three epochs, in which the deep decoder had hardly
-# begun. More epochs may turn that; equal budget is a hard rule. But look along its row: nearly as many units above 0.1
-# as with skips, and the least information of all. Activity counts who speaks, and not what is said.
+# nats of likelihood behind it. Twenty of its nats are $\lambda$, and it says hardly one more. The *δ-posterior* has all
+# of its 40 units in use by either threshold, and the classifier does nearly as well on its codes as on any. Its bound
+# is about ten nats below that of warm-up: its posteriors may not be as wide as the prior, so every unit pays, those
+# with nothing to say as well. By $\log p_\theta(x)$, which forgives the encoder, it is among the others. *Cyclic*
+# warm-up ends behind the plain one. Both spend half of their steps with $\beta < 1$. But the warm-up has its last 400
+# steps at $\beta = 1$, the cyclic one 100 at a time; whether that is the reason we have not tested. And the *IWAE* is
+# far behind: with five codes for each image it got three epochs, and `deep` itself is far from done after little more
+# than four, as the last row will show. More epochs may turn that; equal budget is a hard rule. But look along its row:
+# about as many units above 0.1 as with skips, and the least information of all. Activity counts who speaks, and not
+# what is said.
 #
-# *Aggressive inference* seems to do harm, some twenty nats of it. But look at the last row: `deep`, stopped after the
-# 440 steps that the decoder had here, is no better. So it does neither harm nor good. Nearly half of the budget went
-# into the encoder, and bought nothing: the encoder's lag is not this patient's trouble. A new decoder of four layers
-# does not hear the code, however right it is, and has to learn to.
+# *Aggressive inference* ends some twenty nats behind `deep`. But look at the last row: `deep`, stopped after the 440
+# steps that the decoder had here, comes to about the same. So the encoder's own 360 steps, nearly half of the budget,
+# did neither harm nor good; they were missing elsewhere. (One seed, and a short form.) It seems that the encoder's lag
+# is not this patient's trouble. A new decoder of four layers does not hear the code, however right it is, and has to
+# learn to.
 #
 # ### The same on the ridge
 #
@@ -725,18 +728,19 @@ if "skips" in on_ridge:
 
 # %% [markdown]
 # Warm-up and the floor have more code, up to nine nats instead of three, and their mutual information has risen with
-# it. It is no sham: more is said. But nothing is won by it. With warm-up the bound differs by a tenth of a nat, the
-# floor costs a nat or more, and skips change nothing at all. A PixelCNN of one layer has no long way on which a code
-# could get lost.
+# it. It is no sham: more is said. But nothing is won by it. With warm-up or skips the bound differs by a fraction of a
+# nat that means nothing, the floor costs about a nat or more, and skips leave KL and information as they were. A
+# PixelCNN of one layer has no long way on which a code could get lost.
 #
 # The last column tells where the code's worth has gone. By $\log p_\theta(x)$ the PixelCNN with a code is the better
-# model, by seven to nine tenths of a nat (one seed each); by the bound, the one without. The code wins something, and
+# model, by half a nat to one (one seed each); by the bound, the one without. The code wins something, and
 # the gap between bound and likelihood, more than a nat, eats up more than that. What the toy lost by its lag, this
 # model loses by all that its encoder does not get right. (With zeros for a code there is no gap.) With the floor the
 # gap is about two nats, and the likelihood is no better for it.
 #
-# *Aggressive inference* should shrink that gap, and at this budget it loses instead. Nearly a third of its steps went
-# to the encoder alone, of a decoder that had learned next to nothing. Its authors train for much longer.
+# *Aggressive inference* should shrink that gap. At this budget its likelihood is lower: nearly a third of its steps
+# went to the encoder alone, of a decoder that had learned next to nothing. (As with `deep`, the missing steps of the
+# decoder may be all of it; here we have not checked.) Its authors train for much longer.
 #
 # So, **which cure costs likelihood?** At equal budget, those that spend steps or samples on something else than the
 # decoder: aggressive inference on either patient, the IWAE on `deep`. On the ridge, the floor. Warm-up costs nothing on
@@ -781,8 +785,8 @@ holds(abs(kept["ELBO"]["ours"] - OURS[2, "Skip-VAE", ""][0]) < 0.01, kept["activ
 # baseline that collapses makes every cure look good.** (Our VAE of two layers is a nat and a half behind the paper's.
 # `slower`, with a third of the learning rate, it is better than the paper's, by about as much. So that third is worth
 # three nats and six units, more than skips at two layers. With skips that rate comes to the same bound, and six units
-# more (the project's [records](../results/README.md)). It has not been run with four, nor skips with warm-up. One nat,
-# from one seed each, settles nothing.)
+# more (the project's [records](../results/README.md)). With four layers and skips that rate is worth three nats, too;
+# without skips it has not been run, nor skips with warm-up. One nat, from one seed each, settles nothing.)
 #
 # And on the ridge? For a PixelCNN of one layer the paper's skips do as little to the code as ours did: its KL is 13.4
 # nats instead of 13.3. With nine layers the code has a longer way, and it is 9.3 instead of 7.1. The bound gains half a
@@ -838,13 +842,13 @@ figure
 quiz.discuss("tsne")
 
 # %% tags=["hide-input"]
-holds(25 < whispers.sum() < 38, whispered < 1.2, right["means"] > 0.5, right["draws"] < 0.2)
+holds(29 < whispers.sum() < 38, whispered < 1, right["means"] > 0.5, right["draws"] < 0.2)
 
 # %% [markdown]
-# On the left, groups and regions of one colour (the colours are the ten digits), by units that cost half a nat or so,
-# all 33 together. Two digits of three can be guessed from these means. In the middle, what the decoder gets of the
-# same units: nothing that an eye could find, and neighbours guess one digit in ten, as by lot. **A classifier on means
-# hears whispers.** On the right little strings and clumps all over, and they are noise.
+# On the left, groups and regions of one colour (the colours are the ten digits), by more than thirty units that cost
+# less than a nat together. Some two digits of three can be guessed from these means. In the middle, what the decoder
+# gets of the same units: nothing that an eye could find, and neighbours guess one digit in ten, as by lot. **A
+# classifier on means hears whispers.** On the right little strings and clumps all over, and they are noise.
 #
 # t-SNE has no scale. It asks who is near to whom, not how near; and it is not told how wide the posteriors are, so a
 # mean that differs by a hundredth of a standard deviation is as good to it as any. Sizes of clusters, and distances

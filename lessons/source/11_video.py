@@ -443,7 +443,7 @@ quiz.discuss("prior")
 # %% tags=["hide-input"]
 learned, standard = cost["learned"], cost["fixed"]
 holds(learned[0] > learned[1] + 2, learned[1] < standard[1] - 8)
-holds(abs(standard[0] - standard[1]) < 0.25 * standard[1], learned[2] > standard[2] + 15)
+holds(abs(standard[0] - standard[1]) < 0.25 * standard[1], learned[2] > standard[2] + 5)
 
 # %% [markdown]
 # The learned prior pays half as much again at a surprise as else: some sixteen nats against eleven. The fixed prior
@@ -453,10 +453,12 @@ holds(abs(standard[0] - standard[1]) < 0.25 * standard[1], learned[2] > standard
 # can read off *when something happened that could not be foreseen*. (A perfect model would pay 2.3 nats and none, with
 # either prior. Ours foresees only roughly, and its code also tells what the decoder would paint wrongly without it.)
 #
-# Now look at the bounds. The learned prior's is higher, by tens of nats a frame. Some thirteen are saved on the code.
-# The rest are better frames, and for half the price. (One run of each.) It stays so in the project's
-# [records](../results/README.md), after longer training on new videos in every pass. But a bound is about frames whose
-# codes are known. Which of the two foresees better is another question, and we shall ask it.
+# Now look at the bounds. The learned prior's is higher. Some thirteen nats a frame or more are saved on the code; what
+# is left of the lead are better frames, for half the price. How large it is says little: here it is some sixty nats,
+# and on another processor, which rounds in another way, it was fourteen, by the same code and seeds. (One run of each.)
+# Its sign is the same in the project's [records](../results/README.md), after longer training on new videos in every
+# pass. But a bound is about frames whose codes are known. Which of the two foresees better is another question, and we
+# shall ask it.
 
 # %% [markdown]
 # ## The σ in a loss that has none
