@@ -341,7 +341,11 @@ quiz.discuss("active")
 
 # %% tags=["hide-input"]
 deep, shallow = rows["deep"], rows.get("shallow", rows["deep"])
-holds(deep["KL"] < shallow["KL"] - 4, deep["bound"] < shallow["bound"] - 5, deep["active"] > max(deep["> 0.1"] + 8, 2 * deep["> 0.1"]))
+holds(
+    deep["KL"] < shallow["KL"] - 4,
+    deep["bound"] < shallow["bound"] - 5,
+    deep["active"] > max(deep["> 0.1"] + 8, 2 * deep["> 0.1"]),
+)
 holds(all(6.5 < row["I"] < np.log(2000) for row in rows.values()), deep["means"] > deep["draws"] + 3)
 
 # %% [markdown]

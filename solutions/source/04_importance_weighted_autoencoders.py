@@ -477,9 +477,9 @@ def mended_step(x, mean, log_variance, noise, weights, bias):
 # alike; whoever grades draws them anew, which leaves a tenth of a nat or two to chance.)
 
 # %% [markdown] tags=["solution"]
-# **Solution.** Two phases, which is what the lesson's bill suggests. Eighty epochs by the ELBO, one code for each image,
-# are cheap, and bring decoder and encoder near each other. Then thirty by $\mathcal L_{10}$, with DReG, from a smaller
-# learning rate. A new `compile` changes the objective; the weights stay.
+# **Solution.** Two phases, which is what the lesson's bill suggests. Eighty epochs by the ELBO, one code for each
+# image, are cheap, and bring decoder and encoder near each other. Then thirty by $\mathcal L_{10}$, with DReG, from a
+# smaller learning rate. A new `compile` changes the objective; the weights stay.
 
 
 # %% question="train_iwae"

@@ -385,9 +385,9 @@ def train_sentences(sentences, seed):
 # | free bits alone, 1.6 nats | −10.42 | 1.55 | 1.3 |
 # | free bits, skips and warm-up | −10.16 | 1.66 | 1.5 |
 #
-# The more a code says, the worse the bound, if by little: where nothing is said it is at the entropy. A code that speaks
-# costs two tenths of a nat here, with skips and warm-up, or four, without, and buys something that the bound does not
-# count.
+# The more a code says, the worse the bound, if by little: where nothing is said it is at the entropy. A code that
+# speaks costs two tenths of a nat here, with skips and warm-up, or four, without, and buys something that the bound
+# does not count.
 
 # %% [markdown]
 # ## That was exercise 09

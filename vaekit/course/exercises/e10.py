@@ -263,9 +263,9 @@ HIDDEN = Number(
          r"$\sigma^2$. That is so if no code says anything; the two latents explain most of it."),
         ("all_axes", "(4 + 1.5 + 0.6 + 0.3 + 0.15) / 5", "this is the mean variance of all five axes. The two latents "
          "explain most of it."),
-        ("errors_of_dead_alone", "2 * (0.6 + 0.3 + 0.15) / 5 / 5", "you took what is left for an axis with a latent for "
-         r"0. The encoder is noisy, and its best noise leaves just $\sigma^2$ there. So the mean squared error of all "
-         r"five is $(2\sigma^2 + 1.05)/5$, which is $\sigma^2$ at rest."),
+        ("errors_of_dead_alone", "2 * (0.6 + 0.3 + 0.15) / 5 / 5", "you took what is left for an axis with a latent "
+         r"for 0. The encoder is noisy, and its best noise leaves just $\sigma^2$ there. So the mean squared error of "
+         r"all five is $(2\sigma^2 + 1.05)/5$, which is $\sigma^2$ at rest."),
         ("errors_of_dead_alone", "(0.6 + 0.3 + 0.15) / 5", "you took what is left for an axis with a latent for 0. The "
          r"encoder is noisy, and its best noise leaves $\sigma^2$ there. And asked for is the factor beside the mean "
          "of squares."),
@@ -292,8 +292,8 @@ HIDDEN = Number(
         ("pixels_left", "2 * 0.35 / 3", "this is the factor beside a mean over three axes. The mean is over all five."),
         ("precision", "1 / (2 * 0.35)", r"this is what stands before the squares if the KL has the factor 1. Here the "
          "mean of squares has the factor 1, and the KL has $c$."),
-        ("left_of_living", "2 * (4 + 1.5) / 2 / 5", "this is made of the variances of the axes that have a latent. What "
-         "σ has to cover are the others."),
+        ("left_of_living", "2 * (4 + 1.5) / 2 / 5", "this is made of the variances of the axes that have a latent. "
+         "What σ has to cover are the others."),
     ],
 )  # fmt: skip
 
