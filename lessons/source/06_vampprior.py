@@ -15,7 +15,7 @@
 #   can be trusted;
 # - say which prior is the best, what comes of using it, and what pseudo-inputs do instead;
 # - compare four priors at equal budget, and write a fifth of your own;
-# - recognize five mistakes, by a test of each.
+# - recognize five mistakes, and test for them.
 #
 # **You need** lessons 02 to 05: the bound, estimator A, log-sum-exp, active units, and what a second layer was for.
 #
@@ -172,9 +172,9 @@ titles = ["lowest tenth", *[""] * 9, "the others", *[""] * 9]
 vk.plotting.image_grid(plane.decode(z[chosen]), columns=10, titles=titles)
 
 # %% [markdown]
-# In the first row, about half are two digits over each other. Others are a 1 that begins to be something else, and one
-# or two are fair: a hole that is narrow, or lies at the edge, can hold what its neighbours hold. The second row is as
-# soft as two latents make it, but these are digits.
+# In the first row, half or more are two digits over each other, or a 1 that begins to be something else; two or three
+# are fair: a hole that is narrow, or lies at the edge, can hold what its neighbours hold. The second row is as soft as
+# two latents make it, and not all can be named, but hardly any is two digits in one.
 #
 # A sample from a hole costs the model nothing in training, since nobody asks what lies there. What it costs is
 # probability: the prior holds mass in reserve for images that do not exist, and those that exist have less. Move about
@@ -263,7 +263,7 @@ holds(
 )
 
 # %% [markdown]
-# So in the plane the misfit costs 0.6 nats of some five and a half. (The holes proper are the smaller part: nine
+# So in the plane the misfit costs 0.6 nats of a little over five. (The holes proper are the smaller part: nine
 # percent of the mass, given to places with codes, would be worth $-\ln 0.91$, a tenth of a nat. The rest is for codes
 # where the prior has too little.) That looks little. But let the prior fit the codes, as the VampPrior of the widget
 # does, and the misfit shrinks to a fraction, while the bound gains several nats: more than the whole misfit. (One
@@ -282,11 +282,11 @@ print(info_plain)
 holds(info_plain.ceiling - info_plain.mutual_information < 0.15, 27 < info_plain.kl < 33)
 
 # %% [markdown]
-# Thirty nats of KL, of which 7.6 are mutual information, and 22 misfit. Are three quarters of the price a misfit? Look
-# at the ceiling: $\ln 2000 = 7.6$. Each code already says, beyond doubt, which of the two thousand images it is of.
-# With more images it would say more, and the misfit would be less by as much. **At the ceiling the split measures
-# $N$.** And between two models at the ceiling a lower KL can be a better fit, or codes that say less: look at the
-# reconstruction beside it.
+# Thirty nats of KL, of which 7.6 are mutual information, and some 22.5 misfit. Are three quarters of the price a
+# misfit? Look at the ceiling: $\ln 2000 = 7.6$. Each code already says, beyond doubt, which of the two thousand images
+# it is of. With more images it would say more, and the misfit would be less by as much. **At the ceiling the split
+# measures $N$.** And between two models at the ceiling a lower KL can be a better fit, or codes that say less: look at
+# the reconstruction beside it.
 #
 # ## The best prior of all
 #
@@ -340,9 +340,10 @@ holds(8.5 < own[-1] < 9.22, 36 < new[-1] < 45, new[0] > 100, price(plain, normal
 #
 # Lesson 02's estimate says why so few are so little. A posterior keeps about a share $e^{-\mathrm{KL}}$ of the prior,
 # here $e^{-30} \approx 10^{-13}$. Ten thousand of them cover next to nothing, and a new image's code hits none. It
-# lives on their tails. The curve still falls at its end, by a few nats for three times as many images. Even if that
-# went on, it would take some hundred thousand to come back to the round cloud. And samples of this prior, decoded,
-# would be reconstructions of training images: no worse than these, and none new.
+# lives on their tails. The curve still falls at its end, by some seven nats for three times as many images. Even if
+# that went on, it would take some fifty thousand to come back to the round cloud (and the steps have been getting
+# smaller). And samples of this prior, decoded, would be reconstructions of training images: no worse than these, and
+# none new.
 #
 # It has a second fault. To train with it, each step would have to encode all training images.
 #
@@ -500,9 +501,11 @@ if "mixture" in idle:
     holds(medians["VampPrior"][0] == max(components for components, _ in medians.values()))
 
 # %% [markdown]
-# All four use all forty latents, and all four are at the ceiling of mutual information. The last but one column
-# compares with the standard prior image by image, with its standard error, which is about test images. But
-# each row was trained once. What would other seeds have given? That costs four trainings for the last row:
+# All four use all forty latents, and all four are at the ceiling of mutual information. In the first table, the column
+# *gain* compares with the standard prior image by image. Its ± is a standard error over the 500 test images: how much
+# others would move it. But each row was trained once, and the ± says nothing about that. What would other seeds have
+# given? For the VampPrior, two more seeds cost four trainings, since the standard prior has to be trained again, too.
+# (The first number is the table's. New are the first weights, the noise and the order of the images.)
 
 # %% tags=["hide-input"]
 gains = [(log_ps[name] - log_ps["standard"]).mean() for name in ("VampPrior",) if "standard" in log_ps]
@@ -515,20 +518,21 @@ if gains:
     holds(min(gains) > 4, np.ptp(gains) < 1.2)
 
 # %% [markdown]
-# Seeds move it by some tenths, so a difference of a nat between rows is not luck, and one of two tenths may be. (All
-# values of $\log p_\theta(x)$ are by 200 weights, and low for that, in each row by another amount.)
+# They lie within some tenths of a nat. If other rows scatter as much, a difference of a nat between two rows is hardly
+# luck; two tenths may be, and half a nat is open. And one error no seed shows: all values of $\log p_\theta(x)$ are by
+# 200 importance weights, and low for that, in each row by another amount.
 #
-# The VampPrior is six nats better than the standard prior, and nearly three better than the next. Its KL is more than
-# three nats lower, and its reconstructions are better by two, so its codes hardly say less: the prior fits. The price
-# is time, half as much again at equal epochs, since each step has 200 more inputs to encode.
+# The VampPrior is between five and a half and six nats better than the standard prior, and nearly three better than the
+# next. Its KL is more than three nats lower, and its reconstructions are better by two, so its codes hardly say less:
+# the prior fits. The price is time, half as much again at equal epochs, since each step has 200 more inputs to encode.
 #
-# Below the table, what has become of the components. *Idle* are those that get less than a tenth of an equal share of
-# the codes. The free mixture hardly lowers the KL. Its 200 normals start in one heap around zero, and have to find the
-# codes by themselves, while the encoder moves them. Nearly half have found none. (The start may be to blame; another
-# one we have not tried.) With training images as pseudo-inputs the KL is as low as the VampPrior's, but reconstructions
-# are worse: perhaps because the encoder has to give wide answers to 200 real images, to cover the codes with so few,
-# and narrower ones to all others, which look just like them. And a third of the 200 is idle all the same. Under the
-# VampPrior all components work, and each is 1.7 times as wide as a posterior.
+# The second table has what has become of the components. *Idle* are those that get less than a tenth of an equal share
+# of the codes. The free mixture hardly lowers the KL. Its 200 normals start in one heap around zero, and have to find
+# the codes by themselves, while the encoder moves them. Nearly half have found none. (The start may be to blame;
+# another one we have not tried.) With training images as pseudo-inputs the KL is as low as the VampPrior's, but
+# reconstructions are worse: perhaps because the encoder has to give wide answers to 200 real images, to cover the codes
+# with so few, and narrower ones to all others, which look just like them. And a third of the 200 is idle all the same.
+# Under the VampPrior all components work, and they are wide: their median σ is 1.7, where that of a posterior is 1.0.
 #
 # What do the four draw?
 
@@ -538,9 +542,9 @@ titles = [name if i == 0 else "" for name in models for i in range(10)]
 vk.plotting.image_grid(np.concatenate(drawn), columns=10, titles=titles)
 
 # %% [markdown]
-# The first row has fragments, and shapes between two digits. So has the second, and worse ones: components that no code
-# uses draw smears. In the other two rows most are digits. What the nats say, the eye confirms, but mind that it prefers
-# the third row to the second, and $\log p_\theta(x)$ does not.
+# The first row has fragments, and shapes between two digits. So has the second, and worse ones: smears, probably from
+# components that no code uses. In the other two rows most are digits. What the nats say, the eye confirms, but mind
+# that it prefers the third row to the second, where $\log p_\theta(x)$ finds the two level.
 #
 # ## What pseudo-inputs look like
 #
@@ -602,10 +606,10 @@ if "K = 50" in models:
 
 # %% [markdown]
 # Ten ghosts are worth about half of what two hundred are, and as much as the free mixture with 200 components. The two
-# steps after that gain a nat or more each, for four and five times as many. The paper took 500 nearly everywhere. The
-# test images still gain at 200, but a prior with as many pseudo-inputs as images could become the list of the images
-# again. (With $K = 1$ it is a single normal that is learned. It can promise nothing that the standard one cannot:
-# encoder and decoder can shift and stretch their codes by themselves.)
+# steps after that gain a nat or more each, for five and for four times as many. The paper took 500 nearly everywhere.
+# The test images still gain at 200, but a prior with as many pseudo-inputs as images could become the list of the
+# images again. (With $K = 1$ it is a single normal that is learned. It can promise nothing that the standard one
+# cannot: encoder and decoder can shift and stretch their codes by themselves.)
 
 # %% [markdown]
 # ## A prior of your own
@@ -663,10 +667,11 @@ if "standard" in models:
     holds(0.2 < infos["flow"].reconstruction - infos["VampPrior"].reconstruction < 2)
 
 # %% [markdown]
-# The flow is nearly as good as the VampPrior, and knows nothing of encoders. Its KL is higher by about a nat, and its
-# reconstructions are as much better. A continuous map can bend the cloud, but not tear it, so thin bridges must remain
-# between things that should be apart. vaekit takes it like any other prior: objectives, likelihoods, saving (for which
-# it would need a line that registers it). Not pruning, for the units of a flow depend on each other.
+# The flow is half a nat behind the VampPrior, with one training of each, and knows nothing of encoders. Its KL is
+# higher by about a nat, and its reconstructions are as much better. A continuous map can bend the cloud, but not tear
+# it, so thin bridges must remain between things that should be apart. vaekit takes it like any other prior: objectives,
+# likelihoods, saving (for which it would need a line that registers it). Not pruning, for the units of a flow depend on
+# each other.
 #
 # ## The paper's numbers
 #
@@ -708,13 +713,13 @@ holds(four["vampprior"] > four["mixture"] + 1.5 > four["vampprior_data"] + 1.5 >
 # The VampPrior gains on all binary data, in the paper and with us. On static MNIST our VAE has the paper's numbers to
 # within 0.3 nats; the HVAE gains about 40 % of what it gains there, which we cannot explain. (One seed of it was run.)
 # On this HVAE the paper compares all four priors: standard $-85.9$, VampPrior-data $-85.7$, mixture $-85.1$, VampPrior
-# $-83.2$. Best and worst are those of our table above. The two in the middle gain less than a nat there, where ours
-# gain three. On Caltech 101, with 4100 training images, the learning rate counts in nats: five times ours makes our
-# HVAE more than seven nats worse. Our standard VAE is better than the paper's by more than four, so half of the paper's
-# gain there is owed to a weak rival. Our HVAEs are nearly four *worse* than the paper's, with both priors alike, and
-# the gain is the same. On the Frey faces, 1565 training images, the VAE gains next to nothing with us, and the HVAE a
-# third of what it does in the paper. These hundredths look like nothing, but mind the unit: 0.06 bits, times 560 pixels
-# and $\ln 2$, are 23 nats an image.
+# $-83.2$. The best and the worst prior are the same as among our four. The two in the middle gain less than a nat
+# there, where ours gain three. On Caltech 101, with 4100 training images, the learning rate counts in nats: five times
+# ours makes our HVAE more than seven nats worse. Our standard VAE is better than the paper's by more than four, so half
+# of the paper's gain there is owed to a weak rival. Our HVAEs are more than three and a half nats *worse* than the
+# paper's, with both priors alike, and the gain is the same within 0.3. On the Frey faces, 1565 training images, the VAE
+# gains next to nothing with us, and the HVAE well under half of what it does in the paper. These hundredths look like
+# nothing, but mind the unit: 0.06 bits, times 560 pixels and $\ln 2$, are 23 nats an image.
 #
 # The paper shows pseudo-inputs and samples. These are of our trained model for Caltech 101, `vae_vampprior`:
 
@@ -772,10 +777,10 @@ holds(np.quantile(radii["codes"], 0.01) > np.median(radii["N(0, I)"]))
 # than at its own draws. In forty dimensions the inner ball has next to no volume, so a density can be high where
 # nothing ever falls. A single density tells nothing about holes; compare two, or look at radii.)
 #
-# The two rows of that other picture looked excellent, and so nobody notices: with another seed the same digits stand in
-# the same places. Ten such samples come from ten of 200 components, and show a twentieth of the distribution. The rows
-# here draw the component first, at random. *Test:* draw twice, with two seeds, and compare the sheets. Better, say
-# `model.sample`, which asks the model's prior.
+# The two rows of that other picture looked as good as any samples, and so hardly anybody notices: with another seed,
+# most places hold the same digit again. Ten such samples come from ten of 200 components, and show a twentieth of the
+# distribution. The rows here draw the component first, at random. *Test:* draw twice, with two seeds, and compare the
+# sheets. Better, say `model.sample`, which asks the model's prior.
 #
 # ### A log-sum-exp that underflows
 #
@@ -884,9 +889,9 @@ else:
 # with the weights of a second encoder. And where the copy is *not* trained, as after loading a model whose prior has
 # kept an old one, the prior stays behind while the codes move on. Pixels below zero are no pixels. A picture clips them
 # in silence, and then it does not show what the prior has. (vaekit clips them where they are used, so a pixel that has
-# gone below zero gets no gradient there. Clipped or not, the bound is the same within a tenth of a nat.) *Test:* encode
-# `prior.pseudo_inputs` by the model's encoder, and compare with the prior's components. vaekit refuses a VampPrior with
-# another encoder than the model's.
+# gone below zero gets no gradient there. Clipped or not, the bound is the same to about a tenth of a nat.) *Test:*
+# encode `prior.pseudo_inputs` by the model's encoder, and compare with the prior's components. vaekit refuses a
+# VampPrior with another encoder than the model's.
 
 # %% [markdown]
 # ## Take-aways
