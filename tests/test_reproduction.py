@@ -583,6 +583,10 @@ def test_a_queue_does_what_is_left_and_says_how_far_it_is(tiny, monkeypatch):
         f"{name}+latents=3, seed 0: not begun",
     ]
     assert content() == before
+    Path("more").write_text("burda2015 --seed 0 --epochs 3")
+    assert command("--queue", "more", "--list").stdout == f"{name}, seed 0: 1 of 3 epochs\n"
+    elsewhere = command("--queue", "more", "--list", "--runs", "elsewhere").stdout
+    assert elsewhere == f"{name}, seed 0: a record of 1 of 3 epochs\n"
     with runs._alone(FOLDER.with_name("dynamic_digits-1-vae-1-seed2")):  # on another machine
         result = command("--queue", "queue")
     assert result.exit_code == 0, result.output

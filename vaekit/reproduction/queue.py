@@ -26,21 +26,31 @@ class Job:
     def wanted(self):
         return self.cell.epochs if self.epochs is None else self.epochs
 
+    def record(self, results):
+        """Reads its record; None if there is none."""
+        path = Path(results) / self.cell.paper / f"{self.cell.name}-seed{self.seed}.json"
+        return records.read(path) if path.exists() else None
+
     def done(self, results):
         """Whether its record has all epochs, or ended early by itself."""
-        path = Path(results) / self.cell.paper / f"{self.cell.name}-seed{self.seed}.json"
-        record = records.read(path) if path.exists() else None
+        record = self.record(results)
         return record is not None and (record.epochs >= self.wanted or record.stopped_early)
 
     def state(self, runs, results):
-        """Says how far it is: "done", "12 of 100 epochs", "not begun", or why it cannot be run."""
+        """Says how far it is: "done", "12 of 100 epochs", "not begun", or why it cannot be run.
+
+        Where there is a record of fewer epochs, and no checkpoint to go on from: "a record of 12 of 100 epochs".
+        """
         if self.cell.missing:
             return f"cannot be run: {self.cell.missing}"
         path = Path(runs) / self.cell.paper / f"{self.cell.name}-seed{self.seed}" / TRAINING
         try:
             if self.done(results):
                 return "done"
-            return f"{epochs_gone(path)} of {self.wanted} epochs" if path.exists() else "not begun"
+            if path.exists():
+                return f"{epochs_gone(path)} of {self.wanted} epochs"
+            record = self.record(results)
+            return f"a record of {record.epochs} of {self.wanted} epochs" if record else "not begun"
         except (ValueError, RuntimeError) as error:  # a damaged file
             return f"cannot be run: {error}"
 
