@@ -303,7 +303,7 @@ def test_the_text_says_what_is_judged():
     assert {name: goal.value for name, goal in AUDIT.goals.items()} == {"most": 0.75, "nearly all": 0.95}
     assert "three quarters of the tables, all for 95 percent" in said
     assert (e04.TABLES, e04.TEST_IMAGES, e04.SIZES) == (60, 300, (1, 5, 50)) and "60 such tables" in said
-    assert TRAINED.codes == 50 and len(TRAINED.cases(1)[1].inputs["images"]) == 1000
+    assert TRAINED.codes == 50 and len(TRAINED.cases(1)[1].inputs["images"]) == 2000 and "of 2000 new images" in said
     steps = [f"{-nats:g}" for nats in TRAINED.bounds.values()]
     assert f"for $-{steps[0]}$, for $-{steps[1]}$, for $-{steps[2]}$ and for $-{steps[3]}$" in said
     assert f"reach $-{-TRAINED.coins:g}$" in said and TRAINED.seconds == 180 and "three minutes" in said
