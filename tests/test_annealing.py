@@ -61,6 +61,7 @@ def test_log_likelihood_by_annealing_does_not_depend_on_the_encoder(pca):
     assert lost.mean < estimate.mean - 100
 
 
+@pytest.mark.thorough
 def test_a_bracket_holds_log_p_of_two_layers():
     model = two_latents("top-down")
     model.build((None, 4, 4, 1))

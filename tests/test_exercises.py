@@ -276,6 +276,7 @@ def test_stub_raises_not_implemented_and_earns_nothing(number, question):
     assert {part.diagnosis for part in verdict.parts} == {"unanswered"}
 
 
+@pytest.mark.thorough
 @pytest.mark.alternate
 @pytest.mark.parametrize(("number", "name", "code"), ALIKE[False])
 def test_right_answers_written_otherwise_earn_every_point(number, name, code):
@@ -283,6 +284,7 @@ def test_right_answers_written_otherwise_earn_every_point(number, name, code):
     assert found.earned == EXERCISES[number].questions[name].points, found
 
 
+@pytest.mark.thorough
 @pytest.mark.once  # what a judge sees are arrays
 @pytest.mark.parametrize(("number", "name", "code"), ALIKE[True])
 def test_right_functions_written_otherwise_earn_every_point(number, name, code):

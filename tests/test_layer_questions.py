@@ -123,6 +123,7 @@ def test_a_right_layer_earns_everything(question):
     assert verdict(question, code, last=False).earned == question.points
 
 
+@pytest.mark.thorough
 @pytest.mark.alternate
 @pytest.mark.parametrize("mistake", DRAWN.mistakes, ids=lambda mistake: mistake.name)
 def test_every_mistake_is_told(mistake):

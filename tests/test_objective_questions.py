@@ -50,6 +50,7 @@ def test_a_right_objective_earns_every_point():
     ]
 
 
+@pytest.mark.thorough
 @pytest.mark.alternate
 @pytest.mark.parametrize("mistake", FLOORED.mistakes, ids=lambda mistake: mistake.name)
 def test_each_mistake_gets_its_diagnosis(mistake):

@@ -188,6 +188,7 @@ def frames(n=3, length=T, seed=0):
     return normal(n, length, 2, 2, 1, seed=seed)
 
 
+@pytest.mark.thorough
 def test_no_frame_sees_itself_or_the_future_and_z_reaches_all_later_ones():
     model = video()
     x, z = frames(1), normal(1, T, 2, seed=1)
