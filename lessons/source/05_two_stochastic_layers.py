@@ -521,8 +521,8 @@ if "warm-up" in rows:
 # **A living layer is not the aim. The likelihood is.** Free bits show it best: a floor under $K_2$ makes $K_2$ large,
 # by construction. Whoever reports that as a success has measured $\lambda$. (And mind that this is one small network,
 # trained once. The $\pm$ is about the test images, not about the training: in a run of 20 epochs instead of 25 the
-# IWAE's gain was 0.8 nats, and on another processor, which rounds in another way, 0.7. The order of the rows may
-# change. What carries over: look at the likelihood, not at $K_2$ alone.)
+# IWAE's gain was 0.8 nats, and on another processor, which rounds in another way, about as much. The order of the rows
+# may change. What carries over: look at the likelihood, not at $K_2$ alone.)
 
 # %% [markdown]
 # ## Counting units, and pruning them

@@ -455,10 +455,10 @@ holds(abs(standard[0] - standard[1]) < 0.25 * standard[1], learned[2] > standard
 #
 # Now look at the bounds. The learned prior's is higher. Some thirteen nats a frame or more are saved on the code; what
 # is left of the lead are better frames, for half the price. How large it is says little: here it is some sixty nats,
-# and on another processor, which rounds in another way, it was fourteen, by the same code and seeds. (One run of each.)
-# Its sign is the same in the project's [records](../results/README.md), after longer training on new videos in every
-# pass. But a bound is about frames whose codes are known. Which of the two foresees better is another question, and we
-# shall ask it.
+# and on another processor, which rounds in another way, it was a fraction of that, by the same code and seeds. (One run
+# of each.) Its sign is the same in the project's [records](../results/README.md), after longer training on new videos
+# in every pass. But a bound is about frames whose codes are known. Which of the two foresees better is another
+# question, and we shall ask it.
 
 # %% [markdown]
 # ## The σ in a loss that has none
