@@ -137,12 +137,15 @@ def test_omniglot_has_twice_the_components_and_pseudo_inputs_start_where_the_dat
 
 @pytest.mark.once
 def test_quirks_are_off_unless_asked_for():
-    data, quirks = dataset(), paper.Quirks(True, True, True)
+    data, quirks = dataset(), paper.Quirks(*[True] * 4)
     z = np.full((1, 3), 100, "float32")
     for given, bound in ((paper.NONE, 0.0), (quirks, 1e-5)):
         model = paper.vae(data, settings=SMALL, quirks=given, seed=0)
         model.decoder.layers[-1].heads["logits"].bias.assign(np.full(784, -50.0))
         assert model.decode(z).min() == pytest.approx(bound, rel=0.01, abs=1e-12)
+    prior = paper.prior_of(paper.vae(data, "vampprior", settings=SMALL, quirks=quirks, seed=0))
+    stddev = (2 / SMALL.components) ** 0.5
+    assert prior.squashed and np.std(prior.unbounded_inputs) == pytest.approx(stddev, rel=0.1)
     grey = dataset(name="frey_faces")
     assert paper.vae(grey, settings=SMALL).decoder.layers[-1].edges
     assert not paper.vae(grey, settings=SMALL, quirks=quirks).decoder.layers[-1].edges

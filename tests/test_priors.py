@@ -88,9 +88,21 @@ def test_pseudo_inputs_start_as_the_paper_says_are_shaped_like_data_and_bounded(
     u = model.prior.pseudo_inputs
     assert u.shape == (400, *IMAGE)
     assert u.mean() == pytest.approx(0.5, abs=0.002) and u.std() == pytest.approx(0.02, rel=0.05)
-    model.prior.unclipped_inputs.assign(np.linspace(-1, 2, u.size).reshape(u.shape))
+    model.prior.unbounded_inputs.assign(np.linspace(-1, 2, u.size).reshape(u.shape))
     assert model.prior.pseudo_inputs.min() == 0 and model.prior.pseudo_inputs.max() == 1
     vk.plotting.image_grid(model.prior.pseudo_inputs[:9])
+
+
+@pytest.mark.parametrize("squashed", [False, True])
+def test_a_pseudo_input_outside_its_range_has_a_gradient_only_if_squashed(squashed, tmp_path):
+    model = vamp_vae(components=5, mean=-2.0, stddev=0.1, value_range=(-1, 3), squashed=squashed, seed=1)
+    v, z = model.prior.unbounded_inputs, np.zeros((1, 2), "float32")
+    u = -1 + 4 / (1 + np.exp(-numpy(v))) if squashed else np.full(v.shape, -1.0)
+    np.testing.assert_allclose(model.prior.pseudo_inputs, u, rtol=1e-5)
+    _, (gradient,) = backend.variables_gradient(lambda: ops.sum(model.prior.distribution().log_prob(z)), [v])
+    assert (np.abs(numpy(gradient)) > 0).all() == squashed
+    model.save(tmp_path / "model.keras")
+    np.testing.assert_array_equal(vk.load(tmp_path / "model.keras").prior.pseudo_inputs, model.prior.pseudo_inputs)
 
 
 def test_training_moves_pseudo_inputs_and_encoder_through_the_prior():
@@ -127,7 +139,7 @@ def test_components_are_drawn_uniformly():
     model = vamp_vae(components=4, stddev=0.5)
     head = model.encoder.layers[-1]
     # four far apart, narrow posteriors
-    model.prior.unclipped_inputs.assign(np.eye(16)[:4].reshape(4, *IMAGE))
+    model.prior.unbounded_inputs.assign(np.eye(16)[:4].reshape(4, *IMAGE))
     model.encoder.layers[0].set_weights([5 * np.eye(16, 8), np.zeros(8)])
     kernel = np.zeros((8, 2))
     kernel[:4] = [[10, 0], [0, 10], [-10, 0], [0, -10]]
@@ -148,7 +160,7 @@ def test_data_as_pseudo_inputs():
     model.fit(x, verbose=0)
     rows = {row.tobytes() for row in x}
     assert len(prior.pseudo_inputs) == 7 and all(u.tobytes() in rows for u in prior.pseudo_inputs)
-    assert not any(v is prior.unclipped_inputs for v in model.trainable_variables)
+    assert not any(v is prior.unbounded_inputs for v in model.trainable_variables)
     noisy = VampPrior.from_data(encoder, x, components=7, stddev=0.01, value_range=None, seed=3)
     noisy.build((2,))
     assert np.std(noisy.pseudo_inputs - prior.pseudo_inputs) == pytest.approx(0.01, rel=0.3)
@@ -201,6 +213,10 @@ def test_a_prior_that_does_not_fit_is_refused():
     for value_range in ((1, 0), (0, 1, 2), 3):
         with pytest.raises(ValueError, match="low < high, or None"):
             VampPrior(encoder, 5, value_range=value_range)
+    with pytest.raises(ValueError, match="value_range, which is None"):
+        VampPrior(encoder, 5, value_range=None, squashed=True)
+    with pytest.raises(ValueError, match="reaches neither end"):
+        VampPrior.from_data(encoder, x, 5, squashed=True)
     with pytest.raises(ValueError, match="the prior of a step"):
         IndependentSteps(3)
     with pytest.raises(ValueError, match="known to be an integer of at least 0"):

@@ -85,7 +85,7 @@ SETTINGS = Settings()
 
 @dataclass(frozen=True)
 class Quirks:
-    """What the original code does otherwise than the paper says; all off by default, for figures comparable with it.
+    r"""What the original code does otherwise than the paper says; all off by default, for figures comparable with it.
 
     Two more change no figure and are not offered: constants with 2π dropped on both sides, and generation from the
     first N components in turn (here components are drawn uniformly).
@@ -95,11 +95,14 @@ class Quirks:
             which limits how wrong a single pixel can be.
         no_edge_bins: the discretized logistic likelihood leaves the tails beyond 0 and 1 out, and sums to less than 1.
         he_initialization: weights start normal with variance 2 / fan-in; the paper says Glorot.
+        squashed_pseudo_inputs: an earlier version of the code takes the pseudo-inputs through a sigmoid, where the last
+            one clips them; they start at $σ(v)$, $v \sim \mathcal N(0, 2 / K)$, all nearly grey.
     """
 
     clamped_probabilities: bool = False
     no_edge_bins: bool = False
     he_initialization: bool = False
+    squashed_pseudo_inputs: bool = False
 
 
 NONE = Quirks()
@@ -184,7 +187,9 @@ class Parts:
             examples = np.asarray(self.data.train)
             return VampPrior.from_data(encoder, examples, components, stddev=0.01, seed=seed or 0)
         mean, stddev = next((v for k, v in PSEUDO_INPUTS.items() if self.data.name.startswith(k)), (0.5, 0.02))
-        return VampPrior(encoder, components, mean, stddev, input_shape=self.image, seed=seed)
+        if squashed := self.quirks.squashed_pseudo_inputs:
+            mean, stddev = 0.0, math.sqrt(2 / components)
+        return VampPrior(encoder, components, mean, stddev, input_shape=self.image, squashed=squashed, seed=seed)
 
     def compiled(self, model):
         s = self.settings

@@ -23,7 +23,7 @@ class VampPrior(Prior):
 
     The prior shares the encoder of its latent: one object, one set of weights, also after saving and loading. Each
     sample comes from a component drawn uniformly. The pseudo-inputs are a weight shaped like the encoder's input,
-    clipped to `value_range` wherever they are used (so that the gradient of one outside is zero).
+    clipped to `value_range` wherever they are used: a pixel that has left the range has no gradient, and stays out.
 
     Over sentences they are sentences of the data, `from_data`, and not learned: a token's number has no gradient. What
     has one, a mixture of all words at each place, is no sentence that an encoder has been trained on, and takes K T V
@@ -36,6 +36,8 @@ class VampPrior(Prior):
             (0.05, 0.01) for MNIST and OMNIGLOT, (0.5, 0.02) for Caltech 101 and Frey Faces, (0.4, 0.05) for
             histopathology.
         value_range: `(low, high)` of the data, None: unbounded.
+        squashed: whether the weight v comes into the range $(a, b)$ by a sigmoid, $u = a + (b - a) / (1 + e^{-v})$, in
+            which no gradient vanishes, rather than by clipping. `mean` and `stddev` are those of v then.
         learned: False keeps the pseudo-inputs as they are (`VampPrior.from_data`).
         input_shape: shape of one pseudo-input; None: the encoder's input shape.
         seed: integer for the start.
@@ -57,6 +59,7 @@ class VampPrior(Prior):
         learned=True,
         input_shape=None,
         seed=None,
+        squashed=False,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -66,9 +69,12 @@ class VampPrior(Prior):
             raise ValueError(
                 f"VampPrior expects value_range (low, high) with low < high, or None; received {value_range!r}."
             )
+        if squashed and value_range is None:
+            raise ValueError("VampPrior squashes pseudo-inputs into their value_range, which is None: say (0, 1).")
         check_counts("VampPrior", components=components)
         self.encoder, self.components = encoder, int(components)
         self.mean, self.stddev, self.value_range, self.learned = mean, stddev, value_range, bool(learned)
+        self.squashed = bool(squashed)
         self._given_input_shape = None if input_shape is None else tuple(int(n) for n in input_shape)
         self.seed, self._data = None if seed is None else integer_seed(seed), None
 
@@ -84,9 +90,12 @@ class VampPrior(Prior):
         The examples are weights: a model's file has them, a prior's bare config has not.
 
         Raises:
-            ValueError: fewer examples than components, or values outside `value_range`.
+            ValueError: fewer examples than components, or values outside `value_range`; `squashed`, by which black and
+                white pixels cannot be had.
         """
         check_counts("VampPrior.from_data", components=components)
+        if kwargs.get("squashed"):
+            raise ValueError("VampPrior.from_data clips its examples: a sigmoid reaches neither end of value_range.")
         x = np.asarray(x, dtype="float32")
         low, high = kwargs.get("value_range", (0.0, 1.0)) or (-np.inf, np.inf)
         if x.size and not (low <= x.min() and x.max() <= high):
@@ -126,7 +135,7 @@ class VampPrior(Prior):
                 f"{data.min():g} to {data.max():g}. Take sentences of the model's vocabulary, and no noise, stddev=0."
             )
         normal = keras.initializers.RandomNormal(self.mean, self.stddev, seed=self.seed)
-        self.unclipped_inputs = self.add_weight(
+        self.unbounded_inputs = self.add_weight(
             shape=(self.components, *shape),
             initializer=normal if data is None else keras.initializers.Constant(data),
             trainable=self.learned,
@@ -153,26 +162,29 @@ class VampPrior(Prior):
             )
         return given or tuple(int(n) for n in known[1:])
 
-    def _clipped(self):
-        inputs = ops.convert_to_tensor(self.unclipped_inputs)  # [K, ...]
-        return inputs if self.value_range is None else ops.clip(inputs, *self.value_range)
+    def _bounded_inputs(self):
+        inputs = ops.convert_to_tensor(self.unbounded_inputs)  # [K, ...]
+        if self.value_range is None:
+            return inputs
+        low, high = self.value_range
+        return low + (high - low) * ops.sigmoid(inputs) if self.squashed else ops.clip(inputs, low, high)
 
     @property
     def pseudo_inputs(self):
         """The pseudo-inputs u as they are used, NumPy array `[K, ...]`, shaped like the data."""
         if not self.built:
             raise ValueError("A VampPrior makes its pseudo-inputs when its model is built: model.build(shape).")
-        return ops.convert_to_numpy(self._clipped())
+        return ops.convert_to_numpy(self._bounded_inputs())
 
     def distribution(self):
         self.shape  # noqa: B018, raises ValueError before it is built
-        q = self.encoder(self._clipped())  # q(z|u_k), batch [K]
+        q = self.encoder(self._bounded_inputs())  # q(z|u_k), batch [K]
         if isinstance(q, tfd.Independent) and type(q.distribution) is tfd.Normal:
             return NormalMixture(q.distribution.loc, q.distribution.scale)
         return tfd.MixtureSameFamily(tfd.Categorical(logits=ops.zeros(self.components, "float32")), q)
 
     def get_config(self):
-        names = ("components", "mean", "stddev", "value_range", "learned", "seed")
+        names = ("components", "mean", "stddev", "value_range", "squashed", "learned", "seed")
         shape = self._given_input_shape
         config = {k: v for k, v in super().get_config().items() if k != "event_shape"}
         config |= {"encoder": keras.saving.serialize_keras_object(self.encoder), "input_shape": shape}
