@@ -86,6 +86,23 @@ def test_lessons_quote_the_records(lesson):
             assert round(ours, 2) == value, (data, model, prior)
 
 
+def test_lesson_04_quotes_the_records():
+    rows, seconds = _quoted("04_importance_weighted_autoencoders", "EQUAL"), {}
+    for name, row in rows.items():
+        model, k, *gradient = name.replace("k = ", "").split(", ")
+        varied = "+gradient=dreg" * bool(gradient)
+        record = json.loads(
+            (ROOT / f"results/burda2015/static_mnist-1-{model.lower()}-{k}{varied}-seed0.json").read_text()
+        )
+        figures = [record["figures"][key]["ours"] for key in ("NLL", "active units", "effective sample size")]
+        assert (round(figures[0], 2), figures[1], round(figures[2], 1)) == row and record["epochs"] == 40, name
+        if model == "IWAE" and not gradient:
+            seconds[int(k)] = round(record["seconds"]["training"] / 40, 1)
+            assert "Xeon" in record["ran_on"][0]["machine"] and " 2 cores" not in record["ran_on"][0]["machine"]
+    source = (ROOT / "lessons/source/04_importance_weighted_autoencoders.py").read_text(encoding="utf-8")
+    assert f"SECONDS = {seconds}" in source
+
+
 def test_lesson_07_quotes_the_prices_of_layers():
     for prior, quoted in _quoted("07_hierarchies_and_pixelcnn", "RECORDED").items():
         record = _recorded("static_mnist", "hvae", prior)

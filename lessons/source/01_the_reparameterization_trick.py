@@ -109,9 +109,9 @@ quiz.discuss("blind")
 # ### Leave the darts where they are and change their weight
 #
 # In the integral only the density depends on $\varphi$, so $\nabla_\varphi L = \int \nabla_\varphi q_\varphi(z)\,
-# f(z)\, \mathrm dz$. (We have moved $\nabla$ inside an integral. For smooth densities that is fine, whatever $f$ is.
-# The same step for the path, below, is not always allowed; you will meet a case.) But this is no expectation any more:
-# there is no density left to draw darts from. The chain rule for the logarithm brings one back:
+# f(z)\, \mathrm dz$. (We have moved $\nabla$ inside an integral. For smooth densities that is fine, even where $f$
+# jumps. The same step for the path, below, is not always allowed; you will meet a case.) But this is no expectation any
+# more: there is no density left to draw darts from. The chain rule for the logarithm brings one back:
 #
 # $$\nabla_\varphi \log q_\varphi = \frac{\nabla_\varphi q_\varphi}{q_\varphi}
 # \qquad\text{and therefore}\qquad
@@ -134,7 +134,7 @@ quiz.discuss("blind")
 # \end{aligned}$$
 #
 # Both scores have mean zero, since $\mathbb E\,\varepsilon = 0$ and $\mathbb E\,\varepsilon^2 = 1$. That is no accident
-# of Gaussians. For every density
+# of Gaussians. For every density that is smooth in $\varphi$
 #
 # $$\mathbb E_{q_\varphi}\big[\nabla_\varphi \log q_\varphi(z)\big]
 # = \int q_\varphi\, \frac{\nabla_\varphi q_\varphi}{q_\varphi}\, \mathrm dz
@@ -182,10 +182,10 @@ assert (2 * z > 0).sum() == 9
 # %% [markdown]
 # Nine darts, drawn on the cost curve; the grey hill is $q_\varphi$ and the dotted line your aim $\mu$. On the left,
 # aiming further right makes darts beyond $\mu$ more frequent and darts before it rarer (the size of a dot says by how
-# much; the ninth, at $\mu$, counts as before, and has none). The gradient is the difference between the two groups'
-# costs. On the right, every dart moves by the same step, and each reports its own change of cost, $2z$. Here all nine
-# agree on the direction: uphill is to the right. On the left no single dart knows the direction; only the
-# comparison does. Keep this picture in mind, for the rest of the lesson follows from it.
+# much; the one in the middle, at $\mu$, counts as before, and has no dot). The gradient is the difference between the
+# two groups' costs, each dart counted by its size. On the right, every dart moves by the same step, and each reports
+# its own change of cost, $2z$. Here all nine agree on the direction: uphill is to the right. On the left no single dart
+# knows the direction; only the comparison does. Keep this picture in mind, for the rest of the lesson follows from it.
 #
 # In code each estimator is one line.
 
@@ -321,6 +321,9 @@ assert abs(wrong["pathwise"] - 0.03) < 0.005
 # coin, and only the long tail to the right makes up for it. The best baseline more than halves the variance, halves the
 # number of wrong signs, and leaves more than eight times the pathwise variance. Besides, we could choose it only
 # because we knew the answer. In practice one takes a running mean of $f$, or trains a small network to predict $f$.
+# Read the formulas for a steady hand, too. As $\sigma \to 0$ the pathwise variance vanishes, since all darts report the
+# same slope; the score function's grows without bound, and with the best baseline $8\mu^2$ remains. An encoder that is
+# sure of its code is such a hand.
 
 # %% [markdown]
 # ## More dimensions
@@ -444,12 +447,13 @@ assert len(courses["score function"]) < 50 and (np.diff([mu**2, *courses["score 
 assert courses["with baseline"][-1] > 10 * courses["pathwise"][-1]
 
 # %% [markdown]
-# With pathwise gradients the aims glide towards zero. With a baseline they come down more slowly, and the noise of the
-# steps keeps them farther away; the noise of pathwise steps keeps them from zero, too, but much nearer to it. The plain
-# score function runs away from the very first step, and no bad luck is needed. The cost is about $50\,(\mu^2 +
-# \sigma^2) \approx 145$. Times a score of size $1/\sigma$ and the rate of 0.005, each aim jumps by about 0.9, in a
-# direction that is nearly random. That makes the next cost larger, and the next jump too. A much smaller step size
-# would hold it, and take correspondingly longer.
+# With pathwise gradients the aims glide towards zero. With a baseline they glide as fast *on average*, for both
+# gradients are unbiased. But each step adds noise to each aim, and the mean of $\mu^2$ counts the scatter of the aims,
+# too: so the green curve is higher all along. The noise of pathwise steps keeps the aims from zero, too, but much
+# nearer to it. The plain score function runs away from the very first step, and no bad luck is needed. The cost is
+# about $50\,(\mu^2 + \sigma^2) \approx 145$. Times a score of size $1/\sigma$ and the rate of 0.005, each aim jumps by
+# about 0.9, in a direction that is nearly random. That makes the next cost larger, and the next jump too. A much
+# smaller step size would hold it, and take correspondingly longer.
 
 # %% [markdown]
 # ## Another cost
@@ -516,9 +520,9 @@ explore(
 # At $k = 10$ the blue histogram is far wider than the orange one; read down the table, and the two change places near
 # $k\sigma = 1$, where a wave is about as long as $q_\varphi$ is wide. (Move the sliders if the notebook is running.)
 # The rule is about smoothness. **Pathwise is the better one where $f$ is smooth on the scale of $q_\varphi$**: where
-# the slope at one dart says something about the slope at the next. The cost of a VAE's code, log-probabilities by a
-# decoder network, mostly is expected to be, and pathwise gradients do work there. A cost full of cliffs and ripples is
-# not.
+# the slope at one dart says something about the slope at the next. A VAE's cost is made of log-probabilities by a
+# decoder network. Mostly it is smooth in this sense, and pathwise gradients do work there. A cost full of cliffs and
+# ripples is not.
 
 # %% [markdown]
 # ## The encoder of a VAE
@@ -644,10 +648,11 @@ quiz.discuss("budget")
 # \quad\text{here}\quad \frac{8}{B} + \frac{4\sigma^2}{BS}.$$
 #
 # With $BS$ fixed the second term is fixed. The first one always prefers more images. (For the numbers: $h = -2x^2$ has
-# a variance of $4 \cdot 2$, and $v = 4\sigma^2 x^2$.) So in training, **one sample an image is mostly enough**.
-# Two qualifications. This budget counts draws, not the encoding of further images: where that is dear, or the noise of
-# $\varepsilon$ much larger than that of the images, a few draws for each may be the better bargain. And to *measure* a
-# model, rather than to train it, many samples per image do have their use. That is lesson 03.
+# a variance of $4 \cdot 2$, and $v = 4\sigma^2 x^2$.) With 100 images, one draw each makes a variance of 0.106; a
+# hundred draws each, for a hundred times the work, would make 0.080. So in training, **one sample an image is mostly
+# enough**. Two qualifications. This budget counts draws, not the encoding of further images: where that is dear, or the
+# noise of $\varepsilon$ much larger than that of the images, a few draws for each may be the better bargain. And to
+# *measure* a model, rather than to train it, many samples per image do have their use. That is lesson 03.
 #
 # ### Dice in a Keras layer
 #
@@ -773,8 +778,8 @@ assert float(dead) == 0 and abs(same / each / 100 - 1) < 0.15
 #
 # **One noise for the whole batch.** An $\varepsilon$ of shape `[D]` that broadcasts against `[B, D]`: no error, no
 # bias, but the errors of the batch's rows are now the same error, and averaging a hundred of them removes nothing. The
-# variance of the batch's mean is a hundred times what it should be. *Test:* encode the same image twice in one batch;
-# the two samples must differ.
+# variance of the batch's mean is a hundred times what it should be (as long as all images are alike, as here). *Test:*
+# encode the same image twice in one batch; the two samples must differ.
 #
 # **A jump.** The fifth deserves a section.
 
@@ -829,13 +834,15 @@ density = np.exp(-((mu / sigma) ** 2) / 2) / (sigma * np.sqrt(2 * np.pi))  # at 
 compare("score function", (z > 0) * epsilon / sigma, density)
 
 # %% [markdown]
-# The estimate is 1.6 errors off, as one in ten such means will be. Both halves of the rule count: $z$ must be smooth in
-# $\varphi$, and $f$ in $z$. Only then may the gradient move inside the expectation. (A kink, as in relu, does no harm:
-# it is hit with probability zero, and nothing jumps there.) You will not be told. So here is what to choose:
+# The estimate is 1.6 errors off, as one in ten such means will be. So there are two conditions: $z$ must not jump in
+# $\varphi$, and $f$ must not jump in $z$. If either does, the gradient may not move inside the expectation. (A kink, as
+# in relu, does no harm: it is hit with probability zero, and nothing jumps there.) You will not be told. So here is
+# what to choose:
 #
 # - continuous $z$ with a path, smooth $f$: pathwise;
-# - discrete $z$, or an $f$ that you cannot differentiate (a game, a simulator), or one that is all cliffs and ripples:
-#   the score function with a good baseline;
+# - discrete $z$ with few values, as a coin: sum over them, and differentiate the sum; no dice, no noise;
+# - discrete $z$ with many, or an $f$ that you cannot differentiate (a game, a simulator), or one that is all cliffs and
+#   ripples: the score function with a good baseline;
 # - discrete $z$, and you must have low variance: soften the coin, and know that you have changed the problem (second
 #   reading).
 
@@ -870,7 +877,7 @@ compare("score function", (z > 0) * epsilon / sigma, density)
 #    Logistic, Rayleigh, Pareto, Weibull, Reciprocal, Gompertz, Gumbel and Erlang.
 # 2. *Location and scale*: $z = \text{location} + \text{scale} \cdot \varepsilon$. Laplace, elliptical, Student's t,
 #    Logistic, Uniform, Triangular and Gaussian.
-# 3. *Compose* paths that you have: Log-Normal, Gamma, Dirichlet, Beta, Chi-Squared and F.
+# 3. *Compose* paths that you have: Log-Normal, Gamma, Dirichlet, Beta, Chi-Squared, and the F distribution.
 #
 # You need not know them all. Each recipe gets one example.
 #
@@ -978,8 +985,8 @@ plt.show()
 # \log p_z(z) &= \log p_y(y) - \log g'(y).
 # \end{aligned}$$
 #
-# Where $g$ stretches, density becomes thinner. Two such steps in a row subtract two logarithms, and independent
-# coordinates add up. Take the standard logistic, $z = \log u - \log(1-u)$ with $p_u = 1$:
+# Where $g$ stretches, density becomes thinner. After two such steps two logarithms have been subtracted. For
+# independent coordinates the log-densities add up. Take the standard logistic, $z = \log u - \log(1-u)$ with $p_u = 1$:
 # $\mathrm dz/\mathrm du = \frac1u + \frac1{1-u} = \frac1{u(1-u)}$, so that $\log p_z = \log u + \log(1-u)$. TFP agrees:
 
 # %% tags=["nbval-check-output"]
@@ -1007,9 +1014,9 @@ print("the same, to three digits:", np.allclose(ours, theirs, atol=1e-3))
 # both $\partial F/\partial s = -\mathrm{sigmoid}'(t)\, t/s$ and $q = \mathrm{sigmoid}'(t)/s$ have the same factor. It
 # cancels, and $\mathrm dz/\mathrm ds = t$, as in recipe 1.
 #
-# The shape of a Gamma has no inverse that one could write down, and TFP gives it a gradient in this way. We draw from
-# TFP and ask for $\mathrm dz/\mathrm da$ of each sample. (`vk.backend.compile` makes one program of the function, which
-# saves time. The seed makes both calls of `draw` draw the same.)
+# The distribution function of a Gamma has no inverse that one could write down, and TFP gives its shape a gradient in
+# this way. We draw from TFP and ask for $\mathrm dz/\mathrm da$ of each sample. (`vk.backend.compile` makes one program
+# of the function, which saves time. The seed makes both calls of `draw` draw the same.)
 
 # %%
 shape, n = 2.5, 50_000
@@ -1053,7 +1060,8 @@ plt.show()
 # %% [markdown]
 # The gradient that recipe 3 could not give is there, and agrees with the exact 6. The arrows were drawn from TFP's
 # gradients alone, and they end on the distribution function of the larger shape (nearly, since the paths bend). That is
-# all a path has to do. Finite differences of $F$ give the same gradients, sample by sample; the folded cell checks it.
+# all a path has to do. Finite differences of $F$ give the same gradients, sample by sample; the folded cell checks it
+# for all but the far tails, where the differences run out of digits.
 #
 # **A value with another's gradient.** How does one *attach* a gradient to a number that was drawn by other means? By
 # adding a zero with a slope. `a - ops.stop_gradient(a)` is 0, and has the gradient of `a`. Here a logistic sample comes
@@ -1159,9 +1167,11 @@ quiz.discuss("temperature")
 # %% [markdown]
 # On the left, soft coins of three temperatures. In the middle the bias: cold coins are nearly right on average, but
 # from $\tau \approx 0.3$ on the mean gradient even has the wrong sign, and descent would turn $\theta$ the wrong way.
-# On the right the spread of a single sample, which grows as the coin gets colder. Where it is below that of the score
-# function, which has no bias, the sign is already wrong. (This coin is a hard case: $f(0)$ and $f(1)$ are nearly equal,
-# with a valley between them where a real coin never lands, and a relaxed one does.) No temperature comes for free.
+# (Hot coins are no better: the bias is largest near $\tau = 0.8$, and above that the slope just dies away.) On the
+# right the spread of a single sample, which grows as the coin gets colder. Where it is below that of the score
+# function, which has no bias, the sign is already wrong. (This coin is a hard case: $f(0) = 0.20$ and $f(1) = 0.30$ lie
+# close together, with a valley down to 0 between them where a real coin never lands, and a relaxed one does.) No
+# temperature comes for free.
 #
 # **To do next:** questions 2, 3, 4 and 8 of
 # [exercise 01](../exercises/01_the_reparameterization_trick/01_the_reparameterization_trick.ipynb): paths for waiting

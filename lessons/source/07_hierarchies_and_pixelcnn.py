@@ -59,10 +59,12 @@ plt.rcParams.update({"axes.spines.right": False, "legend.frameon": False, "axes.
 #
 # $$p_\lambda(z_2) = \frac1K \sum_{k=1}^K q_\varphi(z_2|u_k).$$
 #
-# Lesson 05's top-down model, of which hardly a nat was left in the upper layer, had $p_\theta(x|z_1)$ and a standard
-# normal on top. Two things are new. **The decoder sees both latents**, so $z_2$ no longer has to speak through $z_1$.
-# And **the prior of $z_2$ is a VampPrior**, which has the shape that the codes have, so they need not be pressed into a
-# round cloud. The paper has a third remedy, which you know: a warm-up, of 100 epochs.
+# (This $K$ counts pseudo-inputs; $K_1$ and $K_2$ are prices.)
+#
+# Lesson 05's top-down model, of which little more than a nat was left in the upper layer, had $p_\theta(x|z_1)$ and a
+# standard normal on top. Two things are new. **The decoder sees both latents**, so $z_2$ no longer has to speak through
+# $z_1$. And **the prior of $z_2$ is a VampPrior**, which has the shape that the codes have, so they need not be pressed
+# into a round cloud. The paper has a third remedy, which you know: a warm-up, of 100 epochs.
 #
 # Two small things come along. The layers are **gated**, $h(x) = (W x + b) \odot \operatorname{sigmoid}(V x + c)$. One
 # half computes a value, linearly; the other half decides how much of it is let through, between nothing and all. A ReLU
@@ -178,23 +180,24 @@ steps = [np.subtract(RECORDED["vampprior"][i], RECORDED["standard"][i]) for i in
 holds(np.allclose(steps, [-2.9, 2.5]))
 
 # %% [markdown]
-# The first step wakes the upper layer: from a nat or so to eight, from a single unit to more than half of them. Look at
-# both columns, though. $K_1 + K_2$ has hardly changed. What $z_2$ says now, $z_1$ used to say. In lesson 05 only the
-# lower layer had a line to the image, and the upper one starved; here both have one, and share. The bound gains some
-# nats all the same.
+# The first step wakes the upper layer: from 1.6 nats to eight, from a single unit to 29 of 40. Look at both columns,
+# though. $K_1 + K_2$ has grown by two nats only, and $K_2$ by six and a half: most of what $z_2$ says now, $z_1$ used
+# to say. In lesson 05 only the lower layer had a line to the image, and the upper one starved; here both have one, and
+# share. The bound gains some nats all the same.
 #
-# In this order of steps warm-up gains most, and in both columns. While $\beta$ is small the codes learn to say a lot
-# (the dashed black curve starts high), and only then are they made to be brief.
+# In this order of steps warm-up (five of the ten epochs) gains most by the bound, seven nats, and both latents say
+# more. While $\beta$ is small the codes learn to say a lot (the dashed black curve starts high), and only then are they
+# made to be brief.
 #
-# With the VampPrior the code as a whole gets *cheaper*, by a nat or two. All units of $z_2$ are in use, and $z_1$ is
-# left with less to say: most of what $z_2$ costs more, $z_1$ costs less. By the bound that is worth next to nothing
-# after these ten epochs. With other first weights and some epochs more we saw gains from half a nat to two and a half.
-# The last two lines are our records of the paper's own sizes, static MNIST, trained to the end. There, too, the price
-# moves up, three nats fewer in $z_1$ and nearly as many more in $z_2$, and $\log p_\theta(x)$ gains 1.1 nats (the last
-# table of this lesson). Why less than the 2.8 of our VAE with one layer, on the same data? There the prior of all codes
-# was round. Here $p_\theta(z_1|z_2)$ has been a learned prior all along, and the VampPrior mends what is left at the
-# top. That may not be all of it: in the paper the hierarchy gains nearly as much as the VAE, and why ours does not we
-# cannot say.
+# With the VampPrior the code as a whole gets *cheaper*, by a nat or two. $z_1$ costs three nats less, and $z_2$ one
+# more. (39 of $z_2$'s units were in use before, 40 are now.) By the bound that is worth next to nothing after these ten
+# epochs. With other first weights and some epochs more we saw gains from half a nat to two and a half. The last two
+# lines are our records of the paper's own sizes, static MNIST, trained to the end. There, too, the price moves up,
+# three nats fewer in $z_1$ and nearly as many more in $z_2$, and $\log p_\theta(x)$ gains 1.1 nats (the last table of
+# this lesson). Why less than the 2.8 of our VAE with one layer, on the same data? There the prior of all codes was
+# round. Here $p_\theta(z_1|z_2)$ has been a learned prior all along, and the VampPrior mends what is left at the top.
+# That may not be all of it: in the paper the hierarchy gains nearly as much as the VAE, and why ours does not we cannot
+# say.
 #
 # Which of the two layers decides what? As in lesson 05: in each row $z_2$ is the same, in each column the noise of
 # $z_1$.
@@ -216,7 +219,9 @@ vk.plotting.image_grid(drawn, columns=columns)
 # A row is one digit in one hand, nearly: sevens of three hands, with a nine here and there, slanted eights, something
 # between a 2 and a 3. In lesson 05 a row was a family, with several digits in it. Here $z_2$ says most of what one sees
 # at a glance, which digit, its slant, the weight of the stroke, and $z_1$ is left with details: how wide, how bent,
-# whether a loop is closed. That is what $K_2$ above $K_1$ looks like.
+# whether a loop is closed. $K_2$ is above $K_1$ here, and the decoder sees $z_2$ itself; which of the two makes the
+# rows so uniform, the picture does not tell. The columns say what $z_1$ does: the sixth is narrow in nearly every row,
+# the third wide.
 
 # %% [markdown]
 # ## Convolutions
@@ -228,8 +233,8 @@ vk.plotting.image_grid(drawn, columns=columns)
 #
 # The paper's encoder has five gated convolutions, $(W * x + b) \odot \operatorname{sigmoid}(V * x + c)$, of 32, 32, 64,
 # 64 and 6 filters, with windows 7, 3, 5, 3 and 3 pixels wide. The second and the fourth have stride 2: they compute
-# every second place only, so that 28 × 28 become 7 × 7, and a shift by four pixels becomes one by one place. To see
-# that, we put a digit on a canvas that is large enough for nothing to cross its edge, and shift it.
+# every second place only, so that 28 × 28 become 7 × 7, and a shift by four pixels becomes a shift by a single place.
+# To see that, we put a digit on a canvas that is large enough for nothing to cross its edge, and shift it.
 
 # %% tags=["nbval-check-output"]
 S = paper.SETTINGS
@@ -286,11 +291,12 @@ holds(abs(three[2] - three[1] - 1.49) < 0.01)
 holds((*S.filters, *S.kernels) == (32, 32, 64, 64, 6, 7, 3, 5, 3, 3), tuple(S.strides) == (1, 2, 1, 2, 1))
 
 # %% [markdown]
-# A third of the weights, and nearly fifty times the work; in the decoder, which never leaves the full 28 × 28 places,
-# more than two hundred and fifty times. This is what knowing about neighbours costs, and a GPU does it gladly. In the
-# paper the **convHVAE** is the hierarchy above with these networks: `paper.conv_hvae(images, prior="vampprior")`. There
-# it gains another nat and a half on the dense one, on dynamic MNIST. Training it is beyond three minutes of a laptop.
-# We keep our dense encoders, and put convolutions where they change most, in the decoder.
+# A third of the weights, and nearly fifty times the work; the decoder's four convolutions, which never leave the full
+# 28 × 28 places, take more than two hundred and fifty times the work of that same dense encoder. This is what knowing
+# about neighbours costs, and a GPU does it gladly. In the paper the **convHVAE** is the hierarchy above with these
+# networks: `paper.conv_hvae(images, prior="vampprior")`. There it gains another nat and a half on the dense one, on
+# dynamic MNIST. Training it is beyond three minutes of a laptop. We keep our dense encoders, and put convolutions where
+# they change most, in the decoder.
 
 # %% [markdown]
 # ## Grey pixels
@@ -349,10 +355,10 @@ print(f"{black:.0%} of MNIST's grey pixels are 0: {more:.2f} bits more for each 
 
 # %% [markdown]
 # Nearly half of the probability is lost: all of the bell that lies below zero. For MNIST in grey, four pixels of five
-# being black, that makes two bits a pixel, more than the images need altogether, as we shall see. Of the paper's Frey
-# faces no training pixel is darker than 8 or brighter than 238; there the tails hardly matter, and what is left out can
-# only make its figures a little too pessimistic. (`vk.layers.DiscretizedLogistic` has edge bins, and `edges=False` for
-# comparisons.)
+# being black, that makes up to two bits a pixel, more than zip needs for the whole image, as we shall see. Of the
+# paper's Frey faces no training pixel is darker than 8 or brighter than 238; there the tails hardly matter, and what is
+# left out can only make its figures a little too pessimistic. (`vk.layers.DiscretizedLogistic` has edge bins, and
+# `edges=False` for comparisons.)
 #
 # ### Bits per dimension
 #
@@ -495,8 +501,8 @@ quiz.discuss("reach")
 #
 # The cure is to split the work. One stack of layers, the **vertical** one, sees whole rows above, to both sides; it
 # may, for all of them are in the past. Another one, the **horizontal**, sees the own row to the left, and is told by
-# the vertical stack, at every layer, what is above. That makes a rectangle of $L$ rows and $2L + 1$ columns. vaekit's
-# `GatedPixelConv2D` has both stacks, and gates like the ones above.
+# the vertical stack, at every layer, what is above. That makes a rectangle of $L$ rows above, of $2L + 1$ columns, and
+# $L$ pixels of the own row. vaekit's `GatedPixelConv2D` has both stacks, and gates like the ones above.
 
 
 # %%
@@ -647,9 +653,9 @@ vk.plotting.image_grid(np.concatenate(rows), columns=10, titles=titles)
 # The upper row has strokes, with a width, with bends and ends, and they join to something like letters of a foreign
 # script. Hardly any is a digit, and no VAE of this course draws so badly. Yet its likelihood can keep up with the
 # bounds of the ladder. It knows its neighbourhood, some fifty pixels, and that is where most nats are to be had; which
-# digit it is drawing, it does not know, and that would be worth two or three. **Likelihood and looks are two things.**
-# The lower row is what the number of the leaky one was worth. Asked for a pixel, it looks at the canvas, finds the 0
-# that stands there so far, and copies it.
+# digit it is drawing, it does not know. To a model that was right otherwise, that would be worth $\ln 10 = 2.3$ nats at
+# most. **Likelihood and looks are two things.** The lower row is what the number of the leaky one was worth. Asked for
+# a pixel, it looks at the canvas, finds the 0 that stands there so far, and copies it.
 #
 # Why is it slow? 784 runs, each of the whole network on the whole image, for one answer each. Nearly all of the work is
 # done over and over: when pixel $i$ is drawn, no feature of an earlier pixel changes. So keep them. Each layer needs,
@@ -673,7 +679,8 @@ if epochs(1, 0):
     holds(by_runs > 2 * by_cache)
 
 # %% [markdown]
-# It is not 784 times as fast: a step for a single pixel is so small that the loop itself takes most of the time.
+# It is not 784 times as fast, on this machine. We suppose that a step for a single pixel is so small that the loop
+# itself takes most of the time.
 #
 # ## PixelHVAE
 #
@@ -685,7 +692,7 @@ if epochs(1, 0):
 #
 # Ours is smaller. It is the last model of the ladder with another decoder, which makes one image of both codes. Its
 # masked layers look at $x$. The image that the code has made is given to each of them as one more channel, and to the
-# likelihood as well: `skip=True`. There it may be seen at the pixel itself, for it is no part of $x$.
+# likelihood as well: `skip=True`. It may be seen at the pixel itself, for it is no part of $x$.
 
 
 # %%
@@ -699,7 +706,8 @@ def painter(depth):
 
 # %% [markdown]
 # Three of them, each for four epochs. With one masked layer a pixel sees four neighbours, with four layers 34 earlier
-# pixels. Both have a warm-up. The third one is the first again, without it.
+# pixels. Both have a warm-up, of three of the four epochs; so their prices are those after a single epoch at full
+# price. The third one is the first again, without it.
 
 # %%
 quiz.ask("price")
@@ -742,13 +750,13 @@ holds(np.allclose(by_depth, [13.3, 10.1, 8.8, 7.1], atol=0.06))
 
 # %% [markdown]
 # By the bound they leave the ladder behind, by more than ten nats with four neighbours and some seventeen with 34,
-# after less than half of its epochs. (The PixelCNN alone had −109, from fewer images. What a code wins beside a decoder
-# that sees its neighbours, lesson 08 asks.) And with warm-up their codes cost some seven nats and five, where the
-# hierarchy's costs twenty. Four neighbours have done most of that. How a stroke goes on, and how thick it is, was most
-# of what the code had to say. With more layers a pixel sees more, and less is left to be said. Silence begins with
-# $z_1$, which used to say the details: with four layers it has a nat or so. (Mind the count. All its units are
-# *active*, by the rule of lesson 04, since their means do move a little from image to image. A little is what they
-# say.)
+# after less than half of its epochs. (The PixelCNN alone had −109, on 500 test images, and learned from fewer. What a
+# code wins beside a decoder that sees its neighbours, lesson 08 asks.) And with warm-up their codes cost some seven
+# nats and five, where the hierarchy's costs twenty. Four neighbours have done most of that. How a stroke goes on, and
+# how thick it is, was most of what the code had to say. With more layers a pixel sees more, and less is left to be
+# said. Silence begins with $z_1$, which used to say the details: with four layers it has a nat or so. (Mind the count.
+# All its units are *active*, by the rule of lesson 04, since their means do move a little from image to image. A little
+# is what they say.)
 #
 # What does the code still say? On the left a test image, beside it nine pictures, all from one and the same code of it:
 
@@ -826,12 +834,12 @@ holds(abs(OURS["static_mnist", "vae"][1] - OURS["static_mnist", "vae"][0] - 2.77
 # convolutions, which know that a stroke may stand anywhere, are worth about as much or more, and the PixelCNN one or
 # two. On OMNIGLOT the PixelCNN is worth more than seven, and on the silhouettes some twenty: these are large shapes of
 # one colour, whose pixels are given away by their neighbours. Then read the pairs. The VampPrior gains two to nine nats
-# on the left, mostly about one or less on the right, and for the silhouettes' PixelHVAE it is a loss. With bytes
-# mind the unit: the PixelCNN saves three quarters of a bit on histopathology (tissue under a microscope), the VampPrior
+# on the left, mostly about one or less on the right, and for the silhouettes' PixelHVAE it is a loss. With bytes mind
+# the unit: the PixelCNN saves three quarters of a bit on histopathology (tissue under a microscope), the VampPrior
 # nowhere more than a tenth, but 0.05 bits for each of 560 pixels are 19 nats a face. **From the VAE to the convHVAE the
-# prior's gain falls on the binary data.** A stronger decoder and a learned prior of $z_1$ come in together there, and
-# from the convHVAE to the PixelHVAE it falls no further in four rows of six; so the table cannot say which of the two
-# takes it.
+# prior's gain falls on the binary data.** It falls in both steps: by 0.1 to 5 nats when $z_1$ gets a learned prior, by
+# 0.5 to 2.3 when convolutions come into encoder and decoder. From the convHVAE to the PixelHVAE, whose decoder is
+# stronger still, it falls further in two of the four binary rows only. So a strong decoder alone does not explain it.
 #
 # Ours you know from lesson 06, with what we can explain of them, and what not. The last two columns are work for a GPU:
 # by our counts of operations a convHVAE on MNIST takes sixty to a hundred times the arithmetic of an HVAE.
@@ -844,10 +852,11 @@ holds(abs(OURS["static_mnist", "vae"][1] - OURS["static_mnist", "vae"][0] - 2.77
 # ### Bits of another image
 #
 # Bits per dimension divide by $D$, and $D$ counts *values*. A colour image of 32 × 32 has 3072 of them, and not 1024.
-# And the data must be the bytes themselves. Images that were averaged or stored as JPEG first have fewer bits a
-# dimension, scaled-down ones usually more. None of them compares with the originals. A last one is in this lesson's own
-# data: MNIST's digits were tossed to black and white for nearly all of it. Their nats are nats of *tossed* digits and
-# no bits of grey ones.
+# And the data must be the bytes themselves. Images that were blurred or stored as JPEG first have fewer bits a
+# dimension. Scaled-down ones usually have more, since their neighbouring pixels are less alike. None of them compares
+# with the originals. A last mistake of this kind would be to compare this lesson's own numbers with those of grey
+# digits: for nearly all of it, MNIST's digits were tossed to black and white. Their nats are nats of *tossed* digits
+# and no bits of grey ones.
 
 # %% [markdown]
 # ## Take-aways
@@ -868,7 +877,7 @@ holds(abs(OURS["static_mnist", "vae"][1] - OURS["static_mnist", "vae"][0] - 2.77
 #
 # Sampling is slow if each pixel runs the whole network. With the features of earlier pixels kept, a sample costs as
 # much arithmetic as one run. The more a decoder sees by itself, the less its code says. What it need not say is no
-# loss. In our pair whose code fell nearly silent without a warm-up, the bound suffered.
+# loss. In our one pair, the code said half as much without a warm-up, and the bound was worse by four nats.
 #
 # **To do next:** [exercise 07](../exercises/07_hierarchies_and_pixelcnn/07_hierarchies_and_pixelcnn.ipynb). Lesson 08
 # is about what has begun here: a decoder so good that it stops listening.
