@@ -55,6 +55,14 @@ def test_draws_have_the_conditional_distribution(gaps):
     np.testing.assert_allclose(np.cov(flat, rowvar=False), left, atol=0.12 * left.max())
 
 
+def test_draws_differ_however_few_samples_they_choose_from(gaps):
+    pca, model, x, _, _, _ = gaps
+    for samples in (1, 3):
+        draws = impute(model, x, samples=samples, draws=40)[..., GAPS]
+        assert len(np.unique(draws)) == draws.size
+        assert draws.std(axis=0).min() > 0.5 * pca.sigma
+
+
 def test_the_bound_is_that_of_what_is_observed(gaps):
     pca, model, x, _, _, log_p = gaps
     estimate = vk.evaluation.log_likelihood(model, x, samples=5000, progress=False)

@@ -431,6 +431,12 @@ def _functional(f):
         "the last state": lambda: _functional(lambda x: L.GRU(3, return_sequences=True, return_state=True)(x)[1]),
         "weights of steps": lambda: _functional(L.EinsumDense("abc,bd->adc", output_shape=(T, 3))),
         "slopes of steps": lambda: _functional(L.PReLU()),
+        "axes swapped": lambda: _functional(lambda x: ops.swapaxes(L.Dense(T)(ops.swapaxes(x, 1, 2)), 1, 2)),
+        "another shape": lambda: _functional(lambda x: ops.reshape(x, (-1, 3, T))),
+        "indexed backwards": lambda: _functional(lambda x: x[:, ::-1]),
+        "steps left out": lambda: _functional(lambda x: x[:, 1:]),
+        "weights of steps, dots": lambda: _functional(L.EinsumDense("...tc,ts->...sc", output_shape=(T, 3))),
+        "a contraction": lambda: _functional(lambda x: ops.tensordot(x, x, axes=((1,), (1,)))),
         "masks, which leave steps out": lambda: keras.Sequential([L.Embedding(4, 3, mask_zero=True)]),
     }.items(),
     ids=lambda pair: pair[0],
@@ -442,7 +448,8 @@ def test_parts_that_may_mix_steps_are_refused(network):
 
 def test_parts_that_treat_steps_alone_are_not_refused():
     def parts(x):
-        h = ops.concatenate([ops.exp(x), 2 * x], axis=-1)
+        a, b = ops.split(ops.concatenate([ops.exp(x), 2 * x], axis=-1), 2, axis=-1)
+        h = ops.concatenate([ops.softplus(a), b[..., :1], ops.where(b > 0, a, b)[:, :, 1:]], axis=-1)
         return L.PReLU(shared_axes=[1])(L.LayerNormalization()(L.EinsumDense("abc,cd->abd", output_shape=(None, 4))(h)))
 
     network, x = _functional(parts), normal(2, T, 3)
@@ -623,3 +630,74 @@ def test_a_decoder_of_frames_is_exported_and_drawn_latents_are_not(tmp_path):
     np.testing.assert_allclose(loaded.decode(z), model.decode(z), atol=1e-5)
     with pytest.raises(ValueError, match="drawn step by step"):
         vrnn().export(tmp_path / "vrnn", part="encode")
+
+
+# ---------------------------------------------------------------- sequences, their features and pasts, everywhere
+
+
+def markov(known=0, prior_past=True):
+    """q(z_t | h, z_<t) with a feature h of x, p(z_t | z_<t) or independent steps, p(x_t | z_t)."""
+    prior = vk.Factor("z", recurrent(DiagonalNormal(2)), given=vk.past("z"))
+    independent = vk.Factor("z", vk.priors.IndependentSteps(vk.priors.StandardNormal()))
+    keras.utils.set_random_seed(3)
+    model = vk.LatentVariableModel(
+        features=[vk.Feature("h", TimeDistributed(L.Dense(4)), given="x")],
+        generative=[
+            prior if prior_past else independent,
+            vk.Factor("x", Stack([L.Dense(4, "tanh"), TimeDistributed(Normal(3))], over_time=True), given="z"),
+        ],
+        inference=[vk.Factor("z", recurrent(DiagonalNormal(2)), given=("h", vk.past("z")))],
+        seed=0,
+    )
+    model.build((None, T, 3))
+    return model
+
+
+@pytest.mark.parametrize("prior_past", [False, True])
+def test_information_of_sequences_with_features_and_pasts_is_that_of_all_pairs(prior_past):
+    model, x = markov(prior_past=prior_past), normal(6, T, 3)
+    info = vk.evaluation.information(model, x, samples=2, progress=False)
+    trace = model.trace(x, 2, seed=backend.seed_generator(0))
+    z = array(trace.values["z"])  # [2, 6, T, 2]
+    log_q = np.stack([array(model.given(np.repeat(x[n : n + 1], 6, axis=0)).log_q({"z": z})) for n in range(6)])
+    log_aggregate = np.logaddexp.reduce(log_q, axis=0) - np.log(6)
+    expected = array(trace.log_q["z"]) - log_aggregate
+    assert info.mutual_information == pytest.approx(expected.mean(), rel=1e-4, abs=1e-4)
+
+
+def test_active_units_of_latents_that_see_their_own_past_average_over_all_samples():
+    model, x = markov(), normal(5, T, 3)
+    units = vk.evaluation.active_units(model, x, samples=4000)
+    q = model.trace(x, 4000, seed=1).q["z"]
+    means = array(q.mean()).reshape(4000, 5, T, 2).mean(axis=0)
+    np.testing.assert_allclose(units.activity, means.var(axis=0), rtol=0.1, atol=2e-5)
+
+
+@pytest.mark.parametrize("rows", [1, 6])
+def test_closed_form_kl_of_a_sequence_that_sees_its_own_past(rows):
+    model, x = markov(prior_past=False), normal(rows, T, 3)
+    data = model.observe(x)
+    losses = [vk.objectives.ELBO(200, analytic_kl=a)(model, data, step=0, training=False)[0] for a in (False, True)]
+    assert losses[1].shape == (rows,)
+    np.testing.assert_allclose(*map(array, losses), rtol=0.05)
+
+
+def test_hmc_follows_densities_with_features_and_pasts_of_latents():
+    for prior_past in (False, True):
+        z, acceptance = vk.inference.hmc(markov(prior_past=prior_past), normal(3, T, 3), samples=5, burn_in=5)
+        assert z["z"].shape == (5, 3, T, 2) and np.ptp(z["z"], axis=0).min() > 0 and acceptance.max() <= 1
+
+
+def test_one_latent_for_a_whole_sequence_is_decoded_to_the_length_it_was_built_with():
+    model = vk.LatentVariableModel(
+        [
+            vk.Factor("z", vk.priors.StandardNormal()),
+            vk.Factor("x", recurrent(Normal(3)), given=(vk.past("x"), "z")),
+        ],
+        [vk.Factor("z", keras.Sequential([L.LSTM(4), DiagonalNormal(2)]), given="x")],
+        seed=0,
+    )
+    x = normal(4, T, 3)
+    model.build((None, T, 3))
+    assert model.decode(np.zeros((2, 2), "float32")).shape == (2, T, 3)
+    assert model.interpolate(x[:2], x[2:], steps=3).shape == (2, 3, T, 3)

@@ -119,6 +119,20 @@ def test_a_hierarchy_without_units_trains_and_is_saved(tmp_path):
     assert bounds[0] == pytest.approx(bounds[1], rel=1e-5)
 
 
+def test_a_model_with_a_feature_keeps_it():
+    keras.utils.set_random_seed(0)
+    model = vk.LatentVariableModel(
+        features=[vk.Feature("h", keras.layers.Dense(4), given="x")],
+        generative=[vk.Factor("z", vk.priors.StandardNormal()), vk.Factor("x", vk.layers.Normal(3), given="z")],
+        inference=[vk.Factor("z", DiagonalNormal(2), given="h")],
+        seed=0,
+    )
+    x = np.random.default_rng(0).normal(size=(20, 3)).astype("float32")
+    model.build((None, 3))
+    pruned = vk.evaluation.remove_inactive(model, x, threshold=1e9)  # of no unit
+    assert np.isfinite(pruned.log_weights(x)).all() and (pruned.encode(x) == pruned.encode(x)[0]).all()
+
+
 def test_units_that_cannot_be_removed():
     model = small_vae(3)
     model.build((None, 4, 4, 1))

@@ -13,7 +13,6 @@ from vaekit.models.arrays import row_batches
 from vaekit.models.data import fixed_arrays
 from vaekit.models.over_time import known_steps
 from vaekit.models.trace import fold, tile, unfold
-from vaekit.names import variable
 from vaekit.training.finite import require_numbers
 
 
@@ -108,17 +107,12 @@ def by_step(model, x, samples=1, batch_size=100, seed=0):
     return ByStep(**joined, known=known, dimensions=sum(math.prod(model.event_shapes[name][1:]) for name in observed))
 
 
-def _of_samples(model, factor):
-    """Returns whether a factor's distribution is one for each sample, `[S·B]`, not for each example."""
-    return any(variable(name) in model.latents for name in factor.given)
-
-
 def _log_prob_steps(model, trace, factor, distributions):
     """Computes log-densities of each step, averaged over samples, `[B, T]`."""
     value, distribution = trace.values[factor.name], distributions[factor.name]
     if factor.name not in trace.log_q:
         value = tile(value, trace.samples)  # [S, B, T, ...]
-    if _of_samples(model, factor):
+    if factor.depends_on(model.latents):
         log_prob = unfold(distribution.log_prob_steps(fold(value)), trace.samples)
     else:
         log_prob = distribution.log_prob_steps(value)  # [S, B, T]
@@ -127,7 +121,7 @@ def _log_prob_steps(model, trace, factor, distributions):
 
 def _kl_steps(model, trace, q, p):
     """Computes or estimates the KL of each step, averaged over samples, `[B, T]`."""
-    if not (_of_samples(model, q) or _of_samples(model, p)):
+    if not (q.depends_on(model.latents) or p.depends_on(model.latents)):
         try:
             return trace.q[q.name].kl_steps(trace.p[p.name])
         except NotImplementedError:

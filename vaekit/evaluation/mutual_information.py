@@ -12,8 +12,10 @@ from vaekit.batches import check_counts
 from vaekit.evaluation.errors import standard_error
 from vaekit.models.arrays import row_batches, row_count
 from vaekit.models.data import fixed_arrays
+from vaekit.models.features import with_pasts
 from vaekit.models.given import Given
 from vaekit.models.trace import fold, tile
+from vaekit.names import variable
 
 NUMBERS = 2_500_000  # float32 numbers of pairs (z, x) at a time: 10 MB
 
@@ -87,7 +89,7 @@ def information(model, x, samples=1, batch_size=500, seed=0, progress=True):
     model.require_latents("information")
     check_counts("information", samples=samples, batch_size=batch_size)
     for factor in model.generative:
-        if factor.name in model.latents and not set(factor.given) <= set(model.latents):
+        if factor.name in model.latents and not set(map(variable, factor.given)) <= set(model.latents):
             raise ValueError(
                 f"information compares one aggregate posterior with one prior; here the prior of {factor.name!r} is "
                 f"given {factor.given}, so that each example has its own. What z says beside that is its KL: "
@@ -159,7 +161,7 @@ def _log_sum_q(model, data, z, refined, batch_size, bar):
 
 def _parents(model, factor):
     """Returns whether a factor is given latents, and whether it is given data."""
-    latent = [name in model.latents for name in factor.given]
+    latent = [variable(name) in model.latents for name in factor.given]
     return any(latent), not all(latent)
 
 
@@ -193,10 +195,12 @@ def _log_sum_batch(model):
                     pairs = ops.broadcast_to(value[:, None], (value.shape[0], m, *value.shape[1:]))  # [Z, M, ...]
                     log_q = encodings[factor.name].log_prob(pairs)  # [Z, M]
                 elif not of_data:
-                    log_q = factor([z[name] for name in factor.given]).log_prob(value)[:, None]  # [Z, 1]
+                    parents = with_pasts(z, factor.given)
+                    log_q = factor([parents[name] for name in factor.given]).log_prob(value)[:, None]  # [Z, 1]
                 else:  # every z with every x
                     each = {name: ops.repeat(v, m, axis=0) for name, v in z.items()}  # [Z·M, ...]
-                    each |= {name: fold(tile(v, value.shape[0])) for name, v in values.items()}
+                    each |= {name: fold(tile(v, value.shape[0])) for name, v in given.data.items()}
+                    each = with_pasts(each, factor.given)
                     log_q = factor([each[name] for name in factor.given]).log_prob(each[factor.name])  # [Z·M]
                     log_q = ops.reshape(log_q, (-1, m))  # [Z, M]
                 total = total + log_q

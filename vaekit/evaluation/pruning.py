@@ -35,6 +35,8 @@ def remove_inactive(model, x, threshold=0.01):
     if model.refinement is not None or isinstance(model, PrunedModel):
         kind = "has a refinement" if model.refinement is not None else "has lost units already"
         raise ValueError(f"remove_inactive expects a model of plain networks; the one received {kind}.")
+    if model.sequences and set(model.sequences) & set(model.latents):
+        raise ValueError("remove_inactive expects latents that are vectors; those of the one received are sequences.")
     units = x if several or isinstance(x, ActiveUnits) else active_units(model, x, threshold)
     units = units if isinstance(units, dict) else {model.latents[0]: units}
     model.require_built()
@@ -70,7 +72,8 @@ class PrunedModel(LatentVariableModel):
             return Factor(factor.name, kind(factor.layer, **units[factor.name]), factor.given, factor.weight)
 
         generative, inference = ([pruned(factor) for factor in part] for part in (whole.generative, whole.inference))
-        super().__init__(generative, inference, seed=whole.seed_generator.get_config()["seed"], **kwargs)
+        seed = whole.seed_generator.get_config()["seed"]
+        super().__init__(generative, inference, seed=seed, features=whole.features, **kwargs)
         self.units = units
         self._whole_config = whole.get_config  # not the model itself, which would become a part of this one
 

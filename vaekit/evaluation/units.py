@@ -49,8 +49,8 @@ def active_units(model, x, threshold=0.01, batch_size=500, samples=None, seed=0)
         model: a `LatentVariableModel`.
         x: data `[N, ...]`, at least two examples.
         threshold: for the variance. (Dieng et al.'s code has 0.02.)
-        samples: with several latents, S: a latent's mean is averaged over S samples of those before it, as
-            $\mathbb E_{q(z|x)}[z_d]$ says (Burda et al.'s code: S = 1); None: it is given their means.
+        samples: S: the mean of a latent whose posterior is given latents, or earlier steps, is averaged over S samples
+            of these, as $\mathbb E_{q(z|x)}[z_d]$ says (Burda et al.'s code: S = 1); None: it is given their means.
         seed: an int, for these samples.
 
     Returns: `ActiveUnits`; with several latents a dict of them by name.
@@ -64,17 +64,16 @@ def active_units(model, x, threshold=0.01, batch_size=500, samples=None, seed=0)
     check_counts("active_units", batch_size=batch_size, samples=1 if samples is None else samples)
     if not (isinstance(threshold, Real) and threshold >= 0):
         raise ValueError(f"active_units expects a threshold of at least 0; received {threshold!r}.")
-    several = len(model.latents) > 1
-    if samples is None or not several:
-        means = model.encode(x, batch_size, seed=seed)
-    else:
+    if samples is not None and any(factor.depends_on(model.latents) for factor in model.inference):
         means = _sampled_means(model, x, samples, batch_size, seed)
+    else:
+        means = model.encode(x, batch_size, seed=seed)
     result = {}
-    for name, value in (means if several else {"z": means}).items():
+    for name, value in (means if isinstance(means, dict) else {model.latents[0]: means}).items():
         if len(value) < 2:
             raise ValueError(f"active_units expects at least two examples; received {len(value)}.")
         result[name] = ActiveUnits(value.var(axis=0), threshold, value.mean(axis=0))
-    return result if several else result["z"]
+    return result if len(result) > 1 else result[model.latents[0]]
 
 
 def _sampled_means(model, x, samples, batch_size, seed):
@@ -86,7 +85,7 @@ def _sampled_means(model, x, samples, batch_size, seed):
         q = {
             name: d.mean() for name, d in model.trace(values, samples, seed=generator).q.items()
         }  # [S·B, ...], [B, ...]
-        sampled = {f.name for f in model.inference if any(name in model.latents for name in f.given)}
+        sampled = {f.name for f in model.inference if f.depends_on(model.latents)}
         return {name: ops.mean(unfold(mean, samples), axis=0) if name in sampled else mean for name, mean in q.items()}
 
     means = backend.compile(means, [*model.variables, generator.state])

@@ -7,8 +7,10 @@ from keras import ops
 from vaekit import backend
 from vaekit.backend import tfd, tfp
 from vaekit.layers import VariationalWeights
+from vaekit.layers.over_time import OverTime
 from vaekit.models.arrays import row_count
 from vaekit.models.factors import contains
+from vaekit.models.features import completed
 
 
 class Chains(NamedTuple):
@@ -109,10 +111,11 @@ def check_density(model):
                 "log p(x, z) is no fixed density. Use a model with plain weights."
             )
     conditions = {name: ops.zeros((1, *model.event_shapes[name]), "float32") for name in model.conditions}
-    values = model.draw(1, conditions, seed=0)
+    values = completed(model, model.draw(1, conditions, seed=0))
     for factor in model.generative:
         if factor.name in model.latents:
             p = factor([values[name] for name in factor.given])
+            p = p.steps if isinstance(p, OverTime) else p
             try:
                 continuous = p.experimental_default_event_space_bijector() is not None
             except NotImplementedError:

@@ -10,8 +10,7 @@ from vaekit.layers.likelihoods.masked import Observed
 from vaekit.models.arrays import row_batches
 from vaekit.models.data import fixed_arrays
 from vaekit.models.means import mean_or_draw
-from vaekit.models.trace import tile, unfold
-from vaekit.names import variable
+from vaekit.models.trace import unfold
 from vaekit.training.finite import require_numbers
 
 ROWS = 10_000  # decoded at a time
@@ -70,28 +69,40 @@ def _program(model, samples, draws):
     generator = backend.seed_generator(0)
 
     def fill(data):
-        trace = model.given(data, seed=generator).draw(samples, seed=generator)
+        given = model.given(data, seed=generator)
+        trace = given.draw(samples, seed=generator)
         log_weights = trace.log_weights()  # [S, B]
-        shares = ops.exp(log_weights - ops.logsumexp(log_weights, axis=0))[:, None]  # [S, 1, B]
-        if draws is not None:
+        shares = ops.exp(log_weights - ops.logsumexp(log_weights, axis=0))  # [S, B]
+        if draws is not None:  # of z, then of x
             chosen = keras.random.categorical(ops.transpose(log_weights), draws, seed=generator)  # [B, draws]
-            shares = ops.transpose(ops.one_hot(chosen, samples, dtype="float32"), (2, 1, 0))  # [S, draws, B]
+            z = {name: _taken(trace.values[name], ops.transpose(chosen)) for name in model.latents}
+            trace = given.draw(draws, seed=generator, known=z)
         filled = {}
         for factor in model.generative:
             if factor.name in model.observed:
-                value = mean_or_draw(factor.name, trace.p[factor.name], draws is None, generator)
-                alike = not any(variable(name) in model.latents for name in factor.given)  # [B, ...], for all samples
-                value = tile(value, samples) if alike else unfold(value, samples)  # [S, B, ...]
-                x, p = data[factor.name], trace.p[factor.name]
+                p, x, each = trace.p[factor.name], data[factor.name], factor.depends_on(model.latents)
                 missing = p.missing(x) if isinstance(p, Observed) else ops.isnan(x)
-                filled[factor.name] = ops.where(missing, _sum(shares, value), x)
+                if draws is None:
+                    value = mean_or_draw(factor.name, p, True, generator)
+                    value = _sum(shares, unfold(value, samples)) if each else value
+                    filled[factor.name] = ops.where(missing, value, x)[None]
+                    continue
+                value = p.sample(*(() if each else (draws,)), seed=backend.seed(generator))
+                value = ops.reshape(ops.cast(value, "float32"), (draws, *ops.shape(x)))
+                filled[factor.name] = ops.where(missing, value, x)
         return filled
 
     return backend.compile(fill, [*model.variables, generator.state]), generator
 
 
+def _taken(values, index):
+    """Takes those samples of values `[S, B, ...]` whose numbers are in an index `[R, B]`: a tensor `[R, B, ...]`."""
+    index = ops.reshape(index, (*ops.shape(index), *(1 for _ in values.shape[2:])))
+    return ops.take_along_axis(values, ops.broadcast_to(index, (index.shape[0], *ops.shape(values)[1:])), axis=0)
+
+
 def _sum(shares, values):
-    """Sums values `[S, B, ...]` times shares `[S, R, B]` over the samples: a tensor `[R, B, ...]`."""
-    shape, some = ops.shape(values), ops.any(shares > 0, axis=1)[..., None]  # [S, B, 1]
-    flat = ops.where(some, ops.reshape(values, (*shape[:2], -1)), 0)  # 0 · ∞ is no number
-    return ops.reshape(ops.einsum("srb,sbd->rbd", shares, flat), (ops.shape(shares)[1], *shape[1:]))
+    """Sums values `[S, B, ...]` times shares `[S, B]` over the samples: a tensor `[B, ...]`."""
+    shape = ops.shape(values)
+    flat = ops.where((shares > 0)[..., None], ops.reshape(values, (*shape[:2], -1)), 0)  # 0 · ∞ is no number
+    return ops.reshape(ops.einsum("sb,sbd->bd", shares, flat), shape[1:])

@@ -4,7 +4,6 @@ import keras
 from keras import ops
 from keras.src.layers.merging.base_merge import Merge
 from keras.src.models.functional import Functional
-from keras.src.ops import numpy as numpy_ops
 
 from vaekit.layers.likelihoods.masked import FillMissing
 from vaekit.layers.over_time import TimeDistributed
@@ -16,7 +15,16 @@ STEPWISE = (
     *(TimeDistributed, L.TimeDistributed, L.Dense, L.EinsumDense, L.Embedding, L.LayerNormalization),
     *(L.RMSNormalization, L.InputLayer, FillMissing, Join, Merge, *ELEMENTWISE),
 )
-MIXING = (L.Dot, numpy_ops.Matmul, numpy_ops.Einsum, numpy_ops.Transpose)  # what may, without naming the axis
+# Operations that treat each number alone, or along the axis that they name
+OPERATIONS = """
+    Abs Absolute Negative Sign Square Sqrt Rsqrt Reciprocal Power Exp Expm1 Log Log1p Log2 Log10 Logaddexp Erf
+    Add Subtract Multiply Divide TrueDivide FloorDivide Mod Maximum Minimum Clip Where Cast StopGradient
+    Sin Cos Tan Tanh Sinh Cosh Arctan Arctan2 Round Floor Ceil Trunc NanToNum Isnan Isfinite ZerosLike OnesLike
+    Equal NotEqual Greater GreaterEqual Less LessEqual LogicalAnd LogicalOr LogicalNot
+    Sigmoid LogSigmoid HardSigmoid Relu Relu6 LeakyRelu Elu Selu Celu Gelu Silu HardSilu Softplus Softsign SquarePlus
+    HardTanh TanhShrink HardShrink SoftShrink Glu Softmax LogSoftmax
+    Concatenate Stack Split ExpandDims Sum Mean Var Std Max Min Prod Logsumexp Norm
+""".split()
 
 
 def first_states(network, inputs):
@@ -123,13 +131,13 @@ def check_causality(network, name):
     Args:
         name: of the variable that the network describes.
     """
-    for layer in _parts(network):
+    for layer, keys in _parts(network):
         recurrent = isinstance(layer, L.RNN) and layer.return_sequences and not layer.return_state  # of the last step
         recurrent = recurrent and not (layer.go_backwards or layer.stateful)
         causal = isinstance(layer, L.Conv1D) and layer.padding == "causal" and layer.strides == (1,)
         causal = causal and layer.data_format == "channels_last"
         own = hasattr(layer, "step") and hasattr(layer, "first_state")
-        stepwise = isinstance(layer, STEPWISE) or not isinstance(layer, keras.layers.Layer)
+        stepwise = isinstance(layer, STEPWISE) or _is_stepwise(layer, keys)
         if not (recurrent or causal or own or (stepwise and not _mixes_steps(layer))):
             raise ValueError(
                 f"The network of {name!r} is given the past, so that no step may see later ones; its layer "
@@ -140,27 +148,46 @@ def check_causality(network, name):
             )
 
 
+def _is_stepwise(operation, keys):
+    """Returns whether an operation that is no layer leaves steps where they are; `keys` are those of an indexing."""
+    name = type(operation).__name__
+    if name == "GetItem":
+        return all(_leaves_steps(key if isinstance(key, tuple) else (key,)) for key in keys)
+    return not isinstance(operation, keras.layers.Layer) and name in OPERATIONS
+
+
+def _leaves_steps(key):
+    """Returns whether an index `[N, T, ...]` takes all steps, in their order."""
+    everything = slice(None)
+    return key[:2] == (everything, everything) or (key[:1] == (Ellipsis,) and len(key) <= 2)
+
+
 def _mixes_steps(part):
     """Returns whether a layer or an operation may mix steps, or has weights of its own for each of them."""
-    axes = -1 if isinstance(part, numpy_ops.ExpandDims) else getattr(part, "axis", -1)
+    axes = -1 if type(part).__name__ == "ExpandDims" else getattr(part, "axis", -1)
     axes = axes if isinstance(axes, (list, tuple)) else [axes]
     inputs, _, rest = getattr(part, "equation", "").partition(",")  # of EinsumDense
+    weights, _, output = rest.partition("->")
     return (
-        isinstance(part, MIXING)
+        isinstance(part, L.Dot)
         or any(axis is None or axis in (0, 1) or axis < -1 for axis in axes)  # [N, T, ...]
-        or (len(inputs) > 2 and inputs[1] in rest.split("->")[0])
+        or (inputs and ("." in inputs or inputs[1] in weights or output[:2] != inputs[:2]))
         or (isinstance(part, L.PReLU) and 1 not in (part.shared_axes or ()))
         or getattr(part, "mask_zero", False)  # a recurrent layer would leave steps out
     )
 
 
 def _parts(network):
-    """Yields the layers and operations that a network runs, those within others instead of these."""
+    """Yields the layers and operations that a network runs, those within others instead of these; and what each
+    operation is called with beside tensors, a list."""
     if isinstance(network, (keras.Sequential, Stack)):
         for layer in network.layers:
             yield from _parts(layer)
     elif isinstance(network, Functional):
         for layer in network.operations:
-            yield from _parts(layer)
+            if isinstance(layer, keras.layers.Layer):
+                yield from _parts(layer)
+            else:
+                yield layer, [node.arguments.args[1] for node in layer._inbound_nodes if len(node.arguments.args) > 1]
     else:
-        yield network
+        yield network, []

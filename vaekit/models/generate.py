@@ -75,9 +75,9 @@ def decode(model, values, mean, seed, outputs=None, beams=None):
         if name not in model.observed or name in x:
             continue
         if any(parent not in values for parent in factor.given):  # pasts of what is drawn here
-            length = next(values[latent].shape[1] for latent in model.latents if latent in model.sequences)
+            lengths = (values[latent].shape[1] for latent in model.latents if latent in model.sequences)
             rest = [name for name in model.observed if name in model.sequences and name not in values]
-            x |= draw_sequences(model, n, values, rest, seed, length, model.observed if mean else ())
+            x |= draw_sequences(model, n, values, rest, seed, next(lengths, None), model.observed if mean else ())
             values = completed(model, {**values, **x})
             continue
         p[name] = factor([values[parent] for parent in factor.given])

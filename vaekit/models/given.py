@@ -152,7 +152,7 @@ class Given:
 
     def _has_latents(self, factor):
         """Returns whether a factor is given latents, so that it has a distribution for each sample."""
-        return any(variable(name) in self.model.latents for name in factor.given)
+        return factor.depends_on(self.model.latents)
 
     def _h(self, factor, data=None):
         """Computes h(x), a list of tensors `[B, ...]`; of a factor without latents the distribution."""

@@ -88,7 +88,7 @@ class ELBO(Objective):
 
     def _trace(self, model, data, training):
         options = dict(detach=self.gradient == "score_function", frozen="q" if self.gradient == "stl" else "")
-        if not self.analytic_kl or len(model.latents) <= 1:
+        if not (self.analytic_kl and _each_sample(model)):
             return model.trace(data, self.samples, training, **options)
         # closed forms compare factors of one batch, [S·B]: each example comes S times, with one sample
         s = self.samples
@@ -113,7 +113,7 @@ class ELBO(Objective):
     def _unit_kl(self, factor, trace, model):
         """KL(q‖p) of each unit of a latent, `[S, B, *event]`, or `[1, B, *event]`."""
         name = factor.name
-        if not all(isinstance(side[name], tfd.Independent) for side in (trace.q, trace.p)):
+        if not all(_has_units(side[name]) for side in (trace.q, trace.p)):
             raise ValueError(
                 f'free_bits_of="unit" needs units that are independent in posterior and prior; of {name!r} these are '
                 f'{trace.q[name].name} and {trace.p[name].name}. Use free_bits_of="latent".'
@@ -121,11 +121,11 @@ class ELBO(Objective):
         q, p, z = trace.q[name].distribution, trace.p[name].distribution, trace.values[name]  # [S, B, *event]
         shape, event = ops.shape(z), model.event_shapes[name]
         if self.analytic_kl:
-            rows = self.samples if len(model.latents) > 1 else 1
+            rows = self.samples if _each_sample(model) else 1
             return ops.reshape(tfd.kl_divergence(q, p), (rows, -1, *event))
-        of_q = any(parent in model.latents for parent in factor.given)  # batch [S·B] then, else [B]
+        of_q = factor.depends_on(model.latents)  # batch [S·B] then, else [B]
         prior = next(f for f in model.generative if f.name == name)
-        of_p = any(parent in model.latents for parent in prior.given)
+        of_p = prior.depends_on(model.latents)
         flat = ops.reshape(z, (-1, *event))
         log_q, log_p = (d.log_prob(flat if folded else z) for d, folded in ((q, of_q), (p, of_p)))
         return ops.reshape(log_q, shape) - ops.reshape(log_p, shape)
@@ -141,9 +141,9 @@ class ELBO(Objective):
         return -ops.mean(ops.stop_gradient(f) * (log_q - ops.stop_gradient(log_q)), axis=0)
 
     def _closed_form_kl(self, trace, model):
-        """KL(q‖p) of each latent: dict of `[S, B]`, of a single latent `[1, B]`."""
+        """KL(q‖p) of each latent: dict of `[S, B]`, or of `[1, B]` where it is the same at all samples."""
         kl, known = {}, {*model.data_names, *(name for f in model.features for name in f.names)}
-        rows = self.samples if len(model.latents) > 1 else 1  # one latent: the same for all its samples
+        rows = self.samples if _each_sample(model) else 1
         for factor in model.inference:
             name = factor.name
             prior = next(f for f in model.generative if f.name == name)
@@ -154,7 +154,7 @@ class ELBO(Objective):
                     "Use estimator A: ELBO(analytic_kl=False)."
                 )
             try:
-                value = tfd.kl_divergence(trace.q[name], trace.p[name])  # [B], or [S·B] with several latents
+                value = tfd.kl_divergence(trace.q[name], trace.p[name])  # [B], or [S·B]
             except NotImplementedError:
                 raise ValueError(
                     f"TFP knows no closed-form KL between the posterior ({trace.q[name].name}) and the prior "
@@ -168,3 +168,15 @@ class ELBO(Objective):
         config = {"analytic_kl": self.analytic_kl, "gradient": self.gradient, "free_bits": self.free_bits}
         config["free_bits_of"] = self.free_bits_of
         return {**super().get_config(), **config}
+
+
+def _each_sample(model):
+    """Returns whether KLs in closed form differ from sample to sample: those of several latents, or of a sequence whose
+    steps are given earlier ones."""
+    priors = (factor for factor in model.generative if factor.name in model.latents)
+    return len(model.latents) > 1 or any(factor.depends_on(model.latents) for factor in (*model.inference, *priors))
+
+
+def _has_units(distribution):
+    """Returns whether a distribution is one of independent units, each a number."""
+    return isinstance(distribution, tfd.Independent) and len(distribution.distribution.event_shape) == 0
