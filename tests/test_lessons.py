@@ -86,6 +86,14 @@ def test_lessons_quote_the_records(lesson):
             assert round(ours, 2) == value, (data, model, prior)
 
 
+def test_lesson_06_quotes_the_records_with_other_initial_weights():
+    source = (ROOT / "lessons/source/06_vampprior.py").read_text(encoding="utf-8")
+    name = "caltech101_silhouettes-vae-{}+he_initialization=True-seed0"
+    records = [ROOT / f"results/tomczak2017/{name.format(prior)}.json" for prior in ("standard", "vampprior")]
+    figures = [json.loads(path.read_text())["figures"]["log p(x)"]["ours"] for path in records]
+    assert "HE = ({:.2f}, {:.2f})".format(*figures) in source
+
+
 def test_lesson_04_quotes_the_records():
     rows, seconds = _quoted("04_importance_weighted_autoencoders", "EQUAL"), {}
     for name, row in rows.items():

@@ -528,17 +528,17 @@ if "warm-up" in rows:
 # another. The last column compares image by image; its standard error does not contain this shortfall. So we read
 # nothing into gains below half a nat. The two rows with five codes took more computing.) Warm-up is worth a nat or
 # more. But so are five samples, with two nats in $h_2$. Free bits, with as much in $h_2$ as warm-up, gain no more than
-# it, and the five nats of the bottom-up order may be worth nothing; nor can we tell the IWAE's gain from chance. And
-# the last row, an ordinary VAE with the same $h_1$, is 1.6 nats *behind* the nearly dead model. So the first nat in
-# $h_2$ comes with a gain of 1.6 nats, and the seven more of warm-up with 1.4. The formula above would suggest why:
-# $h_2$ mends the misfit of a prior, and the grossest misfit comes first. We have not tested that, and the VAE of one
-# layer has another encoder, too.
+# it, and the five nats of the bottom-up order may be worth nothing; and so may the IWAE's gain, though its $\pm$ says
+# otherwise: see below. And the last row, an ordinary VAE with the same $h_1$, is 1.6 nats *behind* the nearly dead
+# model. So the first nat in $h_2$ comes with a gain of 1.6 nats, and the seven more of warm-up with 1.4. The formula
+# above would suggest why: $h_2$ mends the misfit of a prior, and the grossest misfit comes first. We have not tested
+# that, and the VAE of one layer has another encoder, too.
 #
 # **A living layer is not the aim. The likelihood is.** Free bits show it best: a floor under $K_2$ makes $K_2$ large,
 # by construction. Whoever reports that as a success has measured $\lambda$. (And mind that this is one small network,
-# trained once. The $\pm$ is about the test images, not about the training: in a run of 20 epochs instead of 25 the
-# IWAE's gain was 0.8 nats, and on another processor, which rounds in another way, about as much. The order of the rows
-# may change. What carries over: look at the likelihood, not at $K_2$ alone.)
+# trained once. The $\pm$ is about the test images, not about the training: run on two threads in place of one, which
+# round in another way, the same code gave the IWAE a gain of 0.2 nats in place of 0.7. The order of the rows may
+# change. What carries over: look at the likelihood, not at $K_2$ alone.)
 
 # %% [markdown]
 # ## Counting units, and pruning them

@@ -699,27 +699,38 @@ for (data, model), ours in OURS.items():
     gains[data, model] = [pair[1] - pair[0] for pair in (theirs, ours)]
     left, right = (f"{pair[0]:10.2f}{pair[1]:11.2f}{pair[1] - pair[0]:+7.2f}" for pair in (theirs, ours))
     print(f"{NAMES[data]:13s}{model.upper():5s}{left[2:]}{right}")
+HE = (-123.24, -115.32)  # Caltech 101, VAE, with He's initial weights: from the same records
+print(f"\nCaltech 101, VAE, He's initial weights:{HE[0]:14.2f}{HE[1]:11.2f}{HE[1] - HE[0]:+7.2f}")
 record = paper.record("vae_vampprior")["figures"]["log p(x)"]
 holds(abs(record["ours"] - OURS["caltech101_silhouettes", "vae"][1]) < 0.01)
 holds(all(gain >= 0 for data in gains if data[0] != "frey_faces" for gain in gains[data]))
 holds(abs(0.06 * 560 * np.log(2) - 23.3) < 0.1)
 caltech = [table["caltech101_silhouettes", prior][:2] for prior in ("standard", "vampprior")]
 holds(all(3.5 < pair[1] - own < 4 for pair, own in zip(caltech, OURS["caltech101_silhouettes", "hvae"], strict=True)))
-holds(OURS["caltech101_silhouettes", "vae"][0] > caltech[0][0] + 4)
+holds(OURS["caltech101_silhouettes", "vae"][0] > caltech[0][0] + 4, abs(HE[0] - caltech[0][0]) < 0.25)
+holds(abs(OURS["caltech101_silhouettes", "hvae"][1] + np.log(5000 / 100) - caltech[1][1]) < 0.05)
 four = paper.PRIORS_STATIC_MNIST
 holds(four["vampprior"] > four["mixture"] + 1.5 > four["vampprior_data"] + 1.5 > four["standard"] + 1.5)
 
 # %% [markdown]
 # The VampPrior gains on all binary data, in the paper and with us. On static MNIST our VAE has the paper's numbers to
-# within 0.3 nats; the HVAE gains about 40 % of what it gains there, which we cannot explain. (One seed of it was run.)
-# On this HVAE the paper compares all four priors: standard $-85.9$, VampPrior-data $-85.7$, mixture $-85.1$, VampPrior
-# $-83.2$. The best and the worst prior are the same as among our four. The two in the middle gain less than a nat
-# there, where ours gain three. On Caltech 101, with 4100 training images, the learning rate counts in nats: five times
-# ours makes our HVAE more than seven nats worse. Our standard VAE is better than the paper's by more than four, so half
-# of the paper's gain there is owed to a weak rival. Our HVAEs are more than three and a half nats *worse* than the
-# paper's, with both priors alike, and the gain is the same within 0.3. On the Frey faces, 1565 training images, the VAE
-# gains next to nothing with us, and the HVAE well under half of what it does in the paper. These hundredths look like
-# nothing, but mind the unit: 0.06 bits, times 560 pixels and $\ln 2$, are 23 nats an image.
+# within 0.3 nats; the HVAE gains about 40 % of what it gains there. So does the paper's own code: somebody [ran it
+# again](https://github.com/JosephZacharyGawlik/vae_vampprior), with three seeds, and has $-84.8$ to $-84.9$ for the
+# HVAE with a VampPrior, as we have. What made the table's $-83.2$, we do not know. On this HVAE the paper compares all
+# four priors: standard $-85.9$, VampPrior-data $-85.7$, mixture $-85.1$, VampPrior $-83.2$. The best and the worst
+# prior are the same as among our four. The two in the middle gain less than a nat there, where ours gain three. On
+# Caltech 101, with 4100 training images, the learning rate counts in nats: five times ours makes our HVAE more than
+# seven nats worse. Our standard VAE is better than the paper's by more than four, so half of the paper's gain there is
+# owed to a weak rival. Why is it weak? The paper says that weights start by Glorot's rule; its code has He's, with
+# twice the variance or more. With those, in the last line, ours has the table's number to 0.2 nats. Our HVAEs are more
+# than three and a half nats *worse* than the paper's, with both priors alike, and the gain is the same within 0.3. He's
+# weights make that worse still. But the first version of the published code has a slip in lesson 03's estimator. It
+# adds up 5000 weights, fifty batches of a hundred, and divides by 100: that makes $\log 50 = 3.9$ nats too much, and
+# our $-112.18$ would be $-108.26$, where the table has $-108.28$. Whether the table was made so, nobody says. (Later
+# versions are mended. The VAE's rows cannot have been made so.) **Test an estimator where the answer is known**, as
+# lesson 03 did. On the Frey faces, 1565 training images, the VAE gains next to nothing with us, and the HVAE well under
+# half of what it does in the paper. These hundredths look like nothing, but mind the unit: 0.06 bits, times 560 pixels
+# and $\ln 2$, are 23 nats an image.
 #
 # The paper shows pseudo-inputs and samples. These are of our trained model for Caltech 101, `vae_vampprior`:
 

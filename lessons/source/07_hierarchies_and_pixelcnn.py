@@ -841,7 +841,7 @@ holds(abs(OURS["static_mnist", "vae"][1] - OURS["static_mnist", "vae"][0] - 2.77
 # 0.5 to 2.3 when convolutions come into encoder and decoder. From the convHVAE to the PixelHVAE, whose decoder is
 # stronger still, it falls further in two of the four binary rows only. So a strong decoder alone does not explain it.
 #
-# Ours you know from lesson 06, with what we can explain of them, and what not. The last two columns are work for a GPU:
+# Ours you know from lesson 06, with what explains them, or may. The last two columns are work for a GPU:
 # by our counts of operations a convHVAE on MNIST takes sixty to a hundred times the arithmetic of an HVAE.
 
 # %% [markdown]

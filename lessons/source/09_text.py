@@ -832,7 +832,8 @@ if epochs(1, 0):
     holds(info.kl > 0.6, info.mutual_information > 0.5, unknown_greedy > 2.5 * unknown)
 
 # %% [markdown]
-# It was no feat: most of the "set" sentences had been decoded with "return" before anything was moved. It is the most frequent first word, and where the code says too little, greedy decoding falls back on it. Only the way back is a
+# It was no feat: most of the "set" sentences had been decoded with "return" before anything was moved. It is the most
+# frequent first word, and where the code says too little, greedy decoding falls back on it. Only the way back is a
 # test, and hardly any arrive. On the grammar we could say "next to none had been there before". **Arithmetic without
 # the count before the move shows nothing.**
 

@@ -492,11 +492,11 @@ if "optimal" in curves:
     holds(tuned["σ = 0.03"][0] < bound - 250, tuned["σ = 0.03"][2] > 1.5 * tuned["σ = 0.2"][2])
 
 # %% [markdown]
-# By the bound, no: all four are behind `optimal`, and one guess that is three times too small costs hundreds of nats.
-# But the FID has another wish. It falls, from left to right through all fixed $\sigma$, and is least at 0.2, which the
-# bound puts far behind. A larger $\sigma$ buys a shorter code, and what the prior has to hit is then nearer to it. So
-# what the likelihood chooses is the best $\sigma$ *for the likelihood*. It needs no search, and its samples are good;
-# the best samples that this network can make, by this measure, need not be there. (One seed each.)
+# By the bound, no: all four are behind `optimal`, and the guess that is nearly three times too small costs hundreds of
+# nats. But the FID has another wish. It falls with every larger fixed $\sigma$, and is least at 0.2, which the bound
+# puts far behind. A larger $\sigma$ buys a shorter code, and what the prior has to hit is then nearer to it. So what
+# the likelihood chooses is the best $\sigma$ *for the likelihood*. It needs no search, and its samples are good; the
+# best samples that this network can make, by this measure, need not be there. (One seed each.)
 #
 # ## The pixel that is always black
 #
