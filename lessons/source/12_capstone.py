@@ -1,9 +1,9 @@
 # %% [markdown]
 # # 12 · Capstone: your data, your model
 #
-# Eleven lessons had their data ready, and a model that somebody had thought of. This one is for the day on which you
-# have data of your own. What do you do first, what do you measure, whom do you believe, and what do you write down? It
-# has less mathematics than the others and more judgement, and at its end four patients wait for your diagnosis.
+# The lessons so far had their data ready, and a model that somebody had thought of. This one is for the day on which
+# you have data of your own. What do you do first, what do you measure, whom do you believe, and what do you write down?
+# It has less mathematics than the others and more judgement, and at its end four patients wait for your diagnosis.
 #
 # **After it, you will be able to**
 #
@@ -355,8 +355,9 @@ if epochs(1, 0):
 #
 # *Bound and log p(x).* Each bound is below its $\log p(x)$: by about a nat and a half for three of them, by three for
 # IWAE, whose encoder is not made for $\mathcal L_1$ (lesson 04), and by five for the σ-VAE, whose encoder was trained
-# for another likelihood. To rank models by their bounds is to rank encoders along with them: by its bound IWAE is
-# behind the VAE, by $\log p(x)$ a nat ahead. So rank by $\log p(x)$, and say with how many draws (here 100).
+# for another likelihood. To rank models by their bounds is to rank encoders along with them: by its bound IWAE is some
+# half a nat behind the VAE (by single draws), by $\log p(x)$ a nat ahead. So rank by $\log p(x)$, and say with how many
+# draws (here 100).
 #
 # *The ±.* Each mean is uncertain by nearly half a nat: with five hundred other digits it would have been another
 # number. But the *difference* of two models on the **same** images is known much better, the third column says, to
@@ -406,8 +407,10 @@ for name, (paper, preset, figure) in PRESETS.items():
 # column nothing can be read**: bounds and estimates of log p(x), with either sign, on digits tossed once, tossed anew
 # and left grey, and on silhouettes.
 #
-# So do what we did above: the same images, one unit, one estimator. The images are 200 of MNIST-10k's test part, 28×28.
-# They come from MNIST's own *test* images, so no preset has been trained on them.
+# So do what we did above: the same images, one unit, one estimator. (Not equal are the training images: the two of the
+# IWAE's paper learned from digits tossed once, the first VAE and the Skip-VAE from fresh tosses, and these are fresh
+# ones.) The images are 200 of MNIST-10k's test part, 28×28. They come from MNIST's own *test* images, so no preset has
+# been trained on them.
 
 # %%
 quiz.ask("draws")
@@ -444,10 +447,10 @@ if epochs(1, 0):
 # With a hundred draws the IWAE is a nat behind the VAE with the same network, by more than three paired errors. With a
 # thousand most of that is gone, and the records, with 5000 draws on all test images, have 90.74 and 90.72. Nothing was
 # wrong with the error: it tells how the number would change with other *images*. But the estimate is low by itself
-# (lesson 03), and lower for an encoder as broad as the IWAE's, which hits well less often: the bound, of single draws,
-# is sixteen nats below this log p(x), and six for the VAE. **An error does not tell a bias.** *Test:* ten times the
-# draws; a difference that moves is not one of the models yet. Does that refute the paper, with its lead of 1.6 nats?
-# No: 40 epochs stand beside 121, of 3280. Which budget, again.
+# (lesson 03), and lower for an encoder as broad as the IWAE's, which hits well less often: its bound, of single draws,
+# is sixteen nats below the $\log p(x)$ of 100 draws; the VAE's is six below its own. **An error does not tell a bias.**
+# *Test:* ten times the draws; a difference that moves is not one of the models yet. Does that refute the paper, with
+# its lead of 1.6 nats? No: 40 epochs stand beside 121, of 3280. Which budget, again.
 #
 # The VampPrior has learned silhouettes, and of digits it is a hundred nats behind: another data set, not a poorer
 # model. (A fair coin for each pixel would have $784 \ln 2 = 543$.) The Skip-VAE is six nats ahead of the first VAE, and
@@ -535,10 +538,12 @@ holds(0.02 < total < 0.5, unpaired > 4 * over_images, over_seeds < 0.08, total >
 #
 # Three errors, three questions. The first treats the two arms as strangers, and answers nothing that we asked. The
 # second: had we had *other images* to test on, and the same eight models? The third: had we trained with *other seeds*,
-# and tested on the same images? A claim about the method, on such digits, has to survive both, so quote both, or the
-# larger. Four seeds are few. A variance of $n$ normal numbers is off by $\sqrt{2/(n-1)}$ of itself (lesson 08), its
-# root by half of that, and for $n = 4$ this is 40 %. So ask for more than two such errors: with four seeds, Student's
-# $t$ has 3.2 for the usual two. Here it is about four. With fewer seeds, show the points and print no error.
+# and tested on the same images? A claim about the method, on such digits, has to survive both. Quote both; for other
+# seeds and other images at once their squares add up, as those of independent errors do: here that is $\sqrt{0.037^2 +
+# 0.023^2} = 0.044$. Four seeds are few. A variance of $n$ normal numbers is off by $\sqrt{2/(n-1)}$ of itself (lesson
+# 08), its root by half of that, and for $n = 4$ this is 40 %. So ask for more than two such errors: with four seeds,
+# Student's $t$ has 3.2 for the usual two. Here the gain is four such errors. With fewer seeds, show the points and
+# print no error.
 #
 # And the result? A gain that is there, and is small. It says "warm-up, on this data, with this network, for so many
 # steps". It does not say that warm-up is good. Nor do these numbers say *why* it helps. That more of the code is taken
@@ -574,10 +579,10 @@ holds(shows[0] > 4 * shows[1], 0.03 < deviation < 0.2)
 # %% [markdown]
 # From two seeds to four the smallest difference that shows becomes a fifth or a sixth; from eight to sixteen it is not
 # even halved. (And a difference of just this size shows in only every other experiment: who wants to be sure of it
-# plans for more seeds.) Ours is this: twice the **latents**, 16 for 8. It costs a few weights, more room can hardly
-# hurt, and lesson 04 had latents that nobody used; so we expect little, a tenth of a nat. By the table four seeds are
-# just too few for that, and eight would do. We take four, for your time, and know it. Write your change and your number
-# in the place of ours, *then* run.
+# plans for more seeds.) Ours is this: twice the **latents**, 16 for 8. It costs a sixth more weights, more room can
+# hardly hurt, and lesson 04 had latents that nobody used; so we expect little, a tenth of a nat. By the table four
+# seeds are just too few for that, and eight would do. We take four, for your time, and know it. Write your change and
+# your number in the place of ours, *then* run.
 
 # %%
 CHANGE, EXPECTED, N = {"latents": 16}, 0.1, SEEDS  # nats, changed less plain; N seeds, SEEDS or more
@@ -610,18 +615,18 @@ if CHANGE == {"latents": 16} and epochs(1, 0):
 #
 # | | what you expected is inside | what you expected is outside |
 # |---|---|---|
-# | **zero is outside** | an effect, as large as you thought | an effect, and not the one you thought |
+# | **zero is outside** | an effect, and it may be as large as you thought | an effect, and not the one you thought |
 # | **zero is inside** | nothing is decided: more seeds | no effect as large as you thought |
 #
 # The last is a result, too, and the one that most often goes unwritten. Ours is at the top right. Twice the latents
 # have made the model *worse*, by some two tenths of a nat, in each of the four seeds; and it is not the estimate, for
-# ten times the draws say the same. Were there no 0.1 in the cell above, we should by now believe that we had always
-# known it: what nobody needs is noise in the decoder's input, until the decoder has learned not to listen. That is a
-# guess once more, and it could be refuted: longer training should then make up for it.
+# ten times the draws say the same. Had we not written 0.1 in the cell above, we should by now believe that we had
+# always known it: a latent that nobody needs brings noise to the decoder, until the decoder has learned not to listen.
+# That is a guess, too. If it is right, longer training should make up for the loss.
 #
-# The interval is one over seeds, on these 300 images. For other images as well, the two errors add up by their squares,
-# as those of independent draws do. And it is the interval of *one* ablation that was planned. Who runs five and tells
-# of the best has more than one chance in five to show something where nothing is: $1 - 0.95^5 = 0.23$.
+# The interval is one over seeds, on these 300 images. For other images as well, the squares add up again. And it is the
+# interval of *one* ablation that was planned. Who runs five and tells of the best has more than one chance in five to
+# show something where nothing is: $1 - 0.95^5 = 0.23$.
 
 # %% [markdown]
 # ## A model card
@@ -790,17 +795,18 @@ holds(
 
 # %% [markdown]
 # The trained models are nearly the same: all three have a decoder that paints the mean image, whatever the code.
-# (Samples still differ in three pixels: where one is near one half, the little that is left of the code can tip it.)
-# What tells them apart is the *way* there. B gives itself away before the first step, by a loss that no sum over 64
-# pixels could be; its gradients are a sixtieth of A's. C's encoder hears of nothing but the KL, so it falls at once,
-# and the test finds a gradient of exactly zero. (In the picture C's KL lies under B's, whose reconstruction weighs next
-# to nothing.) A's encoder does have a gradient: for three epochs its KL rises with the healthy one's, and then falls
-# for good, since nothing in an image says anything of *another* one, and a code that does not help is not worth its
-# price. And turn a batch round, so that each image has another neighbour: the reconstruction of some image changes by
-# fourteen nats. It should not change at all. Move the slider to see the first epochs. **Keep the first numbers of every
-# run. They are what a wrong program cannot have trained away.**
+# (Samples still differ in three pixels: where a pixel's probability is near one half, the little that is left of the
+# code can tip it to either side.) What tells them apart is the *way* there. B gives itself away before the first step,
+# by a loss that no sum over 64 pixels could be; its gradients are a sixtieth of A's. C's encoder hears of nothing but
+# the KL, so it falls at once, and the test finds a gradient of exactly zero. (In the picture C's KL lies under B's,
+# whose reconstruction weighs next to nothing.) A's encoder does have a gradient: for three epochs its KL rises with the
+# healthy one's. Then both fall. The healthy one's turns at the eighth epoch and rises for good, and A's goes to zero,
+# since nothing in an image says anything of *another* one, and a code that does not help is not worth its price. And
+# turn a batch round, so that each image has another neighbour: the reconstruction of some image changes by fourteen
+# nats. It should not change at all. Move the slider to see the first epochs. **Keep the first numbers of every run.
+# They are what a wrong program cannot have trained away.**
 #
-# One more, and no question about the numbers being bad: they are splendid.
+# One more patient, and nobody complains of its numbers: they are splendid.
 
 # %% tags=["hide-input"]
 fourth = gauntlet.admit(gauntlet.LESSON[3], epochs=epochs(40, 2))
