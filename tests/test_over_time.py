@@ -701,3 +701,23 @@ def test_one_latent_for_a_whole_sequence_is_decoded_to_the_length_it_was_built_w
     model.build((None, T, 3))
     assert model.decode(np.zeros((2, 2), "float32")).shape == (2, T, 3)
     assert model.interpolate(x[:2], x[2:], steps=3).shape == (2, 3, T, 3)
+
+
+def test_conditions_that_are_sequences_have_the_length_that_the_model_was_built_with():
+    decoder = Stack([L.LSTM(4, return_sequences=True), TimeDistributed(Normal(3))], over_time=True)
+    model = vk.LatentVariableModel(
+        [
+            vk.Factor("z", vk.priors.IndependentSteps(vk.priors.StandardNormal())),
+            vk.Factor("x", decoder, given=(vk.past("x"), "z", "a")),
+        ],
+        [vk.Factor("z", recurrent(DiagonalNormal(2)), given="x")],
+        seed=0,
+    )
+    x, a = normal(2, T, 3), normal(2, T, 1)
+    model.build({"x": (None, T, 3), "a": (None, T, 1)})
+    assert model.futures({"x": x[:, :2], "a": a}).shape == (1, 2, T, 3)
+    with pytest.raises(ValueError, match=r"A condition has the shape that the model was built with"):
+        model.log_weights({"x": x[:, :3], "a": a[:, :3]})
+    for length in (T - 1, T + 1):
+        with pytest.raises(ValueError, match=rf"futures of this model have {T} steps, .* asked for {length}"):
+            model.futures({"x": x[:, :2], "a": a}, length=length)

@@ -136,6 +136,8 @@ def shape_message(model, name, shape):
     single = tuple(shape) == tuple(expected)
     if len(expected) == 1 and expected[0] > 1 and not single and tuple(shape[1:]) in ((), (1,)):
         return f"{message}Integer labels become one-hot rows by keras.utils.to_categorical(y, {expected[0]})."
+    if name in model.conditions and len(shape) == 1 + len(expected):
+        return f"{message}A condition has the shape that the model was built with, a sequence its length, too."
     return message + _shape_advice(tuple(shape), tuple(expected))
 
 

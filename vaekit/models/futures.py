@@ -27,10 +27,17 @@ def draw_futures(model, x, n, length, mean, batch_size, seed):
     check_counts("futures", n=n, batch_size=batch_size, length=1 if length is None else length)
     data = fixed_arrays(model, x)
     steps = data[observed[0]].shape[1]
-    length = model.event_shapes[observed[0]][0] if length is None else length
+    built = model.event_shapes[observed[0]][0]
+    length = built if length is None else length
     needed = max(known_steps(f) for f in model.generative if f.name in observed)
     if steps < needed:
         raise ValueError(f"This model describes {observed} given their {first_steps(needed)}; there are {steps}.")
+    beside = [name for name in model.conditions if data[name].ndim > 2 and data[name].shape[1] == built]
+    if beside and length != built:
+        raise ValueError(
+            f"futures of this model have {built} steps, as its conditions {beside} have that it was built with; asked "
+            f"for {length}. Build it with longer ones, or leave length out."
+        )
     if steps > length:
         raise ValueError(f"{steps} steps are given, more than the {length} that futures should have.")
 
