@@ -232,6 +232,7 @@ def hmc_log_likelihood(model, x, samples=50, burn_in=300, leapfrog_steps=4, thin
 
     Source: Kingma & Welling 2014, appendix D.
     """
+    model.require_latents("hmc_log_likelihood")
     data = model.observe(x)
     latents = sum(math.prod(model.event_shapes[name]) for name in model.latents)
     if samples <= latents:
