@@ -67,7 +67,7 @@ class DenseBlock(keras.layers.Layer):
 
 
 def with_arguments(layer, config):
-    """Adds to a config the arguments of a subclass that defines `__init__` and no `get_config`, as Keras does for layers.
+    """Adds to a config the arguments of a subclass that defines `__init__` and no `get_config`, as Keras does.
 
     Raises:
         NotImplementedError: arguments that are not numbers, strings or None.
