@@ -106,8 +106,11 @@ def check_pixel(p, bins, channels=0):
 def check_grid(layer):
     """Data on both grids of 256 values pass; others are refused, with what to do."""
     k = np.arange(256).reshape(64, 2, 2, 1)
-    for x in (k / 255, (k + 0.5) / 256, (k / 255).astype("float16"), (k >= 128).astype("uint8"), k >= 128):
+    for x in (k / 255, (k + 0.5) / 256, ((k + 0.5) / 256).astype("float16"), (k >= 128).astype("uint8"), k >= 128):
         layer.check_values(x)
+    coarse = (k / 255).astype("float16")
+    refused(layer, coarse, r"15 of 256 .* too low .*numpy\.rint\(x \* 255\) \+ 0\.5\) / 256")
+    layer.check_values((np.rint(coarse * 255) + 0.5) / 256)
     refused(layer, k.astype("uint8"), r"look like whole numbers from 0 to 255: divide by 255")
     for wrong in (k / 254.5, RNG.uniform(size=(9, 2, 2, 1)), k / 255 - 0.5, 2 * k / 255):
         refused(layer, wrong, r"for instance .* numpy\.rint\(x \* 255\) / 255")

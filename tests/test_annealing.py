@@ -7,9 +7,10 @@ from oracles import ProbabilisticPCA, small_vae, two_latents
 from scipy.special import logsumexp
 from scipy.stats import norm
 
+import vaekit as vk
 from vaekit import backend
-from vaekit.evaluation import bidirectional, log_likelihood
-from vaekit.inference import AIS, HMC
+from vaekit.evaluation import bidirectional, hmc_log_likelihood, log_likelihood
+from vaekit.inference import AIS, HMC, hmc, monte_carlo_em
 
 
 def within(differences, limit=4):
@@ -93,6 +94,63 @@ def test_a_leapfrog_forth_and_back_ends_where_it_began():
     assert np.asarray(coarse.acceptance).mean() < 0.5
     refused = np.asarray(coarse.acceptance) == 0
     np.testing.assert_array_equal(np.asarray(coarse.z[0])[refused], z[refused])
+
+
+def test_a_chain_may_enter_the_support_but_not_leave_it():
+    def log_density(z):
+        inside = keras.ops.abs(z[0][..., 0]) < 1  # [S, B]
+        return keras.ops.where(inside, 0.0, -float("inf"))
+
+    kernel, z = HMC(log_density, leapfrog_steps=1), np.float32([[[1.5], [0.9]]] * 50)  # [S, B, 1]
+    moved = kernel.step(kernel.init([z], np.ones(2, "float32")), backend.seed(0))
+    end, acceptance = np.asarray(moved.z[0]), np.asarray(moved.acceptance)
+    entered = acceptance[:, 0] == 1
+    assert 5 < entered.sum() < 45
+    np.testing.assert_array_equal(abs(end[:, 0, 0]) < 1, entered)
+    np.testing.assert_array_equal(end[~entered, 0], z[~entered, 0])
+    assert (abs(end[:, 1]) < 1).all() and (acceptance[:, 1] == 0).any()
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"samples": 0}, "samples to be an integer of at least 1; received 0"),
+        ({"thinning": 0}, "thinning"),
+        ({"leapfrog_steps": 0}, "leapfrog_steps"),
+        ({"burn_in": -5}, "burn_in to be an integer of at least 0"),
+        ({"target_acceptance": 7}, "between 0 and 1; received 7"),
+        ({"step_size": -1}, "positive step_size"),
+        ({"initial": {"z": np.zeros((3, 2))}}, r"shapes {'z': \(2, 2\)}; received {'z': \(3, 2\)}"),
+        ({"initial": {"z": np.zeros((2, 1))}}, r"received {'z': \(2, 1\)}"),
+        ({"initial": {"y": np.zeros((2, 2))}}, r"received {'y': \(2, 2\)}"),
+        ({"initial": np.zeros((2, 2))}, "dict of latents .* received ndarray"),
+    ],
+)
+def test_hmc_refuses_settings_that_make_no_sense(pca, settings, message):
+    with pytest.raises(ValueError, match=message):
+        hmc(pca.model, pca.x[:2], **settings)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("settings", [{"updates": 0}, {"epochs": -1}, {"leapfrog_steps": 0}, {"target_acceptance": 1}])
+def test_monte_carlo_em_refuses_settings_that_make_no_sense(pca, settings):
+    with pytest.raises(ValueError, match=next(iter(settings))):
+        monte_carlo_em(pca.model, pca.x, "adam", progress=False, **settings)
+
+
+@pytest.mark.once
+def test_a_model_without_latents_has_no_chains():
+    model = vk.LatentVariableModel([vk.Factor("x", vk.layers.Normal(2, "shared"), given="c")], [])
+    data = {"x": np.zeros((3, 2)), "c": np.zeros((3, 1))}
+    for run in (
+        lambda: hmc(model, data),
+        lambda: monte_carlo_em(model, data, "adam", progress=False),
+        lambda: hmc_log_likelihood(model, data),
+        lambda: bidirectional(model, 3, conditions={"c": data["c"]}, progress=False),
+    ):
+        with pytest.raises(ValueError, match="this model has none"):
+            run()
 
 
 def test_schedules():

@@ -271,6 +271,7 @@ BAD = {
     "a tensor among layers": (lambda: Stack([keras.Input((3,))]), "expects a list of Keras layers"),
     "an unknown mask": (lambda: MaskedConv2D(3, 3, mask="C"), 'mask "A" .* or "B"'),
     "an even kernel": (lambda: GatedPixelConv2D(3, 4), "odd kernel size"),
+    "a kernel that is no square": (lambda: GatedPixelConv2D(3, (3, 5)), r"square kernel.*received \(3, 5\)"),
     "nothing to see": (lambda: MaskedConv2D(3, 1, mask="A"), "kernel size 3, 5, 7"),
     "B on too few channels": (lambda: GatedPixelConv2D(3)(normal(1, 4, 4, 5)), 'Should it be the first, with mask="A"'),
     "no head": (lambda: Autoregressive([MaskedConv2D(3, mask="A")]), "last layer .* distribution layer"),

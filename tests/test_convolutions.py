@@ -55,7 +55,7 @@ def test_numbers_of_weights_of_the_papers_layers():
     assert count(ResidualBlock(64), 28, 28, 1) == 9 * 64 + 9 * 64 * 64 + 2 * norm + (64 + 64)
     assert count(ResidualBlock(64), 14, 14, 64) == 2 * 9 * 64 * 64 + 2 * norm
     # Dieng et al.: 9 layers of 32 maps; z of 20 as a channel of each layer and of the last 1×1 convolution; 8×8 images
-    layers = [GatedPixelConv2D(32, mask="B" if i else "A") for i in range(9)]
+    layers = [GatedPixelConv2D(32, (3, 3), mask="B" if i else "A") for i in range(9)]
     link_and_output = 64 * 64 + 32 * 32 + 32
     first = (1 * 3 + 1) * (1 + 1) * 64 + 2 * 64 + link_and_output  # of x and z: 3 above, 1 to the left
     later = (2 * 3 + 2) * (32 + 1) * 64 + 2 * 64 + link_and_output

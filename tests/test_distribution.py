@@ -92,6 +92,31 @@ def test_files_keep_arguments_of_ones_own():
         Shifted(3, shift=np.ones(3)).get_config()
 
 
+class Scaled(vk.layers.Normal):
+    """A layer of the library with an argument more, and no get_config of its own."""
+
+    def __init__(self, event_shape, factor=1.0, mean_activation=None, **kwargs):
+        super().__init__(event_shape, mean_activation=mean_activation, **kwargs)
+        self.factor = factor
+
+
+class ScaledMixture(vk.priors.MixtureOfNormals):
+    """A prior of the library with an argument more, and no get_config of its own."""
+
+    def __init__(self, factor=1.0, **kwargs):
+        super().__init__(**kwargs)
+        self.factor = factor
+
+
+def test_files_keep_what_a_subclass_of_the_library_adds():
+    layer = Scaled(3, factor=7.0, mean_activation="sigmoid", scale="shared")
+    clone = Scaled.from_config(layer.get_config())
+    assert clone.factor == 7.0 and clone.scale == "shared" and clone.get_config() == layer.get_config()
+    assert ScaledMixture.from_config(ScaledMixture(factor=7.0, components=3).get_config()).factor == 7.0
+    with pytest.raises(NotImplementedError, match=r"\['factor'\]: define get_config"):
+        Scaled(3, factor=np.ones(3)).get_config()
+
+
 def test_names_of_parameters_are_a_tuple():
     class One(DistributionLayer):
         parameters = "mean"

@@ -6,7 +6,7 @@ from keras import ops
 from likelihoods import H
 
 from vaekit.backend import tfd
-from vaekit.layers import DistributionLayer
+from vaekit.layers import Bernoulli, DistributionLayer, Normal
 
 
 @pytest.mark.parametrize(
@@ -32,3 +32,11 @@ def test_any_distribution_of_pixels_is_summed_over_the_event(make):
     x = (np.random.default_rng(0).random((4, 2, 3, 1)) < 0.5).astype("float32")
     expected = ops.sum(make(a).log_prob(x), axis=(1, 2, 3))
     np.testing.assert_allclose(layer(H[:1]).log_prob(x), expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("layer", [Bernoulli((2, 2, 1)), Normal((2, 2, 1), "pixel")])
+@pytest.mark.parametrize("shape", [(), (1, 1), (2, 1, 1), (4, 3, 1, 2, 1)])
+def test_values_are_broadcast_as_by_tfp(layer, shape):
+    p, x = layer(H), np.ones(shape, "float32")
+    expected = ops.sum(p.distribution.log_prob(x), axis=(-3, -2, -1))
+    np.testing.assert_allclose(p.log_prob(x), expected, rtol=1e-5)

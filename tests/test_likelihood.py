@@ -12,7 +12,7 @@ from vaekit.evaluation import (
     information,
     log_likelihood,
 )
-from vaekit.layers import MLP, Bernoulli, DiagonalNormal
+from vaekit.layers import MLP, Bernoulli, DiagonalNormal, Normal, TimeDistributed, Tokens
 
 X = binary_images(6)
 
@@ -67,3 +67,21 @@ def test_bits_per_dimension_are_shown_of_data_that_are_not_binary():
     assert f"{bits.mean():.3f} ± {result.bits_standard_error:.3f} bits per dimension" in repr(result)
     binary = log_likelihood(small_vae(), X, samples=2, progress=False)
     assert binary.dimensions == 16 and "bits" not in repr(binary)
+
+
+def test_only_numbers_with_a_density_are_dimensions():
+    def estimate(head, x):
+        model = vk.LatentVariableModel([vk.Factor("x", head, given="c")], [])
+        return log_likelihood(model, {"x": x, "c": np.zeros((2, 5, 3))[:, : x.shape[1]]}, progress=False)
+
+    gaps = np.float32([[0.5, np.nan, 2.0], [np.nan, np.nan, 1.0]])
+    masked = estimate(keras.Sequential([keras.layers.Flatten(), vk.layers.Masked(Normal(3))]), gaps)
+    assert masked.dimensions == 1.5 and not masked.binary
+    assert masked.bits_per_dimension == pytest.approx(-masked.per_example.sum() / 3 / math.log(2))
+    coins = estimate(keras.Sequential([keras.layers.Flatten(), vk.layers.Masked(Bernoulli(3))]), np.rint(gaps / 2))
+    assert coins.dimensions == 1.5 and coins.binary
+    padding, end, word = vk.marks.PADDING, vk.marks.END, 5
+    words = np.array([[word, word, end, padding, padding], [end, *[padding] * 4]])
+    assert estimate(Tokens(5, vocabulary=9), words).dimensions == 2
+    steps = estimate(TimeDistributed(Normal(1), known=2), np.full((2, 5, 1), 0.5))
+    assert steps.dimensions == 3

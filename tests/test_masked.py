@@ -39,6 +39,7 @@ def test_missing_entries_do_not_count(kind):
     masked, gaps = Masked(layer), x.copy()
     gaps[0, 1], gaps[1] = np.nan, np.nan
     masked.check_values(gaps)
+    masked.check_values(np.full_like(x, np.nan))
     whole = masked(H)
 
     def densities():

@@ -1,5 +1,7 @@
 """Sequences as factors in time: the Kalman filter's log p(x), causality by gradients, and draws step by step."""
 
+import json
+
 import keras
 import numpy as np
 import pytest
@@ -210,6 +212,16 @@ def test_no_frame_sees_itself_or_the_future_and_z_reaches_all_later_ones():
         of_x, of_z = map(array, backend.value_and_gradient(log_p(t, "z"), x, z)[1])
         assert (np.abs(of_x).sum(axis=(0, 2, 3, 4)) > 0).tolist() == [s < t for s in range(T)]
         assert not of_z.any()  # a prior of frames alone
+
+
+@pytest.mark.once
+def test_numbers_of_steps_are_integers_of_any_kind():
+    layer = TimeDistributed(Normal(1), known=np.int64(1))
+    json.dumps([layer.get_config()["known"], Hold(np.int64(1)).get_config()["after"]])
+    with pytest.raises(ValueError, match="TimeDistributed expects known .* at least 0; received -1"):
+        TimeDistributed(Normal(1), known=-1)
+    with pytest.raises(ValueError, match="Hold expects after .* at least 0; received 1.5"):
+        Hold(1.5)
 
 
 def test_a_held_skip_comes_from_the_last_known_frame():

@@ -189,6 +189,27 @@ def test_encoder_stays_one_object_after_loading(kind, tmp_path):
     assert loaded.evaluate(x, verbose=0, seed=0) == pytest.approx(model.evaluate(x, verbose=0, seed=0), rel=1e-5)
 
 
+def test_a_vamp_prior_runs_the_encoder_in_inference_mode():
+    layers = [MLP(8), keras.layers.BatchNormalization(), keras.layers.Dropout(0.5), DiagonalNormal(2)]
+    prior = VampPrior(keras.Sequential(layers), 3, stddev=0.5, input_shape=IMAGE)
+    prior.build((2,))
+
+    class Density(keras.layers.Layer):
+        def call(self, z, training=False):
+            return prior.distribution().log_prob(z)
+
+    z = np.ones((4, 2), "float32")
+    np.testing.assert_allclose(Density()(z, training=True), prior.distribution().log_prob(z), rtol=1e-5)
+    assert not numpy(layers[1].moving_mean).any()
+
+
+@pytest.mark.once
+def test_a_vamp_prior_of_a_sequence_is_refused():
+    encoder = keras.Sequential([vk.layers.TimeDistributed(DiagonalNormal(2))])
+    with pytest.raises(ValueError, match="describes a sequence of them, step by step.*IndependentSteps"):
+        VampPrior(encoder, 3, input_shape=(5, 4)).build((5, 2))
+
+
 def test_a_prior_that_does_not_fit_is_refused():
     x, encoder = binary_images(), encoder_of()
     other = keras.Sequential([keras.Input((5, 5, 1)), MLP(8), DiagonalNormal(2)])
@@ -206,6 +227,8 @@ def test_a_prior_that_does_not_fit_is_refused():
         VampPrior(model.inference[1].layer, 5).build((3,))
     with pytest.raises(ValueError, match="when its model is built"):
         VampPrior(encoder, 5).pseudo_inputs  # noqa: B018
+    with pytest.raises(ValueError, match="leave event_shape=2 out"):
+        VampPrior(encoder, 5, event_shape=2)
     with pytest.raises(ValueError, match="components"):
         VampPrior(encoder, 0)
     with pytest.raises(ValueError, match="Keras layer"):

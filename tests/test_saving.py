@@ -343,6 +343,8 @@ def test_a_file_that_could_not_be_opened_is_not_written(name, tmp_path):
 def test_load_says_what_is_wrong_with_a_file(tmp_path):
     with pytest.raises(FileNotFoundError, match="no file '.*missing.keras'"):
         vk.load(tmp_path / "missing.keras")
+    with pytest.raises(FileNotFoundError, match="no file 'hf://keras/some'.*keras.saving.load_model opens addresses"):
+        vk.load("hf://keras/some")
     (tmp_path / "text.keras").write_text("no archive")
     with pytest.raises(ValueError, match="text.keras' is no .keras file.*model.save"):
         vk.load(tmp_path / "text.keras")

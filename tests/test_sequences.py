@@ -156,6 +156,7 @@ WRONG = {
     "size of one vocabulary": lambda: [L.Embedding(7, 3), LSTM(), Tokens(4, 6)],
     "should have mask_zero=False": lambda: [L.Embedding(6, 3, mask_zero=True), LSTM(), Tokens(4, 6)],
     "LSTM .* may let a word see itself": lambda: [EMBEDDING(), L.LSTM(5), Tokens(4, 6)],
+    "return_state=False": lambda: [EMBEDDING(), L.LSTM(5, return_sequences=True, return_state=True), Tokens(4, 6)],
     "Conv1D .* may let a word see itself": lambda: [EMBEDDING(), L.Conv1D(3, 3, padding="same"), Tokens(4, 6)],
     "Bidirectional": lambda: [EMBEDDING(), L.Bidirectional(LSTM()), Tokens(4, 6)],
     "sees earlier words": lambda: [EMBEDDING(), L.Dropout(0.5), Tokens(4, 6)],

@@ -12,7 +12,11 @@ from vaekit.layers import (
     Bernoulli,
     DiagonalNormal,
     Join,
+    Masked,
+    ResidualBlock,
     Stack,
+    TimeDistributed,
+    VariationalWeights,
 )
 from vaekit.models.factors import output_layer
 
@@ -87,6 +91,36 @@ def test_skips_along_one_axis_reach_what_has_weights():
     stack.layers[-1].heads["logits"].kernel.assign(np.float32([[1], [0], [0], [0]]))  # z alone
     _, (gradient,) = vk.backend.value_and_gradient(lambda z: ops.sum(stack(z).distribution.logits), z)
     assert np.any(array(gradient) != 0)
+
+
+@pytest.mark.once
+def test_skips_leave_out_what_has_no_weight_matrix():
+    flat = [L.UnitNormalization(), L.Softmax(), L.AlphaDropout(0.1), L.Rescaling(2.0), L.ActivityRegularization(l2=0.1)]
+    stack = Stack(
+        [L.Dense(6), *flat, L.RepeatVector(4), L.Reshape((2, 2, 6)), L.Resizing(4, 4), L.Conv2D(1, 1)], skip=True
+    )
+    assert tuple(stack(normal(4, 2)).shape) == (4, 4, 4, 1)
+    assert [join.maps != [None] for join in stack.joins] == [False] * 9 + [True]
+    assert stack.widths == [2, *[6] * 8, 6 + 1]
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: keras.Sequential([L.Dense(3), L.Dense(3)]),
+        lambda: MLP([3, 3]),
+        lambda: TimeDistributed(keras.Sequential([L.Dense(3), L.Dense(3)])),
+        lambda: L.TimeDistributed(MLP([3, 3])),
+        lambda: VariationalWeights(TimeDistributed(MLP([3, 3])), 10),
+        lambda: ResidualBlock(3),
+    ],
+)
+def test_skips_refuse_layers_with_layers_inside(make):
+    with pytest.raises(ValueError, match="have layers inside"):
+        Stack([L.Dense(3), make()], skip=True)
+    Stack([L.Dense(3), make()])
+    Stack([TimeDistributed(L.Dense(3)), VariationalWeights(MLP(3), 10), Masked(Bernoulli(3))], skip=True)
 
 
 def test_layers_see_the_mode_and_may_be_shared(tmp_path):

@@ -65,10 +65,11 @@ def bidirectional(
     Returns: `Bracket`.
 
     Raises:
-        ValueError: discrete latents, weights that are drawn anew at every call.
+        ValueError: no latents or discrete ones, weights that are drawn anew at every call.
 
     Source: Grosse et al. 2015; Wu et al. 2017, section 4.2.
     """
+    model.require_latents("bidirectional")
     check_counts("bidirectional", n=n, samples=samples, batch_size=batch_size, chunk=1 if chunk is None else chunk)
     ais = inference.AIS() if method is None else method
     source = backend.SeedSequence(seed)

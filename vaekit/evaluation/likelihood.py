@@ -11,8 +11,11 @@ from tqdm.auto import tqdm
 from vaekit import backend, inference
 from vaekit.batches import check_counts
 from vaekit.evaluation.errors import standard_error
+from vaekit.layers import Tokens
 from vaekit.models.arrays import row_batches, row_count
 from vaekit.models.data import fixed_arrays
+from vaekit.models.factors import output_layer
+from vaekit.models.over_time import known_steps
 from vaekit.objectives.state import read_state
 from vaekit.training.finite import require_numbers
 
@@ -26,14 +29,15 @@ class LogLikelihood:
         effective_sample_size: array `[N]`, $(\\sum_s w_s)^2 / \\sum_s w_s^2$: from 1 (one sample carries the
             estimate; importance sampling is then too low) to S (q(z|x) is the true posterior).
         samples: S.
-        dimensions: D, numbers in one example.
-        binary: whether all data are 0 or 1; of other data bits per dimension are shown too.
+        dimensions: D, numbers in one example that have a density: what is missing has none, nor padding, nor steps that
+            are known. Where examples have different numbers of them, their mean.
+        binary: whether all these are 0 or 1; of other data bits per dimension are shown too.
     """
 
     per_example: np.ndarray
     effective_sample_size: np.ndarray
     samples: int
-    dimensions: int
+    dimensions: float
     binary: bool
 
     @property
@@ -207,9 +211,18 @@ def _rows_at_once():
 
 
 def dimensions(model, data):
-    """Counts numbers in one example, and returns whether all of them are 0 or 1; without conditions."""
-    x = [ops.convert_to_numpy(data[name]) for name in model.observed]
-    return sum(math.prod(part.shape[1:]) for part in x), all(((part == 0) | (part == 1)).all() for part in x)
+    """Counts the numbers in one example that have a density, on average, and returns whether all of them are 0 or 1."""
+    count, binary = 0, True
+    for factor in model.generative:
+        if factor.name in model.observed:
+            x = ops.convert_to_numpy(data[factor.name])[:, known_steps(factor) :]
+            head = output_layer(factor.layer)
+            there = ~np.isnan(x)
+            if isinstance(head, Tokens):
+                there &= x != head.padding
+            count += np.count_nonzero(there) / len(x)
+            binary &= bool(((x == 0) | (x == 1) | ~there).all())
+    return count, binary
 
 
 def hmc_log_likelihood(model, x, samples=50, burn_in=300, leapfrog_steps=4, thinning=4, seed=0):
@@ -232,6 +245,7 @@ def hmc_log_likelihood(model, x, samples=50, burn_in=300, leapfrog_steps=4, thin
 
     Source: Kingma & Welling 2014, appendix D.
     """
+    model.require_latents("hmc_log_likelihood")
     data = model.observe(x)
     latents = sum(math.prod(model.event_shapes[name]) for name in model.latents)
     if samples <= latents:

@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 
 from vaekit import backend
-from vaekit.inference.hmc import HMC, Chains, check_density, prior_draws
+from vaekit.inference.hmc import HMC, Chains, check_acceptance, check_density, prior_draws
 from vaekit.models.arrays import row_count
 
 PILOT_CHAINS = 4  # for each example, from which step sizes are found
@@ -67,8 +67,7 @@ class AIS:
                 raise ValueError(f"AIS expects {name} to be an integer, 1 or more; received {getattr(self, name)!r}.")
         if self.start not in ("prior", "encoder"):
             raise ValueError(f'AIS starts from "prior" or "encoder"; received start={self.start!r}.')
-        if not 0 < self.target_acceptance < 1:
-            raise ValueError(f"target_acceptance should lie between 0 and 1; received {self.target_acceptance!r}.")
+        check_acceptance(self.target_acceptance)
         self.inverse_temperatures()
 
     def inverse_temperatures(self):

@@ -2,13 +2,15 @@
 
 from typing import NamedTuple
 
+import numpy as np
 from keras import ops
 
 from vaekit import backend
 from vaekit.backend import tfd, tfp
+from vaekit.batches import check_counts
 from vaekit.layers import VariationalWeights
 from vaekit.layers.over_time import OverTime
-from vaekit.models.arrays import row_count
+from vaekit.models.arrays import fits, row_count
 from vaekit.models.factors import contains
 from vaekit.models.features import completed
 
@@ -71,7 +73,8 @@ class HMC:
         start = (chains.z, v, chains.log_density, chains.gradient)
         end = ops.fori_loop(0, self.leapfrog_steps, leapfrog, start)
         log_ratio = (end[2] - _kinetic(end[1])) - (start[2] - _kinetic(start[1]))  # H − H', [S, B]
-        log_ratio = ops.where(ops.isfinite(log_ratio), log_ratio, -float("inf"))  # what has left the support
+        inside = ops.isfinite(end[2]) & ~ops.isnan(log_ratio)  # of the support; ∞ where the start was not
+        log_ratio = ops.where(inside, log_ratio, -float("inf"))
         u = tfd.Uniform(ops.zeros_like(log_ratio), 1.0).sample(seed=coin)
         accepted = ops.log(u) < log_ratio
 
@@ -100,6 +103,12 @@ def _over(size, z):
 def _kinetic(v):
     """½‖v‖² `[S, B]` of a list of momenta `[S, B, ...]`."""
     return sum(0.5 * ops.sum(ops.square(ops.reshape(a, (*a.shape[:2], -1))), axis=-1) for a in v)
+
+
+def check_acceptance(target_acceptance):
+    """Raises ValueError unless an acceptance rate that is aimed at can be reached."""
+    if not 0 < target_acceptance < 1:
+        raise ValueError(f"target_acceptance should lie between 0 and 1; received {target_acceptance!r}.")
 
 
 def check_density(model):
@@ -169,16 +178,24 @@ def hmc(
     Returns: dict of latents by name, arrays `[L, B, ...]`, and the acceptance rate of each chain, array `[B]`.
 
     Raises:
-        ValueError: discrete latents, weights that are drawn anew at every call, or unusable data.
+        ValueError: no latents or discrete ones, weights that are drawn anew at every call, settings out of range, other
+            shapes of `initial` than the latents', or unusable data.
 
     Source: Kingma & Welling 2014, appendix D (4 leapfrog steps); Neal 2011; Andrieu & Thoms 2008 (adaptation).
     """
+    model.require_latents("hmc")
+    check_counts("hmc", samples=samples, leapfrog_steps=leapfrog_steps, thinning=thinning)
+    check_counts("hmc", least=0, burn_in=burn_in)
+    check_acceptance(target_acceptance)
+    if not 0 < step_size < float("inf"):
+        raise ValueError(f"hmc expects a positive step_size, 0.1 for instance; received {step_size!r}.")
     data = model.observe(x)
     check_density(model)
     n = row_count(data)
     if initial is None:
         start = prior_draws(model, data, 1, n, seed)
     else:
+        _check_initial(model, initial, n)
         start = [ops.cast(initial[name], "float32")[None] for name in model.latents]
 
     def run(values, z, size, key):
@@ -204,3 +221,16 @@ def hmc(
         chain, acceptance = program(data, start, ops.full((n,), step_size, "float32"), backend.seed(seed))
     z = {name: ops.convert_to_numpy(part)[:, 0] for name, part in zip(model.latents, chain, strict=True)}  # [L, B, ...]
     return z, ops.convert_to_numpy(acceptance)[:, 0].mean(axis=0)
+
+
+def _check_initial(model, initial, n):
+    """Raises ValueError unless `initial` is a dict of all latents, `[n, ...]`."""
+    shapes = {name: tuple(np.shape(value)) for name, value in initial.items()} if isinstance(initial, dict) else None
+    if (
+        shapes is None
+        or set(shapes) != set(model.latents)
+        or not all(shape[:1] == (n,) and fits(model, name, shape) for name, shape in shapes.items())
+    ):
+        expected = {name: (n, *model.event_shapes[name]) for name in model.latents}
+        received = type(initial).__name__ if shapes is None else shapes
+        raise ValueError(f"hmc starts from a dict of latents of the shapes {expected}; received {received}.")

@@ -6,8 +6,8 @@ from keras import ops
 from tqdm.auto import tqdm
 
 from vaekit import backend
-from vaekit.batches import Batches
-from vaekit.inference.hmc import HMC, check_density, joint_density, prior_draws
+from vaekit.batches import Batches, check_counts
+from vaekit.inference.hmc import HMC, check_acceptance, check_density, joint_density, prior_draws
 from vaekit.models.arrays import row_count
 
 
@@ -47,6 +47,10 @@ def monte_carlo_em(
 
     Source: Kingma & Welling 2014, section 5 and appendix E.
     """
+    model.require_latents("monte_carlo_em")
+    check_counts("monte_carlo_em", leapfrog_steps=leapfrog_steps, updates=updates, batch_size=batch_size)
+    check_counts("monte_carlo_em", least=0, epochs=epochs)
+    check_acceptance(target_acceptance)
     data = {name: ops.convert_to_numpy(value) for name, value in model.observe(x).items()}
     check_density(model)
     n = row_count(data)

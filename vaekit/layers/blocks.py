@@ -66,20 +66,20 @@ class DenseBlock(keras.layers.Layer):
         }
 
 
-def with_arguments(layer, base, config):
-    """Adds to a config what a subclass without `get_config` has for arguments of its own, as Keras does for layers.
-
-    Args:
-        base: the class whose `get_config` made `config`.
+def with_arguments(layer, config):
+    """Adds to a config the arguments of a subclass that defines `__init__` and no `get_config`, as Keras does.
 
     Raises:
         NotImplementedError: arguments that are not numbers, strings or None.
     """
-    if type(layer).get_config is not base.get_config:
+    mro = type(layer).__mro__
+    maker, taker = (next(c for c in mro if name in vars(c)) for name in ("get_config", "__init__"))
+    if mro.index(taker) >= mro.index(maker):
         return config
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    parameters = list(inspect.signature(type(layer).__init__).parameters.values())[1:]
-    own = [p.name for p in parameters if p.kind in kinds and p.name not in config]
+    parameters = list(inspect.signature(taker.__init__).parameters.values())[1:]
+    known = {*config, *inspect.signature(maker.__init__).parameters}
+    own = [p.name for p in parameters if p.kind in kinds and p.name not in known]
     given = layer._auto_config and layer._auto_config.config
     if own and given is None:
         raise NotImplementedError(

@@ -183,13 +183,14 @@ class GatedPixelConv2D(DenseBlock):
 
     Args:
         filters: channels of v and of h: the output is `[v | h]`, `[B, H, W, 2·filters]`.
-        kernel_size: odd.
+        kernel_size: odd, of a square.
         mask: `"A"` or `"B"`.
 
     `padded=True` is what it is for `MaskedConv2D`.
 
     Raises:
-        ValueError: an unknown mask, or an input to a layer of mask `"B"` that cannot be `[v | h | extra]`.
+        ValueError: an unknown mask, a kernel that is no square, or an input to a layer of mask `"B"` that cannot be
+            `[v | h | extra]`.
 
     Source: van den Oord et al. 2016 (gated PixelCNN), section 2 and figure 2.
     """
@@ -197,7 +198,10 @@ class GatedPixelConv2D(DenseBlock):
     def __init__(self, filters, kernel_size=3, mask="B", **kwargs):
         check_mask("GatedPixelConv2D", mask, kernel_size)
         super().__init__(**kwargs)
-        self.filters, self.kernel_size, self.mask = int(filters), int(kernel_size), mask
+        sizes = {int(n) for n in np.ravel(kernel_size)}
+        if len(sizes) > 1:
+            raise ValueError(f"GatedPixelConv2D expects a square kernel, one odd number; received {kernel_size!r}.")
+        self.filters, self.kernel_size, self.mask = int(filters), sizes.pop(), mask
         self.reach = (self.kernel_size // 2,) * 2  # k
 
     def build(self, input_shape):

@@ -156,7 +156,7 @@ class DistributionLayer(DenseBlock):
         """Raises ValueError if the NumPy array `x` holds values outside the distribution's support."""
 
     def get_config(self):
-        return with_arguments(self, DistributionLayer, {**super().get_config(), "event_shape": self.event_shape})
+        return with_arguments(self, {**super().get_config(), "event_shape": self.event_shape})
 
 
 def output_spec(network, inputs, call=None):

@@ -29,8 +29,9 @@ class Flat(Events):
     def _log_prob(self, x):
         names, log_prob = DENSITIES[type(self.distribution)]
         parameters, event = [getattr(self.distribution, name) for name in names], len(self.event_shape)
-        if any(p is None or p.shape != parameters[0].shape or len(p.shape) < event for p in parameters):
-            return super()._log_prob(x)  # probabilities for logits, or parameters that are broadcast
+        whole = tuple(x.shape[-event:]) == tuple(self.event_shape)
+        if not whole or any(p is None or p.shape != parameters[0].shape or len(p.shape) < event for p in parameters):
+            return super()._log_prob(x)  # probabilities for logits, or what is broadcast
         # [..., D], D being all of the event
         flat = [ops.reshape(v, (*ops.shape(v)[:-event], math.prod(self.event_shape))) for v in (x, *parameters)]
         return ops.sum(log_prob(ops.cast(flat[0], parameters[0].dtype), *flat[1:]), axis=-1)

@@ -5,6 +5,7 @@ from keras import ops
 
 from vaekit import backend
 from vaekit.backend import tfd
+from vaekit.batches import check_counts
 from vaekit.layers.density import Mean
 from vaekit.layers.distribution import DistributionLayer, origin_of, output_spec, remember
 from vaekit.layers.stacks import Stack, shapes_of
@@ -156,9 +157,8 @@ class TimeDistributed(keras.layers.Layer):
         super().__init__(**kwargs)
         if not isinstance(network, keras.layers.Layer):
             raise ValueError(f"TimeDistributed expects a Keras layer or model; received {network!r}.")
-        if not (isinstance(known, int) and known >= 0):
-            raise ValueError(f"known is a number of steps, 0 or more; received {known!r}.")
-        self.network, self.known = network, known
+        check_counts("TimeDistributed", least=0, known=known)
+        self.network, self.known = network, int(known)
 
     def build(self, input_shape):
         shapes = shapes_of(input_shape)
@@ -264,9 +264,8 @@ class Hold(keras.layers.Layer):
 
     def __init__(self, after, **kwargs):
         super().__init__(**kwargs)
-        if not (isinstance(after, int) and after >= 0):
-            raise ValueError(f"Hold expects the number of a step, from 0; received {after!r}.")
-        self.after = after
+        check_counts("Hold", least=0, after=after)
+        self.after = int(after)
 
     def call(self, inputs):
         length = inputs.shape[1]

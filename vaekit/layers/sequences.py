@@ -302,15 +302,15 @@ def _check_layers(layers, start):
             "would hold the states before it."
         )
     for layer in between:
-        recurrent = (
-            isinstance(layer, RECURRENT) and layer.return_sequences and not (layer.go_backwards or layer.stateful)
-        )
+        recurrent = isinstance(layer, RECURRENT) and layer.return_sequences and not layer.return_state
+        recurrent = recurrent and not (layer.go_backwards or layer.stateful)
         convolution = isinstance(layer, L.Conv1D) and layer.padding == "causal" and layer.strides == (1,)
         plain = isinstance(layer, PLACEWISE) and getattr(layer, "axis", -1) in (-1, 2, [-1], [2])
         if not (recurrent or convolution or plain or isinstance(layer, L.Dense)):
             raise ValueError(
-                f"{type(layer).__name__} (layer {layer.name!r}) may let a word see itself or later ones. "
-                "AutoregressiveTokens expects LSTM, GRU or SimpleRNN with return_sequences=True, Conv1D with "
+                f"{type(layer).__name__} (layer {layer.name!r}) may let a word see itself or later ones, "
+                "or returns a state, too. AutoregressiveTokens expects LSTM, GRU or SimpleRNN with "
+                "return_sequences=True and return_state=False, Conv1D with "
                 'padding="causal", Dense, and elementwise layers.'
             )
     if all(isinstance(layer, PLACEWISE) for layer in between):

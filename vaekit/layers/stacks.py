@@ -6,17 +6,19 @@ import keras
 from keras import ops
 
 from vaekit.layers.blocks import MLP
+from vaekit.layers.convolutions import ResidualBlock
 from vaekit.layers.distribution import DistributionLayer
 
 L = keras.layers
 # Layers without a weight matrix. No input enters them by a skip connection, having no weights there to meet.
 ELEMENTWISE = (
     *(L.Activation, L.ReLU, L.LeakyReLU, L.PReLU, L.ELU, L.BatchNormalization),
-    *(L.Dropout, L.SpatialDropout1D, L.SpatialDropout2D, L.GaussianDropout, L.GaussianNoise, L.Identity),
+    *(L.Dropout, L.SpatialDropout1D, L.SpatialDropout2D, L.AlphaDropout, L.GaussianDropout, L.GaussianNoise),
+    *(L.ActivityRegularization, L.Identity),
 )
 RESHAPING = (
-    *(L.LayerNormalization, L.GroupNormalization, L.RMSNormalization),
-    *(L.Reshape, L.Flatten, L.Permute, L.UpSampling2D, L.ZeroPadding2D, L.Cropping2D),
+    *(L.LayerNormalization, L.GroupNormalization, L.RMSNormalization, L.UnitNormalization, L.Softmax, L.Rescaling),
+    *(L.Reshape, L.Flatten, L.Permute, L.RepeatVector, L.Resizing, L.UpSampling2D, L.ZeroPadding2D, L.Cropping2D),
     *(L.UpSampling1D, L.ZeroPadding1D, L.Cropping1D),
     *(L.MaxPooling2D, L.AveragePooling2D, L.GlobalMaxPooling2D, L.GlobalAveragePooling2D),
     *(L.MaxPooling1D, L.AveragePooling1D, L.GlobalMaxPooling1D, L.GlobalAveragePooling1D),
@@ -27,6 +29,13 @@ def shapes_of(input_shape):
     """Returns the shape of one tensor, or the shapes of several, as a list of tuples."""
     several = isinstance(input_shape[0], (list, tuple))
     return [tuple(shape) for shape in (input_shape if several else [input_shape])]
+
+
+def _has_layers(layer):
+    """Returns whether a layer runs several in sequence, as one around such a layer does, such as `TimeDistributed`."""
+    around = getattr(layer, "network", getattr(layer, "layer", None))
+    several = isinstance(layer, (keras.Model, Stack, ResidualBlock)) or isinstance(layer, MLP) and len(layer.units) > 1
+    return several or isinstance(around, L.Layer) and _has_layers(around)
 
 
 @keras.saving.register_keras_serializable("vaekit")
@@ -131,8 +140,7 @@ class Stack(keras.layers.Layer):
             raise ValueError(
                 f"Only the last layer of {type(self).__name__} may be a distribution layer; so is {heads}."
             )
-        inner = [layer.name for layer in self.layers if isinstance(layer, (keras.Model, Stack))]
-        inner += [layer.name for layer in self.layers if isinstance(layer, MLP) and len(layer.units) > 1]
+        inner = [layer.name for layer in self.layers if _has_layers(layer)]
         if skip and inner:
             raise ValueError(
                 f"skip=True sends z into every layer of this list, but {inner} have layers inside, of which it would "

@@ -208,7 +208,8 @@ def load(filepath, custom_objects=None, compile=True, safe_mode=True):
     """
     path = Path(filepath)
     if not path.exists():
-        raise FileNotFoundError(f"There is no file {str(path)!r}.")
+        remote = " It opens files on disk; keras.saving.load_model opens addresses." if "://" in str(filepath) else ""
+        raise FileNotFoundError(f"vaekit.load finds no file {str(filepath)!r}.{remote}")
     configs = [] if path.is_dir() else _object_configs(_config(path))
     unknown = sorted({_name(config) for config in configs if not _is_known(config, custom_objects or {})})
     if unknown:

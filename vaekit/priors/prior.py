@@ -54,7 +54,7 @@ class Prior(keras.layers.Layer):
         return tfd.Independent(distribution, reinterpreted_batch_ndims=len(self.event_shape))
 
     def get_config(self):
-        return with_arguments(self, Prior, {**super().get_config(), "event_shape": self._given_shape})
+        return with_arguments(self, {**super().get_config(), "event_shape": self._given_shape})
 
 
 def _shape(prior, event_shape):

@@ -8,6 +8,7 @@ from vaekit.backend import integer_seed, tfd
 from vaekit.batches import check_counts
 from vaekit.distributions import NormalMixture
 from vaekit.layers.distribution import event_shape
+from vaekit.layers.over_time import TimeDistributed, output_layer
 from vaekit.priors.prior import Prior
 
 
@@ -24,6 +25,9 @@ class VampPrior(Prior):
     The prior shares the encoder of its latent: one object, one set of weights, also after saving and loading. Each
     sample comes from a component drawn uniformly. The pseudo-inputs are a weight shaped like the encoder's input,
     clipped to `value_range` wherever they are used: a pixel that has left the range has no gradient, and stays out.
+
+    The prior runs the encoder in inference mode, in training too: without dropout, and with the running averages of
+    batch normalization.
 
     Over sentences they are sentences of the data, `from_data`, and not learned: a token's number has no gradient. What
     has one, a mixture of all words at each place, is no sentence that an encoder has been trained on, and takes K T V
@@ -43,8 +47,9 @@ class VampPrior(Prior):
         seed: integer for the start.
 
     Raises:
-        ValueError: an encoder that expects another shape, or describes another latent than the prior's; when built, an
-            encoder that begins with an `Embedding`, unless `learned=False`.
+        ValueError: an `event_shape`; an encoder that expects another shape, or describes another latent than the
+            prior's, or a sequence step by step; when built, an encoder that begins with an `Embedding`, unless
+            `learned=False`.
 
     Source: Tomczak & Welling 2018, eq. 10.
     """
@@ -62,6 +67,11 @@ class VampPrior(Prior):
         squashed=False,
         **kwargs,
     ):
+        if kwargs.get("event_shape") is not None:
+            raise ValueError(
+                "VampPrior is built after its encoder, whose latent's shape it takes: leave event_shape="
+                f"{kwargs['event_shape']!r} out, and in a model of your own say prior.build(shape)."
+            )
         super().__init__(**kwargs)
         if not isinstance(encoder, keras.layers.Layer):
             raise ValueError(f"VampPrior expects the model's encoder, a Keras layer; received {encoder!r}.")
@@ -113,6 +123,11 @@ class VampPrior(Prior):
         return prior
 
     def build(self, input_shape):
+        if isinstance(output_layer(self.encoder), TimeDistributed):
+            raise ValueError(
+                f"VampPrior expects an encoder of one latent; {self.encoder.name} describes a sequence of them, step "
+                "by step. Give each step a prior: vaekit.priors.IndependentSteps(vaekit.priors.StandardNormal())."
+            )
         shape = self._input_shape()
         event = event_shape(self.encoder, keras.KerasTensor((None, *shape), "float32"))
         if event != tuple(input_shape):
@@ -178,7 +193,7 @@ class VampPrior(Prior):
 
     def distribution(self):
         self.shape  # noqa: B018, raises ValueError before it is built
-        q = self.encoder(self._bounded_inputs())  # q(z|u_k), batch [K]
+        q = self.encoder(self._bounded_inputs(), training=False)  # q(z|u_k), batch [K]
         if isinstance(q, tfd.Independent) and type(q.distribution) is tfd.Normal:
             return NormalMixture(q.distribution.loc, q.distribution.scale)
         return tfd.MixtureSameFamily(tfd.Categorical(logits=ops.zeros(self.components, "float32")), q)

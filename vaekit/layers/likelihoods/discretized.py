@@ -34,7 +34,8 @@ class Discretized(DistributionLayer):
         bins: number of values.
 
     Raises:
-        ValueError: fewer than two values; as the head of a model, data on neither grid.
+        ValueError: fewer than two values; as the head of a model, data on neither grid, or too coarse for it, such as
+            k / 255 in float16, some of which lie in bin k + 1.
     """
 
     def __init__(self, event_shape, bins=256, **kwargs):
@@ -53,18 +54,29 @@ class Discretized(DistributionLayer):
         return ops.reshape(parameter, (-1, *spatial, self.event_shape[-1], n // self.event_shape[-1]))
 
     def check_values(self, x):
+        if not x.size:  # all missing
+            return
         rounding = 0.01 + (self.bins * np.finfo(x.dtype).eps if x.dtype.kind == "f" else 0)
         x = x.astype("float32", copy=False)
-        grids = x * (self.bins - 1), x * self.bins - 0.5
-        wrong = min(((x < 0) | (x > 1) | (abs(t - np.rint(t)) > rounding) for t in grids), key=np.count_nonzero)
         top = self.bins - 1
-        whole = x.min() >= 0 and x.max() <= top and (x == np.rint(x)).all()
-        advice = (
-            f"They look like whole numbers from 0 to {top}: divide by {top}."
-            if whole
-            else f"Round images in [0, 1] to them, numpy.rint(x * {top}) / {top}, or use a likelihood for real values, "
-            "vaekit.layers.Normal(event_shape)."
-        )
+        k = np.clip(np.floor(x * self.bins), 0, top)  # the bin
+        found = []
+        for t in (x * top, x * self.bins - 0.5):
+            off = (x < 0) | (x > 1) | (abs(t - np.rint(t)) > rounding)
+            found.append((off | (np.rint(t) != k), off))
+        wrong, off = min(found, key=lambda pair: np.count_nonzero(pair[0]))
+        if x.min() >= 0 and x.max() <= top and (x == np.rint(x)).all():
+            advice = f"They look like whole numbers from 0 to {top}: divide by {top}."
+        elif not off.any():
+            advice = (
+                f"Their precision is too low for k / {top}: these lie in the next bin. Take the middle of each bin, "
+                f"(numpy.rint(x * {top}) + 0.5) / {self.bins}."
+            )
+        else:
+            advice = (
+                f"Round images in [0, 1] to them, numpy.rint(x * {top}) / {top}, or use a likelihood for real values, "
+                "vaekit.layers.Normal(event_shape)."
+            )
         expected = f"{self.bins} values, k / {top} or (k + 0.5) / {self.bins} for k = 0, ..., {top}"
         check_values(x, wrong, f"{type(self).__name__} expects {expected}", advice)
 
