@@ -167,13 +167,14 @@ print("these test images are the digits", *twins)
 holds(looks["dynamic 14×14"]["different values"] == 2, 0 < len(twins) < 30, np.mean(np.array(twins) == 1) > 0.8)
 
 # %% [markdown]
-# Two values: these images are coins, `Bernoulli` is their likelihood. The table has gaps, and somewhere a value many
-# standard deviations from its mean. A normal likelihood will feel that one, since it pays for the square of a distance;
-# `StudentT`, a bell with heavier tails, would mind it less. The sentences are numbers of words, up to 855; two of these
-# 856 never occur in training, the mark of an unknown word and that of a start. And some test images are, pixel by
-# pixel, training images. Is that a leak? Here, no: they are ones, a straight stroke of few pixels, and people do draw
-# the same stroke twice. But a model that learns by heart is paid for them. With one twin in a hundred or more, look
-# whether it is one person, one frame, one file twice; and report the number, or measure without them.
+# Two values: these images are coins, `Bernoulli` is their likelihood. The table has ten thousand different values, so
+# its likelihood is a density. It has gaps, and somewhere a value many standard deviations from its mean. A normal
+# likelihood will feel that one, since it pays for the square of a distance; `StudentT`, a bell with heavier tails,
+# would mind it less. The sentences are numbers of words, up to 855; two of these 856 never occur in training, the mark
+# of an unknown word and that of a start. And some test images are, pixel by pixel, training images. Is that a leak?
+# Here, no: they are ones, a straight stroke of few pixels, and people do draw the same stroke twice. But a model that
+# learns by heart is paid for them. With one twin in a hundred or more, look whether it is one person, one frame, one
+# file twice; and report the number, or measure without them.
 #
 # ### A model of a table
 #
@@ -650,9 +651,9 @@ model_card(
 
 # %% [markdown]
 # Look what it answers that a single number does not. Of *which* $p(x)$: binary images, drawn from grey ones. Measured
-# *how*: draws, effective draws, which split, how many images. Uncertain *by how much*, over images and over seeds. Made
-# *with what*: versions. A record of `vaekit reproduce` has the same, for a cell of a paper's table, and the commit and
-# the curves beside it.
+# *how*: draws, effective draws (49 of 100 carry the average: enough, by lesson 03), which split, how many images.
+# Uncertain *by how much*, over images and over seeds. Made *with what*: versions. A record of `vaekit reproduce` has
+# the same, for a cell of a paper's table, and the commit and the curves beside it.
 #
 # The line *not for* is the one that readers will need most. Think of the table of tumours. Its model filled in the kind
 # of all eleven rows that lacked one. It has seen a few hundred patients of one hospital, has never been tested on
