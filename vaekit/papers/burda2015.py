@@ -112,6 +112,7 @@ def one_layer(data, objective=None, settings=SETTINGS, quirks=NONE, seed=None):
     Args:
         data: a `vaekit.datasets.Dataset` of binary images.
         objective: IWAE(k) or ELBO(k); None: IWAE(50).
+        seed: integer, of the order of the data and of sampling; the weights' is `keras.utils.set_random_seed`.
     """
     encoder = _network(settings.hidden, settings.latents, _normal, quirks)
     decoder = _network(settings.hidden, event_shape(data), Bernoulli, quirks)

@@ -109,6 +109,7 @@ def mlp(data, skip, layers=2, latents=50, refinement=None, settings=SETTINGS, qu
         layers: hidden layers of the decoder; the paper's are 2, 3 and 4.
         latents: units of z.
         refinement: a `vaekit.inference.Refinement`, for (Skip-)SA-VAE.
+        seed: integer, of the order of the data and of sampling; the weights' is `keras.utils.set_random_seed`.
     """
     encoder = keras.Sequential([MLP([settings.hidden] * settings.encoder_layers, "relu"), DiagonalNormal(latents)])
     hidden = [L.Dense(settings.hidden, "relu") for _ in range(layers)]
@@ -132,6 +133,7 @@ def pixelcnn(data, skip, depth=9, latents=20, refinement=None, settings=SETTINGS
         depth: layers of the PixelCNN; the paper's are 1, 3, 6 and 9.
         latents: units of z; the paper's are 2, 10, 20, 50 and 100.
         refinement: a `vaekit.inference.Refinement`, for (Skip-)SA-VAE.
+        seed: integer, of the order of the data and of sampling; the weights' is `keras.utils.set_random_seed`.
     """
     blocks = [part for maps in settings.maps for part in (ResidualBlock(maps), L.Conv2D(maps, 2, strides=2))]
     encoder = keras.Sequential([*blocks, DiagonalNormal(latents)])

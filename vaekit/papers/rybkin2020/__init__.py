@@ -105,6 +105,7 @@ def vae(data, decoder="optimal", latents=None, beta=1.0, settings=SETTINGS, quir
         latents: None: 20.
         beta: weight of the KL. (`decoder="beta"` is the paper's β-VAE with this left at 1: the same up to the scale of
             the loss, and with the bound that the paper reports.)
+        seed: integer, of the order of the data and of sampling; the weights' is `keras.utils.set_random_seed`.
 
     Raises:
         ValueError: images of other sizes, or an unknown decoder.

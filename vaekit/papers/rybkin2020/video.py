@@ -102,6 +102,7 @@ def svg(data, decoder="optimal", prior="learned", settings=BAIR, seed=None):
         data: a `vaekit.datasets.Dataset` of videos, their frames 4 · 2^blocks pixels wide and high.
         decoder: one of `vaekit.papers.rybkin2020.DECODERS`, for a frame.
         prior: `"learned"`, $p(z_t | x_{<t})$ (SVG-LP), or `"fixed"`, N(0, I) at each step (SVG-FP).
+        seed: integer, of the order of the data and of sampling; the weights' is `keras.utils.set_random_seed`.
 
     Raises:
         ValueError: data of another shape, or an unknown decoder or prior.
