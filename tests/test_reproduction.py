@@ -336,6 +336,17 @@ def test_a_cell_that_starts_from_another_one(tiny):
     assert runs.run(then, epochs=3, progress=False).epochs == 3
 
 
+@pytest.mark.once
+def test_a_cell_that_cannot_be_built_is_refused_before_the_one_it_starts_from_is_trained(tiny):
+    def build(data, **options):
+        raise ValueError("an ELBO has no gradient 'dreg'")
+
+    then = {**tiny.options, "then": "vae"}
+    with pytest.raises(ValueError, match="no gradient"):
+        first = dataclasses.replace(tiny, fit=never)
+        runs.run(dataclasses.replace(tiny, options=then, build=build, after=first), progress=False)
+
+
 class Full(io.FileIO):
     def write(self, _):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -171,11 +171,16 @@ def learning_rates(stages=SETTINGS.stages, quirks=NONE):
 def optimizer(model, data, settings=SETTINGS, quirks=NONE):
     """Adam with the paper's staged learning rate, for batches of the paper's size."""
     steps = steps_per_epoch(len(data.train), settings)
+    rate = keras.optimizers.schedules.PiecewiseConstantDecay(
+        boundaries=[steps * epochs(i) for i in range(1, settings.stages)],
+        values=learning_rates(settings.stages, quirks),
+    )
+    return _adam(model, rate, settings, quirks)
+
+
+def _adam(model, rate, settings, quirks):
     adam = keras.optimizers.Adam(
-        keras.optimizers.schedules.PiecewiseConstantDecay(
-            boundaries=[steps * epochs(i) for i in range(1, settings.stages)],
-            values=learning_rates(settings.stages, quirks),
-        ),
+        rate,
         beta_1=0.99 if quirks.high_momentum else settings.beta_1,
         beta_2=settings.beta_2,
         epsilon=settings.epsilon / settings.batch_size if quirks.summed_gradient else settings.epsilon,
@@ -188,11 +193,10 @@ def optimizer(model, data, settings=SETTINGS, quirks=NONE):
     return adam
 
 
-def switch(model, objective, settings=SETTINGS):
+def switch(model, objective, settings=SETTINGS, quirks=NONE):
     """Compiles a trained model for the other objective, at the last stage's learning rate 1e-4 (table 2)."""
-    rate = learning_rates(settings.stages)[-1]
-    adam = keras.optimizers.Adam(rate, settings.beta_1, settings.beta_2, settings.epsilon)
-    model.compile(adam, objective=objective)
+    rate = learning_rates(settings.stages, quirks)[-1]
+    model.compile(_adam(model, rate, settings, quirks), objective=objective)
 
 
 def fit(model, data, stages=None, settings=SETTINGS, **options):
@@ -278,7 +282,7 @@ def build(data, layers, objective, samples, then=None, settings=SETTINGS, quirks
     model = network(data, _objective(objective, samples, settings), settings, quirks, seed)
     if then:
         objective, samples = then.split("-")
-        switch(model, _objective(objective, int(samples), settings), settings)
+        switch(model, _objective(objective, int(samples), settings), settings, quirks)
     return model
 
 

@@ -77,6 +77,7 @@ def run_seeds(cell, seeds, epochs=None, runs="runs", results="results", progress
         done = {seed: record for seed, record in before.items() if record and _finished(record, folders[seed], epochs)}
         if len(done) < len(folders):
             if cell.after:
+                cell.model(cell.load(), seeds[0])  # settings that do not fit are refused before the other cell trains
                 run_seeds(cell.after, seeds, None, runs, results, progress)
             data = cell.load()
             # one that is done keeps its place in the program of several, and its checkpoint says that it has ended
