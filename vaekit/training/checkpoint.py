@@ -53,7 +53,7 @@ class Checkpoint:
             "shuffle": batches.shuffle,
             "weights": [[list(v.shape), str(v.dtype)] for v in self.variables],
             "optimizer": model.optimizer_config(),
-            "objective": keras.saving.serialize_keras_object(model.objective),
+            "objective": model.objective_config(),
             "callbacks": [type(callback).__name__ for callback in self.callbacks],
         }
         self.identity = json.loads(json.dumps(self.identity))  # tuples become lists, as in the file
@@ -199,9 +199,12 @@ def _without_names(config):
 
 def _difference(a, b, where):
     """Finds where two configurations differ: the place, in words, and the two values there."""
-    if isinstance(a, dict) and isinstance(b, dict) and a.keys() == b.keys():
-        key = next(key for key in a if a[key] != b[key])
-        return _difference(a[key], b[key], f"{where} {key}")
+    if isinstance(a, dict) and isinstance(b, dict):
+        for key in a:
+            if key in b and a[key] != b[key]:
+                return _difference(a[key], b[key], f"{where} {key}")
+        only_a, only_b = ({k: one[k] for k in one if k not in other} for one, other in ((a, b), (b, a)))
+        return where, only_a or "nothing", only_b or "nothing"
     if isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
         a, b = zip(*(pair for pair in zip(a, b, strict=True) if pair[0] != pair[1]), strict=True)
         return where, list(a), list(b)
