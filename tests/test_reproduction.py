@@ -254,16 +254,36 @@ def test_a_varied_cell_is_a_run_of_its_own(tiny):
     "changes, message",
     [
         ({"prior": "standard"}, "burda2015 has no setting 'prior'; there are: batch_size, .*, equal_heads"),
-        ({"epochs": 3}, "no setting 'epochs'"),
+        ({"epochs": 3}, "no setting 'epochs'; say --epochs"),
+        ({"epsilon": -1e-4}, "epsilon is 0.0001 in burda2015; expected 0 or more, received -0.0001"),
         ({"batch_size": 20.0}, "batch_size is 400 in burda2015; expected another such value, received 20.0"),
         ({"hidden": True}, "hidden is 4 in burda2015"),
         ({"equal_heads": 1}, "equal_heads is False in burda2015"),
+        ({"equal_heads": "true"}, "expected True or False, received 'true'"),
         ({"epsilon": "small"}, "epsilon is 0.0001 in burda2015"),
     ],
 )
 def test_what_cannot_be_varied_is_said(changes, message, tiny):
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(tiny, quirks=burda.NONE).vary(changes)
+
+
+@pytest.mark.once
+def test_where_a_setting_is_none_it_may_be_a_number():
+    (cell,) = (cell for cell in papers.rybkin2020.CELLS if cell.name == "moving_digits-svg-optimal")
+    assert cell.settings.soft_clip is None
+    assert cell.vary(choice.changes(["soft_clip=-6.0"])).settings.soft_clip == -6.0
+    assert cell.vary(choice.changes(["soft_clip=None"])) == cell
+    with pytest.raises(ValueError, match="soft_clip is None in rybkin2020; expected None or a number, received 'low'"):
+        cell.vary({"soft_clip": "low"})
+
+
+@pytest.mark.once
+def test_sentences_are_trained_one_seed_at_a_time(tiny):
+    few = dict(train=64, validation=8, test=8)
+    text = dataclasses.replace(tiny, options={"data": "grammar"}, loading=few, examples=None, fit=never)
+    with pytest.raises(RunError, match="burda2015 grammar is trained on sentences.*one seed at a time: leave out --to"):
+        runs.run_seeds(text, [0, 1], progress=False)
 
 
 @pytest.mark.once

@@ -132,6 +132,11 @@ def _model(cell, data, seed, folder):
 
 def _train(cell, data, epochs, models, progress):
     """Trains models, by their folders, as the paper's `fit` does: several of them at the same time."""
+    if len(models) > 1 and getattr(data, "vocabulary", None) is not None:
+        raise RunError(
+            f"{cell.paper} {cell.name} is trained on sentences, in batches by length, one seed at a time: leave out "
+            "--together."
+        )
     callbacks, checkpoints = [[Finite(folder)] for folder in models], [folder / TRAINING for folder in models]
     if progress:
         callbacks[0].append(WholeRun(next(iter(models)).name, epochs))
