@@ -222,8 +222,9 @@ def test_a_folder_of_another_run_is_refused(tiny):
 
 
 @pytest.mark.once
-def test_a_varied_cell_is_a_run_of_its_own(tiny):
+def test_a_varied_cell_is_a_run_of_its_own(tiny, monkeypatch):
     tiny = dataclasses.replace(tiny, quirks=burda.NONE)
+    monkeypatch.setattr(runs, "_check_model", lambda cell, seed: None)  # its one model has no settings
     runs.run(tiny, epochs=1, progress=False)
     before, met = content(), []
 
@@ -266,6 +267,28 @@ def test_a_varied_cell_is_a_run_of_its_own(tiny):
 def test_what_cannot_be_varied_is_said(changes, message, tiny):
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(tiny, quirks=burda.NONE).vary(changes)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    "paper, name, changes, idle",
+    [
+        ("rybkin2020", "mnist-vae-optimal", {"beta": 0.1, "soft_clip": -4.0}, "beta=0.1"),
+        ("dieng2018", "dynamic_mnist-mlp-2-50-vae", {"refinement_steps": 3, "clip": 1.0}, "refinement_steps=3"),
+        ("burda2015", "static_mnist-1-vae-1", {"second_moment_from_one": True, "hidden_2": 5}, "hidden_2=5"),
+        ("tomczak2017", "static_mnist-vae-standard", {"patience": 3, "dropout": 0.5, "components": 7}, "components=7"),
+    ],
+)
+def test_settings_that_a_cell_does_not_use_are_refused_before_it_trains(paper, name, changes, idle, tiny, monkeypatch):
+    (cell,) = (cell for cell in getattr(papers, paper).CELLS if cell.name == name)
+    digits = vk.datasets.load("digits" if paper == "rybkin2020" else "dynamic_digits")
+    monkeypatch.setattr(Cell, "load", lambda cell: dataclasses.replace(digits, train=digits.train[:20]))
+    cell = dataclasses.replace(cell, fit=never)
+    with pytest.raises(RunError, match=f"^{idle} changes nothing in {paper} {name}: .* Leave it out"):
+        runs.run(cell.vary(changes), progress=False)
+    del changes[idle.split("=")[0]]
+    with pytest.raises(AssertionError, match="should not be called"):
+        runs.run(cell.vary(changes), progress=False)
 
 
 @pytest.mark.once
@@ -588,7 +611,7 @@ QUEUE = """
 burda2015 --seed 0 --seed 2 --epochs 1
 
 burda2015 --layers 1 --seed 0 --epochs 2   # the same run once more: the first line counts
-burda2015 --layers 1 --set latents=3 --epochs 1
+burda2015 --layers 1 --set batch_size=200 --epochs 1
 """
 
 
@@ -601,7 +624,7 @@ def test_a_queue_does_what_is_left_and_says_how_far_it_is(tiny, monkeypatch):
     assert [(job.cell.varied, job.seed, job.epochs) for job in jobs] == [
         ({}, 0, 1),
         ({}, 2, 1),
-        ({"latents": 3}, 0, 1),
+        ({"batch_size": 200}, 0, 1),
     ]
     parts = [[job.name for job in queue.read("queue", f"{k}/2")] for k in (1, 2)]
     assert sorted(sum(parts, [])) == sorted(job.name for job in jobs) and list(map(len, parts)) == [2, 1]
@@ -611,7 +634,7 @@ def test_a_queue_does_what_is_left_and_says_how_far_it_is(tiny, monkeypatch):
     assert command("--queue", "queue", "--list").stdout.splitlines() == [
         f"{name}, seed 0: done",
         f"{name}, seed 2: not begun",
-        f"{name}+latents=3, seed 0: not begun",
+        f"{name}+batch_size=200, seed 0: not begun",
     ]
     assert content() == before
     Path("more").write_text("burda2015 --seed 0 --epochs 3")

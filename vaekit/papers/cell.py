@@ -47,6 +47,11 @@ FIGURES = {
 }
 
 
+# Names of settings that `fit` follows, and models know nothing of.
+TRAINING_SETTINGS = {"batch_size", "multiple", "fixed", "full"}
+TRAINING_SETTINGS |= {"patience", "first_halving", "lasting", "least_rate", "most_halvings"}
+
+
 @dataclass(frozen=True)
 class Cell:
     """One cell of a table.
@@ -68,6 +73,7 @@ class Cell:
         settings: the paper's, a dataclass.
         quirks: of its code, a dataclass, all of them off; None: it has none.
         varied: dict, settings and quirks that are not the paper's: see `vary`.
+        unvaried: the cell that has the paper's; None: this one has.
         after: a cell whose trained weights this one starts from.
         differs: in what data or model are not the paper's, so that figures cannot be compared; "" if they can.
         examples: of training, the first ones; None: all.
@@ -87,6 +93,7 @@ class Cell:
     settings: Any = None
     quirks: Any = None
     varied: dict = field(default_factory=dict)
+    unvaried: "Cell | None" = None
     after: "Cell | None" = None
     differs: str = ""
     examples: int | None = None
@@ -147,7 +154,7 @@ class Cell:
                 varied[name] = value if old is None else type(old)(value)
                 parts[owner[name]] = replace(parts[owner[name]], **{name: varied[name]})
         after = self.after and self.after.vary(changes)
-        return replace(self, **parts, varied=varied, after=after)
+        return replace(self, **parts, varied=varied, unvaried=self if varied else None, after=after)
 
 
 def _expected(value, old):
