@@ -28,7 +28,7 @@ from vaekit.models import VAE, Factor, LatentVariableModel
 from vaekit.models.factors import output_layer
 from vaekit.objectives import ELBO, IWAE
 from vaekit.papers.cell import Figure, numbers, on, table, titled
-from vaekit.papers.common import REBUILT, event_shape, steps_per_epoch
+from vaekit.papers.common import REBUILT, event_shape, steps_per_epoch, train
 from vaekit.papers.presets import Presets
 from vaekit.priors import StandardNormal
 
@@ -200,9 +200,15 @@ def switch(model, objective, settings=SETTINGS, quirks=NONE):
 
 
 def fit(model, data, stages=None, settings=SETTINGS, **options):
-    """Trains with the paper's batches for its first stages; options as for a model's `fit`, such as `epochs`."""
+    """Trains with the paper's batches for its first stages.
+
+    Args:
+        stages: None: the settings'.
+        settings: the model's own, whose learning rates count steps of their batches.
+        **options: as for a model's `fit`, such as `epochs`.
+    """
     options = {"epochs": epochs(settings.stages if stages is None else stages), **options}
-    return model.fit(data.train, batch_size=settings.batch_size, **options)
+    return train(model, data, settings, **options)
 
 
 # Table 1: negative log-likelihood in nats, 5000 samples, on the test images, and active units of each layer.

@@ -37,7 +37,7 @@ from vaekit.layers import (
 from vaekit.models import VAE, Factor, LatentVariableModel
 from vaekit.objectives import ELBO, WarmUp
 from vaekit.papers.cell import Figure, numbers, on, table, titled
-from vaekit.papers.common import REBUILT, event_shape, logit_range, steps_per_epoch
+from vaekit.papers.common import REBUILT, event_shape, logit_range, steps_per_epoch, train
 from vaekit.papers.presets import Presets
 from vaekit.priors import MixtureOfNormals, StandardNormal, VampPrior
 from vaekit.training import EarlyStopping, NormalizedGradients
@@ -320,14 +320,13 @@ def fit(model, data, epochs=None, settings=SETTINGS, **options):
 
     Args:
         epochs: at most; None: 2000.
+        settings: the model's own, whose warm-up counts steps of their batches.
         **options: as for a model's `fit`; callbacks are added to early stopping.
     """
     stop = EarlyStopping(settings.patience)
     options["callbacks"] = [stop, *(options.get("callbacks") or [])]
     epochs = settings.epochs if epochs is None else epochs
-    return model.fit(
-        data.train, batch_size=settings.batch_size, epochs=epochs, validation_data=data.validation, **options
-    )
+    return train(model, data, settings, epochs=epochs, validation_data=data.validation, **options)
 
 
 # Table 1: log-likelihood of the test images in nats (importance sampling, 5000 samples); of the data sets of bytes the

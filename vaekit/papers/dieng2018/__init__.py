@@ -36,7 +36,7 @@ from vaekit.layers import MLP, Autoregressive, Bernoulli, DiagonalNormal, GatedP
 from vaekit.models import VAE
 from vaekit.objectives import ELBO, WarmUp
 from vaekit.papers.cell import Figure, mean, numbers, on, table, titled
-from vaekit.papers.common import REBUILT, event_shape, logit_range, steps_per_epoch
+from vaekit.papers.common import REBUILT, event_shape, logit_range, steps_per_epoch, train
 from vaekit.papers.dieng2018 import text
 from vaekit.papers.presets import Presets
 from vaekit.training import EarlyStopping
@@ -176,14 +176,13 @@ def fit(model, data, epochs=None, settings=SETTINGS, **options):
 
     Args:
         epochs: None: 100.
+        settings: the model's own, whose warm-up counts steps of their batches.
         **options: as for a model's `fit`.
     """
     epochs = settings.epochs if epochs is None else epochs
     best = EarlyStopping(patience=max(1, epochs))
     options["callbacks"] = [best, *(options.get("callbacks") or [])]
-    return model.fit(
-        data.train, batch_size=settings.batch_size, epochs=epochs, validation_data=data.validation, **options
-    )
+    return train(model, data, settings, epochs=epochs, validation_data=data.validation, **options)
 
 
 # Every row: (ELBO, KL, mutual information, active units) in nats on the test images, None where not known to us.

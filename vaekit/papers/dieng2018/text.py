@@ -204,6 +204,7 @@ def fit(model, data, epochs=None, settings=SETTINGS, **options):
 
     Args:
         epochs: at most; None: the settings'.
+        settings: the model's own, whose warm-up counts steps of their batches.
         **options: as for a model's `fit`.
     """
     s, seed = settings, int(model.seed_generator.get_config()["seed"] or 0)

@@ -39,7 +39,7 @@ from vaekit.models import Factor, Feature, LatentVariableModel
 from vaekit.names import past
 from vaekit.objectives import ELBO
 from vaekit.papers.cell import Figure, mean
-from vaekit.papers.common import event_shape, steps_per_epoch
+from vaekit.papers.common import event_shape, steps_per_epoch, train
 from vaekit.papers.rybkin2020.decoders import head
 from vaekit.priors import IndependentSteps, StandardNormal
 
@@ -248,12 +248,11 @@ def fit(model, data, epochs=None, settings=BAIR, **options):
 
     Args:
         epochs: None: as many as make the settings' number of updates.
+        settings: the model's own, by which it was built.
         **options: as for a model's `fit`.
     """
     epochs = schedule(len(data.train), settings) if epochs is None else epochs
-    return model.fit(
-        data.train, batch_size=settings.batch_size, epochs=epochs, validation_data=data.validation, **options
-    )
+    return train(model, data, settings, epochs=epochs, validation_data=data.validation, **options)
 
 
 def schedule(videos, settings):
