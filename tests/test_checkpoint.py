@@ -419,6 +419,16 @@ def test_only_arrays_can_have_a_checkpoint(trained, tmp_path):
     assert equal(weights(vae, state(vae)), weights(vae, before)) and not os.listdir(tmp_path)
 
 
+def test_batches_that_were_used_before_go_on_in_their_order(trained, tmp_path):
+    used, vae = Batches(X, 8), trained.models[0]
+    for _ in range(5):  # three epochs of an earlier fit, two of this one
+        used.on_epoch_end()
+    checkpoint.Checkpoint(tmp_path / "training.npz", vae, used, None, []).save(2, SimpleNamespace(history={}))
+    again = Batches(X, 8)
+    assert checkpoint.Checkpoint(tmp_path / "training.npz", vae, again, None, []).restore(SimpleNamespace(), 2) == 2
+    assert again.epoch == 5 and np.array_equal(again.order, used.order)
+
+
 def test_weights_of_16_bits_come_back(tmp_path):
     keras.config.set_dtype_policy("bfloat16")
     vae = model()

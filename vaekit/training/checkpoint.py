@@ -94,7 +94,7 @@ class Checkpoint:
             weights = {k: [arrays[f"callback/{i}/{k}/{j}"] for j in range(n)] for k, n in state["weights"][i].items()}
             vars(callback).update(values | weights)
         history.history, history.epoch = state["history"], list(range(state["epochs"]))
-        self.batches.start(state["epochs"], state["order"])
+        self.batches.start(state.get("epoch of the data", state["epochs"]), state["order"])  # older files do not say
         self.model.stop_training, self.seconds = state["stopped"], state["seconds"]
         return state["epochs"]
 
@@ -121,6 +121,7 @@ class Checkpoint:
             "stopped": bool(self.model.stop_training),
             "seconds": self.seconds + now - self.started,
             "order": self.batches.seed,
+            "epoch of the data": self.batches.epoch,
             "callbacks": values,
             "weights": weights,
             "history": {name: [float(value) for value in curve] for name, curve in history.history.items()},
@@ -169,10 +170,7 @@ def _numpy(value):
 def _checksums(batches):
     """Name, shape and checksum of each array."""
     arrays = {name: getattr(array, "identity", array) for name, array in batches.arrays.items()}
-    return [
-        [name, list(batches.arrays[name].shape), zlib.crc32(np.ascontiguousarray(a).tobytes())]
-        for name, a in arrays.items()
-    ]
+    return [[name, list(batches.arrays[name].shape), zlib.crc32(np.ascontiguousarray(a))] for name, a in arrays.items()]
 
 
 def settings_by_path(model, config):

@@ -158,8 +158,9 @@ class Trainer(KerasLoop):
             shuffle: a new order, and new draws of dynamically binarized data, in every epoch; False: neither.
             checkpoint: path of a file with the state of training, written after the first epoch that ends a
                 minute after the one before, and after the last. A `fit` that finds it goes on from there to the weights
-                that it would have come to without a break, bit for bit (same backend, device and versions). Only with
-                arrays.
+                that it would have come to without a break, bit for bit (same backend, device and versions). Of
+                callbacks' attributes the file has numbers, texts and lists of arrays; other lists, dicts and arrays
+                start anew. Only with arrays.
 
         Raises:
             ValueError: unusable data, targets, or options that need them.
