@@ -1,5 +1,7 @@
 """Networks at every step of a sequence, and distributions over sequences, step by step."""
 
+from numbers import Integral
+
 import keras
 from keras import ops
 
@@ -156,9 +158,9 @@ class TimeDistributed(keras.layers.Layer):
         super().__init__(**kwargs)
         if not isinstance(network, keras.layers.Layer):
             raise ValueError(f"TimeDistributed expects a Keras layer or model; received {network!r}.")
-        if not (isinstance(known, int) and known >= 0):
+        if not (isinstance(known, Integral) and known >= 0):
             raise ValueError(f"known is a number of steps, 0 or more; received {known!r}.")
-        self.network, self.known = network, known
+        self.network, self.known = network, int(known)
 
     def build(self, input_shape):
         shapes = shapes_of(input_shape)
@@ -264,9 +266,9 @@ class Hold(keras.layers.Layer):
 
     def __init__(self, after, **kwargs):
         super().__init__(**kwargs)
-        if not (isinstance(after, int) and after >= 0):
+        if not (isinstance(after, Integral) and after >= 0):
             raise ValueError(f"Hold expects the number of a step, from 0; received {after!r}.")
-        self.after = after
+        self.after = int(after)
 
     def call(self, inputs):
         length = inputs.shape[1]
