@@ -335,3 +335,10 @@ def test_wrong_numbers_in_evaluation():
         vk.evaluation.log_likelihood(pca.model, pca.x, samples=0)
     with pytest.raises(ValueError, match="more than\\s+3"):
         vk.evaluation.hmc_log_likelihood(pca.model, pca.x[:2], samples=3)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("paper", vk.papers.__all__)
+def test_a_papers_fit_takes_its_batch_size_from_the_settings(paper):
+    with pytest.raises(ValueError, match=r"one of the settings.*received batch_size=50\. Say settings=dataclasses.rep"):
+        getattr(vk.papers, paper).fit(None, DIGITS, epochs=1, batch_size=50)

@@ -331,6 +331,36 @@ def test_a_file_of_the_other_backend_is_refused(trained, kept):
     refused(trained.models[1], kept, rf"other backend \(its backend: numpy, now: {ours}\)")
 
 
+@pytest.mark.once
+def test_settings_that_only_one_side_has_are_named(trained, kept):
+    state, arrays = checkpoint.read(kept)
+    networks = state["identity"]["networks"]
+
+    def write(networks):
+        identity = state["identity"] | {"networks": networks}
+        np.savez(kept, state=np.array(json.dumps(state | {"identity": identity})), **arrays)
+
+    write(networks | {"rate": "3"})
+    refused(trained.models[1], kept, r"other networks \(its networks: {'rate': '3'}, now: nothing\)")
+    key = next(key for key in networks if key.endswith("activation"))
+    write({k: v for k, v in networks.items() if k != key})
+    refused(trained.models[1], kept, rf"other networks \(its networks: nothing, now: {{'{key}': 'relu'}}\)")
+
+
+def test_a_training_whose_callback_moves_the_objectives_variables_goes_on(tmp_path):
+    beta, path = keras.Variable(0.0), tmp_path / "training.npz"
+
+    class Raise(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            beta.assign(0.1 * (epoch + 1))
+
+    vae = model(objective=vk.objectives.ELBO(beta=beta))
+    fit(vae, path, epochs=2, callbacks=[Raise()])
+    beta.assign(7.0)
+    history, _ = fit(vae, path, epochs=3, callbacks=[Raise()])
+    assert history.epoch == [0, 1, 2] and float(beta) == pytest.approx(0.3)
+
+
 class Small(io.FileIO):
     """A file on a disk that has few bytes left."""
 
@@ -387,6 +417,16 @@ def test_only_arrays_can_have_a_checkpoint(trained, tmp_path):
     with pytest.raises(ValueError, match="no options but epochs, callbacks"):
         vae.fit(VALIDATION, checkpoint=tmp_path / "training.npz", initial_epoch=3, epochs=4, verbose=0)
     assert equal(weights(vae, state(vae)), weights(vae, before)) and not os.listdir(tmp_path)
+
+
+def test_batches_that_were_used_before_go_on_in_their_order(trained, tmp_path):
+    used, vae = Batches(X, 8), trained.models[0]
+    for _ in range(5):  # three epochs of an earlier fit, two of this one
+        used.on_epoch_end()
+    checkpoint.Checkpoint(tmp_path / "training.npz", vae, used, None, []).save(2, SimpleNamespace(history={}))
+    again = Batches(X, 8)
+    assert checkpoint.Checkpoint(tmp_path / "training.npz", vae, again, None, []).restore(SimpleNamespace(), 2) == 2
+    assert again.epoch == 5 and np.array_equal(again.order, used.order)
 
 
 def test_weights_of_16_bits_come_back(tmp_path):

@@ -1,5 +1,6 @@
 """The `vaekit` command: it finds every fault, names the remedy, and survives a backend that does not start."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ import keras
 import pytest
 from typer.testing import CliRunner
 
-from vaekit import cli, datasets
+from vaekit import cli, datasets, papers
 from vaekit.cli import doctor
 
 
@@ -171,3 +172,21 @@ def test_try_trains_and_prints_a_row():
     assert result.exit_code == 0 and any(
         line.startswith(name) and "dynamic digits" in line for line in result.stdout.splitlines()
     )
+
+
+@pytest.mark.once
+def test_try_warms_up_in_half_of_its_epochs_at_most(monkeypatch):
+    met = []
+
+    def fit(model, data, epochs, settings, **options):
+        met.append((model.objective.beta.steps, settings.warm_up))
+        raise ValueError("that will do")
+
+    paper = papers.tomczak2017
+    models = {"VAE": dataclasses.replace(next(iter(paper.MODELS.values())), fit=fit)}
+    monkeypatch.setattr(paper, "MODELS", models)
+    options = ["try", "tomczak2017", "--data", "digits", "--examples", "250"]  # 3 steps an epoch
+    for epochs, steps in ((1, 2), (2, 3), (400, 300)):
+        text = run(*options, "--epochs", str(epochs)).output
+        assert met.pop() == (steps, min(epochs / 2, 100))
+        assert (f"β warms up in {epochs / 2:g} epochs, not the paper's 100" in text) == (epochs < 200)

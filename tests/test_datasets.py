@@ -461,6 +461,11 @@ def test_bytes_of_ones_own():
     np.testing.assert_array_equal(np.sort(np.rint(data.train * 255).astype("uint8"), axis=None), np.sort(x, axis=None))
     binary = datasets.from_arrays(x, binarize=True)
     assert isinstance(binary.train, DynamicBinarization) and set(np.unique(binary.test)) == {0.0, 1.0}
+    silhouettes = x // 128  # 0 and 1
+    binary = datasets.from_arrays(silhouettes, binarize=True)
+    every = np.concatenate([np.asarray(getattr(binary, split)) for split in Splits._fields])
+    np.testing.assert_array_equal(np.sort(every, axis=None), np.sort(silhouettes, axis=None))
+    assert "255" not in binary.description
 
 
 @pytest.mark.parametrize(

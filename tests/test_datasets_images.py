@@ -300,7 +300,7 @@ def faces(tmp_path):
     return folder
 
 
-@pytest.mark.parametrize("size", [32, 64])
+@pytest.mark.parametrize("size", [32, np.int64(64)])
 def test_celeba_crops_and_resizes(faces, size):
     data = datasets.load("celeba", folder=faces.parent, size=size)
     check(data, (8, 1, 1), (size, size, 3))
@@ -322,7 +322,7 @@ def test_celeba_keeps_the_official_split(faces):
             greys = np.rint(getattr(data, split)[:, 16, 16, 0] * 255 / 20)
             np.testing.assert_array_equal(greys, [i for i, where in enumerate(parts) if where == part])
     assert "list_eval_partition.txt" in data.description
-    few = datasets.load("celeba", folder=faces, limit=2)
+    few = datasets.load("celeba", folder=faces, limit=np.int64(2))
     check(few, (2, 2, 2), (32, 32, 3))
     assert "the first 2 images of each" in few.description
 

@@ -152,7 +152,7 @@ def video(known=0, skips=True):
     h = L.Concatenate()([inputs[0], inputs[2]])
     h = L.LSTM(4, return_sequences=True)(L.Dense(5)(h))
     h = L.Concatenate()([h, Hold(2)(inputs[1])]) if skips else h
-    decoder = keras.Model(inputs, TimeDistributed(Normal((2, 2, 1), scale="shared"), known=known)(h))
+    decoder = keras.Model(inputs, TimeDistributed(Normal((2, 2, 1), scale="shared"), known=np.int64(known))(h))
     frame = keras.Input((2, 2, 1))
     flat = L.Flatten()(frame)
     encoder = keras.Model(frame, [L.Dense(3, "tanh")(flat), L.Dense(6)(flat)])
@@ -226,7 +226,7 @@ def test_numbers_of_steps_are_integers_of_any_kind():
 
 def test_a_held_skip_comes_from_the_last_known_frame():
     x = normal(2, T, 3)
-    held = array(Hold(2)(x))
+    held = array(Hold(np.int64(2))(x))
     np.testing.assert_array_equal(held[:, :3], x[:, :3])
     np.testing.assert_array_equal(held[:, 3:], np.repeat(x[:, 2:3], T - 3, axis=1))
     np.testing.assert_array_equal(array(Hold(9)(x)), x)

@@ -77,6 +77,14 @@ def test_a_cells_objective_has_the_gradient_of_the_settings(mnist_like):
     assert cell.vary({"gradient": "dreg"}).model(mnist_like, 0).objective.gradient == "dreg"
 
 
+@pytest.mark.once
+def test_quirks_are_those_of_the_second_phase_too(mnist_like):
+    (cell,) = (cell for cell in paper.CELLS if cell.name == "dynamic_mnist-1-iwae-50-vae-1")
+    assert cell.model(mnist_like, 0).optimizer.get_config()["epsilon"] == 1e-4
+    adam = cell.vary({"high_momentum": True, "summed_gradient": True}).model(mnist_like, 0).optimizer
+    assert (adam.beta_1, adam.epsilon) == (0.99, 5e-6) and float(adam.learning_rate) == pytest.approx(1e-4)
+
+
 @pytest.mark.thorough
 def test_trains_evaluates_and_sheds_inactive_units(data):
     model = paper.two_layers(data, vk.objectives.IWAE(5))

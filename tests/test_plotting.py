@@ -103,6 +103,13 @@ def test_reconstructions_stand_below_their_images():
     assert [labels[y] for y in middle] == ["x"] * 7 + ["reconstruction"] * 7
 
 
+def test_grids_have_columns():
+    for draw in (plotting.image_grid, lambda x, columns: plotting.reconstructions(x, x, columns)):
+        for columns in (0, -1, 2.5):
+            with pytest.raises(ValueError, match=f"columns to be an integer of at least 1; received {columns}"):
+                draw(IMAGES, columns=columns)
+
+
 @pytest.mark.parametrize(
     "images, message",
     [

@@ -175,6 +175,11 @@ def test_an_animation_is_small():
         (lambda: plotting.strip(VIDEOS, times=range(5)), "expects 4 times; received 5"),
         (lambda: plotting.strip(255 * VIDEOS), "far outside value_range"),
         (lambda: plotting.strip(VIDEOS * np.nan), "12 of 12 images hold NaN"),
+        (
+            lambda: plotting.animation(np.zeros((130, 20, 2, 2, 1))),
+            r"2500 frames at most; received 130 videos of 20\. Try videos\[:8\]",
+        ),
+        (lambda: plotting.strip(np.zeros((1, 2501, 1, 1, 1))), r"1 videos of 2501\. Try videos\[:1, :100\]"),
         (lambda: plotting.futures(VIDEOS[:, :2], VIDEOS), r"past .*\['\.\.\.', 6, 5, 1\].*videos\[0, :past\]"),
         (lambda: plotting.futures(VIDEOS[0, :0], VIDEOS), r"past .* received \[0, 6, 5, 1\]"),
         (

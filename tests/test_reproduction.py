@@ -222,8 +222,9 @@ def test_a_folder_of_another_run_is_refused(tiny):
 
 
 @pytest.mark.once
-def test_a_varied_cell_is_a_run_of_its_own(tiny):
+def test_a_varied_cell_is_a_run_of_its_own(tiny, monkeypatch):
     tiny = dataclasses.replace(tiny, quirks=burda.NONE)
+    monkeypatch.setattr(runs, "_check_model", lambda cell, seed: None)  # its one model has no settings
     runs.run(tiny, epochs=1, progress=False)
     before, met = content(), []
 
@@ -254,16 +255,58 @@ def test_a_varied_cell_is_a_run_of_its_own(tiny):
     "changes, message",
     [
         ({"prior": "standard"}, "burda2015 has no setting 'prior'; there are: batch_size, .*, equal_heads"),
-        ({"epochs": 3}, "no setting 'epochs'"),
+        ({"epochs": 3}, "no setting 'epochs'; say --epochs"),
+        ({"epsilon": -1e-4}, "epsilon is 0.0001 in burda2015; expected 0 or more, received -0.0001"),
         ({"batch_size": 20.0}, "batch_size is 400 in burda2015; expected another such value, received 20.0"),
         ({"hidden": True}, "hidden is 4 in burda2015"),
         ({"equal_heads": 1}, "equal_heads is False in burda2015"),
+        ({"equal_heads": "true"}, "expected True or False, received 'true'"),
         ({"epsilon": "small"}, "epsilon is 0.0001 in burda2015"),
     ],
 )
 def test_what_cannot_be_varied_is_said(changes, message, tiny):
     with pytest.raises(ValueError, match=message):
         dataclasses.replace(tiny, quirks=burda.NONE).vary(changes)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    "paper, name, changes, idle",
+    [
+        ("rybkin2020", "mnist-vae-optimal", {"beta": 0.1, "soft_clip": -4.0}, "beta=0.1"),
+        ("dieng2018", "dynamic_mnist-mlp-2-50-vae", {"refinement_steps": 3, "clip": 1.0}, "refinement_steps=3"),
+        ("burda2015", "static_mnist-1-vae-1", {"second_moment_from_one": True, "hidden_2": 5}, "hidden_2=5"),
+        ("tomczak2017", "static_mnist-vae-standard", {"patience": 3, "dropout": 0.5, "components": 7}, "components=7"),
+    ],
+)
+def test_settings_that_a_cell_does_not_use_are_refused_before_it_trains(paper, name, changes, idle, tiny, monkeypatch):
+    (cell,) = (cell for cell in getattr(papers, paper).CELLS if cell.name == name)
+    digits = vk.datasets.load("digits" if paper == "rybkin2020" else "dynamic_digits")
+    monkeypatch.setattr(Cell, "load", lambda cell: dataclasses.replace(digits, train=digits.train[:20]))
+    cell = dataclasses.replace(cell, fit=never)
+    with pytest.raises(RunError, match=f"^{idle} changes nothing in {paper} {name}: .* Leave it out"):
+        runs.run(cell.vary(changes), progress=False)
+    del changes[idle.split("=")[0]]
+    with pytest.raises(AssertionError, match="should not be called"):
+        runs.run(cell.vary(changes), progress=False)
+
+
+@pytest.mark.once
+def test_where_a_setting_is_none_it_may_be_a_number():
+    (cell,) = (cell for cell in papers.rybkin2020.CELLS if cell.name == "moving_digits-svg-optimal")
+    assert cell.settings.soft_clip is None
+    assert cell.vary(choice.changes(["soft_clip=-6.0"])).settings.soft_clip == -6.0
+    assert cell.vary(choice.changes(["soft_clip=None"])) == cell
+    with pytest.raises(ValueError, match="soft_clip is None in rybkin2020; expected None or a number, received 'low'"):
+        cell.vary({"soft_clip": "low"})
+
+
+@pytest.mark.once
+def test_sentences_are_trained_one_seed_at_a_time(tiny):
+    few = dict(train=64, validation=8, test=8)
+    text = dataclasses.replace(tiny, options={"data": "grammar"}, loading=few, examples=None, fit=never)
+    with pytest.raises(RunError, match="burda2015 grammar is trained on sentences.*one seed at a time: leave out --to"):
+        runs.run_seeds(text, [0, 1], progress=False)
 
 
 @pytest.mark.once
@@ -334,6 +377,17 @@ def test_a_cell_that_starts_from_another_one(tiny):
         runs.run(then, epochs=3, progress=False)
     weights.unlink()
     assert runs.run(then, epochs=3, progress=False).epochs == 3
+
+
+@pytest.mark.once
+def test_a_cell_that_cannot_be_built_is_refused_before_the_one_it_starts_from_is_trained(tiny):
+    def build(data, **options):
+        raise ValueError("an ELBO has no gradient 'dreg'")
+
+    then = {**tiny.options, "then": "vae"}
+    with pytest.raises(ValueError, match="no gradient"):
+        first = dataclasses.replace(tiny, fit=never)
+        runs.run(dataclasses.replace(tiny, options=then, build=build, after=first), progress=False)
 
 
 class Full(io.FileIO):
@@ -557,7 +611,7 @@ QUEUE = """
 burda2015 --seed 0 --seed 2 --epochs 1
 
 burda2015 --layers 1 --seed 0 --epochs 2   # the same run once more: the first line counts
-burda2015 --layers 1 --set latents=3 --epochs 1
+burda2015 --layers 1 --set batch_size=200 --epochs 1
 """
 
 
@@ -570,7 +624,7 @@ def test_a_queue_does_what_is_left_and_says_how_far_it_is(tiny, monkeypatch):
     assert [(job.cell.varied, job.seed, job.epochs) for job in jobs] == [
         ({}, 0, 1),
         ({}, 2, 1),
-        ({"latents": 3}, 0, 1),
+        ({"batch_size": 200}, 0, 1),
     ]
     parts = [[job.name for job in queue.read("queue", f"{k}/2")] for k in (1, 2)]
     assert sorted(sum(parts, [])) == sorted(job.name for job in jobs) and list(map(len, parts)) == [2, 1]
@@ -580,7 +634,7 @@ def test_a_queue_does_what_is_left_and_says_how_far_it_is(tiny, monkeypatch):
     assert command("--queue", "queue", "--list").stdout.splitlines() == [
         f"{name}, seed 0: done",
         f"{name}, seed 2: not begun",
-        f"{name}+latents=3, seed 0: not begun",
+        f"{name}+batch_size=200, seed 0: not begun",
     ]
     assert content() == before
     Path("more").write_text("burda2015 --seed 0 --epochs 3")

@@ -192,7 +192,7 @@ def test_moving_mnist_has_each_test_digit_once(small_mnist, rule, side, monkeypa
     assert data.test.images.shape == (20, side, side, 1)
     assert same(data.test, other.test) and not same(data.train, other.train)
     assert data.test.positions.max() <= 64 - side
-    longer = datasets.load("moving_mnist", **options | {"frames": 9})
+    longer = datasets.load("moving_mnist", **options | {"frames": np.int64(9)})
     assert same(longer.test.positions[:, :4], data.test.positions)
     with pytest.raises(ValueError, match="1 <= frames <= 100; received 101"):
         datasets.load("moving_mnist", frames=101)
@@ -247,7 +247,7 @@ def test_frey_video_is_cut_at_jumps():
 def test_frey_video_keeps_the_order_of_time(publish):  # noqa: F811
     frames = np.add.outer(np.arange(1965) // 8, np.zeros(560)).astype("uint8")
     publish(frey_video, "FREY_FACES", pickle.dumps([frames], protocol=4))
-    data = datasets.load("frey_video", frames=5, step=3)
+    data = datasets.load("frey_video", frames=np.int64(5), step=3)
     assert (len(data.train), len(data.validation), len(data.test)) == (521, 40, 40)
     first = [np.rint(x[:, 0, 0, 0, 0] * 256 - 0.5) for x in (data.train, data.validation, data.test)]
     assert [(x.min(), x.max()) for x in first] == [(0, 1560 // 8), (1565 // 8, 1760 // 8), (1765 // 8, 1960 // 8)]

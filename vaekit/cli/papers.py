@@ -30,13 +30,16 @@ def try_(
 
     if paper not in papers.__all__:
         fail(f"There is no paper {paper!r}; known: {', '.join(papers.__all__)}.")
+    module = getattr(papers, paper)
+    brief, usual = trial.settings(module, epochs), module.SETTINGS
+    warm_up = "" if brief == usual else f"; β warms up in {brief.warm_up:g} epochs, not the paper's {usual.warm_up}"
     typer.echo(
         f"{paper}: {epochs} epochs of {examples or 'all'} training images a model, log p(x) from {samples} samples, on "
-        f"{images} test images; active units on 500 training images; seed {seed}\n{trial.HEADER}"
+        f"{images} test images; active units on 500 training images; seed {seed}{warm_up}\n{trial.HEADER}"
     )
     try:
         options = dict(epochs=epochs, examples=examples, samples=samples, images=images, seed=seed)
-        for row in trial.run(getattr(papers, paper), model or None, data, **options):
+        for row in trial.run(module, model or None, data, **options):
             typer.echo(row)
     except (ValueError, datasets.DatasetError) as error:
         fail(error)

@@ -19,8 +19,9 @@ def from_arrays(x, labels=None, validation=0.1, test=0.1, seed=0, binarize=False
     ```
 
     Args:
-        x: array `[N, H, W, C]`, or `[N, H, W]` for grey images, or of vectors, `[N, D]`. Bytes (uint8) become k/255;
-            other numbers stay what they are, in float32.
+        x: array `[N, H, W, C]`, or `[N, H, W]` for grey images, or of vectors, `[N, D]`. Bytes (uint8) become k/255,
+            unless none is above 1: those are binary, and stay 0 and 1 (grey images as dark as that are to be divided
+            before). Other numbers stay what they are, in float32.
         labels: array `[N]` of integers, or of words, which become their place in the order of the alphabet; None: none.
         validation, test: how many examples, or which share of all, the others do not see.
         seed: integer that decides the split, and draws.
@@ -38,7 +39,8 @@ def from_arrays(x, labels=None, validation=0.1, test=0.1, seed=0, binarize=False
     if x.ndim < 2:
         raise ValueError(f"from_arrays expects an array [N, H, W, C] or [N, D]; received the shape {list(x.shape)}.")
     x = x[..., None] if x.ndim == 3 else x
-    x, by = (unit_interval(x), ", values/255") if x.dtype == "uint8" else (x.astype("float32", copy=False), "")
+    grey = x.dtype == "uint8" and x.max(initial=0) > 1
+    x, by = (unit_interval(x), ", values/255") if grey else (x.astype("float32", copy=False), "")
     n = len(x)
     held_out = [_count("validation", validation, n), _count("test", test, n)]
     if sum(held_out) >= n:

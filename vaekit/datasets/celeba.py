@@ -1,5 +1,6 @@
 """`celeba`: photographs of faces, aligned, from a folder on your machine."""
 
+from numbers import Integral
 from pathlib import Path
 
 import numpy as np
@@ -73,9 +74,9 @@ def celeba(folder=None, size=32, limit=None):
             f'load("celeba", folder=...) expects a folder with the aligned images, received {str(folder)!r}. Fetch '
             f"img_align_celeba.zip and {PARTITION} from https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html and unpack."
         )
-    if not (isinstance(size, int) and 1 <= size <= CROP):
+    if not (isinstance(size, Integral) and 1 <= size <= CROP):
         raise ValueError(f"celeba expects 1 <= size <= {CROP} pixels, such as 32 or 64; received {size!r}.")
-    if limit is not None and not (isinstance(limit, int) and limit >= 1):
+    if limit is not None and not (isinstance(limit, Integral) and limit >= 1):
         raise ValueError(f"celeba expects a limit of at least 1 image a split, or None; received {limit!r}.")
     paths, how = find_images(Path(folder).expanduser())
     splits = Splits(*(decode(part[:limit], size) for part in paths))._asdict()

@@ -1,5 +1,7 @@
 """`frey_video`: Frey Faces as what they are, a video; clips of frames in their order, split by blocks of time."""
 
+from numbers import Integral
+
 import numpy as np
 
 from .files import read
@@ -35,7 +37,7 @@ def frey_video(frames=10, step=1):
     do not overlap. Values (x + 0.5)/256.
     """
     for name, value in (("frames", frames), ("step", step)):
-        if not (isinstance(value, int) and value >= 1):
+        if not (isinstance(value, Integral) and value >= 1):
             raise ValueError(f"frey_video expects {name} to be an integer of at least 1; received {value!r}.")
     x = (unpickle_arrays(read(FREY_FACES))[0].reshape(-1, 28, 20, 1) + np.float32(0.5)) / 256
     blocks = Splits(*np.split(x, (TRAIN, TRAIN + VALIDATION)))

@@ -6,6 +6,8 @@ met within a step; with it the test set is that of Franceschi et al. 2020, bit f
 SSIM are published.
 """
 
+from numbers import Integral
+
 import numpy as np
 from PIL import Image
 
@@ -50,7 +52,7 @@ def moving_mnist(frames=15, rule="clamped", train=10_000, validation=1000, seed=
     """
     if rule not in RULES:
         raise ValueError(f"moving_mnist expects a rule of {', '.join(RULES)}; received {rule!r}.")
-    if not (isinstance(frames, int) and 1 <= frames <= TEST_FRAMES):
+    if not (isinstance(frames, Integral) and 1 <= frames <= TEST_FRAMES):
         raise ValueError(f"moving_mnist expects 1 <= frames <= {TEST_FRAMES}; received {frames!r}.")
     still = mnist()
     side = SIDES[rule]

@@ -28,7 +28,7 @@ from vaekit.models import VAE, Factor, LatentVariableModel
 from vaekit.models.factors import output_layer
 from vaekit.objectives import ELBO, IWAE
 from vaekit.papers.cell import Figure, numbers, on, table, titled
-from vaekit.papers.common import REBUILT, event_shape, steps_per_epoch
+from vaekit.papers.common import REBUILT, event_shape, steps_per_epoch, train
 from vaekit.papers.presets import Presets
 from vaekit.priors import StandardNormal
 
@@ -112,6 +112,7 @@ def one_layer(data, objective=None, settings=SETTINGS, quirks=NONE, seed=None):
     Args:
         data: a `vaekit.datasets.Dataset` of binary images.
         objective: IWAE(k) or ELBO(k); None: IWAE(50).
+        seed: integer, of the order of the data and of sampling; the weights' is `keras.utils.set_random_seed`.
     """
     encoder = _network(settings.hidden, settings.latents, _normal, quirks)
     decoder = _network(settings.hidden, event_shape(data), Bernoulli, quirks)
@@ -170,11 +171,16 @@ def learning_rates(stages=SETTINGS.stages, quirks=NONE):
 def optimizer(model, data, settings=SETTINGS, quirks=NONE):
     """Adam with the paper's staged learning rate, for batches of the paper's size."""
     steps = steps_per_epoch(len(data.train), settings)
+    rate = keras.optimizers.schedules.PiecewiseConstantDecay(
+        boundaries=[steps * epochs(i) for i in range(1, settings.stages)],
+        values=learning_rates(settings.stages, quirks),
+    )
+    return _adam(model, rate, settings, quirks)
+
+
+def _adam(model, rate, settings, quirks):
     adam = keras.optimizers.Adam(
-        keras.optimizers.schedules.PiecewiseConstantDecay(
-            boundaries=[steps * epochs(i) for i in range(1, settings.stages)],
-            values=learning_rates(settings.stages, quirks),
-        ),
+        rate,
         beta_1=0.99 if quirks.high_momentum else settings.beta_1,
         beta_2=settings.beta_2,
         epsilon=settings.epsilon / settings.batch_size if quirks.summed_gradient else settings.epsilon,
@@ -187,17 +193,22 @@ def optimizer(model, data, settings=SETTINGS, quirks=NONE):
     return adam
 
 
-def switch(model, objective, settings=SETTINGS):
+def switch(model, objective, settings=SETTINGS, quirks=NONE):
     """Compiles a trained model for the other objective, at the last stage's learning rate 1e-4 (table 2)."""
-    rate = learning_rates(settings.stages)[-1]
-    adam = keras.optimizers.Adam(rate, settings.beta_1, settings.beta_2, settings.epsilon)
-    model.compile(adam, objective=objective)
+    rate = learning_rates(settings.stages, quirks)[-1]
+    model.compile(_adam(model, rate, settings, quirks), objective=objective)
 
 
 def fit(model, data, stages=None, settings=SETTINGS, **options):
-    """Trains with the paper's batches for its first stages; options as for a model's `fit`, such as `epochs`."""
+    """Trains with the paper's batches for its first stages.
+
+    Args:
+        stages: None: the settings'.
+        settings: the model's own, whose learning rates count steps of their batches.
+        **options: as for a model's `fit`, such as `epochs`.
+    """
     options = {"epochs": epochs(settings.stages if stages is None else stages), **options}
-    return model.fit(data.train, batch_size=settings.batch_size, **options)
+    return train(model, data, settings, **options)
 
 
 # Table 1: negative log-likelihood in nats, 5000 samples, on the test images, and active units of each layer.
@@ -277,7 +288,7 @@ def build(data, layers, objective, samples, then=None, settings=SETTINGS, quirks
     model = network(data, _objective(objective, samples, settings), settings, quirks, seed)
     if then:
         objective, samples = then.split("-")
-        switch(model, _objective(objective, int(samples), settings), settings)
+        switch(model, _objective(objective, int(samples), settings), settings, quirks)
     return model
 
 

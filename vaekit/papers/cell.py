@@ -47,6 +47,11 @@ FIGURES = {
 }
 
 
+# Names of settings that `fit` follows, and models know nothing of.
+TRAINING_SETTINGS = {"batch_size", "multiple", "fixed", "full"}
+TRAINING_SETTINGS |= {"patience", "first_halving", "lasting", "least_rate", "most_halvings"}
+
+
 @dataclass(frozen=True)
 class Cell:
     """One cell of a table.
@@ -68,6 +73,7 @@ class Cell:
         settings: the paper's, a dataclass.
         quirks: of its code, a dataclass, all of them off; None: it has none.
         varied: dict, settings and quirks that are not the paper's: see `vary`.
+        unvaried: the cell that has the paper's; None: this one has.
         after: a cell whose trained weights this one starts from.
         differs: in what data or model are not the paper's, so that figures cannot be compared; "" if they can.
         examples: of training, the first ones; None: all.
@@ -87,6 +93,7 @@ class Cell:
     settings: Any = None
     quirks: Any = None
     varied: dict = field(default_factory=dict)
+    unvaried: "Cell | None" = None
     after: "Cell | None" = None
     differs: str = ""
     examples: int | None = None
@@ -130,7 +137,7 @@ class Cell:
             changes: dict by names of the paper's `Settings` and `Quirks`; values as they are already change nothing.
 
         Raises:
-            ValueError: an unknown name, or a value of another type.
+            ValueError: an unknown name, a value of another type, a negative number where the paper's is none.
         """
         parts = self._how
         owner = {name: part for part, values in parts.items() for name in asdict(values)}
@@ -138,15 +145,25 @@ class Cell:
         varied = {}
         for name, value in changes.items():
             if name not in owner:
-                raise ValueError(f"{self.paper} has no setting {name!r}; there are: {', '.join(owner) or 'none'}.")
+                known = "say --epochs" if name == "epochs" else f"there are: {', '.join(owner) or 'none'}"
+                raise ValueError(f"{self.paper} has no setting {name!r}; {known}.")
             old = getattr(parts[owner[name]], name)
-            if type(value) is not type(old) and (type(value), type(old)) not in ((int, float), (list, tuple)):
-                raise ValueError(f"{name} is {old!r} in {self.paper}; expected another such value, received {value!r}.")
+            if other := _expected(value, old):
+                raise ValueError(f"{name} is {old!r} in {self.paper}; expected {other}, received {value!r}.")
             if value != old:
-                varied[name] = type(old)(value)
+                varied[name] = value if old is None else type(old)(value)
                 parts[owner[name]] = replace(parts[owner[name]], **{name: varied[name]})
         after = self.after and self.after.vary(changes)
-        return replace(self, **parts, varied=varied, after=after)
+        return replace(self, **parts, varied=varied, unvaried=self if varied else None, after=after)
+
+
+def _expected(value, old):
+    """Says what was expected where a setting that is `old` in the paper cannot be `value`; "" if it can."""
+    if old is None:
+        return "" if type(value) in (int, float, type(None)) else "None or a number"
+    if type(value) is not type(old) and (type(value), type(old)) not in ((int, float), (list, tuple)):
+        return "True or False" if isinstance(old, bool) else "another such value"
+    return "0 or more" if type(old) in (int, float) and value < 0 <= old else ""
 
 
 def table(title, rows, *, options, figures, shared, each=None, **fixed):

@@ -34,3 +34,17 @@ def logit_range(quirks):
 def steps_per_epoch(examples, settings):
     """How many batches an epoch over so many examples has; the last one may be smaller."""
     return math.ceil(examples / settings.batch_size)
+
+
+def train(model, data, settings, **options):
+    """Trains a model in batches of its settings; the options are those of its `fit`.
+
+    Raises:
+        ValueError: another batch size among the options.
+    """
+    if "batch_size" in options:
+        raise ValueError(
+            f"The batch size is one of the settings, which model and fit share; received batch_size="
+            f"{options['batch_size']!r}. Say settings=dataclasses.replace(SETTINGS, batch_size=...), to both."
+        )
+    return model.fit(data.train, batch_size=settings.batch_size, **options)

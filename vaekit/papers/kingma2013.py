@@ -28,6 +28,7 @@ from vaekit.layers import MLP, Bernoulli, DiagonalNormal, VariationalWeights
 from vaekit.models import VAE
 from vaekit.objectives import ELBO, WakeSleep
 from vaekit.papers.cell import Figure, mean, table, titled
+from vaekit.papers.common import train
 from vaekit.papers.presets import Presets
 from vaekit.priors import weight_prior
 
@@ -137,7 +138,7 @@ def _compiled(model, settings):
 
 def fit(model, data, epochs=10, settings=SETTINGS, **options):
     """Trains with the paper's batches; options as for a model's `fit`."""
-    return model.fit(data.train, batch_size=settings.batch_size, epochs=epochs, **options)
+    return train(model, data, settings, epochs=epochs, **options)
 
 
 # Lower bound in nats per example at the right edge of figure 2, read off the plot (MNIST ± 1, Frey Faces ± 20).

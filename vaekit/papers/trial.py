@@ -50,6 +50,8 @@ HEADER = (
 def run(paper, models=None, data=None, epochs=2, examples=None, samples=100, images=500, seed=0, progress=True):
     """Trains architectures of a paper one after the other, for a few epochs; yields a `Trial` for each.
 
+    Their settings are the paper's, but for a shorter warm-up: see `settings`.
+
     Args:
         paper: a module of `vaekit.papers`.
         models: names in `paper.MODELS`; None: all.
@@ -67,14 +69,14 @@ def run(paper, models=None, data=None, epochs=2, examples=None, samples=100, ima
     if unknown:
         raise ValueError(f"There is no model {unknown}; this paper's are: {'; '.join(paper.MODELS)}.")
     for name in models or paper.MODELS:
-        cell = replace(paper.MODELS[name], settings=paper.SETTINGS)  # whatever the data: the paper's own
+        cell = replace(paper.MODELS[name], settings=settings(paper, epochs))
         chosen = datasets.load(data or cell.data)
         chosen = replace(chosen, train=_some(chosen.train, examples, seed))
         chosen = replace(chosen, validation=_some(chosen.validation, examples, seed))
         keras.utils.set_random_seed(seed)
         model = cell.model(chosen, None)
         start = time.perf_counter()
-        cell.fit(model, chosen, epochs=epochs, verbose=1 if progress else 0)
+        cell.fit(model, chosen, epochs=epochs, settings=cell.settings, verbose=1 if progress else 0)
         seconds = time.perf_counter() - start
         test = np.asarray(_some(chosen.test, images, seed))
         terms = model.evaluate(test, seed=seed, verbose=0)
@@ -82,6 +84,12 @@ def run(paper, models=None, data=None, epochs=2, examples=None, samples=100, ima
         units = evaluation.active_units(model, np.asarray(_some(chosen.train, 500, seed)))
         units = units if isinstance(units, dict) else {"z": units}
         yield Trial(name, chosen.title, epochs, seconds, terms["bound"], terms["kl"], p, units)
+
+
+def settings(paper, epochs):
+    """A paper's settings, whatever the data, for so few epochs: β warms up in half of them at most."""
+    warm_up = getattr(paper.SETTINGS, "warm_up", 0)
+    return replace(paper.SETTINGS, warm_up=epochs / 2) if warm_up > epochs / 2 else paper.SETTINGS
 
 
 def _some(x, n, seed):

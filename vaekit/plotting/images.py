@@ -5,6 +5,7 @@ from statistics import NormalDist
 
 import numpy as np
 
+from vaekit.batches import check_counts
 from vaekit.plotting.figure import WIDTH, Figure
 from vaekit.plotting.latents import pairs
 
@@ -24,9 +25,10 @@ def image_grid(images, columns=None, titles=None, value_range=(0, 1), cmap="gray
     Returns: `Figure`.
 
     Raises:
-        ValueError: another shape, NaN, values far outside `value_range`, a wrong number of titles.
+        ValueError: another shape, NaN, values far outside `value_range`, a wrong number of titles, no columns.
     """
     images = check_images(images, "image_grid")
+    check_counts("image_grid", columns=1 if columns is None else columns)
     n, _, w, _ = images.shape
     titles = [""] * n if titles is None else titles
     if len(titles) != n:
@@ -57,6 +59,7 @@ def reconstructions(x, reconstruction, columns=10, labels=("x", "reconstruction"
         ValueError: as `image_grid`, and if the shapes differ.
     """
     x, reconstruction = check_images(x, "reconstructions"), check_images(reconstruction, "reconstructions")
+    check_counts("reconstructions", columns=columns)
     if x.shape != reconstruction.shape:
         raise ValueError(
             f"reconstructions expects two arrays of one shape; received {list(x.shape)} and "

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.patches import Rectangle
 
 from vaekit.plotting.figure import CLASSES, COLORS, WIDTH, Figure
-from vaekit.plotting.images import check_images, draw_grid
+from vaekit.plotting.images import MOST_IMAGES, check_images, draw_grid
 
 KNOWN = COLORS[1]  # frames that were given
 EVENT = CLASSES[0]
@@ -154,13 +154,17 @@ def _draw(function, frames, row, column, known, times, value_range, cmap, labels
 
 
 def check_videos(function, videos, past=0):
-    """Returns videos as an array; raises ValueError of another shape than `[N, T, H, W, 1|3]`, or a longer past."""
+    """Returns videos as an array; raises ValueError of a shape but `[N, T, H, W, 1|3]`, too many, a longer past."""
     videos = np.asarray(videos)
     if videos.ndim != 5 or videos.shape[-1] not in (1, 3) or not videos.size:
         raise ValueError(
             f"{function} expects videos [N, T, H, W, 1] or [N, T, H, W, 3]; received {list(videos.shape)}. One video "
             "needs a batch axis, video[None]; grey frames without channel need it last, videos[..., None]."
         )
+    n, t = videos.shape[:2]
+    if n * t > MOST_IMAGES:
+        fewer = "videos[:8]" if 8 * t <= MOST_IMAGES else "videos[:1, :100]"
+        raise ValueError(f"{function} shows {MOST_IMAGES} frames at most; received {n} videos of {t}. Try {fewer}.")
     if past not in range(videos.shape[1] + 1):
         raise ValueError(f"{function} expects past to count frames, 0 to {videos.shape[1]}; received {past!r}.")
     return videos

@@ -45,7 +45,7 @@ def changes(texts):
     varied = {}
     for text in texts:
         name, _, value = text.partition("=")
-        if not value.isidentifier() or value in ("True", "False"):  # a word is itself, as in gradient=dreg
+        if not value.isidentifier() or value in ("True", "False", "None"):  # a word is itself, as in gradient=dreg
             try:
                 value = ast.literal_eval(value)
             except (ValueError, SyntaxError):

@@ -15,6 +15,7 @@ from tqdm.auto import tqdm
 
 from vaekit import backend
 from vaekit.files import replacing, write_json
+from vaekit.papers.cell import TRAINING_SETTINGS
 from vaekit.reproduction import records
 from vaekit.training import checkpoint, fit_together
 from vaekit.training.progress import Progress
@@ -46,8 +47,8 @@ def run(cell, seed=0, epochs=None, runs="runs", results="results", progress=True
     Returns: the `Record`.
 
     Raises:
-        RunError: a cell that vaekit cannot run, another run in this folder, other settings there, a loss that is no
-            number.
+        RunError: a cell that vaekit cannot run, another run in this folder, other settings there, a varied setting that
+            changes nothing, a loss that is no number.
         CheckpointError, OSError: a damaged checkpoint, a full disk.
         DatasetError: data that cannot be had.
     """
@@ -76,6 +77,8 @@ def run_seeds(cell, seeds, epochs=None, runs="runs", results="results", progress
         before = {seed: _before(cell, folder, epochs, results) for seed, folder in folders.items()}
         done = {seed: record for seed, record in before.items() if record and _finished(record, folders[seed], epochs)}
         if len(done) < len(folders):
+            if cell.after or cell.varied:
+                _check_model(cell, seeds[0])
             if cell.after:
                 run_seeds(cell.after, seeds, None, runs, results, progress)
             data = cell.load()
@@ -120,6 +123,35 @@ def _finished(record, folder, epochs):
     return ended and (folder / WEIGHTS).exists()
 
 
+def _check_model(cell, seed):
+    """Builds a cell's model, before anything is trained, with each varied setting and without it.
+
+    Raises:
+        RunError: a setting without which networks, first weights, optimizer and objective are the same.
+    """
+    data = cell.load()
+    config, weights = _built(cell, data, seed)
+    for name in (name for name in cell.varied if name not in TRAINING_SETTINGS):
+        others = {other: value for other, value in cell.varied.items() if other != name}
+        config_without, weights_without = _built(cell.unvaried.vary(others), data, seed)
+        if config == config_without and all(map(np.array_equal, weights, weights_without)):
+            raise RunError(
+                f"{name}={cell.varied[name]} changes nothing in {cell.paper} {cell.unvaried.name}: model and training "
+                "are the same without. Leave it out."
+            )
+
+
+def _built(cell, data, seed):
+    """The configuration of a cell's model, optimizer and objective, and the values that their variables begin with."""
+    keras.utils.set_random_seed(seed)
+    model = cell.model(data, seed)
+    parts = {"model": model.get_config(), "optimizer": model.optimizer_config(), "objective": model.objective_config()}
+    config = checkpoint.settings_by_path(model, parts)
+    weights = [keras.ops.convert_to_numpy(v) for v in (*model.variables, *model.optimizer.variables)]
+    by_name = {"name", "keras_history"}  # Keras numbers names in the order of a process
+    return {path: str(value) for path, value in config.items() if by_name.isdisjoint(path)}, weights
+
+
 def _model(cell, data, seed, folder):
     keras.utils.set_random_seed(seed)
     model = cell.model(data, seed)
@@ -131,6 +163,11 @@ def _model(cell, data, seed, folder):
 
 def _train(cell, data, epochs, models, progress):
     """Trains models, by their folders, as the paper's `fit` does: several of them at the same time."""
+    if len(models) > 1 and getattr(data, "vocabulary", None) is not None:
+        raise RunError(
+            f"{cell.paper} {cell.name} is trained on sentences, in batches by length, one seed at a time: leave out "
+            "--together."
+        )
     callbacks, checkpoints = [[Finite(folder)] for folder in models], [folder / TRAINING for folder in models]
     if progress:
         callbacks[0].append(WholeRun(next(iter(models)).name, epochs))

@@ -53,7 +53,7 @@ class Checkpoint:
             "shuffle": batches.shuffle,
             "weights": [[list(v.shape), str(v.dtype)] for v in self.variables],
             "optimizer": model.optimizer_config(),
-            "objective": keras.saving.serialize_keras_object(model.objective),
+            "objective": model.objective_config(),
             "callbacks": [type(callback).__name__ for callback in self.callbacks],
         }
         self.identity = json.loads(json.dumps(self.identity))  # tuples become lists, as in the file
@@ -94,7 +94,7 @@ class Checkpoint:
             weights = {k: [arrays[f"callback/{i}/{k}/{j}"] for j in range(n)] for k, n in state["weights"][i].items()}
             vars(callback).update(values | weights)
         history.history, history.epoch = state["history"], list(range(state["epochs"]))
-        self.batches.start(state["epochs"], state["order"])
+        self.batches.start(state.get("epoch of the data", state["epochs"]), state["order"])  # older files do not say
         self.model.stop_training, self.seconds = state["stopped"], state["seconds"]
         return state["epochs"]
 
@@ -121,6 +121,7 @@ class Checkpoint:
             "stopped": bool(self.model.stop_training),
             "seconds": self.seconds + now - self.started,
             "order": self.batches.seed,
+            "epoch of the data": self.batches.epoch,
             "callbacks": values,
             "weights": weights,
             "history": {name: [float(value) for value in curve] for name, curve in history.history.items()},
@@ -169,10 +170,7 @@ def _numpy(value):
 def _checksums(batches):
     """Name, shape and checksum of each array."""
     arrays = {name: getattr(array, "identity", array) for name, array in batches.arrays.items()}
-    return [
-        [name, list(batches.arrays[name].shape), zlib.crc32(np.ascontiguousarray(a).tobytes())]
-        for name, a in arrays.items()
-    ]
+    return [[name, list(batches.arrays[name].shape), zlib.crc32(np.ascontiguousarray(a))] for name, a in arrays.items()]
 
 
 def settings_by_path(model, config):
@@ -199,9 +197,12 @@ def _without_names(config):
 
 def _difference(a, b, where):
     """Finds where two configurations differ: the place, in words, and the two values there."""
-    if isinstance(a, dict) and isinstance(b, dict) and a.keys() == b.keys():
-        key = next(key for key in a if a[key] != b[key])
-        return _difference(a[key], b[key], f"{where} {key}")
+    if isinstance(a, dict) and isinstance(b, dict):
+        for key in a:
+            if key in b and a[key] != b[key]:
+                return _difference(a[key], b[key], f"{where} {key}")
+        only_a, only_b = ({k: one[k] for k in one if k not in other} for one, other in ((a, b), (b, a)))
+        return where, only_a or "nothing", only_b or "nothing"
     if isinstance(a, list) and isinstance(b, list) and len(a) == len(b):
         a, b = zip(*(pair for pair in zip(a, b, strict=True) if pair[0] != pair[1]), strict=True)
         return where, list(a), list(b)

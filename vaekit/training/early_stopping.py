@@ -27,7 +27,8 @@ class EarlyStopping(keras.callbacks.EarlyStopping):
         ValueError: when training begins, for a term that the objective does not have; at the end of the first epoch,
             for a `val_` term without validation in every epoch.
 
-    Source: Tomczak & Welling 2018, section 5, and their code (patience 50).
+    Source: Tomczak & Welling 2018, section 5, and an earlier version of their code (commit c3670234 of
+        jmtomczak/vae_vampprior; patience 50). In the last one an epoch of warm-up can be the best.
     """
 
     def __init__(self, patience=50, monitor="val_bound", min_delta=0.0, restore_best_weights=True, verbose=0):

@@ -85,7 +85,8 @@ class Trainer(KerasLoop):
         # proxies, since Keras tracks what stands in a plain dict as state, which a built model must not gain
         self._terms = MappingProxyType({name: keras.metrics.Mean(name) for name in self.objective.terms(self)})
         self.step.assign(0)
-        self._reported, self._stable, self.step_programs, self._optimizer_config = {}, True, {}, None
+        self._reported, self._stable, self.step_programs = {}, True, {}
+        self._optimizer_config = self._objective_config = None
         self._keras_settings = MappingProxyType({})
         self.programs.cache.clear()
 
@@ -157,8 +158,9 @@ class Trainer(KerasLoop):
             shuffle: a new order, and new draws of dynamically binarized data, in every epoch; False: neither.
             checkpoint: path of a file with the state of training, written after the first epoch that ends a
                 minute after the one before, and after the last. A `fit` that finds it goes on from there to the weights
-                that it would have come to without a break, bit for bit (same backend, device and versions). Only with
-                arrays.
+                that it would have come to without a break, bit for bit (same backend, device and versions). Of
+                callbacks' attributes the file has numbers, texts and lists of arrays; other lists, dicts and arrays
+                start anew. Only with arrays.
 
         Raises:
             ValueError: unusable data, targets, or options that need them.
@@ -231,6 +233,12 @@ class Trainer(KerasLoop):
         if self._optimizer_config is None:
             self._optimizer_config = keras.saving.serialize_keras_object(self.optimizer)
         return self._optimizer_config
+
+    def objective_config(self):
+        """The compiled objective's configuration, as it was at first: callbacks may assign to its variables."""
+        if self._objective_config is None:
+            self._objective_config = keras.saving.serialize_keras_object(self.objective)
+        return self._objective_config
 
     def takes_programs(self, batches, step):
         """Returns whether compiled programs can take the steps: not those of a subclass, or with `tf.distribute`."""

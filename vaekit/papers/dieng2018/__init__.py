@@ -36,7 +36,7 @@ from vaekit.layers import MLP, Autoregressive, Bernoulli, DiagonalNormal, GatedP
 from vaekit.models import VAE
 from vaekit.objectives import ELBO, WarmUp
 from vaekit.papers.cell import Figure, mean, numbers, on, table, titled
-from vaekit.papers.common import REBUILT, event_shape, logit_range, steps_per_epoch
+from vaekit.papers.common import REBUILT, event_shape, logit_range, steps_per_epoch, train
 from vaekit.papers.dieng2018 import text
 from vaekit.papers.presets import Presets
 from vaekit.training import EarlyStopping
@@ -109,6 +109,7 @@ def mlp(data, skip, layers=2, latents=50, refinement=None, settings=SETTINGS, qu
         layers: hidden layers of the decoder; the paper's are 2, 3 and 4.
         latents: units of z.
         refinement: a `vaekit.inference.Refinement`, for (Skip-)SA-VAE.
+        seed: integer, of the order of the data and of sampling; the weights' is `keras.utils.set_random_seed`.
     """
     encoder = keras.Sequential([MLP([settings.hidden] * settings.encoder_layers, "relu"), DiagonalNormal(latents)])
     hidden = [L.Dense(settings.hidden, "relu") for _ in range(layers)]
@@ -132,6 +133,7 @@ def pixelcnn(data, skip, depth=9, latents=20, refinement=None, settings=SETTINGS
         depth: layers of the PixelCNN; the paper's are 1, 3, 6 and 9.
         latents: units of z; the paper's are 2, 10, 20, 50 and 100.
         refinement: a `vaekit.inference.Refinement`, for (Skip-)SA-VAE.
+        seed: integer, of the order of the data and of sampling; the weights' is `keras.utils.set_random_seed`.
     """
     blocks = [part for maps in settings.maps for part in (ResidualBlock(maps), L.Conv2D(maps, 2, strides=2))]
     encoder = keras.Sequential([*blocks, DiagonalNormal(latents)])
@@ -174,14 +176,13 @@ def fit(model, data, epochs=None, settings=SETTINGS, **options):
 
     Args:
         epochs: None: 100.
+        settings: the model's own, whose warm-up counts steps of their batches.
         **options: as for a model's `fit`.
     """
     epochs = settings.epochs if epochs is None else epochs
     best = EarlyStopping(patience=max(1, epochs))
     options["callbacks"] = [best, *(options.get("callbacks") or [])]
-    return model.fit(
-        data.train, batch_size=settings.batch_size, epochs=epochs, validation_data=data.validation, **options
-    )
+    return train(model, data, settings, epochs=epochs, validation_data=data.validation, **options)
 
 
 # Every row: (ELBO, KL, mutual information, active units) in nats on the test images, None where not known to us.

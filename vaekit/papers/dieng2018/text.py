@@ -141,6 +141,7 @@ def lstm(data, latents=32, skip=False, refined=False, settings=SETTINGS, seed=No
         latents: units of z; the paper's are 32 and 64. 0: a language model, p(x) without z.
         skip: whether z enters the softmax, too (Skip-VAE).
         refined: whether inference is semi-amortized (SA-VAE).
+        seed: integer, of the weights, of the order of the sentences, of dropout and of sampling.
 
     Raises:
         ValueError: data without a vocabulary.
@@ -203,6 +204,7 @@ def fit(model, data, epochs=None, settings=SETTINGS, **options):
 
     Args:
         epochs: at most; None: the settings'.
+        settings: the model's own, whose warm-up counts steps of their batches.
         **options: as for a model's `fit`.
     """
     s, seed = settings, int(model.seed_generator.get_config()["seed"] or 0)

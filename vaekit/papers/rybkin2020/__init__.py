@@ -34,7 +34,7 @@ from vaekit.layers import DiagonalNormal, Join, Stack
 from vaekit.models import VAE, Factor, LatentVariableModel
 from vaekit.objectives import ELBO
 from vaekit.papers.cell import Figure, mean, on, table, titled
-from vaekit.papers.common import event_shape
+from vaekit.papers.common import event_shape, train
 from vaekit.papers.presets import Presets
 from vaekit.papers.rybkin2020 import video
 from vaekit.papers.rybkin2020.decoders import DECODERS, head
@@ -105,6 +105,7 @@ def vae(data, decoder="optimal", latents=None, beta=1.0, settings=SETTINGS, quir
         latents: None: 20.
         beta: weight of the KL. (`decoder="beta"` is the paper's β-VAE with this left at 1: the same up to the scale of
             the loss, and with the bound that the paper reports.)
+        seed: integer, of the order of the data and of sampling; the weights' is `keras.utils.set_random_seed`.
 
     Raises:
         ValueError: images of other sizes, or an unknown decoder.
@@ -201,12 +202,11 @@ def fit(model, data, epochs=None, settings=SETTINGS, **options):
 
     Args:
         epochs: None: 10.
+        settings: the model's own, by which it was built.
         **options: as for a model's `fit`.
     """
     epochs = settings.epochs if epochs is None else epochs
-    return model.fit(
-        data.train, batch_size=settings.batch_size, epochs=epochs, validation_data=data.validation, **options
-    )
+    return train(model, data, settings, epochs=epochs, validation_data=data.validation, **options)
 
 
 # Table 2: (bound on −log p in nats, FID with Inception features), None where not reported. Discrete and continuous

@@ -39,7 +39,7 @@ from vaekit.models import Factor, Feature, LatentVariableModel
 from vaekit.names import past
 from vaekit.objectives import ELBO
 from vaekit.papers.cell import Figure, mean
-from vaekit.papers.common import event_shape, steps_per_epoch
+from vaekit.papers.common import event_shape, steps_per_epoch, train
 from vaekit.papers.rybkin2020.decoders import head
 from vaekit.priors import IndependentSteps, StandardNormal
 
@@ -102,6 +102,7 @@ def svg(data, decoder="optimal", prior="learned", settings=BAIR, seed=None):
         data: a `vaekit.datasets.Dataset` of videos, their frames 4 · 2^blocks pixels wide and high.
         decoder: one of `vaekit.papers.rybkin2020.DECODERS`, for a frame.
         prior: `"learned"`, $p(z_t | x_{<t})$ (SVG-LP), or `"fixed"`, N(0, I) at each step (SVG-FP).
+        seed: integer, of the order of the data and of sampling; the weights' is `keras.utils.set_random_seed`.
 
     Raises:
         ValueError: data of another shape, or an unknown decoder or prior.
@@ -247,12 +248,11 @@ def fit(model, data, epochs=None, settings=BAIR, **options):
 
     Args:
         epochs: None: as many as make the settings' number of updates.
+        settings: the model's own, by which it was built.
         **options: as for a model's `fit`.
     """
     epochs = schedule(len(data.train), settings) if epochs is None else epochs
-    return model.fit(
-        data.train, batch_size=settings.batch_size, epochs=epochs, validation_data=data.validation, **options
-    )
+    return train(model, data, settings, epochs=epochs, validation_data=data.validation, **options)
 
 
 def schedule(videos, settings):
