@@ -1060,8 +1060,8 @@ plt.show()
 # %% [markdown]
 # The gradient that recipe 3 could not give is there, and agrees with the exact 6. The arrows were drawn from TFP's
 # gradients alone, and they end on the distribution function of the larger shape (nearly, since the paths bend). That is
-# all a path has to do. Finite differences of $F$ give the same gradients, sample by sample; the folded cell checks it
-# for all but the far tails, where the differences run out of digits.
+# all a path has to do. Finite differences of $F$ give the same gradients, sample by sample; the folded cell checks this
+# for $0.1 < z < 4.9$; further out the differences run out of digits.
 #
 # **A value with another's gradient.** How does one *attach* a gradient to a number that was drawn by other means? By
 # adding a zero with a slope. `a - ops.stop_gradient(a)` is 0, and has the gradient of `a`. Here a logistic sample comes

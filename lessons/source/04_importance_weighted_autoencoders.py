@@ -268,8 +268,9 @@ vk.plotting.image_grid(np.concatenate([test[i : i + 1], fifty.decode(z[shown])])
 # To *see* a posterior we need two latents again. `plane` is the paper's network with two, trained by the ELBO. Its
 # decoder stays as it is from now on, and so does every true posterior $p_\theta(z|x)$, which a grid makes visible as in
 # lesson 02. For two dozen test images we forget the encoder, and fit $q = \mathcal N(\mu, \mathrm{diag}\,\sigma^2)$ to
-# each of them directly: two hundred steps of Adam up $\mathcal L_k$, from the posterior's highest point, and an area of
-# 0.0025. By hand, with the constants of the two normal densities cancelling in $\log p(z) - \log q(z|x)$:
+# each of them directly: two hundred steps of Adam up $\mathcal L_k$, from the posterior's highest point, with $\sigma =
+# 0.05$ for both latents. By hand, with the constants of the two normal densities cancelling in $\log p(z) - \log
+# q(z|x)$:
 
 # %%
 plane = paper.load("vae_2d")
@@ -561,8 +562,8 @@ holds(round(sizes[0]) == 11, round(sizes[1]) == 5)
 # The paper's reason is this. The ELBO's gap is a price that the decoder has to pay for each posterior that is no
 # upright ellipse, and the cheapest way to have simple posteriors is to use few latents. $\mathcal L_{50}$ charges less,
 # so the decoder can afford more of them, and posteriors that are harder to match. (The price comes back when such a
-# model is measured. With 5000 codes the effective sample size is about 11 for `one`, and 5 for `fifty`. An encoder that
-# is worse than it need be is hardly the reason: trained by a better gradient, below, it is 6.)
+# model is measured. With 5000 codes the effective sample size is about 11 for `one`, and 5 for `fifty`. That its
+# encoder is worse than need be is hardly the reason: with a better gradient, below, the size is 6.)
 
 # %% [markdown]
 # ## The paper's table, and the bill
@@ -593,8 +594,8 @@ for (kind, k), record in records.items():
 # Ours fall short of the paper's by two to four nats, most likely because they have seen a few percent of its 3280
 # epochs. (Our 35 units are counted on static test images, the 36 above on ours, the paper's on training images: so much
 # for a count of units in half use.) And ours are no fair pair by the paper's standard, which trains both for as long.
-# That is what the project's [records](../results/README.md) have besides, the same network after 40 epochs by four
-# objectives:
+# That is what the project's [records](../results/README.md) have besides, the same network after 40 epochs, trained in
+# four ways:
 
 # %% tags=["hide-input"]
 EQUAL = {  # NLL, active units, effective sample size: from the records in results/burda2015, seed 0, 40 epochs
@@ -608,11 +609,12 @@ for name, (nll, active, size) in EQUAL.items():
     print(f"{name:21s}{nll:11.2f}{active:12d}{size:19.1f}")
 
 # %% [markdown]
-# (One run each; each NLL is within 0.24 of what other test images would give, and they are the same images for all.)
-# "VAE, $k = 5$" and "IWAE, $k = 5$" are the fairest pair that there is: the same codes, the same time, and only the
-# place of the logarithm differs. It is worth half a nat, and four units. With fifty codes it is worth more, and the
-# last row, a better gradient of the same bound, is the subject of the section after this one. Look at the last column,
-# too: the better the model, the fewer of the encoder's 5000 codes carry the average.
+# (One run each. Each NLL has a standard error of about 0.24 over test images, and these are the same for all.) "VAE, $k
+# = 5$" and "IWAE, $k = 5$" are the fairest pair that there is: the same codes, the same time, and only the place of the
+# logarithm differs. It is worth half a nat, and four units. Fifty codes in place of five gain another three quarters of
+# a nat. The last row, a better gradient of the same bound, is the subject of the section after this one. Look at the
+# last column, too. By the plain gradient, the better the model, the fewer of the encoder's 5000 codes carry the
+# average. With DReG the model is better, and they are a few more.
 
 # %%
 quiz.ask("bill")
@@ -634,9 +636,10 @@ holds(6 < SECONDS[50] / SECONDS[5] < 7, 2 * costs["VAE", 1] < 0.5 * costs["IWAE"
 
 # %% [markdown]
 # Ten times the codes, six and a half times as long. And so our draw is not one that flatters the IWAE. `one` had two
-# cores for nine minutes, `fifty` one core for thirty-seven: the same NLL for half of the computing, or less. At equal
-# *time*, early in training, plain ELBO steps seem to get further by the paper's ruler. It is at the end, where more
-# steps no longer help, that the bound decides: after 3280 epochs of each, the paper's IWAE is 1.6 nats ahead.
+# cores for nine minutes, `fifty` one core for thirty-seven: so `one` came to the same NLL by half of the computing, or
+# less. At equal *time*, early in training, plain ELBO steps seem to get further by the paper's ruler. It is at the end,
+# where more steps no longer help, that the bound decides: after 3280 epochs of each, the paper's IWAE is 1.6 nats
+# ahead.
 #
 # Time is one part of the bill, memory the other. To go back through the decoder, its activations are kept for every
 # code: here 20 images (the paper's batch) times 50 codes times 1184 units, 5 MB, and nothing to worry about. For a
@@ -867,8 +870,8 @@ figure
 # about the compact one. DReG climbs the same bound and does not do it, so it is not the bound's wish. Is it drift? Near
 # its top the bound is so flat that the noise of its gradient pushes $q$ about, and there is more room outside than
 # inside. That can be tested. Start the plain gradient where DReG has arrived, for as many steps again. If it stays
-# there, the two had merely not come as far; if $q$ grows wider once more, and the bound no better, it drifts. The last
-# row has the answer: the area more than doubles, to what it was before, and by $\mathcal L_{50}$ that is worth a
+# there, it had merely not come as far before; if $q$ grows wider once more, and the bound no better, it drifts. The
+# last row has the answer: the area more than doubles, to what it was before, and by $\mathcal L_{50}$ that is worth a
 # hundredth of a nat. It drifts, along a bound that is as good as flat. (STL's $q$ is even nearer to the posterior. It
 # climbs something else; the second reading says what.)
 #
@@ -950,12 +953,12 @@ if epochs(4, 1) == 4:
 # A perfectly smooth training, and after five epochs its result is ahead of the ELBO's by $\mathcal L_1$! The second row
 # takes that back: with five codes for each image, the plain mean of five ELBOs is far ahead of both. So what looks like
 # a merit of the mistake is one of five codes, and who compares with too cheap a rival does not see it. (Even by
-# $\mathcal L_{50}$ the mean of five is in front, after five epochs. Where $\mathcal L_5$ pays is later.) By $\mathcal
-# L_{50}$ it is nats behind the model trained by $\mathcal L_5$, which it was to climb, and no better than the ELBO. The
-# worst code rules, so the encoder takes no risks: its codes are alike, and fifty of them gain it some five nats, where
-# under $\mathcal L_5$ they gain fifteen. What it climbs is a bound in its own right, with the *harmonic* mean of the
-# weights instead of the arithmetic one. That bound lies below the ELBO, and more codes make it looser. *Test:* feed
-# log-weights of 0 and 10, and look which of the two gets the larger share.
+# $\mathcal L_{50}$ the mean of five is in front, after five epochs. $\mathcal L_5$ pays later: see the table of four
+# above.) The mistake is nats behind the model trained by $\mathcal L_5$, by the very $\mathcal L_{50}$, and no better
+# than the ELBO's. The worst code rules, so the encoder takes no risks: its codes are alike, and fifty of them gain it
+# some five nats, where under $\mathcal L_5$ they gain fourteen. What it climbs is a bound in its own right, with the
+# *harmonic* mean of the weights instead of the arithmetic one. That bound lies below the ELBO, and more codes make it
+# looser. *Test:* feed log-weights of 0 and 10, and look which of the two gets the larger share.
 #
 # ### Overfitting the estimator
 #

@@ -294,7 +294,8 @@ quiz.discuss("held")
 #
 # In numbers: the images differ from each other, pixel by pixel, and this variance splits into one *between* rows and
 # one *within* rows. The noises are the same in all rows, so one can also tell what a noise does on average, whatever
-# the row, and what only both together do. `shares_of`, folded, draws many rows, and gives the first two parts.
+# the row, and what only both together do. `shares_of`, folded, draws many rows, and gives the shares of $h_2$ alone and
+# of the noise alone.
 
 
 # %% tags=["hide-input"]
@@ -524,15 +525,15 @@ if "warm-up" in rows:
 # the two say more, 29.
 #
 # Then read the likelihood. It tells another story: who has most in $h_2$ is not always ahead. (NLL is $-\log
-# p_\theta(x)$, estimated by 200 weights, and the estimate falls short of the truth, for one model by more than for
-# another. The last column compares image by image; its standard error does not contain this shortfall. So we read
-# nothing into gains below half a nat. The two rows with five codes took more computing.) Warm-up is worth a nat or
-# more. But so are five samples, with two nats in $h_2$. Free bits, with as much in $h_2$ as warm-up, gain no more than
-# it, and the five nats of the bottom-up order may be worth nothing; and so may the IWAE's gain, though its $\pm$ says
-# otherwise: see below. And the last row, an ordinary VAE with the same $h_1$, is 1.6 nats *behind* the nearly dead
-# model. So the first nat in $h_2$ comes with a gain of 1.6 nats, and the seven more of warm-up with 1.4. The formula
-# above would suggest why: $h_2$ mends the misfit of a prior, and the grossest misfit comes first. We have not tested
-# that, and the VAE of one layer has another encoder, too.
+# p_\theta(x)$, estimated by 200 weights. It comes out too large, for one model by more than for another. The last
+# column compares image by image; its standard error does not contain this. So we read nothing into gains below half a
+# nat. The two rows with five codes took more computing.) Warm-up is worth a nat or more. But so are five samples, with
+# two nats in $h_2$. Free bits, with as much in $h_2$ as warm-up, gain no more than it, and the five nats of the
+# bottom-up order may be worth nothing; and so may the IWAE's gain, though its $\pm$ says otherwise: see below. And the
+# last row, an ordinary VAE with the same $h_1$, is 1.6 nats *behind* the nearly dead model. So the first nat in $h_2$
+# comes with a gain of 1.6 nats, and the seven more of warm-up with 1.4. The formula above would suggest why: $h_2$
+# mends the misfit of a prior, and the grossest misfit comes first. We have not tested that, and the VAE of one layer
+# has another encoder, too.
 #
 # **A living layer is not the aim. The likelihood is.** Free bits show it best: a floor under $K_2$ makes $K_2$ large,
 # by construction. Whoever reports that as a success has measured $\lambda$. (And mind that this is one small network,
@@ -646,9 +647,9 @@ holds(4 < seen["as drawn"] - seen["anew, given h2"] < 8, seen["as drawn"] - seen
 
 # %% [markdown]
 # Drawn anew, the cheap units know no more than $h_2$ does, and the decoder loses some six nats. Fixed, they do not know
-# $h_2$ either, and the decoder loses more than twenty. (The 17.9 nats above are of $\log p_\theta(x)$, to which other
-# codes contribute as well.) The wire is among them; which of them it is, this test does not say. (Drawn anew they cost
-# six nats, though they carry little more than one: a wrong draw misleads the decoder.)
+# $h_2$ either, and the decoder loses more than twenty. (Above it was less, 17.9 nats, but of $\log p_\theta(x)$, where
+# other codes make up for some of it.) The wire is among the cheap units; which of them it is, this test does not say.
+# (Drawn anew they cost six nats, though they carry little more than one: a wrong draw misleads the decoder.)
 #
 # So for lower layers neither count is safe. Activity has no scale there, and price does not know the wires. What
 # decides is the likelihood after removal. For the top layer, whose prior is fixed and on which nothing depends but the
@@ -684,8 +685,9 @@ holds(abs(fifty["figures"]["NLL"]["ours"] - 90.7) < 0.06, fifty["epochs"] == rec
 # ordinary layers, so not all of this need be the second layer's.) Of the 50 units in $h_2$ the paper's VAE uses five,
 # and its IWAE with $k = 50$ seven, about as many as `two`. What they cost, the paper does not say. Ours, `two`, is 4.5
 # nats behind the paper's, after 40 epochs instead of 3280. One layer, with the same $k$ and as many epochs, comes to
-# 91.5 in the project's [records](../results/README.md): the two layers are 0.8 nats ahead, for three times the time.
-# (One seed each.) And it is the same `two` that had −93.2 above: there by 200 codes, on 300 images of MNIST-10k.
+# 91.5 in the project's [records](../results/README.md): the two layers are 0.8 nats ahead, for three times the time (on
+# another machine, with two cores instead of one). (One seed each.) And it is the same `two` that had −93.2 above: there
+# by 200 codes, on 300 images of MNIST-10k.
 
 # %% [markdown]
 # ## Sampling noise against depth
@@ -783,11 +785,11 @@ else:
     raise AssertionError("vaekit should have refused")
 
 # %% [markdown]
-# So the formula charges for the noise of $h_1$, which $h_2$ knew and passed on, and the
-# "bound" is four nats too low. That is the harmless direction for a report. In training it is not harmless: it fines
-# $h_2$ for every detail that it takes over from the draw of $h_1$. In the top-down order the formula is right, since
-# there $h_2$ comes first, and `ELBO(analytic_kl=True)` works. *Test:* the mean over many draws and
-# the formula must agree, on any model.
+# The formula takes a fresh $h_1$, not the one from which this $h_2$ was made. So it charges for the noise of $h_1$,
+# which $h_2$ knew and passed on, and the "bound" is four nats too low. That is the harmless direction for a report. In
+# training it is not harmless: it fines $h_2$ for every detail that it takes over from the draw of $h_1$. In the
+# top-down order the formula is right, since there $h_2$ comes first, and `ELBO(analytic_kl=True)` works. *Test:* the
+# mean over many draws and the formula must agree, on any model.
 #
 # ### One noise for two layers
 #

@@ -196,8 +196,8 @@ holds(np.allclose(steps, [-2.9, 2.5]))
 # three nats fewer in $z_1$ and nearly as many more in $z_2$, and $\log p_\theta(x)$ gains 1.1 nats (the last table of
 # this lesson). Why less than the 2.8 of our VAE with one layer, on the same data? There the prior of all codes was
 # round. Here $p_\theta(z_1|z_2)$ has been a learned prior all along, and the VampPrior mends what is left at the top.
-# That may not be all of it: in the paper the hierarchy gains nearly as much as the VAE, and why ours does not we cannot
-# say.
+# In the paper's table the hierarchy gains nearly as much as the VAE. But its published code, run again by others, gains
+# what ours does (lesson 06).
 #
 # Which of the two layers decides what? As in lesson 05: in each row $z_2$ is the same, in each column the noise of
 # $z_1$.
@@ -355,10 +355,10 @@ print(f"{black:.0%} of MNIST's grey pixels are 0: {more:.2f} bits more for each 
 
 # %% [markdown]
 # Nearly half of the probability is lost: all of the bell that lies below zero. For MNIST in grey, four pixels of five
-# being black, that makes up to two bits a pixel, more than zip needs for the whole image, as we shall see. Of the
-# paper's Frey faces no training pixel is darker than 8 or brighter than 238; there the tails hardly matter, and what is
-# left out can only make its figures a little too pessimistic. (`vk.layers.DiscretizedLogistic` has edge bins, and
-# `edges=False` for comparisons.)
+# being black, that makes up to two bits a pixel, more than all that zip takes for one on average, as we shall see. Of
+# the paper's Frey faces no training pixel is darker than 8 or brighter than 238; there the tails hardly matter, and
+# what is left out can only make its figures a little too pessimistic. (`vk.layers.DiscretizedLogistic` has edge bins,
+# and `edges=False` for comparisons.)
 #
 # ### Bits per dimension
 #
@@ -501,7 +501,7 @@ quiz.discuss("reach")
 #
 # The cure is to split the work. One stack of layers, the **vertical** one, sees whole rows above, to both sides; it
 # may, for all of them are in the past. Another one, the **horizontal**, sees the own row to the left, and is told by
-# the vertical stack, at every layer, what is above. That makes a rectangle of $L$ rows above, of $2L + 1$ columns, and
+# the vertical stack, at every layer, what is above. That makes a rectangle above, of $L$ rows and $2L + 1$ columns, and
 # $L$ pixels of the own row. vaekit's `GatedPixelConv2D` has both stacks, and gates like the ones above.
 
 
@@ -692,7 +692,7 @@ if epochs(1, 0):
 #
 # Ours is smaller. It is the last model of the ladder with another decoder, which makes one image of both codes. Its
 # masked layers look at $x$. The image that the code has made is given to each of them as one more channel, and to the
-# likelihood as well: `skip=True`. It may be seen at the pixel itself, for it is no part of $x$.
+# likelihood as well: `skip=True`. That image may be seen at the pixel itself, for it is no part of $x$.
 
 
 # %%
@@ -706,8 +706,8 @@ def painter(depth):
 
 # %% [markdown]
 # Three of them, each for four epochs. With one masked layer a pixel sees four neighbours, with four layers 34 earlier
-# pixels. Both have a warm-up, of three of the four epochs; so their prices are those after a single epoch at full
-# price. The third one is the first again, without it.
+# pixels. Both have a warm-up for three of the four epochs, so only one epoch is at full price. The third one is the
+# first again, without it.
 
 # %%
 quiz.ask("price")
@@ -750,13 +750,13 @@ holds(np.allclose(by_depth, [13.3, 10.1, 8.8, 7.1], atol=0.06))
 
 # %% [markdown]
 # By the bound they leave the ladder behind, by more than ten nats with four neighbours and some seventeen with 34,
-# after less than half of its epochs. (The PixelCNN alone had −109, on 500 test images, and learned from fewer. What a
-# code wins beside a decoder that sees its neighbours, lesson 08 asks.) And with warm-up their codes cost some seven
-# nats and five, where the hierarchy's costs twenty. Four neighbours have done most of that. How a stroke goes on, and
-# how thick it is, was most of what the code had to say. With more layers a pixel sees more, and less is left to be
-# said. Silence begins with $z_1$, which used to say the details: with four layers it has a nat or so. (Mind the count.
-# All its units are *active*, by the rule of lesson 04, since their means do move a little from image to image. A little
-# is what they say.)
+# after less than half of its epochs. (The PixelCNN alone had −109, on 500 of the test images, and learned from 4000
+# images only. What a code wins beside a decoder that sees its neighbours, lesson 08 asks.) And with warm-up their codes
+# cost some seven nats and five, where the hierarchy's costs twenty. Four neighbours have done most of that. How a
+# stroke goes on, and how thick it is, was most of what the code had to say. With more layers a pixel sees more, and
+# less is left to be said. Silence begins with $z_1$, which used to say the details: with four layers it has a nat or
+# so. (Mind the count. All its units are *active*, by the rule of lesson 04, since their means do move a little from
+# image to image. A little is what they say.)
 #
 # What does the code still say? On the left a test image, beside it nine pictures, all from one and the same code of it:
 

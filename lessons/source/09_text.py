@@ -280,11 +280,11 @@ def sentence_vae(objective=None, optimizer=None, callbacks=None, **options):
 
 
 # %% [markdown]
-# Ours are small, and soon trained. To see such models later on, vaekit has two that were trained for twenty epochs on
-# all 20,000 sentences, with the settings of the literature (dropout, small first weights, $z$ in the LSTM's first state
-# as well), and 32 latents: `grammar_vae`, and `grammar_skip_vae`, of which later. First the one without skips. Two
-# kinds of sentences come from a prior code: *drawn* ones, each word by lot, and *greedy* ones, each the most probable.
-# We take a thousand codes, and both.
+# Ours are small, and soon trained. To see such models late in training, we take two of vaekit's that were trained for
+# twenty epochs on all 20,000 sentences, with the settings of the literature (dropout, small first weights, $z$ in the
+# LSTM's first state as well), and 32 latents: `grammar_vae`, and `grammar_skip_vae`, of which later. First the one
+# without skips. Two kinds of sentences come from a prior code: *drawn* ones, each word by lot, and *greedy* ones, each
+# the most probable. We take a thousand codes, and both.
 
 # %%
 quiz.ask("same")
@@ -435,8 +435,8 @@ quiz.discuss("says")
 # gathering hints, and this one is told. So far it looks like the accident, which costs likelihood. Wait for the second
 # table.
 #
-# - *Word dropout* has weakened the decoder, whose bound is lower, and the code has gone all the same: half of the words
-#   are enough to go on with.
+# - *Word dropout* has weakened the decoder, whose bound is lower, and the code has gone all the same: for three epochs
+#   half of the words are enough to go on with.
 # - *Free bits* have not even four nats. Below four a nat costs nothing, but nothing asks for one either, if the decoder
 #   does not listen. More than half of the KL is misfit: the posterior is not the prior, but nearly the same for all
 #   sentences. What it does say, some six tenths of a nat, is neither topic nor tense, and it is paid for with a nat of
@@ -514,13 +514,13 @@ holds(0.1 < climbs["VAE"][-1] - climbs["VAE"][-2] < 0.2)
 # on something else, single words for instance.) Topic and tense would both be paid back in full, by lesson 08's
 # argument. But they are not alike for the decoder. The tense is shown by one word, or two: there is nothing to gather.
 # The topic is in many words, and an LSTM that is not told has to work it out from noisy hints. After twenty epochs it
-# is still a nat short of Bayes' rule. **A code says what the decoder finds hard to find out by itself.**
+# is still a nat short of the floor. **A code says what the decoder finds hard to find out by itself.**
 #
 # Word dropout, given time, shows it from the other side. In training half of the words are hidden from its decoder, so
-# it may not know whether the verb has been, or a `will`. We take it that the code, of nearly two nats, tells it such
-# things: the tense of two sentences in three comes back, and the topic no more often than by chance. The price is five
-# nats of bound. (In its record the KL is gone after the second epoch, and comes back from the fourth: a code that was
-# lost need not be lost for good.) Warm-up has ended where the VAE without a cure did.
+# it may not know whether there has been a verb, or a `will`. We take it that the code, of nearly two nats, tells it
+# such things: the tense of two sentences in three comes back, and the topic no more often than by chance. The price is
+# five nats of bound. (In its record the KL is gone after the second epoch, and comes back from the fourth: a code that
+# was lost need not be lost for good.) Warm-up has ended where the VAE without a cure did.
 #
 # And is the Skip-VAE the better model? No. Its bound is a nat below that of the collapsed one. Its perplexity, whose
 # importance weights forgive most of the gap, is more than half a word above: that is a fifth to a third of the nat, the
@@ -547,7 +547,7 @@ holds(0.1 < climbs["VAE"][-1] - climbs["VAE"][-2] < 0.2)
 # at $\lambda_K$, and its gradient goes through all of the steps, as through layers, back to the encoder, which so
 # learns to propose a good *start*. Lesson 08's ridge says why this should help against collapse. On the ridge $\log
 # p_\theta(x)$ is the same with a code as without, so the gap decides, and it is the code that has one. Steps for each
-# sentence make it smaller, as far as it is the encoder's. Our steps below have no momentum, $\alpha = 0$.
+# sentence make it smaller, as far as it is the encoder's. Our own steps have no momentum, $\alpha = 0$.
 # (`fresh=False`, one noise for all steps, is for later.)
 
 
@@ -666,9 +666,10 @@ by_hand = bounds["from the encoder"][: how.steps + 1]
 print(f"without steps {by_hand[0]:.2f}; five steps by hand {by_hand[-1]:.2f}, of vaekit {refined:.2f}")
 
 # %% [markdown]
-# How far do noisy steps go astray? The clearest case is a decoder that hears nothing, that of the collapsed model. Its
-# best posterior is the prior, where its encoder begins. We give it the steps of the paper, with momentum, and one draw
-# in each, or four, or sixteen:
+# Five steps of the same size, and by vaekit's the bound is lower than by ours: what ours gained is lost, and as much
+# again. **Steps are noisy.** How far do they go astray? The clearest case is a decoder that hears nothing, that of the
+# collapsed model. Its best posterior is the prior, where its encoder begins. We give it the steps of the paper, with
+# momentum, and one draw in each, or four, or sixteen:
 
 # %% tags=["hide-input"]
 noisy = {}
@@ -688,12 +689,11 @@ if epochs(1, 0):
     holds(noisy[0][0] - noisy[1][0] > 0.8 * noisy[1][1])
 
 # %% [markdown]
-# The same number of steps, of the same size, and by vaekit's the bound is lower than by ours: what those had gained is
-# lost, and about as much again. And the decoder that hears nothing gets a "code" of a nat. **Steps are noisy.** Where a
-# posterior should be the prior, lesson 02 found, the gradient of A fluctuates as ever, that of B hardly: A's steps push
-# each latent about, and each push is paid in KL. More draws, or a smaller rate, make it less. Mind the column $I$. It
-# counts whatever tells one sentence from another, and each sentence has noise of its own. So with refinement neither KL
-# nor $I$ shows that a decoder listens. What does is the bound: here it has lost all that the KL has gained.
+# The decoder that hears nothing gets a "code" of a nat. Where a posterior should be the prior, lesson 02 found, the
+# gradient of A fluctuates as ever, that of B hardly: A's steps push each latent about, and each push is paid in KL.
+# More draws, or a smaller rate, make it less. Mind the column $I$. It counts whatever tells one sentence from another,
+# and each sentence has noise of its own. So with refinement neither KL nor $I$ shows that a decoder listens. What does
+# is the bound: here it has lost all that the KL has gained.
 #
 # And they are dear: each step is the decoder forward and back, for each draw, and in training the way back leads
 # through all of them once more.
@@ -879,11 +879,11 @@ holds(abs(paid["SA-VAE-32"]) < 0.3, 2 < paid["Skip-VAE-32"] < 2.7, 2.2 < paid["S
 #
 # Our two runs with refinement had six epochs of twenty, for an epoch takes many times as long. Their decoders are far
 # from trained, so compare their bounds and perplexities with nothing. `SA-VAE-32` seems to have a code, of 1.5 nats.
-# But look what it pays back. *Paid back* is the reconstruction, bound plus KL, less $\log p_\theta(x)$ by the
-# perplexity: what the decoder gains by hearing the code. Of 1.5 nats it is a sixth of one. Its five steps have one draw
-# each, and we have seen above what these make of a decoder that hears nothing. After six epochs there is no sign of a
-# code here. With skips it says the topic; the 1.3 nats of $I$ that it has beyond the Skip-VAE's are about what noise
-# makes by itself, and are hardly paid back.
+# But look at what it pays back. *Paid back* is the reconstruction, bound plus KL, less $\log p_\theta(x)$ by the
+# perplexity: what the decoder gains by hearing the code. Of its 1.5 nats it gets back 0.15. Its five steps have one
+# draw each, and we have seen above what these make of a decoder that hears nothing. After six epochs there is no sign
+# of a code here. With skips it says the topic; the 1.3 nats of $I$ that it has beyond the Skip-VAE's are about what
+# noise makes by itself, and are hardly paid back.
 #
 # ### The Penn Treebank
 #

@@ -448,15 +448,15 @@ if "optimal" in curves:
 # `pixel` has a bound nearly four hundred nats above all others, and is ahead from the first epoch on. But its errors
 # are larger by a third or more than those of all but $\sigma = 1$, and its FID is two to three times theirs. To the eye
 # its samples are not that bad, some fainter than any digit should be. The five others have FIDs between 15 and 25; this
-# is one seed of each, and does not rank them. ($\sigma = 0.1$ does well, too: we happened to guess the number right.)
-# For `image` and `pixel` the table's $\sigma$ is $e$ to the mean of $\log\sigma$.
+# is one seed of each, and does not rank them. ($\sigma = 0.1$ has a low FID, too: we happened to guess the number
+# right.) For `image` and `pixel` the table's $\sigma$ is $e$ to the mean of $\log\sigma$.
 #
 # The picture on the right has the difference between *learned* and *computed*. $\sigma^*$ is right from the first batch
 # on. The weight $\log\sigma$ of `shared` starts at 0 and is moved by Adam, which takes steps of about the learning
 # rate, 0.003: after four epochs, 400 steps, it has come to $-1.2$ at best. Until it arrives, the decoder is trained
 # with a $\beta$ that is many times too large. Then both come to a $\sigma$ between 0.08 and 0.1, that is a $\beta$
-# below 0.01, and nobody had to look for it. (After twelve epochs the latecomer is some nats behind, with a shorter
-# code; its FID is no worse.)
+# below 0.01, and nobody had to look for it. (After twelve epochs the latecomer is nearly twenty nats behind, with a
+# shorter code; its FID is no worse.)
 #
 # One for each image gains little here, some nats of bound over `optimal`, and nothing in FID: digits are much alike.
 # (Where some images are sharp and others blurred, it may gain more; that we have not tried.) `optimal_image` cannot
@@ -493,10 +493,11 @@ if "optimal" in curves:
 
 # %% [markdown]
 # By the bound, no: all four are behind `optimal`, and the guess that is nearly three times too small costs hundreds of
-# nats. But the FID has another wish. It falls with every larger fixed $\sigma$, and is least at 0.2, which the bound
-# puts far behind. A larger $\sigma$ buys a shorter code, and what the prior has to hit is then nearer to it. So what
-# the likelihood chooses is the best $\sigma$ *for the likelihood*. It needs no search, and its samples are good; the
-# best samples that this network can make, by this measure, need not be there. (One seed each.)
+# nats. But the FID has another wish. It falls from each of these $\sigma$ to the next larger one, and is least at 0.2,
+# which the bound puts far behind. (At $\sigma = 1$ it was 145, so somewhere it turns.) A larger $\sigma$ buys a shorter
+# code, and what the prior has to hit is then nearer to it. So what the likelihood chooses is the best $\sigma$ *for the
+# likelihood*. It needs no search, and its FID is low; the best samples that this network can make, by this measure,
+# need not be there. (One seed each.)
 #
 # ## The pixel that is always black
 #
@@ -555,12 +556,12 @@ holds(floor_gain[dark].sum() > 0.6 * floor_gain.sum(), 0.4 < dark.mean() < 0.6, 
 # thousand nats. That is the way down.
 #
 # With the floor, a pixel can earn $6 - \frac12 \log 2\pi = 5.1$ nats at most, and nothing explodes. But see who earns
-# it: the dark half of the pixels earns most of all nats. And there is a second effect. The gradient of a pixel's mean
-# is its error divided by $\sigma^2$, so at the floor it counts $e^{12}$, more than a hundred thousand times as much as
-# a pixel with $\sigma = 1$. Each pixel has a $\beta$ of its own. Where strokes run, the network finds that it is
-# cheaper to say "I do not know", with a $\sigma$ three times that of `shared` (the next cell prints both), so that an
-# error there counts a ninth. Its code is as long as that of `shared`, and its means are worse. That fits the faint
-# digits; whether it is their cause we have not tested.
+# it: the dark half of the pixels earns three quarters of the nats. And there is a second effect. The gradient of a
+# pixel's mean is its error divided by $\sigma^2$, so at the floor it counts $e^{12}$, more than a hundred thousand
+# times as much as a pixel with $\sigma = 1$. Each pixel has a $\beta$ of its own. Where strokes run, the network finds
+# that it is cheaper to say "I do not know", with a $\sigma$ three times that of `shared` (the next cell prints both),
+# so that an error there counts a ninth. Its code is as long as that of `shared`, and its means are worse. That fits the
+# faint digits; whether it is their cause we have not tested.
 #
 # ### Why softly, and what these decoders draw
 #
@@ -867,8 +868,8 @@ quiz.discuss("square")
 
 # %% [markdown]
 # The red curve falls *to the right*, up to $\mathrm{MSE} = \frac12$: the decoder is paid for errors. (The derivative,
-# $\frac1{\mathrm{MSE}} - \frac1{2\,\mathrm{MSE}^2}$, is negative below.) Any decoder of pixels between 0 and 1 that is
-# of use is below. With `ops.stop_gradient` around $\sigma$ it looks sane, the errors shrink; but then $\beta =
+# $\frac1{\mathrm{MSE}} - \frac1{2\,\mathrm{MSE}^2}$, is negative below.) Any useful decoder of pixels between 0 and 1
+# is below that. With `ops.stop_gradient` around $\sigma$ it looks sane, the errors shrink; but then $\beta =
 # \mathrm{MSE}^2$, far too small, and the KL is out of hand. *Test:* $\frac{S}{2\sigma^2}$ has to be $D/2$, whatever the
 # errors.
 #
@@ -914,7 +915,7 @@ print(f"2 ln 255 = {2 * np.log(255):.2f};  for 28 × 28 pixels {784 * np.log(255
 # **A negative loss** is nothing wrong. Densities can be compared with densities of the same data in the same unit, and
 # with nothing else. Bits per dimension, from bins, can.
 #
-# One $\sigma$ for all makes good samples. One for each pixel has the higher bound, and earns it where nothing ever
+# One $\sigma$ for all has the lower FID. One for each pixel has the higher bound, and earns it where nothing ever
 # happens; it needs a floor.
 #
 # Calibrated, here, means that the average squared error is right. Look whether more than that is.

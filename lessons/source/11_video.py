@@ -67,10 +67,10 @@ vk.plotting.animation(test[:8], columns=8)
 # makes ten possibilities, equally likely. There are three pictures of digits only, a 0, a 4 and a 7, so that a small
 # network can learn in a minute how they move. (`vk.datasets.load("moving_digits")` has hundreds.)
 #
-# Frames are counted from 0. All that is not decided by chance follows from the frames before. A frame that shows for
-# the first time something which did not follow is a **surprise**: frame 0, frame 1 (the first to show a velocity), and
-# each frame after a wall was met. The generator writes them down, so we know where a model *has to be* surprised: from
-# frame 2 on, about every fourth time. Here are three videos, with an asterisk at the surprises of the first.
+# Frames are counted from 0. All that is not decided by chance follows from the frames before. A frame that is the first
+# to show what was decided by chance is a **surprise**: frame 0, frame 1 (the first to show a velocity), and each frame
+# after a wall was met. The generator writes them down, so we know where a model *has to be* surprised: from frame 2 on,
+# about every fourth time. Here are three videos, with an asterisk at the surprises of the first.
 
 # %% tags=["hide-input"]
 marks = [f"{t}*" if surprise else t for t, surprise in enumerate(surprises[0])]
@@ -195,9 +195,9 @@ holds(2.3 < guessed < 2.9)
 # ## A network that carries a state
 #
 # A factor of frame $t$ may use all frames before it, be they three or three hundred. A dense layer wants inputs of
-# fixed size. So the network reads the frames one after the other, and keeps notes: a vector $s_t$, its **state** (with
-# the drift $s$ above it has nothing to do), made of the new frame and the old state by the same weights at every step,
-# with a squashing function $f$ such as the hyperbolic tangent,
+# fixed size. So the network reads the frames one after the other, and keeps notes: a vector $s_t$, its **state** (it
+# has nothing to do with the drift $s$ above), made of the new frame and the old state by the same weights at every
+# step, with a squashing function $f$ such as the hyperbolic tangent,
 #
 # $$s_t = f(W x_t + U s_{t-1} + b), \qquad s_0 = 0.$$
 #
@@ -307,8 +307,8 @@ holds(changed.tolist() == [t >= 6 for t in range(T)])
 # %% [markdown]
 # ## The best guess, and a guess
 #
-# First, what would one do without any $z$? Train a network like its decoder to predict the next frame by least squares.
-# That is plain Keras. It learns from 8000 videos, four times over; the other model saw 40,000, each once.
+# First, what would one do without any $z$? Train a network like our model's decoder to predict the next frame by least
+# squares. That is plain Keras. It learns from 8000 videos, four times over; the other model saw 40,000, each once.
 
 # %%
 quiz.ask("mean")
@@ -382,11 +382,11 @@ holds(spread["one frame given"] > 2 * spread["on its way"], *(drawn > 0.8 for _,
 # network has never been given a smear to go on from. The table says so in numbers: spread over more pixels, the same
 # light has a smaller sum of squares, here half to two thirds of the truth's, and draws have about nine tenths of it.
 #
-# Each draw shows *one* 7, now and then bent, that takes *one* way, and at the next wall another way. The ways differ
-# where they may, after a wall, and much less where the past decides. (The distance is from the draws' middle, in the
-# first frame that is not given. What should it be? After a wall 1.5: one or two pixels away from it, and −2 to 2 along
-# it. On its way nothing. Where one frame is given, 1.7. Our draws have 1.3, 0.5 and 1.5: too far apart where the past
-# decides, and somewhat too close together where chance does.) Where only one frame is given, nobody can know a
+# Each draw shows *one* 7 (now and then bent), which takes *one* way, and a new one from the next wall on. The ways
+# differ where they may, after a wall, and much less where the past decides. (The distance is from the draws' middle, in
+# the first frame that is not given. What should it be? After a wall 1.5: one or two pixels away from it, and −2 to 2
+# along it. On its way nothing. Where one frame is given, 1.7. Our draws have 1.3, 0.5 and 1.5: too far apart where the
+# past decides, and somewhat too close together where chance does.) Where only one frame is given, nobody can know a
 # velocity, and they differ most. To say what may come, **show draws, not their mean.** In the video below, the truth is
 # first, then seven draws; frames that were given are framed.
 
@@ -534,11 +534,11 @@ holds(sigmas["0.45"][1] < 6 < sigmas["optimal"][2], sigmas["0.45"][2] < 2)
 
 # %% [markdown]
 # With a large σ an error of a pixel costs little, so little is worth saying. The KL falls to some three nats at
-# surprises, and to less than one else: a surprise adds two and a half nats, and $\ln 10$ is 2.3. (With the best σ it
-# added five: more was told of each new frame than its direction.) And the errors of pixels are nearly four times as
-# large. The bound is worse by some 600 nats a frame. Pixels that are off by a tenth are described as if they were off
-# by a half, and $D \log\sigma$, which SVG's loss does not count, charges for it. Nobody had decided which details are
-# worth telling. The setting of $\beta$ did.
+# surprises, and to less than one else: a surprise adds 2.4 nats, and $\ln 10$ is 2.3. (With the best σ it adds five:
+# more was told of each new frame than its direction.) And the errors of pixels are nearly four times as large. The
+# bound is worse by some 600 nats a frame. Pixels that are off by a tenth are described as if they were off by a half,
+# and $D \log\sigma$, which SVG's loss does not count, charges for it. Nobody had decided which details are worth
+# telling. The setting of $\beta$ did.
 
 # %% [markdown]
 # ### The paper's table, and where we stand
@@ -748,10 +748,11 @@ print(f"KL: {steps.kl.sum(axis=1).mean():.1f} nats a video, {steps.kl.mean():.1f
 
 # %% [markdown]
 # The best of many against somebody's mean, or against the best of fewer: by the picture above, that is worth more than
-# anything which sets the models apart. The range $r$ of values in PSNR, $10 \log_{10}(r^2/\mathrm{MSE})$: frames from 0
-# to 1 that are taken for frames from $-1$ to 1 win six decibels by it. (`vk.evaluation.psnr` refuses values outside its
-# range; values that stay inside it cannot tell.) And a KL, or a bound, is of a video or of a frame, with the given
-# frames or without. *Test:* write the unit beside the number: nats a frame, best of 40, mean over frames 4 to 11.
+# anything which sets the models apart. The range $\Delta$ of values in PSNR, $10 \log_{10}(\Delta^2/\mathrm{MSE})$:
+# frames from 0 to 1 that are taken for frames from $-1$ to 1 win six decibels by it. (`vk.evaluation.psnr` refuses
+# values outside its range; values that stay inside it cannot tell.) And a KL, or a bound, is of a video or of a frame,
+# with the given frames or without. *Test:* write the unit beside the number: nats a frame, best of 40, mean over frames
+# 4 to 11.
 #
 # ### Test clips that lie between training clips
 #
@@ -858,7 +859,7 @@ if epochs(1, 0) and files.locate(frey_faces.FREY_FACES):
 # A learned prior knows when nothing is to be told, and what comes then costs less.
 #
 # A weight $\beta$ beside a mean square error is a σ, $\sigma^2 = \beta D/2$, and it decides which details are worth
-# telling. Count $D \log\sigma$, and minus the loss bounds a likelihood; then the data can choose σ.
+# telling. Count $D \log\sigma$, and minus the loss bounds a log-likelihood; then the data can choose σ.
 #
 # The best of $n$ grows with $n$ for whatever varies. Compare at equal $n$, with a mean beside it, and with strangers.
 #

@@ -168,13 +168,13 @@ holds(looks["dynamic 14×14"]["different values"] == 2, 0 < len(twins) < 30, np.
 
 # %% [markdown]
 # Two values: these images are coins, `Bernoulli` is their likelihood. The table has ten thousand different values, so
-# its likelihood is a density. It has gaps, and somewhere a value many standard deviations from its mean. A normal
-# likelihood will feel that one, since it pays for the square of a distance; `StudentT`, a bell with heavier tails,
-# would mind it less. The sentences are numbers of words, up to 855; two of these 856 never occur in training, the mark
-# of an unknown word and that of a start. And some test images are, pixel by pixel, training images. Is that a leak?
-# Here, no: they are ones, a straight stroke of few pixels, and people do draw the same stroke twice. But a model that
-# learns by heart is paid for them. With one twin in a hundred or more, look whether it is one person, one frame, one
-# file twice; and report the number, or measure without them.
+# its likelihood is a density. The table also has gaps, and somewhere a value many standard deviations from its mean. A
+# normal likelihood will feel that one, since it pays for the square of a distance; `StudentT`, a bell with heavier
+# tails, would mind it less. The sentences are numbers of words, up to 855; two of these 856 never occur in training,
+# the mark of an unknown word and that of a start. And some test images are, pixel by pixel, training images. Is that a
+# leak? Here, no: they are ones, a straight stroke of few pixels, and people do draw the same stroke twice. But a model
+# that learns by heart is paid for them. With one twin in a hundred or more, look whether it is one person, one frame,
+# one file twice; and report the number, or measure without them.
 #
 # ### A model of a table
 #
@@ -356,7 +356,7 @@ if epochs(1, 0):
 #
 # *Bound and log p(x).* Each bound is below its $\log p(x)$: by about a nat and a half for three of them, by three for
 # IWAE, whose encoder is not made for $\mathcal L_1$ (lesson 04), and by five for the σ-VAE, whose encoder was trained
-# for another likelihood. To rank models by their bounds is to rank encoders along with them: by its bound IWAE is some
+# for another likelihood. To rank models by their bounds is to rank encoders along with them: by its bound IWAE is about
 # half a nat behind the VAE (by single draws), by $\log p(x)$ a nat ahead. So rank by $\log p(x)$, and say with how many
 # draws (here 100).
 #
@@ -409,9 +409,9 @@ for name, (paper, preset, figure) in PRESETS.items():
 # and left grey, and on silhouettes.
 #
 # So do what we did above: the same images, one unit, one estimator. (Not equal are the training images: the two of the
-# IWAE's paper learned from digits tossed once, the first VAE and the Skip-VAE from fresh tosses, and these are fresh
-# ones.) The images are 200 of MNIST-10k's test part, 28×28. They come from MNIST's own *test* images, so no preset has
-# been trained on them.
+# IWAE's paper learned from digits tossed once, the first VAE and the Skip-VAE from fresh tosses, and the 200 are fresh
+# tosses, too.) The images are 200 of MNIST-10k's test part, 28×28. They come from MNIST's own *test* images, so no
+# preset has been trained on them.
 
 # %%
 quiz.ask("draws")
@@ -543,8 +543,8 @@ holds(0.02 < total < 0.5, unpaired > 4 * over_images, over_seeds < 0.08, total >
 # seeds and other images at once their squares add up, as those of independent errors do: here that is $\sqrt{0.037^2 +
 # 0.023^2} = 0.044$. Four seeds are few. A variance of $n$ normal numbers is off by $\sqrt{2/(n-1)}$ of itself (lesson
 # 08), its root by half of that, and for $n = 4$ this is 40 %. So ask for more than two such errors: with four seeds,
-# Student's $t$ has 3.2 for the usual two. Here the gain is four such errors. With fewer seeds, show the points and
-# print no error.
+# Student's $t$ has 3.2 for the usual two. Here the gain is four errors over seeds, and 3.4 of both together. With fewer
+# seeds, show the points and print no error.
 #
 # And the result? A gain that is there, and is small. It says "warm-up, on this data, with this network, for so many
 # steps". It does not say that warm-up is good. Nor do these numbers say *why* it helps. That more of the code is taken
@@ -625,9 +625,9 @@ if CHANGE == {"latents": 16} and epochs(1, 0):
 # always known it: a latent that nobody needs brings noise to the decoder, until the decoder has learned not to listen.
 # That is a guess, too. If it is right, longer training should make up for the loss.
 #
-# The interval is one over seeds, on these 300 images. For other images as well, the squares add up again. And it is the
-# interval of *one* ablation that was planned. Who runs five and tells of the best has more than one chance in five to
-# show something where nothing is: $1 - 0.95^5 = 0.23$.
+# The interval is one over seeds, on these 300 images. For other images as well, add the squares of both errors, as
+# above. And it is the interval of *one* ablation that was planned. Who runs five and tells of the best has more than
+# one chance in five to show something where nothing is: $1 - 0.95^5 = 0.23$.
 
 # %% [markdown]
 # ## A model card
@@ -651,9 +651,10 @@ model_card(
 
 # %% [markdown]
 # Look what it answers that a single number does not. Of *which* $p(x)$: binary images, drawn from grey ones. Measured
-# *how*: draws, effective draws (49 of 100 carry the average: enough, by lesson 03), which split, how many images.
-# Uncertain *by how much*, over images and over seeds. Made *with what*: versions. A record of `vaekit reproduce` has
-# the same, for a cell of a paper's table, and the commit and the curves beside it.
+# *how*: draws, effective draws (a median of 49 of 100: by lesson 03's $v/(2k)$ the estimate is low by less than a
+# hundredth of a nat), which split, how many images. Uncertain *by how much*, over images and over seeds. Made *with
+# what*: versions. A record of `vaekit reproduce` has the same, for a cell of a paper's table, and the commit and the
+# curves beside it.
 #
 # The line *not for* is the one that readers will need most. Think of the table of tumours. Its model filled in the kind
 # of all eleven rows that lacked one. It has seen a few hundred patients of one hospital, has never been tested on
