@@ -756,7 +756,7 @@ figure
 # %% [markdown]
 # ## When it goes wrong
 #
-# ### The closed form of something else
+# ### The closed form where none exists
 #
 # Lesson 02's estimator B puts a formula in place of $\log q - \log p$. With two layers it is tempting:
 # $\mathrm{KL}\big(q_\varphi(h_1|x)\,\|\,p_\theta(h_1|h_2)\big)$ of two normals, at the $h_2$ that was drawn. Somebody

@@ -58,10 +58,6 @@ class Factor:
             )
         if self.given and isinstance(self.layer, Prior):
             raise ValueError(f"Factor({self.name!r}) has a prior for its layer: a prior can be given nothing.")
-
-    def depends_on(self, names):
-        """Returns whether it is given one of some variables, or the past of one."""
-        return any(variable(name) in names for name in self.given)
         if inner := [layer.name for layer in _before_last(self.layer) if isinstance(layer, DistributionLayer)]:
             raise ValueError(
                 f"The network of {self.name!r} ({self.layer.name}) has layers after a distribution layer, {inner}, "
@@ -85,6 +81,10 @@ class Factor:
     @property
     def is_prior(self):
         return isinstance(self.layer, Prior)
+
+    def depends_on(self, names):
+        """Returns whether it is given one of some variables, or the past of one."""
+        return any(variable(name) in names for name in self.given)
 
     def _checked(self, output):
         """Returns a network's output; raises ValueError unless it is a distribution."""
