@@ -403,6 +403,22 @@ class Whole(vk.VAE):
         super().__init__(DiagonalNormal(latents), Bernoulli(6))
 
 
+class Gradual(vk.layers.Normal):
+    """A likelihood that fixes an argument, which its configuration names."""
+
+    def __init__(self, event_shape, **kwargs):
+        super().__init__(event_shape, scale="pixel", **kwargs)
+
+
+@pytest.mark.once
+def test_a_layer_that_could_not_be_made_again_is_refused_before_it_is_written(tmp_path):
+    model = vk.VAE(DiagonalNormal(2), keras.Sequential([Dense(4), Gradual(6)]))
+    model.build((None, 6))
+    with pytest.raises(ValueError, match="Gradual .* could not be made again from its configuration: .*'scale'.*fixes"):
+        model.save(tmp_path / "model.keras")
+    assert not (tmp_path / "model.keras").exists()
+
+
 @pytest.mark.once
 def test_a_class_that_could_not_be_made_again_is_refused_before_it_is_written(tmp_path):
     model = Whole()

@@ -456,10 +456,12 @@ class LatentVariableModel(Trainer):
         """Saves model, weights and the state of training as a `.keras` file, which `vaekit.load` opens.
 
         Raises:
-            ValueError: another kind of file, or layers shared in a way that it would not keep. Nothing is written.
+            ValueError: another kind of file, layers of one's own that could not be made again, or layers shared in a
+                way that the file would not keep. Nothing is written.
         """
         saving.check_path(filepath, zipped)
         saving.check_class(self, LatentVariableModel)
+        saving.check_layers(self)
         saving.check_kept(self)
         super().save(filepath, overwrite=overwrite, zipped=zipped, **kwargs)
 

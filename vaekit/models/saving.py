@@ -183,6 +183,30 @@ def check_kept(model):
         )
 
 
+def check_layers(model):
+    """Raises ValueError for a layer of one's own that could not be made again from its configuration."""
+    state = random.getstate()  # from which new layers draw their seeds
+    layers = {id(layer): layer for network in model.networks for layer in network._flatten_layers()}
+    try:
+        for layer in layers.values():
+            kind = type(layer)
+            if kind.__module__.partition(".")[0] in ("keras", "vaekit"):
+                continue
+            try:
+                with keras.StatelessScope():
+                    kind.from_config(layer.get_config())
+            except TypeError as error:
+                reason = str(error).rpartition("Exception encountered: ")[-1]  # Keras' text has the whole configuration
+                raise ValueError(
+                    f"{kind.__name__} (layer {layer.name!r}) could not be made again from its configuration: {reason}. "
+                    "What its __init__ fixes has to leave get_config, or __init__ has to take it. Nothing was written."
+                ) from None
+            except Exception:  # for instance, parts that are registered when the file is loaded
+                continue
+    finally:
+        random.setstate(state)
+
+
 def _shared(model):
     """Finds layers with weights that are parts of several others: dict by name of these others' names."""
     parents, layers = {}, {id(layer): layer for network in model.networks for layer in network._flatten_layers()}
