@@ -92,6 +92,8 @@ def test_lesson_06_quotes_the_records_with_other_initial_weights():
     records = [ROOT / f"results/tomczak2017/{name.format(prior)}.json" for prior in ("standard", "vampprior")]
     figures = [json.loads(path.read_text())["figures"]["log p(x)"]["ours"] for path in records]
     assert "HE = ({:.2f}, {:.2f})".format(*figures) in source
+    record = ROOT / "results/tomczak2017/caltech101_silhouettes-hvae-standard+he_initialization=True-seed0.json"
+    assert "$-{:.1f}$".format(-json.loads(record.read_text())["figures"]["log p(x)"]["ours"]) in source
 
 
 def test_lesson_04_quotes_the_records():

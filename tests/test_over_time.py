@@ -399,6 +399,7 @@ def test_gaps_in_a_time_series():
     x[1, 0, 2] = x[2, 1] = np.nan
     steps = vk.evaluation.by_step(model, x)
     assert steps.reconstruction[2, 1] == 0 and np.isfinite(steps.per_example).all()
+    assert steps.dimensions == np.count_nonzero(~np.isnan(x)) / (4 * 3)  # numbers a step
     assert np.isfinite(model.futures(x[:, :2])[..., 2:, :]).all()
 
 
@@ -647,7 +648,7 @@ def test_a_decoder_of_frames_is_exported_and_drawn_latents_are_not(tmp_path):
 # ---------------------------------------------------------------- sequences, their features and pasts, everywhere
 
 
-def markov(known=0, prior_past=True):
+def markov(prior_past=True):
     """q(z_t | h, z_<t) with a feature h of x, p(z_t | z_<t) or independent steps, p(x_t | z_t)."""
     prior = vk.Factor("z", recurrent(DiagonalNormal(2)), given=vk.past("z"))
     independent = vk.Factor("z", vk.priors.IndependentSteps(vk.priors.StandardNormal()))

@@ -1159,7 +1159,7 @@ right.legend()
 plt.show()
 assert abs(means[0] - 0.1) < 0.02 and variances[0] > 20 * variances[-1]
 assert (means[temperatures > 0.36] < 0).all() and (means[temperatures < 0.25] > 0).all()
-assert (means[variances < by_score.var()] < 0).all()
+assert (means[variances < by_score.var()] < 0).all() and 0.6 < temperatures[means.argmin()] < 1
 
 # %%
 quiz.discuss("temperature")

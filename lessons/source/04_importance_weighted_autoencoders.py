@@ -423,7 +423,7 @@ holds(kl_1 < kl_5 < kl_50, area_50 > 1.8 * area_1, gaps_50[0] > gaps_1[0] + 1.8,
 # The pictures show two reasons. Look at the 3 on top, whose posterior has two parts, and a faint third one. With one
 # code, $q$ sits on one of them, since what falls between them would cost dearly. With fifty, a miss costs little, if
 # another code hits. What costs is a part of the posterior that *no* code reaches. So $q$ covers both, and for this
-# image $\mathcal L_{50}$ gains more than half a nat by it. In the other rows it gains nothing: among fifty codes of the
+# image $\mathcal L_{50}$ gains half a nat or more by it. In the other rows it gains nothing: among fifty codes of the
 # narrow $q$ enough were good. The 5 even has a posterior that the first $q$ nearly matches, and yet $q$ spreads, and
 # slides off. $\mathcal L_{50}$ just does not mind. Remember that one.
 #

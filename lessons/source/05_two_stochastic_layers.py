@@ -483,13 +483,13 @@ single.fit(images.train[: epochs(10_000, 100)], batch_size=100, epochs=epochs(25
 STYLES |= {"warm-up": ("black", "--"), "free bits": ("black", ":")}
 STYLES |= {"ELBO, 5 samples": ("0.6", "--"), "IWAE, k = 5": ("0.6", ":")}
 some, samples = test[: epochs(500, 10)], epochs(200, 10)
-log_ps, rows, shares = {}, {}, {}
+log_ps, rows, both, shares = {}, {}, {}, {}
 print("                     K₁    K₂   active   decides    NLL   gain on top-down")
 for name, model in list({**models, "one layer": single}.items())[: epochs(7, 1)]:
     parts = model.evaluate(some, verbose=0, seed=0)
     log_ps[name] = vk.evaluation.log_likelihood(model, some, samples, progress=False).per_example
     gain = log_ps[name] - log_ps["top-down"]
-    rows[name] = parts.get("kl_h2", 0.0), -log_ps[name].mean()
+    rows[name], both[name] = (parts.get("kl_h2", 0.0), -log_ps[name].mean()), parts["kl"]  # K₂ and NLL; K₁ + K₂
     line = f"{name:17s}{parts.get('kl_h1', parts['kl']):6.1f}"
     if name in models:
         if name not in used:
@@ -509,6 +509,7 @@ if "warm-up" in rows:
     dead, dead_nll = rows["top-down"]
     more, more_nll = rows["ELBO, 5 samples"]
     tight, tight_nll = rows["IWAE, k = 5"]
+    holds(abs(both["free bits"] - both["top-down"]) < 1, both["warm-up"] > both["top-down"] + 2)
     holds(7 < awake < 10, 7.5 < free < 10, dead < 2, dead < more < 3.5, tight < dead)
     holds(shares["warm-up"] > 0.5, shares["free bits"] > 0.5, shares["IWAE, k = 5"] < 0.1)
     holds(all(prices[name][0] > 5 for name in ("warm-up", "free bits")), abs(used["free bits"].count - 10) < 4)

@@ -822,6 +822,10 @@ caltech = table["caltech101_silhouettes", "standard"][3] - table["caltech101_sil
 holds(0.6 < caltech < 0.8)
 gain = {data: [v - s for s, v in zip(table[data, "standard"], table[data, "vampprior"], strict=True)] for data in NAMES}
 holds(all(gain[data][0] > gain[data][2] for data in ("static_mnist", "dynamic_mnist", "dynamic_omniglot")))
+binary = np.array([gain[data] for data, prior in paper.TABLE_1 if prior == "standard"])  # [4, 4]
+falls = -np.diff(binary, axis=1)  # from model to model
+holds((0.1 < falls[:, 0]).all(), falls[:, 0].max() < 5.1, (0.5 < falls[:, 1]).all(), falls[:, 1].max() < 2.3)
+holds((falls[:, 2] > 0.1).sum() == 2)
 for data in {data for data, _ in paper.TABLE_1_BYTES}:
     holds(-0.101 < min(gain[data]) < max(gain[data]) < 0)
 for prior in ("standard", "vampprior"):

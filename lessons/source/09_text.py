@@ -249,10 +249,10 @@ if epochs(1, 0):
 # too, and nobody knows it.
 #
 # From one word before to the floor are some eight nats a sentence, and in three epochs the LSTM has found one or two of
-# them. What are the others? More than half of them are the topic's; the rest are rules that a single word does not show
-# (whether the verb has been, say), and pairs of words too rare to count. The topic is the harder part: each noun, verb
-# and adjective gives a hint, and the network has to gather hints, and to keep them for the next place. It is Bayes'
-# rule, run along the sentence in a state of 64 numbers, by weights that have to be learned. That takes time.
+# them. What are the others? A part are rules that a single word does not show (whether there has been a verb, say), and
+# pairs of words too rare to count. The others are the topic's, and that is the harder part: each noun, verb and
+# adjective gives a hint, and the network has to gather hints, and to keep them for the next place. It is Bayes' rule,
+# run along the sentence in a state of 64 numbers, by weights that have to be learned. That takes time.
 
 # %% [markdown]
 # ## A code for the sentence

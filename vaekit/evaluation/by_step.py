@@ -9,6 +9,7 @@ from keras import ops
 from vaekit import backend
 from vaekit.batches import check_counts
 from vaekit.evaluation.errors import standard_error
+from vaekit.evaluation.likelihood import have_density
 from vaekit.models.arrays import row_batches
 from vaekit.models.data import fixed_arrays
 from vaekit.models.over_time import known_steps
@@ -25,14 +26,14 @@ class ByStep:
         kl: array `[N, T]`, of all latents that are sequences, in nats.
         rest: array `[N]`, the KL of latents that are none, less log-densities of data that are none, in nats.
         known: how many steps at the beginning are given.
-        dimensions: numbers in a step, the pixels of a frame.
+        dimensions: numbers in a step, the pixels of a frame; where some are missing, or padding, their mean.
     """
 
     reconstruction: np.ndarray
     kl: np.ndarray
     rest: np.ndarray
     known: int
-    dimensions: int
+    dimensions: float
 
     @property
     def per_example(self):
@@ -104,7 +105,9 @@ def by_step(model, x, samples=1, batch_size=100, seed=0):
         parts.append({name: ops.convert_to_numpy(value)[:count] for name, value in terms(batch).items()})
         require_numbers(model, "by_step", *parts[-1].values())
     joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return ByStep(**joined, known=known, dimensions=sum(math.prod(model.event_shapes[name][1:]) for name in observed))
+    steps = joined["kl"].size - known * len(joined["kl"])
+    numbers = sum(have_density(f, data[f.name]).sum() for f in model.generative if f.name in observed)
+    return ByStep(**joined, known=known, dimensions=numbers / steps)
 
 
 def _log_prob_steps(model, trace, factor, distributions):

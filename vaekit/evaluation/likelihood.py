@@ -212,17 +212,20 @@ def _rows_at_once():
 
 def dimensions(model, data):
     """Counts the numbers in one example that have a density, on average, and returns whether all of them are 0 or 1."""
-    count, binary = 0, True
-    for factor in model.generative:
-        if factor.name in model.observed:
-            x = ops.convert_to_numpy(data[factor.name])[:, known_steps(factor) :]
-            head = output_layer(factor.layer)
-            there = ~np.isnan(x)
-            if isinstance(head, Tokens):
-                there &= x != head.padding
-            count += np.count_nonzero(there) / len(x)
-            binary &= bool(((x == 0) | (x == 1) | ~there).all())
-    return count, binary
+    observed = [(factor, ops.convert_to_numpy(data[factor.name])) for factor in model.generative if factor.name in data]
+    values = [x[have_density(factor, x)] for factor, x in observed]
+    return sum(value.size / len(x) for value, (_, x) in zip(values, observed, strict=True)), all(
+        ((value == 0) | (value == 1)).all() for value in values
+    )
+
+
+def have_density(factor, x):
+    """Finds the numbers of a variable's data `[N, ...]` that have a density: what is missing has none, nor padding, nor
+    steps that are known."""
+    head = output_layer(factor.layer)
+    there = ~np.isnan(x)
+    there[:, : known_steps(factor)] = False
+    return there & (x != head.padding) if isinstance(head, Tokens) else there
 
 
 def hmc_log_likelihood(model, x, samples=50, burn_in=300, leapfrog_steps=4, thinning=4, seed=0):

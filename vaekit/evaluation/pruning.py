@@ -35,7 +35,7 @@ def remove_inactive(model, x, threshold=0.01):
     if model.refinement is not None or isinstance(model, PrunedModel):
         kind = "has a refinement" if model.refinement is not None else "has lost units already"
         raise ValueError(f"remove_inactive expects a model of plain networks; the one received {kind}.")
-    if model.sequences and set(model.sequences) & set(model.latents):
+    if set(model.sequences) & set(model.latents):
         raise ValueError("remove_inactive expects latents that are vectors; those of the one received are sequences.")
     units = x if several or isinstance(x, ActiveUnits) else active_units(model, x, threshold)
     units = units if isinstance(units, dict) else {model.latents[0]: units}

@@ -78,7 +78,7 @@ class Given:
                 q[name] = self.posterior(factor, z)  # batch [S·B] or [B]
             if name in drawn:
                 sample = drawn[name]
-            elif self._has_latents(factor):
+            elif factor.depends_on(self.model.latents):
                 sample = unfold(q[name].sample(seed=key), samples)  # [S·B, ...] to [S, B, ...]
             else:
                 sample = q[name].sample(samples, seed=key)  # [S, B, ...]
@@ -150,10 +150,6 @@ class Given:
 
     # ---------------------------------------------------------------- a factor is f(x, z) = g(h(x), z)
 
-    def _has_latents(self, factor):
-        """Returns whether a factor is given latents, so that it has a distribution for each sample."""
-        return factor.depends_on(self.model.latents)
-
     def _h(self, factor, data=None):
         """Computes h(x), a list of tensors `[B, ...]`; of a factor without latents the distribution."""
         h, _ = self.model.split(factor)
@@ -161,7 +157,7 @@ class Given:
 
     def _g(self, factor, h, z):
         """Computes the distribution of a factor from h(x), of batch `[S·B]` if it is given latents."""
-        if self._has_latents(factor):
+        if factor.depends_on(self.model.latents):
             z = with_pasts(z, factor.given, axis=2)
             latents = [z[name] for name in factor.given if variable(name) in self.model.latents]  # [S, B, ...]
             rows = [fold(tile(tensor, latents[0].shape[0])) for tensor in h]  # [S·B, ...]
@@ -177,7 +173,7 @@ class Given:
             return distribution
         layer, parameters = origin_of(distribution)
         offsets = keras.tree.map_structure(transform, self.offsets[factor.name])  # [B, ...]
-        if self._has_latents(factor):
+        if factor.depends_on(self.model.latents):
             samples = next(iter(z.values())).shape[0]
             offsets = {name: fold(tile(offset, samples)) for name, offset in offsets.items()}  # [S·B, ...]
         return layer.distribution(**{name: value + offsets[name] for name, value in parameters.items()})
@@ -206,10 +202,12 @@ class Given:
         """Computes log-densities `[S, B]` under a distribution of batch `[S·B]`, `[B]` or `[]`."""
         if factor.name in z:
             value = z[factor.name]  # [S, B, ...]
-            folded = self._has_latents(factor) or not factor.given  # a prior sees [S·B, ...], as networks do
+            folded = (
+                factor.depends_on(self.model.latents) or not factor.given
+            )  # a prior sees [S·B, ...], as networks do
             return unfold(distribution.log_prob(fold(value)), samples) if folded else distribution.log_prob(value)
         value = self.data[factor.name]  # [B, ...]
-        if self._has_latents(factor):
+        if factor.depends_on(self.model.latents):
             return unfold(distribution.log_prob(fold(tile(value, samples))), samples)  # [S·B] to [S, B]
         return tile(distribution.log_prob(value), samples)  # [B] to [S, B]
 

@@ -161,16 +161,13 @@ def check_kept(model):
     shared = _shared(model)
     if not shared or not model.built:
         return
-    state = random.getstate()  # from which new layers draw their seeds
     try:
-        with keras.StatelessScope():  # a second copy of the weights, for a moment
+        with _no_trace():  # a second copy of the weights, for a moment
             copy = type(model).from_config(model.get_config())
             copy.build_from_config(model.get_build_config())
             still_shared, count = _shared(copy), len(copy.weights)
     except Exception:  # for instance, classes that are registered when the file is loaded
         return
-    finally:
-        random.setstate(state)
     if count > len(model.weights):
         lost = [name for name in shared if name not in still_shared] or list(shared)
         where = "; ".join(f"{name!r}, in {' and '.join(map(repr, shared[name]))}" for name in lost)
@@ -185,24 +182,31 @@ def check_kept(model):
 
 def check_layers(model):
     """Raises ValueError for a layer of one's own that could not be made again from its configuration."""
-    state = random.getstate()  # from which new layers draw their seeds
     layers = {id(layer): layer for network in model.networks for layer in network._flatten_layers()}
+    for layer in layers.values():
+        kind = type(layer)
+        if kind.__module__.partition(".")[0] in ("keras", "vaekit"):
+            continue
+        try:
+            with _no_trace():
+                kind.from_config(layer.get_config())
+        except TypeError as error:
+            reason = str(error).rpartition("Exception encountered: ")[-1]  # Keras' text has the whole configuration
+            raise ValueError(
+                f"{kind.__name__} (layer {layer.name!r}) could not be made again from its configuration: {reason}. "
+                "What its __init__ fixes has to leave get_config, or __init__ has to take it. Nothing was written."
+            ) from None
+        except Exception:  # for instance, parts that are registered when the file is loaded
+            continue
+
+
+@contextlib.contextmanager
+def _no_trace():
+    """A context for making copies: without weights of their own, and with the seeds that new layers draw put back."""
+    state = random.getstate()
     try:
-        for layer in layers.values():
-            kind = type(layer)
-            if kind.__module__.partition(".")[0] in ("keras", "vaekit"):
-                continue
-            try:
-                with keras.StatelessScope():
-                    kind.from_config(layer.get_config())
-            except TypeError as error:
-                reason = str(error).rpartition("Exception encountered: ")[-1]  # Keras' text has the whole configuration
-                raise ValueError(
-                    f"{kind.__name__} (layer {layer.name!r}) could not be made again from its configuration: {reason}. "
-                    "What its __init__ fixes has to leave get_config, or __init__ has to take it. Nothing was written."
-                ) from None
-            except Exception:  # for instance, parts that are registered when the file is loaded
-                continue
+        with keras.StatelessScope():
+            yield
     finally:
         random.setstate(state)
 
