@@ -786,7 +786,7 @@ vk.plotting.image_grid(sheet.reshape(-1, *SHAPE), columns=10)
 # The last row of the table is another matter. It is the same model as in the second row, it says some three nats less,
 # and its bound is *worse* by about as much. Our explanation: without a warm-up the decoder learns from its neighbours
 # at once, while the code has hardly a word to say yet, and a code that nobody reads is lesson 05's place to stay. (One
-# pair, one seed, four epochs: lesson 08 tests it.)
+# pair, one seed, four epochs. Lesson 08 sees a smaller PixelCNN whose bound does not mind.)
 # Where nothing at all is left of it, that is **posterior collapse**, of a whole model this time. Lesson 08 begins
 # there.
 

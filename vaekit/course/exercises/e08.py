@@ -232,7 +232,7 @@ INFORMATION = Function(
 
 COST = Number(
     "live_cost", "By hand: which units live?", points=3, minutes=30, difficulty=3, importance=2,
-    section="The code costs what it says", aims=(1,),
+    section="What a code costs", aims=(1,),
     value="0.5 * log(4 / 0.8) + 0.5 * log(1.5 / 0.8)",
     rtol=4e-3,
     because="the number is 1.1190; 0.4 % leave room for 1.12 and 1.115.",
