@@ -23,7 +23,7 @@
 # not, unless vaekit is still missing, as on a hosted notebook service: then take the # off its first line.
 
 # %% tags=["hide-input"]
-# # %pip install vaekit
+# # %pip install "vaekit[course]"
 import vaekit as vk  # first: it keeps the backend's start-up messages out of the notebook
 from vaekit.backend import tfd, value_and_gradient
 from vaekit.course.quiz import Quiz

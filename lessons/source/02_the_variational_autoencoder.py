@@ -24,7 +24,7 @@
 # code says `epochs(10)`, it means 10; automatic tests of the course make do with fewer.
 
 # %% tags=["hide-input"]
-# # %pip install vaekit
+# # %pip install "vaekit[course]"
 import vaekit as vk  # first: it keeps the backend's start-up messages out of the notebook
 from vaekit.course import epochs, holds
 from vaekit.course.quiz import Quiz
@@ -993,7 +993,8 @@ holds(110 < np.argmax(runs[200]["val_bound"]) > np.argmax(runs[40]["val_bound"])
 # Five are too few: their test bound stays well below the others'. Two hundred cost time, and in this run also some nats
 # of the best test bound. Each sends noise into the decoder, which has to learn not to listen, and their test bound was
 # best only near the end, when that of forty had turned. (So compare at equal progress, too. When the model with forty
-# had the training bound with which the one with two hundred ends, its test bound was nearer to it, but only by a few nats, as the line above says.) In the paper, on all of MNIST, 20 and 200 latents end at the same test bound:
+# had the training bound with which the one with two hundred ends, its test bound was nearer to it, but only by a few
+# nats, as the line above says.) In the paper, on all of MNIST, 20 and 200 latents end at the same test bound:
 # "superfluous latent variables did not result in overfitting".
 
 # %% [markdown]

@@ -22,7 +22,7 @@
 # import, plumb, draw, or check the text's numbers.
 
 # %% tags=["hide-input"]
-# # %pip install vaekit
+# # %pip install "vaekit[course]"
 import vaekit as vk  # first: it keeps the backend's start-up messages out of the notebook
 from vaekit.course import epochs, holds
 from vaekit.course.quiz import Quiz

@@ -20,7 +20,7 @@
 # is for those who meet densities of grey values, or batch normalization in a PixelCNN.
 
 # %% tags=["hide-input"]
-# # %pip install vaekit
+# # %pip install "vaekit[course]"
 import vaekit as vk  # first: it keeps the backend's start-up messages out of the notebook
 from vaekit.course import epochs, holds
 from vaekit.course.quiz import Quiz

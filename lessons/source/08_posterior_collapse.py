@@ -22,7 +22,7 @@
 # **It takes** about {minutes} minutes of yours, and three of a laptop's CPU.
 
 # %% tags=["hide-input"]
-# # %pip install vaekit
+# # %pip install "vaekit[course]"
 import vaekit as vk  # first: it keeps the backend's start-up messages out of the notebook
 from vaekit.course import epochs, holds
 from vaekit.course.quiz import Quiz

@@ -11,9 +11,9 @@ import nbformat
 
 TITLE = """# Gallery
 
-Recipes that people ask for, each a screen of code that runs within a minute on data that need no download. Copy one,
-put your data in, and read what to watch. Folded cells measure and draw; their `holds(…)` stops a recipe whose numbers
-do not bear out its text any more, and is not for your copy. Sources stand in `source/`; `vaekit notebooks gallery`
+Recipes that people ask for, each a page or two of code that runs in a minute or so, on data that need no download. Copy
+one, put your data in, and read what to watch. Folded cells measure and draw; their `holds(…)` stops a recipe whose
+numbers no longer bear out its text, and is not for your copy. Sources stand in `source/`; `vaekit notebooks gallery`
 builds notebooks and page.
 """
 
