@@ -342,3 +342,23 @@ def test_wrong_numbers_in_evaluation():
 def test_a_papers_fit_takes_its_batch_size_from_the_settings(paper):
     with pytest.raises(ValueError, match=r"one of the settings.*received batch_size=50\. Say settings=dataclasses.rep"):
         getattr(vk.papers, paper).fit(None, DIGITS, epochs=1, batch_size=50)
+
+
+@pytest.mark.parametrize(
+    "head, prior",
+    [
+        (lambda: vk.layers.Bernoulli(3), None),
+        (lambda: vk.layers.OneHotCategorical(3), vk.priors.MixtureOfNormals(2)),
+        (lambda: vk.layers.Poisson(3), vk.priors.RealNVP()),
+        (lambda: vk.layers.DiagonalNormal(3), vk.priors.Classes()),
+    ],
+)
+def test_probabilities_and_densities_make_no_bound(head, prior):
+    """The ratio p(z) / q(z|x) of a density and a probability trained in silence, and was reported as a bound."""
+    encoder, decoder = (keras.Sequential([layer]) for layer in (head(), vk.layers.Bernoulli(4)))
+    model = vk.VAE(encoder, decoder, prior, seed=0)
+    model.compile("sgd", objective=vk.objectives.ReweightedWakeSleep(4))
+    x = np.eye(4, dtype="float32")
+    for ask in (model.fit, model.log_weights, lambda x: vk.evaluation.log_likelihood(model, x, 2, progress=False)):
+        with pytest.raises(ValueError, match="they make no bound"):
+            ask(x)

@@ -426,3 +426,23 @@ def test_a_class_that_could_not_be_made_again_is_refused_before_it_is_written(tm
     with pytest.raises(ValueError, match="Whole could not be opened again.*from_config.*save_weights"):
         model.save(tmp_path / "model.keras")
     assert not (tmp_path / "model.keras").exists()
+
+
+@pytest.mark.parametrize("name", ["encoder", "mlp", "prior"])
+def test_what_is_frozen_stays_so_in_a_file(name, tmp_path):
+    """Layers within a frozen layer are made anew when a file is opened, and would train."""
+    layers = [vk.layers.MLP(4), DiagonalNormal(2)]
+    model = vae(layers, [Bernoulli((6,))], vk.priors.LearnedNormal())
+    model.build((None, 6))
+    {"encoder": model.encoder, "mlp": layers[0], "prior": model.prior}[name].trainable = False
+    model.compile("adam", objective=vk.objectives.ELBO())
+    model.fit(X, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = vk.load(tmp_path / "model.keras")
+    kinds = [[(w.name, w.shape) for w in m.trainable_weights] for m in (loaded, model)]
+    assert kinds[0] == kinds[1]
+    assert len(loaded.optimizer.variables) == len(model.optimizer.variables)
+    frozen = [w for w in loaded.weights if not w.trainable and "float" in w.dtype]  # no count of steps
+    before = [np.array(w) for w in frozen]
+    loaded.fit(X, verbose=0)
+    assert frozen and all(map(np.array_equal, before, map(np.array, frozen)))

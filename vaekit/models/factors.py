@@ -232,6 +232,14 @@ def _declared_shape(model, name, length):
     return (length, *head.event_shape)
 
 
+def freeze(model):
+    """Freezes what stands in frozen layers: parts and weights made since, as when a layer is loaded, would train."""
+    for layer in model._flatten_layers(include_self=False):
+        if not layer.trainable:
+            for part in (*layer._flatten_layers(include_self=False), *layer.weights):
+                part.trainable = False
+
+
 def check_shapes(factor, distribution, expected):
     """Raises ValueError unless a factor's distribution has the event shape `expected`, and a batch of rows alone.
 

@@ -12,6 +12,7 @@ from vaekit.models.factors import check_shapes
 from vaekit.models.features import completed, with_pasts
 from vaekit.models.means import mean_or_draw
 from vaekit.models.over_time import draw_steps, known_steps
+from vaekit.models.supports import check_measures
 from vaekit.models.trace import Trace, fold, tile, unfold
 from vaekit.names import of_past, variable
 from vaekit.training.losses import counting
@@ -91,6 +92,8 @@ class Given:
                 log_q[name] = self._log_prob(factor, q[name], {**z, name: sample}, samples)  # [S, B]
             z[name] = sample
         p, log_p = self._generative(z, samples)
+        for name in q:
+            check_measures(name, q[name], p[name])
         weights = {factor.name: factor.weight for factor in self.model.generative if factor.weight != 1}
         return Trace(samples, {**self.data, **z}, q, p, log_q, log_p, weights)
 

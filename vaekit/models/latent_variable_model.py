@@ -12,7 +12,7 @@ from vaekit.models import saving
 from vaekit.models.arrays import check_conditions, named, row_batches, row_count, tensors
 from vaekit.models.data import arrays, as_batches, fixed_arrays, observe
 from vaekit.models.export import export
-from vaekit.models.factors import Factor, check_factorizations, event_shapes
+from vaekit.models.factors import Factor, check_factorizations, event_shapes, freeze
 from vaekit.models.features import Feature, completed
 from vaekit.models.futures import draw_futures
 from vaekit.models.generate import decode, decoder_inputs, draw, parents, sampler
@@ -87,6 +87,7 @@ class LatentVariableModel(Trainer):
         """Builds the networks for data of a shape `[None, ...]`, or of a dict of them by variable name."""
         factors = (*self.inference, *self.generative)
         self.event_shapes = event_shapes(self, {name: shape[1:] for name, shape in named(self, input_shape).items()})
+        freeze(self)
         # functions, since Keras would track dicts
         drawn = {*self.latents, *map(past, self.latents)}
         self.split = {f: split(f, drawn, self.event_shapes) for f in factors}.__getitem__  # factor to h and g

@@ -1,4 +1,4 @@
-"""The support of an observed variable: the values that its likelihood allows."""
+"""The support of an observed variable, the values that its likelihood allows; and of a latent on both sides."""
 
 import warnings
 
@@ -87,6 +87,40 @@ BY_KIND = {
     **dict.fromkeys((tfd.Beta, tfd.Kumaraswamy), BETWEEN),  # densities that may be 0 or infinite at the ends
 }
 CONTINUOUS = {"Identity": REALS, "Softplus": NOT_NEGATIVE, "Exp": POSITIVE, "Sigmoid": UNIT}
+
+
+DISCRETE = (
+    *(tfd.Bernoulli, tfd.Binomial, tfd.Categorical, tfd.Geometric, tfd.Multinomial, tfd.NegativeBinomial),
+    *(tfd.OneHotCategorical, tfd.Poisson),
+)
+
+
+def check_measures(name, q, p):
+    """Raises ValueError for a latent with probabilities on one side, densities on the other: they make no bound.
+
+    Args:
+        name: of the latent.
+        q, p: its distributions on both sides; one of an unknown kind is trusted.
+    """
+    kinds = [_is_discrete(distribution) for distribution in (q, p)]
+    if set(kinds) == {True, False}:
+        has = ["probabilities" if discrete else "densities" for discrete in kinds]
+        raise ValueError(
+            f"q({name}|…), {q.name}, has {has[0]}, and p({name}), {p.name}, has {has[1]}: they make no bound. A "
+            "one-hot code has the prior vaekit.priors.Classes(), other discrete codes a Prior of your own whose "
+            "distribution() has probabilities; real numbers have vaekit.priors.StandardNormal() and the like."
+        )
+
+
+def _is_discrete(distribution):
+    """Returns whether a distribution has probabilities; None: unknown."""
+    inner = _inner(distribution)
+    if isinstance(inner, DISCRETE) or hasattr(inner, "bins"):
+        return True
+    try:  # from all real numbers to the support
+        return False if inner.experimental_default_event_space_bijector() is not None else None
+    except Exception:
+        return None
 
 
 def _inner(distribution):
