@@ -387,7 +387,7 @@ DELTA = Function(
 
 def _decoders(rng):
     """So many pixels that no two draws are the same by chance."""
-    for B, L, H, event in (4, 3, 5, (4, 6)), (5, 2, 4, (3, 7, 1)):
+    for B, L, H, event in (4, 3, 5, (4, 6)), (5, 2, 4, (3, 4, 2)):
         P = math.prod(event)
         shapes = dict(kernel_1=(L, H), bias_1=(H,), kernel_2=(H, H), skip_2=(L, H), bias_2=(H,), kernel_3=(H, P),
                       skip_3=(L, P), bias_3=(P,))  # fmt: skip
