@@ -362,3 +362,14 @@ def test_probabilities_and_densities_make_no_bound(head, prior):
     for ask in (model.fit, model.log_weights, lambda x: vk.evaluation.log_likelihood(model, x, 2, progress=False)):
         with pytest.raises(ValueError, match="they make no bound"):
             ask(x)
+
+
+def test_an_objective_returns_loss_and_terms():
+    class Alone(vk.objectives.ELBO):
+        def __call__(self, *args):
+            return super().__call__(*args)[0]
+
+    model = small_vae()
+    model.compile("sgd", objective=Alone())
+    with pytest.raises(ValueError, match="Alone should return two things, the loss"):
+        model.fit(X, verbose=0)

@@ -101,7 +101,13 @@ class Trainer(KerasLoop):
         """
         settings = self.settings()
         with added_losses(self) as added:
-            loss, terms = self.objective(self, x, self.step, training)  # [B]
+            result = self.objective(self, x, self.step, training)
+            if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[1], dict)):
+                raise ValueError(
+                    f"{type(self.objective).__name__} should return two things, the loss [B] and a dict of named terms "
+                    f"[B], {{'bound': ...}} at least; it returned {type(result).__name__}."
+                )
+            loss, terms = result  # [B]
             if sample_weight is not None:
                 loss = loss * weights_like(loss, sample_weight)
             priors = [v.regularizer(v) for v in self.trainable_variables if v.regularizer is not None]  # on weights
