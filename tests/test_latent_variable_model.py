@@ -278,3 +278,20 @@ def test_a_model_compiled_anew_is_saved_and_loaded_without_complaint(tmp_path, r
     loaded = keras.saving.load_model(tmp_path / "model.keras")
     assert not [w for w in recwarn if "optimizer" in str(w.message)]
     assert loaded.evaluate(X, verbose=0, seed=0) == pytest.approx(model.evaluate(X, verbose=0, seed=0), rel=1e-5)
+
+
+def test_an_encoder_stands_before_other_layers():
+    """As a classifier of codes: what follows a distribution takes its mean, and its gradient."""
+    model = small_vae()
+    x = binary_images(12)
+    model.build((None, *x.shape[1:]))
+    image = keras.Input(x.shape[1:])
+    head = keras.layers.Dense(1)
+    classifier = keras.Model(image, head(model.encoder(image)))
+    by_hand = model.encode(x) @ np.asarray(head.kernel) + np.asarray(head.bias)
+    np.testing.assert_allclose(classifier.predict(x, verbose=0), by_hand, rtol=1e-4, atol=1e-5)
+    classifier.compile(keras.optimizers.SGD(0.1), "mse")
+    before = [np.array(w) for w in model.encoder.trainable_weights]
+    classifier.fit(x, np.ones((12, 1)), verbose=0)
+    after = [np.array(w) for w in model.encoder.trainable_weights]
+    assert sum(not np.array_equal(a, b) for a, b in zip(before, after, strict=True)) >= 2
