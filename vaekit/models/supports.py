@@ -87,12 +87,7 @@ BY_KIND = {
     **dict.fromkeys((tfd.Beta, tfd.Kumaraswamy), BETWEEN),  # densities that may be 0 or infinite at the ends
 }
 CONTINUOUS = {"Identity": REALS, "Softplus": NOT_NEGATIVE, "Exp": POSITIVE, "Sigmoid": UNIT}
-
-
-DISCRETE = (
-    *(tfd.Bernoulli, tfd.Binomial, tfd.Categorical, tfd.Geometric, tfd.Multinomial, tfd.NegativeBinomial),
-    *(tfd.OneHotCategorical, tfd.Poisson),
-)
+DISCRETE = (tfd.Bernoulli, *(kind for kind, values in BY_KIND.items() if values in (COUNTS, ONE_HOT)))
 
 
 def check_measures(name, q, p):
