@@ -1,17 +1,21 @@
 """Exercise 08: oracles against SciPy, integrals, simulations; what its experiment and its deep model are judged by."""
 
 import copy
+import math
 from itertools import product
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from checking import cases_and_values, checked
+from keras import ops
 from scipy import stats
 from scipy.optimize import brentq, minimize
 from scipy.special import expit, logsumexp
 
 import vaekit as vk
+from vaekit.backend import tfd
 from vaekit.course.exercises import e08
 from vaekit.course.observe import VALUE
 from vaekit.course.questions import deep
@@ -119,6 +123,39 @@ def test_the_decoder_is_a_stack_with_skips():
         targets = QUESTIONS["SkipDecoder"].targets(case)
         np.testing.assert_allclose(stack(z).mean(), targets["mean"].value, rtol=1e-4, atol=1e-5)
         np.testing.assert_allclose(stack(z).log_prob(g["x"].astype("float32")), targets["log_prob"].value, rtol=1e-4)
+
+
+@pytest.mark.parametrize("start, points", [("glorot_uniform", 5), ("zeros", 4), ("ones", 4)])
+def test_units_that_begin_alike_cost_their_part(start, points):
+    """They learn the same, or nothing; the grader's own weights would hide it."""
+
+    class SkipDecoder(keras.layers.Layer):
+        def __init__(self, event_shape, units, **kwargs):
+            super().__init__(**kwargs)
+            self.event_shape, self.units = tuple(event_shape), int(units)
+
+        def build(self, shape):
+            L, H, P = shape[-1], self.units, math.prod(self.event_shape)
+            shapes = dict(kernel_1=(L, H), bias_1=(H,), kernel_2=(H, H), skip_2=(L, H), bias_2=(H,), kernel_3=(H, P))
+            for name, size in {**shapes, "skip_3": (L, P), "bias_3": (P,)}.items():
+                first = start if len(size) > 1 else "zeros"
+                setattr(self, name, self.add_weight(shape=size, initializer=first, name=name))
+
+        def call(self, z):
+            h = ops.relu(z @ self.kernel_1 + self.bias_1)
+            h = ops.relu(h @ self.kernel_2 + z @ self.skip_2 + self.bias_2)
+            a = ops.reshape(h @ self.kernel_3 + z @ self.skip_3 + self.bias_3, (-1, *self.event_shape))
+            pixels = tfd.Bernoulli(logits=ops.cast(a, "float32"), dtype="float32")
+            return tfd.Independent(pixels, reinterpreted_batch_ndims=len(self.event_shape))
+
+        def compute_output_spec(self, z):
+            return keras.KerasTensor((z.shape[0], *self.event_shape), dtype="float32")
+
+        def get_config(self):
+            return {**super().get_config(), "event_shape": self.event_shape, "units": self.units}
+
+    verdict = checked(QUESTIONS["SkipDecoder"], SkipDecoder)
+    assert verdict.earned == points and ("begins with the same number everywhere" in str(verdict)) == (points < 5)
 
 
 # ---- 6

@@ -809,7 +809,7 @@ HOW = {"": "", "warm_up=10": "with warm-up", "learning_rate=0.0003": "slower"}
 for (layers, kind, how), (elbo, kl, active) in OURS.items():
     theirs = paper.MLP_BY_LAYERS[layers, kind]
     print(f"{layers} layers, {kind:8s} {HOW[how]:12s}", end="")
-    reported = "" if how else f"{theirs[0]:7.2f}{theirs[1]:7.2f}{theirs[3]:8d}"  # stands once
+    reported = "" if how else f"{theirs[0]:7.2f}{theirs[1]:7.2f}{theirs[3]:8d}"  # the paper's row, once
     print(f"{reported:22s}{elbo:11.2f}{kl:7.2f}{active:8d}")
 depth = [
     [paper.PIXELCNN_BY_DEPTH["dynamic_mnist", layers, kind][:2] for kind in ("VAE", "Skip-VAE")] for layers in (1, 9)

@@ -91,9 +91,10 @@ ALIKE = {
     ],
     "lost_by_beta": ["lost_by_beta = 129.6", "lost_by_beta = 128 * np.log(6.4) - 108"],
     "mended_bound": [
-        {"counted = np.where(np.arange(T) >= known, 1.0, 0.0)": "counted = np.append(np.zeros(known), np.ones(T - "
+        {"counted = np.float32(np.arange(T) >= known)": "counted = np.append(np.zeros(known), np.ones(T - "
          "known))", "squares / variance)": "squares * (1 / variance))",
          "return ops.sum(counted * (log_p - kl)) / (N * np.sum(counted))": "return ops.mean((log_p - kl)[:, known:])"},
+        {"(N * D * np.sum(counted))": "(D * N * ops.sum(counted))"},
     ],
     "flatter": [
         """

@@ -205,9 +205,7 @@ class Given:
         """Computes log-densities `[S, B]` under a distribution of batch `[S·B]`, `[B]` or `[]`."""
         if factor.name in z:
             value = z[factor.name]  # [S, B, ...]
-            folded = (
-                factor.depends_on(self.model.latents) or not factor.given
-            )  # a prior sees [S·B, ...], as networks do
+            folded = factor.depends_on(self.model.latents) or not factor.given  # a prior sees [S·B, ...], as they do
             return unfold(distribution.log_prob(fold(value)), samples) if folded else distribution.log_prob(value)
         value = self.data[factor.name]  # [B, ...]
         if factor.depends_on(self.model.latents):

@@ -415,6 +415,8 @@ OPINIONS = Function(
     mistakes=[
         ("shares_reversed", {_SHARE: "ops.sigmoid(log_variance - prior_log_variance)"}, "each mean is weighted by its "
          "variance: who is unsure gets the word. Weigh by precisions, $e^{-\\lambda}$."),
+        ("log_scales", {_SHARE: "ops.sigmoid(2 * (prior_log_variance - log_variance))", _TOTAL: "-ops.logaddexp(-2 * "
+         "log_variance, -2 * prior_log_variance)"}, r"$\lambda$ is taken for $\log\sigma$. It is $\log\sigma^2$."),
         ("plain_mean", {_SHARE: "0.5 + 0 * mean"}, "the plain mean of both means: how sure they are does not count."),
         ("by_deviations", {_SHARE: "ops.sigmoid((prior_log_variance - log_variance) / 2)"}, r"the means are weighted "
          r"by $1/\sigma$. By $1/\sigma^2$ they should be."),

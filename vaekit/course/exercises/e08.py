@@ -358,6 +358,8 @@ DELTA = Function(
         ("clipped", {_SAID: "ops.minimum(v, 2 * ops.log_sigmoid(logit))"}, r"$\sigma$ is cut off at $c$. That keeps "
          r"the price, too, but where it cuts, no gradient passes: $\sigma = c \cdot \mathrm{sigmoid}(a)$ was asked "
          "for."),
+        ("c_missing", {_SAID: "2 * ops.log_sigmoid(logit)"}, r"$c$ is missing: $\sigma$ is the sigmoid alone, and a "
+         "unit may cost nothing."),
         ("free_bits", {_SAID: "2 * ops.log_sigmoid(logit)", "0.5 * ops.sum(mean**2 + ops.exp(log_variance) - 1 - "
          "log_variance, axis=1)": "ops.sum(ops.maximum(0.5 * (mean**2 + ops.exp(log_variance) - 1 - log_variance), "
          "delta), axis=1)"}, r"these are free bits: the price is raised to $\delta$ where it is lower, and the "

@@ -162,6 +162,10 @@ GAP = Number(
         ("deviation", "0.2 / 0.65 - 0.5 * log(1 + 0.2 / 0.65)", "0.25 is $r^2$ already in the second frame: no root "
          "is to be taken."),
         ("bits", "(0.5 - 0.5 * log(1.5)) / log(2)", "these are bits; nats are asked for."),
+        ("squared_again", "1 / 17 / 0.085 - 0.5 * log(1 + 1 / 17 / 0.085)", "0.15 and 0.25 are $s^2$ and $r^2$, "
+         "variances already: they are not to be squared."),
+        ("nothing", "0", "each factor is exact, given the frames up to its own. But $p(z_1|x_1, x_2)$ has seen one "
+         "more, and that is the posterior."),
         ("sign", "-0.5 + 0.5 * log(1.5)", "the size is right, the sign is not: asked for is by how much the bound lies "
          "*below*, a positive number."),
         ("a_frame", "0.25 - 0.25 * log(1.5)", "this is half of the number: a mean over the two frames, or a ½ too "
@@ -309,6 +313,9 @@ BEST = Function(
         ("all_k_above", {_WEIGHTS: "weights = (n - k) / n * np.cumprod(np.append(1.0, (n - 1.0 - i - k) / (n - 1 "
          "- i)))"}, "your weights count the choices in which all $k$ draws are larger. The smallest "
          "is one of the $k$: the others are $k - 1$."),
+        ("one_more_left", {_WEIGHTS: "weights = k / n * np.cumprod(np.append(1.0, (n - k - i) / (n - 0.0 - i)))"},
+         "each weight follows from the one before by a factor, whose denominator is one too large: after the $i$-th "
+         "draw there are $n - 1 - i$."),
         ("with_replacement", {_WEIGHTS: "weights = (1 - np.arange(n) / n) ** k - (1 - np.arange(1, n + 1) / n) ** k"},
          "draws are chosen here with replacement, so that one may come twice. Then the best of $n$ would be worse than "
          r"the best of all. Choose different ones: $\binom nk$ choices."),
@@ -403,11 +410,22 @@ def _reports(rng):
                    prior_log_variance=rng.uniform(-1, 1, size=latents), known=known)  # fmt: skip
 
 
-_COUNTED = "counted = np.where(np.arange(T) >= known, 1.0, 0.0)  # 1. frames that count, [T]"
+_COUNTED = "counted = np.float32(np.arange(T) >= known)  # 1. frames that count, [T]"
+_ALL_BUT_ONE = "counted = np.float32(np.arange(T) >= 1)  # 1. frames that count, [T]"
+_ONLY_ONE_LEFT_OUT = (
+    "still broken: only the first frame is left out. All that are `known` are given, and are not to be described."
+)
 _VARIANCE = "variance = ops.sum(counted * squares) / (N * D * np.sum(counted))  # 2. the optimal σ²"
 _LOG_P = "log_p = -0.5 * (D * (ops.log(variance) + np.log(2 * np.pi)) + squares / variance)  # 3. [N, T]"
 _KLS = "ops.exp(log_variance - prior_log_variance) + difference**2 * ops.exp(-prior_log_variance)  # 4."
 _RETURNED = "return ops.sum(counted * (log_p - kl)) / (N * np.sum(counted))  # 5. nats a frame"
+_BY_NUMBER = {"(N * D * np.sum(counted))": "(N * D * (T - known))"}
+_BY_SLICE = {_VARIANCE: "variance = ops.mean(squares[:, known:]) / D  # 2. the optimal σ²"}
+_FRAMES_BY_NUMBER = {"/ (N * np.sum(counted))  # 5.": "/ (N * (T - known))  # 5."}
+_BY_HAND = [  # lines 2 and 5 mended without `counted`, which is wrong still
+    *(_BY_NUMBER, _BY_SLICE, _FRAMES_BY_NUMBER),
+    *({**two, **_FRAMES_BY_NUMBER} for two in (_BY_NUMBER, _BY_SLICE)),
+]
 
 MENDED = Mend(
     "mended_bound", "Five errors in a report on videos", points=5, minutes=20, difficulty=2, draw=_reports,
@@ -428,9 +446,8 @@ MENDED = Mend(
     """,
     errors={
         "known": (
-            {_COUNTED: "counted = np.where(np.arange(T) >= 1, 1.0, 0.0)  # 1. frames that count, [T]"},
-            "still broken: only the first frame is left out. All that are `known` are given, and are not to be "
-            "described."),
+            {_COUNTED: _ALL_BUT_ONE},
+            _ONLY_ONE_LEFT_OUT),
         "sigma": (
             {_VARIANCE: "variance = squares / D  # 2. the optimal σ²"},
             r"still broken: each test frame has a $\sigma$ that was computed from itself. Nobody knows it before the "
@@ -450,11 +467,7 @@ MENDED = Mend(
             "gets better by giving more frames, if it is negative."),
     },
     slips=[
-        ("known", "first", {_COUNTED: "counted = np.where(np.arange(T) >= 1, 1.0, 0.0)  # 1. frames that count, [T]",
-         "(N * D * np.sum(counted))": "(N * D * (T - known))", "/ (N * np.sum(counted))  # 5.": "/ (N * (T - known)) "
-         " # 5."},
-         "still broken: only the first frame is left out. All that are `known` are given, and are not to be "
-         "described."),
+        *(("known", "first", {_COUNTED: _ALL_BUT_ONE, **mended}, _ONLY_ONE_LEFT_OUT) for mended in _BY_HAND),
         ("known", "last", {"np.arange(T) >= known": "np.arange(T) > known"}, "now the first frame that is to be "
          "described is left out, too: it is frame `known`, counted from 0."),
         ("known", "given", {"np.arange(T) >= known": "np.arange(T) < known"}, "now the frames that are given count, "
@@ -589,9 +602,9 @@ WIDTH = Experiment(
     """,
     mistakes=[
         ("best of n", "honest", "dict(best=np.sqrt(np.mean(x**2)), likely=np.sqrt(np.mean(x**2)))",
-         lambda best, likely, **_: abs(best - likely) < 1e-6, "You gave the likeliest width for both. The best of "
-         "$n$ is won by another one: by a width of 0 for $n = 1$, where the mean of all futures is nearest, and by a "
-         "wider one where there are many."),
+         lambda best, likely, **_: abs(best - likely) < 1e-6, "In at least one problem you gave the likeliest width "
+         "for both. The best of $n$ is won by another one: by a width of 0 for $n = 1$, where the mean of all futures "
+         "is nearest, by a narrower one for few draws, by a wider one for many."),
         ("best of n", "same_for_all", "dict(best=0.7 * np.sqrt(np.mean(x**2)), likely=np.sqrt(np.mean(x**2)))",
          lambda best, **_: 0.45 < best < 1.6, "In at least one problem the width is too far off. It depends on $n$: "
          "narrower than the truth for few draws, wider for many. Try each $n$ by itself."),

@@ -38,6 +38,7 @@ def distribution_layer(answer, inputs, weights):
     features, x = (keras.ops.convert_to_tensor(inputs[name], "float32") for name in ("features", "x"))
     layer = answer(**arguments)
     distribution(layer, features)
+    same = [w.name for w in layer.trainable_weights if len(w.shape) > 1 and np.ptp(plain(w)) == 0]
     p = distribution(with_weights(layer, values), features)
 
     def draws():
@@ -51,6 +52,12 @@ def distribution_layer(answer, inputs, weights):
             trained = ", ".join(f"`{w.name}`" for w in layer.trainable_weights) or "none"
             message = f"all of {', '.join(weights)} should be trainable; only these are: {trained}."
             raise Wrong(message, "not_trainable")
+        if same:
+            raise Wrong(
+                f"`{same[0]}` begins with the same number everywhere, so that its units learn the same, or nothing: "
+                '`initializer="glorot_uniform"` is what `add_weight` has by itself.',
+                "same_everywhere",
+            )
 
         def log_p(h):
             return keras.ops.sum(distribution(layer, h).log_prob(x))

@@ -185,9 +185,10 @@ class TrainedHierarchy(Question):
                 "trained, is the reconstruction summed over the pixels, and do the layers' costs count once?"
             )
         return "bound", (
-            f"The terms are {reconstruction:.1f} (reconstruction), {k1:.1f} and {k2:.1f} nats (h1, h2), and nothing "
-            "else looks wrong. Are the pixels drawn anew in every epoch? Then it is not trained well enough: more "
-            "epochs, more hidden units, a learning rate that is large at first and small in the end."
+            f"The terms are {reconstruction:.1f} (reconstruction), {k1:.1f} and {k2:.1f} nats (h1, h2). Are the "
+            r"pixels drawn anew in every epoch, and is the encoder's second value $\log\sigma^2$, not $\log\sigma$? "
+            "Then it is not trained well enough: more epochs, more hidden units, a learning rate that is large at "
+            "first and small in the end."
         )
 
 

@@ -181,7 +181,10 @@ def _missed(row):
     limit = row.target
     if limit.digits is None:
         return ""
-    told = limit.told(float(row.observed)) if fits(row.observed, AtLeast(-np.inf)) else "no number"
+    number = float(row.observed) if fits(row.observed, AtLeast(-np.inf)) else None
+    while number is not None and limit.digits < 9 and f"{number:.{limit.digits}f}" == f"{limit.value:.{limit.digits}f}":
+        limit = limit._replace(digits=limit.digits + 1)  # until the two can be told apart
+    told = "no number" if number is None else limit.told(number)
     asked = "at most {} are allowed" if isinstance(limit, AtMost) else "at least {} are asked for"
     return f"{told}; {asked.format(f'{limit.value:,.{limit.digits}f}')}."
 
