@@ -1,11 +1,11 @@
 # %% [markdown]
 # # 03 · Measuring likelihood
 #
-# A paper trains two models on the same digits. One comes to 86.8 nats, the other to 84.8: $-\log p_\theta(x)$, averaged
-# over the test images, lower is better. Neither number was computed. $p_\theta(x)$ is an integral that nobody can do,
-# so both were *estimated*, and an estimate has errors of its own. Are two nats a better model, or does the ruler err
-# more on one of them? This lesson is about rulers: how to build them, in which direction they err, and how to find out
-# by how much.
+# [A paper](https://arxiv.org/abs/1509.00519) trains two models on the same digits. One comes to 86.8 nats, the other to
+# 84.8: $-\log p_\theta(x)$, averaged over the test images, lower is better. Neither number was computed. $p_\theta(x)$
+# is an integral that nobody can do, so both were *estimated*, and an estimate has errors of its own. Are two nats a
+# better model, or does the ruler err more on one of them? This lesson is about rulers: how to build them, in which
+# direction they err, and how to find out by how much.
 #
 # **After it, you will be able to**
 #
@@ -101,9 +101,9 @@ anywhere = log_joint(z) - log_normal(z, mu, sigma)
 holds(np.allclose(anywhere, truth))
 
 # %% [markdown]
-# All rulers measure the same examples, so that no ± is needed between them. In this lesson **black is the truth and
-# HMC's way to it, orange is what an encoder $q$ proposes, blue is what needs the model $p$ alone**; red is what errs
-# upwards.
+# All rulers measure the same examples, so their differences do not depend on which examples these are. The noise of a
+# ruler's own draws remains; where it matters it stands after ±. In this lesson **black is the truth and HMC's way to
+# it, orange is what an encoder $q$ proposes, blue is what needs the model $p$ alone**; red is what errs upwards.
 #
 # ## Importance weights
 #
@@ -113,11 +113,11 @@ holds(np.allclose(anywhere, truth))
 # \mathbb E_q[w_s] = \int q(z|x)\, \frac{p(x, z)}{q(z|x)}\, \mathrm dz = p(x).$$
 #
 # $\hat p$ is unbiased, whatever $q$ is, as long as it is nowhere zero. $\log \hat p$ is not: by Jensen's inequality
-# $\mathbb E \log \hat p \le \log \mathbb E\,\hat p = \log p(x)$. It is a **stochastic lower bound**: a single
-# estimate may lie above the truth, but on average they lie below. With $S = 1$ the average is the bound $\mathcal L$;
-# as $S$ grows it rises to $\log p(x)$. How fast? Write $\hat p = p(x)(1 + u)$. Then $u$ has the mean 0 and the
-# variance $v/S$, where $v$ is the **relative variance** of a single weight, $\mathrm{Var}[w]/p(x)^2$. For small $u$,
-# $\log(1 + u) \approx u - \tfrac12 u^2$, and
+# $\mathbb E \log \hat p \le \log \mathbb E\,\hat p = \log p(x)$. It is a **stochastic lower bound**: a single estimate
+# may lie above the truth, but their average lies below. With $S = 1$ the average is the bound $\mathcal L$; as $S$
+# grows it rises to $\log p(x)$. How fast? Write $\hat p = p(x)(1 + u)$. Then $u$ has the mean 0 and the variance $v/S$,
+# where $v$ is the **relative variance** of a single weight, $\mathrm{Var}[w]/p(x)^2$. For small $u$, $\log(1 + u)
+# \approx u - \tfrac12 u^2$, and
 #
 # $$\mathbb E \log\hat p - \log p(x) = \mathbb E \log(1 + u) \approx \mathbb E\big[u - \tfrac12 u^2\big]
 # = -\frac{v}{2S}.$$
@@ -167,6 +167,7 @@ for c, marker in ((0.6, "v"), (1.3, "o"), (1.6, "^")):
     if c > 0.75:
         v = (c**2 / np.sqrt(2 * c**2 - 1)) ** L - 1
         axis.loglog(counts, v / 2 / np.array(counts), color="black", linewidth=1)
+        axis.text(counts[-1], v / 2 / counts[-1], f"  {c}", va="center")
         holds(0.6 < -error[c, 300] * 600 / v < 1.3)
 axis.set(xlabel="draws, S", ylabel="log p(x) − estimate, nats", ylim=(1e-3, 20))
 axis.set_title("mean error of importance sampling; lines: v / 2S")
@@ -182,18 +183,19 @@ quiz.discuss("width")
 # At the left, $S = 1$, are the gaps of the bound: 3.8 nats for the narrow encoder (triangles down), 6.2 for the wide
 # one (triangles up). At the right the order has turned round. The wide encoder's error joins the predicted line, $1/S$,
 # at a twentieth of a nat; the narrow one's creeps, and there is no line for it: $2c^2 - 1$ is negative, $v$ is
-# infinite. Too narrow a $q$ hardly ever draws from the posterior's flanks, where its weights are largest. And where the
-# expansion is bad (circles and triangles at small $S$), the line exaggerates: it needs $v/S \ll 1$. (Circles beyond 100
+# infinite. (The integral exists for $k > -1$ only, $c > 0.71$: a normal $q$ may be too narrow by 29 %, and no more.)
+# Too narrow a $q$ hardly ever draws from the posterior's flanks, where its weights are largest. And where the expansion
+# is bad (circles and upright triangles at small $S$), the line exaggerates: it needs $v/S \ll 1$. (Circles beyond 100
 # draws are lost in noise, and left out.)
 #
 # Mind what this says about VAEs. $\mathrm{KL}(q\,\|\,p)$ punishes an encoder for drawing where the posterior is not,
-# and much less for leaving out what it holds. **Where $q$ cannot match the posterior, training for the bound prefers
+# and much less for leaving out what it holds. **Where $q$ cannot match the posterior, training for the bound tends to
 # narrow encoders, and narrow ones are bad rulers.**
 #
 # Where the truth is not known, $v$ is estimated from the weights themselves, and mostly shown as the **effective
 # sample size**, $\mathrm{ESS} = \big(\sum_s w_s\big)^2 / \sum_s w_s^2 \approx S/(1 + v)$: $S$ if all weights are
 # equal, 1 if a single one carries the sum. (For $\sum_s w_s \approx S\,p(x)$, and $\sum_s w_s^2 \approx S\,p(x)^2\,(1 +
-# v)$.) An ESS of 3 out of 5000 is an alarm. And a large one?
+# v)$.) An ESS of 3 out of 5000 is an alarm.
 
 # %%
 quiz.ask("alarm")
@@ -300,12 +302,12 @@ holds(ess[worst[0]] < 20, ess[worst[1]] < 20, ess[worst[2]] > 300, error[worst[2
 figure
 
 # %% [markdown]
-# On the average 5000 weights are more than a nat too low, but most images are not. Half of them are right to a tenth of
-# a nat or so, and a few are off by nats, or tens of nats: mistakes of the encoder, which the estimate inherits. Two of
-# the worst three give the alarm, with an ESS of a few draws out of 5000. The third does not. Its ESS is several
-# hundred, its curve on the right is flat and calm, and it is almost five nats too low: two bumps, in real life. Nor are
-# more draws a cure. From ten draws on, the other two creep upwards, by one or two nats on average for each factor of
-# ten, and have far to go.
+# On average 5000 weights are more than a nat too low. That is the work of a few images. Half of them are right to a
+# tenth of a nat or so, and a few are off by nats, or tens of nats: mistakes of the encoder, which the estimate
+# inherits. Two of the worst three give the alarm, with an ESS of a few draws out of 5000. The third does not. Its ESS
+# is several hundred, its curve on the right is flat and calm, and it is almost five nats too low: two bumps, in real
+# life. Nor are more draws a cure. From ten draws on, the other two creep upwards, by one or two nats on average for
+# each factor of ten, and have far to go.
 
 # %% [markdown]
 # ## Hamiltonian Monte Carlo
@@ -319,10 +321,10 @@ figure
 # $$H(z, v) = -\log f(z) + \tfrac12 \|v\|^2, \qquad \dot z = v, \qquad \dot v = \nabla \log f(z).$$
 #
 # (Dots are derivatives with respect to time: $\dot H = -\nabla \log f \cdot \dot z + v \cdot \dot v = 0$. In this
-# section $v$ is the momentum, as in physics; variances rest.) Why bother with energy? Because $e^{-H(z, v)} = f(z)\,
-# e^{-\|v\|^2/2}$: a pair of the same energy is equally probable. Rolling goes from one probable place to another, far
-# away. A computer rolls in steps of length $\delta$, by the **leapfrog**: half a push by the slope, then moves and
-# whole pushes in turn, and half a push at the end.
+# section $v$ is the momentum, which for a ball of mass 1 is its velocity, and no variance.) Why bother with energy?
+# Because $e^{-H(z, v)} = f(z)\, e^{-\|v\|^2/2}$: a pair of the same energy is equally probable. Rolling goes from one
+# probable place to another, far away. A computer rolls in steps of length $\delta$, by the **leapfrog**: half a push by
+# the slope, then moves and whole pushes in turn, and half a push at the end.
 
 
 # %%
@@ -338,7 +340,7 @@ def leapfrog(z, v, gradient, delta, steps):
 # %% [markdown]
 # Each line changes $z$ by a function of $v$ alone, or $v$ by a function of $z$ alone: a shear, which slides layers
 # along each other like a pack of cards, and keeps volumes. Run it with $-v$ and it goes back the way it came, step by
-# step. And the energy comes out nearly as it went in, with an error that goes with $\delta^2$. All three can be
+# step. And the energy comes out nearly as it went in, with an error proportional to $\delta^2$. All three can be
 # tested, on a slanted normal in two dimensions:
 
 # %% tags=["nbval-check-output", "hide-input"]
@@ -366,13 +368,13 @@ moved = np.hstack(leapfrog(corners[:, :2], corners[:, 2:], slope, 0.2, 12))
 print(f"volume: {np.linalg.det(moved[1:] - moved[0]):.6f}")
 
 # %% [markdown]
-# Half the step, a quarter of the error. What error there is, is mended by a toss of a coin. $H$ is the energy before,
-# $H'$ that of the new place $(z', v')$: go there with probability $\min(1, e^{H - H'})$, else stay at $z$. Then $f$ is
-# left invariant exactly, whatever $\delta$ is: if $z$ is a draw from the posterior, so is the next. For how much
-# probability moves from a pair to its image? Its own, $e^{-H}$, times the chance to be accepted: $e^{-H}\min(1,
-# e^{H-H'}) = \min(e^{-H}, e^{-H'})$, which is the same for the way back (reversible, same volume). **As much flows back
-# as forth**, also between two places $z$, over all $v$. A fresh momentum at each proposal, and that is **Hamiltonian
-# Monte Carlo**, HMC.
+# Half the step, a quarter of the error. The rest of the error is put right by chance. $H$ is the energy before, $H'$
+# that of the new place $(z', v')$: go there with probability $\min(1, e^{H - H'})$, else stay at $z$. Then $f$ is left
+# invariant exactly, whatever $\delta$ is: if $z$ is a draw from the posterior, so is the next. For how much probability
+# moves from a pair to its image? Its own, $e^{-H}$, times the chance to be accepted: $e^{-H}\min(1, e^{H-H'}) =
+# \min(e^{-H}, e^{-H'})$, which is the same for the way back. (That starts with the kick $-v'$, as probable as $v'$, and
+# keeps volumes, too.) **As much flows back as forth**, also between two places $z$, over all $v$. A fresh momentum at
+# each proposal, and that is **Hamiltonian Monte Carlo**, HMC.
 
 
 # %%
@@ -451,13 +453,15 @@ quiz.discuss("step")
 holds(rates[0.2] > 0.6, rates[0.25] < 0.02, 0.123 < sigma.min() < 0.125)
 
 # %% [markdown]
-# A cliff. Look at a single latent: $-\log f = z^2/2\sigma^2$. There two moves in a row differ by $\delta$ times a push,
-# $-\delta z_n/\sigma^2$, so that $z_{n+1} + z_{n-1} = (2 - \delta^2/\sigma^2)\, z_n$. A swing $z_n = \cos \omega n$ has
-# $2\cos\omega$ for the bracket, never less than $-2$. So beyond $\delta = 2\sigma$ nothing swings: it explodes. The
-# narrowest latent has $\sigma = 0.124$, so the edge is at $0.248$. (If the notebook is running, find the edge in the
-# picture above. In which direction does the ball break out?) **The narrowest direction sets the step; the widest sets
-# how many of them are needed.** In practice the step is tuned until 65 to 90 % are accepted, and then *held fixed*: a
-# chain that goes on adapting to its own past no longer leaves $f$ invariant.
+# A cliff. Look at a single latent: $-\log f = z^2/2\sigma^2$. There the momentum changes between two moves by $-\delta
+# z_n/\sigma^2$, so the moves differ by $-\delta^2 z_n/\sigma^2$: $(z_{n+1} - z_n) - (z_n - z_{n-1}) = -\delta^2
+# z_n/\sigma^2$, or $z_{n+1} + z_{n-1} = (2 - \delta^2/\sigma^2)\, z_n$. A swing $z_n = \cos \omega n$ has $2\cos\omega$
+# for the bracket, never less than $-2$. So beyond $\delta = 2\sigma$ nothing swings: it explodes. The narrowest latent
+# has $\sigma = 0.124$, so the edge is at $0.248$. (If the notebook is running, find the edge in the picture above. In
+# which direction does the ball break out? By this argument at $2\sqrt{0.1} \approx 0.63$, and across the valley: there
+# the variance is 0.1.) **The narrowest direction sets the step; the widest sets how many of them are needed.** In
+# practice the step is tuned until 65 to 90 % are accepted, and then *held fixed*: a chain that goes on adapting to its
+# own past no longer leaves $f$ invariant.
 #
 # On the digits, `vk.inference.hmc` runs one chain for each image from a draw of the prior, with steps tuned while it
 # settles.
@@ -517,7 +521,8 @@ holds(distance[worst[2]] > 3)
 # encoder lies on the pass between them; HMC, which knows nothing of the encoder, covers the deeper one. In the middle
 # is the calm image: the encoder sits in the lesser valley, HMC too. On the right HMC sits in a hollow, more than a
 # hundred nats above the floor. About one chain in five is stranded so. Leaving a hollow takes a kick that hardly ever
-# comes, and the acceptance, 90 %, says nothing: it is a measure of the leapfrog, not of what the chain has not seen.
+# comes, and the acceptance, 90 %, says nothing: it is what the steps were tuned to, wherever the chain was. (One run:
+# with another start a few more or fewer may be stranded.)
 #
 # ### What the draws are worth
 #
@@ -533,8 +538,8 @@ holds(distance[worst[2]] > 3)
 # from a narrow posterior never come to where a wide prior has its mass. On our linear model, with ten thousand perfect
 # draws for each example, it will be nine nats too high. The second reading takes it apart.
 #
-# Kingma and Welling (appendix D of their paper) fit a normal $q$ to one half of the draws, and average over the other
-# half. Then the ratio is nearly constant.
+# Kingma and Welling (appendix D of their paper) fit a density $q$ to some draws, and average over others. We take a
+# normal $q$, fitted to one half of the draws, and average over the other half. Then the ratio is nearly constant.
 
 
 # %%
@@ -555,8 +560,8 @@ holds(abs(np.median(missed)) < 0.05, missed.mean() < -5, missed.min() < -80)
 # %% [markdown]
 # Nearly exact for most images, and off where the chain is stranded, by more than a hundred nats at worst. (Downwards:
 # the estimate answers "how much probability is there about here?") The paper's figure 3 was measured so, with three
-# latents. They warn of more than five: with 40, their 50 draws for the fit make it more than ten nats too high, even if
-# the draws are perfect (second reading). What we need is a method that crosses ridges.
+# latents. They ask for fewer than five: with 40, a normal fitted to 50 draws makes it more than ten nats too high, even
+# if the draws are perfect (second reading). What we need is a method that crosses ridges.
 
 # %% [markdown]
 # ## In small steps: annealed importance sampling
@@ -574,10 +579,10 @@ holds(abs(np.median(missed)) < 0.05, missed.mean() < -5, missed.min() < -80)
 #
 # Each factor is an importance weight between neighbours. With $T = 1$ it is lesson 02's hopeless average over the
 # prior. Why is the mean right? Think of a run backwards: draw $z_T$ from the posterior, and go down through the same
-# moves. Write $M_t(z \to z')$ for the density with which a move at $\beta_t$ goes from $z$ to $z'$. As much flows back
-# as forth: $f_t(z_{t-1})\, M_t(z_{t-1} \to z_t) = f_t(z_t)\, M_t(z_t \to z_{t-1})$. The density of a run upwards is $U
-# = f_0(z_0) \prod_t M_t(z_{t-1} \to z_t)$, that of a run downwards is $V = \frac{f_T(z_T)}{p(x)} \prod_t M_t(z_t \to
-# z_{t-1})$, and so
+# moves. Write $M_t(z \to z')$ for the density with which a move at $\beta_t$ goes from $z$ to $z'$. (Where a proposal
+# is refused, $z' = z$, and nothing changes below.) As much flows back as forth: $f_t(z_{t-1})\, M_t(z_{t-1} \to z_t) =
+# f_t(z_t)\, M_t(z_t \to z_{t-1})$. The density of a run upwards is $U = f_0(z_0) \prod_t M_t(z_{t-1} \to z_t)$, that of
+# a run downwards is $V = \frac{f_T(z_T)}{p(x)} \prod_t M_t(z_t \to z_{t-1})$, and so
 #
 # $$\frac VU = \frac{f_T(z_T)}{p(x)\, f_0(z_0)} \prod_{t=1}^T \frac{M_t(z_t \to z_{t-1})}{M_t(z_{t-1} \to z_t)}
 # = \frac{f_T(z_T)}{p(x)\, f_0(z_0)} \prod_{t=1}^T \frac{f_t(z_{t-1})}{f_t(z_t)} = \frac{w}{p(x)}.$$
@@ -636,7 +641,7 @@ for T, S in budgets.items():
     log_w, _ = anneal(rng.normal(size=(S, N, L)), schedule(T), rng)
     lower[T] = log_mean_exp(log_w) - truth  # [N]
     runs[T] = log_w
-    print(f"T = {T:4d}, {S:4d} runs: {lower[T].mean():6.2f} nats from the truth")
+    print(f"T = {T:4d}, {S:4d} runs: {lower[T].mean():6.2f} ± {lower[T].std() / N**0.5:.2f} nats from the truth")
 
 # %%
 quiz.discuss("budget")
@@ -652,12 +657,13 @@ holds(ess[10] < 12, ess[1000] > 6)
 
 # %% [markdown]
 # From a hundred steps to a thousand the *variance* of $\log w$, the square of the above, falls by more than a factor of
-# ten; once steps are small, it goes with $1/T$. And where $\log w$ is normal with the variance $s^2$, the relative
-# variance of $w$ is $v = e^{s^2} - 1$: more runs would have to make up for an exponential. (At ten steps it is not
-# normal, and the error milder: most runs end far too low, but a handful of the thousand do not, and carry the mean.) So
-# first make runs so long that $\log w$ varies by about a nat; then ten of them will do. (At $s = 2$, $v$ is 54, and the
-# formula asks for hundreds of runs. Ours of a hundred steps need fewer, by their ESS: they are not quite normal,
-# either. Between a hundred and a thousand steps there is nothing to choose any more.)
+# ten; once steps are small, it is proportional to $1/T$ (a hundred are not yet small). And where $\log w$ is normal
+# with the variance $s^2$, the relative variance of $w$ is $v = e^{s^2} - 1$: more runs would have to make up for an
+# exponential. (At ten steps it is not normal, and the error milder: most runs end far too low, but a handful of the
+# thousand do not, and carry the mean.) So first make runs so long that $\log w$ varies by about a nat; then ten of them
+# will do. (At $s = 2$, $v$ is 54, and the formula asks for hundreds of runs. Ours of a hundred steps need fewer, by
+# their ESS: they are not quite normal, either. What the table has for a hundred steps and for a thousand differs by no
+# more than its noise, and does not tell which is better.)
 
 
 # %% tags=["hide-input"]
@@ -686,16 +692,19 @@ picture_of_runs(15, epochs(100, 10))
 
 # %% [markdown]
 # Fifteen runs of a hundred steps for one example, by their strongest latent; the grey band is $f_t$'s mean $\pm$ two
-# standard deviations. On the left the runs are drawn from the prior, and led to the posterior. What is on the right?
+# standard deviations. On the left the runs are drawn from the prior, and led to the posterior. On the right they come
+# down from a single draw of the posterior, so all begin at one point. Where does one get it?
 #
 # ## In both directions
 #
-# The proof has given us a second estimator for nothing. Runs *downwards* are draws from $V$, and under $V$ the mean
-# of $1/w$ is $1/p(x)$: a stochastic *upper* bound. With $T = 1$ it is the harmonic mean, but it becomes tight as
-# steps become small. It needs an exact draw from the posterior to start from, and for real data nobody has one. For
+# The proof has given us a second estimator for nothing. Runs *downwards* are draws from $V$, and under $V$ the mean of
+# $1/w$ is $1/p(x)$: a stochastic *upper* bound. With $T = 1$ it is the harmonic mean, but it becomes tight as steps
+# become small. It needs an exact draw from the posterior to start from, and for real data nobody has one. For
 # *simulated* data we do. Draw $z$ from the prior and $x$ from $p(x|z)$: the pair has the density $p(z)\,p(x|z) =
-# p(x)\,p(z|x)$, so the $z$ that $x$ was made from is a perfect draw from $p(z|x)$. We have kept it, as `z_true`. To
-# go downwards we hand the temperatures over in reverse; the weight that `anneal` collects is then $1/w$.
+# p(x)\,p(z|x)$, so the $z$ that $x$ was made from is a perfect draw from $p(z|x)$. We have kept it, as `z_true`. (There
+# is one for each example, and all its runs begin there: more runs do not average over it.) To go downwards we hand the
+# temperatures over in reverse; the weight that `anneal` collects is then $1/w$. (It weighs before it moves, so $V$'s
+# first move, at $\beta = 1$, is left out. A draw from the posterior does not need it.)
 
 # %%
 upper = {}
@@ -704,18 +713,20 @@ for T, S in budgets.items():
     start = np.broadcast_to(z_true, (S, N, L))
     log_w, _ = anneal(start, schedule(T)[::-1], rng)
     upper[T] = -log_mean_exp(log_w) - truth
-    print(f"T = {T:4d}: truth {lower[T].mean():+5.2f} … {upper[T].mean():+5.2f} nats")
+    noise = [errors.std() / N**0.5 for errors in (lower[T], upper[T])]
+    print(f"T = {T:4d}: truth {lower[T].mean():+5.2f} ± {noise[0]:.2f} … {upper[T].mean():+5.2f} ± {noise[1]:.2f} nats")
 
 # %% tags=["hide-input"]
 holds(upper[10].mean() > 1, -0.05 < upper[1000].mean() < 0.15, (upper[1000] - lower[1000]).mean() < 0.3)
 
 # %% [markdown]
-# Lower and upper **bracket the truth**, and for that we need not know it. This is *bidirectional Monte Carlo*
-# ([Grosse et al. 2015](https://arxiv.org/abs/1511.02543)): simulate data from the model, run in both directions, and
-# the gap between the two numbers is as much as either can be off, on average. It turns "I used a thousand
-# temperatures" into "to a tenth of a nat". What it does not do is to bracket *real* data. There we run upwards
-# only, with the same settings, and conclude by analogy; if the real images are much stranger to the model than its
-# own, the analogy is weak.
+# On average, lower and upper **bracket the truth**, and for that we need not know it. (A single pair has noise: from a
+# hundred steps on it is as large as the gap, and the two may even cross.) This is *bidirectional Monte Carlo* ([Grosse
+# et al. 2015](https://arxiv.org/abs/1511.02543)): simulate data from the model, run in both directions, and the gap
+# between the two numbers is as much as either can be off, on average. It turns "I used a thousand temperatures" into
+# "to a tenth of a nat". What it does not do is to bracket *real* data. There we run upwards only, with the same
+# settings, and conclude by analogy; if the real images are much stranger to the model than its own, the analogy is
+# weak.
 #
 # In vaekit it is `log_likelihood(model, x, method=AIS(…))` for any data, and `bidirectional` for simulated ones. Now
 # the digits, with a hundred steps; importance sampling gets three times the draws that it had above.
@@ -752,21 +763,23 @@ holds(abs(errors["appendix D"][0].mean()) < 0.05, errors["harmonic"][0].mean() >
 # Four rulers on two models. (On the linear model, importance sampling has the narrow encoder, $c = 0.6$, and 40,000
 # draws for each example, which take no less time than the hundred runs of AIS. With the wide one it would have been
 # right: it is as good as its encoder. The two in the middle are given perfect draws there, for nothing, and HMC's on
-# the digits.) Only the last line needs neither an encoder nor exact draws. It is noisy, by half a nat or so for an
-# image, but no blind spot shows: the worst of fifty images is two nats off. At the hot end there are no ridges
-# between the valleys, so runs reach all of them, and as the ridges rise, each counts by its weight.
+# the digits. There both are far too low on average, by the stranded chains; where the chain is right, the harmonic mean
+# is too high, by up to 8.5 nats.) Only the last line needs neither an encoder nor exact draws. It is noisy, by up to
+# two nats for an image, but no blind spot shows. At the hot end there are no ridges between the valleys, so runs reach
+# all of them, and as the ridges rise, each counts by its weight.
 #
-# What it cannot do is to be quick. (`AIS(start="encoder")` begins at $q$ in place of the prior. Where $q$ is good it
+# But it is slow. (`AIS(start="encoder")` begins at $q$ in place of the prior. Where $q$ is good it
 # needs fewer steps; where $q$ is blind it stays so.)
 #
 # **Three models without a grid.** Lesson 02 began with a lent decoder of 20 latents, and a line "what it should be",
-# from 5000 importance weights. The paper of our first lines measured in this way, too. The better of its two models, an
-# importance weighted autoencoder (IWAE, lesson 04), comes with vaekit, after 40 of its 3280 epochs; so does the other,
-# a VAE of the same networks, after 121. (No fair pair, since the paper trained both for as long.) A grid in 20 or 50
-# dimensions has too many points, but we can anneal in both directions: eight runs of a hundred steps, which start at
-# the encoder, to save steps. Should it be blind, the bracket will tell. For each model we take 16 images that it has
-# drawn itself, for the bracket, and the same 16 test images. All numbers are means of $\log p(x)$ over 16 images. Of so
-# few the level says little; what differs image by image says more. `AIS − weights` has a standard error over the 16:
+# from 5000 importance weights. The paper of our first lines measured in this way, too. Models like its two come with
+# vaekit, trained by us on static MNIST and cut short: the better one, an importance weighted autoencoder (IWAE, lesson
+# 04), after 40 of 3280 epochs, the VAE of the same networks after 121. (So they are no fair pair, and not those of the
+# 86.8 and 84.8, which are of dynamic MNIST: see mistake 6.) A grid in 20 or 50 dimensions has too many points, but we
+# can anneal in both directions: eight runs of a hundred steps, which start at the encoder, to save steps. Should it be
+# blind, the bracket will tell. For each model we take 16 images that it has drawn itself, for the bracket, and the same
+# 16 test images. The two columns in the middle are means of $\log p(x)$ over 16 images. Of so few the level says
+# little; differences on the same image say more. `AIS − weights` has a standard error over the 16:
 
 
 # %% tags=["hide-input"]
@@ -812,24 +825,26 @@ if audits:
 # %% [markdown]
 # On images of the models' own the widest bracket is two thirds of a nat: so much can AIS be off there, on average, and
 # by analogy on test images. (Had the encoder been blind to some valleys, the runs *downwards* would have started in
-# these, and the bracket would have been wide.) On test images the 5000 weights are lower than AIS, which is too low
+# these, and the bracket would have been wide, if it happens on one of the sixteen: what goes wrong for one image in
+# twenty, sixteen miss nearly every other time.) On test images the 5000 weights are lower than AIS, which is too low
 # itself if anything: by 0.8 nats for the lent decoder, by 1.6 and 1.9 for the models with 50 latents, whose ESS is
 # smaller, too. So lesson 02's line, for one such image, was probably drawn a little too low.
 #
 # And the paper's two nats: are they the model or the ruler? The same ruler is too low for both of the pair. Whether by
-# the same, 16 images do not tell: $0.35 \pm 0.44$ is not told from none, and could be a nat. But look at its sign. If
-# the ruler errs more on one of them, it is on the IWAE, and downwards; and AIS, by its bracket, has more left to find
-# there, too. Such an error hides a part of the IWAE's lead, and cannot make one up. That speaks for the model. It is no
-# proof: the paper's models were trained for 3280 epochs each.
+# the same, 16 images do not tell: $0.35 \pm 0.44$ cannot be told from zero. But its size says something: by two
+# standard errors, the ruler takes at most 1.2 nats from the IWAE's lead, and adds at most half a nat to it. A lead of
+# two nats would not be made by the ruler alone. That speaks for the model. It is no proof: the paper's models were
+# trained for 3280 epochs each, and on other data.
 #
-# And ours? Leads of $1.7 \pm 1.3$ and $2.1 \pm 1.0$ nats are hardly told from nothing. On all 10,000 test images of
-# static MNIST, by 5000 weights, both come to 90.7 nats (that is $-\log p(x)$, as in the paper): most likely the lead
-# was the luck of 16 images. That is why one measures on ten thousand.
+# And ours? Leads of $1.7 \pm 1.3$ and $2.1 \pm 1.05$ nats may be nothing: the second is two standard errors, of the
+# same 16 images. On all 10,000 test images of static MNIST, by 5000 weights, both come to 90.7 nats (that is $-\log
+# p(x)$, as in the paper): by this ruler, at least, the lead was the luck of 16 images. That is why one measures on ten
+# thousand.
 
 # %% [markdown]
 # ## When it goes wrong
 #
-# Six mistakes that are easily made. None raises an error. The first four by one array of log-weights, of
+# Six mistakes that are easily made, and none raises an error. The first four use one array of log-weights, of
 # the linear model with the wide encoder, 1000 draws for each of the twenty examples:
 
 # %%
@@ -854,7 +869,8 @@ holds(abs(numbers["1000 draws"].mean() - truth.mean()) < 0.3)
 # %% [markdown]
 # **1. The mean of the logs** (`mean` and `log` in the wrong order) is no estimate of $\log p(x)$ but of the bound
 # $\mathcal L$, and more draws do not help. **A bound reported as a likelihood** is the same number, on purpose. It is
-# honest if called a bound; beside other people's likelihoods it makes your own model look bad, or theirs good.
+# honest if called a bound. Beside other people's likelihoods, your bound makes your model look bad; beside your
+# likelihood, their bound makes it look good.
 #
 # **2. Unequal $S$.** The same model with 10 draws and with 1000. Whoever spends more looks better.
 #
@@ -880,8 +896,8 @@ holds(first[40] < first[500] - 12, first[100] > first[500] + 20)
 
 # %% [markdown]
 # Ones are cheap: a stroke of few pixels, and always nearly the same one. Zeros cost a lot. So a sorted test set gives
-# whatever you like, depending on where you stop, and by tens of nats. *Test:* shuffle, with a seed, before you choose
-# a part; look at the labels of what you have chosen.
+# almost any number, depending on where you stop: they differ by tens of nats. *Test:* shuffle, with a seed, before you
+# choose a part; look at the labels of what you have chosen.
 #
 # **6. Another binarization.** MNIST is grey, and "binary MNIST" is at least three data sets. Drawn anew at each sight
 # (*dynamic*), drawn once and for all (*static*, a file of its own), or cut at one half:
@@ -905,7 +921,8 @@ holds(easier.mean() > 1.5, easier.mean() > 3 * easier.std() / np.sqrt(len(cut)))
 # The logarithm of a mean of importance weights is a stochastic lower bound; its bias is half the weights' relative
 # variance over $S$. A small effective sample size is an alarm, a large one is no proof.
 #
-# Estimates of $1/p(x)$, from draws of the posterior, err upwards; the harmonic mean by far.
+# An average over true draws of the posterior is unbiased for $1/p(x)$, and so too high for $\log p(x)$; the harmonic
+# mean by far. With draws from one valley only it is too low.
 #
 # HMC leaves the posterior invariant, and may sit in one valley of it for ever. Acceptance does not tell.
 #
