@@ -240,7 +240,8 @@ quiz.discuss("tie")
 # %% tags=["hide-input"]
 strong, weak = (np.array([mean_bound(r, s2, lag) for lag in (0, 0.2)]) for s2 in (1 - r**2, 0.1))
 holds(np.ptp(strong[0]) < 1e-6, strong[1].argmax() == 0, (np.diff(strong[1]) < 0).all())
-holds(0.85 < r[weak[1].argmax()] < 0.97, 0 < np.subtract(*weak.max(axis=1)) < 0.3)
+holds(abs(r[weak[1].argmax()] - 0.93) < 0.005, 0 < np.subtract(*weak.max(axis=1)) < 0.3)
+holds(mean_bound(r, 0.1, 1).argmax() == 0, abs(mean_bound(0, 1, 0.2) - mean_bound(0.5, 0.75, 0.2) - 0.007) < 5e-4)
 
 # %% [markdown]
 # Slide the lag to zero, and the solid line is flat, a **ridge**: all these models are equally good, from the one that
