@@ -44,6 +44,7 @@ def value(variable):
 
 
 @pytest.mark.alternate
+@pytest.mark.thorough
 def test_q_moves_until_the_bound_stops_improving_then_p_once():
     turns, vae = Turns(), model(keras.optimizers.Adam(0.01), window=2, most=6)
     vae.fit(X, batch_size=10, epochs=5, callbacks=[turns], verbose=0)

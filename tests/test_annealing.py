@@ -48,6 +48,7 @@ def test_a_path_of_one_step_is_importance_sampling_from_the_prior(pca):
     np.testing.assert_allclose(state.log_weight, exact, rtol=1e-4)
 
 
+@pytest.mark.thorough
 def test_log_likelihood_by_annealing_does_not_depend_on_the_encoder(pca):
     options = {"samples": 8, "batch_size": 20, "method": AIS(60), "progress": False}
     estimate = log_likelihood(pca.model, pca.x, **options)

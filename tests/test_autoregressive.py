@@ -247,6 +247,7 @@ DECODERS = {
 
 
 @pytest.mark.alternate
+@pytest.mark.thorough
 @pytest.mark.parametrize("kind", DECODERS)
 def test_decoders_train_and_reload_in_a_vae(kind, tmp_path):
     image = (4, 4, 1)

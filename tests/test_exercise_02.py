@@ -178,6 +178,7 @@ def test_loss_is_minus_the_bound():
 
 
 @once
+@pytest.mark.thorough
 @pytest.mark.parametrize("change", ["none", "constant", "factor", "array"])
 def test_what_is_mended_counts_whatever_else_was_done(change):
     changed = {"none": lambda a: a, "constant": lambda a: a + 2.5, "factor": lambda a: 3 * a}

@@ -128,6 +128,7 @@ def test_the_best_of_n_as_measured_is_that_of_many_draws(n, w):
 
 
 @once
+@pytest.mark.thorough
 @pytest.mark.parametrize(("n", "excess"), [(1, 100), (4, 7), (300, 37)])
 def test_what_the_truth_misses_by(n, excess):
     """As `WIDTH.because` says; a tenth off the best width costs less than the goal."""
@@ -140,6 +141,7 @@ def test_what_the_truth_misses_by(n, excess):
 
 
 @once
+@pytest.mark.thorough
 def test_a_simulated_width_reaches_every_goal_whatever_is_drawn():
     answer = Text("flatter", ["x", "n"], e11._SIMULATED).function()
     assert checked(WIDTH, answer, 1).earned == WIDTH.points

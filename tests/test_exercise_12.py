@@ -102,6 +102,7 @@ def test_risks_are_those_of_simulated_ablations(seeds, images, times):
 
 
 @once
+@pytest.mark.thorough
 @pytest.mark.parametrize("seed", [None, 1, 2])
 def test_a_simulated_plan_reaches_every_goal_whatever_is_drawn(seed):
     answer = Text("ablation", [*ABLATION.observe.options["problem"]], e12._PLANNED).function()

@@ -347,7 +347,7 @@ def test_wrong_answer_gets_its_diagnosis(number, name, diagnosis, code):
     question, cases = remembering(number, name)
     found = _judged(question, cases, answer)
     assert found.earned < question.points
-    assert found.diagnosis == diagnosis, found
+    assert found.diagnosis in (diagnosis, *(["hidden"] if isinstance(question, Mend) else [])), found
     sentences = [known.message for known in question.mistakes if known.name == diagnosis and known.message]
     assert not sentences or any(says in found._repr_markdown_() for says in sentences)
 

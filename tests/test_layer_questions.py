@@ -199,6 +199,7 @@ def test_moments_are_those_of_the_formula():
 
 
 @pytest.mark.once
+@pytest.mark.thorough
 def test_false_alarms_are_rare():
     """Statistics of right draws, by NumPy, are as far from the expected ones as their standard errors say."""
     case = DRAWN.cases(0)[0]
@@ -273,9 +274,22 @@ def test_wrong_distribution_layers(edits, name, part, says):
 
 def test_numpy_in_a_distribution_layer():
     found = verdict(IMAGE, IMAGE_CODE.replace("ops.exp(self.log_scale)", "np.exp(self.log_scale)"))
-    (wrong,) = (part for part in found.parts if not part.right)
-    assert wrong.name == "gradients"
+    wrong, model = (part for part in found.parts if not part.right)
+    assert (wrong.name, model.name) == ("gradients", "model")
     assert "conversion to NumPy" in wrong.message or "NumPy cannot be differentiated" in wrong.message
+
+
+@pytest.mark.once  # JAX compiles for each size
+def test_a_distribution_layer_leaves_open_how_many_rows_there_are():
+    found = verdict(IMAGE, IMAGE_CODE.replace("(-1, *self", "(inputs.shape[0], *self"))
+    (wrong,) = (part for part in found.parts if not part.right)
+    assert wrong.name == "model" and "None" in wrong.message
+
+
+def test_a_distribution_layer_that_sets_a_global_seed_is_told_so():
+    seeded = IMAGE_CODE.replace("        mean = ops.sigmoid", "        np.random.seed(1)\n        mean = ops.sigmoid")
+    found = verdict(IMAGE, seeded, last=False)
+    assert found.right and "changes the global random state" in repr(found)
 
 
 @pytest.mark.once

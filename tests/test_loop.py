@@ -38,6 +38,7 @@ def assert_same(one, other):
         assert values == pytest.approx(other[1][name], rel=1e-5), name
 
 
+@pytest.mark.thorough
 def test_the_number_of_steps_in_a_program_changes_nothing(monkeypatch):
     drawn = DynamicBinarization(np.full((50, 4, 4, 1), 0.4))  # the last batch is smaller
     reference = trained(drawn)
@@ -46,6 +47,7 @@ def test_the_number_of_steps_in_a_program_changes_nothing(monkeypatch):
     assert_same(trained(drawn), reference)
 
 
+@pytest.mark.thorough
 def test_storage_type_of_data_does_not_matter():
     reference = trained()
     assert_same(trained(X.astype("uint8")), reference)
@@ -217,6 +219,7 @@ def test_batches_build_a_model_and_may_be_of_ones_own():
         vae.fit(Own(X, 24), verbose=0)
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(vk.backend.NAME != "tensorflow", reason="TensorFlow's warning")
 def test_many_models_are_not_taken_for_one_that_is_traced_again_and_again(monkeypatch):
     """TensorFlow warns, on stderr, of a function that is traced five times in ten calls; each model has its own."""

@@ -71,6 +71,8 @@ def test_refused_of_several_values():
 def test_noise_of_its_own():
     noisy = says(lambda x: x + keras.random.normal((2,)), "gradients", of=["x"])
     assert "two calls with the same arguments gave different results" in noisy
+    drawn = says(lambda x: (x, x + keras.random.normal((2,))), names=["a", "b"])
+    assert "gave different results for `b`: nothing is to be drawn here" in drawn
 
 
 def test_an_error_is_told_without_what_frameworks_wrap_it_in():

@@ -554,6 +554,7 @@ def test_files_keep_the_model(make, tmp_path):
     np.testing.assert_array_equal(loaded.futures(x[:, :2], seed=1), model.futures(x[:, :2], seed=1))
 
 
+@pytest.mark.thorough
 def test_training_goes_on_bit_for_bit(tmp_path):
     """A model that was trained to the end goes on from a file of another, and comes to its own end again."""
 
@@ -609,6 +610,7 @@ def test_words_one_by_one_are_the_same_composition_as_frames():
 # ---------------------------------------------------------------- with objectives of samples, a refinement, export
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("make", [video, vrnn], ids=["video", "vrnn"])
 def test_sequences_train_by_importance_weights(make):
     model = make()
@@ -695,6 +697,7 @@ def test_closed_form_kl_of_a_sequence_that_sees_its_own_past(rows):
     np.testing.assert_allclose(*map(array, losses), rtol=0.05)
 
 
+@pytest.mark.thorough
 def test_hmc_follows_densities_with_features_and_pasts_of_latents():
     for prior_past in (False, True):
         z, acceptance = vk.inference.hmc(markov(prior_past=prior_past), normal(3, T, 3), samples=5, burn_in=5)

@@ -378,6 +378,7 @@ def test_a_flow_integrates_to_one():
     np.testing.assert_allclose(draws.mean(axis=0), mass @ z, atol=5 * draws.std(axis=0).max() / np.sqrt(4000))
 
 
+@pytest.mark.thorough
 def test_a_flow_takes_batches_of_any_rank():
     prior = RealNVP(2, 8, 3, seed=0)
     for network in prior.networks:

@@ -64,6 +64,7 @@ def test_steps_are_those_of_the_definition():
     np.testing.assert_allclose(ops.convert_to_numpy(offsets["log_scale"])[:, 0], (parameters - start)[1], rtol=1e-4)
 
 
+@pytest.mark.thorough
 def test_fresh_noise_is_another_draw_in_each_step():
     pca = ProbabilisticPCA(shift=0.5)
     data, seed = pca.model.observe(pca.x), backend.seed(3)
@@ -91,7 +92,9 @@ def sentences():
 
 
 @pytest.mark.alternate
-@pytest.mark.parametrize("kind", ["VAE", "bottom-up", "sentences", "fresh noise"])
+@pytest.mark.parametrize(
+    "kind", ["VAE", "bottom-up", pytest.param("sentences", marks=pytest.mark.thorough), "fresh noise"]
+)
 def test_gradient_goes_through_the_steps(kind):
     """Against central differences of the loss, for an encoder's and a decoder's weight."""
     if kind == "sentences":

@@ -261,6 +261,7 @@ for path in sys.argv[2:]:
 """
 
 
+@pytest.mark.thorough
 def test_files_open_on_the_other_backend(tmp_path, other_backend):
     makers = (two_graphs, autoregressive, subclassed, vamp_prior)
     models = {str(tmp_path / f"{i}.keras"): make() for i, make in enumerate(makers)}

@@ -95,6 +95,7 @@ def test_weights_and_curves_are_those_of_separate_fits(shared, capsys):
     assert all((a != b).any() for a, b in zip(*(model.get_weights() for model in at_once), strict=True))
 
 
+@pytest.mark.thorough
 def test_models_go_on_from_different_epochs_bit_for_bit(tmp_path, monkeypatch, shared):
     monkeypatch.setattr(checkpoint, "SECONDS", 0)
 

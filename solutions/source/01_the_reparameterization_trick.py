@@ -16,9 +16,10 @@
 # has no path.
 #
 # **How it works.** Write each answer where `raise NotImplementedError()` stands, then run the cell below it. It says
-# what is right, and what is wrong with the rest; nothing is counted against you, so try as often as you like. Stuck?
-# `exercise.hint("gaussian_sample")` gives a hint, and a plainer one each time. Inputs are tensors of float32. Compute
-# with `ops` ([Keras' operations](https://keras.io/api/ops/)), so that gradients pass: what NumPy computes has none.
+# what is right, and what is wrong with the rest; nothing is counted against you, so try as often as you like. Keep the
+# names of arguments: they are handed over by name. Stuck? `exercise.hint("gaussian_sample")` gives a hint, and a
+# plainer one each time. Inputs are tensors of float32. Compute with `ops` ([Keras'
+# operations](https://keras.io/api/ops/)), so that gradients pass: what NumPy computes has none.
 
 # %%
 from vaekit.course.exercise import Exercise  # first: it silences the backend's start

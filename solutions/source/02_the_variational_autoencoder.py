@@ -14,9 +14,10 @@
 # Short of time? Questions 1, 2, 4 and 7 are the VAE; 8 is the reward.
 #
 # **How it works.** Write each answer where `raise NotImplementedError()` stands, then run the cell below it. It says
-# what is right, and what is wrong with the rest; nothing is counted against you, so try as often as you like. Stuck?
-# `exercise.hint("kl_divergence")` gives a hint, and a plainer one each time. Inputs are tensors of float32. Compute
-# with `ops` ([Keras' operations](https://keras.io/api/ops/)), so that gradients pass: what NumPy computes has none.
+# what is right, and what is wrong with the rest; nothing is counted against you, so try as often as you like. Keep the
+# names of arguments: they are handed over by name. Stuck? `exercise.hint("kl_divergence")` gives a hint, and a plainer
+# one each time. Inputs are tensors of float32. Compute with `ops` ([Keras' operations](https://keras.io/api/ops/)), so
+# that gradients pass: what NumPy computes has none.
 #
 # Throughout, $\lambda$ is `log_variance`, $\log\sigma^2$; the last axis is that of the latents, or of the pixels; and
 # everything is in nats.

@@ -14,9 +14,10 @@
 # Short of time? Questions 1, 2, 3 and 7 are what you need to read papers, and to be believed by others.
 #
 # **How it works.** Write each answer where `raise NotImplementedError()` stands, then run the cell below it. It says
-# what is right, and what is wrong with the rest; nothing is counted against you, so try as often as you like. Stuck?
-# `exercise.hint("log_mean_weight")` gives a hint, and a plainer one each time. Inputs are tensors of float32, if
-# nothing else is said. Compute with `ops` ([Keras' operations](https://keras.io/api/ops/)).
+# what is right, and what is wrong with the rest; nothing is counted against you, so try as often as you like. Keep the
+# names of arguments: they are handed over by name. Stuck? `exercise.hint("log_mean_weight")` gives a hint, and a
+# plainer one each time. Inputs are tensors of float32, if nothing else is said. Compute with `ops` ([Keras'
+# operations](https://keras.io/api/ops/)).
 #
 # Throughout, $S$ counts samples, $N$ images, $L$ latents and $D$ pixels; a weight is $w = p(x, z)/q(z|x)$ at a draw
 # $z$ from $q(z|x)$; and everything is in nats.

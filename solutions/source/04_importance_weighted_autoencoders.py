@@ -14,9 +14,10 @@
 # Short of time? Questions 2, 5 and 7 are what you need to read papers, and to find mistakes in code.
 #
 # **How it works.** Write each answer where `raise NotImplementedError()` stands, then run the cell below it. It says
-# what is right, and what is wrong with the rest; nothing is counted against you, so try as often as you like. Stuck?
-# `exercise.hint("active_units")` gives a hint, and a plainer one each time. Inputs are tensors of float32, if nothing
-# else is said. Compute with `ops` ([Keras' operations](https://keras.io/api/ops/)).
+# what is right, and what is wrong with the rest; nothing is counted against you, so try as often as you like. Keep the
+# names of arguments: they are handed over by name. Stuck? `exercise.hint("active_units")` gives a hint, and a plainer
+# one each time. Inputs are tensors of float32, if nothing else is said. Compute with `ops` ([Keras'
+# operations](https://keras.io/api/ops/)).
 #
 # Throughout, $k$ counts the codes of an image (or $S$, where they only serve to measure), $B$ or $N$ images, $L$
 # latents and $D$ pixels; a weight is $w = p(x, z)/q(z|x)$ at a code $z$ from $q(z|x)$, and $\hat w_i = w_i/\sum_j w_j$

@@ -13,9 +13,10 @@
 # Short of time? Questions 1, 2, 6 and 8 are what you need to build a hierarchy and to trust its numbers.
 #
 # **How it works.** Write each answer where `raise NotImplementedError()` stands, then run the cell below it. It says
-# what is right, and what is wrong with the rest; nothing is counted against you, so try as often as you like. Stuck?
-# `exercise.hint("log_weight")` gives a hint, and a plainer one each time. Inputs are tensors of float32, if nothing
-# else is said. Compute with `ops` ([Keras' operations](https://keras.io/api/ops/)).
+# what is right, and what is wrong with the rest; nothing is counted against you, so try as often as you like. Keep the
+# names of arguments: they are handed over by name. Stuck? `exercise.hint("log_weight")` gives a hint, and a plainer one
+# each time. Inputs are tensors of float32, if nothing else is said. Compute with `ops` ([Keras'
+# operations](https://keras.io/api/ops/)).
 #
 # Throughout, $N$ counts images, $S$ samples, $D$ pixels, $K$ units of $h_1$ and $M$ units of $h_2$; $\lambda$ is a
 # logarithm of a variance; and everything is in nats. The encoder is bottom-up, $q(h_1|x)\,q(h_2|h_1)$, if nothing else
@@ -55,6 +56,7 @@ exercise
 # \log\frac{q(h_1|x)}{p(h_1|h_2)}, \qquad \log\frac{q(h_2|h_1)}{p(h_2)}.$$
 #
 # The second and the third are what the lower and the upper layer cost in this draw; their means are $K_1$ and $K_2$.
+# Gradients are looked at, too.
 
 # %% [markdown] tags=["solution"]
 # **Solution.** Five densities at one pair of draws. Four of them are normal, so a function for these saves lines and
@@ -246,7 +248,7 @@ def free_bits(reconstruction, kl, floor, beta):
 #
 # Return the mean and the log-variance of this distribution, which is normal again. (It is the layer of the *ladder VAE*
 # of Sønderby and others, 2016.) Either opinion may be very sure, or have none at all: in the part *stable* the
-# variances lie between $e^{-180}$ and $e^{180}$.
+# variances lie between $e^{-180}$ and $e^{180}$. Gradients are looked at, too.
 
 # %% [markdown] tags=["solution"]
 # **Solution.** The exponents add up: $-\frac12 e^{-\lambda}(h - \mu)^2 - \frac12 e^{-\lambda_p}(h - \mu_p)^2$. The
@@ -357,7 +359,8 @@ def mended_hierarchy(x, noise_1, noise_2, up_1, log_variance_1, up_2, log_varian
 #
 # **How it is judged.** The experiment is run on two data sets, with $D$ and $\rho$ that differ and that your function
 # is told. In one the pixels have little in common, in the other more. *What the layer is worth* is its cost $K_2$ at
-# the best bound that this model can have.
+# the best bound that this model can have. Each $q(h_{1j}|x)$ sees its own pixel alone, so the encoder is not the exact
+# posterior, and the best $w$ and $\tau$ are not simply those of the data.
 #
 # | part | what is measured at the end | goal |
 # |:--|:--|:--|

@@ -13,9 +13,10 @@
 # Short of time? Questions 1, 2, 5 and 8 are what you need to work with a VampPrior and to trust its numbers.
 #
 # **How it works.** Write each answer where `raise NotImplementedError()` stands, then run the cell below it. It says
-# what is right, and what is wrong with the rest; nothing is counted against you, so try as often as you like. Stuck?
-# `exercise.hint("mixture_log_density")` gives a hint, and a plainer one each time. Inputs are tensors of float32, if
-# nothing else is said. Compute with `ops` ([Keras' operations](https://keras.io/api/ops/)).
+# what is right, and what is wrong with the rest; nothing is counted against you, so try as often as you like. Keep the
+# names of arguments: they are handed over by name. Stuck? `exercise.hint("mixture_log_density")` gives a hint, and a
+# plainer one each time. Inputs are tensors of float32, if nothing else is said. Compute with `ops` ([Keras'
+# operations](https://keras.io/api/ops/)).
 #
 # Throughout, $N$ counts images, $K$ components, $D$ latents and $S$ samples; `log_variance` is $\log\sigma^2$; and
 # everything is in nats.

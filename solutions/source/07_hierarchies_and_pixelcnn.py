@@ -15,9 +15,10 @@
 # Short of time? Questions 1, 5, 6 and 8 are what you need to build a PixelCNN and to trust its numbers.
 #
 # **How it works.** Write each answer where `raise NotImplementedError()` stands, then run the cell below it. It says
-# what is right, and what is wrong with the rest; nothing is counted against you, so try as often as you like. Stuck?
-# `exercise.hint("gated_masked_conv")` gives a hint, and a plainer one each time. Inputs are tensors of float32, if
-# nothing else is said. Compute with `ops` ([Keras' operations](https://keras.io/api/ops/)).
+# what is right, and what is wrong with the rest; nothing is counted against you, so try as often as you like. Keep the
+# names of arguments: they are handed over by name. Stuck? `exercise.hint("gated_masked_conv")` gives a hint, and a
+# plainer one each time. Inputs are tensors of float32, if nothing else is said. Compute with `ops` ([Keras'
+# operations](https://keras.io/api/ops/)).
 #
 # Throughout, $N$ counts images, $H$ and $W$ their rows and columns. *Raster order* reads row by row, each from left to
 # right. Logarithms are natural ones, in nats, if nothing else is said.

@@ -13,9 +13,10 @@
 # Short of time? Questions 2, 5, 6 and 8 are what you need to notice a collapse, and to cure it.
 #
 # **How it works.** Write each answer where `raise NotImplementedError()` stands, then run the cell below it. It says
-# what is right, and what is wrong with the rest; nothing is counted against you, so try as often as you like. Stuck?
-# `exercise.hint("unit_information")` gives a hint, and a plainer one each time. Inputs are tensors of float32, if
-# nothing else is said. Compute with `ops` ([Keras' operations](https://keras.io/api/ops/)).
+# what is right, and what is wrong with the rest; nothing is counted against you, so try as often as you like. Keep the
+# names of arguments: they are handed over by name. Stuck? `exercise.hint("unit_information")` gives a hint, and a
+# plainer one each time. Inputs are tensors of float32, if nothing else is said. Compute with `ops` ([Keras'
+# operations](https://keras.io/api/ops/)).
 #
 # Throughout, $N$ counts images, $S$ samples and $L$ latents, or units; $\lambda$ is a logarithm of a variance, if
 # nothing else is said; and everything is in nats.
@@ -192,7 +193,7 @@ print(f"together {total:.4f}, by hand {live_cost:.4f}")
 #
 # There is no elementary formula for $c$, so find it as you like, to six digits or more. Return $\log\sigma^2$, and what
 # the code of each image costs, $\mathrm{KL}(q(z|x)\,\|\,p(z))$. In the part *extreme* $\delta$ is 20 to 22, or a few
-# thousandths, and $a$ goes from $-110$ to $110$.
+# thousandths, and $a$ goes from $-110$ to $110$. Gradients are looked at, too.
 
 # %% [markdown] tags=["solution"]
 # **Solution.** $\delta$ is a plain number, so $c$ is found by plain Python. With $v = \log c^2$ the equation reads

@@ -13,9 +13,10 @@
 # Short of time? Questions 1, 3, 6 and 8 are what you need to train a VAE of sentences, and to report it.
 #
 # **How it works.** Write each answer where `raise NotImplementedError()` stands, then run the cell below it. It says
-# what is right, and what is wrong with the rest; nothing is counted against you, so try as often as you like. Stuck?
-# `exercise.hint("perplexity")` gives a hint, and a plainer one each time. Inputs are tensors, of float32 or, for words,
-# of whole numbers, if nothing else is said. Compute with `ops` ([Keras' operations](https://keras.io/api/ops/)).
+# what is right, and what is wrong with the rest; nothing is counted against you, so try as often as you like. Keep the
+# names of arguments: they are handed over by name. Stuck? `exercise.hint("perplexity")` gives a hint, and a plainer one
+# each time. Inputs are tensors, of float32 or, for words, of whole numbers, if nothing else is said. Compute with `ops`
+# ([Keras' operations](https://keras.io/api/ops/)).
 #
 # Throughout, $N$ counts sentences, $T$ places, $V$ tokens of the vocabulary, $S$ samples and $L$ latents. Tokens 0 to 3
 # are marks: padding, `<unk>`, the start mark, the end mark; words come after. A sentence is its words, the end mark,

@@ -13,9 +13,10 @@
 # Short of time? Questions 1, 2, 6 and 8 are what you need to be rid of β.
 #
 # **How it works.** Write each answer where `raise NotImplementedError()` stands, then run the cell below it. It says
-# what is right, and what is wrong with the rest; nothing is counted against you, so try as often as you like. Stuck?
-# `exercise.hint("best_scales")` gives a hint, and a plainer one each time. Inputs are tensors of float32, if nothing
-# else is said. Compute with `ops` ([Keras' operations](https://keras.io/api/ops/)).
+# what is right, and what is wrong with the rest; nothing is counted against you, so try as often as you like. Keep the
+# names of arguments: they are handed over by name. Stuck? `exercise.hint("best_scales")` gives a hint, and a plainer
+# one each time. Inputs are tensors of float32, if nothing else is said. Compute with `ops` ([Keras'
+# operations](https://keras.io/api/ops/)).
 #
 # Throughout, $N$ counts images, $D$ pixels and $L$ latents; $S$ is an image's sum of squared errors; and everything is
 # in nats, if nothing else is said.

@@ -12,9 +12,10 @@
 # Short of time? Questions 1, 3, 5 and 6 are what you need to train a model of videos, and to report it.
 #
 # **How it works.** Write each answer where `raise NotImplementedError()` stands, then run the cell below it. It says
-# what is right, and what is wrong with the rest; nothing is counted against you, so try as often as you like. Stuck?
-# `exercise.hint("kl_of_frames")` gives a hint, and a plainer one each time. Inputs are tensors of float32, if nothing
-# else is said. Compute with `ops` ([Keras' operations](https://keras.io/api/ops/)).
+# what is right, and what is wrong with the rest; nothing is counted against you, so try as often as you like. Keep the
+# names of arguments: they are handed over by name. Stuck? `exercise.hint("kl_of_frames")` gives a hint, and a plainer
+# one each time. Inputs are tensors of float32, if nothing else is said. Compute with `ops` ([Keras'
+# operations](https://keras.io/api/ops/)).
 #
 # Throughout, $N$ counts videos, $T$ frames, $D$ pixels of a frame, and $L$ latents of a frame; frames are counted from
 # 0; and everything is in nats.
@@ -41,7 +42,7 @@ exercise
 #
 # Return the KL of each of the other frames, the mean over the videos, `[T - known]`; and the KL of a whole video, the
 # mean over the videos, a number. In the part *narrow* the variances of both are as small as $e^{-100}$, or as large as
-# $e^{100}$, and the KL is as usual.
+# $e^{100}$, and the KL is as usual. Gradients are looked at, too.
 
 # %% [markdown] tags=["solution"]
 # **Solution.** It is the KL of lesson 05's learned prior, frame by frame. float32 ends at $10^{\pm 38}$: so logarithms
@@ -376,7 +377,8 @@ for n in 1, 2, 4, 10, 50, 300:
 # m' = m + K (x_t - C m), \quad P' = P - K C P,$$
 #
 # and for the next frame $m = A m'$, $P = A P' A^\top + \mathrm{diag}\,e^\lambda$. By which road you find them is up to
-# you: gradients of $\log p(x)$, a VAE whose prior is a factor over time (`vk.past("z")`), or algebra.
+# you: gradients of $\log p(x)$, a VAE whose prior is a factor over time (`vk.past("z")`), or algebra. (Any linear model
+# can be brought into this form: whiten $z_1$ first, then turn the latents until the drift is diagonal.)
 #
 # **How it is judged.** By $\log p(x)$ of 300 other films of the same string, in nats a frame, and by how far it is
 # below that of the string itself. There are points for at most 1.9 (*frames*: what can be had frame by frame), 1.35

@@ -121,6 +121,11 @@ ODD = {
         ("error", {"keras.saving.deserialize_keras_object(config.pop(\"encoder\"))":
                    "keras.Sequential.from_config(config.pop(\"encoder\")[\"config\"])"}),
         ("error", {"q = self.encoder(": "q = encoder("}),
+        ("frozen", {"= encoder, components": "= encoder, components\n        encoder.trainable = False"}),
+        ("cut_encoder", {"q = self.encoder(ops.clip(self.pseudo_inputs, 0, 1))":
+                         "held = [ops.stop_gradient(each) for each in self.encoder.trainable_variables]\n"
+                         "        q, _ = self.encoder.stateless_call(held, [], ops.clip(self.pseudo_inputs, 0, 1))"}),
+        ("no_build", {"        super().build(shape)\n": ""}),
     ],
     "mended_vamp": [
         ("something_else", {"ops.softplus(logits)": "ops.sin(logits)"}),

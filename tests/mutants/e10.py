@@ -113,6 +113,7 @@ ODD = {
         ("low_forgotten", {_SCALE: "scale = ops.exp(self.low + ops.softplus(raw))"}),
         ("variance", {_SCALE: "scale = ops.exp(2 * (self.low + ops.softplus(raw - self.low)))"}),
         ("plain_softplus", {_SCALE: "scale = ops.softplus(raw)"}),
+        ("no_low", {_SCALE: "scale = ops.exp(ops.softplus(raw))"}),
         ("low_not_added", {_SCALE: "scale = ops.exp(ops.softplus(raw - self.low))"}),
         ("softplus_twice", {_SCALE: "scale = ops.exp(self.low + ops.softplus(ops.softplus(raw - self.low)))"}),
         ("low_added_twice", {_SCALE: "scale = ops.exp(self.low + ops.softplus(raw + self.low))"}),

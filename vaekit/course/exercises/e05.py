@@ -123,6 +123,9 @@ LOG_WEIGHT = Function(
          r"$\log q - \log p$, whose mean is $K$."),
         ("exchanged", {"- upper, lower, upper": "- upper, upper, lower"}, "lower and upper have changed places: the "
          "lower term second, the upper one third."),
+        ("joint", {"return log_p_x - lower - upper,": "return log_p_x + log_normal(h1, ops.matmul(h2, down_1), "
+         "log_variance_p) + log_normal(h2, 0 * h2, 0 * h2),"}, r"this is $\log p(x, h_1, h_2)$, the joint density. The "
+         r"weight is divided by the density of what the draws came from: $- \log q(h_1|x) - \log q(h_2|h_1)$."),
         ("weight_itself", {"return log_p_x - lower - upper": "return ops.exp(log_p_x - lower - upper)"}, "this is the "
          "weight itself; its logarithm is asked for."),
     ],
@@ -186,6 +189,10 @@ LAYER_KLS = Function(
          "ops.exp(ops.mean(q2_log_variance, axis=0, keepdims=True)) - 1 - ops.mean(q2_log_variance, axis=0, "
          "keepdims=True))"}, r"you averaged the parameters of $q(h_2|h_1)$ over the samples first, and took the "
          "divergence of that. Each $h_1$ has a divergence of its own; their mean is asked for."),
+        ("priors_merged", {f"ratio = p1_log_variance - q1_log_variance + {_RATIO}": "p1_mean = ops.mean(p1_mean, "
+         "axis=0)\np1_log_variance = ops.mean(p1_log_variance, axis=0)\nratio = p1_log_variance - q1_log_variance + "
+         f"{_RATIO}"}, "you averaged the parameters of $p(h_1|h_2)$ over the samples first. Each sample has an $h_2$ "
+         "of its own, and the density of its $h_1$ given that one is asked for."),
         ("standard_prior", {"p1_log_variance - q1_log_variance + (h1 - p1_mean) ** 2 / ops.exp(p1_log_variance)":
          "h1**2 - q1_log_variance"}, r"in $K_1$ the prior of $h_1$ is a standard normal. It is $p(h_1|h_2)$, with "
          "`p1_mean` and `p1_log_variance`."),
@@ -350,6 +357,11 @@ FREE_BITS = Function(
          "too. Then it is nothing but a smaller learning rate."),
         ("floor_weighed", {"ops.sum(ops.maximum(cost, floor))": "ops.sum(ops.maximum(cost, beta * floor))"},
          r"the floor itself is multiplied by $\beta$, too. It is $\lambda$ from the first step on."),
+        ("reconstruction_weighed", {"return beta * ops.sum(ops.maximum(cost, floor)) - ops.mean(reconstruction)":
+         "return ops.sum(ops.maximum(cost, floor)) - beta * ops.mean(reconstruction)"}, r"$\beta$ multiplies the "
+         "reconstruction. It is the costs that are cheap at first."),
+        ("total_floored", {"ops.sum(ops.maximum(cost, floor))": "ops.maximum(ops.sum(cost), floor * kl.shape[0])"},
+         "all layers have one floor together. A layer that is dear then pays for one that is dead: each has its own."),
         ("one_for_all", {"cost = ops.mean(kl, axis=(1, 2))": "cost = ops.mean(kl)"}, "you took the mean over the "
          "layers, too, before the floor. Each layer has a cost of its own: the mean over axes 1 and 2."),
         ("wrong_axes", {"axis=(1, 2)": "axis=(0, 1)"}, "the mean is over axes 0 and 1, layers and samples. A layer's "
@@ -549,6 +561,8 @@ MENDED = Mend(
          r"$p(h_1|h_2)$ is given the mean of $h_2$; it is given the $h_2$ that was drawn."),
         ("prior", "mean_zero", {"ops.matmul(h2, down_1), log": "0 * h1, log"}, r"now the variance of $p(h_1|h_2)$ is "
          r"right, and its mean is 0. It is $h_2 V_1$, `ops.matmul(h2, down_1)`."),
+        ("prior", "transposed", {"ops.matmul(h2, down_1), log": "ops.matmul(h2, ops.transpose(down_1)), log"},
+         "now the weights are transposed. It is `ops.matmul(h2, down_1)`."),
         ("prior", "given_itself", {"ops.matmul(h2, down_1), log": "ops.matmul(h1, down_1), log"}, r"now the prior of "
          r"$h_1$ is given $h_1$ itself. $p(h_1|h_2)$ is given $h_2$."),
         ("closed form", "charged_twice", {_SQUARES: "(h1 - p_mean) ** 2 / ops.exp(p_log_variance) - 1",
@@ -558,6 +572,8 @@ MENDED = Mend(
         ("closed form", "entropy", {" - (h1 - h1_mean) ** 2 / ops.exp(log_variance_1)": " - 1"}, r"now "
          r"$\log p(h_1|h_2)$ is taken at the draw, and $\log q(h_1|x)$ is its mean, the closed form. That is right in "
          r"the mean; asked for is $\log q - \log p$ at the draws, for both layers."),
+        ("closed form", "no_square_of_q", {" - (h1 - h1_mean) ** 2 / ops.exp(log_variance_1)": ""}, r"now "
+         r"$\log q(h_1|x)$ has its $\lambda_1$ and lacks its square, $(h_1 - \mu_1)^2 / \sigma_1^2$."),
         ("closed form", "prior_alone", {"k1 = p_log_variance - log_variance_1": "k1 = p_log_variance",
          " - (h1 - h1_mean) ** 2 / ops.exp(log_variance_1)": ""}, r"now $K_1$ is $-\log p(h_1|h_2)$ alone; "
          r"$\log q(h_1|x)$ is gone."),

@@ -87,6 +87,7 @@ MIXTURE = Function(
          "It is the logarithm of the mean."),
         ("sum_of_logarithms", {_LOG_MEAN: "ops.sum(log_densities, axis=1)"}, "the log-densities are added up: that is "
          "the product of all components. A mixture is a mean of densities."),
+        ("half_lost", {"-0.5 * ops.sum(": "-ops.sum("}, "the ½ in the log-density of a normal is lost."),
         ("not_divided", {" - np.log(mean.shape[0])": ""}, r"$\log K$ is missing: the density is $\frac1K$ times the "
          "sum, or it would not integrate to 1."),
         ("added", {" - np.log(mean.shape[0])": " + np.log(mean.shape[0])"}, r"$\log K$ is added. A mean is the sum "
@@ -150,10 +151,11 @@ def _posteriors(rng):
 
 
 def _names(rng):
-    """Posteriors so narrow that each code names its image."""
+    """Posteriors so narrow that each code names its image; but for one code, which lies in another's."""
     for S, N in (2, 4), (3, 5):
         log_q = rng.uniform(-900, -400, size=(S, N, N))
         log_q[:, range(N), range(N)] = rng.uniform(95, 120, size=(S, N))
+        log_q[0, 0, 1] = log_q[0, 0, 0] + 1
         yield dict(log_q=log_q, log_p=rng.uniform(-60, -40, size=(S, N)))
 
 
@@ -221,6 +223,11 @@ SPLIT = Function(
          "is set to 0. A divergence is not negative, an estimate of it may be: cut off, it is too high on average."),
         ("not_negative", {"ops.mean(own - aggregate)": "ops.relu(ops.mean(own - aggregate))"}, "an estimate below 0 "
          "is set to 0. A divergence is not negative, an estimate of it may be: cut off, it is too high on average."),
+        *(("not_negative", {mean: f"ops.abs({mean})"}, "the absolute value of an estimate is taken. A divergence is "
+           "not negative, an estimate of it may be: turned round, it is too high on average.")
+          for mean in ("ops.mean(own - log_p)", "ops.mean(own - aggregate)", "ops.mean(aggregate - log_p)")),
+        ("by_samples", {"np.log(log_q.shape[2])": "np.log(log_q.shape[0] * log_q.shape[2])"}, r"you divided by the "
+         "number of all codes. For each of them $q(z)$ is the mean over the $N$ images."),
         ("added_up", {"ops.mean(aggregate - log_p)": "ops.mean(own - log_p) + ops.mean(own - aggregate)"}, "the misfit "
          "is what is left of the KL divergence when the mutual information is taken off: subtract it."),
         ("ceiling", {"ops.mean(own - aggregate)": "np.log(log_q.shape[2])"}, r"you returned the ceiling, $\log N$, "
@@ -354,6 +361,12 @@ DRAW = Function(
         ("one_for_all", {_CHOSEN: "0 * ops.sum(uniform[:, None] > ops.cumsum(weights), axis=1) + "
          "ops.sum(uniform[0] > ops.cumsum(weights))"}, "all draws come from the component of the first. Each draw has "
          "one of its own."),
+        ("first_alone", {_CHOSEN: f"0 * {_CHOSEN}"}, "all draws come from the first component. `uniform` says which "
+         "one."),
+        ("off_by_one", {_CHOSEN: f"ops.minimum({_CHOSEN} + 1, weights.shape[0] - 1)"}, "the component after the right "
+         "one is taken. The first one, number 0, has the numbers that have passed no right end."),
+        ("off_by_one", {_CHOSEN: f"ops.maximum({_CHOSEN} - 1, 0)"}, "the component before the right one is taken. Who "
+         "has passed one right end is in the second piece, number 1."),
         ("most_probable", {_CHOSEN: "ops.argmax(0 * uniform[:, None] + weights, axis=1)"}, "all draws come from the "
          "component with the largest weight. A component is drawn with its weight as the probability."),
         ("nearest_weight", {_CHOSEN: "ops.argmin(ops.abs(uniform[:, None] - weights), axis=1)"}, "you looked for the "
@@ -379,17 +392,17 @@ DRAW = Function(
 
 
 def _batches(rng):
-    """Batches; in the second one there is a code far from all components, where each density is 0 in float32."""
+    """Batches; in the second one an image is far from all others: there each component's density is 0 in float32."""
     for B, K, P, D in (4, 3, 5, 2), (3, 5, 4, 3):
         u = rng.uniform(0.05, 0.95, size=(K, P))
         outside = rng.random((K, P)) < 0.35
         outside[0, 0] = True
         beyond = np.where(rng.random((K, P)) < 0.5, -rng.uniform(0.1, 0.7, size=(K, P)), 1.7 - 0.6 * u)
         u = np.where(outside, beyond, u)  # no pixel near an edge, where a gradient jumps
-        noise = rng.normal(size=(B, D))
-        noise[0] = np.where(B == 3, 40 * np.sign(noise[0]), noise[0])
-        yield dict(x=1.0 * (rng.random((B, P)) < 0.5), noise=noise, pseudo_inputs=u,
-                   to_mean=rng.normal(size=(P, D)), to_log_variance=rng.normal(size=(P, D)) / 3,
+        x, noise, to_mean = 1.0 * (rng.random((B, P)) < 0.5), rng.normal(size=(B, D)), rng.normal(size=(P, D))
+        if B == 3:  # it alone has the first pixel
+            x[:, 0], u[:, 0], to_mean[0] = np.arange(B) == 0, -rng.uniform(0.05, 0.1, size=K), 30 * np.sign(to_mean[0])
+        yield dict(x=x, noise=noise, pseudo_inputs=u, to_mean=to_mean, to_log_variance=rng.normal(size=(P, D)) / 3,
                    first_to_mean=rng.normal(size=(P, D)), down=rng.normal(size=(D, P)))  # fmt: skip
 
 
@@ -558,6 +571,9 @@ MENDED = Mend(
         ("widths", "widths_of_images", {"ops.matmul(u, to_log_variance)": "0 * means + ops.mean(log_variance, axis=0)"},
          "now the components are as wide as the posteriors of the images in the batch. Each is as wide as the encoder "
          "says of *its* pseudo-input."),
+        *(("mixture", "small_number", {_MIXED: f"ops.log(ops.mean(ops.exp(log_densities), axis=1) + {tiny})"}, "now a "
+           "small number is added within the logarithm. It hides minus infinity: all codes far from the components get "
+           "the same density, far too high. `ops.logsumexp` needs no such help.") for tiny in ("1e-20", "1e-8")),
         ("mixture", "not_divided", {" - np.log(pseudo_inputs.shape[0])": ""}, r"now the components are added up, and "
          r"not divided by $K$."),
         ("mixture", "by_batch", {"np.log(pseudo_inputs.shape[0])": "np.log(x.shape[0])"}, "now the sum is divided by "

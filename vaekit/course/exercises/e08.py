@@ -76,6 +76,9 @@ BETA = Function(
          "takes `ramp * period` steps: divide by them."),
         ("whole_period", {"within / (ramp * period)": "within / period"}, r"$\beta$ rises all through the cycle. It "
          "is to be at 1 after the share `ramp` of it, and stay there."),
+        *(("rounded", {"(ramp * period)": f"{whole}(ramp * period)"}, "the way up is rounded to whole steps. "
+           r"`ramp * period` need not be a whole number, and $\beta$ is defined for any.")
+          for whole in ("int", "round")),
         ("ramp_alone", {"within / (ramp * period)": "within / ramp"}, "you divided by `ramp`, which is a share of the "
          "cycle. The way up takes `ramp * period` steps."),
         ("no_ceiling", {"ops.minimum(within / (ramp * period), 1.0)": "within / (ramp * period)"}, r"$\beta$ goes on "
@@ -120,10 +123,12 @@ def _posteriors(rng):
 
 
 def _sharp_posteriors(rng):
-    """Each code names its image, by densities beyond float32."""
+    """Each code names its image, by densities beyond float32, and one does so far less sharply."""
     S, N, L = 2, 3, 60
     mean = rng.choice([-1.0, 1.0], size=(N, L)) + 0.1 * rng.normal(size=(N, L))
-    yield dict(mean=mean, log_variance=rng.uniform(-6.2, -5.8, size=(N, L)), noise=0.7 * rng.normal(size=(S, N, L)))
+    log_variance = rng.uniform(-6.2, -5.8, size=(N, L))
+    log_variance[0] += 3.5
+    yield dict(mean=mean, log_variance=log_variance, noise=0.7 * rng.normal(size=(S, N, L)))
 
 
 _UNIT = "own - ops.logsumexp(log_q, axis=2) + log_N"
@@ -358,6 +363,9 @@ DELTA = Function(
         ("clipped", {_SAID: "ops.minimum(v, 2 * ops.log_sigmoid(logit))"}, r"$\sigma$ is cut off at $c$. That keeps "
          r"the price, too, but where it cuts, no gradient passes: $\sigma = c \cdot \mathrm{sigmoid}(a)$ was asked "
          "for."),
+        *(("clipped_logarithm", {_SAID: f"ops.maximum({_SAID}, -{c}.)"}, r"$\log\sigma^2$ is cut off from below. "
+           r"There is nothing to be afraid of: as a sum of logarithms it is finite, and $\sigma^2$ may round to 0.")
+          for c in (30, 80, 100)),
         ("c_missing", {_SAID: "2 * ops.log_sigmoid(logit)"}, r"$c$ is missing: $\sigma$ is the sigmoid alone, and a "
          "unit may cost nothing."),
         ("free_bits", {_SAID: "2 * ops.log_sigmoid(logit)", "0.5 * ops.sum(mean**2 + ops.exp(log_variance) - 1 - "
@@ -436,6 +444,9 @@ SKIPS = DistributionLayer(
          r"$f(h W_2 + z U_2 + b_2)$."),
         ("no_activation", {f"h = ops.relu({_SECOND})": f"h = {_SECOND}"}, "the second layer has no ReLU: without it, "
          "it is linear."),
+        ("tanh", {"h = ops.relu(ops.matmul(features, kernel_1) + bias_1)": "h = ops.tanh(ops.matmul(features, "
+         "kernel_1) + bias_1)", f"h = ops.relu({_SECOND})": f"h = ops.tanh({_SECOND})"}, "the layers end in tanh. "
+         "Here $f$ is the ReLU, which passes on what is positive as it is."),
         ("residual", {_SECOND: f"h + {_SECOND}"}, r"the layer before is added as it is, as in a residual network. "
          r"$z$ is what is handed on here, through $U_2$."),
         ("sigmoid_twice", {"a = ops.reshape(": "a = ops.sigmoid(ops.reshape(", "(-1, *event_shape))": "(-1, "
@@ -454,25 +465,27 @@ SKIPS = DistributionLayer(
 
 
 def _codes(rng):
-    """Units that are alive; collapsed; silent on the first images; loud on these alone; narrow, and hardly moving.
+    """Units that are alive; collapsed; silent on the first images; loud on these alone, wide and narrow; narrow, and
+    hardly moving.
 
     The last report is of units that say little, and of small noise: its misfit comes out below 0.
     """
     for N, share in (24, 1.0), (20, 0.3):
-        mean = 0.02 * rng.normal(size=(N, 8))
+        mean = 0.02 * rng.normal(size=(N, 9))
         mean[:, 0] += rng.normal(size=N)
         late = mean[N // 2 + 1 :: 2, 2]  # counted, but not on the first images, nor on every second one
         late += 0.32 * rng.permutation(np.resize([-1, 1], len(late)))  # and its activity is below 0.1
-        mean[:6, 3] += rng.permutation([-0.15, 0.15, -0.13, 0.13, -0.15, 0.15])  # counted on these alone
+        for unit in 3, 8:
+            mean[:6, unit] += rng.permutation([-0.15, 0.15, -0.13, 0.13, -0.15, 0.15])  # counted on these alone
         mean[:, 4] += 0.8 * rng.normal(size=N)
         mean[:, [0, 1, 3, 4]] += rng.choice([-1, 1], size=4) * rng.uniform(0.4, 0.7, size=4)
-        mean[:, 5:] *= [2.0, 0.2, 0.2]  # no variance is 0.01; of the first one the deviation is
+        mean[:, 5:8] *= [2.0, 0.2, 0.2]  # no variance is 0.01; of the first one the deviation is
         mean[:, 7] += 0.5  # and so is the square of this one
-        spread = np.array([0.35, 0.9, 0.007, 0.8, 0.5, 0.005, 0.006, 0.007])  # σ²
-        log_variance = np.log(spread) + rng.uniform(-0.1, 0.1, size=(N, 8))
+        spread = np.array([0.35, 0.9, 0.007, 0.8, 0.5, 0.005, 0.006, 0.007, 0.003])  # σ²
+        log_variance = np.log(spread) + rng.uniform(-0.1, 0.1, size=(N, 9))
         if share < 1:
             mean, log_variance = share * (mean - mean.mean(axis=0)), 0.1 * log_variance
-        noise = share**2 * rng.normal(size=(N, 8))
+        noise = share**2 * rng.normal(size=(N, 9))
         yield dict(mean=mean, log_variance=log_variance, noise=noise, beta=rng.uniform(0.4, 0.7))
 
 
@@ -529,6 +542,9 @@ MENDED = Mend(
          "all."),
         ("activity", "deviation", {"activity = ops.var(seen, axis=0)": "activity = ops.std(seen, axis=0)"}, "now the "
          "activity is a standard deviation. The threshold 0.01 is for variances."),
+        ("activity", "widths", {"activity = ops.var(seen, axis=0)": "activity = ops.mean(ops.exp(log_variance), "
+         "axis=0)"}, "now it is the posteriors' own width. It is largest where a unit says nothing: the means tell "
+         "images apart, and their variance over the images is the activity."),
         ("activity", "squares", {"activity = ops.var(seen, axis=0)": "activity = ops.mean(seen**2, axis=0)"}, "now it "
          "is the mean square. A unit whose mean is the same for all images, and not 0, says nothing: subtract the mean "
          "over the images first."),
@@ -544,8 +560,15 @@ MENDED = Mend(
          r"posteriors. It is their mean: $\log N$ is missing."),
         ("aggregate", "over_codes", {"ops.logsumexp(log_q, axis=1)": "ops.logsumexp(log_q, axis=0)"}, r"now the sum "
          r"goes over the codes, axis 0. $\bar q(z)$ is one code's density under all posteriors, axis 1."),
+        ("aggregate", "by_six", {"np.log(mean.shape[0])": "np.log(6)"}, "now you divided by six, the images of line 1 "
+         "as it was. The mean is over all $N$ posteriors."),
+        ("aggregate", "others", {"aggregate = ops.logsumexp(log_q, axis=1) - np.log(mean.shape[0])": "aggregate = "
+         "ops.logsumexp(log_q - 1e9 * ops.eye(mean.shape[0]), axis=1) - np.log(mean.shape[0] - 1)"}, "now a code's own "
+         r"image is left out of $\bar q$. It is one of the $N$."),
         ("aggregate", "by_units", {"np.log(mean.shape[0])": "np.log(mean.shape[1])"}, "now you divided by the number "
          r"of units. The mean is over the $N$ posteriors."),
+        (None, "beta", {"return cost - information": "return beta * (cost - information)"}, r"the difference is "
+         r"multiplied by $\beta$ now. It is in nats of the bound, whatever the code was sold for."),
         (None, "sign", {"return cost - information": "return information - cost"}, "this is information less cost. It "
          "was the other way round, and so never negative but for noise."),
         (None, "information_alone", {"return cost - information": "return information"}, "this is the information "

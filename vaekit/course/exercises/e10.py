@@ -38,6 +38,10 @@ _MEAN_OF_ALL = (
     "the shared σ is a mean over the images' own. Images of which more is seen count more: all errors that are seen go "
     "into one mean of squares."
 )
+_MEAN_OF_PIXELS = (
+    "the shared σ is a mean over the pixels' own. Pixels that are seen more often count more: all errors that are seen "
+    "go into one mean of squares."
+)
 
 
 def _all(change):
@@ -88,8 +92,9 @@ SCALES = Function(
         ("mean_of_sigmas", {_SHARED: "ops.sqrt(ops.mean(ops.sum(squares, axis=1) / ops.sum(seen, axis=1)))"},
          _MEAN_OF_ALL),
         ("mean_of_sigmas", {_SHARED: "ops.sqrt(ops.mean(ops.sum(squares, axis=0) / ops.sum(seen, axis=0)))"},
-         "the shared σ is a mean over the pixels' own. Pixels that are seen more often count more: all errors that are "
-         "seen go into one mean of squares."),
+         _MEAN_OF_PIXELS),
+        ("mean_of_sigmas", {_SHARED: "ops.mean(ops.sqrt(ops.sum(squares, axis=0) / ops.sum(seen, axis=0)))"},
+         _MEAN_OF_PIXELS),
         ("exchanged", {"return shared, by_image, by_pixel": "return shared, by_pixel, by_image"}, "by image and by "
          "pixel are exchanged. Summing over axis 1, the pixels, leaves one number for each image."),
         ("absolute", {f"{_ERROR} ** 2": f"ops.abs({_ERROR})", **_all(lambda each: each.replace("ops.sqrt", ""))},
@@ -163,8 +168,8 @@ FLOORED = Function(
     """,
     mistakes=[
         ("not_guarded", {"ops.maximum(ops.mean(squares), 1e-20)": "ops.mean(squares)"}, "where all means are hit, the "
-         r"gradient is NaN. The value survives $\log 0$, the derivative does not: infinity times 0. Keep the mean "
-         "square above something tiny, before the logarithm.", ("gradient of mean",)),
+         r"gradient is NaN. The value survives $\log 0$ or $\sqrt 0$, the derivative does not: infinity times 0. "
+         "Keep the mean square above something tiny, before the logarithm or the root.", ("gradient of mean",)),
         ("held", {_CLIP: f"{_CLIP}\nlog_scale = ops.stop_gradient(log_scale)"}, r"no gradient passes through $\sigma$. "
          "Without the floor that would do: the derivative by σ is zero at the best one. The floor moves σ away from "
          "there, and the derivative is not zero any more."),
@@ -186,6 +191,8 @@ FLOORED = Function(
         ("paper", {f"0.5 * ops.sum({_COST}, axis=1)": "0 * ops.sum(squares, axis=1) + 0.5 * x.shape[1] * (LOG_2PI + 1 "
          "+ 2 * log_best)"}, r"this is $\frac D2\log\mathrm{MSE}$ and its constant, the mean over the batch, without a "
          "floor. Asked for is the loss of each image, by its own errors, with the floor."),
+        ("no_low", {"low + ops.softplus(log_best - low)": "ops.softplus(log_best)"}, "`low` is not used at all. It is "
+         "subtracted within the softplus, and added again after it."),
         ("low_forgotten", {"ops.softplus(log_best - low)": "ops.softplus(log_best)"}, "in the softplus `low` is "
          r"forgotten. Well above the floor, $\log\sigma$ should be $\log\sigma^*$."),
         ("low_not_added", {"low + ops.softplus(": "ops.softplus("}, "after the softplus `low` is not added again, so "
@@ -229,6 +236,10 @@ FLOORED = Function(
         ("small_number", {"ops.maximum(ops.mean(squares), 1e-20)": "(ops.mean(squares) + 1e-6)"}, "a millionth is "
          "added to the mean square, the square of an error of a thousandth. Decoders come near that: take something "
          "much smaller."),
+        *(("small_number", {"ops.maximum(ops.mean(squares), 1e-20)": guarded}, "what keeps the mean square from 0 is "
+           "not small beside the squares of errors that decoders come near to, 0.001 and less: 1e-20 is.")
+          for guarded in ("(ops.mean(squares) + 1e-7)", "(ops.mean(squares) + 1e-8)", "ops.maximum(ops.mean(squares), "
+                          "1e-7)")),
     ],
 )  # fmt: skip
 
@@ -339,6 +350,8 @@ CLIPPED = DistributionLayer(
         ("no_floor", {"low + ops.softplus(raw - low)": "raw"}, r"there is no floor under $\log\sigma$."),
         ("hard_floor", {"low + ops.softplus(raw - low)": "ops.maximum(raw, low)"}, "this is a hard floor. A pixel that "
          r"lies on it has no gradient, and stays there. The soft one is $l + \mathrm{softplus}(a - l)$."),
+        ("no_low", {"low + ops.softplus(raw - low)": "ops.softplus(raw)"}, "`low` is not used at all. It is subtracted "
+         "within the softplus, and added again after it."),
         ("low_forgotten", {"ops.softplus(raw - low)": "ops.softplus(raw)"}, "in the softplus `low` is forgotten. Well "
          r"above the floor, $\log\sigma$ should be $a$ itself."),
         ("low_not_added", {"low + ops.softplus(": "ops.softplus("}, "after the softplus `low` is not added again: σ is "
@@ -379,7 +392,8 @@ CLIPPED = DistributionLayer(
 def _bytes(inside):
     def draw(rng):
         for shape in (3, 4), (2, 5):
-            mean, log_scale = rng.uniform(0.2, 0.8, size=shape), rng.uniform(-3.2, -1.5, size=shape)
+            mean = rng.uniform(0.2, 0.8, size=shape)
+            log_scale = rng.uniform(-5.8 if inside else -3.2, -1.5, size=shape)  # bins of 1 σ, down to 0.02
             k = np.round(255 * (mean + rng.uniform(-2, 2, size=shape) * np.exp(log_scale)))
             if not inside:
                 k = 255 * (rng.permutation(mean.size) % 2).reshape(shape)
@@ -390,10 +404,11 @@ def _bytes(inside):
 
 
 def _far_bytes(rng):
-    """Bytes from 20 to 100 deviations away, on both sides."""
+    """Bytes from 20 to 100 deviations away, on both sides; one 7 to 10 above, whose mass float32 has on one side."""
     k = np.concatenate([[0, 255, 0, 255], rng.integers(1, 60, size=4), rng.integers(195, 255, size=4)])
     mean = np.concatenate([[0.9, 0.1, 0.6, 0.4], rng.uniform(0.6, 0.95, size=4), rng.uniform(0.05, 0.4, size=4)])
     log_scale = rng.uniform(-4.5, -3.9, size=12)
+    mean[-1] = k[-1] / 255 - rng.uniform(7.5, 9.5) * np.exp(log_scale[-1])
     order = rng.permutation(12)
     yield {name: 1.0 * a[order].reshape(3, 4) for name, a in (("k", k), ("mean", mean), ("log_scale", log_scale))}
 
@@ -438,6 +453,12 @@ BITS = Function(
          r"tail, the last one has not: it ends at $\infty$."),
         ("last_alone", {_EDGES: "ops.where(k == 255, log_cdf(half - centre), inside)"}, "the last bin has its tail, "
          r"the first one has not: it begins at $-\infty$."),
+        ("first_too_short", {"log_cdf(centre + half)": "log_cdf(centre - half)"}, "the first bin ends at its *lower* "
+         r"end, $k - \frac12$. It is all below its upper one, $k + \frac12$."),
+        ("last_too_short", {"log_cdf(half - centre)": "log_cdf(-half - centre)"}, "the last bin begins at its *upper* "
+         r"end, $k + \frac12$. It is all above its lower one, $k - \frac12$."),
+        ("last_below", {"log_cdf(half - centre)": "log_cdf(centre - half)"}, "the last bin has what lies *below* its "
+         "lower end. It is all above that: 1 less."),
         ("tails_alone", {"log_cdf(centre + half)": "log_cdf(centre - half)", "log_cdf(half - centre)":
          "log_cdf(-half - centre)"}, "the edge bins have the tails alone. They have their own share, too: the first "
          "one is all below its upper end."),
@@ -449,6 +470,8 @@ BITS = Function(
          "wide, from 0 to 1. Here the grey value $k/255$ is in the middle of its bin."),
         ("bins_of_256", {"k / 255": "k / 256", "/ 510": "/ 512"}, "you divide by 256. The grey value $k$ stands for "
          "$k/255$, and its bin is $1/255$ wide."),
+        ("bins_of_256", {"/ 510": "/ 512"}, "your bins are $1/256$ wide. They are as far apart as the grey values, "
+         "$1/255$."),
         ("begins_at_k", {"k / 255": "(k + 0.5) / 255"}, "your bins begin at $k/255$. It is their middle."),
         ("ends_at_k", {"k / 255": "(k - 0.5) / 255"}, "your bins end at $k/255$. It is their middle."),
         ("twice_as_wide", {"/ 510": "/ 255"}, "your bins are twice as wide as they should be, and overlap: from "
@@ -570,7 +593,8 @@ MENDED = Mend(
         ("logarithm", "of_variance", {"ops.log(sigma)": "ops.log(sigma**2)"}, r"now it is $D\log\sigma^2$, twice "
          "what it should be."),
         ("logarithm", "halved", {"x.shape[1] * ops": "0.5 * x.shape[1] * ops"}, r"now it is $\frac D2\log\sigma$. The "
-         r"½ belongs to $\log\sigma^2$."),
+         r"½ belongs to $\log\sigma^2$. Written as $\frac D2\log$ `mse` it counts once `sigma` is mended: as long as "
+         r"$\sigma$ is `mse`, the two are one number."),
         ("logarithm", "latents", {"x.shape[1] *": "z_mean.shape[1] *"}, r"now $\log\sigma$ counts once for each "
          "latent. It is the pixels that have it."),
         ("logarithm", "images", {"x.shape[1] *": "x.shape[0] *"}, r"now $\log\sigma$ counts once for each image of the "
@@ -581,7 +605,8 @@ MENDED = Mend(
          "not depend on the errors at all."),
         ("quotient", "not_halved", {"(2 * sigma**2)": "sigma**2"}, r"now the ½ is lost: $S/2\sigma^2$."),
         ("quotient", "not_squared", {"(2 * sigma**2)": "(2 * sigma)"}, r"now the squares are divided by σ: "
-         r"$S/2\sigma^2$."),
+         r"$S/2\sigma^2$. Written with `mse` for $\sigma^2$ it counts once `sigma` is mended: as long as $\sigma$ is "
+         r"`mse`, the two are one number."),
         ("quotient", "variance_squared", {"(2 * sigma**2)": "(2 * mse**2)"}, r"now the squares are divided by "
          r"$\sigma^4$: `mse` is $\sigma^2$ already."),
         ("quotient", "dropped", {"quotient = ops": "quotient = 0 * ops"}, r"now the quotient is gone. With the best σ "
@@ -592,6 +617,8 @@ MENDED = Mend(
         ("kl", "whole_batch", {"- z_log_variance, axis=1)": "- z_log_variance)"}, "now the KL sums over the images as "
          "well. The mean over them comes at the end."),
         ("kl", "sign", {"- 1 - z_log": "- 1 + z_log"}, r"now $\log\sigma^2$ has the wrong sign in the KL."),
+        (None, "per_pixel", {"return ops.mean(quotient + logarithm + kl)": "return ops.mean(quotient + logarithm + kl) "
+         "/ x.shape[1]"}, "the loss is divided by the number of pixels now. It is that of an image."),
         (None, "summed", {"return ops.mean(": "return ops.sum("}, "the loss is summed over the images now. It was "
          "their mean, and that was right."),
         (None, "with_constant", {"return ops.mean(quotient + logarithm + kl)": "return ops.mean(quotient + logarithm + "

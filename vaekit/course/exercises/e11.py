@@ -68,6 +68,9 @@ KL = Function(
          r"from the posterior. The bound has $\mathrm{KL}(q\|p)$: variances of the *prior* are divided by."),
         ("standard_prior", {_EACH: "each = 0.5 * (ops.exp(log_variance) + mean**2 - 1 - log_variance)"}, "the prior is "
          r"taken for $\mathcal N(0, I)$. This one has been learned, and says something else in each frame."),
+        ("shifted", {_RATIO: "prior_mean = ops.roll(prior_mean, 1, axis=1)\nprior_log_variance = "
+         f"ops.roll(prior_log_variance, 1, axis=1)\n{_RATIO}"}, "the prior is shifted by a frame. `prior_mean[:, t]` "
+         r"is that of $z_t$ already, given the frames before."),
         ("prior_width", {_RATIO: "ratio = ops.exp(log_variance)", _SQUARE: "square = (mean - prior_mean) ** 2", _EACH:
          "each = 0.5 * (ratio + square - 1 - log_variance)"}, "the prior has its means here, and not its variances."),
         ("division", {_RATIO: "ratio = ops.exp(log_variance) / ops.exp(prior_log_variance)"}, "variances are divided "
@@ -80,6 +83,10 @@ KL = Function(
         ("division", {_RATIO: "ratio = ops.exp(log_variance) / ops.exp(prior_log_variance)", _SQUARE: "square = (mean "
          "- prior_mean) ** 2 / ops.exp(prior_log_variance)"}, "variances are divided that float32 does not hold. "
          r"Subtract their logarithms, $e^{\lambda - \ell}$, and multiply by $e^{-\ell/2}$ before you square."),
+        *(("clipped", {_RATIO: f"log_variance = ops.clip(log_variance, -{c}, {c})\nprior_log_variance = "
+           f"ops.clip(prior_log_variance, -{c}, {c})\n{_RATIO}"}, "the log-variances were clipped. Nothing leaves "
+           "float32 by that, and what the two say of each other is lost. Differences of them need no clipping.")
+          for c in (10, 30, 80)),
         ("small_number", {_RATIO: "ratio = ops.exp(log_variance) / (ops.exp(prior_log_variance) + 1e-8)", _SQUARE:
          "square = (mean - prior_mean) ** 2 / (ops.exp(prior_log_variance) + 1e-8)"}, "a small number is added to the "
          "variance that you divide by. It hides 0/0, and puts a floor under every variance."),
@@ -245,6 +252,8 @@ DECODER = DistributionLayer(
         ("no_sigmoid", {"ops.sigmoid(ops.matmul(ops.stack(states, axis=1), out_kernel) + out_bias)":
          "ops.matmul(ops.stack(states, axis=1), out_kernel) + out_bias"}, "the mean does not go through a sigmoid: "
          "grey values are between 0 and 1."),
+        ("log_scale_for_scale", {"scale = ops.exp(log_scale)": "scale = log_scale"}, r"$\log\sigma$ stands where "
+         r"$\sigma$ belongs, and may be negative: `ops.exp`."),
         ("log_scale_for_scale", {"scale = ops.exp(log_scale)": "scale = ops.abs(log_scale)"}, r"$\log\sigma$ stands "
          r"where $\sigma$ belongs: `ops.exp`."),
         ("variance_for_scale", {"scale = ops.exp(log_scale)": "scale = ops.exp(log_scale / 2)"}, r"the weight is "
@@ -295,6 +304,9 @@ BEST = Function(
         PSNR, for values from 0 to 1, is $-10 \log_{10}$ of the *mean* error.
     """,
     mistakes=[
+        ("one_fewer", {_WEIGHTS: "k = k - 1\nweights = k / n * np.cumprod(np.append(1.0, (n - k - i) / (n - 1.0 - "
+         "i)))"}, "this is the best of $k - 1$. Above $e_i$, $k - 1$ others are chosen: $\\binom{n-1-i}{k-1}$ of "
+         "$\\binom nk$ choices."),
         ("best_of_all", {_SMALLEST: "smallest = ops.min(error, axis=0)"}, "this is the best of all $n$. Asked for is "
          "that of $k$ of them, the mean over all choices."),
         ("first_k", {_SMALLEST: "smallest = ops.min(error[:k], axis=0)"}, "these are the first $k$ draws, one choice "
@@ -471,6 +483,8 @@ MENDED = Mend(
         *(("known", "first", {_COUNTED: _ALL_BUT_ONE, **mended}, _ONLY_ONE_LEFT_OUT) for mended in _BY_HAND),
         ("known", "last", {"np.arange(T) >= known": "np.arange(T) > known"}, "now the first frame that is to be "
          "described is left out, too: it is frame `known`, counted from 0."),
+        ("known", "one_more", {"np.arange(T) >= known": "np.arange(T) >= known - 1"}, "now the last frame that is "
+         "given counts, too. The first that is to be described is frame `known`, counted from 0."),
         ("known", "given", {"np.arange(T) >= known": "np.arange(T) < known"}, "now the frames that are given count, "
          "and no others."),
         ("known", "all", {"np.arange(T) >= known": "np.arange(T) >= 0"}, "now all frames count, those too that are "
@@ -484,6 +498,9 @@ MENDED = Mend(
         ("sigma", "root", {_VARIANCE: _VARIANCE.replace("variance = ", "variance = ops.sqrt(").replace("  # 2", ")  "
         "# 2")},
          r"now `variance` is $\sigma$. Two lines below it is taken for $\sigma^2$."),
+        ("sigma", "by_video", {_VARIANCE: "variance = ops.sum(counted * squares, axis=1, keepdims=True) / (D * "
+         "np.sum(counted))  # 2. the optimal σ²"}, r"now each video has a $\sigma$ that was computed from itself. "
+         "Nobody knows it before the video is seen; it is one number for all."),
         ("sigma", "by_frame", {_VARIANCE: "variance = ops.mean(squares, axis=0) / D  # 2. the optimal σ²"}, "now each "
          r"time step has a $\sigma$ of its own. That would be another model; here it is one number for all."),
         ("pixels", "constant", {"D * (ops.log(variance) + np.log(2 * np.pi))": "D * ops.log(variance)"}, r"now "
@@ -491,6 +508,8 @@ MENDED = Mend(
         ("pixels", "constant_once", {"D * (ops.log(variance) + np.log(2 * np.pi))": "D * ops.log(variance) + "
         "np.log(2 * "
          "np.pi)"}, r"now $\log 2\pi$ counts once. Each pixel has one: times D."),
+        ("pixels", "squares_twice", {"squares / variance": "D * squares / variance"}, "now the squares are multiplied "
+         "by D. They are summed over the pixels already; each pixel has a logarithm, and those are alike: D of them."),
         ("pixels", "squares", {"squares / variance": "squares / D / variance"}, "now the logarithms are summed over "
         "the "
          "pixels, and the squares are averaged still."),
@@ -515,6 +534,8 @@ MENDED = Mend(
          "learned."),
         ("frames", "videos", {"/ (N * np.sum(counted))  # 5.": "/ N  # 5."}, "now these are nats a video. A frame is "
          "asked for."),
+        ("frames", "all_but_one", {"/ (N * np.sum(counted))  # 5.": "/ (N * (T - 1))  # 5."}, "now it is divided by "
+         "all frames but one. Those that count are `np.sum(counted)`."),
         ("frames", "pixels", {"/ (N * np.sum(counted))  # 5.": "/ (N * D * np.sum(counted))  # 5."}, "now these are "
         "nats "
          "a pixel. A frame is asked for."),
@@ -522,6 +543,8 @@ MENDED = Mend(
          "by the number of videos."),
         (None, "sign", {"return ops.sum(counted": "return -ops.sum(counted"}, "the sign was right: the bound is asked "
          "for, not the loss."),
+        (None, "all_paid", {"counted * (log_p - kl)": "(counted * log_p - kl)"}, "now the KL of frames is paid that do "
+         "not count. Nobody describes those that are given, and no code is sent for them."),
         (None, "added", {"(log_p - kl)": "(log_p + kl)"}, "now the KL is added. The bound pays for it."),
         (None, "half", {"kl = 0.5 * ops.sum": "kl = ops.sum"}, "the ½ of the KL is gone, and was right."),
     ],

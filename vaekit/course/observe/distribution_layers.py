@@ -3,10 +3,11 @@
 import keras
 import numpy as np
 
-from vaekit.backend import seed, tfd, value_and_gradient, variables_gradient
+from vaekit.backend import compile, seed, tfd, value_and_gradient, variables_gradient
+from vaekit.course.observe import generators
 from vaekit.course.observe.errors import describe_error
 from vaekit.course.observe.layers import CONFIG, copy, layer_class
-from vaekit.course.observe.values import Fault, Wrong, described, fault_or, plain
+from vaekit.course.observe.values import GLOBAL, Fault, Wrong, described, fault_or, plain
 
 NO_NOISE = Fault(
     "no_noise",
@@ -28,7 +29,7 @@ def distribution_layer(answer, inputs, weights):
         - "event shape", "batch shape" of the distribution; "mean", `[B, ...]`; "log_prob" of x, `[B]`;
         - "draws": a thousand of them;
         - "gradient of NAME": of the sum of log p(x), for each weight, and for the features;
-        - "log_prob in a model": by a Sequential model that ends in the layer;
+        - "log_prob in a model": by a Sequential model that ends in the layer, compiled for batches of any size;
         - "log_prob of a copy": by a layer made from the first one's config.
     """
     layer_class(answer)
@@ -36,8 +37,9 @@ def distribution_layer(answer, inputs, weights):
     arguments = {name: value for name, value in inputs.items() if name not in (*weights, "features", "x")}
     arguments = {name: _plain(value) for name, value in arguments.items()}
     features, x = (keras.ops.convert_to_tensor(inputs[name], "float32") for name in ("features", "x"))
-    layer = answer(**arguments)
-    distribution(layer, features)
+    with generators.undisturbed(), generators.watched() as events:
+        layer = answer(**arguments)
+        distribution(layer, features)
     same = [w.name for w in layer.trainable_weights if len(w.shape) > 1 and np.ptp(plain(w)) == 0]
     p = distribution(with_weights(layer, values), features)
 
@@ -75,7 +77,9 @@ def distribution_layer(answer, inputs, weights):
                 "output_shape",
             )
         with_weights(model.layers[-1], values)
-        return distribution(model, features).log_prob(x)
+        log_p = compile(lambda h, x: distribution(model, h).log_prob(x))
+        log_p(features[:1], x[:1])  # a second size, and how many rows there are is left open
+        return log_p(features, x)
 
     def of_a_copy():
         clone = copy(answer, arguments)
@@ -91,10 +95,11 @@ def distribution_layer(answer, inputs, weights):
         "batch shape": fault_or(lambda: np.array(p.batch_shape), answer),
         "mean": fault_or(p.mean, answer),
         "log_prob": log_prob,
-        "log_prob in a model": fault_or(in_a_model, answer, "a model that ends in the layer"),
+        "log_prob in a model": fault_or(in_a_model, answer, "a compiled model that ends in the layer"),
         "log_prob of a copy": fault_or(of_a_copy, answer, "a layer made again from `get_config()`", hint),
         "draws": fault_or(draws, answer),
         **(dict.fromkeys(gradients, each) if isinstance(each, Fault) else each),
+        **({GLOBAL: 1} if events["global state"] else {}),
     }
 
 

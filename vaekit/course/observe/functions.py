@@ -40,22 +40,25 @@ def shown(inputs, told):
 
 
 def call(answer, inputs, names=None, told=None):
-    """Calls a function, and returns its value, or several values by `names`; twice, where noise is given.
+    """Calls a function twice, and returns its value, or several values by `names`.
 
     It is given all inputs, or those that are `told`: the rest is for who judges.
     """
     inputs = shown(inputs, told)
     returned = by_name(callable_or_wrong(answer)(**tensors(inputs)), names)
-    if any("noise" in name for name in inputs) and all(map(keras.ops.is_tensor, returned.values())):
-        _same(returned, by_name(callable_or_wrong(answer)(**tensors(inputs)), names))
+    if all(map(keras.ops.is_tensor, returned.values())):
+        _same(inputs, returned, by_name(callable_or_wrong(answer)(**tensors(inputs)), names))
     return returned
 
 
-def _same(*returned):
+def _same(inputs, *returned):
     """Raises `Wrong` where two calls with the same inputs gave different results."""
     first, second = ({name: plain(value) for name, value in values.items()} for values in returned)
-    if any(not np.array_equal(first[name], second[name], equal_nan=True) for name in first):
-        raise Wrong("two calls with the same arguments gave different results: use the noise given, draw none.")
+    if different := [name for name in first if not np.array_equal(first[name], second[name], equal_nan=True)]:
+        given = any("noise" in name for name in inputs)
+        use = "use the noise given, draw none" if given else "nothing is to be drawn here"
+        which = "" if different == list(first) else f" for `{different[0]}`"
+        raise Wrong(f"two calls with the same arguments gave different results{which}: {use}.")
 
 
 def gradients(answer, inputs, of, names=None):
@@ -71,7 +74,7 @@ def gradients(answer, inputs, of, names=None):
         return by_name(callable_or_wrong(answer)(**{**arguments, **dict(zip(of, values, strict=True))}), names)
 
     returned = results(*at)
-    _same(returned, results(*at))
+    _same(arguments, returned, results(*at))
     slopes = {}
     for name in returned:
         summed = functools.partial(lambda name, *values: keras.ops.sum(results(*values)[name]), name)

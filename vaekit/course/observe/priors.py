@@ -45,8 +45,21 @@ def prior(answer, inputs):
                 "no_layer",
             )
         model = models.VAE(encoder, decoder, prior=made, seed=0)
-        model.build((None, pixels))
+        try:
+            model.build((None, pixels))
+        except ValueError:
+            if not made.built or made.event_shape is not None:
+                raise
+            raise Wrong(
+                "`build` should call `super().build(shape)`, by which a prior learns its shape.", "no_build"
+            ) from None
     made = model.prior
+    if frozen := [each.path for each in encoder.weights if not each.trainable]:
+        raise Wrong(
+            f"the model's encoder cannot learn any more: `{frozen[0]}` is not trainable. The prior shares the encoder, "
+            "and what it does to it is done to q(z|x).",
+            "frozen",
+        )
     weight = _weight(made, (components, pixels))
     _check_shared(model)
     at_first = keras.ops.convert_to_numpy(_log_p(made, z))
@@ -78,7 +91,7 @@ def prior(answer, inputs):
     observed = {GLOBAL: 1} if events["global state"] else {}
     observed |= {
         LOG_P: log_p,
-        f"gradient of {LOG_P} for {WEIGHT}": fault_or(lambda: _slope(made, z), answer),
+        f"gradient of {LOG_P} for {WEIGHT}": fault_or(lambda: _slope(model, z), answer),
     }
     copy = fault_or(lambda: _copy(answer, model, pixels), answer, "made again from its config, a model")
     later = inputs["later_mean"], inputs["later_log_variance"]
@@ -149,9 +162,16 @@ def _log_p(made, z):
     return found.log_prob(z)
 
 
-def _slope(made, z):
-    weight = getattr(made, WEIGHT)
-    return variables_gradient(lambda: keras.ops.sum(_log_p(made, z)), [weight])[1][0]
+def _slope(model, z):
+    weights = [getattr(model.prior, WEIGHT), *model.encoder.trainable_variables]
+    slope, *others = variables_gradient(lambda: keras.ops.sum(_log_p(model.prior, z)), weights)[1]
+    if any(other is None or not keras.ops.convert_to_numpy(other).any() for other in others):
+        raise Wrong(
+            "the prior's gradient does not reach the encoder. In a VampPrior it moves both, codes and components: the "
+            "encoder learns from what it answers to pseudo-inputs, too.",
+            "cut_encoder",
+        )
+    return slope
 
 
 OPEN = (

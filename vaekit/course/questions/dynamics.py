@@ -157,8 +157,10 @@ class FittedDynamics(Question):
                 "to each other, as they were at the end of training, of the same films?"
             )
         return "unfinished", (
-            "It swings, and nothing looks wrong. So training is not finished: more steps, a learning rate that is "
-            "large at first and small in the end; and is the drift's variance learned, too?"
+            "It swings, and nothing that is looked for here is wrong. By gradients: train for longer, with a learning "
+            "rate that is large at first and small in the end; and is the drift's variance learned, too? By algebra: "
+            r"the model has $z_1 \sim \mathcal N(0, I)$. If the covariance that you found is another one, whiten: "
+            "turn it into $I$, and $A$ and $C$ with it."
         )
 
 

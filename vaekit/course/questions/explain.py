@@ -158,7 +158,10 @@ def _not_finite(observed, expected, gradient):
             "harmless, by another `ops.where`, before it is computed."
         )
     else:
-        message += ": infinity less infinity, 0 divided by 0, or the logarithm or root of a negative number."
+        message += (
+            ": infinity less infinity, 0 divided by 0, the logarithm or root of a negative number; or the inputs have "
+            "nan, and 0 times nan is nan."
+        )
     return Explanation("nan" if kind == "nan" else "infinite", message)
 
 

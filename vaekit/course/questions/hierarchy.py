@@ -4,7 +4,7 @@ from dataclasses import KW_ONLY, dataclass
 
 import numpy as np
 
-from vaekit.course.questions.model import log_bernoulli
+from vaekit.course.questions.model import CLOSE, log_bernoulli
 from vaekit.course.questions.question import AtLeast, Case, Observe, Question, generator
 
 NORMAL = ["hidden_weights", "hidden_bias", "mean_weights", "mean_bias", "log_variance_weights", "log_variance_bias"]
@@ -14,7 +14,6 @@ ARRAYS = [f"{network}_{name}" for network, names in NETWORKS.items() for name in
 ALIVE = "alive"  # the part that is for the upper layer
 EXCHANGED = "exchanged"  # the encoder's two values
 DRAWS = 5  # of codes for each test image
-CLOSE = 0.5  # nats, within which two readings of what an encoder says cannot be told apart
 
 
 @dataclass(eq=False)

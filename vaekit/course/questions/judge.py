@@ -80,7 +80,7 @@ FOLLOWS = (OTHER, "factor", "shift", "term", "constant", "twice", "half", "sign"
 _NOTES = {
     NUMPY: "what comes back is an array of NumPy, through which no gradient passes: what uses it later cannot be "
     "trained. Compute with `ops` throughout.",
-    GLOBAL: "to make it changes the global random state (`keras.utils.set_random_seed`, `np.random.seed`?), on "
+    GLOBAL: "to make or call it changes the global random state (`keras.utils.set_random_seed`, `np.random.seed`?), on "
     "which others rely. A seed of its own is an initializer's argument.",
     DOUBLE: "it computes in float64, and the inputs are float32, as all of Keras is: what uses it later may fail, "
     'since the two do not mix. Hand `dtype="float32"` to what NumPy makes, or `ops.cast` it.',

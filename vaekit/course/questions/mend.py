@@ -284,12 +284,17 @@ class Mend(Question):
 
     def _follows(self, repair, size, inputs, observation):
         """Compares gradients with those of the repair: RIGHT or OTHER for each argument."""
-        slopes = differentiate(repair.text, inputs, self.of)[0]
+        texts = [repair.text]
+        if "stop_gradient" in repair.text.body and "stop_gradient" not in self.text.body:  # it may have been taken away
+            texts.append(repair.text.edited({"ops.stop_gradient(": "("}))
+        slopes = [differentiate(text, inputs, self.of)[0] for text in texts]
         follows = []
-        for name, slope in slopes.items():
-            observed, slope = observation.get(f"gradient of {name}"), slope * size * repair.factor
-            near = 1e-3 * np.abs(slope).max() + 1e-6  # of what the loss does not depend on, rounding is left
-            right = observed is not None and observed.shape == slope.shape and np.abs(observed - slope).max() <= near
+        for name in self.of:
+            observed, right = observation.get(f"gradient of {name}"), False
+            for slope in (each[name] * size * repair.factor for each in slopes):
+                near = 1e-3 * np.abs(slope).max() + 1e-6  # of what the loss does not depend on, rounding is left
+                shaped = observed is not None and observed.shape == slope.shape
+                right |= bool(shaped and np.abs(observed - slope).max() <= near)
             follows.append(float(RIGHT if right else OTHER))
         return follows
 

@@ -11,6 +11,7 @@ DECODER = ["hidden_weights", "hidden_bias", "output_weights", "output_bias"]
 PRIOR = ["prior_mean", "prior_log_variance"]
 WORTH = "prior"  # the part that is for a prior
 DRAWS = 5  # of codes for each test image
+CLOSE = 0.5  # nats, within which two readings of what an encoder says cannot be told apart
 
 
 @dataclass(eq=False)
@@ -120,6 +121,7 @@ class TrainedVAE(Question):
                 priors[ONE_NORMAL] = _bound(images, mean, log_variance, like_codes, noise, self.codes)[0]
         measures = {"bound": reached, "reconstruction": reconstruction, "kl": kl, "read": read, "priors": priors}
         measures["read_as_it_is"] = read_as_it_is
+        measures["no numbers"] = [name for name in self.arrays if not np.isfinite(decoder[name]).all()]
         if priors:
             measures[WORTH] = reached - np.maximum(priors[ONE_NORMAL], self.coins)
         return measures | dict.fromkeys(self.bounds, reached)
@@ -160,13 +162,16 @@ class TrainedVAE(Question):
         """Explains why a bound was missed, from what else was measured: (name, sentence)."""
         if wrong := observed.get("wrong"):
             return "shapes", f"The shapes do not fit together: {wrong}"
+        if names := observed.get("no numbers"):
+            return "not_finite", f"Some numbers of `{names[0]}` are not finite: did training diverge?"
         bound, kl, reconstruction = (observed[name] for name in ("bound", "kl", "reconstruction"))
         read, low, high = observed["read"], self.good_kl[0], self.good_kl[1]
         best = max(read, key=lambda name: np.nan_to_num(read[name], nan=-np.inf))
         as_it_is = observed.get("read_as_it_is", bound)
         if read[best] > max(np.nan_to_num(as_it_is, nan=-np.inf) + self.misread(best), self.coins):
+            names = " or ".join(name for name in read if read[name] > read[best] - CLOSE)
             return "not_log_variance", (
-                f"Your encoder seems to return {best} as its second value: read so, the bound is {read[best]:.2f} "
+                f"Your encoder seems to return {names} as its second value: read so, the bound is {read[best]:.2f} "
                 r"nats. Asked for is $\log\sigma^2$."
             )
         priors = observed.get("priors", {})
