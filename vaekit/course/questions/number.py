@@ -54,10 +54,16 @@ class Number(Question):
     def explained(self, inputs, observation, observed, target):
         if np.shape(observed) == ():
             right, received = float(target.value), float(observed)
-            if any(received == float(f"{right:.{digits}g}") for digits in (1, 2)):
-                return Explanation("rounded", f"{received:g} is rounded too far: give more digits.")
+            if any(math.isclose(received, short) for digits in (1, 2, 3) for short in _shortened(right, digits)):
+                return Explanation("rounded", f"{received:g} has too few digits: give more.")
             return Explanation(OTHER, f"{received:g} is not the number, and no usual mistake gives it.")
         return None
+
+
+def _shortened(number, digits):
+    """A number rounded to so many digits, and cut off after them."""
+    unit = 10.0 ** (math.floor(math.log10(abs(number))) + 1 - digits) if number else 1.0
+    return round(number / unit) * unit, math.trunc(number / unit) * unit
 
 
 def _evaluated(expression):
