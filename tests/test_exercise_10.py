@@ -15,6 +15,7 @@ import vaekit as vk
 from vaekit.course.exercises import e10
 from vaekit.course.observe import VALUE
 from vaekit.course.questions import grey
+from vaekit.course.questions.judge import judge
 from vaekit.course.questions.language import Text
 from vaekit.layers.likelihoods.normal import OptimalNormal
 
@@ -289,6 +290,16 @@ def test_advice_tells_kinds_of_failure_apart():
     assert advice(ratio=7.0, scales={"σ²": np.log(0.1)}, typical_scale=-90.0, bound=-900.0) == "worse_than_coins"
     assert advice(linear=130.0) == "no_sigmoid" and advice(relu=130.0) == "other_activation"
     assert advice(ratio=3.0) == "spread" and advice(read={r"$\log\sigma$": 120.0}) == "bound"
+
+
+@once
+def test_advice_for_several_parts_is_told_once_and_each_ones_own_number(monkeypatch):
+    usual = {"bound": 86.0, "read as it is": 86.0, "read": {"σ": 130.0}, "exchanged": -np.inf, "kl": 30.0}
+    derived = usual | {"codes": 86.0, "fair": 86.0, "good": 86.0, "calibrated": 0.37, "typical": 0.1, "ratio": 1.37}
+    monkeypatch.setattr(TRAINED, "derived", lambda *_: derived, raising=False)
+    told = repr(judge(TRAINED, TRAINED.cases(1), [{}, {}]))
+    assert told.count("read so") == 1 and "86.00 nats; at least 100" in told
+    assert "calibrated: σ / typical error, off by: 0.37; at most 0.10" in told, told
 
 
 @once

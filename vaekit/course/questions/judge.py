@@ -208,12 +208,13 @@ def _in_common(question, wrong):
 
 
 def _advised(parts, advice):
-    """Adds the question's advice to limits that were missed; of those with the same advice, the first is told."""
-    first = {}  # advice → message
+    """Adds the question's advice to limits that were missed, once; of those for the same number the first is told."""
+    messages = {}  # {advice: {the number that was measured: message}}
     for i, part in enumerate(parts):
         if part.diagnosis == "bound" and (found := advice and advice(part.name)):
-            message = first.setdefault(found, f"{part.message} {found[1]}".strip())
-            parts[i] = part._replace(diagnosis=found[0], message=message)
+            of_advice, measured = messages.setdefault(found, {}), part.message.split(";")[0]
+            told = part.message if of_advice and part.message else f"{part.message} {found[1]}".strip()
+            parts[i] = part._replace(diagnosis=found[0], message=of_advice.setdefault(measured, told))
     return parts
 
 
