@@ -174,6 +174,14 @@ def test_options_that_do_not_apply_are_refused(name):
         small_vae().fit(X, verbose=0, **{name: 0.5})
 
 
+def test_weights_of_examples_come_in_batches():
+    model, weights = small_vae(), np.linspace(0.5, 1.5, len(X), dtype="float32")
+    with pytest.raises(ValueError, match="evaluate does without sample_weight here"):
+        model.evaluate(X, sample_weight=weights, verbose=0)
+    model.fit(X, sample_weight=None, verbose=0)
+    assert set(model.evaluate(X, sample_weight=None, verbose=0)) == set(model.evaluate(X, verbose=0))
+
+
 def test_a_network_without_a_distribution_is_told_what_it_returned():
     dense = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(3)])
     model = vk.VAE(dense, small_vae().decoder)

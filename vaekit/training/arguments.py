@@ -50,6 +50,15 @@ def build_loss(model, batches):
         )
 
 
+def require_no_weights(method, options):
+    """Refuses weights beside the data: `fit` and `evaluate` take them in batches. None is taken out of the options."""
+    for name in ("class_weight", "sample_weight"):
+        if options.pop(name, None) is not None:
+            raise ValueError(
+                f"{method} does without {name} here: weights of examples come in batches, (x, None, sample_weight)."
+            )
+
+
 def weights_like(loss, sample_weight):
     """Returns weights of examples, `[B]` or `[B, 1]`, with the loss's shape `[B]` and dtype; refuses other shapes."""
     if len(loss.shape) != 1:

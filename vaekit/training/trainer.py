@@ -13,7 +13,7 @@ from vaekit.batches import Batches, BatchesByLength, check_counts, is_array, req
 from vaekit.objectives.state import read_state
 from vaekit.training import loop, step
 from vaekit.training.aggressive import AggressiveInference
-from vaekit.training.arguments import build_loss, checked_objective, weights_like
+from vaekit.training.arguments import build_loss, checked_objective, require_no_weights, weights_like
 from vaekit.training.callbacks import with_progress
 from vaekit.training.finite import StopAtNaN, require_numbers
 from vaekit.training.keras_loop import FollowSettings, KerasLoop
@@ -177,10 +177,7 @@ class Trainer(KerasLoop):
         check_counts("fit", least=0, epochs=epochs)
         if "validation_split" in kwargs:
             raise ValueError("fit does without validation_split here: cut the data, and pass validation_data.")
-        for name in sorted({"sample_weight", "class_weight"} & set(kwargs)):
-            raise ValueError(
-                f"fit does without {name} here: weights of examples come in batches, (x, None, sample_weight)."
-            )
+        require_no_weights("fit", kwargs)
         batches = self.batches(x, batch_size, shuffle)
         if type(self).compute_loss is not Trainer.compute_loss:
             build_loss(self, batches)
@@ -288,6 +285,7 @@ class Trainer(KerasLoop):
         """
         self._assert_compile_called("evaluate")
         require_no_targets(y)
+        require_no_weights("evaluate", kwargs)
         validation = isinstance(callbacks, keras.callbacks.CallbackList)  # within `fit`, which has looked at the data
         with self.programs.lock, self.seeded(seed):
             batches = x if validation and not is_array(x) else self.batches(x, batch_size)
