@@ -211,6 +211,20 @@ def test_a_preset_is_the_run_in_half_precision(folder, tmp_path, monkeypatch):
     assert ours.names == ["tiny"]
 
 
+@pytest.mark.once
+def test_presets_say_what_their_runs_records_say():
+    trained = sorted(presets.FOLDER.glob("*/*.json"))
+    of_runs = 0
+    for path in trained:
+        preset = json.loads(path.read_text(encoding="utf-8"))
+        record = RESULTS / preset["paper"] / f"{preset['name']}-seed{preset['seed']}.json"
+        if record.exists():  # a preset for a lesson has none
+            run, of_runs = json.loads(record.read_text(encoding="utf-8")), of_runs + 1
+            for key in ("figures", "epochs", "settings", "note"):
+                assert preset[key] == run[key], f"{path.name} and {record.name} differ in {key}"
+    assert of_runs > len(trained) / 2
+
+
 @pytest.mark.thorough
 @pytest.mark.alternate
 @pytest.mark.parametrize("paper, name", PRESETS)

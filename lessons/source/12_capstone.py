@@ -401,10 +401,9 @@ for name, (paper, preset, figure) in PRESETS.items():
     print(f"{record['epochs']:6d} of {record['schedule']}")
 
 # %% [markdown]
-# Each row can be read alone. The first VAE and the VampPrior are where their papers are (the VampPrior's training had
-# stopped by itself). Both rows of the IWAE's paper are two to four nats behind, after a few per cent of their epochs.
-# The Skip-VAE is a nat behind after all of them, which its record calls not yet explained. The σ-VAE is 306 nats of
-# density behind, 0.4 for each pixel. Its training was cut in half; whether that is all, nobody has tested. **Down a
+# Each row can be read alone. The first VAE, the VampPrior and the σ-VAE are where their papers are (the VampPrior's
+# training had stopped by itself). Both rows of the IWAE's paper are two to four nats behind, after a few per cent of
+# their epochs. The Skip-VAE is a nat behind after all of them; its record puts that down to the learning rate. **Down a
 # column nothing can be read**: bounds and estimates of log p(x), with either sign, on digits tossed once, tossed anew
 # and left grey, and on silhouettes.
 #

@@ -89,6 +89,8 @@ LOADER = Function(
         ("of_the_table", {_COUNT: "count = ops.sum(rows)", _MEAN: "mean = ops.sum(values) / count", _VARIANCE:
          "variance = ops.sum(rows * (values - mean) ** 2) / count"}, "one mean and one deviation serve the whole "
          "table. Columns have units of their own: take both column by column."),
+        ("gaps_in_deviation", {_VARIANCE: _VARIANCE.replace("/ count", "/ train")}, "the sum of squares is divided by "
+         "the number of all training rows, gaps too. The mean is right: divide by as many here."),
         ("n_minus_one", {_VARIANCE: _VARIANCE.replace("count", "(count - 1)")}, "the sum of squares is divided by the "
          "count less one. Asked for is the mean square, as `np.nanstd` has it."),
         ("variance", {_STD: "std = ops.where(variance > 0, variance, 1.0)"}, "the columns are divided by their "
@@ -113,9 +115,10 @@ LOADER = Function(
          "network should see by how much: subtract the mean, and do not divide."),
         ("constant_untouched", {_SCALED: "scaled = ops.where(variance > 0, seen * (filled - mean) / std, filled)"}, "a "
          "column that is constant in training is left as it was. It is not divided, but its mean is subtracted."),
-        *(("small_number", {_STD: f"std = ops.sqrt(variance) + {small}"}, "a small number is added to the deviation. A "
-           "column that is constant in training then makes numbers of millions in a test row. Divide by 1 there.")
-          for small in ("1e-6", "1e-7", "1e-8")),
+        *(("small_number", {_STD: f"std = {small}"}, "a small number keeps the deviation from 0. A column that is "
+           "constant in training then makes numbers of thousands or millions in a test row. Divide by 1 there.")
+          for small in ("ops.sqrt(variance) + 1e-6", "ops.sqrt(variance) + 1e-7", "ops.sqrt(variance) + 1e-8",
+                        "ops.sqrt(variance + 1e-6)", "ops.sqrt(variance + 1e-8)", "ops.sqrt(variance + 1e-12)")),
         ("mask_inverted", {_MASK: "mask = ops.concatenate([1 - seen, (1 - known) * ops.ones_like(one_hot)], axis=1)"},
          "the mask is inverted: 1 stands for what is there, 0 for a gap."),
         ("mask_one_column", {_MASK: "mask = ops.concatenate([seen, known], axis=1)"}, "the mask has one column for the "
@@ -418,6 +421,8 @@ MENDED = Mend(
          "of $\\log p(z) - \\log q(z|x)$ is reversed. The prior multiplies a weight, and q divides it."),
         ("beta", "likelihood_alone", {_WEIGHTS: "log_w = reconstruction  # 3."}, "now $\\log p(z) - \\log q(z|x)$ is "
          "gone. A weight is $p(x|z)\\,p(z)/q(z|x)$."),
+        ("beta", "on_pixels", {_WEIGHTS: "log_w = beta * reconstruction + log_pz[best] - log_qz[best]  # 3."}, "now β "
+         "multiplies the reconstruction. There is no β in log p(x)."),
         ("beta", "of_q", {"- log_qz[best]": "- beta * log_qz[best]"}, "β is gone from one place, and still multiplies "
          "log q."),
         ("beta", "divided", {_WEIGHTS: "log_w = reconstruction + (log_pz[best] - log_qz[best]) / beta  # 3."}, "now it "
@@ -427,6 +432,8 @@ MENDED = Mend(
          "Subtract log S for that of their mean."),
         ("logarithm", "number_of_images", {"np.log(S)": "np.log(log_w.shape[1])"}, "now the sum over S draws is "
          "divided by the number of images. Its mean is the sum divided by S."),
+        ("logarithm", "binary", {"np.log(S)": "np.log2(S)"}, "now $\\log_2 S$ is subtracted, in bits. All else is in "
+         "nats."),
         ("logarithm", "s_itself", {"- np.log(S)": "- S"}, "now S itself is subtracted. To divide inside a logarithm is "
          "to subtract log S."),
         ("logarithm", "best_draw", {_EACH: "each = ops.max(log_w, axis=0)  # 4."}, "now it is each image's best draw."),
@@ -439,8 +446,12 @@ MENDED = Mend(
          "number of all images."),
         ("twins", "sum", {" / ops.sum(1 - twin)": ""}, "now it is the sum over the others. Divide by how many they "
          "are."),
+        ("twins", "by_draws", {"/ ops.sum(1 - twin)": "/ (ops.sum(1 - twin) * S)"}, "now the mean is divided by the "
+         "number of draws as well, which line 4 has done."),
         ("twins", "by_twins", {"/ ops.sum(1 - twin)": "/ ops.sum(twin)"}, "now the sum over the others is divided by "
          "the number of twins."),
+        (None, "per_pixel", {"/ ops.sum(1 - twin)": "/ ops.sum(1 - twin) / log_px.shape[3]"}, "now it is nats a pixel. "
+         "An image is asked for."),
         (None, "sign", {"return ops.sum((1": "return -ops.sum((1"}, "the sign was right: log p(x) is asked for, not a "
          "loss."),
     ],

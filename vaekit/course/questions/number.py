@@ -63,7 +63,7 @@ class Number(Question):
 def _shortened(number, digits):
     """A number rounded to so many digits, and cut off after them."""
     unit = 10.0 ** (math.floor(math.log10(abs(number))) + 1 - digits) if number else 1.0
-    return round(number / unit) * unit, math.trunc(number / unit) * unit
+    return round(number / unit) * unit, math.trunc(number / unit + 1e-6) * unit  # 114.9999999 is 115
 
 
 def _evaluated(expression):
