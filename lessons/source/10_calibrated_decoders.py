@@ -12,7 +12,7 @@
 # - fix $\sigma$, learn it, or compute the best one, and say through which of them a gradient has to pass;
 # - choose between one $\sigma$, one for each image, and one for each pixel, and say what each is good for;
 # - read a loss below zero, and tell which two numbers may be compared;
-# - look whether a decoder is as sure as it ought to be.
+# - check whether a decoder is as sure as it ought to be.
 #
 # **You need** lesson 02, and of lesson 07 the section "Grey pixels". Lesson 09 is not needed.
 #
@@ -158,12 +158,14 @@ holds(one[1] < 0.5, tenth[1] > 25, 4 < D * one[3] ** 2 / 2 < 6, tenth[3] < 0.55 
 # $\mu_\theta(z)$, without the decoder's noise. The last row is with it: that is what $\sigma = 1$ believes images to
 # be.)
 #
-# With $\sigma = 1$ the code says nothing, and the decoder paints nearly the same blot for everybody, the mean of all
-# images. That is no fault of the network: with $\sigma = 0.1$ its reconstructions are good. (Its samples, the row
-# below, are mostly fragments: 37 nats of code, and draws from the prior often miss where the codes lie.) A decoder that
-# expects errors of 1 is not surprised by errors of 0.2: $S/2$ is $196 \cdot 0.227^2/2$, five nats an image, and more
-# than these five cannot be won by any code. The second decoder's code costs 37. (At full size there are four times as
-# many pixels to win by. Then some six nats of code are worth their price, as the last table shows.)
+# With $\sigma = 1$ the code says next to nothing, and the decoder paints nearly the same blot for everybody, the mean
+# of all images. That is no fault of the network: with $\sigma = 0.1$ its reconstructions are good. (Its samples, the
+# row below, are mostly fragments: that draws from the prior often miss where the codes lie is a likely cause.) A
+# decoder that expects errors of 1 is not surprised by errors of 0.2: $S/2$ is $196 \cdot 0.227^2/2$, five nats an
+# image, and more than these five cannot be won by any code. And each direction of the code could win only a part of
+# them: hardly any direction in which the images vary has a variance above $\sigma^2 = 1$, and what varies less is not
+# worth its code. The second decoder's code costs 37. (At full size there are four times as many pixels to win by. Then
+# some six nats of code are worth their price, as the last table shows.)
 #
 # The bound of the second is *positive*, its loss negative. Nothing is wrong: $p_\theta(x)$ is a density, and a density
 # can be larger than one. We come back to that.
@@ -207,10 +209,11 @@ quiz.discuss("gradients")
 #
 # $$\sigma^2 \Big(\frac{S}{2\sigma^2} + \mathrm{KL}\Big) = \tfrac12 S + \sigma^2\,\mathrm{KL}.$$
 #
-# So **$\beta$ with $\sigma = 1$ is $\sigma = \sqrt\beta$ with $\beta = 1$**: same gradient up to a factor, and so the
-# same trained networks. (Adam does not see the factor: it divides each gradient by that gradient's own recent size.) It
-# is the same model with two ways of keeping its books. The difference is in what may be reported: with $\sigma =
-# \sqrt\beta$ written out, minus the loss is a bound on $\log p_\theta(x)$, and with $\beta$ a bound on nothing.
+# So **$\beta$ with $\sigma = 1$ is $\sigma = \sqrt\beta$ with $\beta = 1$**: same gradient up to a factor, and the same
+# minimum. (Adam hardly sees the factor: it divides each gradient by that gradient's own recent size. With plain SGD the
+# learning rate has to be divided by it.) It is the same model, written in two ways. The difference is in what may be
+# reported: with $\sigma = \sqrt\beta$ written out, minus the loss is a bound on $\log p_\theta(x)$, and with a $\beta$
+# below 1 it is a bound on nothing.
 #
 # In general: of $a S + b\,\mathrm{KL}$ divide by $b$, compare $a/b$ with $\frac1{2\sigma^2}$, and find
 # $\sigma^2 = \frac b{2a}$. What $\sigma$ is hidden in the losses that people write? Grey values run from 0 to 1, but
@@ -384,12 +387,12 @@ holds(np.allclose(list(slopes.values()), [1, 1, 0, 2], atol=2e-3))
 # it in the next section.
 #
 # Bounds can be compared, since all of these are densities of the same images. For samples we need a number as well. The
-# **Fréchet distance**, FID for short, takes features of images, from some network that was trained to tell images
-# apart, for samples and for real images. It takes both clouds of features as normal, and measures how far apart these
-# are, in mean and covariance: 0 if they agree, less is better. Its size depends on the features and on the number of
-# images, so only FIDs of the same kind can be compared. We take it of the samples' means, without the decoder's noise.
-# Our features are the last hidden layer of a small digit classifier (the paper's: a network for photographs,
-# *Inception*), so our FIDs can be compared with each other, and with no paper's.
+# **Fréchet distance**, FID for short, takes a network that was trained to tell images apart, and computes its features
+# for samples and for real images. It takes both clouds of features as normal, and measures how far apart these are, in
+# mean and covariance: 0 if they agree, less is better. Its size depends on the features and on the number of images, so
+# only FIDs of the same kind can be compared. We take it of the samples' means, without the decoder's noise. Our
+# features are the last hidden layer of a small digit classifier (the paper's: a network for photographs, *Inception*),
+# so our FIDs can be compared with each other, and with no paper's.
 
 # %%
 quiz.ask("whose")
@@ -446,17 +449,17 @@ if "optimal" in curves:
 
 # %% [markdown]
 # `pixel` has a bound nearly four hundred nats above all others, and is ahead from the first epoch on. But its errors
-# are larger by a third or more than those of all but $\sigma = 1$, and its FID is two to three times theirs. To the eye
-# its samples are not that bad, some fainter than any digit should be. The five others have FIDs between 15 and 25; this
-# is one seed of each, and does not rank them. ($\sigma = 0.1$ has a low FID, too: we happened to guess the number
-# right.) For `image` and `pixel` the table's $\sigma$ is $e$ to the mean of $\log\sigma$.
+# are larger by three tenths or more than those of all but $\sigma = 1$, and its FID is two to three times theirs. To
+# the eye its samples are not that bad, some fainter than any digit should be. The five others have FIDs between 15 and
+# 25; this is one seed of each, and does not rank them. ($\sigma = 0.1$ has a low FID, too: we happened to guess the
+# number right.) For `image` and `pixel` the table's $\sigma$ is $e$ to the mean of $\log\sigma$.
 #
-# The picture on the right has the difference between *learned* and *computed*. $\sigma^*$ is right from the first batch
-# on. The weight $\log\sigma$ of `shared` starts at 0 and is moved by Adam, which takes steps of about the learning
-# rate, 0.003: after four epochs, 400 steps, it has come to $-1.2$ at best. Until it arrives, the decoder is trained
-# with a $\beta$ that is many times too large. Then both come to a $\sigma$ between 0.08 and 0.1, that is a $\beta$
-# below 0.01, and nobody had to look for it. (After twelve epochs the latecomer is nearly twenty nats behind, with a
-# shorter code; its FID is no worse.)
+# The picture on the right shows the difference between *learned* and *computed*. $\sigma^*$ fits the errors of the day
+# from the first batch on (the curve is its running mean), and falls as they do. The weight $\log\sigma$ of `shared`
+# starts at 0 and is moved by Adam, which takes steps of about the learning rate, 0.003: after four epochs, 400 steps,
+# it has come to $-1.2$ at best. Until it arrives, the decoder is trained with a $\beta$ that is many times too large.
+# Then both come to a $\sigma$ between 0.08 and 0.1, that is a $\beta$ below 0.01, and nobody had to look for it. (After
+# twelve epochs the latecomer is nearly twenty nats behind, with a shorter code; its FID is no worse.)
 #
 # One for each image gains little here, some nats of bound over `optimal`, and nothing in FID: digits are much alike.
 # (Where some images are sharp and others blurred, it may gain more; that we have not tried.) `optimal_image` cannot
@@ -493,11 +496,11 @@ if "optimal" in curves:
 
 # %% [markdown]
 # By the bound, no: all four are behind `optimal`, and the guess that is nearly three times too small costs hundreds of
-# nats. But the FID has another wish. It falls from each of these $\sigma$ to the next larger one, and is least at 0.2,
-# which the bound puts far behind. (At $\sigma = 1$ it was 145, so somewhere it turns.) A larger $\sigma$ buys a shorter
-# code, and what the prior has to hit is then nearer to it. So what the likelihood chooses is the best $\sigma$ *for the
-# likelihood*. It needs no search, and its FID is low; the best samples that this network can make, by this measure,
-# need not be there. (One seed each.)
+# nats. The FID prefers another $\sigma$. It falls from each of these $\sigma$ to the next larger one. That 0.03 is
+# worse is clear; 15 and 17 one seed does not tell apart. But 0.2, which the bound puts far behind, is no worse by FID.
+# (At $\sigma = 1$ it was 146, so somewhere it turns.) A larger $\sigma$ makes a shorter code: the codes then lie closer
+# to the prior. So what the likelihood chooses is the best $\sigma$ *for the likelihood*. It needs no search, and its
+# FID is low; the best samples that this network can make, by this measure, need not be there. (One seed each.)
 #
 # ## The pixel that is always black
 #
@@ -553,7 +556,7 @@ holds(floor_gain[dark].sum() > 0.6 * floor_gain.sum(), 0.4 < dark.mean() < 0.6, 
 # always better, and each halving is worth $\log 2$ nats. **The likelihood has no upper bound**, and nothing has been
 # learned about digits when it is high. At the same time the bell gets so narrow that the least step of $\mu$ costs more
 # than all else together. At $\sigma = e^{-10}$ a miss of one grey value costs $(1/255)^2 / 2e^{-20}$, nearly four
-# thousand nats. That is the way down.
+# thousand nats. That would be the way down; we have not looked at single steps.
 #
 # With the floor, a pixel can earn $6 - \frac12 \log 2\pi = 5.1$ nats at most, and nothing explodes. But see who earns
 # it: the dark half of the pixels earns three quarters of the nats. And there is a second effect. The gradient of a
@@ -666,12 +669,12 @@ holds(0.35 < strokes < 0.6)
 # grey and white pixels, above 0.1, fewer than half lie within $\sigma$. One number is too large for the black and too
 # small for the strokes.
 #
-# `image` is no better, since images are not what differs. `pixel` knows the black from the strokes, and is still not
-# calibrated: it has to expect errors of 0.0025 or more where there are none (which is how its last column comes to 0.7:
-# with a floor not even the mean square need be right), and beyond $5\sigma$ it has one error in some five hundred,
-# where a normal distribution has one in two million. So when the paper says *calibrated*, it means that $\sigma$ is
-# that of the errors on average, so that the two terms of the loss have their true weights. It does not mean that you
-# could read an interval off a single pixel.
+# `image` is no better: the large differences are between pixels, not between images. `pixel` knows the black from the
+# strokes, and is still not calibrated: it has to expect errors of 0.0025 or more where there are none (which is how its
+# last column comes to 0.7: with a floor not even the mean square need be right), and beyond $5\sigma$ it has one error
+# in some five hundred, where a normal distribution has one in two million. So when the paper says *calibrated*, it
+# means that $\sigma$ is that of the errors on average, so that the two terms of the loss have their true weights. It
+# does not mean that you could read an interval off a single pixel.
 
 # %% [markdown]
 # ## Bytes
@@ -766,9 +769,9 @@ holds(np.allclose(of_black(0.0925), (5.9, 1.0), atol=0.06), np.allclose(of_black
 # narrower bells win some forty nats over `shared`, for ten nats more of code. As bytes the forty are gone, for in the
 # first bin a narrower bell wins little, and the ten remain. And mind the first two lines. Who knows no more than how
 # often each value comes needs 2.8 bits, and so does zip. Four of our five decoders, with their codes and networks, do
-# worse: a bell cannot say *exactly 0*. Only `bitwise` does better.
+# worse: with their lower limits on the width, their bells cannot say *exactly 0* cheaply. Only `bitwise` does better.
 #
-# So a loss below zero tells that the number belongs to a density, not how good it is; one above zero tells nothing.
+# So a loss below zero tells you that the number belongs to a density, not how good it is; one above zero tells nothing.
 # **Is a negative loss right? Yes, for a density, whose bells are narrow. For bytes or coins, never.** (And if a loss
 # has no lowest value, how does one see that training is done? By a bound on held-out images that rises no more, if
 # $\sigma$ has a floor. Print the typical error beside it: it shows whether the means improve, or only $\sigma$
@@ -829,12 +832,12 @@ holds(reported == [9179, 10800, -3349], abs(OURS["shared"][0] - paper.MNIST["mni
 # large, and the bound climbs by up to 291 nats an epoch; in the last two together it climbs by 19. Had we stopped after
 # five, three hundred nats would have been missing, and nothing wrong but that. `optimal` need not wait: after its first
 # epoch it is at 669, where `shared` comes in the sixth. (On SVHN, where the paper trained to the end, `shared` is even
-# a little ahead of `optimal`: what is computed comes sooner, not further.)
+# a little ahead of `optimal`: the computed one came sooner, and no further.)
 #
 # Of bytes the paper reports a $-\log p$ of 9179 for the categorical decoder on SVHN and 10800 for the bitwise one,
-# beside $-3349$ for `shared`. You know now why that is no lead of twelve thousand nats: as a density of bytes, from 0
-# to 255, the last would be $D \ln 255$ more, some 13,000. That makes some 9,700, between the two; and it is still a
-# density, to be put in bins before it is compared.
+# beside $-3349$ for `shared`. You know now why that is no lead of twelve or fourteen thousand nats: as a density of
+# bytes, from 0 to 255, the last would be $D \ln 255$ more, some 13,000. That makes some 9,700, between the two; and it
+# is still a density, to be put in bins before it is compared.
 
 # %% [markdown]
 # ## When it goes wrong
@@ -878,10 +881,9 @@ quiz.discuss("square")
 # ### Another unit
 #
 # The same network is trained on grey values from 0 to 255 instead of 0 to 1. A scale that is optimal follows: $\sigma$
-# becomes 255 times as large, and the model is the same, if the means are scaled along. A learned one comes to the same
-# end, from another start. A fixed one does not, and a $\beta$ that was
-# tuned stands for another model. And the reported number? A density of $255\,x$ is that of $x$ divided by 255, for each
-# value:
+# becomes 255 times as large, and the model is the same, if the means are scaled along (and the floor with them). A
+# learned one comes to the same end, from another start. A fixed one does not, and a $\beta$ that was tuned stands for
+# another model. And the reported number? A density of $255\,x$ is that of $x$ divided by 255, for each value:
 
 # %% tags=["nbval-check-output"]
 x, mean, sigma = np.array([0.2, 0.9]), np.array([0.25, 0.8]), 0.1
@@ -890,9 +892,9 @@ for unit in (1, 255):
 print(f"2 ln 255 = {2 * np.log(255):.2f};  for 28 × 28 pixels {784 * np.log(255):.0f} nats")
 
 # %% [markdown]
-# No model has changed, and the "likelihood" by thousands of nats. So a density has a unit, too, and a sign is no merit:
-# the loss of a good model is below zero in one unit and far above in another. *Test:* state the range of the pixels
-# beside every $-\log p$, and compare bits per dimension, where you can.
+# No model has changed, yet the "likelihood" has, by thousands of nats. So a density has a unit, too, and a sign is no
+# merit: the loss of a good model is below zero in one unit and far above in another. *Test:* state the range of the
+# pixels beside every $-\log p$, and compare bits per dimension, where you can.
 #
 # ### A sum here, a mean there
 #
@@ -909,18 +911,18 @@ print(f"2 ln 255 = {2 * np.log(255):.2f};  for 28 × 28 pixels {784 * np.log(255
 # **σ or σ².** The mean squared error is the best $\sigma^2$.
 #
 # **Log MSE.** Put it in, and the loss is $\frac D2 \log\mathrm{MSE} + \mathrm{KL}$, the MSE being that of all images
-# with the same $\sigma$. It needs no tuning.
+# with the same $\sigma$. For the bound it needs no tuning; the best samples may want another $\sigma$.
 #
 # **The gradient through σ\*.** Whether it passes makes no difference, as long as $\sigma^*$ is the minimum, and is
 # treated alike in both places.
 #
 # **A negative loss** is nothing wrong. Densities can be compared with densities of the same data in the same unit, and
-# with nothing else. Bits per dimension, from bins, can.
+# with nothing else. Bits per dimension of the same bytes can be compared, whatever the decoder.
 #
 # One $\sigma$ for all has the lower FID. One for each pixel has the higher bound, and earns it where nothing ever
 # happens; it needs a floor.
 #
-# Calibrated, here, means that the average squared error is right. Look whether more than that is.
+# Calibrated, here, means that the average squared error is right. Check what else is.
 #
 # **To do next:** [exercise 10](../exercises/10_calibrated_decoders/10_calibrated_decoders.ipynb). Lesson 11 goes on to
 # videos, with a decoder of one $\sigma$.
