@@ -17,8 +17,8 @@ def build(data, model, settings, seed):
     return paper.vae(data, "vampprior", settings=settings, seed=seed)
 
 
-def measure(model, data, seed=0, progress=True):
-    p = evaluation.log_likelihood(model, data.test, 10, seed=seed, progress=progress)
+def measure(model, data, seed=0, progress=True, checkpoint=None):
+    p = evaluation.log_likelihood(model, data.test, 10, seed=seed, progress=progress, checkpoint=checkpoint)
     units = evaluation.active_units(model, data.test, samples=10, seed=seed)
     return {"log p(x)": Figure(p.mean, p.standard_error), "active units": Figure(numbers(units))}
 

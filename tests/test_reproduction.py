@@ -112,7 +112,7 @@ def tiny(compiled, tmp_path, monkeypatch):
     """A cell; runs and results go to the working directory, which is empty."""
     monkeypatch.chdir(tmp_path)
 
-    def measure(model, data, seed=0, progress=True):
+    def measure(model, data, seed=0, progress=True, checkpoint=None):
         return {"NLL": Figure(model.evaluate(data.validation, batch_size=300, seed=seed, verbose=0)["loss"])}
 
     return Cell(
@@ -162,15 +162,21 @@ def test_a_run_that_is_done_is_not_repeated(tiny, capsys):
 
 
 def test_what_was_cut_off_while_measuring_is_not_trained_again(tiny):
-    def interrupted(*_, **__):
+    def interrupted(*_, checkpoint, **__):
+        checkpoint.write_bytes(b"the first half")
         raise KeyboardInterrupt
+
+    def continued(*data, checkpoint, **options):
+        assert checkpoint.read_bytes() == b"the first half"
+        return tiny.measure(*data, **options)
 
     with pytest.raises(KeyboardInterrupt):
         runs.run(dataclasses.replace(tiny, measure=interrupted), progress=False)
     trained = content()
-    assert set(trained) == {FOLDER / "run.json", FOLDER / "training.npz"}
-    assert runs.run(tiny, progress=False).epochs == 3
+    assert set(trained) == {FOLDER / name for name in ("run.json", "training.npz", "measured-3.npz")}
+    assert runs.run(dataclasses.replace(tiny, measure=continued), progress=False).epochs == 3
     assert content()[FOLDER / "training.npz"] == trained[FOLDER / "training.npz"]
+    assert not (FOLDER / "measured-3.npz").exists()
 
 
 @pytest.mark.once

@@ -11,6 +11,7 @@ from tqdm.auto import tqdm
 from vaekit import backend, inference
 from vaekit.batches import check_counts
 from vaekit.evaluation.errors import standard_error
+from vaekit.evaluation.resuming import Measured
 from vaekit.layers import Tokens
 from vaekit.models.arrays import row_batches, row_count
 from vaekit.models.data import fixed_arrays
@@ -97,7 +98,9 @@ def _log_weights(model, chunk, chunks):
     return backend.compile(log_weights, [*model.variables, generator.state]), generator
 
 
-def log_likelihood(model, x, samples=None, batch_size=100, chunk=None, seed=0, progress=True, method="importance"):
+def log_likelihood(
+    model, x, samples=None, batch_size=100, chunk=None, seed=0, progress=True, method="importance", checkpoint=None
+):
     r"""Estimates $\log p(x) \approx \log \frac1S \sum_s w_s$, where $\mathbb E\,w_s = p(x)$, in nats.
 
     A lower bound in expectation, $\mathcal L_S$, that rises to log p(x) with S. By importance sampling,
@@ -118,8 +121,14 @@ def log_likelihood(model, x, samples=None, batch_size=100, chunk=None, seed=0, p
         seed: an int; the same one gives the same estimate.
         progress: show a progress bar, which moves with each batch.
         method: `"importance"`, `"ais"`, or a `vaekit.inference.AIS` with settings of one's own.
+        checkpoint: path of a file, written about once a minute. Called again, as it was before, a measurement that was
+            cut off goes on from there, to the same estimate. None: it begins anew.
 
     Returns: `LogLikelihood`.
+
+    Raises:
+        ValueError: data that the model does not take, settings out of range.
+        CheckpointError: a damaged file, or one of another model, other data or settings.
 
     Source: Rezende et al. 2014, appendix E; Burda et al. 2016, section 5 (S = 5000); Wu et al. 2017 (AIS, 16 chains).
     """
@@ -134,16 +143,19 @@ def log_likelihood(model, x, samples=None, batch_size=100, chunk=None, seed=0, p
     data = fixed_arrays(model, x)
     n = row_count(data)
     batch_size, chunk, chunks = portions(n, samples, batch_size, chunk)
-    results = []
+    settings = {"method": str(method), "samples": samples, "batch_size": batch_size, "chunk": chunk, "seed": seed}
     bar = tqdm(total=n * samples, unit=" samples", unit_scale=True, disable=not progress, leave=False)
     with model.programs.lock, bar:  # other threads share the seeds of the programs
-        weights = _annealed(model, method, chunk, chunks, seed) if annealed else _importance(model, chunk, chunks, seed)
-        for batch, count in row_batches(data, batch_size, full=True):
+        weights, seeds = _annealed(model, method, chunk, chunks) if annealed else _importance(model, chunk, chunks)
+        seeds.state.assign([backend.integer_seed(seed), 0])
+        measured = Measured(checkpoint, model, data, settings, seeds)
+        bar.update(samples * measured.rows)
+        for batch, count in row_batches(data, batch_size, full=True, start=measured.rows):
             w = weights(batch)[:samples, :count].astype("float64")
             require_numbers(model, "log_likelihood", w)
-            results.append(log_mean_exp(w))
+            measured.add(np.stack(log_mean_exp(w)), last=measured.rows + count == n)
             bar.update(samples * count)
-    estimate, effective = map(np.concatenate, zip(*results, strict=True))  # [N]
+    estimate, effective = measured.results()  # [N]
     return LogLikelihood(estimate, effective, samples, *dimensions(model, data))
 
 
@@ -161,22 +173,21 @@ def log_mean_exp(w):
     return first - math.log(len(w)), np.exp(2 * first - second)
 
 
-def _importance(model, chunk, chunks, seed):
-    """Returns a function from data `[B, ...]` to log-weights of samples of q, `[chunks · chunk, B]`."""
-    program, generator = model.program(("log_likelihood", chunk, chunks), lambda: _log_weights(model, chunk, chunks))
-    generator.state.assign([backend.integer_seed(seed), 0])
-    return lambda batch: ops.convert_to_numpy(program(batch)).reshape(chunks * chunk, -1)
+def _importance(model, chunk, chunks):
+    """Returns a function from data `[B, ...]` to log-weights of samples of q, `[chunks · chunk, B]`, and its seeds."""
+    program, seeds = model.program(("log_likelihood", chunk, chunks), lambda: _log_weights(model, chunk, chunks))
+    return lambda batch: ops.convert_to_numpy(program(batch)).reshape(chunks * chunk, -1), seeds
 
 
-def _annealed(model, ais, chunk, chunks, seed):
-    """Returns a function from data `[B, ...]` to log-weights of annealed chains, `[chunks · chunk, B]`."""
-    source = backend.SeedSequence(seed)
+def _annealed(model, ais, chunk, chunks):
+    """Returns a function from data `[B, ...]` to log-weights of AIS's chains, `[chunks · chunk, B]`, and its seeds."""
+    seeds = backend.seed_generator(0)
 
     def weights(batch):
-        sizes = ais.tune(model, batch, backend.seed(source))
-        return np.concatenate([ais.forward(model, batch, sizes, chunk, backend.seed(source)) for _ in range(chunks)])
+        sizes = ais.tune(model, batch, backend.seed(seeds))
+        return np.concatenate([ais.forward(model, batch, sizes, chunk, backend.seed(seeds)) for _ in range(chunks)])
 
-    return weights
+    return weights, seeds
 
 
 def terms(model, x, objective, batch_size=500, seed=0):

@@ -55,7 +55,7 @@ class Perplexity:
         )
 
 
-def perplexity(model, x, samples=None, batch_size=None, chunk=None, seed=0, progress=True):
+def perplexity(model, x, samples=None, batch_size=None, chunk=None, seed=0, progress=True, checkpoint=None):
     r"""Measures a model's perplexity a word, the end mark being one.
 
     Args:
@@ -64,7 +64,7 @@ def perplexity(model, x, samples=None, batch_size=None, chunk=None, seed=0, prog
         samples: S of importance sampling; None: by the bound, as papers do that sample once. (Without latents the bound
             is log p(x).)
         batch_size, chunk: as for `log_likelihood`; None: such that the logits of all words at once fit half a gigabyte.
-        seed, progress: as for `log_likelihood`.
+        seed, progress, checkpoint: as for `log_likelihood`.
 
     Returns: `Perplexity`.
 
@@ -80,7 +80,7 @@ def perplexity(model, x, samples=None, batch_size=None, chunk=None, seed=0, prog
     if samples is None or not model.latents:
         return Perplexity(terms(model, x, ELBO(), batch_size, seed)["bound"], tokens, None, not model.latents)
     chunk = max(1, rows // batch_size) if chunk is None else chunk
-    estimate = log_likelihood(model, x, samples, batch_size, chunk, seed, progress)
+    estimate = log_likelihood(model, x, samples, batch_size, chunk, seed, progress, checkpoint=checkpoint)
     return Perplexity(estimate.per_example, tokens, samples)
 
 

@@ -174,16 +174,17 @@ def row_count(arrays):
     return len(next(iter(arrays.values())))
 
 
-def row_batches(arrays, size, full=False):
+def row_batches(arrays, size, full=False, start=0):
     """Yields a dict of arrays `[N, ...]` in batches: a dict of float32 tensors `[B, ...]`, and how many rows are data.
 
-    With `full` the last batch repeats its last row, up to the size of the others: one compiled program serves all.
+    The first batch begins with row `start`. With `full` the last one repeats its last row, up to the size of the
+    others: one compiled program serves all.
     """
     n = row_count(arrays)
     size = min(size, n)
-    for start in range(0, n, size):
-        count = min(size, n - start)
-        index = np.minimum(np.arange(start, start + (size if full else count)), n - 1)
+    for first in range(start, n, size):
+        count = min(size, n - first)
+        index = np.minimum(np.arange(first, first + (size if full else count)), n - 1)
         yield {name: ops.cast(value[index], "float32") for name, value in arrays.items()}, count
 
 

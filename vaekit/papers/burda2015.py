@@ -271,9 +271,10 @@ METRIC = (
 )
 
 
-def measure(model, data, seed=0, progress=True):
+def measure(model, data, seed=0, progress=True, checkpoint=None):
     """Negative log-likelihood and active units, on the test images."""
-    p = evaluation.log_likelihood(model, data.test, SETTINGS.samples, seed=seed, progress=progress)
+    how = dict(seed=seed, progress=progress, checkpoint=checkpoint)
+    p = evaluation.log_likelihood(model, data.test, SETTINGS.samples, **how)
     units = evaluation.active_units(model, data.test, SETTINGS.threshold, samples=10, seed=seed)
     return {
         "NLL": Figure(-p.mean, p.standard_error),

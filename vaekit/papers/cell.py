@@ -68,7 +68,8 @@ class Cell:
         build: function of (data set, settings, quirks, seed, **options), which returns a compiled model; options are
             the cell's but for `"data"`, quirks are left out where there are none.
         fit: function of (model, data set, epochs, settings, **options of `LatentVariableModel.fit`).
-        measure: function of (model, data set, seed, progress), which returns a dict of `Figure` by name.
+        measure: function of (model, data set, seed, progress, checkpoint), which returns a dict of `Figure` by name;
+            what takes long goes on from the file `checkpoint`.
         metric: how `measure` comes to its figures, in words.
         settings: the paper's, a dataclass.
         quirks: of its code, a dataclass, all of them off; None: it has none.

@@ -181,7 +181,7 @@ BOUND = (
 HMC = "Marginal log-likelihood by the HMC estimator of appendix D: 1000 test and 1000 training images, 50 samples each."
 
 
-def measure_bound(model, data, seed=0, progress=True):
+def measure_bound(model, data, seed=0, progress=True, checkpoint=None):
     """The bound on test and training images."""
     train = np.asarray(data.train)[np.random.default_rng(seed).permutation(len(data.train))[:10_000]]
     figures = {}
@@ -190,7 +190,7 @@ def measure_bound(model, data, seed=0, progress=True):
     return figures
 
 
-def measure_likelihood(model, data, seed=0, progress=True):
+def measure_likelihood(model, data, seed=0, progress=True, checkpoint=None):
     """The marginal log-likelihood of 1000 test and training images."""
     figures = {}
     for name, x in (("test", data.test), ("training", np.asarray(data.train))):

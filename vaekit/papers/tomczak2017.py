@@ -360,9 +360,10 @@ METRIC = (
 SAMPLES = 5000
 
 
-def measure(model, data, seed=0, progress=True):
+def measure(model, data, seed=0, progress=True, checkpoint=None):
     """Log-likelihood on the test images: in nats of binary images, in bits per dimension of bytes; active units."""
-    p = evaluation.log_likelihood(model, data.test, SAMPLES, seed=seed, progress=progress)
+    how = dict(seed=seed, progress=progress, checkpoint=checkpoint)
+    p = evaluation.log_likelihood(model, data.test, SAMPLES, **how)
     bits = {"bits/dim": Figure(p.bits_per_dimension, p.bits_standard_error)}
     nats = {"log p(x)": Figure(p.mean, p.standard_error)}
     return {

@@ -38,7 +38,8 @@ class Record:
         figures: dict by name: `ours` (a number, or a list, one for each latent), `standard_error` of the mean over
             images or None, `paper` or None.
         curves: dict: the numbers of some epochs, and every term's values there (nats), `val_` for validation.
-        seconds: dict: of training (of all models that were trained at once) and of evaluation.
+        seconds: dict: of training (of all models that were trained at once) and of evaluation (since
+            it was last cut off).
         together: how many models were trained at once.
         ran_on: list of dicts, one where nothing changed between the run's sittings: `backend`, `device`, `machine`,
             `versions` and `commit`, which is None outside vaekit's repository, and ends in "+" if files differed.

@@ -21,6 +21,7 @@ from vaekit.training import checkpoint, fit_together
 from vaekit.training.progress import Progress
 
 RUN, TRAINING, WEIGHTS = "run.json", "training.npz", "weights.npz"  # of a run's folder
+MEASURED = "measured-{}.npz"  # log p(x) of the images so far, by epochs
 
 
 class RunError(RuntimeError):
@@ -34,8 +35,9 @@ class BusyError(RunError):
 def run(cell, seed=0, epochs=None, runs="runs", results="results", progress=True):
     """Trains a cell's model, measures it, and writes its record; goes on where an earlier run was cut off.
 
-    The folder `runs/PAPER/CELL-seedS` holds the checkpoint of training, written about once a minute, and the final
-    weights. With more `epochs` a run that is done goes on as well, and its record is written anew.
+    The folder `runs/PAPER/CELL-seedS` holds the checkpoint of training, later that of measuring log p(x), each written
+    about once a minute, and the final weights. With more `epochs` a run that is done goes on as well, and its record is
+    written anew.
 
     Args:
         cell: a `vaekit.papers.cell.Cell`.
@@ -93,6 +95,8 @@ def run_seeds(cell, seeds, epochs=None, runs="runs", results="results", progress
                     done[seed] = dataclasses.replace(record, note=before[seed].note if before[seed] else "")
                     save_weights(model, folders[seed] / WEIGHTS)
                     done[seed].write(results)
+                    for measured in folders[seed].glob(MEASURED.format("*")):
+                        measured.unlink()
         return [done[seed] for seed in seeds]
 
 
@@ -207,7 +211,8 @@ class Finite(keras.callbacks.Callback):
 def _measured(cell, data, seed, model, folder, together, progress):
     state, _ = checkpoint.read(folder / TRAINING)
     clock = time.perf_counter()
-    figures = cell.measure(model, data, seed=seed, progress=progress)
+    file = folder / MEASURED.format(state["epochs"])  # after more epochs they are other weights
+    figures = cell.measure(model, data, seed=seed, progress=progress, checkpoint=file)
     seconds = {"training": round(state["seconds"], 1), "evaluation": round(time.perf_counter() - clock, 1)}
     ran_on = json.loads((folder / RUN).read_text())["ran_on"]
     return _record(cell, data, seed, state, figures, seconds, together, ran_on)

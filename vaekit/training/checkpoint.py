@@ -73,7 +73,7 @@ class Checkpoint:
         if not self.path.exists():
             return 0
         state, arrays = read(self.path)
-        saved, present = _without_names(state["identity"]), _without_names(self.identity)
+        saved, present = without_names(state["identity"]), without_names(self.identity)
         saved.setdefault("batches", present["batches"])  # older files do not say
         if others := [name for name in present if saved.get(name) != present[name]]:
             name = min(others, key=lambda name: len(str(present[name])))
@@ -187,12 +187,12 @@ def settings_by_path(model, config):
     }
 
 
-def _without_names(config):
+def without_names(config):
     """Removes names, which Keras numbers, adam, adam_1, …, in the order of a process, and modules."""
     if isinstance(config, dict):
         keys = (k for k in config if k != "name" and k.split(".")[-1] != "module")
-        return {key: _without_names(config[key]) for key in keys}
-    return [_without_names(value) for value in config] if isinstance(config, list) else config
+        return {key: without_names(config[key]) for key in keys}
+    return [without_names(value) for value in config] if isinstance(config, list) else config
 
 
 def _difference(a, b, where):

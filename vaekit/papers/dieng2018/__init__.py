@@ -250,7 +250,7 @@ METRIC = (
 ACCURACY_METRIC = " Accuracy: 2 × 1024 ReLU units with dropout, on posterior means."
 
 
-def measure(model, data, seed=0, progress=True, accuracy=False):
+def measure(model, data, seed=0, progress=True, checkpoint=None, accuracy=False):
     """ELBO, KL, mutual information and active units on the test images, and accuracy if wanted."""
     parts = evaluation.terms(model, data.test, ELBO(analytic_kl=True), seed=seed)
     info = evaluation.information(model, data.test, seed=seed, progress=progress)

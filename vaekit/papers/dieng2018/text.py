@@ -215,14 +215,15 @@ def fit(model, data, epochs=None, settings=SETTINGS, **options):
     return model.fit(train, epochs=s.epochs if epochs is None else epochs, validation_data=validation, **options)
 
 
-def measure(model, data, seed=0, progress=True, settings=SETTINGS):
+def measure(model, data, seed=0, progress=True, checkpoint=None, settings=SETTINGS):
     """Perplexity, ELBO, KL, mutual information and active units on the test sentences; without latents log p(x)."""
-    return _measured(model, data, seed, progress, settings)[0]
+    return _measured(model, data, seed, progress, checkpoint, settings)[0]
 
 
-def _measured(model, data, seed, progress, settings):
+def _measured(model, data, seed, progress, checkpoint, settings):
     """The figures of `measure`, and log p(x) of the test sentences, `[N]`."""
-    by_samples = evaluation.perplexity(model, data.test, settings.samples or None, seed=seed, progress=progress)
+    how = dict(seed=seed, progress=progress, checkpoint=checkpoint)
+    by_samples = evaluation.perplexity(model, data.test, settings.samples or None, **how)
     if not model.latents:
         alone = {"perplexity": Figure(by_samples.value), "log p(x)": mean(by_samples.per_sentence)}
         return alone, by_samples.per_sentence
@@ -238,12 +239,12 @@ def _measured(model, data, seed, progress, settings):
     return figures, by_samples.per_sentence
 
 
-def measure_grammar(model, data, seed=0, progress=True, settings=GRAMMAR):
+def measure_grammar(model, data, seed=0, progress=True, checkpoint=None, settings=GRAMMAR):
     r"""What `measure` and `judged` do, and how far the model is from the grammar, on the test sentences.
 
     $\mathrm{KL}(p \| p_\theta) = \mathbb E_p [\log p(x) - \log p_\theta(x)]$ of the grammar's p and the model's.
     """
-    figures, log_p = _measured(model, data, seed, progress, settings)
+    figures, log_p = _measured(model, data, seed, progress, checkpoint, settings)
     divergence = mean(Grammar().log_prob(data.test) - log_p)
     return figures | {"KL(grammar‖model)": divergence} | judged(model, data, seed)
 

@@ -282,7 +282,7 @@ METRIC = (
 )
 
 
-def measure(model, data, seed=0, progress=True):
+def measure(model, data, seed=0, progress=True, checkpoint=None):
     """−ELBO on the test images and, with labels, FID by the features of a LeNet."""
     parts = evaluation.terms(model, data.test, ELBO(analytic_kl=True), seed=seed)
     figures = {"−ELBO": mean(parts["bound"], sign=-1), "KL": mean(parts["kl"])}

@@ -260,7 +260,7 @@ def schedule(videos, settings):
     return math.ceil(settings.updates / steps_per_epoch(videos, settings))
 
 
-def measure(model, data, seed=0, progress=True, settings=BAIR):
+def measure(model, data, seed=0, progress=True, checkpoint=None, settings=BAIR):
     """−ELBO and KL a frame on the test videos; PSNR and SSIM of the best of some futures, as far as the videos go."""
     s, frames = settings, data.event_shape[0]
     steps = evaluation.by_step(model, data.test, batch_size=s.batch_size, seed=seed)
