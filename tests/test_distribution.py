@@ -152,3 +152,5 @@ def test_what_a_conditional_model_lacks():
         model.sample(5, {"z": np.zeros((5, 2)), "label": np.eye(4)})
     with pytest.raises(ValueError, match=r"as many rows of each; received {'z': 5, 'label': 4}"):
         model.decode({"z": np.zeros((5, 2)), "label": np.eye(4)})
+    with pytest.raises(ValueError, match=r"at least one row; received {'z': 0, 'label': 0}"):
+        model.decode({"z": np.zeros((0, 2)), "label": np.eye(4)[:0]})

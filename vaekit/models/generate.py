@@ -26,7 +26,7 @@ def decoder_inputs(model, z):
     """Converts latents, and the conditions that p has, to a dict of tensors `[N, ...]` by name.
 
     Raises:
-        ValueError: missing or unknown names, wrong shapes; an unbuilt model.
+        ValueError: missing or unknown names, wrong shapes, no rows; an unbuilt model.
     """
     model.require_built()
     model.require_latents("decode")
@@ -42,6 +42,8 @@ def decoder_inputs(model, z):
     counts = {name: value.shape[0] for name, value in values.items()}
     if len(set(counts.values())) > 1:
         raise ValueError(f"likelihood and decode expect as many rows of each; received {counts}.")
+    if 0 in counts.values():
+        raise ValueError(f"likelihood and decode expect at least one row; received {counts}.")
     return values
 
 

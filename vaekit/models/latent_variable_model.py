@@ -344,7 +344,7 @@ class LatentVariableModel(Trainer):
         """
         self.require_built()
         if not ops.is_tensor(n):
-            check_counts("draw", n=n)
+            check_counts("sample (or draw)", n=n)
         values = {name: ops.cast(value, "float32") for name, value in (conditions or {}).items()}
         if not set(self.generative_conditions) <= set(values) <= set(self.conditions):
             needed = self.generative_conditions
