@@ -6,7 +6,7 @@ import numpy as np
 
 from vaekit.course.questions import Experiment, Function, Mend, Number, TrainedHierarchy
 from vaekit.course.questions.question import AtLeast, AtMost
-from vaekit.datasets import load
+from vaekit.course.questions.small_digits import small_digits
 
 TITLE = "Two stochastic layers"
 
@@ -755,23 +755,12 @@ REMEDY = Experiment(
 # ---- 8
 
 
-@functools.cache
-def _digits():
-    """MNIST-10k, 14 × 14: the mean of four pixels each."""
-    data = load("mnist_10k")
-
-    def small(images):
-        return np.reshape(images, (-1, 14, 2, 14, 2)).mean(axis=(2, 4)).reshape(-1, 196)
-
-    return small(data.train[:2500]), small(data.test[:500])
-
-
 TRAINED = TrainedHierarchy(
     "train_hierarchy", "Train two layers, both alive", points=5, minutes=30, difficulty=2,
     section="Four remedies", aims=(1, 3),
     bounds={"codes": -50.0, "fair": -46.0, "good": -42.5}, alive=3.8,
     parts={"codes": 1, "fair": 1, "good": 1.5, "alive": 1.5},
-    images=_digits, coins=-52.5, good_kl=(6.0, 9.0), most={"h1": 20, "h2": 10, "hidden": 100},
+    images=small_digits, coins=-52.5, good_kl=(6.0, 9.0), most={"h1": 20, "h2": 10, "hidden": 100},
     because="5 runs of the solution, each with another seed, on both backends, ended between −41.7 and −41.5 (with 40 "
     "epochs near −41.0), and the upper layer carried 4.0 to 4.3 nats. Without free bits it carries 2.9 to 3.7. After "
     "20 epochs the bound is −43.0. A constant learning rate of 0.001 reaches −50.6 in 15 epochs. Principal components, "

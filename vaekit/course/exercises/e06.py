@@ -1,12 +1,10 @@
 r"""Exercise 06: the VampPrior."""
 
-import functools
-
 import numpy as np
 
 from vaekit.course.questions import Experiment, Function, Mend, Number, Prior, TrainedVAE
 from vaekit.course.questions.question import AtLeast, AtMost
-from vaekit.datasets import load
+from vaekit.course.questions.small_digits import small_digits
 
 TITLE = "VampPrior"
 
@@ -709,23 +707,12 @@ WIDENED = Experiment(
 # ---- 8
 
 
-@functools.cache
-def _digits():
-    """MNIST-10k, 14 × 14: the mean of four pixels each."""
-    data = load("mnist_10k")
-
-    def small(images):
-        return np.reshape(images, (-1, 14, 2, 14, 2)).mean(axis=(2, 4)).reshape(-1, 196)
-
-    return small(data.train[:2500]), small(data.test[:500])
-
-
 TRAINED = TrainedVAE(
     "train_vamp", "Train a VAE with a VampPrior", points=5, minutes=30, difficulty=2,
     section="Four priors", aims=(4,),
     bounds={"codes": -50.0, "fair": -47.0, "good": -44.0}, worth=1.0,
     parts={"codes": 1, "fair": 1, "good": 1.5, "prior": 1.5},
-    images=_digits, coins=-52.5, good_kl=(6.0, 9.0), most_latents=20, most_units=100, components=50,
+    images=small_digits, coins=-52.5, good_kl=(6.0, 9.0), most_latents=20, most_units=100, components=50,
     because="32 runs of the solution, each with another seed, on both backends, ended between −40.9 and −40.1, with "
     "priors worth 1.9 to 3.2. MixtureOfNormals: −40.6 to −40.0, worth 1.6 to 2.1; ten components, 1.0 to 1.3. N(0, I), "
     "and one normal that is learned: −41.5 to −40.7, worth 0. Neither warm-up nor free bits: −45.7, −47.1, −52.3, "

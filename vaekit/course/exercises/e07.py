@@ -8,7 +8,7 @@ from vaekit.course.observe import VALUE
 from vaekit.course.questions import Experiment, Function, Mend, Number, TrainedPixels
 from vaekit.course.questions.explain import Explanation
 from vaekit.course.questions.question import AtMost
-from vaekit.datasets import load
+from vaekit.course.questions.small_digits import small_digits
 
 TITLE = "Hierarchies, convolutions, PixelCNN"
 
@@ -752,13 +752,7 @@ FIELD = Experiment(
 
 @functools.cache
 def _digits():
-    """MNIST-10k, 14 × 14: the mean of four pixels each."""
-    data = load("mnist_10k")
-
-    def small(images):
-        return np.reshape(images, (-1, 14, 2, 14, 2)).mean(axis=(2, 4))[..., None]
-
-    return small(data.train[:2500]), small(data.test[:1000])
+    return [images.reshape(-1, 14, 14, 1) for images in small_digits(test=1000)]
 
 
 TRAINED = TrainedPixels(

@@ -1,13 +1,12 @@
 r"""Exercise 08: posterior collapse and skip decoders."""
 
-import functools
 import math
 
 import numpy as np
 
 from vaekit.course.questions import DistributionLayer, Experiment, Function, Mend, Number, TrainedDeep
 from vaekit.course.questions.question import AtLeast, AtMost
-from vaekit.datasets import load
+from vaekit.course.questions.small_digits import small_digits
 
 TITLE = "Posterior collapse and skip decoders"
 
@@ -717,23 +716,12 @@ SIGHT = Experiment(
 # ---- 8
 
 
-@functools.cache
-def _digits():
-    """MNIST-10k, 14 × 14: the mean of four pixels each."""
-    data = load("mnist_10k")
-
-    def small(images):
-        return np.reshape(images, (-1, 14, 2, 14, 2)).mean(axis=(2, 4)).reshape(-1, 196)
-
-    return small(data.train[:2500]), small(data.test[:500])
-
-
 TRAINED = TrainedDeep(
     "train_deep", "Train a deep decoder that listens", points=5, minutes=30, difficulty=2,
     section="Depth, and the number of latents", aims=(3,),
     bounds={"codes": -50.0, "fair": -43.0, "good": -41.4}, informed=5.4,
     parts={"codes": 1, "fair": 1, "good": 1.5, "informed": 1.5},
-    images=_digits, coins=-52.5, good_kl=(6.0, 12.0), most_latents=20, most_units=100,
+    images=small_digits, coins=-52.5, good_kl=(6.0, 12.0), most_latents=20, most_units=100,
     because="16 runs of the solution, each with another seed, on both backends, ended between −40.8 and −40.2, with "
     "5.8 to 5.9 nats of information. Two runs each: without any cure −46.6, with 2.4 nats; with warm-up alone −42.1 "
     "and 4.6; with free bits of 8 nats alone −42.0 and 5.7; with skips alone −41.1 and −41.9, with 5.2 and 4.9; both "

@@ -9,7 +9,7 @@ from vaekit.course.observe import VALUE
 from vaekit.course.questions import DistributionLayer, Experiment, Function, Mend, Number, TrainedGrey
 from vaekit.course.questions.explain import Explanation
 from vaekit.course.questions.question import AtMost
-from vaekit.datasets import load
+from vaekit.course.questions.small_digits import small_digits
 
 TITLE = "Calibrated decoders"
 
@@ -759,14 +759,8 @@ TUNED = Experiment(
 
 @functools.cache
 def _digits():
-    """MNIST-10k, 14 × 14: the mean of four pixels each, rounded to one of 256 grey values."""
-    data = load("mnist_10k")
-
-    def small(images):
-        four = np.reshape(images, (-1, 14, 2, 14, 2)).mean(axis=(2, 4)).reshape(-1, 196)
-        return np.rint(255 * four) / 255
-
-    return small(data.train[:2500]), small(data.test[:500])
+    """Small digits, rounded to one of 256 grey values."""
+    return [np.rint(255 * images) / 255 for images in small_digits()]
 
 
 TRAINED = TrainedGrey(
