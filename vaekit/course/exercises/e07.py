@@ -18,7 +18,7 @@ TITLE = "Hierarchies, convolutions, PixelCNN"
 
 def _windows(mask):
     def draw(rng):
-        for N, H, W, C, M, R, S in (1, 3, 4, 2, 2, 3, 3), (1, 4, 5, 1, 1, 3, 5):
+        for N, H, W, C, M, R, S in (2, 3, 4, 2, 3, 3, 3), (1, 4, 5, 1, 2, 3, 5), (1, 5, 3, 2, 1, 5, 3):
             yield dict(x=rng.normal(size=(N, H, W, C)), value=rng.normal(size=(R, S, C, M)),
                        gate=rng.normal(size=(R, S, C, M)), value_bias=rng.normal(size=M),
                        gate_bias=rng.normal(size=M), mask=mask)  # fmt: skip
@@ -35,7 +35,7 @@ GATED_MASK = Function(
     section="A test by gradients", aims=(3,),
     takes="x[N,H,W,C], value[R,S,C,M], gate[R,S,C,M], value_bias[M], gate_bias[M], mask",
     axes={"N": "images", "H": "rows", "W": "columns", "C": "channels", "M": "filters"},
-    draw={"mask A": _windows("A"), "mask B": _windows("B")}, gradients="x value", requires_first=False, atol=1e-4,
+    draw={"mask A": _windows("A"), "mask B": _windows("B")}, gradients="x value gate value_bias gate_bias", requires_first=False, atol=1e-4,
     because="a convolution adds up a few dozen products, each in float32, and backends do so in different orders.",
     answer=f"""
         rows, columns = value.shape[:2]  # of the kernels
@@ -120,10 +120,12 @@ def _bytes(inside):
         for shape in (3, 4), (2, 5):
             mean, log_scale = rng.uniform(0.2, 0.8, size=shape), rng.uniform(-3.2, -1.5, size=shape)
             k = np.round(256 * (mean + rng.uniform(-2, 2, size=shape) * np.exp(log_scale)))
-            if not inside:
+            if inside:  # neighbours of the edges are among them
+                k.flat[:4], mean.flat[:4] = (1, 254, 2, 253), rng.uniform(0, 0.1, size=4) + (0, 0.9, 0, 0.9)
+            else:
                 k = 255 * (rng.permutation(mean.size) % 2).reshape(shape)
                 mean = np.where(k == 0, rng.uniform(-0.05, 0.15, size=shape), rng.uniform(0.85, 1.05, size=shape))
-            yield dict(k=1.0 * np.clip(k, 1 - (not inside), 254 + (not inside)), mean=mean, log_scale=log_scale)
+            yield dict(k=1.0 * np.clip(k, inside, 255 - inside), mean=mean, log_scale=log_scale)
 
     return draw
 

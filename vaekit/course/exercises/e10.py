@@ -395,10 +395,13 @@ def _bytes(inside):
             mean = rng.uniform(0.2, 0.8, size=shape)
             log_scale = rng.uniform(-5.8 if inside else -3.2, -1.5, size=shape)  # bins of 1 σ, down to 0.02
             k = np.round(255 * (mean + rng.uniform(-2, 2, size=shape) * np.exp(log_scale)))
-            if not inside:
+            if inside:  # neighbours of the edges are among them
+                k.flat[:4] = 1, 254, 2, 253
+                mean.flat[:4] = k.flat[:4] / 255 + rng.uniform(-2, 2, size=4) * np.exp(log_scale.flat[:4])
+            else:
                 k = 255 * (rng.permutation(mean.size) % 2).reshape(shape)
                 mean = np.where(k == 0, rng.uniform(-0.05, 0.15, size=shape), rng.uniform(0.85, 1.05, size=shape))
-            yield dict(k=1.0 * np.clip(k, 1 - (not inside), 254 + (not inside)), mean=mean, log_scale=log_scale)
+            yield dict(k=1.0 * np.clip(k, inside, 255 - inside), mean=mean, log_scale=log_scale)
 
     return draw
 
