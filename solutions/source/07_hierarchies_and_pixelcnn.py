@@ -352,7 +352,7 @@ def mended_stacks(x, above_1, left_1, link_1, across_2, own_2, left_2, link_2, o
 # | cheapest | the same | at most 1.2 times |
 #
 # The worst of the three textures counts, and they differ: what sees one at a low price is blind to another, however
-# deep it is.
+# deep it is. The check has the same three each time; three others are drawn when it is marked.
 
 # %% [markdown] tags=["solution"]
 # **Solution.** *Where is the pixel that counts?* Pixels have the variance 1, so the mean product of two pixels is their

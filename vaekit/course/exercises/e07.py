@@ -35,7 +35,8 @@ GATED_MASK = Function(
     section="A test by gradients", aims=(3,),
     takes="x[N,H,W,C], value[R,S,C,M], gate[R,S,C,M], value_bias[M], gate_bias[M], mask",
     axes={"N": "images", "H": "rows", "W": "columns", "C": "channels", "M": "filters"},
-    draw={"mask A": _windows("A"), "mask B": _windows("B")}, gradients="x value gate value_bias gate_bias", requires_first=False, atol=1e-4,
+    draw={"mask A": _windows("A"), "mask B": _windows("B")}, gradients="x value gate value_bias gate_bias",
+    requires_first=False, atol=1e-4,
     because="a convolution adds up a few dozen products, each in float32, and backends do so in different orders.",
     answer=f"""
         rows, columns = value.shape[:2]  # of the kernels
@@ -72,6 +73,19 @@ GATED_MASK = Function(
         ("columns_first", {"np.arange(rows * columns).reshape(rows, columns, 1, 1)":
          "np.arange(rows * columns).reshape(columns, rows, 1, 1).swapaxes(0, 1)"}, "you count along columns. Raster "
          "order reads row by row: all rows above, and what is to the left in the own one."),
+        *(("one_too_far", {_HALF: f"{_HALF} {by} 1"}, f"in the pixel's own row the window ends one column too far to "
+           f"the {side}: with mask A it ends before the pixel itself, with mask B with it.")
+          for by, side in (("+", "right"), ("-", "left"))),
+        ("below", {f"place < {_HALF}": f"(place < {_HALF}) + (place >= (rows // 2 + 1) * columns)"}, "the rows below "
+         "are seen. They have not been painted."),
+        ("triangle", {f"place < {_HALF}": 'place % columns < place // columns + (mask == "B")'}, "the mask is a "
+         "triangle. Raster order is another one: of the rows above all columns, of the own row those to the left."),
+        *(("one_mask", edits, f"the {which}'s mask is always {always}. Value and gate see the same window, that of "
+           "`mask`.")
+          for which in ("value", "gate") for always, sign in (("A", ""), ("B", " + 1"))
+          for edits in [{f"{which} * seen": f"{which} * (place < rows * columns // 2{sign})"}]),
+        ("flipped", {"value * seen": "value[::-1, ::-1] * seen", "gate * seen": "gate[::-1, ::-1] * seen"}, "the "
+         "kernels are turned round. `ops.conv` lays a kernel on the image as it is."),
         ("rows_above", {_HALF: "rows // 2 * columns"}, "only rows above are seen. The pixels to the left, in the "
          "own row, have been painted as well."),
         ("own_row", {_HALF: "(rows // 2 + 1) * columns"}, "the whole row of the pixel is seen, what is to the right of "
@@ -142,7 +156,9 @@ def _far_bytes(rng):
 
 _INSIDE = "ops.log(-ops.expm1(-width)) - ops.softplus(low) - ops.softplus(-high)"
 _EDGES = "ops.where(k == 0, -ops.softplus(-high), ops.where(k == 255, -ops.softplus(low), inside))"
-_PLAIN = "ops.log(ops.sigmoid(high) - ops.sigmoid(low))"
+_DIFFERENCE = "ops.sigmoid(high) - ops.sigmoid(low)"
+_PLAIN = f"ops.log({_DIFFERENCE})"
+_MIDDLE = "ops.log(width) - ops.softplus((low + high) / 2) - ops.softplus(-(low + high) / 2)"
 _ALL_PLAIN = "ops.where(k == 255, 1.0, ops.sigmoid(high)) - ops.where(k == 0, 0.0, ops.sigmoid(low))"
 _LOST = "float32 has seven digits, float64 sixteen, and neither tells the sigmoids of neighbouring ends apart there"
 
@@ -181,6 +197,12 @@ BYTES = Function(
         ("tails_alone", {"k == 0, -ops.softplus(-high)": "k == 0, -ops.softplus(-low)", "k == 255, -ops.softplus(low)":
          "k == 255, -ops.softplus(high)"}, "the edge bins have the tails alone, what lies beyond 0 and 1. They have "
          "their own share, too: the first one is all below $1/256$."),
+        *(("wide_edges", {f"k == {edge}": f"k {edges}"}, f"byte {edge + step} gets a tail, as if it were at the edge. "
+           "Only the first bin, 0, and the last one, 255, have one.")
+          for edge, step, edges in ((0, 1, "<= 1"), (255, -1, ">= 254"))),
+        ("certain_edges", {_EDGES: "ops.where((k == 0) | (k == 255), 0.0, inside)"}, "the edge bins have the "
+         r"logarithm 0, the probability 1. The first one has what lies below $1/256$, the last one what lies above "
+         "$255/256$."),
         ("edges_exchanged", {_EDGES: _EDGES.replace("== 0", "== 256 - 1").replace("== 255", "== 0")}, "the edge bins "
          "have each other's ends: the first one is all below its upper end, $F(1/256)$, the last one all above "
          "its lower end."),
@@ -191,6 +213,8 @@ BYTES = Function(
          "$k/256$ to $(k + 1)/256$."),
         ("half_a_bin", {"k - 256 * mean": "k - 0.5 - 256 * mean"}, "your bins begin half a bin too early: bin $k$ goes "
          "from $k/256$ to $(k + 1)/256$."),
+        ("k_in_ranges", {"k - 256 * mean": "256 * (k - mean)"}, r"$k$ is counted in bins, $\mu$ in ranges of 256 of "
+         "them: bin $k$ begins at $k/256$."),
         ("mean_in_bytes", {"k - 256 * mean": "k - mean"}, r"$\mu$ is counted in bytes; it lies between 0 and 1, where "
          "the bins are $k/256$."),
         ("times_s", {"ops.exp(-log_scale)": "ops.exp(log_scale)"}, "you multiply by $s$, where one divides."),
@@ -198,9 +222,11 @@ BYTES = Function(
          "meant."),
         ("variance", {"ops.exp(-log_scale)": "ops.exp(-log_scale / 2)"}, "you divide by $\\sqrt s$: `log_scale` is the "
          r"logarithm of $s$, not of a variance."),
-        ("density", {_INSIDE: "ops.log(width) - ops.softplus((low + high) / 2) - ops.softplus(-(low + high) / 2)"},
-         "this is the density in the middle of the bin, times its width. A wide bell has nearly that; but a bin has "
-         "what lies in it, $F(b) - F(a)$, and that cannot exceed 1."),
+        *(("density", {_INSIDE: inside}, "this is the density in the middle of the bin, times its width. A wide bell "
+           "has nearly that; but a bin has what lies in it, $F(b) - F(a)$. Within one bin of a narrow bell the density "
+           "falls by many factors of $e$.")
+          for inside in (_MIDDLE, f"ops.where({_DIFFERENCE} > 1e-5, ops.log(ops.maximum({_DIFFERENCE}, 1e-12)), "
+                         f"{_MIDDLE})")),
         ("density_itself", {_INSIDE: "-log_scale - ops.softplus((low + high) / 2) - ops.softplus(-(low + high) / 2)"},
          "this is the logarithm of the density. It is no probability; a bin has $F(b) - F(a)$."),
         ("underflow", {_INSIDE: _PLAIN, _EDGES: "ops.where(k == 0, ops.log(ops.sigmoid(high)), ops.where(k == 255, "
@@ -208,14 +234,23 @@ BYTES = Function(
          "Take the logarithm apart first: sigmoid(b) − sigmoid(a) is a product."),
         ("underflow", {_INSIDE: _PLAIN}, f"the formula is right, and some bins inside are lost: {_LOST}. Take the "
          "logarithm apart first: sigmoid(b) − sigmoid(a) is a product."),
+        ("of_log_sigmoids", {_INSIDE: "ops.log_sigmoid(high) + "
+         "ops.log(-ops.expm1(ops.log_sigmoid(low) - ops.log_sigmoid(high)))"}, "the formula is right, and where a bin "
+         "lies above the bell, or the bell is wide, both log-sigmoids are nearly the same: their difference has lost "
+         "its digits before `ops.expm1` gets it. The width of the bin needs no difference."),
         ("log_of_each", {_INSIDE: "ops.softplus(-low) - ops.softplus(-high)"}, "this is $\\log F(b) - \\log F(a)$. "
          "The logarithm of a difference is another thing."),
         ("bounded_scale", {"ops.exp(-log_scale)": "ops.exp(-ops.minimum(ops.maximum(log_scale, -4.5), 0.0))"},
          "$\\log s$ is kept within the lesson's bounds. Here it has none."),
         ("bounded_mean", {"256 * mean": "256 * ops.minimum(ops.maximum(mean, 1 / 512), 511 / 512)"}, "$\\mu$ is "
          "kept within the lesson's bounds. Here it has none."),
-        ("wide_bells", {"-ops.expm1(-width)": "1 - ops.exp(-width)"}, "for bells that are wide the digits of "
-         "$1 - e^{-\\text{width}}$ are lost: `-ops.expm1(-width)` keeps them."),
+        *(("wide_bells", edits, "for bells that are wide digits are lost: of $1 - e^{-\\text{width}}$, or of a "
+           "difference of two numbers that are nearly the same. `-ops.expm1(-width)` keeps them, with the width of the "
+           "bin, which needs no difference.")
+          for edits in ({"-ops.expm1(-width)": "1 - ops.exp(-width)"},
+                        {"inside = ": "a, b = -ops.abs(low + width / 2) - width / 2, width / 2 - ops.abs(low + width "
+                         "/ 2)\ninside = ", _INSIDE: "ops.log_sigmoid(b) + ops.log(-ops.expm1(ops.log_sigmoid(a) - "
+                         "ops.log_sigmoid(b)))"})),
         ("bits", {f"return {_EDGES}": f"return {_EDGES} / np.log(2)"}, "this is in bits; nats are asked for."),
         ("probability", {f"return {_EDGES}": f"return ops.exp({_EDGES})"}, "this is the probability; its logarithm is "
          "asked for."),
@@ -510,6 +545,11 @@ PAINT = Function(
          "pixels. An image's log-probability is their sum."),
         ("surprise", {"x[1:]], axis=1), log_p": "x[1:]], axis=1), -log_p"}, "the sign is reversed: the logarithm of "
          "a probability is below zero."),
+        ("inverted", {"pixel * logit - ops.softplus": "(1 - pixel) * logit - ops.softplus"}, "this is the "
+         r"log-probability of the negative: $\mathrm{sigmoid}(a)$ is the probability of white, 1."),
+        ("black_alone", {"pixel * logit - ops.softplus(logit)": "(1 - pixel) * ops.log_sigmoid(-logit)"}, "only black "
+         r"pixels count. A white one has the probability $\mathrm{sigmoid}(a)$."),
+        ("plus_minus", {_DRAWN: _DRAWN.replace("0.0", "-1.0")}, "a black pixel is −1. Black is 0, white is 1."),
         ("entropy", {"pixel * logit - ops.softplus(logit)": "ops.sigmoid(logit) * logit - ops.softplus(logit)"}, "this "
          "is the mean over the pixel's two values, minus its entropy. What was drawn counts."),
     ],
@@ -536,7 +576,7 @@ MENDED = Mend(
     section="A test by gradients", aims=(3,),
     takes="x[N,H,W,C], above_1[R,S,C,F], left_1[C,F], link_1[F,F], across_2[R,S,F,F], own_2[F,F], left_2[F,F], "
     "link_2[F,F], out[F,C]",
-    gradients="above_1 left_1 link_2 out",
+    gradients="above_1 left_1 link_1 across_2 own_2 left_2 link_2 out",
     because="float32 carries seven digits. The losses of different sets of errors differ by far more than that.",
     answer="""
         def moved(t, down, right):  # an image, moved; zeros come in
@@ -572,14 +612,36 @@ MENDED = Mend(
          "the right, too. The row above has been painted to both sides: down by one is enough."),
         ("row above", "sideways", {"moved(x, 1, 0), above_1": "moved(x, 0, 1), above_1"}, "now the image is moved to "
          "the right. Its own row is still seen; down it has to go."),
+        ("row above", "two_up", {"moved(x, 1, 0), above_1": "moved(x, 2, 0), above_1"}, "now it is the row two above. "
+         "The nearest one is in the past, too: one is enough."),
+        ("row above", "below", {"moved(x, 1, 0), above_1":
+         "ops.pad(x, ((0, 0), (0, 1), (0, 0), (0, 0)))[:, 1:], above_1"}, "now it is the row below, which has not been "
+         "painted. A leak."),
         ("mask A", "diagonal_left", {"moved(x, 0, 1), left_1": "moved(x, 1, 1), left_1"}, "now it is the pixel to the "
          "upper left. In its own row, to the left, is what is missing."),
+        ("mask A", "dropped", {"ops.matmul(moved(x, 0, 1), left_1) + ": ""}, "now the horizontal stack has lost the "
+         "image. The pixel to the left is to be seen, the pixel itself not."),
+        ("mask A", "two_left", {"moved(x, 0, 1), left_1": "moved(x, 0, 2), left_1"}, "now it is the pixel two to the "
+         "left. The nearest one is in the past, too: one is enough."),
         ("mask A", "down", {"moved(x, 0, 1), left_1": "moved(x, 1, 0), left_1"}, "now it is the pixel above. To the "
          "left is what is missing: move right by one."),
         ("mask B", "of_vertical", {"own = ops.matmul(h1, own_2)": "own = ops.matmul(v1, own_2)"}, "now it looks at "
          "`v1` of its place, which does not know the pixels to the left. `h1` does."),
+        ("mask B", "dropped_2", {"own = ops.matmul(h1, own_2)": "own = 0 * ops.matmul(h1, own_2)"}, "now the features "
+         "of its own place do not count at all. They may be seen."),
+        ("mask B", "both", {"own = ops.matmul(h1, own_2)": "own = ops.matmul(h1 + moved(h1, 0, 1), own_2)"}, "now "
+         "`own_2` is for two places. `left_2` is for the left one."),
+        ("mask B", "exchanged", {"ops.matmul(h1, own_2)": "ops.matmul(h1, left_2)", "moved(h1, 0, 1), left_2":
+         "moved(h1, 0, 1), own_2"}, "now `own_2` and `left_2` have changed places."),
         ("mask B", "of_image", {"own = ops.matmul(h1, own_2)": "own = ops.matmul(moved(h1, 1, 0), own_2)"}, "now it "
          "looks at the features of the place above. Its own are meant."),
+        ("pixels", "one_axis", {"axis=(1, 2, 3)": "axis=1"}, "now they are summed along columns, and averaged along "
+         "rows: over all pixels a sum."),
+        ("pixels", "two_axes", {"axis=(1, 2, 3)": "axis=(2, 3)"}, "now they are summed along rows, and averaged along "
+         "columns: over all pixels a sum."),
+        ("blind spot", "of_horizontal", {"ops.conv(v1, across_2": "ops.conv(h1, across_2"}, "now the vertical stack is "
+         "given `h1`, which knows pixels to the left of each place, on the right side those to come. A leak: it sees "
+         "`v1` alone."),
         ("pixels", "over_all", {"ops.mean(ops.sum(each, axis=(1, 2, 3)))": "ops.sum(each)"}, "now everything is "
          "summed, the images, too: over the pixels a sum, over the images a mean."),
         ("blind spot", "row_lost", {"ops.conv(v1, across_2": "ops.conv(moved(v1, 1, 0), across_2"}, "now the second "
@@ -587,6 +649,14 @@ MENDED = Mend(
          "moved; this way the row just above is lost to it."),
         (None, "leak_2", {"moved(h1, 0, 1), left_2": "h1, left_2"}, "`left_2` is for the features to the left; that "
          "line was right."),
+        (None, "left_two", {"moved(h1, 0, 1), left_2": "moved(h1, 0, 2), left_2"}, "`left_2` is for the features one "
+         "place to the left, as it was."),
+        (None, "inverted", {"each = x * logits": "each = (1 - x) * logits"}, "in `each` black and white have changed "
+         "places; that line was right."),
+        (None, "exchanged_axes", {"(down, 0), (right, 0)": "(right, 0), (down, 0)"}, "in `moved` rows and columns have "
+         "changed places; that line was right."),
+        (None, "round_about", {"ops.pad(t, ((0, 0), (down, 0), (right, 0), (0, 0)))[:, : t.shape[1], : t.shape[2]]":
+         "ops.roll(t, (down, right), (1, 2))"}, "in `moved` the image's other side comes in, where zeros did."),
         (None, "sign", {"return -ops": "return ops"}, r"this is $\log p(x)$. It was a loss, minus that."),
         (None, "no_link", {" + ops.matmul(v2, link_2)": ""}, "the horizontal stack is not told of `v2` any more; it "
          "was right."),
@@ -660,7 +730,7 @@ def _painted(rng, sheets, up, right, correlation, kind, kernel, layers):
     )
     cost = layers * WEIGHTS[kind, kernel] / cheapest
     fewer = layers > 1 and _sees(kind, kernel, layers - 1, up, right)
-    return {"lost": lost, "cost": cost if steps == 1 else np.nan, "up": up, "right": right,
+    return {"lost": lost, "cost": cost if steps == 1 else np.inf, "up": up, "right": right,
             "seen": steps == 1, "fewer": fewer}  # fmt: skip
 
 
@@ -733,11 +803,12 @@ FIELD = Experiment(
         (None, "too_shallow", _ALWAYS.format("two stacks", "3x3", 2),
          lambda seen, **_: not seen, "In at least one of the textures the pixel that counts is farther away than the "
          "field reaches: more layers, or wider kernels. How far away is it?"),
-        (("thrifty", "cheapest"), "stacks_for_all", _ALWAYS.format("two stacks", "3x3", 8),
-         lambda kind, kernel, up, right, **_: kind == "two stacks" and right <= 2 * up, "Two stacks see everything, at "
-         "three to four times the price of masked layers. Where the pixel that counts is not in their blind spot, "
-         "these do."),
-        ("cheapest", "too_deep", _adapted("'5x5' if up < right <= 2 * up else '3x3'",
+        (("thrifty", "cheapest"), "stacks_for_all",
+         f"(lambda up, right: dict(kind='two stacks', kernel='3x3', layers=max(up, abs(right))))(*{_FOUND})",
+         lambda kind, up, right, fewer, **_: kind == "two stacks" and right <= 2 * up and not fewer, "Two stacks see "
+         "everything, and a layer of them costs three to four times as much as a masked one. Where the pixel that "
+         "counts is not in the blind spot of masked layers, these do."),
+        (("thrifty", "cheapest"), "too_deep", _adapted("'5x5' if up < right <= 2 * up else '3x3'",
          "min(12, max(up, abs(right)) + 3)"),
          lambda fewer, **_: fewer, "Fewer of these layers would see the pixel that counts, too. How many does it "
          "take?"),

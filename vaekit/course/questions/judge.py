@@ -115,8 +115,9 @@ def _part(question, name, share, rows, mistakes, vague, earlier, others_wrong):
         others_wrong and all(row.gradient for row in rows) and diagnosis not in earlier
     ):  # of a slope the question's words may be untrue
         own = {}
+    label = "the result" if row.name == VALUE else row.name  # an argument may be called so
     message = own.get(diagnosis) or (
-        f"{row.name}: {message}" if row.name != name != VALUE and diagnosis not in UNFORESEEN else message
+        f"{label}: {message}" if row.name != name != VALUE and diagnosis not in UNFORESEEN else message
     )
     same_shape = np.shape(row.observed) == np.shape(row.target.value)
     if diagnosis == OTHER and question.variants and not row.gradient and same_shape:
@@ -152,7 +153,7 @@ def _reordered(rows_by_part):
         if not row.gradient:
             cases.setdefault(id(row.inputs), {})[row.name] = row
     names = [*next(iter(cases.values()), {})]
-    if not 2 < len(names) < 5 or any([*rows] != names for rows in cases.values()):
+    if not 1 < len(names) < 5 or any([*rows] != names for rows in cases.values()):
         return None
     if all(row.fits for rows in cases.values() for row in rows.values()):  # and gradients alone are wrong
         return None

@@ -56,6 +56,9 @@ class Number(Question):
             right, received = float(target.value), float(observed)
             if any(math.isclose(received, short) for digits in (1, 2, 3) for short in _shortened(right, digits)):
                 return Explanation("rounded", f"{received:g} has too few digits: give more.")
+            for mistake in self.mistakes:
+                if any(math.isclose(received, short) for short in _shortened(mistake.predict()[VALUE], 3)):
+                    return Explanation(mistake.name, mistake.message)
             return Explanation(OTHER, f"{received:g} is not the number, and no usual mistake gives it.")
         return None
 
