@@ -17,7 +17,7 @@ from vaekit.course.observe import VALUE
 from vaekit.course.questions.judge import judge
 from vaekit.course.questions.language import Text
 from vaekit.course.questions.mend import BROKEN, ELSE, RIGHT
-from vaekit.course.questions.pixels import ARRAYS, log_likelihood, masked_conv, mirrored
+from vaekit.course.questions.pixels import ACTIVATIONS, ARRAYS, MASKS, log_likelihood, masked_conv, mirrored
 
 QUESTIONS = {question.name: question for question in e07.QUESTIONS}
 cases, expected = cases_and_values(QUESTIONS)
@@ -249,7 +249,7 @@ def test_judged_networks_are_distributions():
     """Over all images of 2 × 3 pixels the probabilities add up to one; if the first layer is shown the pixel, not."""
     arrays = layers(weights(np.random.default_rng(0)))
     images = np.array(list(product((0.0, 1.0), repeat=6)), np.float32).reshape(-1, 2, 3, 1)
-    log_p = [[log_likelihood(image[None], arrays, shown) for image in images] for shown in (False, True)]
+    log_p = [[log_likelihood(image[None], arrays, masks) for image in images] for masks in ("ABBB", "BBBB")]
     right, leak = (logsumexp(each) for each in log_p)
     assert right == pytest.approx(0, abs=1e-5) and abs(leak) > 1e-3
 
@@ -263,7 +263,7 @@ def test_convolutions_of_the_judge_are_vaekits():
         kernel = rng.normal(size=(size, size, 2, 3))
         layer.set_weights([kernel[: layer.kernel.shape[0]], bias])
         for given in (kernel, kernel[: size // 2 + 1]):
-            found = masked_conv(x, given, bias, itself=mask == "B")
+            found = masked_conv(x, given, bias, mask)
             np.testing.assert_allclose(found, ops.convert_to_numpy(layer(x)), rtol=1e-3, atol=1e-3)
 
 
@@ -306,12 +306,20 @@ def test_images_are_mirrored_in_four_ways():
 def test_points_come_in_steps(monkeypatch):
     given, steps = TRAINED.cases(1), list(TRAINED.bounds.values())
     assert steps == sorted(steps) and len(steps) == 3
-    read = dict.fromkeys(("leak", "relu", "linear", "as it is", "grey"), -50.0)
+    read = dict.fromkeys((*MASKS, *ACTIVATIONS, "as it is", "grey", "reversed", "negative"), -50.0)
     for reached, earned in ((-51.0, 0), (-49.0, 1), (steps[1] + 0.1, 3), (steps[2] + 0.1, 5)):
         derived = dict.fromkeys([*TRAINED.bounds, "reached"], np.array(reached)) | {"read": read}
         monkeypatch.setattr(TRAINED, "derived", lambda *_, derived=derived: derived, raising=False)
         verdict = judge(TRAINED, given, [{}])
         assert verdict.earned == earned and f"{reached:.2f} nats" in repr(verdict), verdict
+
+
+@once
+def test_what_a_network_would_reach_read_otherwise_tells_the_mistake():
+    read = dict.fromkeys((*MASKS, *ACTIVATIONS, "as it is", "grey", "reversed", "negative"), -53.0)
+    assert TRAINED.advice({"reached": -53.0, "read": read}, "fair")[0] == "bound"
+    for name in read.keys() - {"as it is"}:
+        assert TRAINED.advice({"reached": -53.0, "read": read | {name: -40.0}}, "fair")[0] == name
 
 
 @once

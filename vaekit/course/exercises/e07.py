@@ -166,7 +166,7 @@ BYTES = Function(
     "byte_log_prob", "The probability of a byte", points=5, minutes=25, difficulty=3,
     section="Grey pixels", aims=(2,),
     takes="k[N,D], mean[N,D], log_scale[N,D]", axes={"N": "images", "D": "pixels"}, gradients="mean log_scale",
-    draw={"inside": _bytes(True), "edges": _bytes(False), "stable": _far_bytes}, values_only=("stable",),
+    draw={"inside": _bytes(True), "edges": _bytes(False), "stable": _far_bytes},
     parts={"inside": 1.5, "edges": 1.5, "stable": 2}, requires_first=False, rtol=2e-4, atol=2e-4,
     because="a difference of two sigmoids keeps four digits or so in the first two parts; in the third it keeps none.",
     answer=f"""
@@ -260,10 +260,14 @@ BYTES = Function(
 
 def _floor(inputs, observation, observed, target):
     """Explains bins far away that all have one and the same logarithm, whatever the small number is that made it."""
-    if observation != VALUE or np.shape(observed) != np.shape(target.value):
+    if np.shape(observed) != np.shape(target.value):
         return None
-    far = observed[(target.value < -50) & (np.abs(observed - target.value) > 1)]
-    if far.size < 4 or not np.ptp(far) < 1e-3:
+    if observation == VALUE:
+        far = observed[(target.value < -50) & (np.abs(observed - target.value) > 1)]
+        alike = far.size >= 4 and np.ptp(far) < 1e-3
+    else:  # what is constant has no slope
+        alike = 4 <= np.sum((observed == 0) & (np.abs(target.value) > 1)) and np.isfinite(observed).all()
+    if not alike:
         return None
     return Explanation(
         "floor",
@@ -355,10 +359,11 @@ HIERARCHY = Function(
     section="A hierarchy that lives", aims=(1,),
     takes="x[N,D], pseudo_inputs[K,D], noise_2[N,M], noise_1[N,L], to_z2[D,M], log_variance_2[M], to_z1[D,L], "
     "across[M,L], log_variance_1[L], down[M,L], z1_to_x[L,D], z2_to_x[M,D]",
-    returns="bound, k1, k2", gradients="pseudo_inputs to_z2 down log_variance_1", draw=_hierarchies,
+    returns="bound, k1, k2", draw=_hierarchies,
+    gradients="pseudo_inputs to_z2 log_variance_2 to_z1 across log_variance_1 down z1_to_x z2_to_x",
     requires_first=False,
     axes={"N": "images", "D": "pixels", "K": "pseudo-inputs", "L": "units of z1", "M": "units of z2"},
-    parts={"bound": 1.5, "k1": 1, "k2": 1.5, "gradients": 1},
+    parts={"k1": 1, "k2": 1.5, "bound": 1.5, "gradients": 1},
     answer=f"""
         def log_normal(z, mean, log_variance):  # summed over the units
             return -0.5 * ops.sum(LOG_2PI + log_variance + (z - mean) ** 2 / ops.exp(log_variance), axis=-1)
@@ -407,6 +412,9 @@ HIERARCHY = Function(
         ("unit_components", {"log_normal(z2[:, None], components, log_variance_2)": "log_normal(z2[:, None], "
          "components, 0 * log_variance_2)"}, "the components have the variance 1. Each is a posterior, "
          r"$q(z_2|u_k)$, as wide as those of the images."),
+        ("prior_held", {"ops.matmul(pseudo_inputs, to_z2)": "ops.matmul(pseudo_inputs, ops.stop_gradient(to_z2))"},
+         "the components are made by the encoder, `to_z2`, and in the prior it is held fixed. It learns through the "
+         "prior, too."),
         ("prior_at_mean", {"log_normal(z2[:, None], components": "log_normal(q2_mean[:, None], components"}, "the "
          "prior's density is taken at the mean of $q(z_2|x)$, the encoder's at the draw. Both belong to the draw."),
         ("encoder_given_mean", {"ops.matmul(z2, across)": "ops.matmul(q2_mean, across)"}, r"$q(z_1|x, z_2)$ is given "

@@ -11,6 +11,13 @@ LAYERS = 4  # the last one gives the logits
 ARRAYS = [f"{name}_{layer}" for layer in range(1, LAYERS + 1) for name in ("kernel", "bias")]
 TOSSES = 2  # of each image
 TELLING = 8.0  # nats; on grey images as they are a PixelCNN that was trained on tossed ones gains five
+MASKS = {"leak": "BBBB", "all_hidden": "AAAA", "unmasked": "    "}  # of layers, as they should not be
+ACTIVATIONS = {  # likewise: a function, and what it is called
+    "relu": (lambda h: np.maximum(h, 0), "a ReLU"),
+    "linear": (lambda h: h, "nothing"),
+    "sigmoid": (lambda h: 1 / (1 + np.exp(-h)), "a sigmoid"),
+    "elu": (lambda h: np.where(h > 0, h, np.expm1(np.minimum(h, 0))), "an ELU"),
+}
 FAR = 1.1  # times what pixels reach that know nothing of each other: something is wrong
 
 
@@ -71,11 +78,12 @@ class TrainedPixels(Question):
         with np.errstate(all="ignore"):
             reached = log_likelihood(x, layers)
             read = {
-                "leak": log_likelihood(few, layers, shown=True),
-                "relu": log_likelihood(few, layers, activation=lambda h: np.maximum(h, 0)),
-                "linear": log_likelihood(few, layers, activation=lambda h: h),
                 "as it is": log_likelihood(few, layers),
                 "grey": log_likelihood(grey[::20].astype(np.float32), layers),
+                "reversed": log_likelihood(few, layers, sign=-1),
+                "negative": log_likelihood(1 - few, layers),
+                **{name: log_likelihood(few, layers, masks) for name, masks in MASKS.items()},
+                **{name: log_likelihood(few, layers, activation=f) for name, (f, _) in ACTIVATIONS.items()},
             }
         return dict.fromkeys([*self.bounds, "reached"], reached) | {"read": read}
 
@@ -105,6 +113,11 @@ class TrainedPixels(Question):
             return "shapes", f"The shapes do not fit together: {wrong}"
         reached = observed["reached"]
         read = {name: np.nan_to_num(value, nan=-np.inf) for name, value in observed["read"].items()}
+        if read["unmasked"] > max(read["as it is"], read["leak"], self.coins) + 5:
+            return "unmasked", (
+                f"With no mask at all it would be {read['unmasked']:.2f} nats: so it was trained, and each pixel sees "
+                "itself and those to come. The check puts the masks on."
+            )
         if read["leak"] > max(read["as it is"], self.coins) + 5:
             return "leak", (
                 f"If the first layer were shown the pixel itself, it would be {read['leak']:.2f} nats: so it was "
@@ -113,10 +126,26 @@ class TrainedPixels(Question):
         if read["grey"] > max(read["as it is"], FAR * self.coins) + TELLING:
             return "grey", (
                 f"Of the grey images as they are it would be {read['grey']:.2f} nats, so it seems to be trained on "
-                "these. Grey values are probabilities: toss the pixels first."
+                "images with less noise than tossed ones: the grey ones, or rounded ones, or with one toss for all "
+                "pixels of an image. Grey values are probabilities: toss each pixel."
             )
-        for name, what in (("relu", "a ReLU"), ("linear", "nothing")):
-            if read[name] > max(read["as it is"] + 1, FAR * self.coins):
+        least = max(read["as it is"] + 1, FAR * self.coins)
+        if read["all_hidden"] > least:
+            return "all_hidden", (
+                f"If no layer were shown its own place, it would be {read['all_hidden']:.2f} nats: so it was trained. "
+                "Mask A is for the first layer; what later ones have at a place knows earlier pixels alone, and may be "
+                "seen: mask B."
+            )
+        for name, message in (
+            ("reversed", "With the other sign of all logits it would be {:.2f} nats. Is the loss minus the "
+             "log-likelihood, and the logit that of white?"),
+            ("negative", "Of the negatives of the images it would be {:.2f} nats: black and white have changed places. "
+             "A pixel is white, 1, with the probability that its grey value is: `random < grey`."),
+        ):  # fmt: skip
+            if read[name] > least:
+                return name, message.format(read[name])
+        for name, (_, what) in ACTIVATIONS.items():
+            if read[name] > least:
                 return name, (
                     f"Your hidden layers seem to have {what} after them: read so, it is {read[name]:.2f} nats. Asked "
                     "for is tanh."
@@ -144,29 +173,30 @@ def mirrored(images, seed):
     return images[:, :: -1 if seed & 2 else 1, :: -1 if seed & 1 else 1]
 
 
-def log_likelihood(x, layers, shown=False, activation=np.tanh):
+def log_likelihood(x, layers, masks="ABBB", activation=np.tanh, sign=1):
     """Computes the mean of log p(x), in float32.
 
     Args:
         x: `[N, H, W, 1]`, of 0 and 1.
         layers: list of (kernel, bias).
-        shown: whether the first layer sees the pixel itself, as none should.
+        masks: of the layers: `"A"` hides a pixel itself, `"B"` shows it, `" "` shows those to come, too.
         activation: between layers.
+        sign: of the logits.
     """
     h = x
-    for i, (kernel, bias) in enumerate(layers):
-        h = masked_conv(activation(h) if i else h, kernel, bias, itself=shown or i > 0)
-    return np.mean(log_bernoulli(x.reshape(len(x), -1), h.reshape(len(x), -1).astype(np.float64)))
+    for i, ((kernel, bias), mask) in enumerate(zip(layers, masks, strict=True)):
+        h = masked_conv(activation(h) if i else h, kernel, bias, mask)
+    return np.mean(log_bernoulli(x.reshape(len(x), -1), sign * h.reshape(len(x), -1).astype(np.float64)))
 
 
-def masked_conv(x, kernel, bias, itself):
+def masked_conv(x, kernel, bias, mask):
     """Convolves images `[N, H, W, C]` with what a mask leaves of a kernel `[R, S, C, M]`: `[N, H, W, M]`."""
     _, H, W, _ = x.shape
-    beside = kernel.shape[1] // 2
-    above = beside  # the kernel may have rows below, which are not looked at
-    padded = np.pad(x, ((0, 0), (above, 0), (beside, beside), (0, 0)))
+    rows, columns = kernel.shape[:2]
+    own = columns // 2  # the pixel's own row and column; the kernel may have rows below, or may not
+    padded = np.pad(x, ((0, 0), (own, own), (own, own), (0, 0)))
     h = np.zeros((*x.shape[:3], len(bias)), np.float32) + bias.astype(np.float32)
-    for i in range(above + 1):
-        for j in range(kernel.shape[1] if i < above else beside + itself):
+    for i, j in np.ndindex(rows, columns):
+        if mask == " " or (i, j) < (own, own + (mask == "B")):
             h += padded[:, i : i + H, j : j + W] @ kernel[i, j].astype(np.float32)
     return h
