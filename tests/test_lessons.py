@@ -83,7 +83,7 @@ def test_lessons_quote_the_records(lesson):
         for prior, value in zip(("standard", "vampprior"), pair, strict=True):
             figures = _recorded(data, model, prior)["figures"]
             (ours,) = (figures[name]["ours"] for name in ("log p(x)", "bits/dim") if name in figures)
-            assert round(ours, 2) == value, (data, model, prior)
+            assert value in (round(ours, 2), round(ours, 3)), (data, model, prior)
 
 
 def test_lesson_06_quotes_other_records():
