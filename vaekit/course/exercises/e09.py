@@ -179,7 +179,7 @@ FLOOR = Number(
 
 
 def _cells(rng):
-    for N, F, L, H, V in (3, 3, 2, 2, 5), (2, 2, 3, 3, 4):
+    for N, F, L, H, V in (3, 4, 2, 3, 5), (2, 3, 4, 2, 6):
         shapes = dict(kernel=(F + L, 4 * H), recurrent=(H, 4 * H), bias=(4 * H,), out_kernel=(H + L, V), out_bias=(V,))
         yield dict(
             word=rng.normal(size=(N, F)),
@@ -201,7 +201,8 @@ CELL = Function(
     section="A network that reads", aims=(1,),
     takes="word[N,F], z[N,L], h[N,H], c[N,H], kernel[G,K], recurrent[H,K], bias[K], out_kernel[J,V], out_bias[V]",
     returns="state, memory, logits", axes={"N": "sentences", "H": "units", "L": "latents"},
-    gradients="z", draw=_cells, parts={"state": 1, "memory": 1, "logits": 1.5, "gradients": 0.5},
+    gradients="word z h c kernel recurrent bias out_kernel out_bias", draw=_cells,
+    parts={"state": 1, "memory": 1, "logits": 1.5, "gradients": 0.5},
     requires_first=False,
     answer=f"""
         {_GATES}
@@ -346,7 +347,7 @@ DROPOUT = Function(
 
 
 def _starts(rng):
-    for N, L, D, K in (3, 2, 4, 2), (2, 3, 3, 3):
+    for N, L, D, K in (3, 2, 5, 4), (4, 3, 2, 2):
         yield dict(mean=rng.normal(size=(N, L)), log_variance=rng.uniform(-1, 0.5, size=(N, L)),
                    x=rng.normal(size=(N, D)), weights=rng.normal(size=(L, D)), noise=rng.normal(size=(K, N, L)),
                    rate=rng.uniform(0.05, 0.1))  # fmt: skip
@@ -361,7 +362,7 @@ REFINE = Function(
     "refined", "A posterior that takes steps", points=4, minutes=25, difficulty=3,
     section="Semi-amortized inference", aims=(5,),
     takes="mean[N,L], log_variance[N,L], x[N,D], weights[L,D], noise[K,N,L], rate",
-    returns="mean, log variance", gradients="mean", axes={"N": "sentences", "L": "latents"},
+    returns="mean, log variance", gradients="mean log_variance weights", axes={"N": "sentences", "L": "latents"},
     draw=_starts, parts={"mean": 1.5, "log variance": 1.5, "gradients": 1}, requires_first=False,
     answer=f"""
         for k in range(noise.shape[0]):
