@@ -237,13 +237,15 @@ def test_the_gradient_of_the_step_is_that_of_the_bound():
         log_w, z, slope, _, error = parts(case.inputs)
         share, B = softmax(log_w, axis=0)[..., None], len(case.inputs["x"])
         assert STEP.text.run(case.inputs)[0] == pytest.approx(-np.mean(np.sum(share[..., 0] * log_w, axis=0)), rel=1e-9)
-        score = case.inputs["noise"] / np.exp(case.inputs["log_variance"] / 2)
+        noise, sd = case.inputs["noise"], np.exp(case.inputs["log_variance"] / 2)
+        up = slope - noise / sd  # of log p(x, z), by z
         exact = {
-            "gradient of mean": -np.sum(share * (slope - score), axis=0) / B,
+            "gradient of mean": -np.sum(share * up, axis=0) / B,
+            "gradient of log_variance": -np.sum(share * (up * sd * noise / 2 + 0.5), axis=0) / B,
             "gradient of weights": -np.einsum("kbl,kbd->ld", share * z, error) / B,
+            "gradient of bias": -np.sum(share * error, axis=(0, 1)) / B,
         }
-        follows = STEP._follows(Repair({}, STEP.text), 1, case.inputs, exact)
-        assert follows == [RIGHT, RIGHT]
+        assert STEP._follows(Repair({}, STEP.text), 1, case.inputs, exact) == 4 * [RIGHT]
 
 
 @once

@@ -665,7 +665,7 @@ STEP = Mend(
     "mended_step", "Five errors in a training step", points=5, minutes=20, difficulty=2, draw=_steps,
     section="When it goes wrong", aims=(5,),
     takes="x[B,D], mean[B,L], log_variance[B,L], noise[k,B,L], weights[L,D], bias[D]",
-    gradients="mean weights",
+    gradients="mean log_variance weights bias",
     because="float32 carries seven digits. The losses of different sets of errors differ by far more than that.",
     answer=f"""
         k, B, L = noise.shape

@@ -15,7 +15,7 @@ TITLE = "Two stochastic layers"
 
 
 def _hierarchies(rng):
-    for N, D, K, M in (3, 5, 2, 4), (4, 4, 2, 3):
+    for N, D, K, M in (3, 5, 2, 4), (4, 6, 3, 2):
         yield _hierarchy(rng, N, D, K, M)
 
 
@@ -36,7 +36,8 @@ LOG_WEIGHT = Function(
     section="As factors", aims=(1,),
     takes="x[N,D], noise_1[N,K], noise_2[N,M], up_1[D,K], log_variance_1[K], up_2[K,M], log_variance_2[M], "
     "down_1[M,K], log_variance_p[K], down_x[K,D]",
-    returns="log weight, lower, upper", gradients="up_1 log_variance_1 log_variance_2 log_variance_p",
+    returns="log weight, lower, upper",
+    gradients="up_1 log_variance_1 up_2 log_variance_2 down_1 log_variance_p down_x",
     requires_first=False,
     axes={"N": "images", "K": "units of h1", "M": "units of h2", "D": "pixels"}, draw=_hierarchies,
     parts={"log weight": 1.5, "lower": 1, "upper": 1, "gradients": 0.5},
@@ -505,7 +506,7 @@ MENDED = Mend(
     section="When it goes wrong", aims=(5,),
     takes="x[N,D], noise_1[N,K], noise_2[N,K], up_1[D,K], log_variance_1[K], up_2[K,K], log_variance_2[K], "
     "down_1[K,K], log_variance_p[K], down_x[K,D]",
-    gradients="up_1 up_2 down_1 down_x",
+    gradients="up_1 log_variance_1 up_2 log_variance_2 down_1 log_variance_p down_x",
     because="float32 carries seven digits. The losses of different sets of errors differ by far more than that.",
     answer="""
         h1_mean = ops.matmul(x, up_1)

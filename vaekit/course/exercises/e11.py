@@ -187,7 +187,7 @@ GAP = Number(
 
 
 def _decoders(rng):
-    for N, T, F, H, D in (3, 4, 3, 2, 3), (2, 5, 2, 3, 2):
+    for N, T, F, H, D in (3, 4, 2, 3, 5), (2, 5, 4, 3, 6):
         weights = dict(kernel=(F, H), recurrent=(H, H), bias=(H,), out_kernel=(H, D), out_bias=(D,))
         yield dict(event_shape=(T, D), units=H, features=rng.normal(size=(N, T, F)), x=rng.random(size=(N, T, D)),
                    **{name: 0.8 * rng.normal(size=shape) for name, shape in weights.items()},
@@ -414,7 +414,7 @@ SIGMA = Number(
 
 
 def _reports(rng):
-    for N, T, D, L, known in (4, 6, 5, 2, 2), (3, 7, 4, 3, 3), (5, 5, 6, 2, 2):
+    for N, T, D, L, known in (4, 6, 5, 3, 2), (3, 7, 4, 2, 3), (5, 5, 6, 4, 2):
         x = rng.random(size=(N, T, D))
         fit = np.linspace(0.6, 0.15, T)[:, None]  # frames that are given are described worse
         latents = N, T, L
