@@ -31,7 +31,7 @@ def tiny(**options):
             settings=settings,
             build=lambda data, layers, objective, samples, **how: burda.one_layer(data, vk.objectives.IWAE(2), **how),
             fit=burda.fit,
-            measure=lambda model, data, seed, progress: {
+            measure=lambda model, data, seed, progress, checkpoint: {
                 "NLL": Figure(model.evaluate(data.test, seed=seed)["loss"], 0.5)
             },
         )
